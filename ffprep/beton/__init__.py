@@ -1,0 +1,1 @@
+"""The .beton file: layout, reading, writing, verifying, merging."""

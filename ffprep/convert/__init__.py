@@ -1,0 +1,1 @@
+"""Conversion: plan, run, journal, report."""

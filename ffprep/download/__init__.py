@@ -1,0 +1,1 @@
+"""From an index of URLs to images, politely and resumably."""

@@ -1,0 +1,74 @@
+"""Every error ffprep raises on purpose.
+
+::
+
+    FfprepError
+    ├── OptionError            the command or an argument is wrong (exit status 2)
+    ├── BetonError             a .beton file cannot be used
+    │   ├── NotABetonError     the bytes are something else
+    │   ├── UnfinishedError    the writer did not finish
+    │   ├── TruncatedError     the file is shorter than its own tables say
+    │   └── CorruptError       a table, pointer, name, page or checksum is wrong
+    ├── JpegError              a JPEG stream cannot be decoded
+    ├── DecodeError            a sample of a .beton file cannot be decoded
+    ├── SourceError            a data set is not laid out as expected
+    └── ConversionError        a sample cannot be converted
+
+A message says what is wrong, where (file, sample, byte) and what to do.
+"""
+
+from __future__ import annotations
+
+
+class FfprepError(Exception):
+    """Base of all errors ffprep raises on purpose."""
+
+
+class OptionError(FfprepError, ValueError):
+    """A command line or an argument is wrong."""
+
+
+class BetonError(FfprepError):
+    """A ``.beton`` file cannot be used."""
+
+
+class NotABetonError(BetonError):
+    """The file is not a version 2 ``.beton`` file."""
+
+
+class UnfinishedError(BetonError):
+    """The writer of the file did not finish."""
+
+
+class TruncatedError(BetonError):
+    """The file is shorter than its own tables say."""
+
+
+class CorruptError(BetonError):
+    """A table, a pointer, a name, a page or a checksum of the file is wrong."""
+
+
+class JpegError(FfprepError):
+    """A JPEG stream cannot be decoded.
+
+    Attributes
+    ----------
+    status : int
+        Status code of the native kernel (``ffprep.jpeg.status``); 0 where the kernel was not asked.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class DecodeError(FfprepError):
+    """A sample of a ``.beton`` file cannot be decoded."""
+
+
+class SourceError(FfprepError):
+    """A data set is not laid out as expected."""
+
+
+class ConversionError(FfprepError):
+    """A sample cannot be converted."""

@@ -1,0 +1,1 @@
+"""What a field stores and how it is encoded."""

@@ -1,0 +1,1 @@
+"""Looking into files: info, statistics, previews, benchmarks."""

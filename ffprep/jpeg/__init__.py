@@ -1,0 +1,1 @@
+"""The JPEG kernel's bindings, and what becomes of an image file at conversion."""

@@ -1,0 +1,1 @@
+"""Numba kernels: random numbers, crops, resampling, colour, gathering."""

@@ -1,0 +1,1 @@
+"""Epochs of batches from .beton files."""

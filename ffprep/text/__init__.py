@@ -1,0 +1,1 @@
+"""Cleaning, GPT-2 tokens, vocabularies, blocks."""
