@@ -1,0 +1,1 @@
+"""The demonstration: from six photographs to training batches, in one command."""
