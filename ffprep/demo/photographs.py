@@ -1,8 +1,8 @@
 """A small ImageNet-like folder made from the embedded licence-clean photographs.
 
-The photographs are 256 pixels wide. Each made image is a random enlargement and crop of one of them with some film grain,
-saved with the sizes, samplings and qualities of real ImageNet files, so that decoding costs about what ImageNet's does:
-sizes around 468 x 401 pixels, three in four 4:4:4, most of the others 4:2:0, 2 % grey (figures measured on 1,000 files).
+The photographs are 256 pixels wide. Each made image is a random enlargement and crop of one of them with some film
+grain, saved with the sizes, samplings and qualities of real ImageNet files (three in four 4:4:4, most of the others
+4:2:0, 2 % grey, by count on 1,000 files), so that decoding them costs about what ImageNet's files cost.
 """
 
 from __future__ import annotations

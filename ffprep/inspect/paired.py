@@ -1,0 +1,181 @@
+"""Fair timing of loaders against each other: each in a process of its own, taking turns epoch by epoch.
+
+A machine's speed drifts by more than many differences worth knowing, and two loaders in one process disturb each
+other's threads, caches and memory. So every contestant runs in its own process (``python -m ffprep.inspect.paired``),
+warms up, and then waits; the referee lets them run one epoch each, in turn, and compares round by round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from ffprep.errors import FfprepError
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One loader to time.
+
+    Attributes
+    ----------
+    name : str
+        What the table calls it.
+    runner : str
+        ``"module:function"``; the function takes the options as keyword arguments and returns a callable that runs one
+        epoch and returns the number of samples it delivered.
+    options : Mapping[str, Any]
+        JSON-serialisable keyword arguments of the runner.
+    cores : Sequence[int] | None
+        Processors to pin the process to; None leaves the choice to the system.
+    environment : Mapping[str, str]
+        Environment variables to set.
+    """
+
+    name: str
+    runner: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cores: Sequence[int] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Figures of one contestant.
+
+    Attributes
+    ----------
+    name : str
+    rates : list[float]
+        Samples a second, one figure a round.
+    start_up : float
+        Seconds from starting the process to the end of its first epoch.
+    failure : str
+        Empty, or why there are no figures.
+    """
+
+    name: str
+    rates: list[float]
+    start_up: float
+    failure: str = ""
+
+    @property
+    def median(self) -> float:
+        """Median samples a second."""
+        return statistics.median(self.rates)
+
+
+def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
+    """Minimum, median and maximum over the rounds of ``a``'s rate divided by ``b``'s."""
+    ratios = [x / y for x, y in zip(a.rates, b.rates, strict=True)]
+    return min(ratios), statistics.median(ratios), max(ratios)
+
+
+class _Process:
+    def __init__(self, contestant: Contestant) -> None:
+        self.contestant = contestant
+        self.started = time.perf_counter()
+        job = {"runner": contestant.runner, "options": dict(contestant.options), "cores": contestant.cores}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ffprep.inspect.paired", json.dumps(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **contestant.environment},
+        )
+        self.rates: list[float] = []
+        self.start_up = float("nan")
+        self.failure = ""
+
+    def answer(self) -> dict[str, float] | None:
+        """Next reply of the process; None (and `failure` set) when it has died."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                reply: dict[str, float] = json.loads(line)
+                return reply
+        _, errors = self.process.communicate()
+        self.failure = (errors.strip().splitlines() or [f"exit status {self.process.returncode}"])[-1]
+        return None
+
+    def epoch(self) -> None:
+        if self.failure:
+            return
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        reply = self.answer()
+        if reply is not None:
+            self.rates.append(reply["samples"] / reply["seconds"])
+
+    def finish(self) -> Timing:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+        return Timing(self.contestant.name, self.rates, self.start_up, self.failure)
+
+
+def compare(
+    contestants: Sequence[Contestant], rounds: int = 7, on_round: Callable[[int], None] | None = None
+) -> list[Timing]:
+    """Times contestants in turn.
+
+    Parameters
+    ----------
+    contestants : Sequence[Contestant]
+    rounds : int
+        Epochs counted for each contestant, after one that is not.
+    on_round : Callable[[int], None] | None
+        Called with the number of rounds done.
+
+    Returns
+    -------
+    list[Timing]
+        In the order of `contestants`; one that died has ``failure`` set and the others go on.
+    """
+    if rounds < 1:
+        raise FfprepError("rounds must be at least 1")
+    processes: list[_Process] = []
+    try:
+        for contestant in contestants:
+            process = _Process(contestant)
+            processes.append(process)
+            if process.answer() is not None:
+                process.start_up = time.perf_counter() - process.started
+        for number in range(rounds):
+            for process in processes:
+                process.epoch()
+            if on_round is not None:
+                on_round(number + 1)
+    finally:
+        timings = [process.finish() for process in processes]
+    return timings
+
+
+def _serve(job: Mapping[str, Any]) -> None:
+    if job["cores"] is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job["cores"])
+    module, function = job["runner"].split(":")
+    epoch = getattr(import_module(module), function)(**job["options"])
+    epoch()
+    print(json.dumps({"ready": 1}), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        samples = epoch()
+        print(json.dumps({"samples": samples, "seconds": time.perf_counter() - start}), flush=True)
+
+
+if __name__ == "__main__":
+    _serve(json.loads(sys.argv[1]))

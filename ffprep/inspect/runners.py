@@ -1,0 +1,179 @@
+"""What `ffprep.inspect.paired` can time: one function a loader, each returning a callable that runs one epoch.
+
+All do the job of the reference study: random resized crop to 224 (or the whole image), random horizontal flip,
+normalisation with ImageNet's mean and deviation, float32 CHW batches; and touch one value of each batch, as a training
+step would.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+Epoch = Callable[[], int]
+
+
+def _count(loader: Any) -> int:
+    samples = 0
+    for images, *_ in loader:
+        float(images[0, 0, 0, 0])
+        samples += len(images)
+    return samples
+
+
+def ffprep_loader(
+    path: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    validation: bool = False,
+    **options: Any,
+) -> Epoch:
+    """ffprep's own loader on a .beton file; ``scale=None``-like validation takes the whole image."""
+    from ffprep.presets import imagenet_train, imagenet_val
+
+    if validation:
+        loader = imagenet_val(path, batch_size=batch_size, num_workers=num_workers, **options)
+    else:
+        loader = imagenet_train(
+            path,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=0,
+            scale=tuple(scale),
+            **{"drop_last": False, **options},
+        )
+    return lambda: _count(loader)
+
+
+def ffcv_loader(
+    path: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    validation: bool = False,
+) -> Epoch:
+    """Stock ffcv's loader on a .beton file."""
+    import numpy as np
+    from ffcv.fields.decoders import (
+        CenterCropRGBImageDecoder,
+        IntDecoder,
+        RandomResizedCropRGBImageDecoder,
+    )
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, Squeeze, ToTensor, ToTorchImage
+
+    mean, std = 255 * np.array(MEAN), 255 * np.array(STD)
+    normalise = [NormalizeImage(mean, std, np.float32), ToTensor(), ToTorchImage(channels_last=False)]
+    image: list[Any]
+    if validation:
+        image = [CenterCropRGBImageDecoder((224, 224), ratio=1), *normalise]
+    else:
+        decoder = RandomResizedCropRGBImageDecoder((224, 224), scale=tuple(scale))
+        image = [decoder, RandomHorizontalFlip(), *normalise]
+    loader = Loader(
+        path,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        os_cache=True,
+        order=OrderOption.SEQUENTIAL if validation else OrderOption.RANDOM,
+        drop_last=False,
+        pipelines={"image": image, "label": [IntDecoder(), ToTensor(), Squeeze()]},
+    )
+    return lambda: _count(loader)
+
+
+class _Files:
+    """A map-style data set of image files, as torchvision's ImageFolder is."""
+
+    def __init__(self, folder: Path, transform: Callable[[Any], Any]) -> None:
+        self.files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpeg", ".jpg"))
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> tuple[Any, int]:
+        from PIL import Image
+
+        with Image.open(self.files[i]) as image:
+            return self.transform(image.convert("RGB")), 0
+
+
+def _data_loader(dataset: Any, batch_size: int, num_workers: int) -> Epoch:
+    import torch
+
+    # One worker process for one core: the training process only waits.
+    loader: Any = torch.utils.data.DataLoader(
+        dataset,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        shuffle=True,
+        persistent_workers=num_workers > 0,
+        worker_init_fn=_one_thread,
+    )
+    return lambda: _count(loader)
+
+
+def _one_thread(_: int) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def torch_pillow(
+    folder: str, batch_size: int = 64, num_workers: int = 1, scale: Sequence[float] = (0.08, 1.0)
+) -> Epoch:
+    """torch's DataLoader with Pillow decoding and resizing, as torchvision's classic pipeline does it."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    rng = np.random.default_rng(os.getpid())
+    mean = torch.tensor(MEAN).view(3, 1, 1)
+    std = torch.tensor(STD).view(3, 1, 1)
+
+    def transform(image: Image.Image) -> torch.Tensor:
+        x, y, w, h = _random_crop(rng, image.width, image.height, scale)
+        image = image.resize((224, 224), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h))
+        if rng.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+    return _data_loader(_Files(Path(folder), transform), batch_size, num_workers)
+
+
+def torchvision_v2(
+    folder: str, batch_size: int = 64, num_workers: int = 1, scale: Sequence[float] = (0.08, 1.0)
+) -> Epoch:
+    """torch's DataLoader with torchvision's v2 transforms on uint8 tensors."""
+    import torch
+    from torchvision.transforms import v2
+
+    transform = v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.RandomResizedCrop(224, scale=tuple(scale), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+    return _data_loader(_Files(Path(folder), transform), batch_size, num_workers)
+
+
+def _random_crop(rng: Any, width: int, height: int, scale: Sequence[float]) -> tuple[int, int, int, int]:
+    from math import exp, log, sqrt
+
+    for _ in range(10):
+        area = width * height * rng.uniform(*scale)
+        ratio = exp(rng.uniform(log(3 / 4), log(4 / 3)))
+        w, h = round(sqrt(area * ratio)), round(sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1)), w, h
+    return 0, 0, width, height
