@@ -1,1 +1,9 @@
 """The JPEG kernel's bindings, and what becomes of an image file at conversion."""
+
+from __future__ import annotations
+
+from ffprep.jpeg.header import JpegHeader, read_header
+from ffprep.jpeg.planes import Plane, coefficients, decode_planes, decode_rgb
+from ffprep.jpeg.status import Status
+
+__all__ = ["JpegHeader", "Plane", "Status", "coefficients", "decode_planes", "decode_rgb", "read_header"]

@@ -1,0 +1,106 @@
+"""What a JPEG says about itself before its first scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ffprep.jpeg.native import INFO_SIZE, as_bytes, int64s, library
+from ffprep.jpeg.status import check
+
+if TYPE_CHECKING:
+    from ffprep.jpeg.native import BytesLike
+
+COLORS = {1: "gray", 2: "ycc", 3: "rgb", 4: "cmyk", 5: "ycck"}
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """Facts of a JPEG header.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels, as stored (EXIF orientation not applied).
+    components : int
+        1, 3 or 4.
+    color : str
+        ``gray``, ``ycc``, ``rgb``, ``cmyk`` or ``ycck``, decided as libjpeg does: JFIF, then Adobe transform,
+        then component identifiers.
+    sof : int
+        0xC0 baseline, 0xC1 extended sequential, 0xC2 progressive.
+    single_scan : bool
+        Sequential with all components in the first scan: any rectangle can be decoded without the whole.
+    orientation : int
+        EXIF orientation 1-8; 1 when absent or unreadable.
+    adobe_transform : int
+        Of the APP14 segment; -1 when there is none.
+    mcu : tuple of int
+        Width and height of an MCU, pixels.
+    mcus : tuple of int
+        MCUs in a row, and rows.
+    restart_interval : int
+        MCUs; 0 when there are no restart markers.
+    scan_offset : int
+        First byte of entropy-coded data.
+    sampling : tuple of (h, v)
+        Sampling factors of each component; (1, 1) for a single one.
+    """
+
+    width: int
+    height: int
+    components: int
+    color: str
+    sof: int
+    single_scan: bool
+    orientation: int
+    adobe_transform: int
+    mcu: tuple[int, int]
+    mcus: tuple[int, int]
+    restart_interval: int
+    scan_offset: int
+    sampling: tuple[tuple[int, int], ...]
+
+    @property
+    def progressive(self) -> bool:
+        """Whether the JPEG is progressive (SOF2)."""
+        return self.sof == 0xC2
+
+
+def read_header(data: BytesLike, where: str = "JPEG") -> JpegHeader:
+    """Parse the marker segments up to the first scan.
+
+    Parameters
+    ----------
+    data : bytes-like
+        A JPEG stream.
+    where : str
+        Name that opens the error message.
+
+    Raises
+    ------
+    JpegError
+        When the stream is no JPEG, ends early, is malformed or of a kind the kernel does not know.
+    """
+    view = as_bytes(data)
+    info = np.zeros(INFO_SIZE, dtype=np.int64)
+    check(library().ffp_read_header(view.ctypes.data, view.size, int64s(info)), where)
+    facts = [int(v) for v in info]
+    components = facts[2]
+    return JpegHeader(
+        width=facts[0],
+        height=facts[1],
+        components=components,
+        color=COLORS[facts[3]],
+        sof=facts[4],
+        single_scan=bool(facts[5]),
+        orientation=facts[6],
+        adobe_transform=facts[7],
+        mcu=(facts[8], facts[9]),
+        mcus=(facts[10], facts[11]),
+        restart_interval=facts[12],
+        scan_offset=facts[13],
+        sampling=tuple((facts[14 + 2 * i], facts[15 + 2 * i]) for i in range(components)),
+    )

@@ -1,0 +1,130 @@
+"""The compiled JPEG kernel (``jpeg.h``) for Python and for numba.
+
+Calls through ctypes release the GIL. Compiled numba code calls the kernel as external functions:
+:func:`load_for_numba` makes the symbols known to LLVM and must run before a cached function that uses them is
+loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_int16, c_int64, c_uint8, c_void_p
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffprep.errors import FfprepError, OptionError
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
+
+LIBRARY_PATH = Path(__file__).resolve().parent / "_native.so"
+
+DESC_SIZE = 48
+"""int64 elements of the description that ``ffp_decode_region`` writes."""
+
+INFO_SIZE = 32
+"""int64 elements that ``ffp_read_header`` writes."""
+
+_BYTES = c_void_p
+_INT64S = POINTER(c_int64)
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "ffp_context_new": (c_void_p, []),
+    "ffp_context_free": (None, [c_void_p]),
+    "ffp_decode_region": (
+        c_int64,
+        [c_void_p, _BYTES, c_int64, _BYTES, c_int64, c_int64, c_int64, c_int64, c_int64, c_int64, _INT64S],
+    ),
+    "ffp_read_header": (c_int64, [_BYTES, c_int64, _INT64S]),
+    "ffp_coefficients": (c_int64, [_BYTES, c_int64, POINTER(c_int16), c_int64, _INT64S]),
+    "ffp_rewrite": (c_int64, [_BYTES, c_int64, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
+    "ffp_simd_level": (c_char_p, []),
+    "ffp_set_simd_level": (c_int64, [c_char_p]),
+}
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL:
+    """The kernel, loaded once, its functions' signatures set.
+
+    Raises
+    ------
+    FfprepError
+        When the extension has not been built or cannot be loaded.
+    """
+    try:
+        lib = ctypes.CDLL(str(LIBRARY_PATH))
+    except OSError as error:
+        raise FfprepError(
+            f"{LIBRARY_PATH}: cannot load the JPEG kernel ({error}); "
+            "build it with `pip install .` and a C compiler"
+        ) from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(lib, name, None)
+        if function is not None:
+            function.restype = result
+            function.argtypes = arguments
+    return lib
+
+
+@lru_cache(maxsize=1)
+def load_for_numba() -> None:
+    """Make the kernel's symbols known to LLVM, for ``numba.types.ExternalFunction``; needs llvmlite."""
+    import llvmlite.binding as llvm
+
+    library()
+    llvm.load_library_permanently(str(LIBRARY_PATH))
+
+
+def numba_external(name: str) -> Any:
+    """External function for compiled code: every pointer and integer is an int64.
+
+    Parameters
+    ----------
+    name : str
+        ``ffp_context_new``, ``ffp_context_free``, ``ffp_decode_region``, ``ffp_read_header``,
+        ``ffp_coefficients`` or ``ffp_rewrite``.
+
+    Returns
+    -------
+    numba.types.ExternalFunction
+        To be kept in a module-level name and called in ``njit(nogil=True, cache=True)`` functions.
+    """
+    from numba import types
+
+    load_for_numba()
+    result, arguments = _SIGNATURES[name]
+    signature = (types.void if result is None else types.int64)(*[types.int64] * len(arguments))
+    return types.ExternalFunction(name, signature)
+
+
+def as_bytes(data: BytesLike) -> NDArray[np.uint8]:
+    """View of a bytes-like object as a one-dimensional uint8 array, not copied where it is contiguous."""
+    if isinstance(data, np.ndarray):
+        return np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def int64s(array: NDArray[np.int64]) -> Any:
+    """Pointer to an int64 array, for the kernel's output arguments."""
+    return array.ctypes.data_as(_INT64S)
+
+
+def simd_level() -> str:
+    """Name of the CPU level in use: ``avx512``, ``avx2`` or ``scalar``."""
+    name: bytes = library().ffp_simd_level()
+    return name.decode()
+
+
+def set_simd_level(name: str | None) -> None:
+    """Force a CPU level for the whole process; ``None`` returns to the best one.
+
+    Raises
+    ------
+    OptionError
+        When the level is unknown or this CPU does not have it.
+    """
+    if library().ffp_set_simd_level(None if name is None else name.encode()) != 0:
+        raise OptionError(f"SIMD level {name!r} is unknown or not of this CPU; use 'scalar' or None")

@@ -1,0 +1,51 @@
+/* Which level runs: the best the CPU has, or the one that FFPREP_SIMD or ffp_set_simd_level names. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+typedef struct {
+    const ffp_level *level;
+    int (*supported)(void);
+} choice;
+
+static int always(void) { return 1; }
+
+/* Best first. */
+static const choice choices[] = {
+    {&ffp_level_scalar, always},
+};
+
+enum { CHOICES = sizeof choices / sizeof *choices };
+
+static const ffp_level *current;
+
+static const ffp_level *find(const char *name) {
+    for (int i = 0; i < CHOICES; i++) {
+        if ((!name || strcmp(name, choices[i].level->name) == 0) && choices[i].supported()) {
+            return choices[i].level;
+        }
+    }
+    return NULL;
+}
+
+const ffp_level *ffp_current_level(void) {
+    const ffp_level *level = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+    if (!level) {
+        const char *name = getenv("FFPREP_SIMD");
+        level = name && *name ? find(name) : NULL;
+        level = level ? level : find(NULL);
+        __atomic_store_n(&current, level, __ATOMIC_RELEASE);
+    }
+    return level;
+}
+
+const char *ffp_simd_level(void) { return ffp_current_level()->name; }
+
+int64_t ffp_set_simd_level(const char *name) {
+    const ffp_level *level = find(name && *name ? name : NULL);
+    if (!level) {
+        return -1;
+    }
+    __atomic_store_n(&current, level, __ATOMIC_RELEASE);
+    return FFP_OK;
+}

@@ -1,0 +1,362 @@
+/* A pixel rectangle of a JPEG -> the planes it needs.
+ *
+ * The rectangle becomes for each component the blocks that hold its samples (one sample of margin where the component is
+ * subsampled), these together a rectangle of MCUs, and that the jobs. With restart markers every segment that touches
+ * the MCUs is a job, ended behind its last MCU needed; segments are found by scanning for markers, whose numbers must be
+ * in sequence. Without, the scan is one long stream, decoded in order up to the last MCU needed and stored only where
+ * needed. Streams of several scans are decoded whole (progressive.c) and enter at the inverse DCT.
+ */
+#include <stdlib.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "internal.h"
+
+enum {
+    PLANE_MARGIN = 128,               /* readable bytes the kernels may touch around rows */
+    BATCH_BLOCKS = 1 << 16,           /* coefficients held at once: 8 MiB and one job */
+    KEEP_BYTES = 32 << 20             /* a buffer larger than this is given back when a quarter would do */
+};
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+void ffp_release(ffp_buffer *buffer) {
+    free(buffer->base);
+    memset(buffer, 0, sizeof *buffer);
+}
+
+int32_t ffp_reserve(ffp_buffer *buffer, size_t size) {
+    if (size <= buffer->size && (buffer->size <= KEEP_BYTES || size > buffer->size / 4)) {
+        return FFP_OK;
+    }
+    ffp_release(buffer);
+    size_t room = size + size / 8;    /* so that slowly growing images do not allocate each time */
+    void *base = calloc(1, room + 64);
+    if (!base) {
+        return FFP_NO_MEMORY;
+    }
+    buffer->base = base;
+    buffer->ptr = (uint8_t *)(((uintptr_t)base + 63) & ~(uintptr_t)63);
+    buffer->size = room;
+    return FFP_OK;
+}
+
+ffp_context *ffp_context_new(void) { return calloc(1, sizeof(ffp_context)); }
+
+void ffp_context_free(ffp_context *ctx) {
+    if (ctx) {
+        ffp_release(&ctx->coef);
+        ffp_release(&ctx->planes);
+        ffp_release(&ctx->jobs);
+        ffp_release(&ctx->whole);
+        ffp_release(&ctx->level_tables);
+        ffp_release(&ctx->level_bytes);
+        ffp_release(&ctx->level_work);
+        free(ctx);
+    }
+}
+
+/* ---- geometry ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int32_t x0, y0, x1, y1;           /* MCUs, both ends included */
+    ffp_plane plane[FFP_MAX_COMPONENTS];
+} region;
+
+static int32_t min32(int32_t a, int32_t b) { return a < b ? a : b; }
+static int32_t max32(int32_t a, int32_t b) { return a > b ? a : b; }
+
+/* Samples low..high of an axis that pixels at..at+count-1 need, rounded out to blocks; the MCUs that hold them. */
+static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32_t samples, int32_t *start,
+                  int32_t *length, int32_t *mcu0, int32_t *mcu1) {
+    int32_t margin = step > 1, low = max32(at / step - margin, 0);
+    int32_t high = min32((at + count - 1) / step + margin, samples - 1);
+    *start = low & ~7;
+    *length = min32((high | 7) + 1, samples) - *start;
+    *mcu0 = min32(*mcu0, low / (8 * factor));
+    *mcu1 = max32(*mcu1, high / (8 * factor));
+}
+
+static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, region *r) {
+    r->x0 = h->mcus_x;
+    r->y0 = h->mcus_y;
+    r->x1 = r->y1 = 0;
+    for (int i = 0; i < h->ncomp; i++) {
+        const ffp_component *c = &h->comp[i];
+        ffp_plane *p = &r->plane[i];
+        cover(x, w, h->hmax / c->h, c->h, c->width, &p->x0, &p->w, &r->x0, &r->x1);
+        cover(y, height, h->vmax / c->v, c->v, c->height, &p->y0, &p->h, &r->y0, &r->y1);
+    }
+}
+
+static int32_t allocate_planes(ffp_context *ctx, const ffp_header *h, region *r) {
+    size_t at[FFP_MAX_COMPONENTS], total = PLANE_MARGIN;
+    for (int i = 0; i < h->ncomp; i++) {
+        ffp_plane *p = &r->plane[i];
+        p->stride = (p->w + 63) / 64 * 64 + 64;
+        if (p->stride % 1024 == 0) {
+            p->stride += 64;          /* rows a large power of two apart would share cache sets */
+        }
+        at[i] = total;
+        total += (size_t)p->stride * (size_t)((p->h + 7) / 8 * 8 + 1) + 2 * PLANE_MARGIN;
+    }
+    if (ffp_reserve(&ctx->planes, total) != FFP_OK) {
+        return FFP_NO_MEMORY;
+    }
+    for (int i = 0; i < h->ncomp; i++) {
+        r->plane[i].addr = ctx->planes.ptr + at[i];
+    }
+    return FFP_OK;
+}
+
+static void describe(const ffp_header *h, const region *r, int64_t *desc) {
+    memset(desc, 0, FFP_DESC_SIZE * sizeof *desc);
+    desc[0] = h->width;
+    desc[1] = h->height;
+    desc[2] = h->ncomp;
+    desc[3] = h->color;
+    for (int i = 0; i < h->ncomp; i++) {
+        const ffp_component *c = &h->comp[i];
+        const ffp_plane *p = &r->plane[i];
+        int64_t facts[10] = {(int64_t)(intptr_t)p->addr, p->stride, p->x0, p->y0, p->w, p->h,
+                             h->hmax / c->h, h->vmax / c->v, c->width, c->height};
+        memcpy(desc + 8 + 10 * i, facts, sizeof facts);
+    }
+}
+
+/* ---- segments ----------------------------------------------------------------------------------------------------- */
+
+/* The first FF at or after p that is not followed by 00 (one at the very end included), or end. */
+static const uint8_t *find_marker(const uint8_t *p, const uint8_t *end) {
+#if defined(__SSE2__)
+    const __m128i ff = _mm_set1_epi8(-1), zero = _mm_setzero_si128();
+    while (end - p >= 17) {
+        __m128i here = _mm_loadu_si128((const __m128i *)p), next = _mm_loadu_si128((const __m128i *)(p + 1));
+        __m128i hit = _mm_andnot_si128(_mm_cmpeq_epi8(next, zero), _mm_cmpeq_epi8(here, ff));
+        int mask = _mm_movemask_epi8(hit);
+        if (mask) {
+            return p + __builtin_ctz((unsigned)mask);
+        }
+        p += 16;
+    }
+#endif
+    while (p < end) {
+        p = memchr(p, 0xFF, (size_t)(end - p));
+        if (!p) {
+            return end;
+        }
+        if (end - p < 2 || p[1] != 0) {
+            return p;
+        }
+        p += 2;
+    }
+    return end;
+}
+
+/* The last MCU of [begin, end) that the region needs, or -1. */
+static int64_t last_needed(const ffp_header *h, const region *r, int64_t begin, int64_t end) {
+    int64_t row = (end - 1) / h->mcus_x, col = (end - 1) % h->mcus_x;
+    if (row > r->y1) {
+        row = r->y1;
+        col = r->x1;
+    } else if (col < r->x0) {
+        row--;
+        col = r->x1;
+    }
+    int64_t mcu = row * h->mcus_x + (col < r->x1 ? col : r->x1);
+    return row >= r->y0 && mcu >= begin ? mcu : -1;
+}
+
+/* Behind the restart marker at `at`, which must have number `number`. */
+static int32_t pass_restart(const uint8_t **at, const uint8_t *end, int64_t number) {
+    const uint8_t *p = *at;
+    while (p < end && *p == 0xFF) {
+        p++;
+    }
+    if (p == end || *p == 0xD9) {
+        return FFP_TRUNCATED_SCAN;
+    }
+    if (*p == 0) {
+        return FFP_CORRUPT_SCAN;      /* FF FF 00 is neither data nor a marker */
+    }
+    if (*p != 0xD0 + (number & 7)) {
+        return FFP_BAD_RESTART;
+    }
+    *at = p + 1;
+    return FFP_OK;
+}
+
+static int32_t find_jobs(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data, int64_t size,
+                         int32_t *njobs) {
+    const int64_t interval = h->restart_interval, all = (int64_t)h->mcus_x * h->mcus_y;
+    const int64_t first = ((int64_t)r->y0 * h->mcus_x + r->x0) / interval;
+    const int64_t last = ((int64_t)r->y1 * h->mcus_x + r->x1) / interval;
+    const uint8_t *p = data + h->scan_offset, *end = data + size;
+    if (ffp_reserve(&ctx->jobs, (size_t)(last - first + 1) * sizeof(ffp_job)) != FFP_OK) {
+        return FFP_NO_MEMORY;
+    }
+    ffp_job *jobs = (ffp_job *)(void *)ctx->jobs.ptr;
+    *njobs = 0;
+    for (int64_t k = 0;; k++) {
+        const uint8_t *begin = p;
+        int64_t mcu = k * interval, next = mcu + interval < all ? mcu + interval : all;
+        p = find_marker(p, end);
+        int64_t needed = k < first ? -1 : last_needed(h, r, mcu, next);
+        if (needed >= 0) {
+            jobs[(*njobs)++] = (ffp_job){.begin = begin, .end = p, .first_mcu = (int32_t)mcu,
+                                         .mcus = (int32_t)(needed - mcu + 1), .to_end = needed + 1 == next};
+        }
+        if (k == last) {
+            return FFP_OK;
+        }
+        int32_t status = pass_restart(&p, end, k);
+        if (status != FFP_OK) {
+            return status;
+        }
+    }
+}
+
+static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *r, int32_t njobs) {
+    const ffp_level *level = ffp_current_level();
+    ffp_job *jobs = (ffp_job *)(void *)ctx->jobs.ptr;
+    for (int32_t done = 0, n; done < njobs; done += n) {
+        int64_t blocks = 0;
+        for (n = 0; done + n < njobs && (n == 0 || blocks < BATCH_BLOCKS); n++) {
+            blocks += (int64_t)jobs[done + n].mcus * h->blocks_per_mcu + 1;
+        }
+        const size_t bytes = (size_t)blocks * 128;
+        if (ffp_reserve(&ctx->coef, bytes) != FFP_OK) {
+            return FFP_NO_MEMORY;
+        }
+        int16_t *coef = (int16_t *)(void *)ctx->coef.ptr;
+        for (int32_t i = done; i < done + n; i++) {
+            jobs[i].coef = coef;
+            coef += ((int64_t)jobs[i].mcus * h->blocks_per_mcu + 1) * 64;
+        }
+        int32_t status = level->entropy(ctx, h, jobs + done, n);
+        if (status != FFP_OK) {
+            memset(ctx->coef.ptr, 0, bytes);
+            return status;
+        }
+        for (int32_t i = done; i < done + n; i++) {
+            level->idct(ctx, h, jobs + i, r->plane);
+        }
+    }
+    return FFP_OK;
+}
+
+/* ---- one long stream ---------------------------------------------------------------------------------------------- */
+
+static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data, int64_t size) {
+    const ffp_level *level = ffp_current_level();
+    const int32_t width = r->x1 - r->x0 + 1;
+    const size_t bytes = ((size_t)width * (size_t)h->blocks_per_mcu + 1) * 128;
+    if (ffp_reserve(&ctx->coef, bytes) != FFP_OK) {
+        return FFP_NO_MEMORY;
+    }
+    int16_t *coef = (int16_t *)(void *)ctx->coef.ptr;
+    ffp_stream stream = {0};
+    ffp_bits_start(&stream.bits, data + h->scan_offset, data + size, 0);
+    ffp_prepare_tables(ctx, h);
+    int32_t at = 0;                   /* raster number of the stream's next MCU */
+    for (int32_t row = r->y0; row <= r->y1; row++) {
+        ffp_job job = {.first_mcu = row * h->mcus_x + r->x0, .mcus = width, .coef = coef};
+        int32_t status = ffp_stream_decode(ctx, h, &stream, job.first_mcu - at, NULL);
+        if (status == FFP_OK) {
+            memcpy(job.pred, stream.pred, sizeof job.pred);
+            status = ffp_stream_decode(ctx, h, &stream, width, coef);
+        }
+        if (status != FFP_OK) {
+            memset(coef, 0, bytes);
+            return status;
+        }
+        level->idct(ctx, h, &job, r->plane);
+        at = job.first_mcu + width;
+    }
+    return at == h->mcus_x * h->mcus_y ? ffp_bits_finish(&stream.bits) : FFP_OK;
+}
+
+/* ---- several scans ------------------------------------------------------------------------------------------------ */
+
+/* One MCU row of the whole's coefficients in a job's order, DC values turned into differences. */
+static void gather_row(const ffp_header *h, const ffp_layout *layout, const int16_t *whole, int32_t row, int32_t mcu0,
+                       int32_t mcus, int16_t *coef) {
+    int16_t pred[FFP_MAX_COMPONENTS] = {0};
+    for (int32_t mx = mcu0; mx < mcu0 + mcus; mx++) {
+        for (int i = 0; i < h->ncomp; i++) {
+            const ffp_component *c = &h->comp[i];
+            for (int32_t j = 0; j < c->h * c->v; j++, coef += 64) {
+                int64_t block = (int64_t)(row * c->v + j / c->h) * c->blocks_x + mx * c->h + j % c->h;
+                const int16_t *in = whole + layout->offset[i] + block * 64;
+                memcpy(coef, in, 128);
+                coef[0] = (int16_t)(in[0] - pred[i]);
+                pred[i] = in[0];
+            }
+        }
+    }
+}
+
+static int32_t decode_scans(ffp_context *ctx, ffp_header *h, const region *r, const uint8_t *data, int64_t size) {
+    const ffp_level *level = ffp_current_level();
+    const ffp_layout layout = ffp_layout_of(h);
+    const int32_t width = r->x1 - r->x0 + 1;
+    if (ffp_reserve(&ctx->coef, ((size_t)width * (size_t)h->blocks_per_mcu + 1) * 128) != FFP_OK ||
+        ffp_reserve(&ctx->whole, (size_t)layout.count * 2) != FFP_OK) {
+        return FFP_NO_MEMORY;
+    }
+    int16_t *whole = (int16_t *)(void *)ctx->whole.ptr, *coef = (int16_t *)(void *)ctx->coef.ptr;
+    memset(whole, 0, (size_t)layout.count * 2);
+    int32_t status = ffp_decode_whole(data, size, h, whole);
+    for (int32_t row = r->y0; status == FFP_OK && row <= r->y1; row++) {
+        ffp_job job = {.first_mcu = row * h->mcus_x + r->x0, .mcus = width, .coef = coef};
+        gather_row(h, &layout, whole, row, r->x0, width, coef);
+        level->idct(ctx, h, &job, r->plane);
+    }
+    return status;
+}
+
+/* ---- entry -------------------------------------------------------------------------------------------------------- */
+
+int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, const uint8_t *index, int64_t index_size,
+                          int64_t x, int64_t y, int64_t w, int64_t h, int64_t scale_log2, int64_t *desc) {
+    ffp_header *header = &ctx->header;
+    int32_t status = ffp_parse(data, size, header);
+    if (status != FFP_OK) {
+        return status;
+    }
+    if (header->ncomp == 4) {
+        return FFP_UNSUPPORTED_COLOR;
+    }
+    if (x < 0 || y < 0 || w < 1 || h < 1 || w > header->width || h > header->height || x > header->width - w ||
+        y > header->height - h || scale_log2 != 0) {
+        return FFP_BAD_RECTANGLE;
+    }
+    if (index && index_size) {
+        return FFP_BAD_INDEX;
+    }
+    region r;
+    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, &r);
+    if (!ffp_plausible(header, size, (int64_t)r.y1 * header->mcus_x + r.x1 + 1)) {
+        return FFP_TRUNCATED_SCAN;
+    }
+    status = allocate_planes(ctx, header, &r);
+    if (status != FFP_OK) {
+        return status;
+    }
+    if (!header->sequential_single_scan) {
+        status = decode_scans(ctx, header, &r, data, size);
+    } else if (header->restart_interval) {
+        int32_t njobs;
+        status = find_jobs(ctx, header, &r, data, size, &njobs);
+        if (status == FFP_OK) {
+            status = decode_jobs(ctx, header, &r, njobs);
+        }
+    } else {
+        status = decode_stream(ctx, header, &r, data, size);
+    }
+    if (status == FFP_OK) {
+        describe(header, &r, desc);
+    }
+    return status;
+}
