@@ -1,0 +1,399 @@
+"""Tables of encoded images as the Hugging Face hub has them: parquet files, ``save_to_disk`` folders, hub names.
+
+Image bytes are handed on as they are stored; nothing is decoded. Local parquet files are read in place, row group by
+row group, instead of being copied into the ``datasets`` cache first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import SourceError
+
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "validation", "valid"),
+    "test": ("test",),
+}
+"""Names under which a split goes, by the name ffprep uses."""
+
+_BLOCK = 64  # rows taken from a data set at a time: one row costs 0.36 ms, a block hardly more
+
+_IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "pixel_values")
+_LABEL_NAMES = ("label", "labels", "cls", "class", "fine_label", "target")
+
+
+class Table(Protocol):
+    """Numbered rows of an image and a label."""
+
+    labels: npt.NDArray[np.int64]
+    class_names: Sequence[str] | None
+
+    def read(self, index: int) -> bytes:
+        """Encoded bytes of a row's image."""
+
+    def name(self, index: int) -> str:
+        """File name of a row's image; empty when the table has none."""
+
+    def size_estimate(self) -> int:
+        """Bytes of all images together, about."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold image and label, and the class names if the table states them."""
+
+    image: str
+    label: str
+    class_names: tuple[str, ...] | None
+
+
+def find_columns(names: Sequence[str], features: dict[str, Any], label: str) -> Columns:
+    """Finds the image and the label column by their declared type, else by name.
+
+    Parameters
+    ----------
+    names : Sequence[str]
+        The columns.
+    features : dict
+        Declared features as ``datasets`` writes them into JSON: ``{"label": {"_type": "ClassLabel", "names": [...]}}``;
+        empty when the table declares none.
+    """
+    kinds = {name: value.get("_type") for name, value in features.items() if isinstance(value, dict)}
+    image = next((n for n in names if kinds.get(n) == "Image"), None) or _by_name(names, _IMAGE_NAMES)
+    target = next((n for n in names if kinds.get(n) == "ClassLabel"), None) or _by_name(names, _LABEL_NAMES)
+    if image is None or target is None:
+        raise SourceError(
+            f"{label}: no column of {'images' if image is None else 'labels'} among {', '.join(names)}; "
+            f"expected one called {(_IMAGE_NAMES if image is None else _LABEL_NAMES)[0]!r}"
+        )
+    listed = features.get(target, {}).get("names")
+    return Columns(image, target, tuple(map(str, listed)) if isinstance(listed, list) else None)
+
+
+def _by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    lower = {name.lower(): name for name in names}
+    return next((lower[name] for name in wanted if name in lower), None)
+
+
+def image_of(value: Any, base: Path | None, label: str) -> bytes:
+    """The bytes of an image cell: of a struct of ``bytes`` and ``path``, or the cell itself."""
+    if isinstance(value, dict):
+        path, data = value.get("path"), value.get("bytes")
+        if data is None and path:
+            file = Path(path) if base is None else base / path
+            try:
+                data = file.read_bytes()
+            except OSError as error:
+                raise SourceError(f"{label}: its image file {file} cannot be read: {error.strerror}") from None
+    else:
+        data = value
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise SourceError(f"{label}: holds no encoded image")
+    return bytes(data)
+
+
+class ParquetTable:
+    """Rows of parquet files, in the files' order.
+
+    Parameters
+    ----------
+    paths : Sequence[Path]
+        The files; all have the same columns.
+    keep : int
+        Row groups held in memory at a time (one of 100 ImageNet images has about 11 MB).
+    """
+
+    def __init__(self, paths: Sequence[Path], keep: int = 12) -> None:
+        pq = _parquet()
+        self.paths = list(paths)
+        self._meta = [_footer(path) for path in self.paths]
+        schema = self._meta[0].schema.to_arrow_schema()
+        self._columns = find_columns(schema.names, _features(schema), str(self.paths[0]))
+        self.class_names: Sequence[str] | None = self._columns.class_names
+        starts, groups = [0], []
+        for number, meta in enumerate(self._meta):
+            for group in range(meta.num_row_groups):
+                groups.append((number, group))
+                starts.append(starts[-1] + meta.row_group(group).num_rows)
+        self._groups = groups
+        self._starts = np.array(starts, np.int64)
+        labels = []
+        for path, meta in zip(self.paths, self._meta, strict=True):
+            table = self._read(path, partial(pq.ParquetFile(path, metadata=meta).read, [self._columns.label]))
+            labels.append(_integers(table.column(0), path))
+        self.labels: npt.NDArray[np.int64] = np.concatenate(labels) if labels else np.zeros(0, np.int64)
+        self._cache = _Recent(keep)
+        self._names = _Recent(keep)
+        kind = schema.field(self._columns.image).type
+        self._has_paths = hasattr(kind, "get_field_index") and kind.get_field_index("path") >= 0
+        self._file_starts = np.cumsum([0, *(meta.num_rows for meta in self._meta)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: int) -> bytes:
+        group = int(np.searchsorted(self._starts, index, "right")) - 1
+        column = self._cache.get(group, self._load)
+        value = column[index - int(self._starts[group])].as_py()
+        path = self.paths[self._groups[group][0]]
+        return image_of(value, path.parent, f"{path.name}, row {index:,}")
+
+    def name(self, index: int) -> str:
+        if not self._has_paths:
+            return ""
+        file = int(np.searchsorted(self._file_starts, index, "right")) - 1
+        path = self._names.get(file, self._load_names)[index - int(self._file_starts[file])].as_py()
+        return PurePath(path).name if path else ""
+
+    def size_estimate(self) -> int:
+        """Bytes of the image columns as stored, all rows together."""
+        total = 0
+        for meta in self._meta:
+            for group in range(meta.num_row_groups):
+                row_group = meta.row_group(group)
+                for i in range(row_group.num_columns):
+                    column = row_group.column(i)
+                    if column.path_in_schema.split(".")[0] == self._columns.image:
+                        total += column.total_uncompressed_size
+        return total
+
+    def _load_names(self, which: int) -> Any:
+        path = self.paths[which]
+        file = _parquet().ParquetFile(path, metadata=self._meta[which])
+        table = self._read(path, partial(file.read, [f"{self._columns.image}.path"]))
+        return table.column(0).combine_chunks().field("path")
+
+    def _load(self, number: int) -> Any:
+        which, group = self._groups[number]
+        path = self.paths[which]
+        file = _parquet().ParquetFile(path, metadata=self._meta[which])
+        table = self._read(path, partial(file.read_row_group, group, [self._columns.image]))
+        return table.column(0).combine_chunks()
+
+    @staticmethod
+    def _read(path: Path, action: Callable[[], Any]) -> Any:
+        import pyarrow as pa
+
+        try:
+            return action()
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{path}: cannot be read as parquet: {_first_line(error)}") from None
+
+
+class _Recent:
+    """The last used row groups; one that several threads ask for is read once."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: int, load: Any) -> Any:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = _Entry()
+                while len(self._entries) > self._keep:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(key)
+        with entry.lock:
+            if entry.value is None:
+                entry.value = load(key)
+            return entry.value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_Recent, (self._keep,))
+
+
+class _Entry:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value: Any = None
+
+
+class ArrowTable:
+    """Rows of a ``datasets.Dataset``: a ``save_to_disk`` folder or a hub data set in the local cache.
+
+    Parameters
+    ----------
+    dataset : datasets.Dataset
+        The rows.
+    label : str
+        What it is called in messages.
+    """
+
+    def __init__(self, dataset: Any, label: str) -> None:
+        self._label = label
+        features = dataset.features.to_dict()
+        columns = find_columns(dataset.column_names, features, label)
+        self._image = columns.image
+        self.class_names: Sequence[str] | None = columns.class_names
+        plain = dataset.with_format("arrow")
+        self.labels: npt.NDArray[np.int64] = _integers(plain.select_columns([columns.label])[:].column(0), label)
+        self._rows = plain.select_columns([columns.image])
+        self._cache = _Recent(32)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, index: int) -> bytes:
+        return image_of(self._cell(index).as_py(), None, f"{self._label}, row {index:,}")
+
+    def name(self, index: int) -> str:
+        cell = self._cell(index)
+        path = cell["path"].as_py() if "path" in getattr(cell, "keys", tuple)() else None
+        return PurePath(path).name if path else ""
+
+    def _cell(self, index: int) -> Any:
+        block, place = divmod(index, _BLOCK)
+        return self._cache.get(block, self._load)[place]
+
+    def _load(self, block: int) -> Any:
+        return self._rows[block * _BLOCK : (block + 1) * _BLOCK].column(0)
+
+    def size_estimate(self) -> int:
+        """Bytes of all columns as stored."""
+        return int(self._rows.data.nbytes)
+
+
+def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, bytes, int]]:
+    """Name, image bytes and label of the rows of a ``datasets.IterableDataset`` from number ``start`` on."""
+    from datasets import Image
+
+    features = dataset.features.to_dict() if dataset.features is not None else {}
+    columns = find_columns(list(features), features, label)
+    rows = dataset.select_columns([columns.image, columns.label]).cast_column(columns.image, Image(decode=False))
+    for number, row in enumerate(rows.skip(start) if start else rows, start):
+        cell = row[columns.image]
+        path = cell.get("path") if isinstance(cell, dict) else None
+        data = image_of(cell, None, f"{label}, row {number:,}")
+        yield PurePath(path).name if path else "", data, int(row[columns.label])
+
+
+def parquet_files(root: Path, split: str) -> list[Path]:
+    """The parquet files of a split below a folder, sorted: those whose path names the split.
+
+    ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet`` both do.
+    """
+    found = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
+    wanted = set(SPLITS[split])
+    chosen = [
+        path for path in found if wanted & set(re.split(r"[^a-z0-9]+", path.relative_to(root).as_posix().lower()))
+    ]
+    if found and not chosen:
+        raise SourceError(
+            f"{root}: none of its {len(found)} parquet files is named for the split {split!r} "
+            f"(such as {split}-00000-of-00001.parquet); give the files' own folder or one file as the source"
+        )
+    return chosen
+
+
+def load_saved(path: Path, split: str) -> Any:
+    """The ``datasets.Dataset`` of a ``save_to_disk`` folder, the split of it where there are several."""
+    datasets = _datasets()
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except Exception as error:
+        raise SourceError(f"{path}: cannot be read as a saved data set: {_first_line(error)}") from None
+    if isinstance(loaded, datasets.DatasetDict):
+        name = next((name for name in SPLITS[split] if name in loaded), None)
+        if name is None:
+            raise SourceError(f"{path}: has the splits {', '.join(loaded)}, none of them {split!r}")
+        return loaded[name]
+    return loaded
+
+
+def load_hub(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
+    """A split of a data set on the Hugging Face hub, or of a folder laid out like one, and its number of rows.
+
+    Raises
+    ------
+    SourceError
+        When it cannot be reached, asks for a licence to be accepted, or does not state its size.
+    """
+    datasets = _datasets()
+    try:
+        builder = datasets.load_dataset_builder(name)
+        splits = builder.info.splits or {}
+        if not splits:
+            splits = dict.fromkeys(datasets.get_dataset_split_names(name))
+        chosen = next((alias for alias in SPLITS[split] if alias in splits), None)
+        if chosen is None:
+            raise SourceError(f"{name}: has the splits {', '.join(splits)}, none of them {split!r}")
+        loaded = datasets.load_dataset(name, split=chosen, streaming=streaming)
+    except SourceError:
+        raise
+    except Exception as error:  # the client raises errors of many libraries
+        raise SourceError(
+            f"{name}: neither a file or folder here nor a data set the Hugging Face hub gives: {_first_line(error)}"
+        ) from None
+    if not streaming:
+        return loaded, len(loaded)
+    info = splits[chosen]
+    rows = getattr(info, "num_examples", None)
+    if not rows:
+        raise SourceError(f"{name}: does not state its number of rows, so it cannot be streamed; leave --streaming out")
+    return loaded, int(rows)
+
+
+def _footer(path: Path) -> Any:
+    import pyarrow as pa
+
+    try:
+        return _parquet().read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: cannot be read as parquet: {_first_line(error)}") from None
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    stated = (schema.metadata or {}).get(b"huggingface")
+    if stated is None:
+        return {}
+    try:
+        features = json.loads(stated)["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def _integers(column: Any, label: object) -> npt.NDArray[np.int64]:
+    import pyarrow as pa
+
+    if not pa.types.is_integer(column.type):
+        raise SourceError(f"{label}: the label column holds {column.type}, not integers")
+    if column.null_count:
+        raise SourceError(f"{label}: {column.null_count:,} rows have no label")
+    return np.asarray(column.to_numpy(), dtype=np.int64)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _parquet() -> Any:
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise SourceError("reading parquet needs pyarrow: pip install 'ffprep[convert]'") from None
+    return pq
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise SourceError("reading Hugging Face data sets needs datasets: pip install 'ffprep[convert]'") from None
+    return datasets

@@ -1,0 +1,192 @@
+"""Where the files of a tar archive lie, so that they can be read without unpacking it.
+
+The headers are walked once with ``pread``; afterwards any member is one ``pread`` away, from any thread. Understood are
+the forms that occur: ustar, GNU long names and base-256 sizes, pax records of path and size. Every number is checked
+against the archive's end.
+
+Format: POSIX.1-2017, pax utility, "ustar Interchange Format" and "pax Interchange Format"; GNU tar manual, chapter 9.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ffprep.errors import SourceError
+
+BLOCK = 512
+_REGULAR = (b"0", b"\0", b"7")
+_LONG_NAME, _LONG_LINK = b"L", b"K"
+_PAX, _PAX_GLOBAL = b"x", b"g"
+_SPARSE, _MULTI_VOLUME = b"S", b"M"
+_LONGEST_EXTENSION = 1 << 20  # bytes of a long name or of pax records; real ones have a few hundred
+
+
+class Member(NamedTuple):
+    """A regular file of an archive: its name, and where its bytes lie in the archive file."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def read_at(fd: int, offset: int, size: int, label: str) -> bytes:
+    """``size`` bytes at ``offset`` of an open file.
+
+    Safe in threads: the file position is neither used nor moved.
+
+    Raises
+    ------
+    SourceError
+        When the file ends before.
+    """
+    data = os.pread(fd, size, offset)
+    while len(data) < size:
+        more = os.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            raise SourceError(
+                f"{label}: ends at byte {offset + len(data):,}, where {size:,} bytes at {offset:,} are expected: "
+                "is the file complete?"
+            )
+        data += more
+    return data
+
+
+def members(fd: int, *, label: str, start: int = 0, end: int | None = None, strict: bool = True) -> Iterator[Member]:
+    """The regular files of the archive that lies in ``[start, end)`` of an open file, in the archive's order.
+
+    Directories, links and devices are passed over.
+
+    Parameters
+    ----------
+    fd : int
+        File descriptor, opened for reading.
+    label : str
+        Name of the archive in error messages.
+    start, end : int
+        Byte range of the archive in the file: an archive inside an archive is read in place. ``end`` None: the file's
+        end.
+    strict : bool
+        Refuse an archive without its end mark (a block of zeros), the sign of an interrupted download.
+
+    Raises
+    ------
+    SourceError
+        When a header is damaged, a member runs past ``end`` or the end mark is missing.
+    """
+    if end is None:
+        end = os.fstat(fd).st_size
+    at = start
+    name_next: str | None = None
+    size_next: int | None = None
+    while True:
+        if at + BLOCK > end:
+            if strict or at != end:
+                raise SourceError(
+                    f"{label}: the tar archive stops at byte {at:,} without its end mark: is the file complete?"
+                )
+            return
+        header = read_at(fd, at, BLOCK, label)
+        if header[0] == 0 and not any(header):
+            return
+        size = _check(header, at, label)
+        if size_next is not None:
+            size = size_next
+        data = at + BLOCK
+        after = data + -(-size // BLOCK) * BLOCK
+        if data + size > end:
+            raise SourceError(
+                f"{label}: the member at byte {at:,} needs {data + size - end:,} bytes more than the archive has: "
+                "is the file complete?"
+            )
+        kind = header[156:157]
+        if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
+            if size > _LONGEST_EXTENSION:
+                raise SourceError(f"{label}: the extension header at byte {at:,} claims {size:,} bytes: damaged?")
+            body = read_at(fd, data, size, label)
+            if kind == _LONG_NAME:
+                name_next = _text(body)
+            elif kind == _PAX:
+                records = _pax(body, at, label)
+                name_next = records.get("path", name_next)
+                if "size" in records:
+                    size_next = _pax_size(records["size"], at, label)
+        else:
+            if kind in (_SPARSE, _MULTI_VOLUME):
+                raise SourceError(
+                    f"{label}: the member at byte {at:,} is {'sparse' if kind == _SPARSE else 'split in volumes'}: "
+                    "unpack the archive and give the folder"
+                )
+            if kind in _REGULAR:
+                name = name_next if name_next is not None else _name(header)
+                if not name.endswith("/"):  # how version 7 tar wrote folders
+                    yield Member(name, data, size)
+            name_next = size_next = None
+        at = after
+
+
+def _check(header: bytes, at: int, label: str) -> int:
+    """The size a header states, its checksum verified (signed sums, which some old writers made, are accepted)."""
+    stored = _number(header[148:156])
+    if stored is not None:
+        total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+        if stored != total:
+            high = sum(1 for byte in header if byte > 127) - sum(1 for byte in header[148:156] if byte > 127)
+            if stored != total - 256 * high:
+                stored = None
+    if stored is None:
+        raise SourceError(f"{label}: no valid tar header at byte {at:,}: not a tar archive, or damaged")
+    size = _number(header[124:136])
+    if size is None or size < 0:
+        raise SourceError(f"{label}: the tar header at byte {at:,} states no valid size")
+    return size
+
+
+def _number(field: bytes) -> int | None:
+    if field[0] & 0x80:  # base 256, two's complement
+        value = int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
+        return value if field[0] == 0x80 else None
+    text = field.split(b"\0", 1)[0].strip()
+    if not text:
+        return 0
+    try:
+        return int(text, 8) if text.isdigit() else None
+    except ValueError:
+        return None
+
+
+def _name(header: bytes) -> str:
+    name = _text(header[:100])
+    if header[257:263] == b"ustar\0":
+        prefix = _text(header[345:500])
+        if prefix:
+            return f"{prefix}/{name}"
+    return name
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _pax(body: bytes, at: int, label: str) -> dict[str, str]:
+    """Records ``length key=value newline``; the length counts the whole record in decimal."""
+    records: dict[str, str] = {}
+    position = 0
+    while position < len(body) and body[position] != 0:
+        space = body.find(b" ", position, position + 20)
+        digits = body[position:space] if space > 0 else b""
+        length = int(digits) if digits.isdigit() else 0
+        record = body[position : position + length]
+        key, equals, value = record[len(digits) + 1 : -1].partition(b"=")
+        if length < 5 or len(record) != length or record[-1:] != b"\n" or not equals:
+            raise SourceError(f"{label}: the pax header at byte {at:,} is damaged")
+        records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+        position += length
+    return records
+
+
+def _pax_size(text: str, at: int, label: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        raise SourceError(f"{label}: the pax header at byte {at:,} states no valid size")
+    return int(text)
