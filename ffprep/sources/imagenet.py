@@ -300,9 +300,11 @@ def _from_archives(paths: list[Path], top: Path, split: str, image: RGBImageFiel
         parts = [p[1:] for p in parts]  # everything lies in one folder, such as train/
     classes = sorted({p[0] for p in parts})
     number = {name: i for i, name in enumerate(classes)}
-    order = np.array(
-        sorted(range(len(parts)), key=lambda i: (parts[i][0], "/".join(parts[i][:-1]), parts[i][-1])), np.int64
-    )
+
+    def place(i: int) -> tuple[str, ...]:  # as walk_images: class, folder, name
+        return parts[i][0], *files.names[i].rpartition("/")[::2]
+
+    order = np.array(sorted(range(len(parts)), key=place), np.int64)
     labels = np.array([number[parts[i][0]] for i in order], np.int64)
     names = ["/".join(parts[i]) for i in order]
     origin = paths[0].name if len(paths) == 1 else top.name

@@ -1,0 +1,90 @@
+"""The ``ffprep`` command: exit status 0 when all is well, 1 when the data is bad, 2 when the command is.
+
+An error is one line on standard error; ``-v`` anywhere on the command line shows where it came from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ffprep._version import __version__
+from ffprep.commands._group import PackageGroup
+from ffprep.errors import FfprepError, OptionError
+
+INTERRUPTED = 130  # as shells report a program ended by Ctrl-C
+
+
+class Program(PackageGroup):
+    """The top group: turns whatever ends a command into an exit status and, if need be, one line."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        given = list(sys.argv[1:] if args is None else args)
+        verbose = any(word in ("-v", "--verbose") for word in given)
+        given = [word for word in given if word not in ("-v", "--verbose")]
+        options["standalone_mode"] = False
+        options.setdefault("prog_name", "ffprep")
+        try:
+            status = super().main(given, *rest, **options)
+        except BaseException as error:
+            status = _status(error, verbose)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _status(error: BaseException, verbose: bool) -> int:
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):  # the reader of our output went away, as "head" does
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if verbose and not isinstance(error, click.ClickException):
+        traceback.print_exception(error)
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        _complain(str(error) or "interrupted")
+        return INTERRUPTED
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        error.show()
+        return 2
+    if isinstance(error, click.ClickException):
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ffprep"
+        click.echo(f"{command}: {' '.join(error.format_message().split())} (see --help)", err=True)
+        return 2
+    if isinstance(error, OptionError):
+        _complain(str(error))
+        return 2
+    if isinstance(error, FfprepError):
+        _complain(str(error))
+        return 1
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or error}")
+        return 1
+    if isinstance(error, MemoryError):
+        _complain("out of memory")
+        return 1
+    _complain(f"internal error: {type(error).__name__}: {error}" + ("" if verbose else " (-v shows where)"))
+    return 1
+
+
+def _complain(message: str) -> None:
+    click.echo("ffprep: " + " ".join(message.split()), err=True)
+
+
+@click.group(
+    cls=Program,
+    package="ffprep.commands",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="-v shows where an error came from. Exit status: 0 well, 1 the data is bad, 2 the command is.",
+)
+@click.version_option(__version__, prog_name="ffprep")
+def main() -> None:
+    """Data sets to .beton files once, then fast training batches from them."""

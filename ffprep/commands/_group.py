@@ -1,0 +1,40 @@
+"""Groups of commands that are made of the modules of a package."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class PackageGroup(click.Group):
+    """The commands of a package, each imported when it is asked for.
+
+    Parameters
+    ----------
+    package : str
+        Its dotted name. A module ``some_name`` becomes the command ``some-name``; names with a leading underscore do
+        not.
+    attribute : str
+        What holds the command in a module; a module without it is passed over.
+    """
+
+    def __init__(self, *args: Any, package: str, attribute: str = "command", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package = package
+        self.attribute = attribute
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        path = import_module(self.package).__path__
+        names = [info.name.replace("_", "-") for info in pkgutil.iter_modules(path) if info.name[0] != "_"]
+        return sorted({*super().list_commands(ctx), *names})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is not None or cmd_name not in self.list_commands(ctx):
+            return found
+        module = import_module(f"{self.package}.{cmd_name.replace('-', '_')}")
+        command = getattr(module, self.attribute, None)
+        return command if isinstance(command, click.Command) else None

@@ -1,0 +1,215 @@
+"""Options that several conversions have, and what they mean."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ffprep.convert.report import Report
+    from ffprep.fields import RGBImageField
+    from ffprep.sources.base import Source
+
+F = TypeVar("F", bound=Callable[..., Any])
+EXISTING = click.Path(exists=True, path_type=Path)
+BETON = click.Path(dir_okay=False, path_type=Path)
+
+
+def _add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def image_options() -> Callable[[F], F]:
+    """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
+    return _add(
+        [
+            click.option(
+                "--jpeg",
+                type=click.Choice(["seekable", "keep", "reencode"]),
+                default="seekable",
+                show_default=True,
+                help="JPEG files: rewritten without loss so that crops decode fast; byte for byte; or encoded anew "
+                "(with --quality).",
+            ),
+            click.option(
+                "--max-side",
+                type=click.IntRange(1, 65535),
+                help="Shrink so that the longer side has at most this many pixels. Re-encodes; smaller images are the "
+                "surest way to faster training.",
+            ),
+            click.option(
+                "--min-side",
+                type=click.IntRange(1, 65535),
+                help="Shrink so that the shorter side has at most this many pixels. Re-encodes.",
+            ),
+            click.option(
+                "--quality",
+                type=click.IntRange(1, 100),
+                default=90,
+                show_default=True,
+                help="JPEG quality of what is encoded anew.",
+            ),
+            click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+            click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class ImageChoices:
+    """Values of ``image_options``."""
+
+    jpeg: str
+    max_side: int | None
+    min_side: int | None
+    quality: int
+    apply_orientation: bool
+    keep_metadata: bool
+
+    def field(self) -> RGBImageField:
+        """The field that stores images so."""
+        from ffprep.fields import RGBImageField
+
+        return RGBImageField(
+            jpeg=self.jpeg,
+            max_resolution=self.max_side,
+            min_resolution=self.min_side,
+            jpeg_quality=self.quality,
+            apply_orientation=self.apply_orientation,
+            keep_metadata=self.keep_metadata,
+        )
+
+
+def writing_options() -> Callable[[F], F]:
+    """Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
+    return _add(
+        [
+            click.option("--out", type=BETON, required=True, help="The .beton file to make."),
+            click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
+            click.option("--limit", type=click.IntRange(1), help="Convert the first N samples only."),
+            click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
+            click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+            click.option(
+                "--on-error",
+                type=click.Choice(["raise", "skip"]),
+                default="raise",
+                show_default=True,
+                help="A sample that cannot be converted: stop there, or leave it out and report it.",
+            ),
+            click.option("--shuffle", type=int, metavar="SEED", help="Store the samples in a random order."),
+            click.option(
+                "--engine",
+                type=click.Choice(["local", "ray"]),
+                default="local",
+                show_default=True,
+                help="Encode in threads here, or in the tasks of a Ray cluster.",
+            ),
+            click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
+            click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
+            click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class WritingChoices:
+    """Values of ``writing_options``."""
+
+    out: Path
+    workers: int | None
+    limit: int | None
+    resume: bool
+    overwrite: bool
+    on_error: str
+    shuffle: int | None
+    engine: str
+    page_size: int | None
+    report: Path | None
+    quiet: bool
+
+    def run(self, source: Source) -> Report:
+        """Converts, shows how far it is and what came of it."""
+        from ffprep.convert.progress import Shown, Silent
+        from ffprep.convert.run import convert
+        from ffprep.sources.base import shuffled
+
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # what it finds odd in a file is in the report
+        with _terminable():
+            result = convert(
+                source if self.shuffle is None else shuffled(source, self.shuffle),
+                self.out,
+                workers=self.workers,
+                limit=self.limit,
+                resume=self.resume,
+                overwrite=self.overwrite,
+                on_error=self.on_error,
+                engine=self.engine,
+                page_size=self.page_size,
+                progress=(lambda *_: Silent()) if self.quiet else Shown,
+            )
+        if self.report is not None:
+            self.report.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+        if not self.quiet:
+            click.echo(f"{self.out}\n{result.table()}")
+        return result
+
+
+def planning_options() -> Callable[[F], F]:
+    """Options of a plan beside those of the source and of the images."""
+    return _add(
+        [
+            click.option("--out", type=BETON, default=Path("X.beton"), help="Where the file would go."),
+            click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
+            click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
+            click.option("--json", "as_json", is_flag=True, help="For programs."),
+        ]
+    )
+
+
+def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_json: bool) -> None:
+    """Makes and shows a plan; ends with status 1 when the disk has no room for the file."""
+    from ffprep.convert.plan import plan
+
+    made = plan(source, out, limit=limit, workers=workers)
+    click.echo(json.dumps(made.to_json(), indent=1) if as_json else made.table())
+    if not made.fits:
+        click.get_current_context().exit(1)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Lets SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does: what was written is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
+    """Takes the image options out of a command's values."""
+    rest = dict(values)
+    return ImageChoices(**{name: rest.pop(name) for name in ImageChoices.__dataclass_fields__}), rest
+
+
+def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:
+    """Takes the writing options out of a command's values."""
+    rest = dict(values)
+    return WritingChoices(**{name: rest.pop(name) for name in WritingChoices.__dataclass_fields__}), rest

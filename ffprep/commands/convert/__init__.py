@@ -1,0 +1,67 @@
+"""``ffprep convert``: a data set to a .beton file, each by a module of this package.
+
+A module defines ``command``, the conversion, and ``plan`` if what it costs can be told before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ffprep.commands._group import PackageGroup
+
+
+class ConvertGroup(PackageGroup):
+    """Data sets by name; and what ends in .yaml is a configuration to run."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name.endswith((".yaml", ".yml")):
+            return self._configured(Path(cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+    def _configured(self, path: Path) -> click.Command:
+        @click.command(name=str(path), help="Run the conversions of a configuration.")
+        @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+        @click.pass_context
+        def run(ctx: click.Context, overrides: tuple[str, ...]) -> None:
+            from ffprep.convert.config import read_config, to_arguments
+            from ffprep.errors import OptionError
+
+            parent = ctx.parent or ctx
+            jobs = []
+            for conversion in read_config(path, overrides):
+                dataset = conversion.pop("dataset")
+                command = super(ConvertGroup, self).get_command(parent, dataset)
+                if command is None:
+                    names = ", ".join(self.list_commands(parent))
+                    raise OptionError(f"{path}: unknown dataset {dataset!r}; there are {names}")
+                arguments = to_arguments(conversion, _switches(command), str(path))
+                jobs.append((command, command.make_context(dataset, arguments, parent=parent)))
+            for command, context in jobs:  # all were checked before the first begins
+                with context:
+                    command.invoke(context)
+
+        return run
+
+
+def _switches(command: click.Command) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            for name in parameter.opts:
+                if name.startswith("--") and name != "--help":
+                    found[name[2:]] = bool(parameter.is_flag)
+    return found
+
+
+def _command() -> Any:
+    @click.group(cls=ConvertGroup, package=__name__, subcommand_metavar="DATASET|CONFIG.yaml [ARGS]...")
+    def convert() -> None:
+        """Convert a data set to a .beton file, or run the conversions a YAML file describes."""
+
+    return convert
+
+
+command = _command()

@@ -1,0 +1,88 @@
+"""``ffprep convert imagenet`` and ``ffprep plan imagenet``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ffprep.commands._options import (
+    EXISTING,
+    ImageChoices,
+    image_options,
+    planning_options,
+    show_plan,
+    take_image,
+    take_writing,
+    writing_options,
+)
+
+if TYPE_CHECKING:
+    from ffprep.sources.base import Source
+
+
+def _source_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    options = [
+        click.option(
+            "--source",
+            required=True,
+            metavar="PATH_OR_HUB",
+            help="A folder (ImageFolder, official tars, parquet files, save_to_disk), a .tar or .parquet file, or a "
+            "data set of the Hugging Face hub such as ILSVRC/imagenet-1k.",
+        ),
+        click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True),
+        click.option(
+            "--labels",
+            type=EXISTING,
+            help="Classes of the validation images where these lie in no class folders: the ground truth, a list of "
+            "WordNet ids, val.txt or LOC_val_solution.csv. Looked for beside the images.",
+        ),
+        click.option(
+            "--devkit",
+            type=EXISTING,
+            help="ILSVRC2012_devkit_t12 (folder, .tar.gz or meta.mat), which the official ground truth needs.",
+        ),
+        click.option("--classes", type=EXISTING, help="List of all WordNet ids, where only some classes are there."),
+        click.option("--streaming", is_flag=True, help="Read a hub data set over the network, keeping nothing."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _open(
+    image: ImageChoices,
+    source: str,
+    split: str,
+    labels: Path | None,
+    devkit: Path | None,
+    classes: Path | None,
+    streaming: bool,
+) -> Source:
+    from ffprep.sources.imagenet import Hints, open_imagenet
+
+    hints = Hints(labels, devkit, classes)
+    return open_imagenet(source, split, image=image.field(), hints=hints, streaming=streaming)
+
+
+@click.command("imagenet")
+@_source_options
+@image_options()
+@writing_options()
+def command(**values: Any) -> None:
+    """ImageNet-1K, or any data set laid out like it: fields "image" and "label"."""
+    image, rest = take_image(values)
+    writing, rest = take_writing(rest)
+    writing.run(_open(image, **rest))
+
+
+@click.command("imagenet")
+@_source_options
+@image_options()
+@planning_options()
+def plan(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+    """Bytes, time and room that converting ImageNet will take."""
+    image, rest = take_image(values)
+    show_plan(_open(image, **rest), out=out, workers=workers, limit=limit, as_json=as_json)

@@ -1,0 +1,22 @@
+"""``ffprep plan``: the modules of ``ffprep.commands.convert`` that define ``plan``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ffprep.commands._group import PackageGroup
+
+
+def _command() -> Any:
+    @click.group(
+        cls=PackageGroup, package="ffprep.commands.convert", attribute="plan", subcommand_metavar="DATASET ..."
+    )
+    def plan() -> None:
+        """What a conversion will cost: bytes, time, room on the disk."""
+
+    return plan
+
+
+command = _command()

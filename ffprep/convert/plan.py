@@ -1,0 +1,152 @@
+"""What a conversion will cost, from encoding a few of its samples: bytes, time, and whether the disk has room."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ffprep.convert.report import duration_text, size_text
+from ffprep.convert.units import Result, encode_unit, units_of
+from ffprep.errors import SourceError
+from ffprep.sources.base import Source
+
+RUNS = 8
+_TABLE_ROW = 24  # bytes of the allocation table for each payload
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a conversion will cost.
+
+    Attributes
+    ----------
+    samples : int
+        Samples the source has (or the limit).
+    bytes_in, bytes_out : int
+        Encoded values of the source, and the file; estimates.
+    seconds : float
+        Time to encode on ``workers`` processors like this one; reading from a slow disk may take longer.
+    free : int
+        Bytes free where the file will go.
+    tried : int
+        Samples that were encoded for this.
+    actions : dict
+        Share of the tried samples by field, action and reason.
+    refused : int
+        Tried samples that cannot be converted.
+    """
+
+    samples: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    workers: int
+    free: int
+    tried: int
+    actions: dict[str, float]
+    refused: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the disk has room."""
+        return self.bytes_out <= self.free
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**self.__dict__, "seconds": round(self.seconds, 1), "fits": self.fits}
+
+    def table(self) -> str:
+        """For the screen."""
+        per_sample = self.bytes_out / self.samples
+        lines = [
+            f"  samples        {self.samples:,}",
+            f"  source         {size_text(self.bytes_in)}",
+            f"  file           {size_text(self.bytes_out)} ({size_text(per_sample)} a sample)",
+            f"  free there     {size_text(self.free)}{'' if self.fits else ': NOT ENOUGH'}",
+            f"  time           {duration_text(self.seconds)} with {self.workers} worker{'s' * (self.workers != 1)}, "
+            f"{self.samples / self.seconds:,.0f} samples/s, if the disk keeps up",
+        ]
+        lines.extend(f"  {100 * share:5.1f} %        {what}" for what, share in sorted(self.actions.items()))
+        if self.refused:
+            lines.append(f"  {self.refused} of the {self.tried} samples tried cannot be converted")
+        return "\n".join(lines)
+
+
+def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 1) -> Plan:
+    """Encodes some runs of consecutive samples, spread over the source, and extrapolates.
+
+    Parameters
+    ----------
+    source : Source
+        What would be converted.
+    out : Path
+        Where the file would go.
+    limit, workers : int
+        As in ``convert``.
+    """
+    total = len(source) if limit is None else min(limit, len(source))
+    if total == 0:
+        raise SourceError(f"{source.name}: the source has no samples")
+    begun = time.perf_counter()
+    results = _try_some(source, total)
+    elapsed = time.perf_counter() - begun
+    tried = sum(len(run) for run in results)
+    raw = stored = 0.0
+    rows = refused = good = 0
+    actions: Counter[str] = Counter()
+    for run in results:
+        keys: dict[str, Any] = {}
+        for result in run:
+            if result.refusal is not None:
+                refused += 1
+                continue
+            good += 1
+            for name, value, size in zip(source.fields, result.encoded, result.sizes, strict=True):
+                rows += value.payload is not None
+                if value.note is not None:
+                    actions[" ".join((name, *value.note))] += 1
+                if value.key is not None and keys.get(name, ...) == value.key:
+                    continue
+                keys[name] = value.key
+                raw += size
+                stored += memoryview(value.payload).nbytes if value.payload is not None else 0
+    if not good:
+        raise next(result.refusal for run in results for result in run if result.refusal is not None)
+    size_in = raw / good * total
+    estimate = getattr(source, "size_estimate", None)
+    if estimate is not None and raw:
+        size_in = estimate() * total / len(source)
+    payload = stored / good * total * (size_in / (raw / good * total) if raw else 1.0)
+    record = sum(field.metadata_type.itemsize + 8 for field in source.fields.values())
+    return Plan(
+        samples=total,
+        bytes_in=round(size_in),
+        bytes_out=round(payload + total * (record + rows / good * _TABLE_ROW)),
+        seconds=max(1e-9, elapsed / tried * total / workers),
+        workers=workers,
+        free=shutil.disk_usage(_existing(out.absolute().parent)).free,
+        tried=tried,
+        actions={what: count / good for what, count in actions.items()},
+        refused=refused,
+    )
+
+
+def _try_some(source: Source, total: int) -> list[list[Result]]:
+    """Results of units spread over the source; of a stream the first ones."""
+    units = units_of(source, 0, total)
+    if hasattr(source, "stream"):
+        return [encode_unit(source, unit) for unit in islice(units, RUNS)]
+    listed = list(units)
+    chosen = sorted({i * (len(listed) - 1) // max(1, RUNS - 1) for i in range(RUNS)})
+    return [encode_unit(source, listed[i]) for i in chosen]
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder

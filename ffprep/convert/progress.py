@@ -1,0 +1,113 @@
+"""How far long work is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+from ffprep.convert.report import duration_text, size_text
+
+_BAR_EVERY = 0.1  # seconds
+_LINE_EVERY = 10.0
+_RATE_WINDOW = 15.0
+
+
+class Progress(Protocol):
+    """Told how far the work is; called from one thread."""
+
+    def update(self, done: int, size: int) -> None:
+        """``done`` samples and ``size`` bytes are behind us."""
+
+    def close(self) -> None:
+        """The work ended, well or not."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, done: int, size: int) -> None:
+        """See ``Progress``."""
+
+    def close(self) -> None:
+        """See ``Progress``."""
+
+
+class Shown:
+    """Shows rate and time left.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        Samples in all.
+    done : int
+        Samples an earlier run left.
+    out : text file
+        Where to; a bar that is redrawn if it is a terminal, else log lines.
+    clock : callable
+        Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        done: int = 0,
+        *,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._label = label
+        self._total = total
+        self._out = out if out is not None else sys.stderr
+        self._clock = clock
+        self._terminal = self._out.isatty()
+        now = clock()
+        self._points: deque[tuple[float, int, int]] = deque([(now, done, 0)])
+        self._next = now if self._terminal else now + _LINE_EVERY
+        self._drawn = False
+
+    def update(self, done: int, size: int) -> None:
+        now = self._clock()
+        if now < self._next:
+            return
+        self._points.append((now, done, size))
+        while len(self._points) > 2 and now - self._points[0][0] > _RATE_WINDOW:
+            self._points.popleft()
+        text = self._text(done)
+        if self._terminal:
+            self._next = now + _BAR_EVERY
+            width = shutil.get_terminal_size().columns
+            self._out.write("\r" + self._bar(done, text, width - 1).ljust(width - 1))
+            self._drawn = True
+        else:
+            self._next = now + _LINE_EVERY
+            self._out.write(f"{self._label}: {text}\n")
+        self._out.flush()
+
+    def close(self) -> None:
+        if self._drawn:
+            self._out.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+            self._out.flush()
+
+    def _text(self, done: int) -> str:
+        (t0, n0, b0), (t1, n1, b1) = self._points[0], self._points[-1]
+        share = 100 * done / self._total if self._total else 100.0
+        text = f"{done:,} of {self._total:,} ({share:.1f} %)"
+        if t1 > t0 and n1 > n0:
+            rate = (n1 - n0) / (t1 - t0)
+            left = max(0, self._total - done) / rate
+            text += f", {rate:,.0f}/s, {size_text((b1 - b0) / (t1 - t0))}/s, {duration_text(left)} left"
+        return text
+
+    def _bar(self, done: int, text: str, width: int) -> str:
+        room = min(30, width - len(self._label) - len(text) - 5)
+        if room < 5:
+            return text[:width]
+        filled = round(room * done / self._total) if self._total else room
+        return f"{self._label} [{'#' * min(filled, room)}{' ' * (room - filled)}] {text}"

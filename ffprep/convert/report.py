@@ -1,0 +1,180 @@
+"""What a conversion did: counts by what became of the samples, the unusual ones by name, bytes, rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ffprep.fields import Encoded
+
+PLAIN = frozenset({"kept", "rewritten", "encoded", "raw"})
+"""Actions that are the ordinary course; samples of all others are listed by name."""
+
+LISTED = 1000
+"""Names kept for each action and reason."""
+
+
+@dataclass
+class Report:
+    """Counts of a conversion.
+
+    Attributes
+    ----------
+    state : dict
+        All counts, as JSON values that are updated in place: samples, bytes in (encoded values as the source gave
+        them), bytes out (payloads), outcomes by field, action and reason, refused samples, and the number of the next
+        sample of the source. Given to ``Writer.state``, it survives a crash.
+    seconds : float
+        Time this run took. Not in the file, which depends on its contents alone.
+    converted : int
+        Samples written in this run: fewer than there are in the file after a resumption.
+    workers : int
+        Threads or processes that encoded.
+    """
+
+    state: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    converted: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "bytes_in", "bytes_out", "refused_count", "next"):
+            self.state.setdefault(name, 0)
+        outcomes = self.state.setdefault("outcomes", [])
+        self.state.setdefault("refused", [])
+        self.state.setdefault("shared", {})  # key of each field's last shared payload
+        self._outcomes = {(entry["field"], entry["action"], entry["reason"]): entry for entry in outcomes}
+
+    def count(self, sample: str, fields: Iterable[str], encoded: Sequence[Encoded], sizes: Sequence[int]) -> None:
+        """Counts a written sample.
+
+        A payload that the sample shares with the one before is not counted again: neither its bytes nor what was done
+        to it.
+
+        Parameters
+        ----------
+        sample : str
+            Its name.
+        fields : iterable of str
+            The fields' names.
+        encoded : sequence of Encoded
+            Its values.
+        sizes : sequence of int
+            Bytes of the values before they were encoded.
+        """
+        self.converted += 1
+        state = self.state
+        state["samples"] += 1
+        for name, value, size in zip(fields, encoded, sizes, strict=True):
+            if value.key is not None:
+                key = repr(value.key)
+                if state["shared"].get(name) == key:
+                    continue
+                state["shared"][name] = key
+            state["bytes_in"] += size
+            if value.payload is not None:
+                state["bytes_out"] += memoryview(value.payload).nbytes
+            if value.note is not None:
+                self._note(sample, (name, *value.note))
+
+    def _note(self, sample: str, key: tuple[str, str, str]) -> None:
+        entry = self._outcomes.get(key)
+        if entry is None:
+            name, action, reason = key
+            entry = {"field": name, "action": action, "reason": reason, "count": 0}
+            self._outcomes[key] = entry
+            self.state["outcomes"].append(entry)
+        entry["count"] += 1
+        if key[1] not in PLAIN:
+            listed = entry.setdefault("samples", [])
+            if len(listed) < LISTED:
+                listed.append(sample)
+
+    def refuse(self, sample: str, reason: str) -> None:
+        """Counts a sample that was left out."""
+        self.state["refused_count"] += 1
+        if len(self.state["refused"]) < LISTED:
+            self.state["refused"].append({"sample": sample, "reason": reason})
+
+    @property
+    def written(self) -> int:
+        """Samples in the file."""
+        return int(self.state["samples"])
+
+    @property
+    def refused_count(self) -> int:
+        """Samples left out."""
+        return int(self.state["refused_count"])
+
+    @property
+    def rate(self) -> float:
+        """Samples a second."""
+        return self.converted / self.seconds if self.seconds > 0 else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """What goes into the file's manifest: the same for any number of workers and after any interruption."""
+        facts = {name: value for name, value in self.state.items() if name not in ("next", "shared")}
+        facts["outcomes"] = [self._outcomes[key] for key in sorted(self._outcomes)]
+        return facts
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, the run's time included."""
+        return {
+            **self.facts(),
+            "converted": self.converted,
+            "seconds": round(self.seconds, 3),
+            "samples_per_second": round(self.rate, 1),
+            "workers": self.workers,
+        }
+
+    def table(self, *, listed: int = 10) -> str:
+        """For the screen; of each list no more than ``listed`` names."""
+        facts = self.facts()
+        lines = []
+        for entry in facts["outcomes"]:
+            why = f": {entry['reason']}" if entry["reason"] else ""
+            lines.append(f"  {entry['count']:>12,}  {entry['field']} {entry['action']}{why}")
+            if names := entry.get("samples"):
+                lines.extend(_some(names, entry["count"], listed))
+        if self.refused_count:
+            lines.append(f"  {self.refused_count:>12,}  refused")
+            refused = [f"{entry['sample']}: {entry['reason']}" for entry in facts["refused"]]
+            lines.extend(_some(refused, self.refused_count, listed))
+        bytes_in, bytes_out = facts["bytes_in"], facts["bytes_out"]
+        change = f" ({(bytes_out / bytes_in - 1) * 100:+.1f} %)" if bytes_in else ""
+        lines.append(
+            f"  {self.written:>12,}  samples written; {size_text(bytes_in)} in, {size_text(bytes_out)} out{change}"
+        )
+        plural = "" if self.workers == 1 else "s"
+        lines.append(
+            f"  {self.rate:>12,.0f}  samples/s in {duration_text(self.seconds)} with {self.workers} worker{plural}"
+        )
+        return "\n".join(lines)
+
+
+def _some(names: list[str], count: int, listed: int) -> list[str]:
+    shown = names[:listed]
+    lines = [f"                  {name}" for name in shown]
+    if count > len(shown):
+        lines.append(f"                  ... and {count - len(shown):,} more")
+    return lines
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people: ``138.2 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time for people: ``2:03:09`` or ``4.2 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

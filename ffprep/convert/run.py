@@ -1,0 +1,160 @@
+"""One conversion: samples of a source, encoded by many, written by one, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ffprep.beton.writer import Writer
+from ffprep.convert.progress import Progress, Silent
+from ffprep.convert.report import Report
+from ffprep.convert.units import Result, Unit, by_threads, units_of
+from ffprep.errors import ConversionError, OptionError, SourceError
+from ffprep.sources.base import Source
+
+FAILURES_IN_A_ROW = 100
+"""So many refused samples one after another mean that the source is gone, not that it has bad samples."""
+
+
+def convert(
+    source: Source,
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    limit: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_error: str = "raise",
+    engine: str = "local",
+    page_size: int | None = None,
+    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
+) -> Report:
+    """Converts a source to a .beton file.
+
+    The file's bytes depend on the source, the fields' options and ``limit`` alone: not on the workers, nor on how often
+    the conversion was interrupted and resumed.
+
+    Parameters
+    ----------
+    source : Source
+        Where the samples come from.
+    out : path
+        The file to make. It has its name only when it is finished.
+    workers : int, optional
+        Threads that encode (Ray: tasks at a time). By default as many as there are processors.
+    limit : int, optional
+        Convert the first so many samples only.
+    resume : bool
+        Continue an interrupted conversion of the same source with the same options; begin anew if there is none.
+    overwrite : bool
+        Replace a file that is there.
+    on_error : {"raise", "skip"}
+        What to do about a sample that cannot be read or encoded: stop, or leave it out and list it in the report.
+    engine : {"local", "ray"}
+        Encode in threads here, or in the tasks of a Ray cluster whose nodes see the source's files at the same paths.
+    page_size : int, optional
+        As in ``Writer``.
+    progress : callable
+        Makes a ``Progress`` from a label, the number of samples and how many are done.
+
+    Returns
+    -------
+    Report
+        Also in the file's manifest, but for times.
+
+    Raises
+    ------
+    ConversionError
+        When a sample cannot be converted (``on_error="raise"``) or the file not be written. What was written is kept
+        for ``resume``.
+    """
+    if on_error not in ("raise", "skip"):
+        raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
+    workers = _workers(workers)
+    encode = _engine(engine)
+    available = len(source)
+    total = available if limit is None else min(limit, available)
+    if total == 0:
+        raise SourceError(f"{source.name}: the source has no samples")
+    manifest: dict[str, Any] = {"source": source.manifest()}
+    if total < available:
+        manifest["limit"] = total
+    path = Path(out)
+    begun = time.perf_counter()
+    with Writer(
+        path,
+        source.fields,
+        total,
+        page_size=page_size,
+        manifest=manifest,
+        resume=resume,
+        keep=True,
+        overwrite=overwrite,
+    ) as writer:
+        report = Report(writer.state, workers=workers)
+        writer.state = report.state
+        first = int(report.state["next"])
+        try:
+            with contextlib.ExitStack() as stack:
+                shown = stack.enter_context(contextlib.closing(progress(path.name, total, first)))
+                results = encode(source, units_of(source, first, total), workers)
+                stack.enter_context(contextlib.closing(results))
+                _write(writer, results, report, list(source.fields), on_error, shown)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted after {report.state['next']:,} of {total:,} samples; "
+                "the same command with --resume continues"
+            ) from None
+        writer.close({"report": report.facts()})
+    report.seconds = time.perf_counter() - begun
+    return report
+
+
+def _write(
+    writer: Writer, results: Iterator[list[Result]], report: Report, fields: list[str], on_error: str, shown: Progress
+) -> None:
+    failures = 0
+    for unit in results:
+        for result in unit:
+            index = report.state["next"]
+            if result.refusal is not None:
+                reason = " ".join(str(result.refusal).split()) or type(result.refusal).__name__
+                if on_error == "raise":
+                    raise ConversionError(f"{result.name} (sample {index:,}): {reason}") from result.refusal
+                failures += 1
+                if failures >= FAILURES_IN_A_ROW:
+                    raise ConversionError(
+                        f"{result.name} (sample {index:,}): the {failures}th sample in a row that cannot be converted: "
+                        f"{reason}"
+                    ) from result.refusal
+                report.refuse(result.name, reason)
+            else:
+                failures = 0
+                writer.write(result.encoded, result.name)
+                report.count(result.name, fields, result.encoded, result.sizes)
+            report.state["next"] = index + 1
+        shown.update(report.state["next"], report.state["bytes_in"])
+
+
+def _workers(workers: int | None) -> int:
+    if workers is not None:
+        if workers < 1:
+            raise OptionError(f"workers: at least 1 is needed, not {workers}")
+        return workers
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _engine(name: str) -> Callable[[Source, Iterator[Unit], int], Any]:
+    if name == "local":
+        return by_threads
+    if name == "ray":
+        from ffprep.convert.cluster import by_ray
+
+        return by_ray
+    raise OptionError(f"engine is 'local' or 'ray', not {name!r}")

@@ -1,0 +1,144 @@
+"""The work of a conversion in units: runs of consecutive samples, encoded anywhere, used in order.
+
+Local threads and Ray tasks do the same units; what they return is the same however many work and whichever is first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ffprep.errors import ConversionError, FfprepError
+from ffprep.sources.base import Named, Source, StreamSource
+
+if TYPE_CHECKING:
+    from ffprep.fields import Encoded, Field
+
+UNIT = 16
+"""Samples in a unit: enough that handing it over costs nothing, few enough that a unit of photographs is small."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a sample.
+
+    Attributes
+    ----------
+    name : str
+        The source's name of it.
+    encoded : sequence of Encoded
+        One for each field; empty when the sample was refused.
+    sizes : sequence of int
+        Bytes of each raw value; 0 for what is not bytes.
+    refusal : Exception or None
+        Why it was refused.
+    """
+
+    name: str
+    encoded: Sequence[Encoded]
+    sizes: Sequence[int]
+    refusal: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Samples ``start`` to ``stop - 1`` of a source; for a stream with their values, as they came."""
+
+    start: int
+    stop: int
+    items: Sequence[Named] | None = None
+
+
+def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[Unit]:
+    """Cuts samples ``start`` to ``stop - 1`` into units. A stream that ends early ends the units."""
+    stream = getattr(source, "stream", None)
+    if stream is None:
+        for first in range(start, stop, UNIT):
+            yield Unit(first, min(first + UNIT, stop))
+        return
+    rows = iter(stream(start))
+    for first in range(start, stop, UNIT):
+        items = list(islice(rows, min(UNIT, stop - first)))
+        if items:
+            yield Unit(first, first + len(items), items)
+        if first + len(items) < min(first + UNIT, stop):
+            return
+
+
+def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda: False) -> list[Result]:
+    """Reads and encodes the samples of a unit.
+
+    Refusals (the sample cannot be read, or its values do not fit) are results; any other error is raised as a
+    ``ConversionError`` that names the sample. ``stopped`` is asked before each sample.
+    """
+    results: list[Result] = []
+    for index in range(unit.start, unit.stop):
+        if stopped():
+            break
+        name = f"sample {index:,}"
+        try:
+            if unit.items is None:
+                name = source.sample_name(index)
+                values = source.sample(index)
+            else:
+                name, values = unit.items[index - unit.start]
+            results.append(Result(name, encode_sample(source.fields, values), raw_sizes(values)))
+        except (FfprepError, OSError) as error:
+            results.append(Result(name, (), (), error))
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ConversionError(f"{name} (sample {index:,}): {type(error).__name__}: {error}") from error
+    return results
+
+
+def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[Encoded]:
+    """Encodes the values of a sample.
+
+    Raises
+    ------
+    ConversionError
+        When a value does not fit its field, which the message names.
+    """
+    if not isinstance(values, (tuple, list)) or len(values) != len(fields):
+        kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
+        raise ConversionError(f"the source gave {kind} for the {len(fields)} fields {', '.join(fields)}")
+    encoded = []
+    for (name, field), value in zip(fields.items(), values, strict=True):
+        try:
+            encoded.append(field.encode_any(value))
+        except ConversionError as error:
+            raise ConversionError(f"{name}: {error}") from error
+    return encoded
+
+
+def raw_sizes(values: Sequence[Any]) -> list[int]:
+    """Bytes of each value that is bytes or shared bytes, 0 for the others."""
+    plain = (getattr(value, "value", value) for value in values)
+    return [len(value) if isinstance(value, (bytes, bytearray, memoryview)) else 0 for value in plain]
+
+
+def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Iterator[list[Result]]:
+    """Encodes units in threads and yields their results in order.
+
+    Encoding leaves the interpreter's lock (reading files, the JPEG kernel, Pillow), so threads do; they share the
+    source's open files and caches. No more than ``2 * workers + 2`` units are under way or waiting to be taken.
+    """
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ffprep-encode")
+    pending: deque[Future[list[Result]]] = deque()
+    try:
+        for unit in units:
+            pending.append(pool.submit(encode_unit, source, unit, stop.is_set))
+            if len(pending) > 2 * workers + 1:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)

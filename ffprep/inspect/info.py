@@ -1,0 +1,122 @@
+"""What a .beton file holds, for people and for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffprep.beton.reader import Reader
+from ffprep.convert.report import size_text
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Facts about a file, as JSON values.
+
+    Raises
+    ------
+    BetonError
+        When it is no .beton file, or a damaged one.
+    """
+    with Reader(path) as reader:
+        facts: dict[str, Any] = {
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            "samples": reader.num_samples,
+            "page_size": reader.page_size,
+            "fields": {name: _field(reader, name) for name in reader.fields},
+            "manifest": reader.manifest,
+        }
+    return facts
+
+
+def _field(reader: Reader, name: str) -> dict[str, Any]:
+    field = reader.fields[name]
+    facts: dict[str, Any] = {"type": type(field).__name__, "type_id": field.type_id}
+    column = reader.column(name)
+    if field.type_id in (0, 1):
+        if len(column):
+            facts.update(min=column.min().item(), max=column.max().item())
+        if field.type_id == 1 and len(column):
+            facts["distinct"] = len(np.unique(column))
+        return facts
+    if field.type_id in (4, 6):
+        facts.update(dtype=str(getattr(field, "dtype", "")), shape=[int(n) for n in getattr(field, "shape", ())])
+    if field.type_id == 2 and len(column):
+        facts["images"] = _images(column)
+    offsets, sizes = reader.extents(name)
+    shared = len(offsets) - len(np.unique(offsets))
+    facts["payload_bytes"] = int(sizes[np.unique(offsets, return_index=True)[1]].sum(dtype=np.uint64))
+    if shared:
+        facts["shared"] = shared
+    return facts
+
+
+def _images(column: Any) -> dict[str, Any]:
+    width, height = column["width"].astype(np.int64), column["height"].astype(np.int64)
+    return {
+        "jpeg": int((column["mode"] == 0).sum()),
+        "raw": int((column["mode"] == 1).sum()),
+        "width": [int(width.min()), round(float(width.mean()), 1), int(width.max())],
+        "height": [int(height.min()), round(float(height.mean()), 1), int(height.max())],
+    }
+
+
+def to_text(facts: dict[str, Any]) -> str:
+    """The facts for the screen."""
+    lines = [
+        f"{facts['path']}: {facts['samples']:,} samples, {size_text(facts['bytes'])}, "
+        f"pages of {size_text(facts['page_size'])}"
+    ]
+    for name, field in facts["fields"].items():
+        lines.append(f"  {name:<16} {_field_text(field)}")
+    manifest = facts["manifest"]
+    if manifest is None:
+        lines.append("  no manifest: not written by ffprep")
+        return "\n".join(lines)
+    lines.extend(_manifest_lines(manifest))
+    return "\n".join(lines)
+
+
+def _field_text(field: dict[str, Any]) -> str:
+    parts = [field["type"]]
+    if "dtype" in field:
+        parts.append(f"{field['dtype']}{field['shape']}")
+    if "images" in field:
+        images = field["images"]
+        kinds = [f"{images[kind]:,} {kind.upper() if kind == 'jpeg' else kind}" for kind in ("jpeg", "raw")]
+        parts.append(" and ".join(text for text in kinds if not text.startswith("0 ")))
+        (_, width, widest), (_, height, highest) = images["width"], images["height"]
+        parts.append(f"{width} x {height} px on average")
+        parts.append(f"largest side {max(widest, highest)}")
+    if "min" in field:
+        parts.append(f"{field['min']} to {field['max']}")
+    if "distinct" in field:
+        parts.append(f"{field['distinct']:,} different")
+    if "payload_bytes" in field:
+        parts.append(size_text(field["payload_bytes"]))
+    if "shared" in field:
+        parts.append(f"{field['shared']:,} samples share another's")
+    return ", ".join(parts)
+
+
+def _manifest_lines(manifest: dict[str, Any]) -> list[str]:
+    lines = []
+    source = manifest.get("source")
+    if isinstance(source, dict):
+        plain = {key: value for key, value in source.items() if isinstance(value, (str, int, float))}
+        counts = {key: len(value) for key, value in source.items() if isinstance(value, (list, dict))}
+        text = ", ".join([f"{key} {value}" for key, value in plain.items()] + [f"{n:,} {k}" for k, n in counts.items()])
+        lines.append(f"  from             {text}")
+    report = manifest.get("report")
+    if isinstance(report, dict):
+        for entry in report.get("outcomes", []):
+            why = f": {entry['reason']}" if entry.get("reason") else ""
+            lines.append(f"  {entry['count']:>12,}     {entry['field']} {entry['action']}{why}")
+        if report.get("refused_count"):
+            lines.append(f"  {report['refused_count']:>12,}     refused")
+    writer = manifest.get("writer")
+    if isinstance(writer, dict):
+        lines.append(f"  written by       {writer.get('name')} {writer.get('version')}")
+    return lines
