@@ -51,10 +51,10 @@ def _status(error: BaseException, verbose: bool) -> int:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         _complain(str(error) or "interrupted")
         return INTERRUPTED
-    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
-        error.show()
-        return 2
     if isinstance(error, click.ClickException):
+        if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
+            error.show()
+            return 2
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ffprep"
         click.echo(f"{command}: {' '.join(error.format_message().split())} (see --help)", err=True)
         return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from ffprep.convert.units import Result, Unit, encode_unit
@@ -21,7 +22,7 @@ def by_ray(source: Source, units: Iterator[Unit], workers: int) -> Iterator[list
     ``workers`` processors.
     """
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ImportError:
         raise OptionError("--engine ray needs Ray: pip install 'ffprep[ray]'") from None
     started = not ray.is_initialized()

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from ffprep.fields import Field
 
 
@@ -68,13 +71,13 @@ class Selection:
     ----------
     source : Source
         Where the samples come from.
-    indices : Sequence[int]
+    indices : Sequence[int] or ndarray of integers
         Their numbers there.
     facts : dict
         What the manifest says about the choice.
     """
 
-    def __init__(self, source: Source, indices: Sequence[int], facts: dict[str, Any]) -> None:
+    def __init__(self, source: Source, indices: Sequence[int] | npt.NDArray[np.int64], facts: dict[str, Any]) -> None:
         if hasattr(source, "stream"):
             raise OptionError(f"{source.name}: samples of a stream come in their own order only; convert a local copy")
         self.source = source
