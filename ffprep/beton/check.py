@@ -1,0 +1,147 @@
+"""Vectorised checks of the two tables of a file: constant memory, no Python object a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.layout import ALLOCATION_MEMBERS
+from ffprep.fields.base import UNKNOWN_SIZE, Field
+
+CHUNK_ROWS = 1 << 15
+"""Rows looked at together: a few hundred kilobytes, so that the temporaries stay in the cache."""
+
+
+OUTSIDE = "outside the payload region or across a page"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where payloads may lie.
+
+    Attributes
+    ----------
+    start, end : int
+        First byte after the sample records, and first byte of the allocation table.
+    page_size : int
+    num_samples : int
+    """
+
+    start: int
+    end: int
+    page_size: int
+    num_samples: int
+
+
+def bad_extents(
+    offset: npt.NDArray[np.uint64], size: npt.NDArray[np.uint64], bounds: Bounds
+) -> npt.NDArray[np.bool_]:
+    """Flag the extents that leave the payload region or cross a page; sums cannot overflow unnoticed."""
+    end = np.uint64(bounds.end)
+    last = offset + size
+    bad = (offset > end) | (size > np.uint64(bounds.page_size)) | (last > end)
+    shift = np.uint64(bounds.page_size.bit_length() - 1)
+    filled = size > 0
+    crossing = (offset >> shift) != ((last - filled) >> shift)
+    outside: npt.NDArray[np.bool_] = bad | (filled & ((offset < np.uint64(bounds.start)) | crossing))
+    return outside
+
+
+def bad_allocations(table: npt.NDArray[Any], bounds: Bounds) -> Iterator[tuple[int, str]]:
+    """Yield (row, complaint) for the rows of an allocation table that cannot be right.
+
+    Zero bytes at any place of the file are allowed: stock ffcv writes such rows for empty values.
+    """
+    for first in range(0, len(table), CHUNK_ROWS):
+        rows = np.asarray(table[first : first + CHUNK_ROWS])
+        columns = np.ascontiguousarray(rows).view("<u8").reshape(-1, ALLOCATION_MEMBERS).T.copy()
+        sample, offset, size = columns
+        strange = sample >= np.uint64(bounds.num_samples)
+        bad = bad_extents(offset, size, bounds)
+        for row in np.flatnonzero(bad | strange):
+            where = f"{size[row]} bytes at byte {offset[row]}"
+            if bad[row]:
+                yield first + int(row), f"{where} leave the payload region or cross a page"
+            else:
+                yield first + int(row), f"{where} belong to sample {sample[row]}, which does not exist"
+
+
+def bad_metadata(column: npt.NDArray[Any], field: Field, bounds: Bounds) -> Iterator[tuple[int, str]]:
+    """Yield (sample, complaint) for metadata records of a field that cannot be right."""
+    pointer = getattr(field, "pointer", None)
+    if pointer is None:
+        return
+    for first in range(0, len(column), CHUNK_ROWS):
+        rows = np.ascontiguousarray(column[first : first + CHUNK_ROWS])
+        offset = np.ascontiguousarray(rows[pointer] if pointer else rows)
+        sizes = field.payload_sizes(rows)
+        if sizes is None:
+            sizes = np.full(len(rows), UNKNOWN_SIZE)
+        known = sizes != UNKNOWN_SIZE
+        size = np.where(known, sizes, np.uint64(1))
+        bad = bad_extents(offset, size, bounds)
+        judged = field.bad_records(rows)
+        for row in np.flatnonzero(bad | judged[0]) if judged else np.flatnonzero(bad):
+            if judged and judged[0][row]:
+                yield first + int(row), judged[1]
+            else:
+                amount = f"{size[row]} bytes" if known[row] else "a payload"
+                yield first + int(row), f"points at {amount} at byte {offset[row]}, {OUTSIDE}"
+
+
+class MissingAllocation(Exception):
+    """A metadata record points where the allocation table has nothing."""
+
+    def __init__(self, sample: int, offset: int, ambiguous: bool) -> None:
+        super().__init__(sample, offset, ambiguous)
+        self.sample = sample
+        self.offset = offset
+        self.ambiguous = ambiguous
+
+
+def table_sizes(
+    table: npt.NDArray[Any], offsets: npt.NDArray[np.uint64], rank: int, per_sample: int
+) -> npt.NDArray[np.uint64]:
+    """Look up the sizes of payloads in the allocation table.
+
+    Parameters
+    ----------
+    table : ndarray of ``layout.ALLOCATION``
+    offsets : ndarray of uint64
+        One payload offset a sample.
+    rank, per_sample : int
+        The field is number `rank` of `per_sample` fields with payloads. A table in sample order, which every
+        file of ffprep has, is then read straight through; any other is sorted.
+
+    Raises
+    ------
+    MissingAllocation
+        An offset is not in the table, or the table has two sizes for it. Stock ffcv puts empty values at the
+        offset of the next payload: of a size and zero, the size is taken.
+    """
+    count = len(offsets)
+    if len(table) == count * per_sample:
+        mine = table[rank::per_sample]
+        if np.array_equal(mine["ptr"], offsets) and np.array_equal(mine["sample_id"], np.arange(count)):
+            return np.ascontiguousarray(mine["size"])
+    pointers, sizes = np.ascontiguousarray(table["ptr"]), np.ascontiguousarray(table["size"])
+    order = np.lexsort((sizes, pointers))
+    pointers, sizes = pointers[order], sizes[order]
+    place = np.searchsorted(pointers, offsets, side="right")
+    found = np.zeros(count, np.bool_)
+    inside = place > 0
+    found[inside] = pointers[place[inside] - 1] == offsets[inside]
+    if not found.all():
+        sample = int(np.flatnonzero(~found)[0])
+        raise MissingAllocation(sample, int(offsets[sample]), False)
+    clash = (pointers[1:] == pointers[:-1]) & (sizes[1:] != sizes[:-1]) & (sizes[:-1] > 0)
+    if clash.any():
+        contested = np.isin(offsets, pointers[1:][clash])
+        if contested.any():
+            sample = int(np.flatnonzero(contested)[0])
+            raise MissingAllocation(sample, int(offsets[sample]), True)
+    return sizes[place - 1]

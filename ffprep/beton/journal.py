@@ -1,0 +1,145 @@
+"""The journal beside an unfinished file: what of it is safely written.
+
+A journal is a header (magic, fingerprint of the conversion) and commits. A commit says how far the payloads
+reach and carries what is not yet in the file: rows of the allocation table, names, checksums. Each commit
+has its own checksum, so that one torn by a crash is recognised and dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+_HEAD = struct.Struct("<8s16s")
+_COMMIT = struct.Struct("<4sIQQ")
+_MAGIC = b"FFPJRNL1"
+_MARK = b"CMIT"
+_LARGEST_FACTS = 1 << 30
+
+
+class Journal:
+    """Commits of one conversion.
+
+    Parameters
+    ----------
+    path : Path
+    fingerprint : bytes
+        16 bytes that identify the conversion and its options.
+
+    Attributes
+    ----------
+    found : {'nothing', 'ours', 'other'}
+        What was there: ``'other'`` is the journal of another conversion, or no journal.
+    facts : dict or None
+        The last valid commit's facts.
+    """
+
+    def __init__(self, path: Path, fingerprint: bytes) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+        self.facts: dict[str, Any] | None = None
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._end = 0
+        try:
+            self.found = self._identify()
+            if self.found == "ours":
+                for facts, _ in self._walk():
+                    self.facts = facts
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _identify(self) -> str:
+        head = os.pread(self._descriptor, _HEAD.size, 0)
+        if not head:
+            return "nothing"
+        if len(head) < _HEAD.size:
+            return "nothing" if _MAGIC.startswith(head[: len(_MAGIC)]) else "other"
+        magic, fingerprint = _HEAD.unpack(head)
+        return "ours" if magic == _MAGIC and fingerprint == self.fingerprint else "other"
+
+    def _walk(self) -> Iterator[tuple[dict[str, Any], tuple[int, int]]]:
+        """Yield the facts of each valid commit and where its attachments lie; leaves the end behind it."""
+        position = _HEAD.size
+        self._end = position
+        size = os.fstat(self._descriptor).st_size
+        while True:
+            head = os.pread(self._descriptor, _COMMIT.size, position)
+            if len(head) < _COMMIT.size:
+                return
+            mark, length, attached, checksum = _COMMIT.unpack(head)
+            start = position + _COMMIT.size
+            end = start + length + attached
+            if mark != _MARK or length > _LARGEST_FACTS or end > size:
+                return
+            content = os.pread(self._descriptor, length + attached, start)
+            if len(content) != length + attached or xxhash.xxh3_64_intdigest(content) != checksum:
+                return
+            self._end = position = end
+            yield json.loads(content[:length]), (start + length, attached)
+
+    def start(self) -> None:
+        """Forget everything and begin anew."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, _HEAD.pack(_MAGIC, self.fingerprint), 0)
+        self._end = _HEAD.size
+        self.facts = None
+        self.found = "ours"
+
+    def resume(self) -> None:
+        """Drop what follows the last valid commit."""
+        os.ftruncate(self._descriptor, self._end)
+
+    def append(self, facts: dict[str, Any], attachments: dict[str, bytes]) -> None:
+        """Add a commit and force it to the disk."""
+        facts = {**facts, "attachments": [[name, len(content)] for name, content in attachments.items()]}
+        body = json.dumps(facts, sort_keys=True).encode("utf-8")
+        content = b"".join([body, *attachments.values()])
+        head = _COMMIT.pack(_MARK, len(body), len(content) - len(body), xxhash.xxh3_64_intdigest(content))
+        write_fully(self._descriptor, memoryview(head + content), self._end)
+        os.fsync(self._descriptor)
+        self._end += len(head) + len(content)
+        self.facts = facts
+
+    def attachments(self, name: str) -> Iterator[bytes]:
+        """Yield the attachments of one name, commit by commit."""
+        for facts, (start, _) in self._walk():
+            offset = start
+            for known, length in facts["attachments"]:
+                if known == name:
+                    yield os.pread(self._descriptor, length, offset)
+                offset += length
+
+    def close(self, *, remove: bool) -> None:
+        os.close(self._descriptor)
+        if remove:
+            self.path.unlink(missing_ok=True)
+
+
+def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of the data, as one call to pwrite may not.
+
+    Raises
+    ------
+    OSError
+        The disk is full, for instance.
+    """
+    while len(data):
+        written = os.pwrite(descriptor, data, offset)
+        data = data[written:]
+        offset += written
+
+
+def sync_folder(path: Path) -> None:
+    """Force a folder's entries to the disk, after a rename."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,189 @@
+"""Where payloads go: in order, none across a page, and a sample's payloads in one page where possible."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+from ffprep.beton.layout import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, align_up
+from ffprep.errors import ConversionError
+from ffprep.fields.base import Encoded
+
+SHARED_ROW = np.dtype(
+    [("field", "<u8"), ("digest", "V16"), ("ptr", "<u8"), ("size", "<u8"), ("check", "<u8")]
+)
+
+
+class Placement:
+    """Hands out file offsets, always forward.
+
+    Stock ffcv's quasi-random order visits a sample once for each page it has payloads in, hence a sample is
+    kept in one page where it fits. An empty value takes one byte of the file, so that no two payloads have
+    the same offset.
+
+    Parameters
+    ----------
+    cursor : int
+        First free byte.
+    page_size : int or None
+        None starts at 8 MiB and grows to the next power of two when a sample needs it. Payloads placed
+        before keep the rule, since boundaries of large pages are boundaries of small ones too.
+    """
+
+    def __init__(self, cursor: int, page_size: int | None) -> None:
+        self.cursor = cursor
+        self.page_size = page_size or DEFAULT_PAGE_SIZE
+        self.grows = page_size is None
+
+    def page_of(self, offset: int) -> int:
+        return offset // self.page_size
+
+    def plan(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+        """Find places for the payloads of one sample; taking them is setting `cursor`.
+
+        Parameters
+        ----------
+        sizes : sequence of (size, alignment)
+
+        Returns
+        -------
+        offsets : list of int
+            One offset a payload.
+        cursor : int
+            First free byte behind them.
+
+        Raises
+        ------
+        ConversionError
+            A payload is larger than a page can be.
+        """
+        return self._together(sizes) or self._one_by_one(sizes)
+
+    def _together(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int] | None:
+        for start in (self.cursor, align_up(self.cursor, self.page_size)):
+            offsets, end = _in_a_row(start, sizes)
+            if self.page_of(offsets[0]) == self.page_of(end - 1):
+                return offsets, end
+        total = end - start
+        if not self.grows or total > MAX_PAGE_SIZE:
+            return None
+        self.page_size = 1 << (total - 1).bit_length()
+        return self._together(sizes)
+
+    def _one_by_one(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+        offsets, cursor = [], self.cursor
+        for size, alignment in sizes:
+            if size > self.page_size:
+                largest = MAX_PAGE_SIZE if self.grows else self.page_size
+                raise ConversionError(
+                    f"a value takes {size} bytes and a page {largest}; "
+                    + ("store it in parts" if self.grows else "leave page_size out or make it larger")
+                )
+            start = align_up(cursor, alignment)
+            if self.page_of(start) != self.page_of(start + max(size, 1) - 1):
+                start = align_up(start, self.page_size)
+            offsets.append(start)
+            cursor = start + max(size, 1)
+        return offsets, cursor
+
+
+def _in_a_row(start: int, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+    offsets = []
+    for size, alignment in sizes:
+        start = align_up(start, alignment)
+        offsets.append(start)
+        start += max(size, 1)
+    return offsets, start
+
+
+@dataclass
+class Stored:
+    """A payload in the file that further samples may point at."""
+
+    ptr: int
+    size: int
+    check: int
+    last: int
+
+
+class SharedPayloads:
+    """Remembers where payloads with a key lie.
+
+    A sample that follows another with the same key, but in the next page, gets a copy of its own: with
+    captions of one image side by side that is one image a page, and every sample stays in one page. Samples
+    further apart point at the stored payload wherever it is.
+    """
+
+    def __init__(self) -> None:
+        self._stored: dict[tuple[int, bytes], Stored] = {}
+        self._unsaved: list[tuple[int, bytes, int, int, int]] = []
+        self._recent: list[tuple[int, bytes]] = []
+
+    def find(self, field: int, value: Encoded) -> Stored | None:
+        """Return the stored payload of a value with a key.
+
+        Raises
+        ------
+        ConversionError
+            The key stands for another payload already.
+        """
+        stored = self._stored.get((field, _digest(value.key)))
+        if stored is not None and stored.check != _checksum(value):
+            raise ConversionError(f"the key {value.key!r} was used for another value before")
+        return stored
+
+    def used(self, field: int, value: Encoded, sample: int, ptr: int, size: int) -> None:
+        """Note that a sample uses the payload at this place."""
+        identity = (field, _digest(value.key))
+        stored = self._stored.get(identity)
+        if stored is None or stored.ptr != ptr:
+            check = _checksum(value)
+            self._stored[identity] = Stored(ptr, size, check, sample)
+            self._unsaved.append((field, identity[1], ptr, size, check))
+        else:
+            stored.last = sample
+        if self._recent and self._stored[self._recent[0]].last != sample:
+            self._recent.clear()
+        self._recent.append(identity)
+
+    def take_unsaved(self) -> bytes:
+        """Return, once, the rows that are new since the last call."""
+        rows = np.array(self._unsaved, SHARED_ROW).tobytes()
+        self._unsaved.clear()
+        return rows
+
+    def recent(self, sample: int) -> list[list[object]]:
+        """Return what `sample` used, in JSON."""
+        used = [identity for identity in self._recent if self._stored[identity].last == sample]
+        return [[field, digest.hex()] for field, digest in used]
+
+    def restore(self, rows: bytes, recent: list[list[object]], sample: int) -> None:
+        """Take back what `take_unsaved` and `recent` gave."""
+        for field, digest, ptr, size, check in np.frombuffer(rows, SHARED_ROW).tolist():
+            self._stored[field, bytes(digest)] = Stored(ptr, size, check, -1)
+        for field, text in recent:
+            identity = (int(str(field)), bytes.fromhex(str(text)))
+            self._stored[identity].last = sample
+            self._recent.append(identity)
+
+
+def _plain(key: Hashable) -> bool:
+    return isinstance(key, (str, int, bytes)) or (isinstance(key, tuple) and all(map(_plain, key)))
+
+
+def _digest(key: Hashable) -> bytes:
+    if not _plain(key):
+        raise ConversionError(
+            f"a shared value's key is a str, int, bytes or a tuple of these, not {type(key).__name__}"
+        )
+    return xxhash.xxh3_128_digest(repr(key).encode("utf-8", "backslashreplace"))
+
+
+def _checksum(value: Encoded) -> int:
+    hasher = xxhash.xxh3_64(repr(value.metadata).encode())
+    if value.payload is not None:
+        hasher.update(memoryview(value.payload))
+    return hasher.intdigest()

@@ -1,0 +1,109 @@
+"""What ffprep keeps in a file beyond the format: manifest, checksums, names."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ffprep.beton.layout import BLOCK_SIZE
+from ffprep.errors import ConversionError
+
+MANIFEST = "manifest"
+CHECKSUMS = "page_xxh3"
+NAMES = "names"
+MAX_NAME = 4096
+"""Longest sample name kept, in bytes of UTF-8."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one spelling of a JSON value that is hashed and stored.
+
+    Raises
+    ------
+    ConversionError
+        The value is not JSON.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise ConversionError(f"a manifest holds JSON only: {error}") from error
+
+
+def clean_name(name: str) -> bytes:
+    """Return a sample name as one line of UTF-8, cut to `MAX_NAME` bytes."""
+    line = name.replace("\r", "\\r").replace("\n", "\\n").encode("utf-8", "backslashreplace")
+    return line[:MAX_NAME].decode("utf-8", "ignore").encode("utf-8")
+
+
+class NamesPacker:
+    """Compresses one name a line; the same bytes however the names arrive."""
+
+    def __init__(self) -> None:
+        self._packer = zlib.compressobj(6)
+        self._parts: list[bytes] = []
+
+    def add(self, lines: bytes) -> None:
+        self._parts.append(self._packer.compress(lines))
+
+    def finish(self) -> bytes:
+        return b"".join([*self._parts, self._packer.flush()])
+
+
+class BlockHasher:
+    """xxh3-64 of every `BLOCK_SIZE` bytes of the file, of a region that grows.
+
+    Parameters
+    ----------
+    start : int
+        First byte of the region.
+    """
+
+    def __init__(self, start: int) -> None:
+        self.position = start
+        self.finished: list[int] = []
+        self._open = xxhash.xxh3_64()
+        self._pending = False
+
+    def update(self, data: memoryview) -> None:
+        """Add the bytes that follow."""
+        while len(data):
+            room = BLOCK_SIZE - self.position % BLOCK_SIZE
+            part = data[:room]
+            self._open.update(part)
+            self._pending = True
+            self.position += len(part)
+            if len(part) == room:
+                self._close_block()
+            data = data[room:]
+
+    def _close_block(self) -> None:
+        self.finished.append(self._open.intdigest())
+        self._open.reset()
+        self._pending = False
+
+    def digests(self) -> list[int]:
+        """Return the checksums so far, that of the unfinished block included."""
+        return [*self.finished, self._open.intdigest()] if self._pending else list(self.finished)
+
+
+def block_checksums(data: npt.NDArray[np.uint8], start: int, end: int) -> list[int]:
+    """Return the checksums of a region of a file, as `BlockHasher` makes them."""
+    hasher = BlockHasher(start)
+    for first in range(start, end, BLOCK_SIZE):
+        hasher.update(data[first : min(first + BLOCK_SIZE, end)].data)
+    return hasher.digests()
+
+
+def field_summary(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the fields for a manifest: class name and encoding options."""
+    return {
+        name: {"type": type(field).__name__, **dict(field.options() if hasattr(field, "options") else {})}
+        for name, field in fields.items()
+    }

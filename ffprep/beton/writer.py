@@ -1,0 +1,540 @@
+"""Writing ``.beton`` files: one writer, in order, so that the same samples make the same bytes."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from ffprep._version import __version__
+from ffprep.beton import layout, sections
+from ffprep.beton.journal import Journal, sync_folder
+from ffprep.beton.placement import Placement, SharedPayloads
+from ffprep.beton.sink import Sink
+from ffprep.errors import ConversionError, OptionError
+from ffprep.fields.base import Encoded, Field
+
+COMMIT_BYTES = 1 << 28
+COMMIT_SAMPLES = 1 << 18
+COMMIT_SECONDS = 60.0
+
+_CODES = {"<f8": "d", "<f4": "f", "|u1": "B", "|i1": "b", "<u2": "H", "<i2": "h"}
+_CODES |= {"<u4": "I", "<i4": "i", "<u8": "Q", "<i8": "q"}
+
+
+class _Column:
+    """A field as the writer sees it: where its pointer is, and how its record is packed."""
+
+    def __init__(self, name: str, field: Field) -> None:
+        self.name = name
+        self.alignment = field.alignment
+        kind = field.metadata_type
+        members = kind.names or ("",)
+        self.pointer = None if field.pointer is None else members.index(field.pointer)
+        kinds = [kind[member] for member in kind.names] if kind.names else [kind]
+        packed = sum(member.itemsize for member in kinds) == kind.itemsize
+        self.format: str | None = None
+        if packed and all(member.str in _CODES for member in kinds):
+            self.format = "".join(_CODES[member.str] for member in kinds)
+        self.kind = kind
+
+    def values(self, metadata: tuple[Any, ...], offset: int) -> tuple[Any, ...]:
+        """Return the record's members for struct, the pointer filled in."""
+        if self.pointer is not None:
+            metadata = (*metadata[: self.pointer], offset, *metadata[self.pointer + 1 :])
+        if self.format is not None:
+            return metadata
+        return (np.array(metadata if self.kind.names else metadata[0], self.kind).tobytes(),)
+
+
+class Writer:
+    """Writes one ``.beton`` file from samples in order.
+
+    The bytes depend on the samples, their names and the manifest alone. Until `close` the file is called
+    ``NAME.partial`` and has a ``NAME.journal`` beside it; then it is forced to the disk and renamed. After a
+    crash the two are there and a `Writer` with ``resume=True`` goes on from the last commit to the same
+    bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+    fields : mapping of name to Field
+        Names have at most 16 ASCII characters.
+    num_samples : int
+        How many samples will come, or the most that can.
+    page_size : int, optional
+        A power of two from 2^21 to 2^31. By default 8 MiB, growing when a sample is larger.
+    manifest : mapping, optional
+        JSON values that are kept in the file: where the data come from, options. Nothing that differs
+        between two runs of the same conversion, such as the time.
+    resume : bool
+        Continue an unfinished file of the same conversion if there is one, and keep it if this run fails.
+    overwrite : bool
+        Replace a finished file at `path` when this one is finished.
+
+    Attributes
+    ----------
+    num_written : int
+        Samples written so far. After a resume: go on with this one.
+    state : dict
+        JSON values of yours that are saved with each commit and given back on resume. What it holds when
+        `write` or `commit` is called must belong to the samples written before.
+
+    Raises
+    ------
+    OptionError
+        An argument is wrong, the file exists, or the unfinished file belongs to another conversion.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fields: Mapping[str, Field],
+        num_samples: int,
+        *,
+        page_size: int | None = None,
+        manifest: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        commit_bytes: int = COMMIT_BYTES,
+        commit_samples: int = COMMIT_SAMPLES,
+        commit_seconds: float = COMMIT_SECONDS,
+    ) -> None:
+        self.path = Path(path)
+        self.num_samples = _check_count(num_samples)
+        _check_page_size(page_size)
+        self._check_path(overwrite)
+        self._columns = [_Column(name, field) for name, field in _check_fields(fields).items()]
+        self._descriptors = _pack_descriptors(fields)
+        self._record_type = layout.record_type(field.metadata_type for field in fields.values())
+        self._record = _record_struct(self._columns, self._record_type)
+        self._records_start = layout.records_start(len(fields))
+        records_end = self._records_start + self.num_samples * self._record_type.itemsize
+        self._data_start = layout.data_start(records_end)
+        self._manifest = {
+            "writer": {"name": "ffprep", "version": __version__},
+            "fields": sections.field_summary(fields),
+            **(manifest or {}),
+        }
+        self._resume = resume
+        self._commit_bytes, self._commit_samples = commit_bytes, commit_samples
+        self._commit_seconds = commit_seconds
+        self.num_written = 0
+        self.state: dict[str, Any] = {}
+        self._saved_blocks = 0
+        self._placement = Placement(self._data_start, page_size)
+        self._shared = SharedPayloads()
+        self._forget_uncommitted()
+        self._open(page_size)
+
+    # -- opening ---------------------------------------------------------------------------------------
+
+    def _check_path(self, overwrite: bool) -> None:
+        if not self.path.parent.is_dir():
+            raise OptionError(f"{self.path.parent}: no such folder; make it first")
+        if self.path.is_dir():
+            raise OptionError(f"{self.path}: is a folder; give the name of a file")
+        if self.path.exists() and not overwrite:
+            raise OptionError(f"{self.path}: exists already; delete it or ask for overwriting")
+
+    def _open(self, page_size: int | None) -> None:
+        identity = [self._descriptors.hex(), self.num_samples, page_size, self._manifest]
+        fingerprint = xxhash.xxh3_128_digest(sections.canonical_json(identity))
+        self._sink = Sink(self.path.with_name(self.path.name + ".partial"), self._data_start)
+        try:
+            self._journal = Journal(self.path.with_name(self.path.name + ".journal"), fingerprint)
+        except BaseException:
+            self._sink.close()
+            raise
+        self._closed, self._consistent = False, True
+        try:
+            self._begin()
+        except BaseException:
+            self._release(remove=False)
+            raise
+
+    def _begin(self) -> None:
+        facts = self._journal.facts
+        if self._resume and self._journal.found == "other" and self._sink.size:
+            raise OptionError(
+                f"{self._sink.path}: belongs to a conversion with other data or options; "
+                f"delete it and {self._journal.path.name}, or do not resume"
+            )
+        if self._resume and facts is not None and self._sink.size >= facts["cursor"]:
+            self._journal.resume()
+            self._restore(facts)
+        else:
+            self._sink.truncate(0)
+            self._journal.start()
+        self._sink.write_at(0, self._header(self.num_samples, 0) + self._descriptors)
+
+    def _restore(self, facts: dict[str, Any]) -> None:
+        self.num_written = facts["samples"]
+        self.state = facts["state"]
+        self._placement.cursor = facts["cursor"]
+        self._placement.page_size = facts["page_size"]
+        shared = b"".join(self._journal.attachments("shared"))
+        self._shared.restore(shared, facts["recent"], self.num_written - 1)
+        blocks = np.frombuffer(b"".join(self._journal.attachments("blocks")), "<u8")
+        self._sink.restore(facts["cursor"], blocks.tolist())
+        self._saved_blocks = len(blocks)
+        self._first_record = self.num_written
+        self._sink.zero(self._record_offset(self.num_written), self._data_start)
+
+    def _record_offset(self, sample: int) -> int:
+        return self._records_start + sample * self._record_type.itemsize
+
+    def _header(self, num_samples: int, alloc_table_ptr: int) -> bytes:
+        size = self._placement.page_size
+        header = layout.Header(layout.VERSION, len(self._columns), size, num_samples, alloc_table_ptr)
+        return header.pack()
+
+    def _forget_uncommitted(self) -> None:
+        self._records = bytearray()
+        self._allocations = array("Q")
+        self._names: list[bytes] = []
+        self._first_record = self.num_written
+        self._uncommitted_bytes = 0
+        self._committed_at = time.monotonic()
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def write(self, sample: Sequence[Encoded], name: str = "") -> None:
+        """Add one sample.
+
+        Parameters
+        ----------
+        sample : sequence of Encoded
+            One value a field, in the fields' order.
+        name : str
+            What the sample is called in its source; kept in the file, for error messages.
+
+        Raises
+        ------
+        ConversionError
+            The sample does not fit the fields, there are more samples than promised, or the disk is full.
+        """
+        if self._closed or not self._consistent:
+            raise OptionError(f"{self.path}: the writer is closed, or failed before")
+        label = f"sample {self.num_written}" + (f" ({name})" if name else "")
+        if self.num_written >= self.num_samples:
+            raise ConversionError(f"{self.path}: {label} is one more than the {self.num_samples} promised")
+        if len(sample) != len(self._columns):
+            raise ConversionError(f"{label} has {len(sample)} values for {len(self._columns)} fields")
+        if self._commit_due():
+            self.commit()
+        try:
+            payloads = self._payloads(sample)
+            offsets, cursor, fresh = self._plan(sample, payloads)
+            record = self._pack_record(sample, offsets)
+        except ConversionError as error:
+            raise ConversionError(f"{label}: {error}") from error
+        self._consistent = False
+        for index in fresh:
+            view = payloads[index]
+            self._sink.append(offsets[index], view if len(view) else memoryview(b"\0"))
+            self._uncommitted_bytes += len(view)
+        for index, view in payloads.items():
+            self._allocations.extend((self.num_written, offsets[index], len(view)))
+            if sample[index].key is not None:
+                self._shared.used(index, sample[index], self.num_written, offsets[index], len(view))
+        self._placement.cursor = cursor
+        self._records += record
+        self._names.append(sections.clean_name(name))
+        self.num_written += 1
+        self._consistent = True
+
+    def _payloads(self, sample: Sequence[Encoded]) -> dict[int, memoryview]:
+        """Return the payload of each field that has one."""
+        payloads = {}
+        for index, (column, value) in enumerate(zip(self._columns, sample, strict=True)):
+            if (column.pointer is None) != (value.payload is None):
+                has = "has no" if value.payload is None else "has a"
+                raise ConversionError(f"field {column.name!r}: the value {has} payload, unlike the field")
+            if value.payload is not None:
+                payloads[index] = memoryview(value.payload).cast("B")
+        return payloads
+
+    def _plan(
+        self, sample: Sequence[Encoded], payloads: Mapping[int, memoryview]
+    ) -> tuple[dict[int, int], int, list[int]]:
+        """Return the payloads' offsets, the cursor behind them, and which of them are new to the file."""
+        offsets: dict[int, int] = {}
+        runs: list[int] = []
+        for index in payloads:
+            stored = self._shared.find(index, sample[index]) if sample[index].key is not None else None
+            if stored is not None:
+                offsets[index] = stored.ptr
+                if stored.last == self.num_written - 1:
+                    runs.append(index)
+        fresh = [index for index in payloads if index not in offsets]
+        if not fresh:
+            return offsets, self._placement.cursor, fresh
+        placed, cursor = self._place(fresh, payloads)
+        page = self._placement.page_of(placed[0])
+        moved = [index for index in runs if self._placement.page_of(offsets[index]) != page]
+        if moved:
+            fresh = sorted(fresh + moved)
+            placed, cursor = self._place(fresh, payloads)
+        offsets.update(zip(fresh, placed, strict=True))
+        return offsets, cursor, fresh
+
+    def _place(self, indices: list[int], payloads: Mapping[int, memoryview]) -> tuple[list[int], int]:
+        sizes = [(len(payloads[index]), self._columns[index].alignment) for index in indices]
+        try:
+            return self._placement.plan(sizes)
+        except ConversionError as error:
+            names = ", ".join(repr(self._columns[index].name) for index in indices)
+            raise ConversionError(f"field {names}: {error}") from error
+
+    def _pack_record(self, sample: Sequence[Encoded], offsets: Mapping[int, int]) -> bytes:
+        values: list[Any] = []
+        for index, (column, value) in enumerate(zip(self._columns, sample, strict=True)):
+            values.extend(column.values(value.metadata, offsets.get(index, 0)))
+        try:
+            return self._record.pack(*values)
+        except struct.error as error:
+            raise ConversionError(f"a value does not fit its metadata record: {error}") from error
+
+    # -- commits ---------------------------------------------------------------------------------------
+
+    def _commit_due(self) -> bool:
+        waiting = self.num_written - self._first_record
+        return waiting > 0 and (
+            waiting >= self._commit_samples
+            or self._uncommitted_bytes >= self._commit_bytes
+            or time.monotonic() - self._committed_at >= self._commit_seconds
+        )
+
+    def commit(self) -> None:
+        """Make everything written so far survive a crash; called by `write` from time to time.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails.
+        """
+        self._sink.flush()
+        self._sink.write_at(self._record_offset(self._first_record), self._records)
+        self._sink.sync()
+        facts = {
+            "samples": self.num_written,
+            "cursor": self._placement.cursor,
+            "page_size": self._placement.page_size,
+            "recent": self._shared.recent(self.num_written - 1),
+            "state": self.state,
+        }
+        finished = self._sink.hasher.finished
+        attachments = {
+            "allocations": np.array(self._allocations, "<u8").tobytes(),
+            "names": b"".join(name + b"\n" for name in self._names),
+            "shared": self._shared.take_unsaved(),
+            "blocks": np.array(finished[self._saved_blocks :], "<u8").tobytes(),
+        }
+        try:
+            self._journal.append(facts, attachments)
+        except OSError as error:
+            raise self._sink.failure(error, self._placement.cursor) from error
+        self._saved_blocks = len(finished)
+        self._forget_uncommitted()
+
+    # -- closing ---------------------------------------------------------------------------------------
+
+    def close(
+        self,
+        manifest_extra: Mapping[str, Any] | None = None,
+        extra_sections: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Finish the file: tables, manifest, checksums; force it to the disk and give it its name.
+
+        Parameters
+        ----------
+        manifest_extra : mapping, optional
+            What is known only now, such as counts of re-encoded images.
+        extra_sections : mapping of name to bytes, optional
+            Further sections for `Reader.section`.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails. The file is then still unfinished.
+        """
+        if self._closed:
+            return
+        if not self._consistent:
+            raise OptionError(f"{self.path}: cannot be finished, writing a sample failed before")
+        self._sink.flush()
+        self._sink.write_at(self._record_offset(self._first_record), self._records)
+        data_end = self._sink.end
+        contents = self._sections(manifest_extra, extra_sections)
+        placed, cursor = self._place_sections(contents, data_end)
+        for entry in placed:
+            self._sink.write_at(entry.offset, contents[entry.name])
+        table = layout.align_up(cursor, 8)
+        end, table_checksum, rows = self._write_table(table)
+        self._sink.truncate(end)
+        self._sink.sync()
+        superblock_at = layout.superblock_offset(self._record_offset(self.num_written))
+        self._sink.write_at(0, self._header(self.num_written, table))
+        block = layout.Superblock(
+            end,
+            rows,
+            self._data_start,
+            data_end,
+            self._sink.checksum(0, superblock_at),
+            table_checksum,
+            tuple(placed),
+        )
+        self._sink.write_at(superblock_at, block.pack())
+        self._sink.sync()
+        self._sink.path.replace(self.path)
+        sync_folder(self.path.parent)
+        self._release(remove=True)
+
+    def _sections(
+        self, manifest_extra: Mapping[str, Any] | None, extra: Mapping[str, bytes] | None
+    ) -> dict[str, bytes]:
+        manifest = {**self._manifest, "samples": self.num_written, **(manifest_extra or {})}
+        contents = {
+            sections.MANIFEST: sections.canonical_json(manifest),
+            sections.CHECKSUMS: np.array(self._sink.hasher.digests(), "<u8").tobytes(),
+        }
+        if names := self._pack_names():
+            contents[sections.NAMES] = names
+        for name, content in (extra or {}).items():
+            if problem := layout.name_problem(name):
+                raise OptionError(f"section {name!r} {problem}")
+            if name in contents:
+                raise OptionError(f"section {name!r} is the writer's own")
+            contents[name] = content
+        if len(contents) > layout.MAX_SECTIONS:
+            raise OptionError(f"{len(contents)} sections; a file holds {layout.MAX_SECTIONS}")
+        return contents
+
+    def _pack_names(self) -> bytes | None:
+        packer, named = sections.NamesPacker(), False
+        for lines in self._journal.attachments("names"):
+            packer.add(lines)
+            named = named or bool(lines.strip(b"\n"))
+        packer.add(b"".join(name + b"\n" for name in self._names))
+        named = named or any(self._names)
+        return packer.finish() if named else None
+
+    def _place_sections(
+        self, contents: Mapping[str, bytes], data_end: int
+    ) -> tuple[list[layout.Section], int]:
+        """Put sections into the gap while they fit, the others behind the payloads."""
+        start = layout.superblock_offset(self._record_offset(self.num_written))
+        gap = layout.align_up(start + layout.superblock_size(len(contents)), 8)
+        tail = data_end
+        placed = []
+        for name, content in contents.items():
+            fits = gap + len(content) <= self._data_start
+            offset = gap if fits else layout.align_up(tail, 8)
+            placed.append(layout.Section(name, offset, len(content), xxhash.xxh3_64_intdigest(content)))
+            after = offset + len(content)
+            if fits:
+                gap = layout.align_up(after, 8)
+            else:
+                tail = after
+        return placed, tail
+
+    def _write_table(self, start: int) -> tuple[int, int, int]:
+        """Write the allocation table; return its end, checksum and rows."""
+        hasher, offset = xxhash.xxh3_64(), start
+        for rows in self._all_allocations():
+            self._sink.write_at(offset, rows)
+            hasher.update(rows)
+            offset += len(rows)
+        return offset, hasher.intdigest(), (offset - start) // layout.ALLOCATION.itemsize
+
+    def _all_allocations(self) -> Iterator[bytes]:
+        yield from self._journal.attachments("allocations")
+        yield np.array(self._allocations, "<u8").tobytes()
+
+    def abort(self) -> None:
+        """Give up: nothing of the file remains, unless it is resumable; then all written samples do."""
+        if self._closed:
+            return
+        if self._resume:
+            try:
+                if self._consistent and self.num_written > self._first_record:
+                    self.commit()
+            except ConversionError:
+                pass
+        self._release(remove=not self._resume)
+
+    def _release(self, *, remove: bool) -> None:
+        self._closed = True
+        if remove:
+            self._sink.path.unlink(missing_ok=True)
+        self._journal.close(remove=remove)
+        self._sink.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *unused: object) -> None:
+        if kind is not None:
+            self.abort()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.abort()
+            raise
+
+
+def _check_count(num_samples: int) -> int:
+    if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 0:
+        raise OptionError(f"num_samples is a number of samples, not {num_samples!r}")
+    return int(num_samples)
+
+
+def _check_page_size(page_size: int | None) -> None:
+    if page_size is None:
+        return
+    smallest, largest = layout.MIN_PAGE_SIZE, layout.MAX_PAGE_SIZE
+    if not (layout.is_power_of_two(page_size) and smallest <= page_size <= largest):
+        raise OptionError(f"page_size is a power of two from {smallest} to {largest}, not {page_size}")
+
+
+def _check_fields(fields: Mapping[str, Field]) -> Mapping[str, Field]:
+    if not 1 <= len(fields) <= 65535:
+        raise OptionError(f"a .beton file has 1 to 65,535 fields, not {len(fields)}")
+    for name, field in fields.items():
+        if problem := layout.name_problem(name):
+            raise OptionError(f"field name {name!r} {problem}")
+        if not isinstance(field, Field):
+            raise OptionError(f"field {name!r} is a {type(field).__name__}, not one of ffprep.fields")
+        if field.metadata_type.hasobject:
+            raise OptionError(f"field {name!r} has Python objects in its metadata")
+    return fields
+
+
+def _pack_descriptors(fields: Mapping[str, Field]) -> bytes:
+    parts = []
+    for name, field in fields.items():
+        arguments = bytes(field.to_binary())
+        if len(arguments) > 1024:
+            raise OptionError(f"field {name!r}: its arguments take {len(arguments)} bytes of 1,024")
+        parts.append(layout.DESCRIPTOR.pack(field.type_id, name.encode("ascii"), arguments))
+    return b"".join(parts)
+
+
+def _record_struct(columns: Sequence[_Column], record: np.dtype[Any]) -> struct.Struct:
+    """Return the struct that packs the members of all fields into one record."""
+    assert record.fields is not None
+    text, position = "<", 0
+    for index, column in enumerate(columns):
+        kind, offset = record.fields[f"f{index}"][:2]
+        text += f"{offset - position}x" + (column.format or f"{kind.itemsize}s")
+        position = offset + kind.itemsize
+    return struct.Struct(text + f"{record.itemsize - position}x")

@@ -1,0 +1,196 @@
+"""What every field has in common: its record in the sample table and its payload in a page."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import ConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ARGUMENTS_SIZE = 1024
+"""Bytes of a field descriptor that belong to the field."""
+
+CUSTOM_TYPE_ID = 255
+"""Type id of every field that is not one of ffcv's seven."""
+
+Payload: TypeAlias = "bytes | bytearray | memoryview"
+U64 = np.dtype("<u8")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One value, ready to be written.
+
+    Attributes
+    ----------
+    metadata : tuple
+        The members of the field's metadata record in order, with 0 where the payload's offset goes.
+    payload : bytes-like or None
+        What goes into a page; None for fields that live in their metadata alone.
+    note : tuple of (action, reason), optional
+        What was done to the value, for the conversion report: ``("reencoded", "CMYK")``.
+    key : hashable, optional
+        Payloads with equal keys are stored once; set by `Shared`.
+    """
+
+    metadata: tuple[Any, ...]
+    payload: Payload | None = None
+    note: tuple[str, str] | None = None
+    key: Hashable | None = None
+
+
+@dataclass
+class Shared:
+    """A value whose payload several samples have in common, such as one photograph with five captions.
+
+    Wrap the value in a `Shared` with the same key for each of these samples: the payload is stored once and
+    the samples point at it. Handing over the *same object* also encodes it only once.
+
+    Attributes
+    ----------
+    key : str, int, bytes, or a tuple of these
+        Identity of the payload within its field.
+    value : object
+        What the field's ``encode`` accepts.
+    """
+
+    key: Hashable
+    value: Any
+    _encoded: Encoded | None = field(default=None, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+
+    def encoded_by(self, owner: Field) -> Encoded:
+        """Encode the value once, however many threads ask."""
+        with self._lock:
+            if self._encoded is None:
+                plain = owner.encode(self.value)
+                self._encoded = Encoded(plain.metadata, plain.payload, plain.note, self.key)
+            return self._encoded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"key": self.key, "value": self.value}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["key"], state["value"])  # type: ignore[misc]
+
+
+class Field(ABC):
+    """A column of a ``.beton`` file.
+
+    Class attributes
+    ----------------
+    type_id : int
+        Number in the file; 255 for fields of your own, which readers then need as ``custom_fields``.
+    pointer : str or None
+        Which member of the metadata record holds the payload's absolute file offset; ``""`` where the record
+        is itself the offset, None where there is no payload.
+    """
+
+    type_id: ClassVar[int] = CUSTOM_TYPE_ID
+    pointer: ClassVar[str | None] = None
+
+    @property
+    @abstractmethod
+    def metadata_type(self) -> np.dtype[Any]:
+        """Record of one sample in the sample table."""
+
+    @property
+    def alignment(self) -> int:
+        """Payloads start at a multiple of this many bytes: 1, 2, 4 or 8."""
+        return 1
+
+    def to_binary(self) -> bytes:
+        """Return the 1,024 argument bytes of the field's descriptor."""
+        return bytes(ARGUMENTS_SIZE)
+
+    @classmethod
+    def from_binary(cls, arguments: npt.NDArray[np.uint8]) -> Field:
+        """Rebuild the field from the 1,024 argument bytes of its descriptor."""
+        return cls()
+
+    @abstractmethod
+    def encode(self, value: Any) -> Encoded:
+        """Turn one value into metadata and payload. Thread-safe.
+
+        Raises
+        ------
+        ConversionError
+            The value does not belong into this field; the message says why.
+        """
+
+    def encode_any(self, value: Any) -> Encoded:
+        """Encode a value or a `Shared` value."""
+        if isinstance(value, Shared):
+            return value.encoded_by(self)
+        return self.encode(value)
+
+    def payload_sizes(self, column: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
+        """Sizes in bytes of the payloads, as far as the metadata tell.
+
+        Parameters
+        ----------
+        column : ndarray of `metadata_type`
+
+        Returns
+        -------
+        ndarray of uint64 or None
+            One size a sample. ``UNKNOWN_SIZE`` or None where only the allocation table knows.
+        """
+        return None
+
+    def bad_records(self, column: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], str] | None:
+        """Flag the records that no writer makes, with the complaint; None where any bytes are valid."""
+        return None
+
+    def decode(self, record: Any, payload: npt.NDArray[np.uint8] | None) -> Any:
+        """Turn a metadata record and its payload back into a Python value."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its values are decoded")
+
+    def options(self) -> Mapping[str, Any]:
+        """What the field was told about encoding, for the manifest: names and JSON values."""
+        return {}
+
+    def same_layout(self, other: Field) -> bool:
+        """Whether payloads of the other field can be copied into this one."""
+        return (
+            self.type_id == other.type_id
+            and self.metadata_type == other.metadata_type
+            and self.to_binary() == other.to_binary()
+        )
+
+    def get_decoder_class(self) -> Any:
+        """Return the loader operation that reads this field when the pipeline names none."""
+        raise NotImplementedError(f"{type(self).__name__} has no decoder class")
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
+        return f"{type(self).__name__}({inside})"
+
+
+UNKNOWN_SIZE = np.uint64(2**64 - 1)
+"""In `Field.payload_sizes`: ask the allocation table."""
+
+
+def refuse(owner: Field, value: Any, wanted: str) -> NoReturn:
+    """Raise the one-line error for a value that does not belong into a field."""
+    raise ConversionError(f"{type(owner).__name__} wants {wanted}, got {describe(value)}")
+
+
+def describe(value: Any) -> str:
+    """Say in a few words what a value is."""
+    dtype = getattr(value, "dtype", None)
+    shape = getattr(value, "shape", None)
+    name = type(value).__name__
+    if dtype is not None and shape is not None:
+        return f"{name} of dtype {dtype} and shape {tuple(shape)}"
+    text = repr(value)
+    return f"{name} {text}" if len(text) <= 40 else f"{name} {text[:37]}..."

@@ -1,0 +1,59 @@
+"""Strings of bytes, each sample with its own length."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.fields.base import Encoded, Field, refuse
+
+BYTES_RECORD = np.dtype([("ptr", "<u8"), ("size", "<u8")])
+
+
+class BytesField(Field):
+    """Bytes of any length, also of length 0.
+
+    Accepts ``bytes``, ``bytearray``, ``memoryview`` and one-dimensional uint8 arrays.
+    """
+
+    type_id: ClassVar[int] = 3
+    pointer: ClassVar[str | None] = "ptr"
+
+    @property
+    def metadata_type(self) -> np.dtype[Any]:
+        return BYTES_RECORD
+
+    def encode(self, value: Any) -> Encoded:
+        if isinstance(value, np.ndarray):
+            if value.dtype != np.uint8 or value.ndim != 1:
+                refuse(self, value, "bytes or a one-dimensional uint8 array")
+            payload = value.tobytes()
+        elif isinstance(value, (bytes, bytearray, memoryview)):
+            payload = bytes(value)
+        elif isinstance(value, str):
+            refuse(self, value, "bytes; encode the text first, for instance text.encode('utf-8')")
+        else:
+            refuse(self, value, "bytes or a one-dimensional uint8 array")
+        return Encoded((0, len(payload)), payload)
+
+    def payload_sizes(self, column: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
+        return np.asarray(column["size"])
+
+    def decode(self, record: Any, payload: npt.NDArray[np.uint8] | None) -> Any:
+        assert payload is not None
+        return payload.tobytes()
+
+    def get_decoder_class(self) -> Any:
+        from ffprep.fields.decoders import BytesDecoder
+
+        return BytesDecoder
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BytesDecoder":
+        from ffprep.fields import decoders
+
+        return decoders.BytesDecoder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,203 @@
+"""RGB images, as JPEG streams or as raw pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import ConversionError, JpegError, OptionError
+from ffprep.fields import pixels as px
+from ffprep.fields.base import UNKNOWN_SIZE, Encoded, Field
+
+IMAGE_RECORD = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
+MODE_JPEG, MODE_RAW = 0, 1
+WRITE_MODES = ("raw", "jpg", "smart", "proportion")
+JPEG_MODES = ("seekable", "keep", "reencode")
+
+
+class RGBImageField(Field):
+    """An image of any size up to 65,535 pixels a side.
+
+    Accepts encoded image files as bytes, Pillow images, and uint8 arrays of shape (height, width, 3), or
+    grey ones. **Give JPEG files as bytes**: with ``jpeg="seekable"`` or ``"keep"`` their pixels are never
+    re-encoded.
+
+    Parameters
+    ----------
+    write_mode : {'raw', 'jpg', 'smart', 'proportion'}, optional
+        As in ffcv: raw pixels, JPEG, JPEG where the raw pixels take more than `smart_threshold` bytes, or
+        JPEG for a share of the images. By default ``'raw'`` (ffcv's), or ``'jpg'`` if `jpeg` is given.
+    max_resolution : int, optional
+        Shrink so that the longer side has at most this many pixels. Never enlarges. This re-encodes.
+    smart_threshold : int, optional
+        Bytes of raw pixels above which ``'smart'`` stores a JPEG; without it ``'smart'`` is ``'raw'``.
+    jpeg_quality : int
+        1 to 100, for images that are encoded.
+    compress_probability : float
+        Share of JPEGs under ``'proportion'``. The choice is a function of the pixels, so it repeats.
+    jpeg : {'seekable', 'keep', 'reencode'}, optional
+        What becomes of JPEG files given as bytes: rewritten losslessly with restart markers so that crops
+        decode without the rest of the image (the default), stored byte by byte, or encoded anew.
+    min_resolution : int, optional
+        Shrink so that the shorter side has at most this many pixels.
+    apply_orientation : bool
+        Turn pixels as the EXIF orientation says. By default it is ignored, as torchvision and ffcv do.
+    keep_metadata : bool
+        Keep APPn and COM segments when a JPEG is rewritten.
+
+    Raises
+    ------
+    OptionError
+        An argument is out of range.
+    """
+
+    type_id: ClassVar[int] = 2
+    pointer: ClassVar[str | None] = "data_ptr"
+
+    def __init__(
+        self,
+        write_mode: str | None = None,
+        max_resolution: int | None = None,
+        smart_threshold: int | None = None,
+        jpeg_quality: int = 90,
+        compress_probability: float = 0.5,
+        *,
+        jpeg: str | None = None,
+        min_resolution: int | None = None,
+        apply_orientation: bool = False,
+        keep_metadata: bool = False,
+    ) -> None:
+        if write_mode is None:
+            write_mode = "raw" if jpeg is None else "jpg"
+        if write_mode not in WRITE_MODES:
+            raise OptionError(f"write_mode is one of {', '.join(WRITE_MODES)}, not {write_mode!r}")
+        if jpeg is not None and jpeg not in JPEG_MODES:
+            raise OptionError(f"jpeg is one of {', '.join(JPEG_MODES)}, not {jpeg!r}")
+        for name, side in (("max_resolution", max_resolution), ("min_resolution", min_resolution)):
+            if side is not None and (not isinstance(side, int) or side < 1):
+                raise OptionError(f"{name} is a number of pixels, at least 1, not {side!r}")
+        if not 1 <= int(jpeg_quality) <= 100:
+            raise OptionError(f"jpeg_quality is between 1 and 100, not {jpeg_quality}")
+        if not 0 <= compress_probability <= 1:
+            raise OptionError(f"compress_probability is between 0 and 1, not {compress_probability}")
+        self.write_mode = write_mode
+        self.max_resolution = max_resolution
+        self.min_resolution = min_resolution
+        self.smart_threshold = smart_threshold
+        self.jpeg_quality = int(jpeg_quality)
+        self.proportion = compress_probability
+        self.jpeg = jpeg or "seekable"
+        self.apply_orientation = apply_orientation
+        self.keep_metadata = keep_metadata
+
+    @property
+    def metadata_type(self) -> np.dtype[Any]:
+        return IMAGE_RECORD
+
+    def encode(self, value: Any) -> Encoded:
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype == np.uint8:
+            value = value.tobytes()
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._encode_file(bytes(value))
+        if px.is_pillow(value) and self.apply_orientation:
+            from PIL import ImageOps
+
+            value = ImageOps.exif_transpose(value)
+        return self._encode_pixels(px.rgb_array(value))
+
+    def _encode_file(self, data: bytes) -> Encoded:
+        if self.write_mode != "jpg":
+            image = px.open_image(data, self.apply_orientation)
+            return self._encode_pixels(px.rgb_array(image))
+        from ffprep.jpeg import prepare
+
+        try:
+            ready = prepare(
+                data,
+                jpeg=self.jpeg,
+                max_side=self.max_resolution,
+                min_side=self.min_resolution,
+                quality=self.jpeg_quality,
+                apply_orientation=self.apply_orientation,
+                keep_metadata=self.keep_metadata,
+            )
+        except JpegError as error:
+            raise ConversionError(str(error)) from error
+        _check_sides(ready.width, ready.height)
+        return Encoded(
+            (MODE_JPEG, ready.width, ready.height, 0), ready.data, note=(ready.action, ready.reason)
+        )
+
+    def _encode_pixels(self, image: npt.NDArray[np.uint8]) -> Encoded:
+        image = px.shrink(image, self.max_resolution, self.min_resolution)
+        height, width = image.shape[:2]
+        _check_sides(width, height)
+        if self._compresses(image):
+            data = px.jpeg_bytes(image, self.jpeg_quality, restarts=self.jpeg == "seekable")
+            return Encoded((MODE_JPEG, width, height, 0), data, note=("encoded", "pixels"))
+        return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=("raw", "pixels"))
+
+    def _compresses(self, image: npt.NDArray[np.uint8]) -> bool:
+        if self.write_mode == "smart":
+            return self.smart_threshold is not None and image.nbytes > self.smart_threshold
+        if self.write_mode == "proportion":
+            import xxhash
+
+            return xxhash.xxh3_64_intdigest(image.data) < self.proportion * 2**64
+        return self.write_mode == "jpg"
+
+    def payload_sizes(self, column: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
+        raw = column["width"].astype(np.uint64) * column["height"].astype(np.uint64) * np.uint64(3)
+        sizes: npt.NDArray[np.uint64] = np.where(column["mode"] == MODE_RAW, raw, UNKNOWN_SIZE)
+        return sizes
+
+    def bad_records(self, column: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], str] | None:
+        bad = (column["mode"] > MODE_RAW) | (column["width"] == 0) | (column["height"] == 0)
+        return bad, "has no valid mode, width and height"
+
+    def decode(self, record: Any, payload: npt.NDArray[np.uint8] | None) -> Any:
+        """Return the JPEG stream as bytes, or raw pixels as an array of shape (height, width, 3)."""
+        assert payload is not None
+        if record["mode"] == MODE_JPEG:
+            return payload.tobytes()
+        return np.array(payload).reshape(int(record["height"]), int(record["width"]), 3)
+
+    def options(self) -> Mapping[str, Any]:
+        named: dict[str, Any] = {
+            "write_mode": self.write_mode,
+            "jpeg": self.jpeg,
+            "max_resolution": self.max_resolution,
+            "min_resolution": self.min_resolution,
+            "jpeg_quality": self.jpeg_quality,
+            "apply_orientation": self.apply_orientation,
+            "keep_metadata": self.keep_metadata,
+        }
+        if self.write_mode == "smart":
+            named["smart_threshold"] = self.smart_threshold
+        if self.write_mode == "proportion":
+            named["compress_probability"] = self.proportion
+        return named
+
+    def get_decoder_class(self) -> Any:
+        from ffprep.fields.decoders import SimpleRGBImageDecoder
+
+        return SimpleRGBImageDecoder
+
+
+def _check_sides(width: int, height: int) -> None:
+    if width > px.MAX_SIDE or height > px.MAX_SIDE:
+        raise ConversionError(
+            f"the image is {width}x{height}; a .beton file holds at most {px.MAX_SIDE} pixels a side, "
+            "so pass max_resolution"
+        )
+
+
+def __getattr__(name: str) -> Any:
+    if name.endswith("Decoder"):
+        from ffprep.fields import decoders
+
+        return getattr(decoders, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
