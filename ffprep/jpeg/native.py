@@ -58,8 +58,7 @@ def library() -> ctypes.CDLL:
         lib = ctypes.CDLL(str(LIBRARY_PATH))
     except OSError as error:
         raise FfprepError(
-            f"{LIBRARY_PATH}: cannot load the JPEG kernel ({error}); "
-            "build it with `pip install .` and a C compiler"
+            f"{LIBRARY_PATH}: cannot load the JPEG kernel ({error}); build it with `pip install .` and a C compiler"
         ) from error
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(lib, name, None)

@@ -63,9 +63,7 @@ def _decode(data: BytesLike, rect: Rectangle | None, where: str) -> tuple[list[P
         check(Status.NO_MEMORY, where)
     try:
         check(
-            lib.ffp_decode_region(
-                context, view.ctypes.data, view.size, None, 0, x, y, width, height, 0, int64s(desc)
-            ),
+            lib.ffp_decode_region(context, view.ctypes.data, view.size, None, 0, x, y, width, height, 0, int64s(desc)),
             where,
         )
         planes = []

@@ -83,9 +83,7 @@ def test_demo_photographs_equal_libjpeg(demo_data: Path) -> None:
         np.testing.assert_array_equal(decode_rgb(data), by_pillow(data))
 
 
-@pytest.mark.parametrize(
-    "rect", [(-1, 0, 4, 4), (0, 0, 0, 4), (0, 0, 4, 21), (17, 0, 4, 4), (2**40, 0, 4, 4)]
-)
+@pytest.mark.parametrize("rect", [(-1, 0, 4, 4), (0, 0, 0, 4), (0, 0, 4, 21), (17, 0, 4, 4), (2**40, 0, 4, 4)])
 def test_rectangle_outside_is_refused(rect: tuple[int, int, int, int]) -> None:
     with pytest.raises(JpegError, match="rectangle"):
         decode_planes(encode(20, 20), rect)

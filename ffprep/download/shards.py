@@ -1,0 +1,198 @@
+"""Where downloaded images lie: tar shards in webdataset's layout, each with a mark that it is complete.
+
+``00012.tar`` holds, for index rows ``12 * shard_size`` onwards that worked, ``<id>.<ext>`` (the image as served),
+``<id>.txt`` (the caption) and ``<id>.json`` (URL, digest, size): what img2dataset writes and webdataset reads.
+``00012.jsonl`` has one line for every index row of the shard, failures included; it is written last, so a shard with
+this file is complete and one without it is done again. Both are the same bytes whatever order the images arrived in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ffprep.errors import SourceError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one row of the index: one line of a manifest.
+
+    Attributes
+    ----------
+    id : int
+        Row number in the index.
+    url, caption : str
+    status : str
+        ``ok`` or the cause of the failure.
+    sha256 : str
+        Digest of the file as served; empty unless ``ok``.
+    bytes : int
+        Size of the stored file.
+    width, height : int
+        Of the stored image, in pixels.
+    extension : str
+        Of the stored image.
+    """
+
+    id: int
+    url: str
+    caption: str
+    status: str
+    sha256: str = ""
+    bytes: int = 0
+    width: int = 0
+    height: int = 0
+    extension: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the image is stored."""
+        return self.status == "ok"
+
+    def line(self) -> str:
+        """The row as one line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+
+
+class ShardSpool:
+    """The images of a shard while it is being filled, in arrival order, in an unnamed temporary file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed in close()
+        self._places: dict[int, tuple[int, int]] = {}
+        self.outcomes: dict[int, Outcome] = {}
+
+    def add(self, outcome: Outcome, data: bytes) -> None:
+        """Keeps one outcome and, if it is ``ok``, its image."""
+        if outcome.ok:
+            self._places[outcome.id] = (self._file.seek(0, os.SEEK_END), len(data))
+            self._file.write(data)
+        self.outcomes[outcome.id] = outcome
+
+    def image(self, number: int) -> bytes:
+        """Image of a row that worked."""
+        offset, size = self._places[number]
+        self._file.seek(offset)
+        return self._file.read(size)
+
+    def close(self) -> None:
+        """Frees the temporary file."""
+        self._file.close()
+
+
+def write_shard(folder: Path, number: int, spool: ShardSpool) -> list[Outcome]:
+    """Writes a shard's tar and then its mark; returns its outcomes by row."""
+    outcomes = [spool.outcomes[row] for row in sorted(spool.outcomes)]
+    with (
+        _replacing(tar_path(folder, number)) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for outcome in outcomes:
+            if outcome.ok:
+                key = f"{outcome.id:09d}"
+                facts = {k: v for k, v in asdict(outcome).items() if k != "caption"}
+                _add(tar, f"{key}.{outcome.extension}", spool.image(outcome.id))
+                _add(tar, f"{key}.txt", outcome.caption.encode(errors="replace"))
+                _add(tar, f"{key}.json", json.dumps(facts).encode())
+    write_lines(mark_path(folder, number), outcomes)
+    return outcomes
+
+
+def read_spool(folder: Path, number: int) -> ShardSpool:
+    """A complete shard's content, to be changed and written again."""
+    spool = ShardSpool(folder)
+    images: dict[str, bytes] = {}
+    with tarfile.open(tar_path(folder, number)) as tar:
+        for member in tar:
+            key, _, extension = member.name.partition(".")
+            if extension not in ("txt", "json"):
+                reader = tar.extractfile(member)
+                images[key] = reader.read() if reader is not None else b""
+    for outcome in read_lines(mark_path(folder, number)):
+        spool.add(outcome, images.get(f"{outcome.id:09d}", b""))
+    return spool
+
+
+def read_lines(path: Path) -> Iterator[Outcome]:
+    """Outcomes of a manifest or of a shard's mark.
+
+    Raises
+    ------
+    SourceError
+        When a line is not one of ours; names the line.
+    """
+    with path.open(encoding="utf-8") as file:
+        for line_number, line in enumerate(file, 1):
+            try:
+                yield Outcome(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise SourceError(
+                    f"{path}, line {line_number}: not a line of a download manifest; delete the shard to fetch it again"
+                ) from error
+
+
+def write_lines(path: Path, outcomes: Iterable[Outcome]) -> None:
+    """Writes a manifest under its name only when it is complete."""
+    with _replacing(path) as file:
+        for outcome in outcomes:
+            # A lone surrogate becomes the JSON escape that it was read from.
+            file.write(outcome.line().encode(errors="backslashreplace"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON under its name only when it is complete."""
+    with _replacing(path) as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def tar_path(folder: Path, number: int) -> Path:
+    """Path of a shard's images."""
+    return folder / f"{number:05d}.tar"
+
+
+def mark_path(folder: Path, number: int) -> Path:
+    """Path of a shard's manifest, whose existence marks it complete."""
+    return folder / f"{number:05d}.jsonl"
+
+
+def complete_shards(folder: Path) -> list[int]:
+    """Numbers of the complete shards of a folder, ascending."""
+    return sorted(
+        int(p.stem) for p in folder.glob("[0-9]*.jsonl") if p.stem.isdigit() and tar_path(folder, int(p.stem)).exists()
+    )
+
+
+def remove_shard(folder: Path, number: int) -> None:
+    """Removes a shard, its mark first."""
+    mark_path(folder, number).unlink(missing_ok=True)
+    tar_path(folder, number).unlink(missing_ok=True)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mode = 0o644
+    tar.addfile(info, io.BytesIO(data))
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
