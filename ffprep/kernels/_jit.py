@@ -1,0 +1,93 @@
+"""How every kernel is compiled: nogil, no exceptions of Python's arithmetic, and a disk cache keyed by
+content.
+
+numba's own ``cache=True`` looks at one file's time stamp. A kernel here is linked together from several
+files, so a change in one of them would leave stale machine code behind, and so would ``NUMBA_BOUNDSCHECK``.
+The cache of :func:`kernel` is keyed by the text of this whole package, the text of the file that holds the
+function, and that flag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import config
+from numba.core.caching import FunctionCache
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "nopython": True}
+
+
+@cache
+def _digest(folder: Path) -> bytes:
+    state = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        state.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return state.digest()
+
+
+def source_stamp(file: str) -> tuple[str, bool]:
+    """Return what cached machine code of a function in `file` depends on besides numba and the CPU."""
+    here = Path(__file__).resolve().parent
+    state = hashlib.sha256(_digest(here))
+    path = Path(file).resolve()
+    if path.parent != here:
+        state.update(path.read_bytes())
+    return state.hexdigest(), bool(config.BOUNDSCHECK)
+
+
+class _KernelCache(FunctionCache):
+    """numba's function cache with a content-based stamp instead of the file's time."""
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        self._cache_file._source_stamp = source_stamp(py_func.__code__.co_filename)
+
+
+def kernel(function: F) -> F:
+    """Compile `function` on its first call: nogil, cached on disk, callable from other kernels."""
+    dispatcher = numba.jit(**_OPTIONS)(function)
+    try:
+        dispatcher._cache = _KernelCache(function)
+    except (
+        AttributeError,
+        TypeError,
+        RuntimeError,
+    ):  # another numba's internals, or no place to write: still correct
+        dispatcher = numba.jit(**_OPTIONS)(function)
+    return cast(F, dispatcher)
+
+
+def inline(function: F) -> F:
+    """Compile `function` as part of the kernels that call it; LLVM is told to inline it."""
+    return cast(F, numba.jit(forceinline=True, **_OPTIONS)(function))
+
+
+def entry_address(function: Callable[..., int], signature: str) -> int:
+    """Compile a module-level `function` as a C function and return its address.
+
+    The address stays valid as long as the process: the compiled function is kept.
+    """
+    return cast(int, _entry(function, signature).address)
+
+
+@cache
+def _entry(function: Callable[..., int], signature: str) -> Any:
+    from numba.core import sigutils
+    from numba.core.ccallback import CFunc
+
+    args, result = sigutils.normalize_signature(signature)
+    compiled: Any = CFunc(function, (args, result), locals={}, options=dict(_OPTIONS))
+    try:
+        compiled._cache = _KernelCache(function)
+    except (AttributeError, TypeError, RuntimeError):
+        compiled = numba.cfunc(signature, **_OPTIONS)(function)
+        return compiled
+    compiled.compile()
+    return compiled

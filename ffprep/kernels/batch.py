@@ -1,0 +1,446 @@
+"""One thread's loop over the images of a batch: claim an item, sample its crop, decode what it needs, render
+it.
+
+Several threads run :func:`process_images` on the same batch at once: an atomic counter hands out the items,
+so slow images hold nobody up. A loader with a loop of its own calls :func:`process_image` from it. Results do
+not depend on which thread does an item. Everything passed in is an array with one fixed type (see the
+parameters), so each function is compiled once; nothing needs the GIL.
+
+The three arrays that say what to do come from :func:`image_spec`, the array each thread owns from
+:func:`new_thread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffprep.errors import OptionError
+from ffprep.kernels._jit import inline, kernel
+from ffprep.kernels.crop import center_crop, random_resized_crop, resize_center_crop
+from ffprep.kernels.layout import (
+    BAD_MODE,
+    DESC_COLOR,
+    DESC_COMPONENTS,
+    DESC_HEIGHT,
+    DESC_PLANES,
+    DESC_SIZE,
+    DESC_WIDTH,
+    FORMATS,
+    NO_MEMORY,
+    OK,
+    P_ADDRESS,
+    P_H,
+    P_HEIGHT,
+    P_HS,
+    P_STRIDE,
+    P_VS,
+    P_W,
+    P_WIDTH,
+    P_X0,
+    P_Y0,
+    RAW_SIZE,
+    RGB_PACKED,
+    SIZE_MISMATCH,
+    item_bytes,
+)
+from ffprep.kernels.memory import allocate, atomic_add, call_entry, fill_zero, release
+from ffprep.kernels.random import uniform
+from ffprep.kernels.render import DTYPES, colour_array, render_entry, work_size
+from ffprep.kernels.weights import FILTERS, support
+
+ITEM_SIZE = 8
+I_ADDRESS, I_SIZE, I_WIDTH, I_HEIGHT, I_MODE, I_SAMPLE, I_INDEX, I_INDEX_SIZE = 0, 1, 2, 3, 4, 5, 6, 7
+"""Columns of `items` (int64): address and size of the stored bytes (already checked to lie in the file),
+width and height from the metadata, storage mode (0 JPEG, 1 raw RGB), sample id (for the random numbers),
+address and size of a seek index (0, 0: none)."""
+
+SPEC_SIZE = 16
+(
+    S_CROP,
+    S_FILTER,
+    S_FORMAT,
+    S_OUT_H,
+    S_OUT_W,
+    S_PITCH,
+    S_SEED,
+    S_EPOCH,
+    S_CROP_OP,
+    S_FLIP_OP,
+    S_STREAM,
+    S_SHORT,
+) = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+)
+"""Entries of `spec` (int64). A loader changes S_EPOCH between epochs and S_STREAM with its buffers."""
+
+REALS_SIZE = 8
+R_SCALE_LO, R_SCALE_HI, R_RATIO_LO, R_RATIO_HI, R_CENTER, R_FLIP = 0, 1, 2, 3, 4, 5
+"""Entries of `reals` (float64)."""
+
+CROP_WHOLE, CROP_RANDOM, CROP_CENTER, CROP_RESIZE_CENTER = 0, 1, 2, 3
+CROPS = {
+    "whole": CROP_WHOLE,
+    "random": CROP_RANDOM,
+    "center": CROP_CENTER,
+    "resize_center": CROP_RESIZE_CENTER,
+}
+
+USED_SIZE = 5
+"""Columns of `used` (float64): the box y, x, h, w an image was cut to, and 1 where it was mirrored."""
+
+THREAD_SIZE = 64
+T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_DESC = 0, 1, 2, 3, 4, 8
+"""Entries of `thread` (int64)."""
+
+
+def image_spec(
+    size: tuple[int, int],
+    *,
+    crop: str = "whole",
+    filter: str = "bilinear",
+    format: str = "f32_chw",
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    std: Sequence[float] = (1.0, 1.0, 1.0),
+    flip: float = 0.0,
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    center: float = 1.0,
+    short: int = 256,
+    seed: int = 0,
+    epoch: int = 0,
+    crop_op: int = 0,
+    flip_op: int = 1,
+    stream: bool = False,
+    pitch: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
+    """Return (spec, reals, colour): what :func:`process_image` does with each image.
+
+    Parameters
+    ----------
+    size : (out_h, out_w)
+    crop : {'whole', 'random', 'center', 'resize_center'}
+        The whole image stretched to `size`; a random resized crop with `scale` and `ratio`; ffcv's centred
+        square of side ``center * min(h, w)``; torchvision's Resize(`short`) and CenterCrop(`size`).
+    filter : {'bilinear', 'bicubic', 'area'}
+    format : a key of :data:`ffprep.kernels.layout.FORMATS`
+    mean, std : three numbers each
+        Normalisation of levels in 0..255: ``(level - mean) / std``; uint8 formats are not normalised.
+    flip : float
+        Probability of mirroring left and right.
+    seed, epoch, crop_op, flip_op : int
+        Key and counters of the random numbers (:mod:`ffprep.kernels.random`).
+    pitch : int, optional
+        Bytes from one output image to the next; densely packed by default.
+
+    Raises
+    ------
+    OptionError
+    """
+    for name, value, known in (
+        ("crop", crop, CROPS),
+        ("filter", filter, FILTERS),
+        ("format", format, FORMATS),
+    ):
+        if value not in known:
+            raise OptionError(f"{name} must be one of {', '.join(sorted(known))}, not {value!r}")
+    out_h, out_w = int(size[0]), int(size[1])
+    if not (1 <= out_h <= 65535 and 1 <= out_w <= 65535):
+        raise OptionError(f"output size must be between 1 and 65535 on each side, not {size}")
+    if not (
+        0.0 < scale[0] <= scale[1] and 0.0 < ratio[0] <= ratio[1] and np.isfinite([*scale, *ratio]).all()
+    ):
+        raise OptionError(f"scale and ratio must be (low, high) above 0, not {scale} and {ratio}")
+    if not (0.0 <= flip <= 1.0 and 0.0 < center <= 1.0 and short >= 1):
+        raise OptionError(
+            f"flip must be in [0, 1], center in (0, 1], short at least 1; got {flip}, {center}, {short}"
+        )
+    image = out_h * out_w * 3 * np.dtype(DTYPES[format][0]).itemsize
+    pitch = image if pitch is None else int(pitch)
+    if pitch < image:
+        raise OptionError(f"pitch {pitch} is less than an image's {image} bytes")
+    spec = np.zeros(SPEC_SIZE, np.int64)
+    spec[: S_SHORT + 1] = (
+        CROPS[crop],
+        FILTERS[filter],
+        FORMATS[format],
+        out_h,
+        out_w,
+        pitch,
+        np.uint64(seed % (1 << 64)).astype(np.int64),
+        epoch,
+        crop_op,
+        flip_op,
+        int(stream),
+        short,
+    )
+    reals = np.zeros(REALS_SIZE, np.float64)
+    reals[: R_FLIP + 1] = scale[0], scale[1], ratio[0], ratio[1], center, flip
+    return spec, reals, colour_array(mean, std)
+
+
+def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArray[np.int64]:
+    """Return the array one thread owns: its decoder context, its workspace, the C functions to call.
+
+    Parameters
+    ----------
+    context : int
+        Address of an ``ffp_context``; the caller frees it.
+    decode_entry : int
+        Address of ``ffp_decode_region``.
+    exact : bool
+        Render with the exact renderer (bit-equal to Pillow, slower).
+
+    Give it to :func:`free_thread` in the end.
+    """
+    thread = np.zeros(THREAD_SIZE, np.int64)
+    thread[T_CONTEXT] = context
+    thread[T_DECODE] = decode_entry
+    thread[T_RENDER] = render_entry(exact)
+    return thread
+
+
+@kernel
+def free_thread(thread: NDArray[np.int64]) -> None:
+    """Give back the workspace of a thread; the array may be used again."""
+    release(thread[T_WORK])
+    thread[T_WORK] = 0
+    thread[T_WORK_SIZE] = 0
+
+
+@inline
+def _grow(thread: NDArray[np.int64], size: int) -> bool:
+    if size > thread[T_WORK_SIZE]:
+        release(thread[T_WORK])
+        thread[T_WORK] = 0
+        thread[T_WORK_SIZE] = 0
+        size += size // 4
+        address = allocate(size)
+        if address == 0:
+            return False
+        thread[T_WORK] = address
+        thread[T_WORK_SIZE] = size
+    return True
+
+
+@inline
+def sample_box(
+    spec: NDArray[np.int64], reals: NDArray[np.float64], height: int, width: int, sample: int
+) -> tuple[float, float, float, float, int]:
+    """Return the box (y, x, h, w) that a sample's image is cut to, and 1 if it is mirrored, else 0."""
+    seed, epoch = spec[S_SEED], spec[S_EPOCH]
+    y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
+    if spec[S_CROP] == CROP_RANDOM:
+        cy, cx, ch, cw = random_resized_crop(
+            height,
+            width,
+            reals[R_SCALE_LO],
+            reals[R_SCALE_HI],
+            reals[R_RATIO_LO],
+            reals[R_RATIO_HI],
+            seed,
+            epoch,
+            sample,
+            spec[S_CROP_OP],
+        )
+        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
+    elif spec[S_CROP] == CROP_CENTER:
+        cy, cx, ch, cw = center_crop(height, width, reals[R_CENTER])
+        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
+    elif spec[S_CROP] == CROP_RESIZE_CENTER:
+        y, x, h, w = resize_center_crop(height, width, spec[S_SHORT], spec[S_OUT_H], spec[S_OUT_W])
+    flip = 0
+    if reals[R_FLIP] > 0.0 and uniform(seed, epoch, sample, spec[S_FLIP_OP], 0) < reals[R_FLIP]:
+        flip = 1
+    return y, x, h, w, flip
+
+
+@inline
+def _reach(kind: int, begin: float, extent: float, out: int, length: int) -> tuple[int, int]:
+    """Return the pixels that a fractional box may use: what its filter reaches inside the image."""
+    margin = support(kind, extent / out) + 1.0
+    return max(np.int64(np.floor(begin - margin)), 0), min(np.int64(np.ceil(begin + extent + margin)), length)
+
+
+@inline
+def _describe_raw(desc: NDArray[np.int64], address: int, height: int, width: int) -> None:
+    desc[DESC_WIDTH], desc[DESC_HEIGHT], desc[DESC_COMPONENTS], desc[DESC_COLOR] = (
+        width,
+        height,
+        1,
+        RGB_PACKED,
+    )
+    p = desc[DESC_PLANES:]
+    p[P_ADDRESS], p[P_STRIDE], p[P_X0], p[P_Y0] = address, 3 * width, 0, 0
+    p[P_W], p[P_H], p[P_HS], p[P_VS], p[P_WIDTH], p[P_HEIGHT] = width, height, 1, 1, width, height
+
+
+@inline
+def _decode_and_render(
+    item: NDArray[np.int64],
+    spec: NDArray[np.int64],
+    reals: NDArray[np.float64],
+    colour: NDArray[np.float32],
+    out: int,
+    used: NDArray[np.float64],
+    thread: NDArray[np.int64],
+) -> int:
+    width, height, mode = item[I_WIDTH], item[I_HEIGHT], item[I_MODE]
+    if not (0 < width <= 65535 and 0 < height <= 65535):
+        return SIZE_MISMATCH
+    y, x, h, w, flip = sample_box(spec, reals, height, width, item[I_SAMPLE])
+    used[0], used[1], used[2], used[3], used[4] = y, x, h, w, flip
+    out_h, out_w, kind = spec[S_OUT_H], spec[S_OUT_W], spec[S_FILTER]
+    lo_y, hi_y, lo_x, hi_x = np.int64(y), np.int64(y + h), np.int64(x), np.int64(x + w)
+    if spec[S_CROP] == CROP_RESIZE_CENTER:
+        lo_y, hi_y = _reach(kind, y, h, out_h, height)
+        lo_x, hi_x = _reach(kind, x, w, out_w, width)
+    desc = thread[T_DESC : T_DESC + DESC_SIZE]
+    if mode == 0:
+        status = call_entry(
+            thread[T_DECODE],
+            (
+                thread[T_CONTEXT],
+                item[I_ADDRESS],
+                item[I_SIZE],
+                item[I_INDEX],
+                item[I_INDEX_SIZE],
+                lo_x,
+                lo_y,
+                hi_x - lo_x,
+                hi_y - lo_y,
+                np.int64(0),
+                np.int64(desc.ctypes.data),
+            ),
+        )
+        if status != OK:
+            return status
+        if desc[DESC_WIDTH] != width or desc[DESC_HEIGHT] != height:
+            return SIZE_MISMATCH
+    elif mode == 1:
+        if item[I_SIZE] != 3 * width * height:
+            return RAW_SIZE
+        _describe_raw(desc, item[I_ADDRESS], height, width)
+    else:
+        return BAD_MODE
+    if not _grow(thread, work_size(kind, h, w, hi_y - lo_y, hi_x - lo_x, out_h, out_w)):
+        return NO_MEMORY
+    return call_entry(
+        thread[T_RENDER],
+        (
+            np.int64(desc.ctypes.data),
+            y,
+            x,
+            h,
+            w,
+            lo_y,
+            hi_y,
+            lo_x,
+            hi_x,
+            np.int64(flip),
+            kind,
+            out,
+            out_h,
+            out_w,
+            spec[S_FORMAT],
+            np.int64(colour.ctypes.data),
+            thread[T_WORK],
+            thread[T_WORK_SIZE],
+            spec[S_STREAM],
+        ),
+    )
+
+
+@kernel
+def process_image(
+    i: int,
+    items: NDArray[np.int64],
+    spec: NDArray[np.int64],
+    reals: NDArray[np.float64],
+    colour: NDArray[np.float32],
+    out_address: int,
+    status: NDArray[np.int64],
+    used: NDArray[np.float64],
+    thread: NDArray[np.int64],
+) -> int:
+    """Do item i: write its image to ``out_address + i * pitch`` and its status to ``status[i]``.
+
+    Parameters
+    ----------
+    i : int
+        Item, 0 <= i < len(items).
+    items : int64 array of shape (n, 8)
+        See :data:`I_ADDRESS`. The bytes must stay where they are during the call.
+    spec, reals, colour
+        From :func:`image_spec`: int64 (16,), float64 (8,), float32 (6,).
+    out_address : int
+        Address of the output buffer, at least n times the pitch.
+    status : int64 array of shape (n,)
+        Receives 0, a code of ``ffprep.jpeg.status`` or one of ``layout.BAD_MODE, RAW_SIZE, BAD_OPTION``.
+    used : float64 array of shape (n, 5)
+        Receives the crop and the flip (see :data:`USED_SIZE`).
+    thread : int64 array
+        From :func:`new_thread`; used by one thread at a time.
+
+    Returns
+    -------
+    int
+        The status. An image that failed is all zero: nothing stale is ever left in the output.
+    """
+    out = out_address + i * spec[S_PITCH]
+    result = _decode_and_render(items[i], spec, reals, colour, out, used[i], thread)
+    if result != OK:
+        fill_zero(out, spec[S_OUT_H] * spec[S_OUT_W] * 3 * item_bytes(spec[S_FORMAT]))
+    status[i] = result
+    return result
+
+
+@kernel
+def process_images(
+    counter_address: int,
+    items: NDArray[np.int64],
+    spec: NDArray[np.int64],
+    reals: NDArray[np.float64],
+    colour: NDArray[np.float32],
+    out_address: int,
+    status: NDArray[np.int64],
+    used: NDArray[np.float64],
+    thread: NDArray[np.int64],
+) -> int:
+    """Do items until none is left to claim; parameters as of :func:`process_image`.
+
+    `counter_address` is the address of an int64 shared by all threads of the batch, zero at the start.
+    Returns how many items this call did; items claimed by other threads may still be under way.
+    """
+    done = 0
+    n = items.shape[0]
+    while True:
+        i = atomic_add(counter_address, 1)
+        if i >= n:
+            return done
+        process_image(i, items, spec, reals, colour, out_address, status, used, thread)
+        done += 1
+
+
+__all__ = [
+    "CROPS",
+    "ITEM_SIZE",
+    "free_thread",
+    "image_spec",
+    "new_thread",
+    "process_image",
+    "process_images",
+]

@@ -1,0 +1,61 @@
+"""What kernels agree on: output formats, colour codes, where things lie in a plane descriptor, status
+codes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ffprep.kernels._jit import inline
+
+U8_HWC, U8_CHW, F32_CHW, F16_CHW, F32_HWC, F16_HWC, BF16_CHW, BF16_HWC = 0, 1, 2, 3, 4, 5, 6, 7
+"""Output formats: element type and order of an image; bfloat16 is written as its bits."""
+FORMATS = {
+    "u8_hwc": U8_HWC,
+    "u8_chw": U8_CHW,
+    "f32_chw": F32_CHW,
+    "f16_chw": F16_CHW,
+    "f32_hwc": F32_HWC,
+    "f16_hwc": F16_HWC,
+    "bf16_chw": BF16_CHW,
+    "bf16_hwc": BF16_HWC,
+}
+
+GRAY, YCC, RGB, RGB_PACKED = 1, 2, 3, 16
+"""Colour codes of a descriptor: the native kernel's, and interleaved RGB (one plane of 3 bytes a pixel)."""
+
+DESC_SIZE = 48
+DESC_WIDTH, DESC_HEIGHT, DESC_COMPONENTS, DESC_COLOR = 0, 1, 2, 3
+DESC_PLANES, DESC_PLANE_SIZE = 8, 10
+P_ADDRESS, P_STRIDE, P_X0, P_Y0, P_W, P_H, P_HS, P_VS, P_WIDTH, P_HEIGHT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+
+OK, UNSUPPORTED_COLOR, BAD_RECTANGLE, NO_MEMORY, SIZE_MISMATCH, NO_SPACE = 0, 5, 14, 15, 18, 19
+"""The native kernel's status codes that these kernels return as well."""
+BAD_MODE, RAW_SIZE, BAD_OPTION = 101, 102, 103
+"""Status codes of these kernels' own: unknown storage mode, wrong size of raw pixels, impossible
+parameter."""
+
+COLOUR_SIZE = 6
+"""float32 values: scale of R, G, B, then bias of R, G, B; an output is ``scale * v + bias`` for v in
+0..255."""
+
+
+@inline
+def item_bytes(form: int) -> int:
+    """Return the bytes of one element of a format."""
+    if form in (U8_HWC, U8_CHW):
+        return np.int64(1)
+    if form in (F32_CHW, F32_HWC):
+        return np.int64(4)
+    return np.int64(2)
+
+
+@inline
+def channels_last(form: int) -> bool:
+    """Return whether a format keeps the three channels of a pixel together."""
+    return form in (U8_HWC, F32_HWC, F16_HWC, BF16_HWC)
+
+
+@inline
+def aligned(size: int) -> int:
+    """Round a size up to a multiple of 64."""
+    return (size + 63) & ~np.int64(63)

@@ -1,0 +1,129 @@
+"""Addresses and atomics inside kernels: arrays over foreign memory, C calls, counters, a heap that needs no
+GIL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic as _intrinsic
+
+from ffprep.kernels._jit import inline
+
+_I64 = ir.IntType(64)
+intrinsic: Any = _intrinsic
+
+
+def _pointer_to(dtype: Any) -> Any:
+    @intrinsic
+    def cast(_typing: Any, address: Any) -> Any:
+        pointer = types.CPointer(dtype)
+
+        def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(pointer))
+
+        return pointer(types.int64), build
+
+    return cast
+
+
+_pointer_u8 = _pointer_to(types.uint8)
+_pointer_i16 = _pointer_to(types.int16)
+_pointer_u16 = _pointer_to(types.uint16)
+_pointer_i32 = _pointer_to(types.int32)
+_pointer_i64 = _pointer_to(types.int64)
+_pointer_f32 = _pointer_to(types.float32)
+_pointer_f64 = _pointer_to(types.float64)
+
+
+@inline
+def bytes_at(address: int, count: int) -> Any:
+    """Return a uint8 array of `count` elements at `address`."""
+    return carray(_pointer_u8(address), (count,), np.uint8)
+
+
+@inline
+def halves_at(address: int, count: int) -> Any:
+    """Return a uint16 array of `count` elements at `address`."""
+    return carray(_pointer_u16(address), (count,), np.uint16)
+
+
+@inline
+def shorts_at(address: int, count: int) -> Any:
+    """Return an int16 array of `count` elements at `address`."""
+    return carray(_pointer_i16(address), (count,), np.int16)
+
+
+@inline
+def ints_at(address: int, count: int) -> Any:
+    """Return an int32 array of `count` elements at `address`."""
+    return carray(_pointer_i32(address), (count,), np.int32)
+
+
+@inline
+def longs_at(address: int, count: int) -> Any:
+    """Return an int64 array of `count` elements at `address`."""
+    return carray(_pointer_i64(address), (count,), np.int64)
+
+
+@inline
+def floats_at(address: int, count: int) -> Any:
+    """Return a float32 array of `count` elements at `address`."""
+    return carray(_pointer_f32(address), (count,), np.float32)
+
+
+@inline
+def doubles_at(address: int, count: int) -> Any:
+    """Return a float64 array of `count` elements at `address`."""
+    return carray(_pointer_f64(address), (count,), np.float64)
+
+
+@intrinsic
+def atomic_add(_typing: Any, address: Any, value: Any) -> Any:
+    """Add to the int64 at `address` atomically and return what it was before."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], _I64.as_pointer()), args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), build
+
+
+@intrinsic
+def call_entry(_typing: Any, address: Any, args: Any) -> Any:
+    """Call the C function at `address` with a tuple of int64 and float64; it returns an int64."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kinds = list(signature.args[1])
+        unpacked = [builder.extract_value(values[1], i) for i in range(len(kinds))]
+        function = ir.FunctionType(_I64, [context.get_value_type(kind) for kind in kinds])
+        return builder.call(builder.inttoptr(values[0], function.as_pointer()), unpacked)
+
+    return types.int64(types.int64, args), build
+
+
+def _libc(name: str, *kinds: Any) -> Any:
+    return types.ExternalFunction(name, types.int64(*kinds))
+
+
+_malloc = _libc("malloc", types.int64)
+_free = types.ExternalFunction("free", types.void(types.int64))
+
+
+@inline
+def allocate(size: int) -> int:
+    """Return the address of `size` fresh bytes from the C heap, 0 when there is no memory."""
+    return _malloc(np.int64(size))
+
+
+@inline
+def release(address: int) -> None:
+    """Give memory of :func:`allocate` back; 0 is allowed."""
+    _free(np.int64(address))
+
+
+@inline
+def fill_zero(address: int, size: int) -> None:
+    """Zero `size` bytes at `address`."""
+    bytes_at(address, size)[:] = 0
