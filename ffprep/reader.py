@@ -22,9 +22,7 @@ class Reader(_Reader):
     custom_handlers : mapping of name to Field subclass, optional
     """
 
-    def __init__(
-        self, fname: str | os.PathLike[str], custom_handlers: Mapping[str, type[Any]] | None = None
-    ) -> None:
+    def __init__(self, fname: str | os.PathLike[str], custom_handlers: Mapping[str, type[Any]] | None = None) -> None:
         super().__init__(fname, custom_handlers)
 
     @property
@@ -45,7 +43,7 @@ class Reader(_Reader):
 
     @property
     def metadata_type(self) -> np.dtype[Any]:
-        return self.record_type
+        return self.head.record_type
 
     @property
     def metadata(self) -> npt.NDArray[Any]:

@@ -37,9 +37,7 @@ class Bounds:
     num_samples: int
 
 
-def bad_extents(
-    offset: npt.NDArray[np.uint64], size: npt.NDArray[np.uint64], bounds: Bounds
-) -> npt.NDArray[np.bool_]:
+def bad_extents(offset: npt.NDArray[np.uint64], size: npt.NDArray[np.uint64], bounds: Bounds) -> npt.NDArray[np.bool_]:
     """Flag the extents that leave the payload region or cross a page; sums cannot overflow unnoticed."""
     end = np.uint64(bounds.end)
     last = offset + size

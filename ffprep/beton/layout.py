@@ -28,6 +28,7 @@ VERSION = 2
 HEADER = struct.Struct("<HHIQQ")
 DESCRIPTOR = struct.Struct("<B16s1024s")
 NAME_SIZE = 16
+MAX_FIELDS = 65535
 MIN_PAGE_SIZE = 1 << 21
 MAX_PAGE_SIZE = 1 << 31
 DEFAULT_PAGE_SIZE = 1 << 23
@@ -58,9 +59,7 @@ class Header:
     alloc_table_ptr: int
 
     def pack(self) -> bytes:
-        return HEADER.pack(
-            self.version, self.num_fields, self.page_size, self.num_samples, self.alloc_table_ptr
-        )
+        return HEADER.pack(self.version, self.num_fields, self.page_size, self.num_samples, self.alloc_table_ptr)
 
     @classmethod
     def unpack(cls, data: bytes) -> Header:
@@ -130,9 +129,7 @@ class Superblock:
             self.table_checksum,
         )
         for section in self.sections:
-            body += _SECTION.pack(
-                section.name.encode("ascii"), section.offset, section.size, section.checksum
-            )
+            body += _SECTION.pack(section.name.encode("ascii"), section.offset, section.size, section.checksum)
         return body + xxhash.xxh3_64_intdigest(body).to_bytes(8, "little")
 
     @classmethod
@@ -161,9 +158,7 @@ class Superblock:
             raise ValueError("the superblock's checksum is wrong")
         sections = []
         for index in range(count):
-            name, offset, size, checksum = _SECTION.unpack_from(
-                data, _SUPERBLOCK.size + index * _SECTION.size
-            )
+            name, offset, size, checksum = _SECTION.unpack_from(data, _SUPERBLOCK.size + index * _SECTION.size)
             sections.append(Section(name.rstrip(b"\0").decode("ascii"), offset, size, checksum))
         size, rows, start, stop, head, table = numbers
         return cls(size, rows, start, stop, head, table, tuple(sections))

@@ -12,9 +12,7 @@ from ffprep.beton.layout import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, align_up
 from ffprep.errors import ConversionError
 from ffprep.fields.base import Encoded
 
-SHARED_ROW = np.dtype(
-    [("field", "<u8"), ("digest", "V16"), ("ptr", "<u8"), ("size", "<u8"), ("check", "<u8")]
-)
+SHARED_ROW = np.dtype([("field", "<u8"), ("digest", "V16"), ("ptr", "<u8"), ("size", "<u8"), ("check", "<u8")])
 
 
 class Placement:

@@ -17,25 +17,22 @@ import xxhash
 from ffprep.beton import layout
 from ffprep.beton.check import (
     OUTSIDE,
-    Bounds,
     MissingAllocation,
     bad_allocations,
     bad_extents,
     bad_metadata,
     table_sizes,
 )
+from ffprep.beton.head import AGAIN, read_head
 from ffprep.beton.sections import MAX_NAME
 from ffprep.errors import (
     BetonError,
     CorruptError,
     DecodeError,
-    NotABetonError,
     OptionError,
     TruncatedError,
-    UnfinishedError,
 )
-from ffprep.fields import FIELD_TYPES, Field
-from ffprep.fields.base import CUSTOM_TYPE_ID, UNKNOWN_SIZE
+from ffprep.fields.base import UNKNOWN_SIZE
 
 
 class Reader:
@@ -58,6 +55,8 @@ class Reader:
     path : Path
     page_size, num_samples : int
     fields : dict of str to Field
+    head : Head
+        What the file's head says.
     data : ndarray of uint8
         The whole file, read-only.
     table : ndarray of ``layout.ALLOCATION``
@@ -90,147 +89,21 @@ class Reader:
         self._names: list[str] | None = None
         self._manifest: dict[str, Any] | None = None
         with self.path.open("rb") as file:
-            self.size = os.fstat(file.fileno()).st_size
-            self.header = self._read_header(file.read(layout.HEADER.size))
-            self.page_size = self.header.page_size
-            self.num_samples = self.header.num_samples
-            self.fields = self._read_descriptors(file.read(layout.DESCRIPTOR.size * self.header.num_fields))
-            self.record_type = layout.record_type(field.metadata_type for field in self.fields.values())
-            self.bounds = self._read_bounds()
-            self.superblock = self._read_superblock(file.fileno())
+            self.head = read_head(file, self.path, self._custom_fields)
             self.data: npt.NDArray[np.uint8] = np.asarray(np.memmap(file, np.uint8, "r"))
-        rows = self._count_allocations()
-        end = self.header.alloc_table_ptr
-        self.table = self.data[end : end + rows * layout.ALLOCATION.itemsize].view(layout.ALLOCATION)
-        start = layout.records_start(len(self.fields))
-        self.records = self.data[start : self.bounds.start].view(self.record_type)
+        self.page_size = self.head.header.page_size
+        self.num_samples = self.head.header.num_samples
+        self.fields = self.head.fields
+        self.superblock = self.head.superblock
+        start, end = self.head.bounds.start, self.head.bounds.end
+        self.table = self.data[end:].view(layout.ALLOCATION)
+        self.records = self.data[layout.records_start(len(self.fields)) : start].view(self.head.record_type)
         if check:
             self._check_tables()
 
-    # -- opening ---------------------------------------------------------------------------------------
-
-    def _read_header(self, head: bytes) -> layout.Header:
-        if len(head) < layout.HEADER.size:
-            version = layout.VERSION.to_bytes(2, "little")
-            if not version.startswith(head[:2]):
-                raise NotABetonError(f"{self.path}: not a .beton file: {self.size} bytes of something else")
-            raise TruncatedError(
-                f"{self.path}: ends at byte {self.size}, inside its header; convert or copy it again"
-            )
-        header = layout.Header.unpack(head)
-        if header.version != layout.VERSION:
-            raise NotABetonError(
-                f"{self.path}: byte 0: not a .beton file of version {layout.VERSION} (found {header.version})"
-            )
-        if header.alloc_table_ptr == 0:
-            raise UnfinishedError(
-                f"{self.path}: byte 16: the writer of this file did not finish; convert the data set again"
-            )
-        if header.num_fields == 0:
-            raise CorruptError(f"{self.path}: byte 2: the file has no fields")
-        size = header.page_size
-        if not (layout.is_power_of_two(size) and size >= layout.MIN_PAGE_SIZE):
-            raise CorruptError(
-                f"{self.path}: byte 4: page size {size} is no power of two from 2^21 up to 2^31"
-            )
-        return header
-
-    def _read_descriptors(self, data: bytes) -> dict[str, Field]:
-        if len(data) < layout.DESCRIPTOR.size * self.header.num_fields:
-            raise TruncatedError(
-                f"{self.path}: ends at byte {self.size}, inside its field descriptors; "
-                "convert or copy it again"
-            )
-        fields: dict[str, Field] = {}
-        for index, (type_id, raw, arguments) in enumerate(layout.DESCRIPTOR.iter_unpack(data)):
-            where = f"{self.path}: byte {layout.records_start(index)}: field {index}"
-            try:
-                name = raw.split(b"\0", 1)[0].decode("ascii")
-            except UnicodeDecodeError:
-                raise CorruptError(f"{where}: its name {raw!r} is not ASCII") from None
-            if name in fields:
-                raise CorruptError(
-                    f"{where}: a second field is called {name!r}; stock ffcv cuts names to "
-                    f"{layout.NAME_SIZE} characters, so write the file again with shorter ones"
-                )
-            fields[name] = self._make_field(name, type_id, arguments, f"{where} ({name})")
-        return fields
-
-    def _make_field(self, name: str, type_id: int, arguments: bytes, where: str) -> Field:
-        kind: Any = self._custom_fields.get(name) or FIELD_TYPES.get(type_id)
-        if kind is None and type_id == CUSTOM_TYPE_ID:
-            raise BetonError(
-                f"{where}: a custom field, whose layout is not in the file; "
-                f"pass custom_fields={{{name!r}: ItsFieldClass}}"
-            )
-        if kind is None:
-            raise CorruptError(f"{where}: type id {type_id} is none of the format's")
-        try:
-            field = kind.from_binary(np.frombuffer(arguments, np.uint8))
-        except CorruptError as error:
-            raise CorruptError(f"{where}: {error}") from error
-        if field.metadata_type.hasobject:
-            raise OptionError(f"{where}: {kind.__name__} has Python objects in its metadata")
-        return field  # type: ignore[no-any-return]
-
-    def _read_bounds(self) -> Bounds:
-        header = self.header
-        start = layout.records_start(len(self.fields))
-        end = start + header.num_samples * self.record_type.itemsize
-        promise = f"the header promises {header.num_samples} samples, up to byte {end}"
-        table = f"the allocation table starts at byte {header.alloc_table_ptr}"
-        if end > self.size and header.alloc_table_ptr >= end:
-            raise TruncatedError(
-                f"{self.path}: ends at byte {self.size}, but {promise}; convert or copy it again"
-            )
-        if header.alloc_table_ptr > self.size:
-            raise TruncatedError(
-                f"{self.path}: ends at byte {self.size}, but {table}; convert or copy it again"
-            )
-        if header.alloc_table_ptr < end:
-            raise CorruptError(f"{self.path}: byte 8: {promise}, but {table}")
-        return Bounds(end, header.alloc_table_ptr, header.page_size, header.num_samples)
-
-    def _read_superblock(self, descriptor: int) -> layout.Superblock | None:
-        offset = layout.superblock_offset(self.bounds.start)
-        length = min(layout.LARGEST_SUPERBLOCK, self.bounds.end - offset)
-        if length <= 0:
-            return None
-        try:
-            block = layout.Superblock.unpack(os.pread(descriptor, length, offset))
-        except ValueError as error:
-            raise CorruptError(f"{self.path}: byte {offset}: {error}") from error
-        if block is None:
-            return None
-        if self.size < block.file_size:
-            raise TruncatedError(
-                f"{self.path}: has {self.size} of its {block.file_size} bytes; convert or copy it again"
-            )
-        rows_end = self.bounds.end + block.num_allocations * layout.ALLOCATION.itemsize
-        if self.size > block.file_size or rows_end != block.file_size:
-            raise CorruptError(
-                f"{self.path}: byte {offset}: was written with {block.file_size} bytes and has {self.size}"
-            )
-        inside = self.bounds.start <= block.data_start <= block.data_end <= self.bounds.end
-        for section in block.sections:
-            inside &= self.bounds.start <= section.offset <= self.bounds.end
-            inside &= section.size <= self.bounds.end - section.offset
-        if not inside:
-            raise CorruptError(f"{self.path}: byte {offset}: the superblock points out of the file's parts")
-        return block
-
-    def _count_allocations(self) -> int:
-        rows, rest = divmod(self.size - self.bounds.end, layout.ALLOCATION.itemsize)
-        if rest:
-            raise TruncatedError(
-                f"{self.path}: ends at byte {self.size}, inside row {rows} of its allocation table; "
-                "convert or copy it again"
-            )
-        return rows
-
     def _check_tables(self) -> None:
-        for row, complaint in bad_allocations(self.table, self.bounds):
-            byte = self.bounds.end + row * layout.ALLOCATION.itemsize
+        for row, complaint in bad_allocations(self.table, self.head.bounds):
+            byte = self.head.bounds.end + row * layout.ALLOCATION.itemsize
             raise CorruptError(f"{self.path}: byte {byte}: row {row} of the allocation table: {complaint}")
         for name in self.fields:
             self._check_column(name)
@@ -241,17 +114,16 @@ class Reader:
                     self.extents(name)
 
     def _check_column(self, name: str) -> None:
-        for sample, complaint in bad_metadata(self.column(name), self.fields[name], self.bounds):
+        for sample, complaint in bad_metadata(self.column(name), self.fields[name], self.head.bounds):
             raise CorruptError(
-                f"{self.path}: byte {self._record_byte(name, sample)}: sample {sample}, "
-                f"field {name!r} {complaint}"
+                f"{self.path}: byte {self._record_byte(name, sample)}: sample {sample}, field {name!r} {complaint}"
             )
 
     def _record_byte(self, name: str, sample: int) -> int:
-        start = layout.records_start(len(self.fields)) + sample * self.record_type.itemsize
+        start = layout.records_start(len(self.fields)) + sample * self.head.record_type.itemsize
         member = f"f{self._index(name)}"
-        assert self.record_type.fields is not None
-        return start + int(self.record_type.fields[member][1])
+        assert self.head.record_type.fields is not None
+        return start + int(self.head.record_type.fields[member][1])
 
     # -- columns and payloads --------------------------------------------------------------------------
 
@@ -326,7 +198,7 @@ class Reader:
                 sample = error.sample if everywhere else int(np.flatnonzero(asked)[error.sample])
                 raise self._missing(name, sample, error) from None
             size[asked] = found
-        bad = bad_extents(offset, size, self.bounds)
+        bad = bad_extents(offset, size, self.head.bounds)
         if bad.any():
             sample = int(np.flatnonzero(bad)[0])
             raise CorruptError(
@@ -342,7 +214,7 @@ class Reader:
         )
         if error.ambiguous:
             return CorruptError(f"{where} two sizes")
-        return TruncatedError(f"{where} no row: is the file cut? Convert or copy it again")
+        return TruncatedError(f"{where} no row: is the file cut? If so, {AGAIN}")
 
     def _sample(self, index: int) -> int:
         number = operator.index(index)
@@ -393,9 +265,7 @@ class Reader:
             if entry.name == name:
                 content = self.data[entry.offset : entry.offset + entry.size].tobytes()
                 if xxhash.xxh3_64_intdigest(content) != entry.checksum:
-                    raise CorruptError(
-                        f"{self.path}: byte {entry.offset}: section {name!r} does not fit its checksum"
-                    )
+                    raise CorruptError(f"{self.path}: byte {entry.offset}: section {name!r} does not fit its checksum")
                 return content
         return None
 
@@ -441,7 +311,7 @@ class Reader:
         empty: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
         self.data = empty
         self.table = empty.view(layout.ALLOCATION)
-        self.records = empty.view(self.record_type)
+        self.records = empty.view(self.head.record_type)
         self._extents.clear()
 
     def __enter__(self) -> Reader:

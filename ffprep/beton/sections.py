@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.beton import layout
 from ffprep.beton.layout import BLOCK_SIZE
-from ffprep.errors import ConversionError
+from ffprep.errors import ConversionError, OptionError
 
 MANIFEST = "manifest"
 CHECKSUMS = "page_xxh3"
@@ -107,3 +108,48 @@ def field_summary(fields: Mapping[str, Any]) -> dict[str, Any]:
         name: {"type": type(field).__name__, **dict(field.options() if hasattr(field, "options") else {})}
         for name, field in fields.items()
     }
+
+
+def add(contents: dict[str, bytes], extra: Mapping[str, bytes]) -> None:
+    """Add sections of somebody else's to the writer's own.
+
+    Raises
+    ------
+    OptionError
+        A name is not valid, or taken, or there are too many.
+    """
+    for name, content in extra.items():
+        if problem := layout.name_problem(name):
+            raise OptionError(f"section {name!r} {problem}")
+        if name in contents:
+            raise OptionError(f"section {name!r} is the writer's own")
+        contents[name] = content
+    if len(contents) > layout.MAX_SECTIONS:
+        raise OptionError(f"{len(contents)} sections; a file holds {layout.MAX_SECTIONS}")
+
+
+def place(
+    contents: Mapping[str, bytes], superblock_at: int, data_start: int, data_end: int
+) -> tuple[list[layout.Section], int]:
+    """Put sections into the gap before the payloads while they fit, the others behind the payloads.
+
+    Returns
+    -------
+    sections : list of Section
+    end : int
+        First byte behind the payloads and the sections there.
+    """
+    gap = superblock_at + layout.superblock_size(len(contents))
+    tail = data_end
+    placed = []
+    for name, content in contents.items():
+        offset = layout.align_up(gap, 8)
+        fits = offset + len(content) <= data_start
+        if not fits:
+            offset = layout.align_up(tail, 8)
+        placed.append(layout.Section(name, offset, len(content), xxhash.xxh3_64_intdigest(content)))
+        if fits:
+            gap = offset + len(content)
+        else:
+            tail = offset + len(content)
+    return placed, tail

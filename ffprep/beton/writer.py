@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import xxhash
 
 from ffprep._version import __version__
 from ffprep.beton import layout, sections
+from ffprep.beton.columns import RecordPacker
 from ffprep.beton.journal import Journal, sync_folder
 from ffprep.beton.placement import Placement, SharedPayloads
 from ffprep.beton.sink import Sink
@@ -24,34 +24,6 @@ from ffprep.fields.base import Encoded, Field
 COMMIT_BYTES = 1 << 28
 COMMIT_SAMPLES = 1 << 18
 COMMIT_SECONDS = 60.0
-
-_CODES = {"<f8": "d", "<f4": "f", "|u1": "B", "|i1": "b", "<u2": "H", "<i2": "h"}
-_CODES |= {"<u4": "I", "<i4": "i", "<u8": "Q", "<i8": "q"}
-
-
-class _Column:
-    """A field as the writer sees it: where its pointer is, and how its record is packed."""
-
-    def __init__(self, name: str, field: Field) -> None:
-        self.name = name
-        self.alignment = field.alignment
-        kind = field.metadata_type
-        members = kind.names or ("",)
-        self.pointer = None if field.pointer is None else members.index(field.pointer)
-        kinds = [kind[member] for member in kind.names] if kind.names else [kind]
-        packed = sum(member.itemsize for member in kinds) == kind.itemsize
-        self.format: str | None = None
-        if packed and all(member.str in _CODES for member in kinds):
-            self.format = "".join(_CODES[member.str] for member in kinds)
-        self.kind = kind
-
-    def values(self, metadata: tuple[Any, ...], offset: int) -> tuple[Any, ...]:
-        """Return the record's members for struct, the pointer filled in."""
-        if self.pointer is not None:
-            metadata = (*metadata[: self.pointer], offset, *metadata[self.pointer + 1 :])
-        if self.format is not None:
-            return metadata
-        return (np.array(metadata if self.kind.names else metadata[0], self.kind).tobytes(),)
 
 
 class Writer:
@@ -75,7 +47,9 @@ class Writer:
         JSON values that are kept in the file: where the data come from, options. Nothing that differs
         between two runs of the same conversion, such as the time.
     resume : bool
-        Continue an unfinished file of the same conversion if there is one, and keep it if this run fails.
+        Continue an unfinished file of the same conversion if there is one.
+    keep : bool, optional
+        Leave what was written, resumable, if this run fails. By default as `resume`; otherwise nothing remains.
     overwrite : bool
         Replace a finished file at `path` when this one is finished.
 
@@ -102,6 +76,7 @@ class Writer:
         page_size: int | None = None,
         manifest: Mapping[str, Any] | None = None,
         resume: bool = False,
+        keep: bool | None = None,
         overwrite: bool = False,
         commit_bytes: int = COMMIT_BYTES,
         commit_samples: int = COMMIT_SAMPLES,
@@ -111,19 +86,16 @@ class Writer:
         self.num_samples = _check_count(num_samples)
         _check_page_size(page_size)
         self._check_path(overwrite)
-        self._columns = [_Column(name, field) for name, field in _check_fields(fields).items()]
-        self._descriptors = _pack_descriptors(fields)
-        self._record_type = layout.record_type(field.metadata_type for field in fields.values())
-        self._record = _record_struct(self._columns, self._record_type)
-        self._records_start = layout.records_start(len(fields))
-        records_end = self._records_start + self.num_samples * self._record_type.itemsize
-        self._data_start = layout.data_start(records_end)
+        self._packer = RecordPacker(fields)
+        self._columns = self._packer.columns
+        self._data_start = layout.data_start(self._record_offset(self.num_samples))
         self._manifest = {
             "writer": {"name": "ffprep", "version": __version__},
             "fields": sections.field_summary(fields),
             **(manifest or {}),
         }
         self._resume = resume
+        self._keep = resume if keep is None else keep
         self._commit_bytes, self._commit_samples = commit_bytes, commit_samples
         self._commit_seconds = commit_seconds
         self.num_written = 0
@@ -145,7 +117,7 @@ class Writer:
             raise OptionError(f"{self.path}: exists already; delete it or ask for overwriting")
 
     def _open(self, page_size: int | None) -> None:
-        identity = [self._descriptors.hex(), self.num_samples, page_size, self._manifest]
+        identity = [self._packer.descriptors.hex(), self.num_samples, page_size, self._manifest]
         fingerprint = xxhash.xxh3_128_digest(sections.canonical_json(identity))
         self._sink = Sink(self.path.with_name(self.path.name + ".partial"), self._data_start)
         try:
@@ -173,7 +145,7 @@ class Writer:
         else:
             self._sink.truncate(0)
             self._journal.start()
-        self._sink.write_at(0, self._header(self.num_samples, 0) + self._descriptors)
+        self._sink.write_at(0, self._header(self.num_samples, 0) + self._packer.descriptors)
 
     def _restore(self, facts: dict[str, Any]) -> None:
         self.num_written = facts["samples"]
@@ -189,7 +161,7 @@ class Writer:
         self._sink.zero(self._record_offset(self.num_written), self._data_start)
 
     def _record_offset(self, sample: int) -> int:
-        return self._records_start + sample * self._record_type.itemsize
+        return layout.records_start(len(self._columns)) + sample * self._packer.size
 
     def _header(self, num_samples: int, alloc_table_ptr: int) -> bytes:
         size = self._placement.page_size
@@ -233,7 +205,7 @@ class Writer:
         try:
             payloads = self._payloads(sample)
             offsets, cursor, fresh = self._plan(sample, payloads)
-            record = self._pack_record(sample, offsets)
+            record = self._packer.pack(sample, offsets)
         except ConversionError as error:
             raise ConversionError(f"{label}: {error}") from error
         self._consistent = False
@@ -293,15 +265,6 @@ class Writer:
         except ConversionError as error:
             names = ", ".join(repr(self._columns[index].name) for index in indices)
             raise ConversionError(f"field {names}: {error}") from error
-
-    def _pack_record(self, sample: Sequence[Encoded], offsets: Mapping[int, int]) -> bytes:
-        values: list[Any] = []
-        for index, (column, value) in enumerate(zip(self._columns, sample, strict=True)):
-            values.extend(column.values(value.metadata, offsets.get(index, 0)))
-        try:
-            return self._record.pack(*values)
-        except struct.error as error:
-            raise ConversionError(f"a value does not fit its metadata record: {error}") from error
 
     # -- commits ---------------------------------------------------------------------------------------
 
@@ -374,14 +337,14 @@ class Writer:
         self._sink.write_at(self._record_offset(self._first_record), self._records)
         data_end = self._sink.end
         contents = self._sections(manifest_extra, extra_sections)
-        placed, cursor = self._place_sections(contents, data_end)
+        superblock_at = layout.superblock_offset(self._record_offset(self.num_written))
+        placed, cursor = sections.place(contents, superblock_at, self._data_start, data_end)
         for entry in placed:
             self._sink.write_at(entry.offset, contents[entry.name])
         table = layout.align_up(cursor, 8)
         end, table_checksum, rows = self._write_table(table)
         self._sink.truncate(end)
         self._sink.sync()
-        superblock_at = layout.superblock_offset(self._record_offset(self.num_written))
         self._sink.write_at(0, self._header(self.num_written, table))
         block = layout.Superblock(
             end,
@@ -408,14 +371,7 @@ class Writer:
         }
         if names := self._pack_names():
             contents[sections.NAMES] = names
-        for name, content in (extra or {}).items():
-            if problem := layout.name_problem(name):
-                raise OptionError(f"section {name!r} {problem}")
-            if name in contents:
-                raise OptionError(f"section {name!r} is the writer's own")
-            contents[name] = content
-        if len(contents) > layout.MAX_SECTIONS:
-            raise OptionError(f"{len(contents)} sections; a file holds {layout.MAX_SECTIONS}")
+        sections.add(contents, extra or {})
         return contents
 
     def _pack_names(self) -> bytes | None:
@@ -426,25 +382,6 @@ class Writer:
         packer.add(b"".join(name + b"\n" for name in self._names))
         named = named or any(self._names)
         return packer.finish() if named else None
-
-    def _place_sections(
-        self, contents: Mapping[str, bytes], data_end: int
-    ) -> tuple[list[layout.Section], int]:
-        """Put sections into the gap while they fit, the others behind the payloads."""
-        start = layout.superblock_offset(self._record_offset(self.num_written))
-        gap = layout.align_up(start + layout.superblock_size(len(contents)), 8)
-        tail = data_end
-        placed = []
-        for name, content in contents.items():
-            fits = gap + len(content) <= self._data_start
-            offset = gap if fits else layout.align_up(tail, 8)
-            placed.append(layout.Section(name, offset, len(content), xxhash.xxh3_64_intdigest(content)))
-            after = offset + len(content)
-            if fits:
-                gap = layout.align_up(after, 8)
-            else:
-                tail = after
-        return placed, tail
 
     def _write_table(self, start: int) -> tuple[int, int, int]:
         """Write the allocation table; return its end, checksum and rows."""
@@ -460,16 +397,16 @@ class Writer:
         yield np.array(self._allocations, "<u8").tobytes()
 
     def abort(self) -> None:
-        """Give up: nothing of the file remains, unless it is resumable; then all written samples do."""
+        """Give up: all written samples remain, resumable, if they are to be kept; else nothing does."""
         if self._closed:
             return
-        if self._resume:
+        if self._keep:
             try:
                 if self._consistent and self.num_written > self._first_record:
                     self.commit()
             except ConversionError:
                 pass
-        self._release(remove=not self._resume)
+        self._release(remove=not self._keep)
 
     def _release(self, *, remove: bool) -> None:
         self._closed = True
@@ -504,37 +441,3 @@ def _check_page_size(page_size: int | None) -> None:
     smallest, largest = layout.MIN_PAGE_SIZE, layout.MAX_PAGE_SIZE
     if not (layout.is_power_of_two(page_size) and smallest <= page_size <= largest):
         raise OptionError(f"page_size is a power of two from {smallest} to {largest}, not {page_size}")
-
-
-def _check_fields(fields: Mapping[str, Field]) -> Mapping[str, Field]:
-    if not 1 <= len(fields) <= 65535:
-        raise OptionError(f"a .beton file has 1 to 65,535 fields, not {len(fields)}")
-    for name, field in fields.items():
-        if problem := layout.name_problem(name):
-            raise OptionError(f"field name {name!r} {problem}")
-        if not isinstance(field, Field):
-            raise OptionError(f"field {name!r} is a {type(field).__name__}, not one of ffprep.fields")
-        if field.metadata_type.hasobject:
-            raise OptionError(f"field {name!r} has Python objects in its metadata")
-    return fields
-
-
-def _pack_descriptors(fields: Mapping[str, Field]) -> bytes:
-    parts = []
-    for name, field in fields.items():
-        arguments = bytes(field.to_binary())
-        if len(arguments) > 1024:
-            raise OptionError(f"field {name!r}: its arguments take {len(arguments)} bytes of 1,024")
-        parts.append(layout.DESCRIPTOR.pack(field.type_id, name.encode("ascii"), arguments))
-    return b"".join(parts)
-
-
-def _record_struct(columns: Sequence[_Column], record: np.dtype[Any]) -> struct.Struct:
-    """Return the struct that packs the members of all fields into one record."""
-    assert record.fields is not None
-    text, position = "<", 0
-    for index, column in enumerate(columns):
-        kind, offset = record.fields[f"f{index}"][:2]
-        text += f"{offset - position}x" + (column.format or f"{kind.itemsize}s")
-        position = offset + kind.itemsize
-    return struct.Struct(text + f"{record.itemsize - position}x")

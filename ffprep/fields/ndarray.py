@@ -19,9 +19,7 @@ _SHAPE_BYTES = 8 * MAX_DIMENSIONS
 _TEXT_START = _SHAPE_BYTES + 8
 
 # No objects, no records, no sub-arrays: plain elements of a fixed size only.
-_PLAIN_DTYPE = re.compile(
-    r"[<>|](b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SU][1-9]\d{0,5}|[mM]8(\[\w{1,12}\])?)"
-)
+_PLAIN_DTYPE = re.compile(r"[<>|](b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SU][1-9]\d{0,5}|[mM]8(\[\w{1,12}\])?)")
 
 
 class NDArrayField(Field):

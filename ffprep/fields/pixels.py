@@ -39,9 +39,7 @@ def rgb_array(value: Any) -> npt.NDArray[np.uint8]:
         except (OSError, SyntaxError, ValueError) as error:
             raise ConversionError(f"Pillow cannot read the image: {error}") from error
     if not isinstance(value, np.ndarray):
-        raise ConversionError(
-            f"an image is encoded bytes, a Pillow image or a uint8 array, not {type(value).__name__}"
-        )
+        raise ConversionError(f"an image is encoded bytes, a Pillow image or a uint8 array, not {type(value).__name__}")
     if value.dtype != np.uint8:
         raise ConversionError(f"an image array has dtype uint8, not {value.dtype}")
     if value.ndim == 2 or (value.ndim == 3 and value.shape[2] == 1):

@@ -127,9 +127,7 @@ class RGBImageField(Field):
         except JpegError as error:
             raise ConversionError(str(error)) from error
         _check_sides(ready.width, ready.height)
-        return Encoded(
-            (MODE_JPEG, ready.width, ready.height, 0), ready.data, note=(ready.action, ready.reason)
-        )
+        return Encoded((MODE_JPEG, ready.width, ready.height, 0), ready.data, note=(ready.action, ready.reason))
 
     def _encode_pixels(self, image: npt.NDArray[np.uint8]) -> Encoded:
         image = px.shrink(image, self.max_resolution, self.min_resolution)

@@ -25,17 +25,11 @@ from ffprep.fields import (
 )
 
 json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-dtypes = st.sampled_from(
-    ["|b1", "|u1", "<u2", ">i2", "<i4", "<i8", "<f2", "<f4", "<f8", "<c8", "|S3", "<U2", "<M8[s]"]
-)
+dtypes = st.sampled_from(["|b1", "|u1", "<u2", ">i2", "<i4", "<i8", "<f2", "<f4", "<f8", "<c8", "|S3", "<U2", "<M8[s]"])
 pixels = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
 
 
@@ -70,9 +64,7 @@ def datasets(draw: st.DrawFn) -> tuple[dict[str, Field], list[tuple[Any, ...]]]:
 
 def same(left: Any, right: Any) -> bool:
     if isinstance(right, np.ndarray):
-        return bool(
-            left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
-        )
+        return bool(left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes())
     return bool(left == right or (left != left and right != right))
 
 

@@ -1,0 +1,174 @@
+"""The head of a file, parsed without trusting it: header, descriptors, bounds, superblock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ffprep.beton import layout
+from ffprep.beton.check import Bounds
+from ffprep.errors import (
+    BetonError,
+    CorruptError,
+    NotABetonError,
+    OptionError,
+    TruncatedError,
+    UnfinishedError,
+)
+from ffprep.fields import FIELD_TYPES, Field
+from ffprep.fields.base import CUSTOM_TYPE_ID
+
+AGAIN = "convert or copy it again"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the head of a file says, once it is known to fit the file.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of the file.
+    header : layout.Header
+    fields : dict of str to Field
+    record_type : dtype
+        A sample record.
+    bounds : Bounds
+        Where payloads may lie; the sample records end where they start.
+    superblock : layout.Superblock or None
+    num_allocations : int
+        Rows of the allocation table.
+    """
+
+    size: int
+    header: layout.Header
+    fields: dict[str, Field]
+    record_type: np.dtype[Any]
+    bounds: Bounds
+    superblock: layout.Superblock | None
+    num_allocations: int
+
+
+def read_head(file: BinaryIO, path: Path, custom_fields: Mapping[str, type[Any]]) -> Head:
+    """Read and check everything before the sample records, and the sizes of what follows.
+
+    Parameters
+    ----------
+    file : binary file, at its start
+    path : Path
+        For error messages.
+    custom_fields : mapping of name to Field subclass
+
+    Raises
+    ------
+    NotABetonError, UnfinishedError, TruncatedError, CorruptError
+        The file cannot be used.
+    """
+    size = os.fstat(file.fileno()).st_size
+    header = _header(file.read(layout.HEADER.size), size, path)
+    descriptors = file.read(layout.DESCRIPTOR.size * header.num_fields)
+    if len(descriptors) < layout.DESCRIPTOR.size * header.num_fields:
+        raise TruncatedError(f"{path}: ends at byte {size}, inside its field descriptors; {AGAIN}")
+    fields = _fields(descriptors, path, custom_fields)
+    record = layout.record_type(field.metadata_type for field in fields.values())
+    bounds = _bounds(header, record.itemsize, size, path)
+    superblock = _superblock(file, bounds, size, path)
+    rows, rest = divmod(size - bounds.end, layout.ALLOCATION.itemsize)
+    if rest:
+        raise TruncatedError(f"{path}: ends at byte {size}, inside row {rows} of its allocation table; {AGAIN}")
+    return Head(size, header, fields, record, bounds, superblock, rows)
+
+
+def _header(head: bytes, size: int, path: Path) -> layout.Header:
+    if len(head) < layout.HEADER.size:
+        if not layout.VERSION.to_bytes(2, "little").startswith(head[:2]):
+            raise NotABetonError(f"{path}: not a .beton file: {size} bytes of something else")
+        raise TruncatedError(f"{path}: ends at byte {size}, inside its header; {AGAIN}")
+    header = layout.Header.unpack(head)
+    if header.version != layout.VERSION:
+        raise NotABetonError(f"{path}: byte 0: not a .beton file of version {layout.VERSION} (found {header.version})")
+    if header.alloc_table_ptr == 0:
+        raise UnfinishedError(f"{path}: byte 16: the writer of this file did not finish; convert the data set again")
+    if header.num_fields == 0:
+        raise CorruptError(f"{path}: byte 2: the file has no fields")
+    page = header.page_size
+    if not (layout.is_power_of_two(page) and page >= layout.MIN_PAGE_SIZE):
+        raise CorruptError(f"{path}: byte 4: page size {page} is no power of two from 2^21 up to 2^31")
+    return header
+
+
+def _fields(data: bytes, path: Path, custom_fields: Mapping[str, type[Any]]) -> dict[str, Field]:
+    fields: dict[str, Field] = {}
+    for index, (type_id, raw, arguments) in enumerate(layout.DESCRIPTOR.iter_unpack(data)):
+        where = f"{path}: byte {layout.records_start(index)}: field {index}"
+        try:
+            name = raw.split(b"\0", 1)[0].decode("ascii")
+        except UnicodeDecodeError:
+            raise CorruptError(f"{where}: its name {raw!r} is not ASCII") from None
+        if name in fields:
+            raise CorruptError(
+                f"{where}: a second field is called {name!r}; stock ffcv cuts names to "
+                f"{layout.NAME_SIZE} characters, so write the file again with shorter ones"
+            )
+        fields[name] = _field(name, type_id, arguments, custom_fields, f"{where} ({name})")
+    return fields
+
+
+def _field(name: str, type_id: int, arguments: bytes, custom_fields: Mapping[str, type[Any]], where: str) -> Field:
+    kind: Any = custom_fields.get(name) or FIELD_TYPES.get(type_id)
+    if kind is None and type_id == CUSTOM_TYPE_ID:
+        raise BetonError(
+            f"{where}: a custom field, whose layout is not in the file; pass custom_fields={{{name!r}: ItsFieldClass}}"
+        )
+    if kind is None:
+        raise CorruptError(f"{where}: type id {type_id} is none of the format's")
+    try:
+        field: Field = kind.from_binary(np.frombuffer(arguments, np.uint8))
+    except CorruptError as error:
+        raise CorruptError(f"{where}: {error}") from error
+    if field.metadata_type.hasobject:
+        raise OptionError(f"{where}: {kind.__name__} has Python objects in its metadata")
+    return field
+
+
+def _bounds(header: layout.Header, record_size: int, size: int, path: Path) -> Bounds:
+    end = layout.records_start(header.num_fields) + header.num_samples * record_size
+    promise = f"the header promises {header.num_samples} samples, up to byte {end}"
+    table = f"the allocation table starts at byte {header.alloc_table_ptr}"
+    if end > size and header.alloc_table_ptr >= end:
+        raise TruncatedError(f"{path}: ends at byte {size}, but {promise}; {AGAIN}")
+    if header.alloc_table_ptr > size:
+        raise TruncatedError(f"{path}: ends at byte {size}, but {table}; {AGAIN}")
+    if header.alloc_table_ptr < end:
+        raise CorruptError(f"{path}: byte 8: {promise}, but {table}")
+    return Bounds(end, header.alloc_table_ptr, header.page_size, header.num_samples)
+
+
+def _superblock(file: BinaryIO, bounds: Bounds, size: int, path: Path) -> layout.Superblock | None:
+    offset = layout.superblock_offset(bounds.start)
+    length = min(layout.LARGEST_SUPERBLOCK, bounds.end - offset)
+    if length <= 0:
+        return None
+    try:
+        block = layout.Superblock.unpack(os.pread(file.fileno(), length, offset))
+    except ValueError as error:
+        raise CorruptError(f"{path}: byte {offset}: {error}") from error
+    if block is None:
+        return None
+    if size < block.file_size:
+        raise TruncatedError(f"{path}: has {size} of its {block.file_size} bytes; {AGAIN}")
+    rows_end = bounds.end + block.num_allocations * layout.ALLOCATION.itemsize
+    if size > block.file_size or rows_end != block.file_size:
+        raise CorruptError(f"{path}: byte {offset}: was written with {block.file_size} bytes and has {size}")
+    inside = bounds.start <= block.data_start <= block.data_end <= bounds.end
+    for section in block.sections:
+        inside = inside and bounds.start <= section.offset <= bounds.end
+        inside = inside and section.size <= bounds.end - section.offset
+    if not inside:
+        raise CorruptError(f"{path}: byte {offset}: the superblock points out of the file's parts")
+    return block
