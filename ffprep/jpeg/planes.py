@@ -49,6 +49,23 @@ class Plane:
     height: int
 
 
+def copy_planes(desc: NDArray[np.int64]) -> list[Plane]:
+    """Copies of the planes that a description tells of, before their context is used again.
+
+    Parameters
+    ----------
+    desc : ndarray
+        int64 (``DESC_SIZE``,) that ``ffp_decode_region`` wrote.
+    """
+    planes = []
+    for i in range(int(desc[2])):
+        address, stride, x0, y0, w, h, *rest = (int(v) for v in desc[8 + 10 * i : 18 + 10 * i])
+        raw = (ctypes.c_uint8 * (stride * h)).from_address(address)
+        samples = np.ctypeslib.as_array(raw).reshape(h, stride)[:, :w].copy()
+        planes.append(Plane(samples, x0, y0, *rest))
+    return planes
+
+
 def _decode(data: BytesLike, rect: Rectangle | None, where: str) -> tuple[list[Plane], str]:
     view = as_bytes(data)
     lib = library()
@@ -66,12 +83,7 @@ def _decode(data: BytesLike, rect: Rectangle | None, where: str) -> tuple[list[P
             lib.ffp_decode_region(context, view.ctypes.data, view.size, None, 0, x, y, width, height, 0, int64s(desc)),
             where,
         )
-        planes = []
-        for i in range(int(desc[2])):
-            address, stride, x0, y0, w, h, *rest = (int(v) for v in desc[8 + 10 * i : 18 + 10 * i])
-            raw = (ctypes.c_uint8 * (stride * h)).from_address(address)
-            samples = np.ctypeslib.as_array(raw).reshape(h, stride)[:, :w].copy()
-            planes.append(Plane(samples, x0, y0, *rest))
+        planes = copy_planes(desc)
     finally:
         lib.ffp_context_free(context)
     return planes, COLORS[int(desc[3])]

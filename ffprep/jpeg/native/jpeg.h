@@ -40,7 +40,7 @@ enum {
     FFP_TRUNCATED_SCAN = 10,   /* entropy-coded data ends early */
     FFP_CORRUPT_SCAN = 11,     /* invalid code, coefficient overrun, data left over in a segment */
     FFP_BAD_RESTART = 12,      /* restart marker missing or out of sequence */
-    FFP_TOO_LARGE = 13,        /* dimensions over the limit */
+    FFP_TOO_LARGE = 13,        /* dimensions, or the work of all scans, over the limit */
     FFP_BAD_RECTANGLE = 14,
     FFP_NO_MEMORY = 15,
     FFP_NOT_SEQUENTIAL = 16,   /* fast path refused: progressive or several scans; use the coefficient path */
@@ -94,7 +94,9 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *header);
 /* One independent run of MCUs of an interleaved (or single-component) sequential scan. Coefficients come in scan order:
  * for each MCU its blocks in order, each 64 int16 in ZIGZAG order, with the DC DIFFERENCE (not the predicted value) in
  * element 0. The caller hands them zeroed; 64 more coefficients behind the last block may be touched and must be
- * zero again on return unless status is set. */
+ * zero again on return unless status is set. Between begin and end every FF has a 00 behind it, and the last byte is
+ * no FF unless that 00 follows. What is valid, and which status what is not has, entropy.c says at its top; a level that
+ * finds a fault may zero the job's coefficients and ask the scalar level for the status. */
 typedef struct {
     const uint8_t *begin, *end;       /* entropy-coded bytes, stuffing included, the closing marker excluded */
     int32_t start_bit;                /* bits of *begin that belong to the previous MCU (index), 0 at a restart */
@@ -115,9 +117,9 @@ typedef struct {
 
 typedef struct ffp_context ffp_context;
 
-/* Entropy decoding of jobs, and the inverse DCT of one decoded job into planes (only the blocks that lie in them;
+/* Entropy decoding of jobs (each job's status is set; returns the first that is not FFP_OK), and the inverse DCT of one decoded job into planes (only the blocks that lie in them;
  * integrates the DC differences, dequantises, zeroes the coefficients behind itself). One pair for each CPU level.
- * All pairs give identical results; the scalar pair is the specification. */
+ * All pairs give identical results; the scalar pair is the specification (idct.c defines the arithmetic). */
 typedef struct {
     const char *name;
     int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);

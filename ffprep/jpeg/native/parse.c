@@ -347,7 +347,7 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
                 h->scan_offset = pos + 2 + n;
                 h->orientation = oriented ? oriented : 1;
                 h->color = decide_color(h, jfif);
-                return h->scan_offset < size ? FFP_OK : FFP_TRUNCATED_SCAN;
+                return h->scan_offset < size ? FFP_OK : FFP_TRUNCATED_HEADER;
             }
             break;
         }
