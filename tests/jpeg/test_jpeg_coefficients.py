@@ -1,4 +1,7 @@
-"""Coefficients, planes and RGB of streams of every sampling and scan structure, written by the test encoder."""
+"""Coefficients, planes and RGB of streams of every sampling and scan structure, written by the test encoder.
+
+Amplitudes stay within what an encoder can make of pixels: beyond, libjpeg's own variants differ among themselves.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ KINDS = ["one", "separate", "luma first", "bands", "approximation"]
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     interval=st.sampled_from([0, 0, 1, 3, 7, 200]),
     density=st.sampled_from([0.02, 0.2, 0.7]),
-    amplitude=st.sampled_from([3, 40, 500]),
+    amplitude=st.sampled_from([3, 40, 100]),
     seed=st.integers(0, 10_000),
 )
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

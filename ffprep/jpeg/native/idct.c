@@ -9,7 +9,8 @@
  *   3. after the columns: (sum + 2^10) >> 11, clamped to int16; after the rows: (sum + 2^17) >> 18, clamped to -128..127,
  *      plus 128.
  *
- * On streams an encoder made nothing wraps and nothing but the last clamp acts; the rest says what hostile ones give.
+ * On streams an encoder made nothing wraps and nothing but the last clamp acts, and the result is libjpeg's; the rest says
+ * what hostile ones give (libjpeg's C and vector variants differ from each other there).
  */
 #include "internal.h"
 

@@ -117,9 +117,9 @@ typedef struct {
 
 typedef struct ffp_context ffp_context;
 
-/* Entropy decoding of jobs (each job's status is set; returns the first that is not FFP_OK), and the inverse DCT of one decoded job into planes (only the blocks that lie in them;
- * integrates the DC differences, dequantises, zeroes the coefficients behind itself). One pair for each CPU level.
- * All pairs give identical results; the scalar pair is the specification (idct.c defines the arithmetic). */
+/* Entropy decoding of jobs (each job's status is set; returns the first that is not FFP_OK), and the inverse DCT of one
+ * decoded job into planes (only the blocks that lie in them; integrates the DC differences, dequantises, zeroes the
+ * coefficients behind itself). One pair for each CPU level. All pairs give identical results; the scalar pair is the specification (idct.c defines the arithmetic). */
 typedef struct {
     const char *name;
     int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);
