@@ -160,14 +160,10 @@ def image_spec(
     out_h, out_w = int(size[0]), int(size[1])
     if not (1 <= out_h <= 65535 and 1 <= out_w <= 65535):
         raise OptionError(f"output size must be between 1 and 65535 on each side, not {size}")
-    if not (
-        0.0 < scale[0] <= scale[1] and 0.0 < ratio[0] <= ratio[1] and np.isfinite([*scale, *ratio]).all()
-    ):
+    if not (0.0 < scale[0] <= scale[1] and 0.0 < ratio[0] <= ratio[1] and np.isfinite([*scale, *ratio]).all()):
         raise OptionError(f"scale and ratio must be (low, high) above 0, not {scale} and {ratio}")
     if not (0.0 <= flip <= 1.0 and 0.0 < center <= 1.0 and short >= 1):
-        raise OptionError(
-            f"flip must be in [0, 1], center in (0, 1], short at least 1; got {flip}, {center}, {short}"
-        )
+        raise OptionError(f"flip must be in [0, 1], center in (0, 1], short at least 1; got {flip}, {center}, {short}")
     image = out_h * out_w * 3 * np.dtype(DTYPES[format][0]).itemsize
     pitch = image if pitch is None else int(pitch)
     if pitch < image:

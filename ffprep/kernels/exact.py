@@ -58,9 +58,7 @@ def bfloat_bits(value: float) -> int:
 
 
 @inline
-def exact_work_size(
-    kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int
-) -> int:
+def exact_work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
     """Return the bytes of workspace that :func:`render_exact` needs; rows, cols: source samples in reach."""
     kind = effective_filter(kind, box_h / out_h, box_w / out_w)
     taps_y = tap_limit(kind, box_h / out_h, 0, rows)

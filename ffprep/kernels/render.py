@@ -86,9 +86,7 @@ def colour_array(
     """Return the `colour` of ``(level - mean) / std``, levels in 0..255: float32 of shape (6,)."""
     m, s = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     if m.shape != (3,) or s.shape != (3,) or not np.all(np.isfinite(m)) or not np.all(s > 0):
-        raise OptionError(
-            f"mean and std must be three finite numbers each, std above 0; got {mean} and {std}"
-        )
+        raise OptionError(f"mean and std must be three finite numbers each, std above 0; got {mean} and {std}")
     return np.concatenate([1.0 / s, -m / s]).astype(np.float32)
 
 

@@ -64,9 +64,7 @@ def check_planes(desc: NDArray[np.int64], first_y: int, last_y: int, first_x: in
 
 
 @inline
-def upsample_row(
-    plane: NDArray[np.int64], y: int, first: int, out: NDArray[np.uint8], sums: NDArray[np.int32]
-) -> None:
+def upsample_row(plane: NDArray[np.int64], y: int, first: int, out: NDArray[np.uint8], sums: NDArray[np.int32]) -> None:
     """Write columns first, first + 1, ... of image row y of one component, at image resolution, to `out`.
 
     `plane` is its ten entries of a descriptor, checked by :func:`check_planes`; `sums` holds at least

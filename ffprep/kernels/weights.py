@@ -69,9 +69,7 @@ def _cubic(x: float) -> float:
 
 
 @inline
-def _smooth_taps(
-    kind: int, center: float, scale: float, length: int, out: NDArray[np.float64]
-) -> tuple[int, int]:
+def _smooth_taps(kind: int, center: float, scale: float, length: int, out: NDArray[np.float64]) -> tuple[int, int]:
     wide = max(scale, 1.0)
     reach = support(kind, scale)
     first = max(np.int64(np.floor(center - reach + 0.5)), 0)
@@ -120,9 +118,7 @@ def _area_taps(begin: float, scale: float, length: int, out: NDArray[np.float64]
 
 
 @inline
-def _stretch_taps(
-    o: int, offset: float, inverse: float, length: int, out: NDArray[np.float64]
-) -> tuple[int, int]:
+def _stretch_taps(o: int, offset: float, inverse: float, length: int, out: NDArray[np.float64]) -> tuple[int, int]:
     """OpenCV's own sums in their own order: they decide on which side of a whole number an output falls."""
     first = np.int64(np.floor(o * (1.0 / inverse) + offset))
     part = np.float64(np.float32((o + 1) - (first + 1 - offset) * inverse))

@@ -1,0 +1,159 @@
+"""What the conversions of image-text data sets have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ffprep.commands._options import (
+    EXISTING,
+    image_options,
+    planning_options,
+    show_plan,
+    take_image,
+    take_writing,
+    writing_options,
+)
+
+if TYPE_CHECKING:
+    from ffprep.sources.captions import CaptionSource
+
+NUMBERINGS = "fairseq, gpt2, or the path of a fairseq dict.txt"
+
+
+def caption_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--text``, ``--tokens`` and ``--vocab``."""
+    options = [
+        click.option(
+            "--pairs/--grouped",
+            "pairs",
+            default=True,
+            help="A sample for each caption, those of one image sharing its bytes (default); or a sample for each "
+            "image with its captions as an array.",
+        ),
+        click.option(
+            "--length", type=click.IntRange(2, 4096), default=64, show_default=True, help="Tokens of a caption."
+        ),
+        click.option(
+            "--captions",
+            "most",
+            type=click.IntRange(1, 10000),
+            help="Captions an image keeps in the grouped form; by default all.",
+        ),
+        click.option("--text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
+        click.option(
+            "--tokens",
+            default="fairseq",
+            show_default=True,
+            metavar="NUMBERING",
+            help=f"Numbering of GPT-2's tokens: {NUMBERINGS}.",
+        ),
+        click.option("--vocab", type=EXISTING, help="Folder of the GPT-2 files, for machines without network."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Takes the arguments of a `CaptionSource` out of a command's values."""
+    from ffprep.text.vocabulary import open_vocabulary
+
+    image, rest = take_image(values)
+    taken = {
+        "image": image.field(),
+        "form": "pairs" if rest.pop("pairs") else "grouped",
+        "length": rest.pop("length"),
+        "most": rest.pop("most"),
+        "text": rest.pop("text"),
+        "vocabulary": open_vocabulary(rest.pop("tokens"), rest.pop("vocab")),
+    }
+    return taken, rest
+
+
+def tell(source: CaptionSource) -> None:
+    """Says on the screen what the source found and what does not match in it."""
+    facts = source.manifest()
+    parts = [f"{facts['images']:,} images, {facts['captions']:,} captions"]
+    for name, value in facts.items():
+        if name.startswith(("images_", "captions_")) and value:
+            parts.append(f"{value:,} {name.replace('_', ' ')}")
+    click.echo("; ".join(parts))
+
+
+def run(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
+    """The conversion: `make` gets the command's own values and the arguments of a `CaptionSource`."""
+    writing, rest = take_writing(values)
+    taken, rest = choices(rest)
+    source = make(**rest, **taken)
+    if not writing.quiet:
+        tell(source)
+    writing.run(source)
+    return source, writing.out
+
+
+def commands(
+    name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., CaptionSource]
+) -> tuple[click.Command, click.Command]:
+    """The ``convert`` and ``plan`` commands of one data set."""
+
+    @click.command(name, help=summary)
+    @source_options
+    @caption_options
+    @image_options()
+    @writing_options()
+    def command(**values: Any) -> None:
+        run(values, make)
+
+    @click.command(name, help=f"Bytes, time and room of: {summary}")
+    @source_options
+    @caption_options
+    @image_options()
+    @planning_options()
+    def plan(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+        taken, rest = choices(values)
+        show_plan(make(**rest, **taken), out=out, workers=workers, limit=limit, as_json=as_json)
+
+    return command, plan
+
+
+def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Command]:
+    """The commands of a data set that comes as webdataset tars."""
+
+    def options(function: Callable[..., Any]) -> Callable[..., Any]:
+        return click.option(
+            "--shards",
+            type=EXISTING,
+            multiple=True,
+            required=True,
+            help="Folder of .tar archives, or an archive: of ffprep download, img2dataset, or a -wds data set of the "
+            "hub. May be given several times.",
+        )(function)
+
+    def make(shards: tuple[Path, ...], **taken: Any) -> CaptionSource:
+        from ffprep.sources.caption_shards import open_caption_shards
+
+        return open_caption_shards(dataset, shards, **taken)
+
+    summary = f'{title}, from downloaded shards: fields "image", "tokens", "length", "image_id".'
+
+    @click.command(dataset, help=summary + " The ids and URLs used are listed beside the file.")
+    @options
+    @caption_options
+    @image_options()
+    @writing_options()
+    def command(**values: Any) -> None:
+        source, out = run(values, make)
+        record = getattr(source, "record", None)
+        if record is not None:
+            listing = out.with_name(out.name + ".sources.jsonl")
+            with listing.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in islice(record(), values["limit"]))
+
+    _, plan = commands(dataset, summary, options, make)
+    return command, plan

@@ -1,0 +1,7 @@
+"""``ffprep convert sbu`` and ``ffprep plan sbu``."""
+
+from __future__ import annotations
+
+from ffprep.commands.convert._captions import shard_commands
+
+command, plan = shard_commands("sbu", "SBU captions")

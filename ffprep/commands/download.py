@@ -1,0 +1,120 @@
+"""``ffprep download``: images of a published index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ffprep.commands._options import EXISTING
+
+DATASETS = {
+    "cc3m": ("Conceptual Captions 3M", "Train_GCC-training.tsv, Validation_GCC-*.tsv, or the hub's parquet files"),
+    "cc12m": ("Conceptual Captions 12M", "cc12m.tsv, or the hub's parquet files"),
+    "sbu": ("SBU captions", "sbu-captions-all.json, SBU_captioned_photo_dataset_urls.txt, or the hub's parquet files"),
+}
+
+
+def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    options = [
+        click.option("--index", type=EXISTING, help=f"{forms}."),
+        click.option("--only", type=EXISTING, help="Fetch what this manifest.jsonl of an earlier download lists."),
+        click.option(
+            "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of shards."
+        ),
+        click.option("--limit", type=click.IntRange(1), help="The first N rows of the index that work."),
+        click.option("--max-bytes", type=click.IntRange(1), help="Stop before the images take more than this."),
+        click.option("--resize", type=click.IntRange(8), help="Shrink to this shorter side on arrival."),
+        click.option("--min-side", type=click.IntRange(0), default=0, help="Refuse images with a shorter side."),
+        click.option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Rows a shard."),
+        click.option("--connections", type=click.IntRange(1), default=256, show_default=True, help="At once, in all."),
+        click.option("--per-host", type=click.IntRange(1), default=32, show_default=True, help="At once, at a host."),
+        click.option("--deadline", type=float, default=30.0, show_default=True, help="Seconds for one attempt."),
+        click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="After what may pass."),
+        click.option("--max-file-bytes", type=click.IntRange(1), default=64 << 20, help="Refuse larger files."),
+        click.option("--max-pixels", type=click.IntRange(1), default=1 << 27, help="Refuse images of more pixels."),
+        click.option("--retry-failed", is_flag=True, help="Try rows again that failed for a cause that may pass."),
+        click.option("--allow-private", is_flag=True, help="Allow addresses of this machine and of private networks."),
+        click.option("--ignore-robots", is_flag=True, help="Take images whose server says noai or noimageai."),
+        click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+    ]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:
+    from ffprep.convert.progress import Progress, Shown, Silent
+    from ffprep.download.fetch import Limits
+    from ffprep.download.index import read_index
+    from ffprep.download.run import Options, download
+    from ffprep.download.run import Progress as Counts
+
+    if (index is None) == (only is None):
+        raise click.UsageError("give either --index or --only")
+    path = index or only
+    assert path is not None
+    rows = sum(1 for _ in read_index(path))  # also finds a damaged index before anything is fetched
+    limits = Limits(
+        deadline=values["deadline"],
+        max_bytes=values["max_file_bytes"],
+        retries=values["retries"],
+        allow_private=values["allow_private"],
+        honour_robots=not values["ignore_robots"],
+    )
+    options = Options(
+        limit=values["limit"],
+        max_bytes=values["max_bytes"],
+        shard_size=values["shard_size"],
+        connections=values["connections"],
+        per_host=values["per_host"],
+        max_pixels=values["max_pixels"],
+        min_side=values["min_side"],
+        resize_to=values["resize"],
+        fetch=limits,
+    )
+    by_success = options.limit is not None and options.limit < rows
+    shown: Progress = Silent() if quiet else Shown(name, options.limit if by_success and options.limit else rows)
+
+    def update(counts: Counts) -> None:
+        shown.update(counts.ok if by_success else counts.done, counts.bytes)
+
+    try:
+        report = download(read_index(path), out, options, values["retry_failed"], update)
+    finally:
+        shown.close()
+    if not quiet:
+        click.echo(_table(out, report))
+
+
+def _table(out: Path, report: dict[str, Any]) -> str:
+    from ffprep.convert.report import size_text
+
+    share = 100 * report["ok"] / report["tried"] if report["tried"] else 0.0
+    lines = [f"{out}: {report['ok']:,} of {report['tried']:,} rows ({share:.1f} %), {size_text(report['bytes'])}"]
+    lines += [f"  {count:>12,}  {cause.replace('_', ' ')}" for cause, count in report["causes"].items()]
+    return "\n".join(lines)
+
+
+def _command(name: str, title: str, forms: str) -> click.Command:
+    @click.command(name, help=f"Images of {title}, into webdataset shards that ffprep convert {name} reads.")
+    @_options(forms)
+    def download(**values: Any) -> None:
+        _run(name, **values)
+
+    return download
+
+
+@click.group("download")
+def command() -> None:
+    """Fetch the images of a published index, politely; a killed download goes on where it was."""
+
+
+for _name, (_title, _forms) in DATASETS.items():
+    command.add_command(_command(_name, _title, _forms))

@@ -1,0 +1,254 @@
+"""Images with captions as samples: one a caption (pairs that share their image), or one an image (grouped)."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import ConversionError, OptionError, SourceError
+from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
+from ffprep.fields.base import Encoded, Shared
+from ffprep.sources.files import Files
+from ffprep.text.sequences import encode_rows
+
+if TYPE_CHECKING:
+    from ffprep.fields import Field, RGBImageField
+    from ffprep.text.vocabulary import Vocabulary
+
+LENGTH = 64
+"""Tokens of a caption by default, marks included; BEiT-3's limit for image-text pairs."""
+
+
+class Captions(Protocol):
+    """Captions by number of the image they belong to."""
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Captions of each image, shape (images,)."""
+
+    def of(self, image: int) -> Sequence[str]:
+        """Captions of an image, in the order they were published."""
+
+
+class ListedCaptions:
+    """Captions held in memory.
+
+    Parameters
+    ----------
+    captions : Sequence[Sequence[str]]
+        One list an image; blanks around a caption are stripped, nothing else is changed.
+    """
+
+    def __init__(self, captions: Sequence[Sequence[str]]) -> None:
+        self._captions = [[caption.strip() for caption in some] for some in captions]
+        self.counts: npt.NDArray[np.int64] = np.array([len(some) for some in captions], np.int64)
+
+    def of(self, image: int) -> Sequence[str]:
+        return self._captions[image]
+
+
+class Row(NamedTuple):
+    """Tokens of one caption or of K captions, and how many tokens did not fit."""
+
+    tokens: npt.NDArray[np.uint16]
+    cut: int
+
+
+class CaptionTokensField(NDArrayField):
+    """Token array that reports captions which were too long for it. Stored as an ``NDArrayField``."""
+
+    def encode(self, value: Any) -> Encoded:
+        plain = super().encode(value.tokens)
+        if not value.cut:
+            return plain
+        return Encoded(plain.metadata, plain.payload, ("truncated", f"caption longer than {self.shape[-1]} tokens"))
+
+
+class CaptionSource:
+    """Images and captions of one data set.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set.
+    files : Files
+        The images.
+    image_ids : ndarray of int64, shape (images,)
+        The data set's numbers of them.
+    captions : Captions
+    image : RGBImageField
+        How images are stored.
+    vocabulary : Vocabulary
+    form : {"pairs", "grouped"}
+        ``pairs``: fields ``image``, ``tokens`` (length,), ``length``, ``image_id``; a sample for each caption, those of
+        one image following one another and sharing its bytes in the file. ``grouped``: ``tokens`` (K, length),
+        ``length`` (K,), ``captions``, ``image_id``; a sample for each image.
+    length : int
+        Tokens of a caption, ``<s>`` and ``</s>`` included.
+    most : int, optional
+        K of the grouped form; by default the largest number of captions an image has. Further captions are left out.
+    text : bool
+        Store the captions' text as well: field ``caption``, UTF-8 bytes (pairs) or a JSON list (grouped).
+    facts : dict
+        What the manifest says beside all this.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: Files,
+        image_ids: npt.NDArray[np.int64],
+        captions: Captions,
+        *,
+        image: RGBImageField,
+        vocabulary: Vocabulary,
+        form: str = "pairs",
+        length: int = LENGTH,
+        most: int | None = None,
+        text: bool = False,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        if form not in ("pairs", "grouped"):
+            raise OptionError(f"form is 'pairs' or 'grouped', not {form!r}")
+        if length < 2:
+            raise OptionError(f"length {length}: <s> and </s> alone take 2 tokens")
+        self.name = name
+        self.form = form
+        self.vocabulary = vocabulary
+        self.length = length
+        self._files = files
+        self._ids = image_ids
+        self._captions = captions
+        self._text = text
+        self._ends = np.cumsum(captions.counts)
+        if not len(self._ends) or not self._ends[-1]:
+            raise SourceError(f"{name}: no image has a caption")
+        self.most = int(captions.counts.max()) if most is None else most
+        self._images = _SharedImages(files)
+        self.fields: Mapping[str, Field] = self._make_fields(image)
+        self.facts = dict(facts or {})
+
+    def _make_fields(self, image: RGBImageField) -> dict[str, Field]:
+        fields: dict[str, Field] = {"image": image}
+        if self.form == "pairs":
+            fields["tokens"] = CaptionTokensField(np.uint16, (self.length,))
+            fields["length"] = IntField()
+            fields["image_id"] = IntField()
+            if self._text:
+                fields["caption"] = BytesField()
+        else:
+            fields["tokens"] = CaptionTokensField(np.uint16, (self.most, self.length))
+            fields["length"] = NDArrayField(np.int32, (self.most,))
+            fields["captions"] = IntField()
+            fields["image_id"] = IntField()
+            if self._text:
+                fields["caption"] = JSONField()
+        return fields
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self.form == "pairs" else len(self._ends)
+
+    def sample(self, index: int) -> tuple[Any, ...]:
+        if self.form == "pairs":
+            return self._pair(index)
+        texts = list(self._captions.of(index))[: self.most]
+        tokens = np.full((self.most, self.length), self.vocabulary.pad, np.uint16)
+        lengths = np.zeros(self.most, np.int32)
+        rows = encode_rows(self.vocabulary, texts, None, self.length)
+        tokens[: len(texts)], lengths[: len(texts)] = rows.tokens, rows.lengths
+        row = Row(tokens, int(rows.cut.sum()))
+        values = (self._files.read(index), row, lengths, len(texts), int(self._ids[index]))
+        return (*values, texts) if self._text else values
+
+    def _pair(self, index: int) -> tuple[Any, ...]:
+        image, number = self._place(index)
+        text = self._captions.of(image)[number]
+        rows = encode_rows(self.vocabulary, [text], None, self.length)
+        row = Row(rows.tokens[0], int(rows.cut[0]))
+        values = (self._images.get(image), row, int(rows.lengths[0]), int(self._ids[image]))
+        return (*values, text.encode("utf-8", "replace")) if self._text else values
+
+    def sample_name(self, index: int) -> str:
+        if self.form == "grouped":
+            return self._files.names[index]
+        image, number = self._place(index)
+        return f"{self._files.names[image]}#{number}"
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """Image of a pair, and which of its captions."""
+        image = int(np.searchsorted(self._ends, index, side="right"))
+        return image, index - int(self._ends[image] - self._captions.counts[image])
+
+    def manifest(self) -> dict[str, Any]:
+        counts = self._captions.counts
+        return {
+            "dataset": self.name,
+            "form": self.form,
+            "images": len(counts),
+            "captions": int(np.minimum(counts, self.most).sum()) if self.form == "grouped" else int(self._ends[-1]),
+            "captions_left_out": int(np.maximum(counts - self.most, 0).sum()) if self.form == "grouped" else 0,
+            "vocabulary": self.vocabulary.manifest(),
+            "length": self.length,
+            **self.facts,
+        }
+
+
+class _SharedImages:
+    """The image of several consecutive samples, read once while they are converted by several threads."""
+
+    ROOM = 256
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, tuple[threading.Lock, list[Shared]]] = OrderedDict()
+
+    def get(self, image: int) -> Shared:
+        with self._lock:
+            entry = self._kept.get(image)
+            if entry is None:
+                entry = self._kept[image] = (threading.Lock(), [])
+                while len(self._kept) > self.ROOM:
+                    self._kept.popitem(last=False)
+        lock, found = entry
+        with lock:
+            if not found:
+                found.append(Shared(image, self._files.read(image)))
+            return found[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_SharedImages, (self._files,))
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """JSON from a file that may be anything.
+
+    Raises
+    ------
+    SourceError
+        When it is not JSON.
+    """
+    import json
+
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{where}: not valid JSON: {error}") from None
+
+
+def as_text(value: Any, where: str) -> str:
+    """A caption that must be a string.
+
+    Raises
+    ------
+    ConversionError
+        When it is something else.
+    """
+    if not isinstance(value, str):
+        raise ConversionError(f"{where}: the caption is not text but {type(value).__name__}")
+    return value

@@ -1,0 +1,113 @@
+"""Visual Genome: region descriptions, about fifty an image, each a caption of the whole image here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ffprep.errors import SourceError
+from ffprep.sources.captions import CaptionSource, ListedCaptions, as_text
+from ffprep.sources.image_names import ImageNames
+from ffprep.sources.zipped import ZipFiles
+
+_CHUNK = 1 << 20
+_LARGEST_ITEM = 1 << 26
+
+
+def open_visual_genome(images: Sequence[Path], annotations: Path, **options: Any) -> CaptionSource:
+    """Visual Genome's images and region phrases.
+
+    Parameters
+    ----------
+    images : Sequence[Path]
+        Folders or zip archives (``VG_100K``, ``VG_100K_2``, ``images.zip``, ``images2.zip``).
+    annotations : Path
+        ``region_descriptions.json`` or its zip archive. Read item by item: the whole file takes several GB in memory.
+    **options
+        As for `CaptionSource`.
+
+    Raises
+    ------
+    SourceError
+        When a file is not what it should be, or nothing matches.
+    """
+    names = ImageNames(images)
+    files: list[str] = []
+    ids: list[int] = []
+    captions: list[list[str]] = []
+    facts: dict[str, Any] = {"annotations": annotations.name, "images_missing": 0, "images_without_caption": 0}
+    for number, item in enumerate(_items(annotations)):
+        where = f"{annotations}, image {number}"
+        try:
+            key = int(item["id"])
+            phrases = [as_text(region["phrase"], where) for region in item["regions"]]
+        except (KeyError, TypeError, ValueError):
+            raise SourceError(f"{where}: lacks id or regions with phrases") from None
+        file = next((name for name in (f"{key}.jpg", f"{key}.png") if name in names), None)
+        if file is None:
+            facts["images_missing"] += 1
+        elif not phrases:
+            facts["images_without_caption"] += 1
+        else:
+            files.append(file)
+            ids.append(key)
+            captions.append(phrases)
+    if not files:
+        raise SourceError(f"{annotations}: none of its images is in {', '.join(map(str, images))}")
+    facts["images_not_annotated"] = len(names) - len(files) - facts["images_without_caption"]
+    facts["captions_empty"] = sum(not phrase.strip() for phrases in captions for phrase in phrases)
+    listed = ListedCaptions(captions)
+    return CaptionSource("vg", names.take(files), np.array(ids, np.int64), listed, facts=facts, **options)
+
+
+def _items(path: Path) -> Iterator[Any]:
+    if path.suffix.lower() == ".zip":
+        import io
+
+        found = ZipFiles(path, lambda name: name.endswith("region_descriptions.json"))
+        if not found.names:
+            raise SourceError(f"{path}: holds no region_descriptions.json")
+        yield from json_items(io.TextIOWrapper(io.BytesIO(found.read(0)), encoding="utf-8"), str(path))
+        return
+    with path.open(encoding="utf-8") as file:
+        yield from json_items(file, str(path))
+
+
+def json_items(file: IO[str], where: str) -> Iterator[Any]:
+    """Elements of a JSON array, one at a time, without holding the array.
+
+    Raises
+    ------
+    SourceError
+        When the text is not an array of JSON values, or an element takes more than 64 million characters.
+    """
+    decoder = json.JSONDecoder()
+    text = file.read(_CHUNK).lstrip()
+    if not text.startswith("["):
+        raise SourceError(f"{where}: not a JSON array")
+    at = 1
+    number = 0
+    wanted = _CHUNK
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,":
+            at += 1
+        if text[at : at + 1] == "]":
+            return
+        try:
+            item, end = decoder.raw_decode(text, at)
+            complete = end < len(text)  # a number may go on in the next chunk
+        except (ValueError, RecursionError):
+            complete = False
+        if complete:
+            yield item
+            at, number, wanted = end, number + 1, _CHUNK
+            continue
+        more = file.read(wanted)
+        if not more or len(text) - at > _LARGEST_ITEM:
+            raise SourceError(f"{where}: ends or is damaged in element {number}: is the file complete?")
+        text, at = text[at:] + more, 0
+        wanted *= 2  # keeps the repeated parsing of one large element cheap
