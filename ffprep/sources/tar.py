@@ -46,8 +46,7 @@ def read_at(fd: int, offset: int, size: int, label: str) -> bytes:
         more = os.pread(fd, size - len(data), offset + len(data))
         if not more:
             raise SourceError(
-                f"{label}: ends at byte {offset + len(data):,}, where {size:,} bytes at {offset:,} are expected: "
-                "is the file complete?"
+                f"{label}: has {len(data):,} of the {size:,} bytes expected at byte {offset:,}: is the file complete?"
             )
         data += more
     return data
