@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ffprep.beton.writer import Writer
+from ffprep.beton.writer import COMMIT_SAMPLES, Writer
 from ffprep.convert.progress import Progress, Silent
 from ffprep.convert.report import Report
 from ffprep.convert.units import Result, Unit, by_threads, units_of
@@ -31,6 +31,7 @@ def convert(
     on_error: str = "raise",
     engine: str = "local",
     page_size: int | None = None,
+    commit_samples: int = COMMIT_SAMPLES,
     progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
 ) -> Report:
     """Converts a source to a .beton file.
@@ -58,6 +59,8 @@ def convert(
         Encode in threads here, or in the tasks of a Ray cluster whose nodes see the source's files at the same paths.
     page_size : int, optional
         As in ``Writer``.
+    commit_samples : int
+        Make the work survive a crash after so many samples at the latest (256 MB and a minute also do).
     progress : callable
         Makes a ``Progress`` from a label, the number of samples and how many are done.
 
@@ -93,6 +96,7 @@ def convert(
         manifest=manifest,
         resume=resume,
         keep=True,
+        commit_samples=commit_samples,
         overwrite=overwrite,
     ) as writer:
         report = Report(writer.state, workers=workers)
@@ -123,7 +127,7 @@ def _write(
             index = report.state["next"]
             if result.refusal is not None:
                 reason = " ".join(str(result.refusal).split()) or type(result.refusal).__name__
-                if on_error == "raise":
+                if on_error == "raise" or result.fatal:
                     raise ConversionError(f"{result.name} (sample {index:,}): {reason}") from result.refusal
                 failures += 1
                 if failures >= FAILURES_IN_A_ROW:

@@ -37,21 +37,28 @@ class Result:
         Bytes of each raw value; 0 for what is not bytes.
     refusal : Exception or None
         Why it was refused.
+    fatal : bool
+        The refusal is no fault of the sample; it ends the unit and, whatever the policy, the conversion.
     """
 
     name: str
     encoded: Sequence[Encoded]
     sizes: Sequence[int]
     refusal: Exception | None = None
+    fatal: bool = False
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Samples ``start`` to ``stop - 1`` of a source; for a stream with their values, as they came."""
+    """Samples ``start`` to ``stop - 1`` of a source; for a stream with their values, as they came.
+
+    ``broken`` is what ended the stream behind them.
+    """
 
     start: int
     stop: int
     items: Sequence[Named] | None = None
+    broken: Exception | None = None
 
 
 def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[Unit]:
@@ -63,18 +70,30 @@ def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[U
         return
     rows = iter(stream(start))
     for first in range(start, stop, UNIT):
-        items = list(islice(rows, min(UNIT, stop - first)))
-        if items:
-            yield Unit(first, first + len(items), items)
+        items, broken = _take(rows, min(UNIT, stop - first))
+        if items or broken:
+            yield Unit(first, first + len(items), items, broken)
         if first + len(items) < min(first + UNIT, stop):
             return
+
+
+def _take(rows: Iterator[Named], count: int) -> tuple[list[Named], Exception | None]:
+    items: list[Named] = []
+    try:
+        for item in islice(rows, count):
+            items.append(item)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return items, error
+    return items, None
 
 
 def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda: False) -> list[Result]:
     """Reads and encodes the samples of a unit.
 
-    Refusals (the sample cannot be read, or its values do not fit) are results; any other error is raised as a
-    ``ConversionError`` that names the sample. ``stopped`` is asked before each sample.
+    Refusals (the sample cannot be read, or its values do not fit) are results, and so is any other error, as a fatal
+    one. ``stopped`` is asked before each sample.
     """
     results: list[Result] = []
     for index in range(unit.start, unit.stop):
@@ -87,14 +106,27 @@ def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda
                 values = source.sample(index)
             else:
                 name, values = unit.items[index - unit.start]
+            if isinstance(values, Exception):
+                raise values
             results.append(Result(name, encode_sample(source.fields, values), raw_sizes(values)))
         except (FfprepError, OSError) as error:
             results.append(Result(name, (), (), error))
         except MemoryError:
             raise
         except Exception as error:
-            raise ConversionError(f"{name} (sample {index:,}): {type(error).__name__}: {error}") from error
+            results.append(_fatal(name, error))
+            return results
+    if unit.broken is not None:
+        results.append(_fatal(f"sample {unit.stop:,}", unit.broken))
     return results
+
+
+def _fatal(name: str, error: Exception) -> Result:
+    if isinstance(error, FfprepError):
+        return Result(name, (), (), error, fatal=True)
+    wrapped = ConversionError(f"{type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return Result(name, (), (), wrapped, fatal=True)
 
 
 def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[Encoded]:

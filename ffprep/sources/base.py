@@ -51,17 +51,20 @@ class Source(Protocol):
 
 
 class Named(NamedTuple):
-    """A sample of a stream with its name."""
+    """A sample of a stream with its name; instead of values, why it cannot be read."""
 
     name: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] | Exception
 
 
 class StreamSource(Source, Protocol):
     """A data set that comes in order only, such as a download in progress; ``sample`` is not used."""
 
     def stream(self, start: int) -> Iterator[Named]:
-        """Samples from number ``start`` on. Called from one thread."""
+        """Samples from number ``start`` on. Called from one thread.
+
+        An error that is raised, unlike one given for a sample, ends the stream and the conversion.
+        """
 
 
 class Selection:

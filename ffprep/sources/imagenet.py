@@ -173,7 +173,7 @@ class ImageNetStream:
     def stream(self, start: int) -> Iterator[Named]:
         for index, (name, data, label) in enumerate(tables.stream_rows(self._dataset, start, self._origin), start):
             number = label if self._renumber is None or label < 0 else int(self._renumber[label])
-            yield Named(_row_name(name, self._split, index), (data, number))
+            yield Named(_row_name(name, self._split, index), data if isinstance(data, Exception) else (data, number))
 
     def manifest(self) -> dict[str, Any]:
         return self._facts

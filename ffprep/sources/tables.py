@@ -268,8 +268,11 @@ class ArrowTable:
         return int(self._rows.data.nbytes)
 
 
-def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, bytes, int]]:
-    """Name, image bytes and label of the rows of a ``datasets.IterableDataset`` from number ``start`` on."""
+def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, bytes | SourceError, int]]:
+    """Name, image bytes and label of the rows of a ``datasets.IterableDataset`` from number ``start`` on.
+
+    Instead of bytes that are missing there is an error.
+    """
     from datasets import Image
 
     features = dataset.features.to_dict() if dataset.features is not None else {}
@@ -278,7 +281,11 @@ def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, byt
     for number, row in enumerate(rows.skip(start) if start else rows, start):
         cell = row[columns.image]
         path = cell.get("path") if isinstance(cell, dict) else None
-        data = image_of(cell, None, f"{label}, row {number:,}")
+        data: bytes | SourceError
+        try:
+            data = image_of(cell, None, f"{label}, row {number:,}")
+        except SourceError as error:
+            data = error
         yield PurePath(path).name if path else "", data, int(row[columns.label])
 
 
