@@ -406,7 +406,7 @@ class Writer:
                     self.commit()
             except ConversionError:
                 pass
-        self._release(remove=not self._keep)
+        self._release(remove=not (self._keep and self.num_written))
 
     def _release(self, *, remove: bool) -> None:
         self._closed = True

@@ -101,6 +101,7 @@ def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda
             break
         name = f"sample {index:,}"
         try:
+            values: tuple[Any, ...] | Exception
             if unit.items is None:
                 name = source.sample_name(index)
                 values = source.sample(index)
