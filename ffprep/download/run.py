@@ -171,8 +171,8 @@ class _Run:
             workers = [asyncio.create_task(self._worker(queue, fetcher)) for _ in range(options.connections)]
             feeder = asyncio.create_task(self._feed(rows, done, queue, len(workers)))
             cut = asyncio.create_task(self._judge.reached.wait())
+            work: asyncio.Future[Any] = asyncio.gather(feeder, *workers)
             try:
-                work: asyncio.Future[Any] = asyncio.gather(feeder, *workers)
                 waited: list[asyncio.Future[Any]] = [work, cut]
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 if work.done():
@@ -180,7 +180,7 @@ class _Run:
             finally:
                 for task in (feeder, cut, *workers):
                     task.cancel()
-                await asyncio.gather(feeder, cut, *workers, return_exceptions=True)
+                await asyncio.gather(work, feeder, cut, *workers, return_exceptions=True)
                 await asyncio.gather(*self._writes)
         self._cut()
 
