@@ -84,7 +84,7 @@ class Writer:
     ) -> None:
         self.path = Path(path)
         self.num_samples = _check_count(num_samples)
-        _check_page_size(page_size)
+        check_page_size(page_size)
         self._check_path(overwrite)
         self._packer = RecordPacker(fields)
         self._columns = self._packer.columns
@@ -435,7 +435,7 @@ def _check_count(num_samples: int) -> int:
     return int(num_samples)
 
 
-def _check_page_size(page_size: int | None) -> None:
+def check_page_size(page_size: int | None) -> None:
     if page_size is None:
         return
     smallest, largest = layout.MIN_PAGE_SIZE, layout.MAX_PAGE_SIZE
