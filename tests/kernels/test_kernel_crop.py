@@ -63,9 +63,7 @@ def crop_twin(
 
 @given(SIDES, SIDES, st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 2**63 - 1))
 @settings(max_examples=150, deadline=None)
-def test_random_resized_crop_is_torchvisions(
-    height: int, width: int, s0: float, s1: float, seed: int
-) -> None:
+def test_random_resized_crop_is_torchvisions(height: int, width: int, s0: float, s1: float, seed: int) -> None:
     scale = (min(s0, s1), max(s0, s1))
     got = random_crops(height, width, *scale, 3 / 4, 4 / 3, seed, 2)
     for sample in range(2):
@@ -102,9 +100,7 @@ def test_center_crop_is_ffcvs(height: int, width: int, ratio: float) -> None:
     assert centers(height, width, ratio) == ((height - side) // 2, (width - side) // 2, side, side)
 
 
-@given(
-    st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 400), st.integers(1, 400), st.integers(1, 400)
-)
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 400), st.integers(1, 400), st.integers(1, 400))
 @settings(max_examples=150, deadline=None)
 def test_resize_and_center_crop_is_one_box(height: int, width: int, short: int, oh: int, ow: int) -> None:
     y, x, h, w = resize_centers(height, width, short, oh, ow)

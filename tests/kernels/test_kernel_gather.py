@@ -36,9 +36,7 @@ def test_ragged_payloads_are_cut_and_padded(extents: list[tuple[int, int]], row:
     sizes = np.array([s for _, s in extents], np.uint64)
     n = len(extents)
     out, lengths, status = np.full((n, row), 99, np.uint8), np.full(n, -1), np.full(n, -1)
-    failed = gather.gather_ragged(
-        data.ctypes.data, 64, offsets, sizes, out.ctypes.data, row, pad, lengths, status
-    )
+    failed = gather.gather_ragged(data.ctypes.data, 64, offsets, sizes, out.ctypes.data, row, pad, lengths, status)
     assert failed == np.count_nonzero(status)
     for i, (o, s) in enumerate(extents):
         good = o + s <= 64
@@ -56,8 +54,6 @@ def test_metadata_values_are_fetched_by_row(rows: list[int]) -> None:
     column = table["label"]
     out = np.full(len(rows), -1, np.int64)
     address = column.__array_interface__["data"][0]
-    failed = gather.gather_values(
-        address, 10, column.strides[0], np.array(rows, np.int64), out.ctypes.data, 8
-    )
+    failed = gather.gather_values(address, 10, column.strides[0], np.array(rows, np.int64), out.ctypes.data, 8)
     assert failed == sum(not 0 <= r < 10 for r in rows)
     assert out.tolist() == [100 + r if 0 <= r < 10 else 0 for r in rows]

@@ -59,9 +59,9 @@ def test_smooth_axes_are_torchs_antialiased_interpolation(sizes: tuple[int, int]
     length, n = sizes
     identity = torch.eye(length, dtype=torch.float64)[:, None, None, :]
     expected = (
-        torch.nn.functional.interpolate(
-            identity, size=(1, n), mode=mode, antialias=True, align_corners=False
-        )[:, 0, 0, :]
+        torch.nn.functional.interpolate(identity, size=(1, n), mode=mode, antialias=True, align_corners=False)[
+            :, 0, 0, :
+        ]
         .numpy()
         .T
     )
@@ -114,9 +114,7 @@ def test_any_axis_stays_inside_sums_to_one_and_moves_on(
 
 
 @given(
-    st.sampled_from(
-        [(weights.FANCY, 2), (weights.BOX, 2), (weights.BOX, 4), (weights.BOX, 3), (weights.DIRECT, 1)]
-    ),
+    st.sampled_from([(weights.FANCY, 2), (weights.BOX, 2), (weights.BOX, 4), (weights.BOX, 3), (weights.DIRECT, 1)]),
     st.sampled_from([weights.BILINEAR, weights.BICUBIC, weights.AREA]),
     st.integers(3, 150),
     st.integers(0, 100),
