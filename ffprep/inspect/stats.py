@@ -1,0 +1,218 @@
+"""The table a paper prints about its data: examples, images, captions an image, caption lengths."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.convert.report import size_text
+from ffprep.errors import FfprepError, OptionError
+
+SAMPLED = 200_000
+"""Captions whose words are counted; of longer files that many are taken at even distances."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts of one file, or of several together.
+
+    Attributes
+    ----------
+    file : str
+    samples : int
+    images : int or None
+        Different images, shared ones counted once.
+    pairs : int or None
+        Captions, each with its image.
+    captions_per_image : float or None
+    words, tokens : float or None
+        Average length of a caption: words between blanks, and tokens without ``<s>`` and ``</s>``. Of token blocks
+        and classified text, the average number of tokens of a sample.
+    classes : int or None
+        Different labels.
+    bytes : int
+        Size of the file.
+    """
+
+    file: str
+    samples: int
+    images: int | None
+    pairs: int | None
+    captions_per_image: float | None
+    words: float | None
+    tokens: float | None
+    classes: int | None
+    bytes: int
+
+
+def stats_of(path: Path) -> Stats:
+    """Counts of one .beton file.
+
+    Raises
+    ------
+    BetonError
+        When it is no .beton file, or a damaged one.
+    """
+    with Reader(path) as reader:
+        images = pairs = None
+        words = tokens = None
+        if "image" in reader.fields and reader.fields["image"].type_id == 2:
+            images = len(np.unique(reader.extents("image")[0]))
+        lengths = _caption_lengths(reader)
+        if lengths is not None and images is not None:
+            pairs = len(lengths)
+            tokens = float(np.maximum(lengths - 2, 0).mean()) if pairs else None
+            words = _average_words(reader)
+        elif lengths is not None:
+            tokens = float(lengths.mean()) if len(lengths) else None
+        elif "tokens" in reader.fields and images is None:
+            tokens = float(np.prod(getattr(reader.fields["tokens"], "shape", (0,))))
+        classes = None
+        if "label" in reader.fields and reader.fields["label"].type_id == 1:
+            classes = len(np.unique(reader.column("label")))
+        return Stats(
+            path.name,
+            reader.num_samples,
+            images,
+            pairs,
+            pairs / images if pairs is not None and images else None,
+            words,
+            tokens,
+            classes,
+            path.stat().st_size,
+        )
+
+
+def _caption_lengths(reader: Reader) -> npt.NDArray[np.int64] | None:
+    """Length in tokens of every caption (pairs, grouped) or text, marks included."""
+    if "length" not in reader.fields:
+        return None
+    if reader.fields["length"].type_id == 1:
+        return np.asarray(reader.column("length"), np.int64)
+    if "captions" not in reader.fields or reader.fields["length"].type_id != 4:
+        return None
+    counts = np.asarray(reader.column("captions"))
+    rows = [np.asarray(reader.value("length", i))[: int(n)] for i, n in enumerate(counts)]
+    return np.concatenate(rows).astype(np.int64) if rows else np.zeros(0, np.int64)
+
+
+def _average_words(reader: Reader) -> float | None:
+    """Words of a caption, from its text or else from its tokens; None where neither can be read."""
+    step = max(1, -(-reader.num_samples // SAMPLED))
+    text = _stored_text(reader) if "caption" in reader.fields else _decoded_text(reader)
+    if text is None or not reader.num_samples:
+        return None
+    words = captions = 0
+    try:
+        for i in range(0, reader.num_samples, step):
+            for caption in text(i):
+                words += len(caption.split())
+                captions += 1
+    except FfprepError:
+        return None
+    return words / captions if captions else None
+
+
+def _stored_text(reader: Reader) -> Callable[[int], Sequence[str]]:
+    def text(i: int) -> Sequence[str]:
+        value = reader.value("caption", i)
+        return value if isinstance(value, list) else [bytes(value).decode("utf-8", "replace")]
+
+    return text
+
+
+def _decoded_text(reader: Reader) -> Callable[[int], Sequence[str]] | None:
+    from ffprep.text.vocabulary import from_manifest
+
+    source = (reader.manifest or {}).get("source")
+    try:
+        vocabulary = from_manifest(source.get("vocabulary") if isinstance(source, dict) else None)
+        vocabulary.decode([])
+    except FfprepError:
+        return None
+
+    def text(i: int) -> Sequence[str]:
+        tokens, length = reader.value("tokens", i), reader.value("length", i)
+        if np.ndim(length) == 0:
+            return [vocabulary.decode(tokens[: int(length)])]
+        return [vocabulary.decode(row[: int(n)]) for row, n in zip(tokens, length, strict=True) if n]
+
+    return text
+
+
+def total(rows: Sequence[Stats]) -> Stats:
+    """All files together; averages are weighted by captions, or by samples where there are none."""
+
+    def add(name: str) -> int | None:
+        known = [getattr(row, name) for row in rows if getattr(row, name) is not None]
+        return sum(known) if known else None
+
+    def average(name: str) -> float | None:
+        known = [(getattr(row, name), row.pairs or row.samples) for row in rows if getattr(row, name) is not None]
+        weight = sum(count for _, count in known)
+        return sum(value * count for value, count in known) / weight if weight else None
+
+    with_pairs = [row for row in rows if row.pairs is not None and row.images]
+    images = sum(row.images or 0 for row in with_pairs)
+    return Stats(
+        "total",
+        sum(row.samples for row in rows),
+        add("images"),
+        add("pairs"),
+        sum(row.pairs or 0 for row in with_pairs) / images if images else None,
+        average("words"),
+        average("tokens"),
+        None,
+        sum(row.bytes for row in rows),
+    )
+
+
+def render(rows: Sequence[Stats], form: str) -> str:
+    """The table as ``text``, ``markdown``, ``csv`` or ``json``.
+
+    Raises
+    ------
+    OptionError
+        For another form.
+    """
+    if form == "json":
+        return json.dumps([asdict(row) for row in rows], indent=1)
+    if form == "csv":
+        out = io.StringIO()
+        writer = csv.DictWriter(out, [field.name for field in fields(Stats)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+        return out.getvalue().rstrip("\n")
+    heads = [field.name.replace("_", " ") for field in fields(Stats)]
+    used = [i for i, field in enumerate(fields(Stats)) if any(getattr(row, field.name) is not None for row in rows)]
+    cells = [[heads[i] for i in used]]
+    cells += [[_cell(fields(Stats)[i].name, getattr(row, fields(Stats)[i].name)) for i in used] for row in rows]
+    if form == "markdown":
+        rule = ["---"] + ["---:"] * (len(used) - 1)
+        return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], rule, *cells[1:]))
+    if form == "text":
+        widths = [max(len(line[i]) for line in cells) for i in range(len(used))]
+        return "\n".join(_line(line, widths) for line in cells)
+    raise OptionError(f"form {form!r}: there are text, markdown, csv and json")
+
+
+def _line(line: Sequence[str], widths: Sequence[int]) -> str:
+    first = line[0].ljust(widths[0])
+    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name == "bytes":
+        return size_text(value)
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
