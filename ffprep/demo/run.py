@@ -1,0 +1,144 @@
+"""The demonstration's steps: make, convert, verify, load, look, compare."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ffprep.demo.photographs import make_photographs
+from ffprep.errors import FfprepError
+from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+
+EPOCHS = 3
+BATCH = 32
+
+
+def demonstrate(out: Path, count: int = 240, rounds: int = 5, say: Callable[[str], None] = print) -> None:
+    """Runs the main job on photographs made from the embedded ones.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the photographs, ``demo.beton`` and ``batch.png``.
+    count : int
+        Photographs to make.
+    rounds : int
+        Epochs each loader is timed for.
+    say : Callable[[str], None]
+        Shows a line.
+
+    Raises
+    ------
+    FfprepError
+        When the file that was made does not pass its own verification.
+    """
+    from ffprep.beton.verify import verify
+    from ffprep.convert.run import convert
+    from ffprep.fields import RGBImageField
+    from ffprep.sources.imagenet import open_imagenet
+
+    out.mkdir(parents=True, exist_ok=True)
+    beton = out / "demo.beton"
+    folder = out / "photographs"
+    make_photographs(folder, count)
+    say(f"1. {count} photographs, made from six, as an ImageFolder in {folder}")
+    source = open_imagenet(str(folder), "train", image=RGBImageField(jpeg="seekable"))
+    report = convert(source, beton, overwrite=True)
+    say(f"2. converted to {beton}, losslessly\n{report.table()}")
+    found = verify(beton)
+    if not found.ok:
+        raise FfprepError(f"{beton}: {found.problems[0]}")
+    say(f"3. verified: tables, checksums, and all {report.written} images decode")
+    first = _load(beton, say)
+    picture = out / "batch.png"
+    contact_sheet(first, picture)
+    say(f"5. a training batch to look at: {picture}")
+    say(f"6. images a second on one core: random resized crop to 224, flip, normalise, float32 ({rounds} rounds)")
+    say(comparison(beton, folder / "train", rounds))
+
+
+def _load(beton: Path, say: Callable[[str], None]) -> Any:
+    from ffprep.presets import imagenet_train
+
+    loader = imagenet_train(beton, batch_size=BATCH, num_workers=len(_cores()), seed=0)
+    first = None
+    begun = time.perf_counter()
+    samples = 0
+    for _ in range(EPOCHS):
+        for images, _labels in loader:
+            samples += len(images)
+            if first is None:
+                first = images
+    seconds = time.perf_counter() - begun
+    say(f"4. loaded for {EPOCHS} epochs, start-up included: {samples} images in {seconds:.1f} s")
+    return first
+
+
+def contact_sheet(images: Any, path: Path, columns: int = 8, most: int = 32) -> None:
+    """Saves the pictures of a normalised batch as one PNG.
+
+    Parameters
+    ----------
+    images : Tensor, shape (N, 3, H, W), float
+        Normalised with ImageNet's mean and deviation.
+    path : Path
+    columns, most : int
+        Pictures in a row, and in all.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from ffprep.inspect.runners import MEAN, STD
+
+    pixels = images[:most].to("cpu").float().permute(0, 2, 3, 1).numpy() * np.array(STD) + np.array(MEAN)
+    pictures = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)
+    height, width = pictures.shape[1:3]
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (height + 4), columns * (width + 4), 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        y, x = (i // columns) * (height + 4) + 2, (i % columns) * (width + 4) + 2
+        sheet[y : y + height, x : x + width] = picture
+    Image.fromarray(sheet).save(path)
+
+
+def comparison(beton: Path, folder: Path, rounds: int) -> str:
+    """Times ffprep, stock ffcv (where it is installed) and torch's DataLoader with Pillow on the same images.
+
+    Each runs in a process of its own on one and the same core, in turn.
+    """
+    core = [min(_cores())] if _cores() else None
+    contestants = [Contestant("ffprep", "ffprep.inspect.runners:ffprep_loader", {"path": str(beton)}, core)]
+    left_out = ""
+    if importlib.util.find_spec("ffcv") is not None:
+        contestants.append(
+            Contestant("ffcv 1.0.2 (same file)", "ffprep.inspect.runners:ffcv_loader", {"path": str(beton)}, core)
+        )
+    else:
+        left_out = "\n   stock ffcv is not installed and was left out"
+    contestants.append(
+        Contestant("torch DataLoader + Pillow", "ffprep.inspect.runners:torch_pillow", {"folder": str(folder)}, core)
+    )
+    return table(compare(contestants, rounds)) + left_out
+
+
+def table(timings: list[Timing]) -> str:
+    """Rates beside the first contestant's, for the screen."""
+    lines = []
+    for timing in timings:
+        if timing.failure:
+            lines.append(f"   {timing.name:<28} failed: {timing.failure}")
+            continue
+        line = f"   {timing.name:<28} {timing.median:>8,.0f} /s   start-up {timing.start_up:>5.1f} s"
+        if timing is not timings[0] and not timings[0].failure:
+            low, middle, high = ratio(timings[0], timing)
+            line += f"   {timings[0].name} is {middle:.1f} times as fast ({low:.1f} to {high:.1f})"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
