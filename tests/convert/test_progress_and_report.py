@@ -1,0 +1,133 @@
+"""What a conversion shows: the bar on a terminal, lines elsewhere, and the table at the end."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from ffprep.convert.progress import Shown
+from ffprep.convert.report import LISTED, Report, duration_text, size_text
+from ffprep.fields import Encoded
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_come_now_and_then_with_rate_and_time_left() -> None:
+    clock, out = Clock(), io.StringIO()
+    shown = Shown("x.beton", 1000, out=out, clock=clock)
+    for step in range(1, 31):
+        clock.now += 1
+        shown.update(step * 10, step * 1_000_000)
+    shown.close()
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0] == "x.beton: 100 of 1,000 (10.0 %), 10/s, 1.0 MB/s/s, 1:30 left".replace("/s/s", "/s")
+    assert lines[2].startswith("x.beton: 300 of 1,000 (30.0 %), 10/s")
+
+
+def test_bar_is_redrawn_and_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    clock, out = Clock(), Terminal()
+    shown = Shown("x.beton", 200, out=out, clock=clock)
+    for step in range(1, 101):
+        clock.now += 0.02
+        shown.update(step, step)
+    drawn = out.getvalue().split("\r")
+    assert all(len(text) <= 99 for text in drawn)
+    assert 15 < len(drawn) < 25
+    assert "[###" in drawn[-1] and "of 200" in drawn[-1]
+    shown.close()
+    assert out.getvalue().endswith("\r" + " " * 99 + "\r")
+
+
+def test_narrow_terminal_and_empty_work_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    clock, out = Clock(), Terminal()
+    shown = Shown("a_long_name.beton", 0, out=out, clock=clock)
+    shown.update(0, 0)
+    clock.now += 1
+    shown.update(0, 0)
+    shown.close()
+    assert "\n" not in out.getvalue()
+
+
+def test_resumed_work_does_not_count_into_the_rate() -> None:
+    clock, out = Clock(), io.StringIO()
+    shown = Shown("x", 1000, 900, out=out, clock=clock)
+    clock.now += 10
+    shown.update(950, 0)
+    assert "5/s" in out.getvalue() and "10.0 s left" in out.getvalue()
+
+
+def encoded(action: str, reason: str) -> list[Encoded]:
+    return [Encoded((0, 1, 1, 0), b"x" * 10, (action, reason)), Encoded((1,))]
+
+
+def test_unusual_outcomes_are_listed_and_ordinary_ones_counted() -> None:
+    report = Report()
+    for index in range(5):
+        report.count(f"s{index}", ["image", "label"], encoded("rewritten", "restart markers"), [8, 0])
+    report.count("odd", ["image", "label"], encoded("reencoded", "CMYK"), [8, 0])
+    report.refuse("bad", "truncated")
+    facts = report.facts()
+    assert facts["outcomes"] == [
+        {"field": "image", "action": "reencoded", "reason": "CMYK", "count": 1, "samples": ["odd"]},
+        {"field": "image", "action": "rewritten", "reason": "restart markers", "count": 5},
+    ]
+    assert (facts["bytes_in"], facts["bytes_out"], facts["samples"]) == (48, 60, 6)
+    assert json.loads(json.dumps(report.state)) == report.state
+
+
+def test_state_carries_on() -> None:
+    report = Report()
+    report.count("a", ["image", "label"], encoded("reencoded", "CMYK"), [8, 0])
+    carried = Report(json.loads(json.dumps(report.state)))
+    carried.count("b", ["image", "label"], encoded("reencoded", "CMYK"), [8, 0])
+    assert carried.facts()["outcomes"][0]["samples"] == ["a", "b"]
+    assert (carried.written, carried.converted) == (2, 1)
+
+
+def test_lists_are_bounded() -> None:
+    report = Report()
+    for index in range(LISTED + 5):
+        report.count(f"s{index}", ["image", "label"], encoded("reencoded", "asked"), [8, 0])
+        report.refuse(f"r{index}", "bad")
+    facts = report.facts()
+    assert len(facts["outcomes"][0]["samples"]) == len(facts["refused"]) == LISTED
+    assert facts["refused_count"] == facts["outcomes"][0]["count"] == LISTED + 5
+    assert f"... and {LISTED - 5:,} more" in report.table()
+
+
+def test_table_tells_bytes_and_rate() -> None:
+    report = Report(workers=2)
+    report.count("a", ["image", "label"], encoded("kept", ""), [8, 0])
+    report.seconds = 0.5
+    text = report.table()
+    assert "1  image kept\n" in text
+    assert "1  samples written; 8 B in, 10 B out (+25.0 %)" in text
+    assert "2  samples/s in 0.5 s with 2 workers" in text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (138_240_000_000, "138.2 GB"), (6e12, "6.0 TB")]
+)
+def test_sizes_for_people(size: float, text: str) -> None:
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1:01"), (7389, "2:03:09")])
+def test_durations_for_people(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
