@@ -1,0 +1,22 @@
+"""``ffprep preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ffprep.commands._options import BETON
+
+
+@click.command("preview")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=BETON, required=True, help="The HTML file to make.")
+@click.option("--count", type=click.IntRange(1), default=24, show_default=True, help="Samples to show.")
+@click.option("--sample", "samples", type=int, multiple=True, help="Show this sample (repeat for more).")
+def command(path: Path, out: Path, count: int, samples: tuple[int, ...]) -> None:
+    """Some samples, with their pictures, as one HTML page."""
+    from ffprep.inspect.preview import write_preview
+
+    shown = write_preview(path, out, count=count, indices=samples or None)
+    click.echo(f"{out}: {shown} samples")

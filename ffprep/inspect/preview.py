@@ -1,0 +1,135 @@
+"""Some samples of a .beton file as one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffprep.beton.reader import Reader
+from ffprep.convert.report import size_text
+from ffprep.errors import DecodeError, OptionError
+from ffprep.inspect.info import describe, to_text
+
+_LONGEST = 600  # characters of a value shown
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em; color: #222; background: #fafafa }
+pre { background: #fff; border: 1px solid #ddd; border-radius: 6px; padding: 1em; overflow-x: auto }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 1.2em }
+article { background: #fff; border: 1px solid #ddd; border-radius: 6px; padding: .8em; overflow-wrap: anywhere }
+img { max-width: 100%; max-height: 320px; display: block; margin: 0 auto .5em }
+h2 { font-size: 1em; margin: 0 0 .5em } dt { color: #777; font-size: .85em } dd { margin: 0 0 .4em }
+.bad { color: #b00 }
+"""
+
+
+def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[int] | None = None) -> int:
+    """Writes the page.
+
+    Parameters
+    ----------
+    path, out : Path
+        The .beton file and the HTML file to make.
+    count : int
+        Samples to show, spread evenly over the file.
+    indices : sequence of int, optional
+        These samples instead.
+
+    Returns
+    -------
+    int
+        How many samples the page shows.
+    """
+    with Reader(path) as reader:
+        if indices is None:
+            chosen = np.unique(np.linspace(0, max(0, len(reader) - 1), min(count, len(reader))).astype(int)).tolist()
+        else:
+            chosen = list(indices)
+            wrong = next((index for index in chosen if not 0 <= index < len(reader)), None)
+            if wrong is not None:
+                raise OptionError(f"{path}: has no sample {wrong}; there are {len(reader):,}, from 0")
+        cards = [_card(reader, index) for index in chosen]
+    page = _page(path.name, to_text(describe(path)), cards)
+    out.write_text(page, encoding="utf-8")
+    return len(cards)
+
+
+def _page(title: str, facts: str, cards: Iterable[str]) -> str:
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<pre>{html.escape(facts)}</pre>\n"
+        "<main>\n" + "\n".join(cards) + "\n</main></body></html>\n"
+    )
+
+
+def _card(reader: Reader, index: int) -> str:
+    pictures, rows = [], []
+    for name, field in reader.fields.items():
+        try:
+            value = reader.value(name, index)
+        except DecodeError as error:
+            rows.append(_row(name, f'<span class="bad">{html.escape(str(error))}</span>'))
+            continue
+        if field.type_id == 2:
+            record = reader.column(name)[index]
+            pictures.append(_picture(name, value))
+            rows.append(_row(name, f"{record['width']} x {record['height']} px, {size_text(_nbytes(value))}"))
+        else:
+            rows.append(_row(name, html.escape(_text(reader, name, value))))
+    return f"<article><h2>{html.escape(reader.sample_label(index))}</h2>{''.join(pictures)}<dl>{''.join(rows)}</dl></article>"
+
+
+def _row(name: str, content: str) -> str:
+    return f"<dt>{html.escape(name)}</dt><dd>{content}</dd>"
+
+
+def _picture(name: str, value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(value).save(buffer, "PNG")
+        kind, data = "png", buffer.getvalue()
+    else:
+        kind, data = "jpeg", bytes(value)
+    text = base64.b64encode(data).decode("ascii")
+    return f'<img loading="lazy" alt="{html.escape(name)}" src="data:image/{kind};base64,{text}">'
+
+
+def _nbytes(value: Any) -> int:
+    return int(value.nbytes) if isinstance(value, np.ndarray) else len(value)
+
+
+def _text(reader: Reader, name: str, value: Any) -> str:
+    if isinstance(value, int) and name == "label":
+        return _label(reader, value)
+    if isinstance(value, bytes):
+        text = _readable(value)
+    elif isinstance(value, np.ndarray):
+        text = f"{value.dtype}{list(value.shape)} {np.array2string(value, threshold=60, separator=' ')}"
+    elif isinstance(value, (int, float)):
+        text = str(value)
+    else:
+        text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _label(reader: Reader, value: int) -> str:
+    source = (reader.manifest or {}).get("source")
+    classes = source.get("classes") if isinstance(source, dict) else None
+    if isinstance(classes, list) and 0 <= value < len(classes):
+        return f"{value} ({classes[value]})"
+    return str(value)
+
+
+def _readable(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"{len(value):,} bytes: {value[:64].hex(' ')}{' ...' if len(value) > 64 else ''}"
