@@ -21,8 +21,18 @@ from ffprep.errors import FfprepError, OptionError
 INTERRUPTED = 130  # as shells report a program ended by Ctrl-C
 
 
+class Interrupted(Exception):
+    """Ctrl-C, with what to say about it: click would replace a KeyboardInterrupt."""
+
+
 class Program(PackageGroup):
     """The top group: turns whatever ends a command into an exit status and, if need be, one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Interrupted(str(error) or "interrupted") from error
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         given = list(sys.argv[1:] if args is None else args)
@@ -46,9 +56,9 @@ def _status(error: BaseException, verbose: bool) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    if verbose and not isinstance(error, click.ClickException):
+    if verbose and not isinstance(error, (click.ClickException, Interrupted)):
         traceback.print_exception(error)
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+    if isinstance(error, (Interrupted, KeyboardInterrupt, click.Abort)):
         _complain(str(error) or "interrupted")
         return INTERRUPTED
     if isinstance(error, click.ClickException):

@@ -82,7 +82,8 @@ def _card(reader: Reader, index: int) -> str:
             rows.append(_row(name, f"{record['width']} x {record['height']} px, {size_text(_nbytes(value))}"))
         else:
             rows.append(_row(name, html.escape(_text(reader, name, value))))
-    return f"<article><h2>{html.escape(reader.sample_label(index))}</h2>{''.join(pictures)}<dl>{''.join(rows)}</dl></article>"
+    title = html.escape(reader.sample_label(index))
+    return f"<article><h2>{title}</h2>{''.join(pictures)}<dl>{''.join(rows)}</dl></article>"
 
 
 def _row(name: str, content: str) -> str:

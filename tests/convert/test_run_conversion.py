@@ -1,4 +1,4 @@
-"""The conversion engine: same bytes for any number of workers and after any interruption, errors that name the sample."""
+"""The conversion engine: same bytes for any number of workers and after any interruption, errors with names."""
 
 from __future__ import annotations
 
