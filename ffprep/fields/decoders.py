@@ -1,0 +1,280 @@
+"""Decoders: how a field's stored values become the rows of a batch. Declarations under ffcv's names.
+
+Images are decoded only where the crop needs them, and resampled, flipped, normalised and laid out in the same pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import OptionError
+
+__all__ = [
+    "BasicDecoder",
+    "BytesDecoder",
+    "CenterCropRGBImageDecoder",
+    "Decoder",
+    "FloatDecoder",
+    "ImageDecoder",
+    "IntDecoder",
+    "JSONDecoder",
+    "NDArrayDecoder",
+    "Ragged",
+    "RandomResizedCropRGBImageDecoder",
+    "ResizeCenterCropRGBImageDecoder",
+    "ResizeRGBImageDecoder",
+    "SimpleRGBImageDecoder",
+]
+
+INTERPOLATIONS = ("bilinear", "bicubic", "area")
+
+
+class Crop(NamedTuple):
+    """Which part of each image is shown: ``whole``, ``random``, ``center`` or ``resize_center``, with its numbers."""
+
+    kind: str
+    numbers: tuple[float, ...] = ()
+
+
+class Ragged(NamedTuple):
+    """Values of different lengths.
+
+    Attributes
+    ----------
+    data : array or tensor of shape (batch, longest)
+        Filled up behind each value.
+    lengths : int64 array or tensor of shape (batch,)
+        Elements of each value.
+    """
+
+    data: Any
+    lengths: Any
+
+
+class Decoder:
+    """Reads one kind of field.
+
+    Class attributes
+    ----------------
+    type_ids : tuple of int
+        Numbers of the field types it reads.
+    """
+
+    type_ids: ClassVar[tuple[int, ...]] = ()
+
+
+class BasicDecoder(Decoder):
+    """Numbers that lie in the sample table; rows of shape (1,), as ffcv gives them."""
+
+    dtype: ClassVar[np.dtype[Any]]
+
+
+class IntDecoder(BasicDecoder):
+    """int64 of shape (batch, 1)."""
+
+    type_ids: ClassVar[tuple[int, ...]] = (1,)
+    dtype: ClassVar[np.dtype[Any]] = np.dtype("<i8")
+
+
+class FloatDecoder(BasicDecoder):
+    """float64 of shape (batch, 1)."""
+
+    type_ids: ClassVar[tuple[int, ...]] = (0,)
+    dtype: ClassVar[np.dtype[Any]] = np.dtype("<f8")
+
+
+class NDArrayDecoder(Decoder):
+    """Arrays of the field's dtype, (batch, *shape)."""
+
+    type_ids: ClassVar[tuple[int, ...]] = (4, 6)
+
+
+class BytesDecoder(Decoder):
+    """Byte strings, filled up to one length.
+
+    Parameters
+    ----------
+    max_length : int, optional
+        Elements of a row; by default as many as the longest value of the file has. Longer values are cut.
+    dtype : numpy dtype
+        What the bytes are: ``np.uint16`` for ragged tokens.
+    fill : int
+        Value of the elements behind the end.
+    lengths : bool
+        Give a `Ragged` (data, lengths) rather than data alone.
+    """
+
+    type_ids: ClassVar[tuple[int, ...]] = (3, 5)
+
+    def __init__(
+        self, max_length: int | None = None, dtype: npt.DTypeLike = np.uint8, fill: int = 0, lengths: bool = False
+    ) -> None:
+        if max_length is not None and max_length < 1:
+            raise OptionError(f"max_length is {max_length}; a row needs at least one element")
+        self.max_length = max_length
+        self.dtype = np.dtype(dtype)
+        if self.dtype.itemsize not in (1, 2, 4, 8) or self.dtype.kind not in "iuf":
+            raise OptionError(f"BytesDecoder cannot read elements of {self.dtype}; use whole or floating numbers")
+        self.fill = fill
+        self.lengths = lengths
+
+
+class JSONDecoder(Decoder):
+    """JSON documents as Python objects: each batch is a list."""
+
+    type_ids: ClassVar[tuple[int, ...]] = (5,)
+
+
+class ImageDecoder(Decoder):
+    """Images, uint8 of shape (batch, height, width, 3) unless the transforms behind say otherwise.
+
+    Attributes
+    ----------
+    output_size : (height, width), or None
+        None: the images' own size. May be changed between epochs (progressive resizing).
+    interpolation : str
+        ``bilinear`` (antialiased, as torchvision), ``bicubic`` (antialiased) or ``area`` (as ffcv).
+    """
+
+    type_ids: ClassVar[tuple[int, ...]] = (2,)
+    output_size: tuple[int, int] | None
+    interpolation: str
+
+    def crop(self) -> Crop:
+        """Return what part of each image is shown."""
+        return Crop("whole")
+
+
+class SimpleRGBImageDecoder(ImageDecoder):
+    """Whole images as they are; all of them must have one size."""
+
+    def __init__(self) -> None:
+        self.output_size = None
+        self.interpolation = "bilinear"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class _ResizedDecoder(ImageDecoder):
+    def __init__(self, output_size: int | Sequence[int], interpolation: str) -> None:
+        self.output_size = size_pair(output_size)
+        if interpolation not in INTERPOLATIONS:
+            raise OptionError(f"interpolation {interpolation!r}; choose from {', '.join(INTERPOLATIONS)}")
+        self.interpolation = interpolation
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.output_size}, interpolation={self.interpolation!r})"
+
+
+class RandomResizedCropRGBImageDecoder(_ResizedDecoder):
+    """A random crop, resized: ``torchvision.transforms.RandomResizedCrop``.
+
+    Parameters
+    ----------
+    output_size : (height, width) or int
+    scale : (low, high)
+        Share of the image's area.
+    ratio : (low, high)
+        Width over height.
+    interpolation : str
+        See `ImageDecoder`.
+    """
+
+    def __init__(
+        self,
+        output_size: int | Sequence[int],
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (0.75, 4 / 3),
+        interpolation: str = "bilinear",
+    ) -> None:
+        super().__init__(output_size, interpolation)
+        self.scale = _range(scale, "scale", 1.0)
+        self.ratio = _range(ratio, "ratio", np.inf)
+
+    def crop(self) -> Crop:
+        return Crop("random", (*_range(self.scale, "scale", 1.0), *_range(self.ratio, "ratio", np.inf)))
+
+
+class CenterCropRGBImageDecoder(_ResizedDecoder):
+    """The central square of side ``int(ratio * min(height, width))``, resized; ffcv's definition.
+
+    Parameters
+    ----------
+    output_size : (height, width) or int
+    ratio : float
+        224/256 is the usual evaluation crop.
+    interpolation : str
+        See `ImageDecoder`.
+    """
+
+    def __init__(self, output_size: int | Sequence[int], ratio: float, interpolation: str = "bilinear") -> None:
+        super().__init__(output_size, interpolation)
+        if not 0 < ratio <= 1:
+            raise OptionError(f"ratio is {ratio}; it is the share of the shorter side, above 0 and up to 1")
+        self.ratio = float(ratio)
+
+    def crop(self) -> Crop:
+        return Crop("center", (self.ratio,))
+
+
+class ResizeRGBImageDecoder(_ResizedDecoder):
+    """The whole image resized to one size, whatever its shape.
+
+    Parameters
+    ----------
+    output_size : (height, width) or int
+    interpolation : str
+        See `ImageDecoder`.
+    """
+
+    def __init__(self, output_size: int | Sequence[int], interpolation: str = "bilinear") -> None:
+        super().__init__(output_size, interpolation)
+
+
+class ResizeCenterCropRGBImageDecoder(_ResizedDecoder):
+    """``torchvision.transforms.Resize(resize)`` followed by ``CenterCrop(output_size)``, in one step.
+
+    Parameters
+    ----------
+    output_size : (height, width) or int
+    resize : int
+        Length of the shorter side before the crop.
+    interpolation : str
+        See `ImageDecoder`.
+    """
+
+    def __init__(self, output_size: int | Sequence[int], resize: int, interpolation: str = "bilinear") -> None:
+        super().__init__(output_size, interpolation)
+        if resize < 1:
+            raise OptionError(f"resize is {resize}; the shorter side needs at least one pixel")
+        self.resize = int(resize)
+
+    def crop(self) -> Crop:
+        return Crop("resize_center", (float(self.resize),))
+
+
+def size_pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) from a pair or from the side of a square.
+
+    Raises
+    ------
+    OptionError
+        Not one or two whole numbers from 1 to 16,384.
+    """
+    pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    if len(pair) != 2 or any(int(side) != side or not 1 <= side <= 16384 for side in pair):
+        raise OptionError(f"output_size is {size!r}; give (height, width), each from 1 to 16384")
+    return int(pair[0]), int(pair[1])
+
+
+def _range(pair: Sequence[float], name: str, top: float) -> tuple[float, float]:
+    numbers = tuple(float(x) for x in pair)
+    if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1] <= top or not np.isfinite(numbers[1]):
+        limit = f", up to {top:g}" if np.isfinite(top) else ""
+        raise OptionError(f"{name} is {tuple(pair)!r}; give (low, high) with 0 < low <= high{limit}")
+    return numbers[0], numbers[1]

@@ -1,0 +1,52 @@
+"""What compiled code needs to meet other threads: ordered loads and stores, a claim, blocking reads of a pipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic as _intrinsic
+
+_I64 = ir.IntType(64)
+intrinsic: Any = _intrinsic
+
+
+@intrinsic
+def load_acquire(_typing: Any, address: Any) -> Any:
+    """Return the int64 at `address`; what its writer did before is visible afterwards."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], _I64.as_pointer())
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(types.int64), build
+
+
+@intrinsic
+def store_release(_typing: Any, address: Any, value: Any) -> Any:
+    """Store an int64 at `address`; whoever sees it also sees what was written before."""
+
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], _I64.as_pointer())
+        builder.store_atomic(args[1], pointer, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), build
+
+
+@intrinsic
+def swap_if_equal(_typing: Any, address: Any, expected: Any, desired: Any) -> Any:
+    """Store `desired` at `address` if it holds `expected`; return whether it did."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], _I64.as_pointer())
+        result = builder.cmpxchg(pointer, args[1], args[2], "seq_cst", "seq_cst")
+        return builder.extract_value(result, 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), build
+
+
+read = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))
+write = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
+copy_memory = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))

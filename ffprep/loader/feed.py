@@ -1,0 +1,199 @@
+"""An epoch under way: batches published to the workers ahead of time, and collected in order."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.errors import DecodeError
+from ffprep.kernels import layout
+from ffprep.loader import worker
+from ffprep.loader.buffers import BufferPool
+from ffprep.loader.order import Ids, Order, Share
+from ffprep.loader.plan import Output
+from ffprep.loader.pool import Pool
+from ffprep.loader.program import Compiled
+from ffprep.loader.readahead import ReadAhead
+from ffprep.pipeline.form import BatchInfo
+
+OWN_CODES = {
+    layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
+    layout.RAW_SIZE: ("the raw pixels are not as many as width and height say", "verify the file"),
+    layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
+    worker.OUTSIDE: ("the value does not lie inside the file", "verify the file"),
+    worker.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
+}
+
+
+class Parking:
+    """Keeps the worker threads of a finished epoch for the next one; belongs to a loader and outlives it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: Pool | None = None
+        self._closed = False
+
+    def take(self, threads: int, slots: int, operations: int, batch_size: int, grain: int) -> Pool:
+        """Return the parked pool if it fits, else a new one."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            if pool.shape == (threads, slots, operations, batch_size, grain) and pool.usable:
+                pool.drain()
+                return pool
+            pool.stop(wait=False)
+        return Pool(threads, slots, operations, batch_size, grain)
+
+    def give(self, pool: Pool) -> None:
+        """Park a pool; of two the later one ends."""
+        pool.cancel()
+        # The garbage collector may come through here while take() holds the lock in the same thread.
+        if pool.usable and not self._closed and self._lock.acquire(blocking=False):
+            try:
+                if self._pool is None:
+                    self._pool = pool
+                    return
+            finally:
+                self._lock.release()
+        pool.stop(wait=False)
+
+    def close(self, wait: bool = False) -> None:
+        """End the parked pool, and every pool that is given back later."""
+        self._closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop(wait)
+
+
+@dataclass
+class EpochSetup:
+    """Everything an epoch is a function of, and the means to run it."""
+
+    reader: Reader
+    order: Order
+    share: Share
+    drop_last: bool
+    epoch: int
+    seed: int
+    first: int
+    outputs: list[Output]
+    compiled: Compiled
+    buffers: BufferPool
+    ahead: int
+    on_error: str
+    readahead: ReadAhead | None = None
+
+    @property
+    def batches(self) -> int:
+        """Batches of this rank."""
+        return self.share.batches(len(self.order), self.drop_last, self.first)
+
+    def ids(self, batch: int) -> Ids:
+        """Samples of one batch of this rank."""
+        return self.order.ids(self.epoch, self.share.positions(batch, len(self.order), self.first))
+
+
+class Feed:
+    """Hands out an epoch's batches in order. Used by one thread at a time."""
+
+    def __init__(self, setup: EpochSetup, pool: Pool, parking: Parking) -> None:
+        self._setup = setup
+        self._pool: Pool | None = pool
+        self._parking = parking
+        self._pending: deque[tuple[int, Ids, list[list[npt.NDArray[Any]]]]] = deque()
+        self._next = 0
+        self._batches = setup.batches
+        self.outputs = setup.outputs
+
+    def _publish(self, pool: Pool) -> None:
+        setup = self._setup
+        while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
+            ids = setup.ids(self._next)
+            if setup.readahead is not None:
+                setup.readahead.published(setup.share.consumed(self._next + 1, len(setup.order), setup.first))
+            arrays = setup.compiled.arrays(setup.buffers, setup.share.batch_size)
+            pool.publish(ids, setup.compiled.program, arrays, setup.compiled.kept)
+            self._pending.append((self._next, ids, arrays))
+            self._next += 1
+
+    def take(self) -> tuple[int, BatchInfo, list[Any]] | None:
+        """Return the number of the next batch, what it is, and the outputs as the kernels left them; None at the end.
+
+        Raises
+        ------
+        DecodeError
+            A sample cannot be decoded and ``on_error`` is ``raise``.
+        """
+        while True:
+            pool = self._pool
+            if pool is None:
+                return None
+            self._publish(pool)
+            if not self._pending:
+                self.close()
+                return None
+            status = pool.collect()
+            number, ids, arrays = self._pending.popleft()
+            self._publish(pool)
+            if self._setup.readahead is not None:
+                self._setup.readahead.finished(
+                    self._setup.share.consumed(number + 1, len(self._setup.order), self._setup.first)
+                )
+            arrays = [[array[: len(ids)] for array in group] for group in arrays]
+            if status is not None:
+                ids, arrays = self._without_failures(ids, arrays, status)
+                if len(ids) == 0:
+                    continue
+            info = BatchInfo(ids, self._setup.epoch, self._setup.seed, 0)
+            groups = iter(arrays)
+            values = [output.wrap(next(groups) if output.native is not None else (), info) for output in self.outputs]
+            return number, info, values
+
+    def _without_failures(
+        self, ids: Ids, arrays: list[list[npt.NDArray[Any]]], status: npt.NDArray[np.int64]
+    ) -> tuple[Ids, list[list[npt.NDArray[Any]]]]:
+        bad = np.flatnonzero((status != 0).any(axis=0))
+        row = int(bad[0])
+        o = int(np.flatnonzero(status[:, row])[0])
+        message = self._complaint(int(ids[row]), self._setup.compiled.ops[o].field, int(status[o, row]))
+        if self._setup.on_error == "raise":
+            raise DecodeError(f"{message}; or leave such samples out with Loader(on_error='skip')")
+        more = f" (and {len(bad) - 1} more of this batch)" if len(bad) > 1 else ""
+        warnings.warn(f"left out: {message}{more}", RuntimeWarning, stacklevel=4)
+        good = np.delete(np.arange(len(ids)), bad)
+        return ids[good], [[array[good] for array in group] for group in arrays]
+
+    def _complaint(self, sample: int, field: str, code: int) -> str:
+        from ffprep.jpeg import status
+
+        reader = self._setup.reader
+        what, remedy = OWN_CODES.get(code) or (status.sentence(code), status.remedy(code))
+        return f"{reader.path}: {reader.sample_label(sample)}, field {field!r}: {what}; {remedy}"
+
+    def close(self) -> None:
+        """Give the workers back; what they are still doing is thrown away."""
+        pool, self._pool = self._pool, None
+        self._pending.clear()
+        if pool is not None:
+            self._parking.give(pool)
+        if self._setup.readahead is not None:
+            self._setup.readahead.close()
+
+
+def run_steps(outputs: Sequence[Output], values: list[Any], info: BatchInfo, light_ones: bool) -> list[Any]:
+    """Apply the heavy beginning, or the light rest, of every output's steps."""
+    done = []
+    for output, x in zip(outputs, values, strict=True):
+        split = output.heavy
+        for step in output.steps[split:] if light_ones else output.steps[:split]:
+            x = step(x, info)
+        done.append(x)
+    return done

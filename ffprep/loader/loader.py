@@ -1,0 +1,430 @@
+"""The loader: ffcv's arguments, an epoch that is a function of its numbers, and nothing left behind."""
+
+from __future__ import annotations
+
+import operator
+import os
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.errors import FfprepError, OptionError
+from ffprep.loader.buffers import BufferPool
+from ffprep.loader.order import (
+    GivenOrder,
+    HasSampleOrder,
+    Ids,
+    Order,
+    OrderOption,
+    QuasiRandomOrder,
+    RandomOrder,
+    SequentialOrder,
+    Share,
+    as_indices,
+    distributed_share,
+)
+from ffprep.loader.plan import Output, plan_output, read_pipelines
+
+if TYPE_CHECKING:
+    from ffprep.loader.feed import EpochSetup, Feed
+    from ffprep.loader.iterator import EpochIterator, Progress
+    from ffprep.loader.readahead import ReadAhead
+
+STATE_VERSION = 1
+DEFAULT_WINDOW_PAGES = 64
+
+
+class Loader:
+    """Batches from a ``.beton`` file; takes the place of ``ffcv.Loader``.
+
+    What an epoch's batch holds, down to the pixel, is a function of the file, the pipelines, `seed`, the epoch and
+    the position, for any number of workers, batches in advance, ranks or restarts.
+
+    Parameters
+    ----------
+    fname : str or Path
+    batch_size : int
+        Samples in a batch, on each rank.
+    num_workers : int
+        Threads that decode; -1 for as many as this process may use CPUs.
+    os_cache : bool
+        True leaves caching to the operating system: for files that fit into memory. False, with an order of
+        SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory.
+    order : OrderOption, or object with ``sample_order(epoch)``
+    distributed : bool
+        Give this process its share of each step. Rank and world size come from the arguments below, else from
+        ``torch.distributed``, else from the launcher's environment.
+    seed : int, optional
+        By default drawn from numpy's global generator, as ffcv does, or 0 if distributed.
+    indices : sequence of int, optional
+        The samples to use; all by default.
+    pipelines : mapping
+        For each output a list of operations, a PipelineSpec, or None to leave the field out. A field that is not
+        named gets its default decoder and ``ToTensor()``. Never changed.
+    custom_fields : mapping of name to Field class
+    drop_last : bool
+        Leave out the last batch when it is not full. With False every sample is seen exactly once, over all ranks.
+    batches_ahead : int
+        Finished batches to have in store.
+    recompile : bool
+        Accepted for ffcv's sake: pipelines are looked at anew in every epoch, which costs next to nothing.
+    rank, world_size : int, optional
+        Which share of how many this process takes. Giving them implies `distributed`.
+    on_error : {'raise', 'skip'}
+        What to do about a sample that cannot be decoded: raise `DecodeError`, or leave it out with a warning.
+    window_pages : int
+        Pages of the file that QUASI_RANDOM shuffles together.
+
+    Attributes
+    ----------
+    reader : Reader
+    indices : ndarray of int64
+    seed : int
+
+    Raises
+    ------
+    OptionError
+        An argument does not fit the file, or there would be no batch at all.
+    BetonError
+        The file cannot be used.
+    """
+
+    def __init__(
+        self,
+        fname: str | os.PathLike[str],
+        batch_size: int,
+        num_workers: int = -1,
+        os_cache: bool = True,
+        order: OrderOption | HasSampleOrder = OrderOption.SEQUENTIAL,
+        distributed: bool = False,
+        seed: int | None = None,
+        indices: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+        pipelines: Mapping[str, Any] | None = None,
+        custom_fields: Mapping[str, type[Any]] | None = None,
+        drop_last: bool = True,
+        batches_ahead: int = 3,
+        recompile: bool = False,
+        *,
+        rank: int | None = None,
+        world_size: int | None = None,
+        on_error: str = "raise",
+        window_pages: int = DEFAULT_WINDOW_PAGES,
+    ) -> None:
+        self._arguments: dict[str, Any] = {
+            "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "order": order,
+            "distributed": distributed, "pipelines": pipelines, "custom_fields": custom_fields,
+            "drop_last": drop_last, "batches_ahead": batches_ahead, "recompile": recompile, "rank": rank,
+            "world_size": world_size, "on_error": on_error, "window_pages": window_pages,
+        }  # fmt: skip
+        from ffprep.loader.feed import Parking
+
+        self.fname = os.fspath(fname)
+        self.batch_size = _at_least(batch_size, 1, "batch_size")
+        self.batches_ahead = _at_least(batches_ahead, 0, "batches_ahead")
+        self.num_workers = _usable_cpus() if num_workers < 1 else int(num_workers)
+        self.drop_last = bool(drop_last)
+        self.os_cache = bool(os_cache)
+        self.distributed = bool(distributed) or rank is not None
+        self.recompile = recompile
+        self.on_error = on_error
+        if on_error not in ("raise", "skip"):
+            raise OptionError(f"on_error is {on_error!r}; choose 'raise' or 'skip'")
+        self._window_pages = _at_least(window_pages, 1, "window_pages")
+        self._share = distributed_share(self.batch_size, distributed, rank, world_size, os.environ)
+        self._pipelines: dict[str, Any] = {
+            name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
+        }
+        self.reader = Reader(fname, custom_fields)
+        self.indices: Ids = as_indices(indices, self.reader.num_samples)
+        self._order_option = order
+        self._buffers = BufferPool(self.batches_ahead + 4)
+        self._parking = Parking()
+        self._finalizer = weakref.finalize(self, self._parking.close)
+        self._finalizer.atexit = False
+        self._iterators: weakref.WeakSet[EpochIterator] = weakref.WeakSet()
+        self._progress: Progress | None = None
+        self._next_epoch = 0
+        self._first = 0
+        self._closed = False
+        self.seed = self._drawn_seed() if seed is None else operator.index(seed)
+        self._recipes = read_pipelines(self._pipelines, self.reader)
+        self._outputs()  # whatever is wrong with the pipelines is said here
+        self._order = self._make_order()
+        self._refuse_nothing()
+
+    # -- making ----------------------------------------------------------------------------------------
+
+    def _drawn_seed(self) -> int:
+        if self.distributed:
+            return 0
+        return int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
+
+    def _outputs(self) -> list[Output]:
+        return [plan_output(recipe, self.reader) for recipe in self._recipes]
+
+    def _payload_fields(self) -> list[str]:
+        used = {recipe.source for recipe in self._recipes}
+        return [name for name, field in self.reader.fields.items() if name in used and field.pointer is not None]
+
+    def _pages_of(self, name: str) -> Ids:
+        shift = np.uint64(self.reader.page_size.bit_length() - 1)
+        pages: Ids = (self.reader.extents(name)[0] >> shift).astype(np.int64)
+        return pages
+
+    def _main_pages(self) -> Ids:
+        """Page of each sample's largest field; without any, 4,096 samples count as a page."""
+        fields = self._payload_fields()
+        if not fields:
+            return np.arange(self.reader.num_samples, dtype=np.int64) >> 12
+        return self._pages_of(max(fields, key=lambda name: float(self.reader.extents(name)[1].sum(dtype=np.float64))))
+
+    def _make_order(self) -> Order:
+        option = self._order_option
+        if option is OrderOption.SEQUENTIAL:
+            return SequentialOrder(self.indices, None if self.os_cache else self._main_pages(), self._window_pages)
+        if option is OrderOption.RANDOM:
+            return RandomOrder(self.indices, self.seed)
+        if option is OrderOption.QUASI_RANDOM:
+            return QuasiRandomOrder(self.indices, self._main_pages(), self.seed, self._window_pages)
+        if isinstance(option, type) and hasattr(option, "sample_order"):
+            option = option(self)
+        if hasattr(option, "sample_order"):
+            return GivenOrder(option, self.reader.num_samples)
+        raise OptionError(f"order is {option!r}; use an OrderOption or an object with sample_order(epoch)")
+
+    def _refuse_nothing(self) -> None:
+        total = len(self._order)
+        if total == 0:
+            raise OptionError(f"{self.fname}: no samples to load: the file or indices is empty")
+        if self.drop_last and total < self._share.step:
+            ranks = f" on each of {self._share.world_size} ranks" if self._share.world_size > 1 else ""
+            raise OptionError(
+                f"{self.fname}: {total} samples do not fill one batch of {self.batch_size}{ranks}; "
+                "use a smaller batch_size, or drop_last=False"
+            )
+
+    # -- epochs ----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Batches of this rank in a whole epoch."""
+        return self._share.batches(len(self._order), self.drop_last)
+
+    def __iter__(self) -> EpochIterator:
+        """Begin the next epoch, or go on with the one that was loaded by `load_state_dict`.
+
+        Returns
+        -------
+        iterator of tuples
+            One member for each output: fields in the file's order, then outputs under other names.
+        """
+        from ffprep.loader.iterator import EpochIterator, Progress
+
+        if self._closed:
+            raise FfprepError(f"{self.fname}: this loader was closed")
+        setup = self._setup(self._next_epoch, self._first)
+        feed = self._feed(setup)
+        self._progress = progress = Progress(setup.epoch, setup.first)
+        self._next_epoch += 1
+        self._first = 0
+        iterator = EpochIterator(feed, progress, self, self.batches_ahead)
+        self._iterators.add(iterator)
+        return iterator
+
+    def _setup(self, epoch: int, first: int) -> EpochSetup:
+        from ffprep.loader.feed import EpochSetup
+        from ffprep.loader.program import compile_program
+
+        outputs = self._outputs()
+        ops = [output.native for output in outputs if output.native is not None]
+        setup = EpochSetup(
+            self.reader, self._order, self._share, self.drop_last, epoch, self.seed, first, outputs,
+            compile_program(ops, self.reader, self.batch_size, self.seed, epoch),
+            self._buffers, self.batches_ahead, self.on_error,
+        )  # fmt: skip
+        if not self.os_cache:
+            setup.readahead = self._readahead(epoch, first)
+        return setup
+
+    def _feed(self, setup: EpochSetup) -> Feed:
+        from ffprep.loader.feed import Feed
+
+        ops = setup.compiled.ops
+        grain = 1 if any(op.kind == "image" for op in ops) else 16
+        pool = self._parking.take(self.num_workers, self.batches_ahead + 2, max(1, len(ops)), self.batch_size, grain)
+        return Feed(setup, pool, self._parking)
+
+    def _readahead(self, epoch: int, first: int) -> ReadAhead | None:
+        from ffprep.loader.readahead import ReadAhead, mapping_of
+
+        edges = self._order.edges(epoch)
+        columns = [self._pages_of(name) for name in self._payload_fields()]
+        if edges is None or not columns or first >= len(self._order):
+            return None
+        order = self._order
+
+        def pages(start: int, stop: int) -> Ids:
+            ids = order.ids(epoch, np.arange(start, stop, dtype=np.int64))
+            return np.unique(np.concatenate([column[ids] for column in columns]))
+
+        return ReadAhead(self.reader.path, mapping_of(self.reader.data), self.reader.page_size, edges, pages, first)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is running, or the next one if none is."""
+        progress = self._progress
+        return self._next_epoch if progress is None or progress.exhausted else progress.epoch
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that the next ``iter(loader)`` begins. Setting it begins that epoch from its start."""
+        return self._next_epoch
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        self._next_epoch = _at_least(epoch, 0, "epoch")
+        self._first = 0
+        self._progress = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next ``iter(loader)`` begin this epoch; the place inside it that was loaded is kept."""
+        if epoch != self._next_epoch:
+            self.next_epoch = epoch
+
+    # -- state -----------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the epoch that runs has got to: what was handed out, not what was prepared.
+
+        Returns
+        -------
+        dict
+            A few integers. ``position`` counts samples over all ranks, so the state fits any number of workers,
+            any batch size and any world size.
+        """
+        progress = self._progress
+        epoch, position = self._next_epoch, self._first
+        if progress is not None and not progress.exhausted:
+            epoch = progress.epoch
+            position = self._share.consumed(progress.batches, len(self._order), progress.first)
+        return {
+            "version": STATE_VERSION,
+            "epoch": epoch,
+            "position": position,
+            "seed": self.seed,
+            "samples": len(self._order),
+            "order": self._order_name(),
+        }
+
+    def _order_name(self) -> str:
+        option = self._order_option
+        return option.name if isinstance(option, OrderOption) else "GIVEN"
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next ``iter(loader)`` go on exactly where `state_dict` was called.
+
+        Raises
+        ------
+        OptionError
+            The state is of another data set or order.
+        """
+        try:
+            version, epoch, position, seed, samples = (
+                operator.index(state[key]) for key in ("version", "epoch", "position", "seed", "samples")
+            )
+            order = str(state["order"])
+        except (KeyError, TypeError) as error:
+            raise OptionError(f"this is no state of a Loader: {error!r}") from None
+        if version != STATE_VERSION:
+            raise OptionError(f"the state has version {version}; this ffprep reads version {STATE_VERSION}")
+        if samples != len(self._order) or order != self._order_name():
+            raise OptionError(
+                f"the state is of {samples} samples in {order} order, this loader has {len(self._order)} "
+                f"in {self._order_name()}"
+            )
+        if not 0 <= position <= samples or epoch < 0:
+            raise OptionError(f"the state's position {position} does not lie in its {samples} samples")
+        if seed != self.seed:
+            self.seed = seed
+            self._order = self._make_order()
+        self._next_epoch, self._first, self._progress = epoch, position, None
+
+    # -- the rest --------------------------------------------------------------------------------------
+
+    def filter(self, field_name: str, condition: Callable[[Any], bool]) -> Loader:
+        """Return a loader of those of this one's samples that fulfil a condition.
+
+        Parameters
+        ----------
+        field_name : str
+            Output whose value is looked at, as its pipeline makes it.
+        condition : callable
+            Gets one row.
+
+        Raises
+        ------
+        OptionError
+            There is no such output, or no sample is left.
+        """
+        names = [recipe.name for recipe in self._recipes]
+        if field_name not in names and field_name not in self.reader.fields:
+            raise OptionError(f"{self.fname} has no output {field_name!r}; it has {', '.join(names)}")
+        only = {name: None for name in self.reader.fields if name != field_name}
+        own = self._pipelines.get(field_name)
+        looked = {
+            **self._arguments,
+            "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None,
+            "world_size": None, "seed": self.seed, "indices": self.indices, "on_error": "raise",
+            "pipelines": {**only, **({field_name: own} if own is not None else {})},
+        }  # fmt: skip
+        kept: list[bool] = []
+        with Loader(self.fname, **looked) as loader:
+            for (rows,) in loader:
+                kept += [bool(condition(row)) for row in rows]
+        chosen = self.indices[np.array(kept, dtype=bool)]
+        if len(chosen) == 0:
+            raise OptionError(f"{self.fname}: no sample fulfils the condition on {field_name!r}")
+        return Loader(self.fname, **{**self._arguments, "seed": self.seed, "indices": chosen})
+
+    def close(self) -> None:
+        """End the threads and let go of the file. Batches handed out stay valid."""
+        self._closed = True
+        for iterator in list(self._iterators):
+            iterator.close()
+        self._parking.close(wait=True)
+        self._buffers.clear()
+        self.reader.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Loader of {self.fname}: {len(self.indices)} samples, {len(self)} batches of {self.batch_size}, "
+            f"{self._order_name()}, seed {self.seed}>"
+        )
+
+
+def _at_least(value: int, low: int, name: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise OptionError(f"{name} is {value!r}; give a whole number") from None
+    if number < low:
+        raise OptionError(f"{name} is {number}; it must be at least {low}")
+    return number
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+__all__ = ["Loader", "OrderOption", "Share"]

@@ -1,0 +1,334 @@
+"""From pipelines to a plan: what the workers' fused kernels write, and which steps are left for the finished batch."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.errors import OptionError
+from ffprep.fields.decoders import (
+    BasicDecoder,
+    BytesDecoder,
+    Decoder,
+    ImageDecoder,
+    JSONDecoder,
+    NDArrayDecoder,
+    Ragged,
+    size_pair,
+)
+from ffprep.loader.stages import OperationStage, Step, make_step
+from ffprep.pipeline.form import BatchInfo, ImageForm
+from ffprep.pipeline.operation import Operation
+from ffprep.pipeline.pipeline_spec import PipelineSpec
+from ffprep.transforms import ModuleWrapper, ToTensor
+from ffprep.transforms.base import Transform
+
+Rows = tuple[tuple[int, ...], "np.dtype[Any]"]
+"""Shape of one sample and dtype of an array the workers fill."""
+
+STORED_DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+
+
+@dataclass
+class NativeOp:
+    """One operation of the workers.
+
+    Attributes
+    ----------
+    kind : str
+        ``value``, ``array``, ``ragged`` or ``image``.
+    field : str
+    rows : list of (shape, dtype)
+        Arrays that are filled.
+    image : (form, decoder, crop stream), for images
+    fill : bytes of one padding element, for ragged rows
+    """
+
+    kind: str
+    field: str
+    rows: list[Rows]
+    image: tuple[ImageForm, ImageDecoder, int] | None = None
+    fill: bytes = b"\0"
+
+
+@dataclass
+class Output:
+    """One member of the tuples a loader yields.
+
+    Attributes
+    ----------
+    name, source : str
+        Its own name and its field's.
+    native : NativeOp or None
+        None when a user's operation decodes.
+    wrap : callable
+        Turns the filled arrays into what the first step gets.
+    steps : list of Step
+    """
+
+    name: str
+    source: str
+    native: NativeOp | None
+    wrap: Callable[[Sequence[npt.NDArray[Any]], BatchInfo], Any]
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def heavy(self) -> int:
+        """How many steps, from the first, to run outside the training thread."""
+        heavy = [i for i, step in enumerate(self.steps) if not step.light]
+        return heavy[-1] + 1 if heavy else 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One output as its pipeline says: a decoder and what follows it, each with its random stream."""
+
+    name: str
+    source: str
+    decoder: Any
+    stream: int
+    transforms: tuple[tuple[Any, int], ...]
+
+
+def read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> list[Recipe]:
+    """Check ``pipelines`` and complete them with the fields' defaults. Nothing given is changed.
+
+    Parameters
+    ----------
+    pipelines : mapping of output name to a sequence of operations, a PipelineSpec, or None to leave a field out
+
+    Returns
+    -------
+    list of Recipe
+        Fields in the file's order, then outputs under other names.
+
+    Raises
+    ------
+    OptionError
+        A name, a decoder or an entry does not fit; the message says which.
+    """
+    specs: dict[str, PipelineSpec] = {}
+    for name in (*reader.fields, *(n for n in pipelines if n not in reader.fields)):
+        given = pipelines.get(name, PipelineSpec(name))
+        if given is None:
+            continue
+        if _is_spec(given):
+            specs[name] = given
+        elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+            if name not in reader.fields:
+                raise OptionError(
+                    f"pipelines has {name!r}, but {reader.path} has the fields {', '.join(reader.fields)}; "
+                    "for a second output of a field give PipelineSpec(field, transforms=[...])"
+                )
+            specs[name] = PipelineSpec(name, transforms=given)
+        else:
+            raise OptionError(
+                f"the pipeline of {name!r} must be a list of operations, a PipelineSpec or None, not {given!r}"
+            )
+    if not specs:
+        raise OptionError("every field is switched off in pipelines; a loader needs at least one output")
+    recipes: dict[str, Recipe] = {}
+    for name, spec in specs.items():
+        if isinstance(spec.source, str):
+            recipes[name] = _read_spec(name, spec, reader)
+    for name, spec in specs.items():
+        if not isinstance(spec.source, str):
+            recipes[name] = _continue(name, spec, recipes)
+    return [recipes[name] for name in specs]
+
+
+def _is_spec(given: Any) -> bool:
+    return all(hasattr(given, name) for name in ("source", "decoder", "transforms"))
+
+
+def _streams(name: str, items: Sequence[Any], seen: dict[str, int]) -> list[tuple[Any, int]]:
+    """Give each item its random stream: a hash of output, class and how often the class occurred before."""
+    out = []
+    for item in items:
+        kind = type(item).__name__
+        number = seen[kind] = seen.get(kind, -1) + 1
+        out.append((item, zlib.crc32(f"{name}:{kind}:{number}".encode()) & 0x7FFFFFFF))
+    return out
+
+
+def _wrap_module(item: Any, name: str) -> Any:
+    if isinstance(item, (Transform, Operation)):
+        return item
+    if isinstance(item, Decoder):
+        raise OptionError(f"pipeline {name!r}: {type(item).__name__} must come first, and only once")
+    if isinstance(item, type):
+        raise OptionError(f"pipeline {name!r} holds the class {item.__name__}; make an object of it: {item.__name__}()")
+    if callable(item):
+        return ModuleWrapper(item)
+    raise OptionError(f"pipeline {name!r} holds {item!r}, which is no transform, operation, torch module or function")
+
+
+def _read_spec(name: str, spec: PipelineSpec, reader: Reader) -> Recipe:
+    if spec.source not in reader.fields:
+        raise OptionError(
+            f"pipeline {name!r} reads the field {spec.source!r}, but {reader.path} has the fields "
+            f"{', '.join(reader.fields)}"
+        )
+    own = reader.fields[spec.source]
+    default = own.get_decoder_class()
+    decoder, rest = spec.decoder, list(spec.transforms)
+    if decoder is None and rest and isinstance(rest[0], (Decoder, default)):
+        decoder = rest.pop(0)
+    if decoder is None:
+        try:
+            decoder = default()
+        except TypeError as error:
+            raise OptionError(
+                f"pipeline {name!r}: {default.__name__} needs arguments; begin the pipeline with one ({error})"
+            ) from None
+    if isinstance(decoder, Decoder):
+        if own.type_id not in decoder.type_ids:
+            raise OptionError(
+                f"pipeline {name!r}: {type(decoder).__name__} cannot read {spec.source!r}, a {type(own).__name__}"
+            )
+    elif not isinstance(decoder, Operation):
+        raise OptionError(f"pipeline {name!r}: {decoder!r} is no decoder")
+    if not rest and spec.default_pipeline and not isinstance(decoder, JSONDecoder):
+        rest = [ToTensor()]
+    seen: dict[str, int] = {}
+    [(decoder, stream)] = _streams(name, [decoder], seen)
+    transforms = _streams(name, [_wrap_module(item, name) for item in rest], seen)
+    return Recipe(name, spec.source, decoder, stream, tuple(transforms))
+
+
+def _continue(name: str, spec: PipelineSpec, recipes: Mapping[str, Recipe]) -> Recipe:
+    """Make the recipe that goes on from an operation of another one; the same draws, made again."""
+    if spec.decoder is not None:
+        raise OptionError(f"pipeline {name!r} continues {spec.source!r}, so it cannot have a decoder of its own")
+    found = [
+        (recipe, i)
+        for recipe in recipes.values()
+        for i, item in enumerate([recipe.decoder, *(t for t, _ in recipe.transforms)])
+        if item is spec.source or (isinstance(item, ModuleWrapper) and item.module is spec.source)
+    ]
+    if len(found) != 1:
+        problem = "is in no other pipeline" if not found else "occurs more than once, so it is ambiguous"
+        raise OptionError(f"pipeline {name!r} continues {spec.source!r}, which {problem}")
+    recipe, place = found[0]
+    rest = _streams(name, [_wrap_module(item, name) for item in spec.transforms], {})
+    return Recipe(name, recipe.source, recipe.decoder, recipe.stream, (*recipe.transforms[:place], *rest))
+
+
+def plan_output(recipe: Recipe, reader: Reader) -> Output:
+    """Decide what of a recipe the kernels do and what is left as steps.
+
+    Raises
+    ------
+    OptionError
+        The recipe does not fit the file.
+    """
+    decoder = recipe.decoder
+    if isinstance(decoder, ImageDecoder):
+        return _plan_image(recipe, decoder, reader)
+    output = _plan_plain(recipe, decoder, reader)
+    output.steps += [make_step(t, stream, recipe.name, recipe.source, reader) for t, stream in recipe.transforms]
+    return output
+
+
+def _plan_plain(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
+    name, source = recipe.name, recipe.source
+    if isinstance(decoder, BasicDecoder):
+        return Output(name, source, NativeOp("value", source, [((1,), decoder.dtype)]), _first)
+    if isinstance(decoder, NDArrayDecoder):
+        own: Any = reader.fields[source]
+        dtype = np.dtype(own.dtype)
+        native = dtype.newbyteorder("=")
+        wrap = _first if dtype == native else (lambda arrays, batch: arrays[0].astype(native))
+        op = NativeOp("array", source, [(tuple(int(s) for s in own.shape), dtype)])
+        return Output(name, source, op, wrap)
+    if isinstance(decoder, JSONDecoder):
+        op = _ragged(source, reader, BytesDecoder(lengths=True))
+        return Output(name, source, op, lambda arrays, batch: Ragged(*arrays), [_parse_json(recipe)])
+    if isinstance(decoder, BytesDecoder):
+        op = _ragged(source, reader, decoder)
+        return Output(name, source, op, (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
+    stage = OperationStage(decoder, source, reader)
+    step = Step(lambda x, batch: stage.decode(batch), False, recipe.stream, f"decoder {decoder!r} of {name!r}")
+    return Output(name, source, None, lambda arrays, batch: batch.ids, [step])
+
+
+def _first(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
+    return arrays[0]
+
+
+def _parse_json(recipe: Recipe) -> Step:
+    from ffprep.fields.json import parse_document
+
+    def parse(x: Ragged, batch: BatchInfo) -> list[Any]:
+        return [parse_document(row[:length].tobytes()) for row, length in zip(x.data, x.lengths, strict=True)]
+
+    return Step(parse, False, recipe.stream, f"JSONDecoder of pipeline {recipe.name!r}")
+
+
+def _ragged(source: str, reader: Reader, decoder: BytesDecoder) -> NativeOp:
+    size = decoder.dtype.itemsize
+    length = decoder.max_length
+    if length is None:
+        sizes = reader.extents(source)[1]
+        length = max(1, -(-int(sizes.max(initial=np.uint64(0))) // size))
+    fill = np.array([decoder.fill]).astype(decoder.dtype).tobytes()
+    rows: list[Rows] = [((length,), decoder.dtype)]
+    if decoder.lengths:
+        rows.append(((), np.dtype(np.int64)))
+    return NativeOp("ragged", source, rows, fill=fill)
+
+
+def _plan_image(recipe: Recipe, decoder: ImageDecoder, reader: Reader) -> Output:
+    size = decoder.output_size
+    height, width = _only_size(recipe, reader) if size is None else size_pair(size)
+    form = ImageForm(height, width)
+    rest = list(recipe.transforms)
+    while rest:
+        transform, stream = rest[0]
+        fused = transform.fuse(form, stream) if isinstance(transform, Transform) else None
+        if fused is None:
+            break
+        form = fused
+        rest.pop(0)
+    if form.dtype == "bfloat16" and not form.tensor:
+        raise OptionError(f"pipeline {recipe.name!r}: numpy has no bfloat16; put ToTensor() into the pipeline")
+    shape = (3, form.height, form.width) if form.planar else (form.height, form.width, 3)
+    op = NativeOp(
+        "image", recipe.source, [(shape, np.dtype(STORED_DTYPES[form.dtype]))], (form, decoder, recipe.stream)
+    )
+    steps = [make_step(t, stream, recipe.name, recipe.source, reader) for t, stream in rest]
+    return Output(recipe.name, recipe.source, op, lambda arrays, batch: show(arrays[0], form), steps)
+
+
+def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
+    """Turn a filled image array into the tensor or array its form promises; a view."""
+    if not form.tensor:
+        return stored
+    import torch
+
+    if form.dtype == "bfloat16":
+        images = torch.from_numpy(stored.view(np.int16)).view(torch.bfloat16)
+    else:
+        images = torch.from_numpy(stored)
+    return images.permute(0, 3, 1, 2) if form.channels_first and not form.planar else images
+
+
+def _only_size(recipe: Recipe, reader: Reader) -> tuple[int, int]:
+    column = reader.column(recipe.source)
+    if len(column) == 0:
+        return 1, 1
+    heights, widths = column["height"], column["width"]
+    low, high = (int(heights.min()), int(widths.min())), (int(heights.max()), int(widths.max()))
+    if low != high:
+        raise OptionError(
+            f"pipeline {recipe.name!r}: the images of {recipe.source!r} differ in size, from {low[0]}x{low[1]} to "
+            f"{high[0]}x{high[1]} (height x width); use RandomResizedCropRGBImageDecoder, "
+            "CenterCropRGBImageDecoder or ResizeRGBImageDecoder"
+        )
+    return high

@@ -1,0 +1,287 @@
+"""Worker threads and the memory they share with the consumer.
+
+The threads know :class:`PoolMemory` and nothing else, so a pool, an iterator or a loader can be dropped at any time:
+the threads are told to end, finish the row they are at, and the memory goes when the last of them has gone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import FfprepError
+from ffprep.kernels import batch as kernel_batch
+from ffprep.loader import worker
+
+JOIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """What workers do with each sample: one row of each array for each operation. See `worker.work`."""
+
+    ops: npt.NDArray[np.int64]
+    spec: npt.NDArray[np.int64]
+    reals: npt.NDArray[np.float64]
+    colour: npt.NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, count: int) -> Program:
+        """A program of `count` operations that are all zero."""
+        return cls(
+            np.zeros((count, worker.OP_SIZE), np.int64),
+            np.zeros((count, kernel_batch.SPEC_SIZE), np.int64),
+            np.zeros((count, kernel_batch.REALS_SIZE), np.float64),
+            np.zeros((count, 6), np.float32),
+        )
+
+
+class Pipe:
+    """Two file descriptors, closed when nobody holds them any more."""
+
+    def __init__(self, *, blocking_writes: bool) -> None:
+        self.reads, self.writes = os.pipe()
+        os.set_blocking(self.writes, blocking_writes)
+
+    def __del__(self) -> None:
+        for descriptor in (self.reads, self.writes):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+class PoolMemory:
+    """All that worker threads read and write."""
+
+    def __init__(self, slots: int, operations: int, batch_size: int, grain: int) -> None:
+        self.work_pipe = Pipe(blocking_writes=False)
+        self.done_pipe = Pipe(blocking_writes=True)
+        self.control = np.zeros(worker.CONTROL_SIZE, np.int64)
+        self.control[worker.C_BATCH_SIZE] = batch_size
+        self.control[worker.C_SLOTS] = slots
+        self.control[worker.C_GRAIN] = grain
+        self.control[worker.C_WORK_FD] = self.work_pipe.reads
+        self.control[worker.C_DONE_FD] = self.done_pipe.writes
+        self.slots = np.zeros((slots, worker.SLOT_SIZE), np.int64)
+        self.ids = np.zeros((slots, batch_size), np.int64)
+        self.program = Program(
+            np.zeros((slots, operations, worker.OP_SIZE), np.int64),
+            np.zeros((slots, operations, kernel_batch.SPEC_SIZE), np.int64),
+            np.zeros((slots, operations, kernel_batch.REALS_SIZE), np.float64),
+            np.zeros((slots, operations, 6), np.float32),
+        )
+        self.items = np.zeros((slots, operations, batch_size, kernel_batch.ITEM_SIZE), np.int64)
+        self.used = np.zeros((slots, operations, batch_size, kernel_batch.USED_SIZE), np.float64)
+        self.status = np.zeros((slots, operations, batch_size), np.int64)
+        self.kept: list[Any] = [None] * slots
+        self.crashes: list[BaseException] = []
+
+    def wake(self, threads: int) -> None:
+        """Wake that many sleeping threads."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.work_pipe.writes, b"\0" * threads)
+
+    def run(self, thread: npt.NDArray[np.int64]) -> None:
+        """Work in the calling thread until the order to end."""
+        worker.work(
+            self.control, self.slots, self.ids, self.program.ops, self.program.spec, self.program.reals,
+            self.program.colour, self.items, self.used, self.status, thread, np.zeros(8, np.uint8),
+        )  # fmt: skip
+
+
+class Pool:
+    """Worker threads, and a ring of batches they are filling.
+
+    Parameters
+    ----------
+    threads : int
+    slots : int
+        Batches that can be under way at once.
+    operations : int
+        Rows of the programs that will be published.
+    batch_size : int
+    grain : int
+        Samples a thread takes at a time.
+    """
+
+    def __init__(self, threads: int, slots: int, operations: int, batch_size: int, grain: int) -> None:
+        self.shape = (threads, slots, operations, batch_size, grain)
+        self.pid = os.getpid()
+        self._memory = PoolMemory(slots, operations, batch_size, grain)
+        self._slots = slots
+        self._published = 0
+        self._collected = 0
+        self._memory.control[worker.C_STOP] = 1
+        self._memory.run(np.zeros(kernel_batch.THREAD_SIZE, np.int64))  # compiles here, where an error is seen
+        self._memory.control[worker.C_STOP] = 0
+        self._threads = [
+            threading.Thread(target=_thread_main, args=(self._memory,), name=f"ffprep-worker-{i}", daemon=True)
+            for i in range(threads)
+        ]
+        self._finalizer = weakref.finalize(self, _order_to_end, self._memory, threads, self.pid)
+        self._finalizer.atexit = False
+        _live.add(self)
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Batches published and not collected."""
+        return self._published - self._collected
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another batch can be published."""
+        return self.pending < self._slots
+
+    @property
+    def usable(self) -> bool:
+        """Whether its threads live, in this process."""
+        return self.pid == os.getpid() and self._finalizer.alive and not self._memory.crashes
+
+    def publish(
+        self,
+        ids: npt.NDArray[np.int64],
+        program: Program,
+        outputs: Sequence[Sequence[npt.NDArray[Any]]],
+        kept: Any,
+    ) -> None:
+        """Hand a batch to the workers.
+
+        Parameters
+        ----------
+        ids : ndarray of int64
+            Samples, at most the batch size.
+        program : Program
+        outputs : for each operation, its arrays
+            First the rows, then the lengths if there are any.
+        kept : object
+            Kept alive until the batch is collected, with the outputs.
+        """
+        try:
+            self._publish(ids, program, outputs, kept)
+        except BaseException:  # also an interrupt: a half-published batch would never end
+            self.stop(wait=False)
+            raise
+
+    def _publish(
+        self,
+        ids: npt.NDArray[np.int64],
+        program: Program,
+        outputs: Sequence[Sequence[npt.NDArray[Any]]],
+        kept: Any,
+    ) -> None:
+        memory, slot = self._memory, self._published % self._slots
+        self._published += 1
+        memory.ids[slot, : len(ids)] = ids
+        for mine, given in (
+            (memory.program.ops, program.ops),
+            (memory.program.spec, program.spec),
+            (memory.program.reals, program.reals),
+            (memory.program.colour, program.colour),
+        ):
+            mine[slot] = given
+        for o, arrays in enumerate(outputs):
+            memory.program.ops[slot, o, worker.O_OUT] = arrays[0].ctypes.data
+            memory.program.ops[slot, o, worker.O_LENGTHS] = arrays[1].ctypes.data if len(arrays) > 1 else 0
+        row = memory.slots[slot]
+        row[worker.SLOT_LEFT] = memory.ids.shape[1]
+        row[worker.SLOT_COUNT] = len(ids)
+        row[worker.SLOT_CANCELLED] = 0
+        row[worker.SLOT_FAILED] = 0
+        memory.kept[slot] = (outputs, kept)
+        asleep = worker.publish(memory.control, memory.ids.shape[1])
+        if asleep:
+            memory.wake(min(asleep, len(self._threads)))
+
+    def collect(self) -> npt.NDArray[np.int64] | None:
+        """Wait for the oldest batch.
+
+        Returns
+        -------
+        ndarray of int64, shape (operations, rows), or None
+            Status of each row, when one failed.
+        """
+        memory, slot = self._memory, self._collected % self._slots
+        while worker.peek(memory.slots[slot], worker.SLOT_LEFT) != 0:
+            self._check()
+            os.read(memory.done_pipe.reads, 4096)
+        row = memory.slots[slot]
+        failed = row[worker.SLOT_FAILED] != 0
+        status = memory.status[slot, :, : row[worker.SLOT_COUNT]].copy() if failed else None
+        memory.kept[slot] = None
+        self._collected += 1
+        return status
+
+    def cancel(self) -> None:
+        """Let workers skip what is left of the batches under way; returns at once."""
+        for batch in range(self._collected, self._published):
+            worker.poke(self._memory.slots[batch % self._slots], worker.SLOT_CANCELLED, 1)
+
+    def drain(self) -> None:
+        """Wait until workers are done with all batches under way, and forget these."""
+        while self.pending:
+            self.collect()
+
+    def _check(self) -> None:
+        if self.pid != os.getpid():
+            raise FfprepError("this epoch was begun before a fork; begin one in this process with iter(loader)")
+        if self._memory.crashes:
+            raise FfprepError(f"a worker thread died: {self._memory.crashes[0]!r}") from self._memory.crashes[0]
+        if not self._finalizer.alive:
+            raise FfprepError("the loader was closed while an epoch was running")
+
+    def stop(self, wait: bool) -> None:
+        """Tell the threads to end; with `wait`, return when they have."""
+        self._finalizer()
+        if wait and self.pid == os.getpid():
+            for thread in self._threads:
+                if thread is not threading.current_thread():
+                    thread.join(JOIN_SECONDS)
+
+
+def _thread_main(memory: PoolMemory) -> None:
+    from ffprep.jpeg import native
+
+    library = native.library()
+    context = library.ffp_context_new()
+    decode = ctypes.cast(library.ffp_decode_region, ctypes.c_void_p).value
+    thread = kernel_batch.new_thread(context, decode or 0)
+    try:
+        memory.run(thread)
+    except BaseException as error:
+        memory.crashes.append(error)
+        os.write(memory.done_pipe.writes, b"\0")
+    finally:
+        kernel_batch.free_thread(thread)
+        library.ffp_context_free(context)
+
+
+def _order_to_end(memory: PoolMemory, threads: int, pid: int) -> None:
+    if pid == os.getpid():
+        worker.poke(memory.control, worker.C_STOP, 1)
+        memory.wake(threads)
+        with contextlib.suppress(OSError):
+            os.write(memory.done_pipe.writes, b"\0")  # whoever waits for a batch looks again
+
+
+_live: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    # Threads without the GIL must not outlive the interpreter's memory.
+    pools = list(_live)
+    for pool in pools:
+        pool.stop(wait=False)
+    for pool in pools:
+        pool.stop(wait=True)

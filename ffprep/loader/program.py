@@ -1,0 +1,129 @@
+"""From a plan to the numbers and addresses that worker threads understand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.errors import OptionError
+from ffprep.fields.decoders import ImageDecoder
+from ffprep.kernels.batch import S_FORMAT, S_STREAM, image_spec
+from ffprep.kernels.render import streaming_pays
+from ffprep.loader import worker
+from ffprep.loader.buffers import BufferPool
+from ffprep.loader.plan import NativeOp
+from ffprep.loader.pool import Program
+from ffprep.pipeline.form import ImageForm
+
+KINDS = {
+    "value": worker.KIND_VALUE,
+    "array": worker.KIND_ARRAY,
+    "ragged": worker.KIND_RAGGED,
+    "image": worker.KIND_IMAGE,
+}
+FORMAT_NAMES = {"uint8": "u8", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+LARGEST_BATCH = 1 << 40
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program and what belongs to it.
+
+    Attributes
+    ----------
+    program : Program
+    ops : list of NativeOp
+    kept : list
+        What the program's addresses point into.
+    """
+
+    program: Program
+    ops: list[NativeOp]
+    kept: list[Any]
+
+    def arrays(self, buffers: BufferPool, batch_size: int) -> list[list[npt.NDArray[Any]]]:
+        """Take memory for a batch: for each operation, the arrays it fills."""
+        return [[buffers.take((batch_size, *shape), dtype) for shape, dtype in op.rows] for op in self.ops]
+
+
+def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, seed: int, epoch: int) -> Compiled:
+    """Translate operations for the workers.
+
+    Parameters
+    ----------
+    ops : sequence of NativeOp
+    reader : Reader
+    batch_size : int
+    seed, epoch : int
+        Key of the random draws.
+    """
+    program = Program.empty(len(ops))
+    kept: list[Any] = [reader.data]
+    for o, op in enumerate(ops):
+        shape, dtype = op.rows[0]
+        row_bytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        if row_bytes * batch_size > LARGEST_BATCH:
+            raise OptionError(
+                f"a batch of {batch_size} rows of field {op.field!r} would take {row_bytes * batch_size} bytes; "
+                "use a smaller batch_size, or a max_length for bytes"
+            )
+        line = program.ops[o]
+        column = reader.column(op.field)
+        line[worker.O_KIND] = KINDS[op.kind]
+        line[worker.O_ROW_BYTES] = row_bytes
+        line[worker.O_META] = address(column)
+        line[worker.O_META_STRIDE] = column.strides[0]
+        line[worker.O_ELEMENT] = dtype.itemsize
+        line[worker.O_FILL] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
+        kept.append(column)
+        if op.kind != "value":
+            offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
+            line[worker.O_OFFSETS], line[worker.O_SIZES] = address(offsets), address(sizes)
+            line[worker.O_DATA], line[worker.O_DATA_SIZE] = address(reader.data), reader.data.size
+            kept += [offsets, sizes]
+        if op.image is not None:
+            form, decoder, stream = op.image
+            parts = image_numbers(form, decoder, stream, row_bytes * batch_size, seed, epoch)
+            program.spec[o], program.reals[o], program.colour[o] = parts
+    return Compiled(program, list(ops), kept)
+
+
+def address(array: npt.NDArray[Any]) -> int:
+    """Return the address of an array's first element."""
+    return int(array.__array_interface__["data"][0])
+
+
+def image_numbers(
+    form: ImageForm, decoder: ImageDecoder, stream: int, batch_bytes: int, seed: int, epoch: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Return what ``ffprep.kernels.batch`` needs to make images of a form."""
+    crop = decoder.crop()
+    numbers: dict[str, Any] = {}
+    if crop.kind == "random":
+        numbers = {"scale": crop.numbers[:2], "ratio": crop.numbers[2:]}
+    elif crop.kind == "center":
+        numbers = {"center": crop.numbers[0]}
+    elif crop.kind == "resize_center":
+        numbers = {"short": int(crop.numbers[0])}
+    name = f"{FORMAT_NAMES[form.dtype]}_{'chw' if form.planar else 'hwc'}"
+    if form.mean is not None and form.std is not None:
+        numbers |= {"mean": form.mean, "std": form.std}
+    spec, reals, colour = image_spec(
+        (form.height, form.width),
+        crop=crop.kind,
+        filter=decoder.interpolation,
+        format=name,
+        flip=form.flip or 0.0,
+        seed=seed,
+        epoch=epoch,
+        crop_op=stream,
+        flip_op=form.flip_stream,
+        **numbers,
+    )
+    spec[S_STREAM] = int(streaming_pays(int(spec[S_FORMAT]), batch_bytes))
+    return spec, reals, colour

@@ -1,0 +1,96 @@
+"""What the fused image kernel is asked to write, and what a stage is told about its batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import OptionError
+
+FUSED_DTYPES = ("uint8", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """An image tensor as decoder, flip, normalisation and layout leave it, all done in one pass.
+
+    Attributes
+    ----------
+    height, width : int
+    dtype : str
+        One of `FUSED_DTYPES`.
+    planar : bool
+        Stored (3, H, W) rather than (H, W, 3).
+    channels_first : bool
+        Shown as (3, H, W). With ``planar`` false that is torch's ``channels_last``.
+    tensor : bool
+        Handed over as a torch tensor rather than a numpy array.
+    flip : float or None
+        Probability of a horizontal flip.
+    flip_stream : int
+        Random stream of the flip.
+    mean, std : tuple of three floats, or None
+        ``(v - mean) / std`` for v in 0..255; None writes v.
+    """
+
+    height: int
+    width: int
+    dtype: str = "uint8"
+    planar: bool = False
+    channels_first: bool = False
+    tensor: bool = False
+    flip: float | None = None
+    flip_stream: int = 0
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class BatchInfo:
+    """What a stage may know of the batch it works on; its randomness is a function of these numbers.
+
+    Attributes
+    ----------
+    ids : ndarray of int64
+        Sample numbers of the rows.
+    epoch, seed : int
+    stream : int
+        Random stream of the stage.
+    """
+
+    ids: npt.NDArray[np.int64]
+    epoch: int
+    seed: int
+    stream: int
+
+
+def dtype_name(dtype: Any) -> str:
+    """Name shared by numpy and torch dtypes: ``float16`` for ``np.float16`` and for ``torch.float16``.
+
+    Raises
+    ------
+    OptionError
+        It is neither.
+    """
+    text = str(dtype)
+    if text.startswith("torch."):
+        return text.removeprefix("torch.")
+    if text == "bfloat16":
+        return text
+    try:
+        return str(np.dtype(dtype).name)
+    except TypeError:
+        raise OptionError(f"{dtype!r} is no numpy or torch dtype") from None
+
+
+def torch_dtype(name: str) -> Any:
+    """Return the torch dtype of that name."""
+    import torch
+
+    found = getattr(torch, {"bool": "bool"}.get(name, name), None)
+    if not isinstance(found, torch.dtype):
+        raise OptionError(f"torch has no dtype {name}")
+    return found

@@ -1,0 +1,29 @@
+"""Several outputs from one field, or one output under another name: ffcv's ``PipelineSpec``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class PipelineSpec:
+    """How one output of a loader is made.
+
+    Parameters
+    ----------
+    source : str or operation
+        Name of the field it is read from; or an operation of another pipeline whose result it continues.
+    decoder : decoder, optional
+        By default the field's own.
+    transforms : sequence of operations, optional
+        What follows the decoder. May begin with the decoder instead of naming it above. By default ``[ToTensor()]``.
+    """
+
+    def __init__(self, source: Any, decoder: Any = None, transforms: Sequence[Any] | None = None) -> None:
+        self.source = source
+        self.decoder = decoder
+        self.transforms = list(transforms or ())
+        self.default_pipeline = decoder is None and not self.transforms and isinstance(source, str)
+
+    def __repr__(self) -> str:
+        return f"PipelineSpec({self.source!r}, {self.decoder!r}, {self.transforms!r})"

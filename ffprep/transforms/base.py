@@ -1,0 +1,66 @@
+"""What every transform is: a declaration the loader fuses into its image kernel, or applies to finished batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from ffprep.errors import OptionError
+from ffprep.pipeline.form import BatchInfo, ImageForm
+
+T = TypeVar("T")
+
+
+class Transform(ABC):
+    """One step of a pipeline.
+
+    Class attributes
+    ----------------
+    light : bool
+        The step makes a view or moves nothing, so it may run in the training thread; others run in a thread of
+        their own, ahead of it.
+    """
+
+    light: ClassVar[bool] = False
+
+    def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
+        """Return the form with this step folded in, or None when the step has to be applied to batches.
+
+        Parameters
+        ----------
+        form : ImageForm
+            What the kernel writes without this step.
+        stream : int
+            Random stream of this step.
+        """
+        return None
+
+    @abstractmethod
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        """Apply the step to a batch, a numpy array or a torch tensor whose first dimension counts samples."""
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether x is a torch tensor; does not import torch."""
+    return type(x).__module__.partition(".")[0] == "torch" or hasattr(x, "untyped_storage")
+
+
+def each(x: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to x, or to every member of a named tuple such as ragged data and their lengths."""
+    if isinstance(x, tuple) and hasattr(x, "_make"):
+        return x._make(function(member) for member in x)
+    return function(x)
+
+
+def probability(value: float, name: str) -> float:
+    """Check a probability.
+
+    Raises
+    ------
+    OptionError
+        It does not lie in 0 to 1.
+    """
+    if not 0.0 <= value <= 1.0:
+        raise OptionError(f"{name} is {value}; a probability lies in 0 to 1")
+    return float(value)

@@ -1,0 +1,29 @@
+"""Torch modules and plain functions as steps of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ffprep.pipeline.form import BatchInfo
+from ffprep.transforms.base import Transform
+
+
+class ModuleWrapper(Transform):
+    """Apply a ``torch.nn.Module``, or any function of one argument, to whole batches.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or callable
+        A module or function listed in a pipeline is wrapped in this by itself. Randomness inside it is its own and
+        not covered by the loader's seed.
+    """
+
+    def __init__(self, module: Callable[[Any], Any]) -> None:
+        self.module = module
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        return self.module(x)
+
+    def __repr__(self) -> str:
+        return f"ModuleWrapper({self.module!r})"

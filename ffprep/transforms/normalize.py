@@ -1,0 +1,81 @@
+"""Normalisation of images by channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import OptionError
+from ffprep.pipeline.form import BatchInfo, ImageForm, dtype_name, torch_dtype
+from ffprep.transforms.base import Transform, is_tensor
+
+FUSED_TYPES = ("float32", "float16", "bfloat16")
+
+
+def three(value: Any, name: str) -> tuple[float, float, float]:
+    """Check a number for each channel, or one for all.
+
+    Raises
+    ------
+    OptionError
+        It is neither, or not finite.
+    """
+    numbers = np.asarray(value, np.float64).reshape(-1)
+    if numbers.size == 1:
+        numbers = np.repeat(numbers, 3)
+    if numbers.size != 3 or not np.isfinite(numbers).all():
+        raise OptionError(f"{name} must be one finite number for each of 3 channels, got {value!r}")
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])
+
+
+class NormalizeImage(Transform):
+    """Turn uint8 images into ``(v - mean) / std`` of a floating-point type.
+
+    Parameters
+    ----------
+    mean, std : sequences of three floats
+        In units of 0 to 255, as for ffcv: ImageNet's are ``np.array([0.485, 0.456, 0.406]) * 255`` and
+        ``np.array([0.229, 0.224, 0.225]) * 255``.
+    type : dtype
+        ``np.float32``, ``np.float16`` or ``torch.bfloat16`` cost nothing extra; other floating-point types are
+        computed from the finished batch.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] | npt.NDArray[np.floating[Any]],
+        std: Sequence[float] | npt.NDArray[np.floating[Any]],
+        type: Any,
+    ) -> None:
+        self.mean = three(mean, "mean")
+        self.std = three(std, "std")
+        if min(abs(s) for s in self.std) == 0:
+            raise OptionError("std holds a zero; each channel is divided by it")
+        self.type = dtype_name(type)
+        if self.type != "bfloat16" and not np.issubdtype(np.dtype(self.type), np.floating):
+            raise OptionError(f"NormalizeImage cannot write {self.type}; use a floating-point type")
+
+    def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
+        if form.dtype != "uint8" or form.mean is not None or self.type not in FUSED_TYPES:
+            return None
+        return replace(form, dtype=self.type, mean=self.mean, std=self.std)
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        if not is_tensor(x):
+            wide = np.float64 if self.type == "float64" else np.float32
+            return ((x - np.asarray(self.mean, wide)) / np.asarray(self.std, wide)).astype(self.type)
+        import torch
+
+        target = torch_dtype(self.type)
+        wide_type = torch.float64 if target == torch.float64 else torch.float32
+        shape = (1, 3, 1, 1) if x.dim() == 4 and x.shape[1] == 3 else (3,)
+        mean = torch.tensor(self.mean, dtype=wide_type, device=x.device).view(shape)
+        std = torch.tensor(self.std, dtype=wide_type, device=x.device).view(shape)
+        return ((x - mean) / std).to(target)
+
+    def __repr__(self) -> str:
+        return f"NormalizeImage({self.mean}, {self.std}, {self.type})"

@@ -1,0 +1,163 @@
+"""From array to tensor, from type to type, from layout to layout, from device to device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ffprep.errors import OptionError
+from ffprep.pipeline.form import FUSED_DTYPES, BatchInfo, ImageForm, dtype_name, torch_dtype
+from ffprep.transforms.base import Transform, each, is_tensor
+
+
+class ToTensor(Transform):
+    """Hand batches over as torch tensors, without a copy."""
+
+    light: ClassVar[bool] = True
+
+    def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
+        return replace(form, tensor=True)
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        return each(x, as_tensor)
+
+    def __repr__(self) -> str:
+        return "ToTensor()"
+
+
+def as_tensor(x: Any) -> Any:
+    """Wrap a numpy array as a tensor over the same memory.
+
+    Raises
+    ------
+    OptionError
+        torch has no such type.
+    """
+    import torch
+
+    if is_tensor(x):
+        return x
+    if not isinstance(x, np.ndarray):
+        raise OptionError(f"ToTensor needs an array, not {type(x).__name__}")
+    try:
+        return torch.from_numpy(x)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"ToTensor cannot take {x.dtype.str}: {error}; leave ToTensor() out or Convert() first"
+        ) from None
+
+
+class ToDevice(Transform):
+    """Move tensors to a device.
+
+    Parameters
+    ----------
+    device : torch.device, str or int
+    non_blocking : bool
+        Let the copy overlap with other work where the memory allows it.
+    """
+
+    def __init__(self, device: Any, non_blocking: bool = True) -> None:
+        self.device = device
+        self.non_blocking = non_blocking
+
+    def _is_cpu(self) -> bool:
+        return str(self.device) == "cpu"
+
+    def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
+        return replace(form, tensor=True) if self._is_cpu() else None
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        return each(x, lambda y: as_tensor(y).to(self.device, non_blocking=self.non_blocking))
+
+    def __repr__(self) -> str:
+        return f"ToDevice({self.device!r})"
+
+
+class ToTorchImage(Transform):
+    """Show images as (batch, 3, height, width).
+
+    Parameters
+    ----------
+    channels_last : bool
+        Keep the three channels of a pixel together in memory (``torch.channels_last``); otherwise each channel is
+        a plane of its own.
+    convert_back_int16 : bool
+        Accepted for ffcv's sake, where float16 travels as int16; it does not here.
+    """
+
+    def __init__(self, channels_last: bool = True, convert_back_int16: bool = True) -> None:
+        self.channels_last = channels_last
+        self.convert_back_int16 = convert_back_int16
+
+    def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
+        if form.channels_first:
+            return None
+        return replace(form, channels_first=True, planar=not self.channels_last, tensor=True)
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        import torch
+
+        images = as_tensor(x)
+        if self.convert_back_int16 and images.dtype == torch.int16:
+            images = images.view(torch.float16)
+        images = images.permute(0, 3, 1, 2)
+        return images if self.channels_last else images.contiguous()
+
+    def __repr__(self) -> str:
+        return f"ToTorchImage(channels_last={self.channels_last})"
+
+
+class Convert(Transform):
+    """Convert to another type.
+
+    Parameters
+    ----------
+    target_dtype : numpy or torch dtype
+    """
+
+    def __init__(self, target_dtype: Any) -> None:
+        self.target_dtype = dtype_name(target_dtype)
+
+    def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
+        if self.target_dtype == form.dtype:
+            return form
+        widens = form.dtype == "uint8" or form.dtype == "float32"
+        if not widens or self.target_dtype not in FUSED_DTYPES or self.target_dtype == "uint8":
+            return None
+        return replace(form, dtype=self.target_dtype)
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        def convert(y: Any) -> Any:
+            if is_tensor(y) or self.target_dtype == "bfloat16":
+                return as_tensor(y).to(torch_dtype(self.target_dtype))
+            return y.astype(self.target_dtype, copy=False)
+
+        return each(x, convert)
+
+    def __repr__(self) -> str:
+        return f"Convert({self.target_dtype})"
+
+
+class View(Transform):
+    """Read the same memory as another type.
+
+    Parameters
+    ----------
+    target_dtype : numpy or torch dtype
+    """
+
+    light: ClassVar[bool] = True
+
+    def __init__(self, target_dtype: Any) -> None:
+        self.target_dtype = dtype_name(target_dtype)
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        if is_tensor(x):
+            return x.view(torch_dtype(self.target_dtype))
+        return x.view(self.target_dtype)
+
+    def __repr__(self) -> str:
+        return f"View({self.target_dtype})"
