@@ -191,6 +191,25 @@ def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_
 
 
 @contextlib.contextmanager
+def followed(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how far something is that reports items done and items in all."""
+    from ffprep.convert.progress import Shown
+
+    shown: list[Shown] = []
+
+    def progress(done: int, total: int) -> None:
+        if not shown:
+            shown.append(Shown(label, total, done))
+        shown[0].update(done, 0)
+
+    try:
+        yield progress
+    finally:
+        for bar in shown:
+            bar.close()
+
+
+@contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """Lets SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does: what was written is kept."""
     if threading.current_thread() is not threading.main_thread():

@@ -102,7 +102,8 @@ class Shown:
         if t1 > t0 and n1 > n0:
             rate = (n1 - n0) / (t1 - t0)
             left = max(0, self._total - done) / rate
-            text += f", {rate:,.0f}/s, {size_text((b1 - b0) / (t1 - t0))}/s, {duration_text(left)} left"
+            size = f" {size_text((b1 - b0) / (t1 - t0))}/s," if b1 > b0 else ""
+            text += f", {rate:,.0f}/s,{size} {duration_text(left)} left"
         return text
 
     def _bar(self, done: int, text: str, width: int) -> str:
