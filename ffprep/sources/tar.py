@@ -10,7 +10,8 @@ Format: POSIX.1-2017, pax utility, "ustar Interchange Format" and "pax Interchan
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ffprep.errors import SourceError
@@ -52,15 +53,23 @@ def read_at(fd: int, offset: int, size: int, label: str) -> bytes:
     return data
 
 
-def members(fd: int, *, label: str, start: int = 0, end: int | None = None, strict: bool = True) -> Iterator[Member]:
+def members(
+    archive: int | Callable[[int, int], bytes],
+    *,
+    label: str,
+    start: int = 0,
+    end: int | None = None,
+    strict: bool = True,
+) -> Iterator[Member]:
     """The regular files of the archive that lies in ``[start, end)`` of an open file, in the archive's order.
 
     Directories, links and devices are passed over.
 
     Parameters
     ----------
-    fd : int
-        File descriptor, opened for reading.
+    archive : int or callable
+        File descriptor, opened for reading. Or, for an archive inside a compressed stream, a function of offset
+        and size that gives those bytes, fewer at the end; the offsets it is asked for only grow.
     label : str
         Name of the archive in error messages.
     start, end : int
@@ -74,19 +83,27 @@ def members(fd: int, *, label: str, start: int = 0, end: int | None = None, stri
     SourceError
         When a header is damaged, a member runs past ``end`` or the end mark is missing.
     """
-    if end is None:
-        end = os.fstat(fd).st_size
+    if callable(archive):
+        read = archive
+        end = sys.maxsize if end is None else end
+    else:
+        fd = archive
+        end = os.fstat(fd).st_size if end is None else end
+
+        def read(offset: int, size: int) -> bytes:
+            return read_at(fd, offset, size, label)
+
     at = start
     name_next: str | None = None
     size_next: int | None = None
     while True:
-        if at + BLOCK > end:
-            if strict or at != end:
+        header = read(at, BLOCK) if at + BLOCK <= end else b""
+        if len(header) < BLOCK:
+            if strict or header or at != end != sys.maxsize:
                 raise SourceError(
                     f"{label}: the tar archive stops at byte {at:,} without its end mark: is the file complete?"
                 )
             return
-        header = read_at(fd, at, BLOCK, label)
         if header[0] == 0 and not any(header):
             return
         size = _check(header, at, label)
@@ -103,7 +120,7 @@ def members(fd: int, *, label: str, start: int = 0, end: int | None = None, stri
         if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
             if size > _LONGEST_EXTENSION:
                 raise SourceError(f"{label}: the extension header at byte {at:,} claims {size:,} bytes: damaged?")
-            body = read_at(fd, data, size, label)
+            body = read(data, size)
             if kind == _LONG_NAME:
                 name_next = _text(body)
             elif kind == _PAX:
