@@ -148,7 +148,7 @@ class WritingChoices:
         from ffprep.sources.base import shuffled
 
         warnings.filterwarnings("ignore", module=r"PIL\.")  # what it finds odd in a file is in the report
-        with _terminable():
+        with terminable():
             result = convert(
                 source if self.shuffle is None else shuffled(source, self.shuffle),
                 self.out,
@@ -210,7 +210,7 @@ def followed(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Lets SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does: what was written is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -77,7 +77,7 @@ def convert(
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-    workers = _workers(workers)
+    workers = processors(workers)
     encode = _engine(engine)
     available = len(source)
     total = available if limit is None else min(limit, available)
@@ -144,7 +144,8 @@ def _write(
         shown.update(report.state["next"], report.state["bytes_in"])
 
 
-def _workers(workers: int | None) -> int:
+def processors(workers: int | None) -> int:
+    """Number of workers asked for, or of processors this process may use."""
     if workers is not None:
         if workers < 1:
             raise OptionError(f"workers: at least 1 is needed, not {workers}")

@@ -5,8 +5,8 @@
     <s> a </s> <pad> <pad> ...
     <s> a </s> b </s> <pad> ...
 
-Too long a pair loses tokens from the end of the longer text, one at a time, from the second where both have the same
-length; a single text loses its end. The marks always stay.
+Too long a pair loses tokens from the end of the longer text, one at a time, from the second where both have
+the same length; a single text loses its end. The marks always stay.
 """
 
 from __future__ import annotations

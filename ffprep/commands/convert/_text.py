@@ -1,0 +1,138 @@
+"""Options that conversions of text have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ffprep.commands._options import BETON
+
+if TYPE_CHECKING:
+    from ffprep.convert.corpus import CorpusReport
+    from ffprep.sources.openwebtext import Corpus
+    from ffprep.text.vocabulary import Vocabulary
+
+F = TypeVar("F", bound=Callable[..., Any])
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+    """All of some options."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def vocabulary_options() -> Callable[[F], F]:
+    """``--numbering`` and ``--vocab``."""
+    return add(
+        [
+            click.option(
+                "--numbering",
+                default="fairseq",
+                show_default=True,
+                metavar="fairseq|gpt2|DICT.TXT",
+                help="Numbers of the tokens: fairseq's with four special tokens first (50,262 in all), those of a "
+                "fairseq dict.txt, or GPT-2's own.",
+            ),
+            click.option(
+                "--vocab",
+                type=FOLDER,
+                help="Folder with GPT-2's vocabulary (vocab.bpe or r50k_base.tiktoken); no network is needed then.",
+            ),
+        ]
+    )
+
+
+def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
+    """Take the vocabulary options out of a command's values. The files are looked for now, not later."""
+    from ffprep.text import bpe
+    from ffprep.text.vocabulary import open_vocabulary
+
+    vocabulary = open_vocabulary(values.pop("numbering"), values.pop("vocab"))
+    bpe.encoding(vocabulary.directory)
+    return vocabulary
+
+
+def block_options() -> Callable[[F], F]:
+    """How documents become blocks."""
+    return add(
+        [
+            click.option(
+                "--block",
+                type=click.IntRange(2, 65535),
+                default=192,
+                show_default=True,
+                help="Tokens in a block.",
+            ),
+            click.option(
+                "--padded",
+                is_flag=True,
+                help="Cut blocks within documents and fill up the last one of each; otherwise blocks run across "
+                "documents, which a separator follows.",
+            ),
+            click.option(
+                "--blocks-per-sample",
+                type=click.IntRange(1, 65535),
+                help="Blocks in a sample of the file; by default what makes the smallest file. 1 for stock ffcv "
+                "loaders that shuffle single blocks, at 8 % more.",
+            ),
+        ]
+    )
+
+
+def block_writing_options() -> Callable[[F], F]:
+    """Where the file goes and how the conversion runs."""
+    return add(
+        [
+            click.option("--out", type=BETON, required=True, help="The .beton file to make."),
+            click.option("--workers", type=click.IntRange(1), help="Threads that tokenise; all processors by default."),
+            click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
+            click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+            click.option(
+                "--on-error",
+                type=click.Choice(["raise", "skip"]),
+                default="raise",
+                show_default=True,
+                help="A row of a table that cannot be used: stop there, or leave it out and report it.",
+            ),
+            click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
+            click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
+            click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+        ]
+    )
+
+
+def run_corpus(
+    corpus: Corpus, vocabulary: Vocabulary, report: Path | None, quiet: bool, values: dict[str, Any]
+) -> CorpusReport:
+    """Convert a corpus as the remaining options say, and show what came of it."""
+    from ffprep.commands._options import terminable
+    from ffprep.convert.corpus import convert_corpus
+    from ffprep.convert.progress import Shown, Silent
+
+    if not quiet:
+        for note in corpus.notes:
+            click.echo(f"note: {note}", err=True)
+    per_sample = values.pop("blocks_per_sample")
+    with terminable():
+        made = convert_corpus(
+            corpus,
+            vocabulary=vocabulary,
+            per_sample=per_sample,
+            progress=(lambda *_: Silent()) if quiet else Shown,
+            **values,
+        )
+    if report is not None:
+        report.write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
+    if not quiet:
+        click.echo(f"{values['out']}\n{made.table()}")
+    return made

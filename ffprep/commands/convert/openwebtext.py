@@ -1,0 +1,59 @@
+"""``ffprep convert openwebtext``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ffprep.commands.convert._text import (
+    block_options,
+    block_writing_options,
+    run_corpus,
+    take_vocabulary,
+    vocabulary_options,
+)
+
+
+@click.command("openwebtext")
+@click.option(
+    "--source",
+    required=True,
+    metavar="PATH_OR_HUB",
+    help="Folder with the published chunks (urlsf_subset00.tar ..., nested or unpacked), one archive of text, a folder "
+    "or file of text, JSON lines, CSV or parquet, or a hub data set such as Skylion007/openwebtext.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val"]),
+    help="Chunks 0-5 or 6; where there are no chunks, the same share of the documents.",
+)
+@click.option("--chunks", metavar="0-5", help="Numbers of the chunks to take; 0-5 by default.")
+@click.option("--files", metavar="0-22", help="Numbers of the files to take, in the order of their names, from 0.")
+@click.option(
+    "--share",
+    metavar="0-6/21",
+    help="Part of the documents to take, by the hash of each: for forms without chunks.",
+)
+@click.option("--column", default="text", show_default=True, help="Where tables have the text.")
+@vocabulary_options()
+@block_options()
+@block_writing_options()
+def command(
+    source: str,
+    split: str | None,
+    chunks: str | None,
+    files: str | None,
+    share: str | None,
+    column: str,
+    report: Path | None,
+    quiet: bool,
+    **values: Any,
+) -> None:
+    """OpenWebText, or any corpus of documents: blocks of GPT-2 tokens, field "tokens"."""
+    from ffprep.sources.openwebtext import Choice, open_corpus
+
+    vocabulary = take_vocabulary(values)
+    corpus = open_corpus(source, Choice(split, chunks, files, share), column)
+    run_corpus(corpus, vocabulary, report, quiet, values)
