@@ -1,0 +1,73 @@
+"""The presets give the form of batch they promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from ffprep import presets
+from ffprep.beton.writer import Writer
+from ffprep.fields import BytesField, FloatField, IntField, NDArrayField, RGBImageField
+from ffprep.fields.decoders import Ragged
+
+
+def test_imagenet_presets(image_beton: Path) -> None:
+    with presets.imagenet_train(image_beton, batch_size=8, num_workers=2, seed=1, size=32) as train:
+        assert len(train) == 4
+        images, labels = next(iter(train))
+    assert images.shape == (8, 3, 32, 32) and images.dtype == torch.float32 and images.is_contiguous()
+    assert labels.shape == (8,) and labels.dtype == torch.int64
+    options = {"dtype": torch.bfloat16, "channels_last": True}
+    for resize in (None, 40):
+        with presets.imagenet_val(image_beton, batch_size=8, num_workers=2, size=32, resize=resize, **options) as val:
+            batches = list(val)
+        assert torch.cat([b[1] for b in batches]).tolist() == list(range(37))
+        assert batches[0][0].dtype == torch.bfloat16
+        assert batches[0][0].is_contiguous(memory_format=torch.channels_last)
+    with presets.imagenet_train(image_beton, 8, 1, 1, size=32, mean=None, dtype=np.uint8) as raw:
+        assert next(iter(raw))[0].dtype == torch.uint8
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory, make: SimpleNamespace) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.beton"
+    fields = {
+        "image": RGBImageField(jpeg="keep"),
+        "tokens": NDArrayField(np.dtype(np.uint16), (6,)),
+        "length": IntField(),
+        "image_id": IntField(),
+        "caption": BytesField(),
+        "score": FloatField(),
+    }
+    with Writer(path, fields, 5) as writer:
+        for i in range(5):
+            values = [np.arange(6, dtype=np.uint16) + i, i, i * 10, b"x" * i, i / 2]
+            plain = [field.encode(v) for field, v in zip(list(fields.values())[1:], values, strict=True)]
+            writer.write([make.stored_jpeg(make.encode_jpeg(make.noise_image(i, 30, 40))), *plain])
+    return path
+
+
+def test_image_text_presets(pairs: Path) -> None:
+    for loader in (
+        presets.image_text_train(pairs, 5, 2, 0, size=16),
+        presets.image_text_val(pairs, 5, 2, size=16),
+    ):
+        with loader:
+            [(images, tokens, lengths, ids, captions, scores)] = list(loader)
+        assert images.shape == (5, 3, 16, 16)
+        assert tokens.shape == (5, 6) and tokens.dtype == torch.int64
+        assert torch.equal(ids, lengths * 10) and torch.equal(scores, lengths.double() / 2)
+        assert torch.equal(tokens[:, 0], lengths)
+        assert isinstance(captions, Ragged) and torch.equal(captions.lengths, lengths)
+
+
+def test_text_preset(plain_beton: Path) -> None:
+    with presets.text_blocks(plain_beton, 10, 2, 0) as loader:
+        number, real, array, strings, documents = next(iter(loader))
+    assert number.shape == real.shape == (10,)
+    assert array.shape == (10, 5, 3) and array.dtype == torch.int64
+    assert strings.lengths.shape == documents.lengths.shape == (10,)
