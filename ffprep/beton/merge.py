@@ -1,0 +1,146 @@
+"""Several files into one, by copying payloads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.beton.writer import Writer
+from ffprep.errors import OptionError
+from ffprep.fields.base import Encoded
+
+_CHUNK = 4096
+
+
+def merge(
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    custom_fields: Mapping[str, type[Any]] | None = None,
+    page_size: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the samples of several files, one file after another, into a new one.
+
+    The files may be ffprep's or stock ffcv's. Payloads are copied byte by byte; those that samples of a file
+    share stay shared. Names and manifests are kept.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Files with the same fields in the same order.
+    out : str or Path
+    custom_fields : mapping of name to Field subclass, optional
+        As in `Reader`.
+    page_size : int, optional
+        As in `Writer`.
+    resume, overwrite : bool
+        As in `Writer`.
+    progress : callable, optional
+        Called with (samples copied, samples).
+
+    Returns
+    -------
+    int
+        Samples written.
+
+    Raises
+    ------
+    OptionError
+        The files have different fields, or there is no file, or `out` is one of them.
+    BetonError
+        A file cannot be used.
+    """
+    if not paths:
+        raise OptionError("merge wants at least one file")
+    readers = [Reader(path, custom_fields) for path in paths]
+    _check_same_fields(readers)
+    if any(reader.path.resolve() == Path(out).resolve() for reader in readers):
+        raise OptionError(f"{out} is one of the files to merge; give another name")
+    total = sum(len(reader) for reader in readers)
+    manifest = {"merged": [_origin(reader) for reader in readers]}
+    with Writer(
+        out,
+        readers[0].fields,
+        total,
+        page_size=page_size,
+        manifest=manifest,
+        resume=resume,
+        overwrite=overwrite,
+    ) as writer:
+        first = 0
+        for number, reader in enumerate(readers):
+            begin = min(max(writer.num_written - first, 0), len(reader))
+            for name, sample in _samples(reader, number, begin):
+                writer.write(sample, name)
+                if progress is not None:
+                    progress(writer.num_written, total)
+            first += len(reader)
+    return total
+
+
+def _check_same_fields(readers: Sequence[Reader]) -> None:
+    model = readers[0]
+    for reader in readers[1:]:
+        if list(reader.fields) != list(model.fields):
+            raise OptionError(
+                f"{reader.path} has fields {', '.join(reader.fields)}; {model.path} has {', '.join(model.fields)}"
+            )
+        for name, field in reader.fields.items():
+            if not field.same_layout(model.fields[name]):
+                raise OptionError(
+                    f"field {name!r} is {field!r} in {reader.path} and {model.fields[name]!r} in {model.path}"
+                )
+
+
+def _origin(reader: Reader) -> dict[str, Any]:
+    return {"file": reader.path.name, "samples": len(reader), "manifest": reader.manifest}
+
+
+def _samples(reader: Reader, number: int, begin: int) -> Iterator[tuple[str, list[Encoded]]]:
+    """Yield (name, values) of a file's samples from one on; payloads are views of the file."""
+    names = reader.sample_names()
+    shared = {name: _repeated(reader.extents(name)[0]) for name in reader.fields if _pointer(reader, name)}
+    for start in range(begin, len(reader), _CHUNK):
+        stop = min(start + _CHUNK, len(reader))
+        columns = {name: reader.column(name)[start:stop].tolist() for name in reader.fields}
+        for index in range(start, stop):
+            sample = []
+            for name in reader.fields:
+                record = columns[name][index - start]
+                metadata = record if isinstance(record, tuple) else (record,)
+                if name not in shared:
+                    sample.append(Encoded(metadata))
+                    continue
+                offset = int(reader.extents(name)[0][index])
+                key = (number, offset) if offset in shared[name] else None
+                sample.append(
+                    Encoded(_without_pointer(reader, name, metadata), reader.payload(name, index).data, key=key)
+                )
+            yield names[index] if names else "", sample
+
+
+def _pointer(reader: Reader, name: str) -> bool:
+    return reader.fields[name].pointer is not None
+
+
+def _without_pointer(reader: Reader, name: str, metadata: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Set the pointer to 0, so that equal payloads have equal metadata."""
+    field = reader.fields[name]
+    members = field.metadata_type.names or ("",)
+    place = members.index(field.pointer or "")
+    return (*metadata[:place], 0, *metadata[place + 1 :])
+
+
+def _repeated(offset: npt.NDArray[np.uint64]) -> frozenset[int]:
+    """Return the offsets that occur more than once."""
+    values, counts = np.unique(offset, return_counts=True)
+    return frozenset(values[counts > 1].tolist())
