@@ -50,14 +50,81 @@ def ffprep_loader(
     return lambda: _count(loader)
 
 
+def ffprep_images(
+    path: str,
+    samples: int,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    validation: bool = False,
+) -> Epoch:
+    """ffprep's loader on the first samples of any file with images; all its fields are read."""
+    import numpy as np
+
+    from ffprep.beton.reader import Reader
+    from ffprep.fields import RGBImageField
+    from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder
+    from ffprep.loader import Loader, OrderOption
+    from ffprep.presets import image_pipeline, number_pipelines
+
+    pipelines = number_pipelines(path)
+    with Reader(path, check=False) as reader:
+        for name, field in reader.fields.items():
+            if isinstance(field, RGBImageField) and validation:
+                pipelines[name] = image_pipeline(ResizeRGBImageDecoder((224, 224)))
+            elif isinstance(field, RGBImageField):
+                decoder = RandomResizedCropRGBImageDecoder((224, 224), scale=(scale[0], scale[1]))
+                pipelines[name] = image_pipeline(decoder, flip=0.5)
+        names = list(reader.fields)
+    loader = Loader(
+        path,
+        batch_size,
+        num_workers,
+        order=OrderOption.SEQUENTIAL if validation else OrderOption.RANDOM,
+        seed=0,
+        indices=np.arange(samples),
+        drop_last=False,
+        pipelines={name: pipelines[name] for name in names},
+    )
+    return lambda: _count_any(loader)
+
+
+def ffprep_numbers(path: str, samples: int, batch_size: int = 64, num_workers: int = 1) -> Epoch:
+    """ffprep's loader on the first samples of a file without images, in random order."""
+    import numpy as np
+
+    from ffprep.loader import Loader, OrderOption
+    from ffprep.presets import number_pipelines
+
+    loader = Loader(
+        path,
+        batch_size,
+        num_workers,
+        order=OrderOption.RANDOM,
+        seed=0,
+        indices=np.arange(samples),
+        drop_last=False,
+        pipelines=number_pipelines(path),
+    )
+    return lambda: _count_any(loader)
+
+
+def _count_any(loader: Any) -> int:
+    samples = 0
+    for first, *_ in loader:
+        samples += len(first)
+    return samples
+
+
 def ffcv_loader(
     path: str,
     batch_size: int = 64,
     num_workers: int = 1,
     scale: Sequence[float] = (0.08, 1.0),
     validation: bool = False,
+    samples: int | None = None,
 ) -> Epoch:
-    """Stock ffcv's loader on a .beton file."""
+    """Stock ffcv's loader on a .beton file, or on its first samples."""
     import numpy as np
     from ffcv.fields.decoders import (
         CenterCropRGBImageDecoder,
@@ -65,6 +132,7 @@ def ffcv_loader(
         RandomResizedCropRGBImageDecoder,
     )
     from ffcv.loader import Loader, OrderOption
+    from ffcv.reader import Reader
     from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, Squeeze, ToTensor, ToTorchImage
 
     mean, std = 255 * np.array(MEAN), 255 * np.array(STD)
@@ -75,6 +143,7 @@ def ffcv_loader(
     else:
         decoder = RandomResizedCropRGBImageDecoder((224, 224), scale=tuple(scale))
         image = [decoder, RandomHorizontalFlip(), *normalise]
+    label = {"label": [IntDecoder(), ToTensor(), Squeeze()]} if "label" in Reader(path).field_names else {}
     loader = Loader(
         path,
         batch_size=batch_size,
@@ -82,7 +151,8 @@ def ffcv_loader(
         os_cache=True,
         order=OrderOption.SEQUENTIAL if validation else OrderOption.RANDOM,
         drop_last=False,
-        pipelines={"image": image, "label": [IntDecoder(), ToTensor(), Squeeze()]},
+        indices=None if samples is None else np.arange(samples),
+        pipelines={"image": image, **label},
     )
     return lambda: _count(loader)
 
@@ -126,7 +196,11 @@ def _one_thread(_: int) -> None:
 
 
 def torch_pillow(
-    folder: str, batch_size: int = 64, num_workers: int = 1, scale: Sequence[float] = (0.08, 1.0)
+    folder: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    validation: bool = False,
 ) -> Epoch:
     """torch's DataLoader with Pillow decoding and resizing, as torchvision's classic pipeline does it."""
     import numpy as np
@@ -138,9 +212,11 @@ def torch_pillow(
     std = torch.tensor(STD).view(3, 1, 1)
 
     def transform(image: Image.Image) -> torch.Tensor:
-        x, y, w, h = _random_crop(rng, image.width, image.height, scale)
+        x, y, w, h = 0, 0, image.width, image.height
+        if not validation:
+            x, y, w, h = _random_crop(rng, image.width, image.height, scale)
         image = image.resize((224, 224), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h))
-        if rng.random() < 0.5:
+        if not validation and rng.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
         return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)

@@ -1,0 +1,47 @@
+"""``ffprep bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ffprep.commands._options import followed
+
+
+@click.command("bench")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads of each loader.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Epochs counted for each loader.")
+@click.option("--samples", type=click.IntRange(1), default=2000, show_default=True, help="Samples an epoch.")
+@click.option("--scale", type=(float, float), default=(0.08, 1.0), show_default=True, help="Area of the random crops.")
+@click.option("--validation", is_flag=True, help="Whole images instead of random crops.")
+@click.option("--alone", is_flag=True, help="Do not time stock ffcv and torch's DataLoader.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    path: Path,
+    workers: int,
+    batch_size: int,
+    rounds: int,
+    samples: int,
+    scale: tuple[float, float],
+    validation: bool,
+    alone: bool,
+    as_json: bool,
+) -> None:
+    """How fast a file feeds training, beside other loaders, and where the time goes."""
+    from ffprep.inspect.bench import Options, bench, to_text
+
+    options = Options(workers, batch_size, rounds, scale, validation, samples, baselines=not alone)
+    with followed("rounds") as progress:
+        facts = bench(path, options, lambda done: progress(done, rounds))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        click.echo(to_text(facts))
+    ctx.exit(1 if "failure" in facts["results"][0] else 0)

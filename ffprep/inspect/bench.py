@@ -1,0 +1,202 @@
+"""How fast a .beton file feeds training, beside stock ffcv and torch's DataLoader, and where the time goes.
+
+Every loader runs in a process of its own, epochs in turn (``ffprep.inspect.paired``), so that neither disturbs another
+and a change of the machine's speed meets all of them. Ratios are taken round by round.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffprep.beton.reader import Reader
+from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+
+_RUNNERS = "ffprep.inspect.runners:"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to time.
+
+    Attributes
+    ----------
+    workers, batch_size, rounds : int
+        As the loader's, and epochs counted.
+    scale : (float, float)
+        Area of the random crop.
+    validation : bool
+        Take whole images instead.
+    samples : int
+        Samples an epoch, the first ones of the file.
+    baselines : bool
+        Time stock ffcv and torch's DataLoader as well.
+    """
+
+    workers: int = 1
+    batch_size: int = 64
+    rounds: int = 5
+    scale: tuple[float, float] = (0.08, 1.0)
+    validation: bool = False
+    samples: int = 2000
+    baselines: bool = True
+
+
+def bench(path: Path, options: Options, on_round: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Times the loaders on a file.
+
+    Returns
+    -------
+    dict
+        JSON values: ``results`` has a rate (lowest, median, highest samples a second), bytes a second and the start-up
+        of each loader, and how many times as fast ffprep is; ``split`` says where ffprep's time goes.
+    """
+    with Reader(path) as reader:
+        samples = min(options.samples, len(reader))
+        images = [name for name, field in reader.fields.items() if field.type_id == 2]
+        size = _bytes_per_sample(reader, samples)
+        with tempfile.TemporaryDirectory(prefix="ffprep-bench-") as scratch:
+            contestants = _contestants(path, reader, images, samples, options, Path(scratch))
+            timings = compare(contestants, options.rounds, on_round)
+        split = _split(reader, images[0], samples, options, timings[0]) if images else {}
+    return {
+        "path": str(path),
+        "samples": samples,
+        "bytes_per_sample": round(size),
+        "workers": options.workers,
+        "batch_size": options.batch_size,
+        "rounds": options.rounds,
+        "crop": "whole image" if options.validation else list(options.scale),
+        "results": [_result(timing, timings[0], size) for timing in timings],
+        "split": split,
+    }
+
+
+def _contestants(
+    path: Path, reader: Reader, images: list[str], samples: int, options: Options, scratch: Path
+) -> list[Contestant]:
+    common = {"batch_size": options.batch_size, "num_workers": options.workers}
+    crop: dict[str, Any] = {"scale": list(options.scale), "validation": options.validation}
+    file = {"path": str(path.resolve()), "samples": samples, **common}
+    if not images:
+        return [Contestant("ffprep", _RUNNERS + "ffprep_numbers", file)]
+    found = [Contestant("ffprep", _RUNNERS + "ffprep_images", {**file, **crop})]
+    if not options.baselines:
+        return found
+    if images[0] == "image" and importlib.util.find_spec("ffcv") is not None:
+        found.append(Contestant("stock ffcv, same file", _RUNNERS + "ffcv_loader", {**file, **crop}))
+    if _extract(reader, images[0], samples, scratch):
+        files = {"folder": str(scratch), **common, **crop}
+        found.append(Contestant("torch DataLoader + Pillow", _RUNNERS + "torch_pillow", files))
+    return found
+
+
+def _extract(reader: Reader, name: str, samples: int, folder: Path) -> bool:
+    """Writes the JPEG images as files, as the classic loader reads them; False when they are not all JPEG."""
+    if (reader.column(name)["mode"][:samples] != 0).any():
+        return False
+    for index in range(samples):
+        (folder / f"{index:08}.jpg").write_bytes(reader.payload(name, index).tobytes())
+    return True
+
+
+def _bytes_per_sample(reader: Reader, samples: int) -> float:
+    total = sum(field.metadata_type.itemsize for field in reader.fields.values()) * samples
+    for name, field in reader.fields.items():
+        if field.pointer is not None:
+            total += int(reader.extents(name)[1][:samples].sum(dtype=np.uint64))
+    return total / max(1, samples)
+
+
+def _split(reader: Reader, name: str, samples: int, options: Options, own: Timing) -> dict[str, float]:
+    """Milliseconds of one thread for an image: decoding the bytes the crops need, and all else.
+
+    Decoding is timed here, alone; all else (reading, resampling, colour, normalising, batching) is the difference to
+    the loader's own rate. An estimate: the two were not measured in the same second.
+    """
+    if own.failure or (reader.column(name)["mode"][:samples] != 0).any():
+        return {}
+    whole = options.workers * 1000 / own.median
+    decode = min(_decode_seconds(reader, name, min(samples, 300), options) for _ in range(3)) * 1000
+    return {
+        "decode_ms": round(decode, 4),
+        "all_else_ms": round(max(0.0, whole - decode), 4),
+        "sum_ms": round(whole, 4),
+    }
+
+
+def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> float:
+    """Mean seconds to decode the rectangle of a training crop."""
+    from ffprep.jpeg.native import int64s, library
+    from ffprep.kernels.crop import random_resized_crop
+
+    kernel = library()
+    desc = np.zeros(48, np.int64)
+    jobs = []
+    for index in range(count):
+        record = reader.column(name)[index]
+        height, width = int(record["height"]), int(record["width"])
+        crop = (0, 0, height, width)
+        if not options.validation:
+            crop = random_resized_crop(height, width, *options.scale, 3 / 4, 4 / 3, 0, 0, index, 0)
+        jobs.append((reader.payload(name, index), crop))
+    context = kernel.ffp_context_new()
+    try:
+        begun = time.perf_counter()
+        for data, (y, x, h, w) in jobs:
+            kernel.ffp_decode_region(context, data.ctypes.data, data.size, None, 0, x, y, w, h, 0, int64s(desc))
+        return (time.perf_counter() - begun) / count
+    finally:
+        kernel.ffp_context_free(context)
+
+
+def _result(timing: Timing, own: Timing, size: float) -> dict[str, Any]:
+    if timing.failure:
+        return {"name": timing.name, "failure": timing.failure}
+    result: dict[str, Any] = {
+        "name": timing.name,
+        "samples_per_second": [round(rate, 1) for rate in (min(timing.rates), timing.median, max(timing.rates))],
+        "bytes_per_second": round(timing.median * size),
+        "start_up_seconds": round(timing.start_up, 2),
+    }
+    if timing is not own and not own.failure:
+        result["ffprep_is_times"] = [round(value, 2) for value in ratio(own, timing)]
+    return result
+
+
+def to_text(facts: dict[str, Any]) -> str:
+    """The figures for the screen."""
+    crop = facts["crop"]
+    crops = crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area"
+    head = f"median of {facts['rounds']} rounds"
+    lines = [
+        f"{facts['path']}: {facts['samples']:,} samples of {facts['bytes_per_sample'] / 1000:.1f} kB, "
+        f"{facts['workers']} worker{'s' * (facts['workers'] != 1)}, batches of {facts['batch_size']}, {crops}",
+        f"  {head:<28} {'samples/s':>8} {'MB/s':>23} {'start-up':>10}",
+    ]
+    for result in facts["results"]:
+        if "failure" in result:
+            lines.append(f"  {result['name']:<28} failed: {result['failure']}")
+            continue
+        low, median, high = result["samples_per_second"]
+        line = (
+            f"  {result['name']:<28} {median:>8,.0f} ({low:,.0f} - {high:,.0f})".ljust(52)
+            + f" {result['bytes_per_second'] / 1e6:>8,.0f} {result['start_up_seconds']:>7.1f} s"
+        )
+        if "ffprep_is_times" in result:
+            least, middle, most = result["ffprep_is_times"]
+            line += f"   ffprep is {middle:.1f} times as fast ({least:.1f} - {most:.1f})"
+        lines.append(line)
+    if split := facts["split"]:
+        lines.append(
+            f"  ffprep, a thread and sample: {split['sum_ms']:.3f} ms, of it decoding {split['decode_ms']:.3f}, "
+            f"resampling and all else {split['all_else_ms']:.3f}"
+        )
+    return "\n".join(lines)
