@@ -175,6 +175,8 @@ class Feed:
         from ffprep.jpeg import status
 
         reader = self._setup.reader
+        if code == status.Status.BAD_RECTANGLE:  # the crop lies inside the stored size, so the stream is smaller
+            code = status.Status.SIZE_MISMATCH
         what, remedy = OWN_CODES.get(code) or (status.sentence(code), status.remedy(code))
         return f"{reader.path}: {reader.sample_label(sample)}, field {field!r}: {what}; {remedy}"
 
