@@ -10,8 +10,20 @@ typedef struct {
 
 static int always(void) { return 1; }
 
+#if defined(__x86_64__) && defined(__GNUC__)
+static int has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("bmi2");
+}
+#endif
+
 /* Best first. */
 static const choice choices[] = {
+#if defined(__x86_64__) && defined(__GNUC__)
+    {&ffp_level_avx512, has_avx512},
+#endif
     {&ffp_level_scalar, always},
 };
 
