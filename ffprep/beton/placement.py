@@ -119,6 +119,7 @@ class SharedPayloads:
         self._stored: dict[tuple[int, bytes], Stored] = {}
         self._unsaved: list[tuple[int, bytes, int, int, int]] = []
         self._recent: list[tuple[int, bytes]] = []
+        self._recent_sample = -1
 
     def find(self, field: int, value: Encoded) -> Stored | None:
         """Return the stored payload of a value with a key.
@@ -143,8 +144,8 @@ class SharedPayloads:
             self._unsaved.append((field, identity[1], ptr, size, check))
         else:
             stored.last = sample
-        if self._recent and self._stored[self._recent[0]].last != sample:
-            self._recent.clear()
+        if sample != self._recent_sample:
+            self._recent, self._recent_sample = [], sample
         self._recent.append(identity)
 
     def take_unsaved(self) -> bytes:
@@ -155,7 +156,7 @@ class SharedPayloads:
 
     def recent(self, sample: int) -> list[list[object]]:
         """Return what `sample` used, in JSON."""
-        used = [identity for identity in self._recent if self._stored[identity].last == sample]
+        used = self._recent if self._recent_sample == sample else []
         return [[field, digest.hex()] for field, digest in used]
 
     def restore(self, rows: bytes, recent: list[list[object]], sample: int) -> None:
@@ -166,6 +167,7 @@ class SharedPayloads:
             identity = (int(str(field)), bytes.fromhex(str(text)))
             self._stored[identity].last = sample
             self._recent.append(identity)
+        self._recent_sample = sample
 
 
 def _plain(key: Hashable) -> bool:

@@ -107,11 +107,16 @@ class Reader:
             raise CorruptError(f"{self.path}: byte {byte}: row {row} of the allocation table: {complaint}")
         for name in self.fields:
             self._check_column(name)
-        payloads = sum(self._pointer(name) is not None for name in self.fields)
-        if len(self.table) < self.num_samples * payloads:
-            for name in self.fields:
-                if self._pointer(name) is not None:
-                    self.extents(name)
+        pointed = [name for name in self.fields if self._pointer(name) is not None]
+        if len(self.table) < self.num_samples * len(pointed):
+            # Fewer rows than payloads: shared ones may have one row in all, otherwise the table is cut.
+            for name in pointed:
+                offset, size = self.extents(name)
+                filled = np.flatnonzero(size)
+                try:
+                    table_sizes(self.table, offset[filled], 0, 0)
+                except MissingAllocation as error:
+                    raise self._missing(name, int(filled[error.sample]), error) from None
 
     def _check_column(self, name: str) -> None:
         for sample, complaint in bad_metadata(self.column(name), self.fields[name], self.head.bounds):

@@ -284,6 +284,8 @@ class Writer:
         ConversionError
             The disk is full, or fails.
         """
+        # After a failed write or fsync nothing tells what is on the disk: only earlier commits count.
+        self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
         self._sink.sync()
@@ -307,6 +309,7 @@ class Writer:
             raise self._sink.failure(error, self._placement.cursor) from error
         self._saved_blocks = len(finished)
         self._forget_uncommitted()
+        self._consistent = True
 
     # -- closing ---------------------------------------------------------------------------------------
 
@@ -333,6 +336,9 @@ class Writer:
             return
         if not self._consistent:
             raise OptionError(f"{self.path}: cannot be finished, writing a sample failed before")
+        if self._keep and self.num_written > self._first_record:
+            self.commit()
+        self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
         data_end = self._sink.end

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.fields.base import Encoded, Field, refuse
+from ffprep.fields.base import UNKNOWN_SIZE, Encoded, Field, refuse
 
 BYTES_RECORD = np.dtype([("ptr", "<u8"), ("size", "<u8")])
 
@@ -40,6 +40,9 @@ class BytesField(Field):
 
     def payload_sizes(self, column: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
         return np.asarray(column["size"])
+
+    def bad_records(self, column: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], str] | None:
+        return np.asarray(column["size"] == UNKNOWN_SIZE), "has an impossible size"
 
     def decode(self, record: Any, payload: npt.NDArray[np.uint8] | None) -> Any:
         assert payload is not None
