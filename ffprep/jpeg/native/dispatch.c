@@ -11,6 +11,8 @@ typedef struct {
 static int always(void) { return 1; }
 
 #if defined(__x86_64__) && defined(__GNUC__)
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }
+
 static int has_avx512(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -23,6 +25,7 @@ static int has_avx512(void) {
 static const choice choices[] = {
 #if defined(__x86_64__) && defined(__GNUC__)
     {&ffp_level_avx512, has_avx512},
+    {&ffp_level_avx2, has_avx2},
 #endif
     {&ffp_level_scalar, always},
 };

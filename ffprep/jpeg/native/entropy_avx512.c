@@ -35,16 +35,8 @@ TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out) {
     return carry ? -1 : out - start;
 }
 
-/* 16 lanes. Unsigned 32-bit numbers throughout; coefficients are counted from the lowest job's. */
 typedef struct {
-    __m512i pos;                      /* next bit */
-    __m512i limit;                    /* byte behind the last */
-    __m512i place;                    /* coefficient of the block written last, -1: none yet */
-    __m512i base, last;               /* first coefficient of this block, and of the job's last block */
-    __m512i block;                    /* its number in the MCU */
-    __m512i ac, dc_next;              /* AC table of this block, DC table of the next */
-    __m512i table;                    /* for the next symbol */
-    __m512i reached;                  /* union of the places that were reached */
+    __m512i pos, limit, place, base, last, block, ac, dc_next, table, reached; /* as in ffp_lanes */
     __mmask16 active;
 } lanes;
 
@@ -82,19 +74,6 @@ INLINE void load_bits(const constants *c, __m512i pos, __m512i limit, __m512i w[
     w[3] = _mm512_sllv_epi32(w3, n);
 }
 
-/* Coefficients on their way to memory. They are written one by one four steps after they were found, when the vectors
- * have long left the store queue: quicker than a scatter, and than loading parts of a vector just stored. */
-typedef struct {
-    uint32_t at[16];
-    int32_t value[16];
-} __attribute__((aligned(64))) stores;
-
-INLINE void write_out(int16_t *coef, const stores *s) {
-    for (int i = 0; i < 16; i++) {
-        coef[s->at[i]] = (int16_t)s->value[i];
-    }
-}
-
 /* The entry of the next symbol in every lane. */
 INLINE __m512i look_up(const constants *c, const lanes *l, __m512i bits) {
     __m512i i = _mm512_add_epi32(_mm512_srli_epi32(bits, 32 - FFP_LANE_BITS), l->table);
@@ -102,7 +81,7 @@ INLINE __m512i look_up(const constants *c, const lanes *l, __m512i bits) {
 }
 
 /* Takes the symbol with entry e in every active lane. */
-INLINE void take(const constants *c, lanes *l, __m512i bits, __m512i e, stores *late) {
+INLINE void take(const constants *c, lanes *l, __m512i bits, __m512i e, ffp_late *late) {
     __mmask16 whole = _mm512_testn_epi32_mask(e, c->more);
     __m512i place = _mm512_mask_add_epi32(l->place, whole, l->place, _mm512_srli_epi32(e, 21));
     __mmask16 ends = _mm512_cmpge_epi32_mask(place, c->end);
@@ -128,7 +107,7 @@ INLINE void take(const constants *c, lanes *l, __m512i bits, __m512i e, stores *
 
 /* Four symbols in every active lane of one or two groups; their steps alternate, so that one computes while the other
  * waits for its gather. */
-INLINE void four_steps(const constants *c, lanes *a, lanes *b, stores *late) {
+INLINE void four_steps(const constants *c, lanes *a, lanes *b, ffp_late *late) {
     __m512i v[4], w[4], e, f = _mm512_setzero_si512();
     load_bits(c, a->pos, a->limit, v);
     if (b) {
@@ -139,13 +118,13 @@ INLINE void four_steps(const constants *c, lanes *a, lanes *b, stores *late) {
         if (b) {
             f = look_up(c, b, w[0]);
         }
-        write_out(c->coef, late + i);
+        ffp_write_out(c->coef, late + i, 0, 16);
         take(c, a, v[0], e, late + i);
         for (int j = 0; j < 3 - i; j++) {
             v[j] = _mm512_shldv_epi32(v[j], v[j + 1], e);
         }
         if (b) {
-            write_out(c->coef, late + 4 + i);
+            ffp_write_out(c->coef, late + 4 + i, 0, 16);
             take(c, b, w[0], f, late + 4 + i);
             for (int j = 0; j < 3 - i; j++) {
                 w[j] = _mm512_shldv_epi32(w[j], w[j + 1], f);
@@ -154,177 +133,81 @@ INLINE void four_steps(const constants *c, lanes *a, lanes *b, stores *late) {
     }
 }
 
-/* What goes through the jobs. */
-typedef struct {
-    ffp_context *ctx;
-    const ffp_header *header;
-    const ffp_lane_plan *plan;
-    ffp_job *jobs;
-    const ffp_lane_job *work;
-    int32_t next, count;
-    int16_t *coef;
-    stores late[8];
-} queue;
+INLINE lanes load_lanes(const ffp_lanes *l) {
+    return (lanes){_mm512_load_si512(l->pos), _mm512_load_si512(l->limit), _mm512_load_si512(l->place),
+                   _mm512_load_si512(l->base), _mm512_load_si512(l->last), _mm512_load_si512(l->block),
+                   _mm512_load_si512(l->ac), _mm512_load_si512(l->dc_next), _mm512_load_si512(l->table),
+                   _mm512_load_si512(l->reached), (__mmask16)l->active};
+}
 
-/* Writes everything that is under way. */
-TARGET static __attribute__((noinline)) void settle(queue *q, __m512i idle) {
-    for (int i = 0; i < 8; i++) {
-        write_out(q->coef, q->late + i);
-        _mm512_store_si512(q->late[i].at, idle);
-        _mm512_store_si512(q->late[i].value, _mm512_setzero_si512());
+INLINE void store_lanes(ffp_lanes *l, const lanes *v) {
+    _mm512_store_si512(l->pos, v->pos);
+    _mm512_store_si512(l->limit, v->limit);
+    _mm512_store_si512(l->place, v->place);
+    _mm512_store_si512(l->base, v->base);
+    _mm512_store_si512(l->last, v->last);
+    _mm512_store_si512(l->block, v->block);
+    _mm512_store_si512(l->ac, v->ac);
+    _mm512_store_si512(l->dc_next, v->dc_next);
+    _mm512_store_si512(l->table, v->table);
+    _mm512_store_si512(l->reached, v->reached);
+    l->active = v->active;
+}
+
+/* Lanes that were busy and stopped, or ran out of data. */
+INLINE uint32_t stopped(const lanes *l, __mmask16 busy) {
+    __mmask16 starved = _mm512_mask_cmpgt_epu32_mask(l->active, _mm512_srli_epi32(l->pos, 3), l->limit);
+    return (uint32_t)(busy ^ l->active) | starved;
+}
+
+TARGET static __attribute__((noinline)) void change(ffp_queue *q, ffp_lanes *state, lanes *v, uint32_t which) {
+    if (which) {
+        store_lanes(state, v);
+        ffp_lane_change(q, state, which);
+        *v = load_lanes(state);
     }
 }
 
-/* Puts the next job into lane i; leaves it idle when there is none. */
-TARGET static void fill_lane(queue *q, lanes *l, int32_t *job, int i) {
-    __mmask16 m = (__mmask16)(1u << i);
-    while (q->next < q->count) {
-        int32_t n = q->work[q->next++].turn;
-        const ffp_lane_job *w = q->work + n;
-        if (!w->regular) {
-            q->jobs[n].status = ffp_lane_repair(q->ctx, q->header, q->jobs + n, q->plan->blocks);
-            continue;
-        }
-        q->jobs[n].status = FFP_OK;
-        job[i] = n;
-        l->pos = _mm512_mask_set1_epi32(l->pos, m, (int)w->pos);
-        l->limit = _mm512_mask_set1_epi32(l->limit, m, (int)w->end);
-        l->place = _mm512_mask_set1_epi32(l->place, m, -1);
-        l->base = _mm512_mask_set1_epi32(l->base, m, (int)w->coef);
-        l->last = _mm512_mask_set1_epi32(l->last, m, (int)w->last);
-        l->block = _mm512_mask_set1_epi32(l->block, m, 0);
-        l->ac = _mm512_mask_set1_epi32(l->ac, m, q->plan->dc_first + FFP_LANE_SIDE);
-        l->dc_next = _mm512_mask_set1_epi32(l->dc_next, m, q->plan->dc_next[0]);
-        l->table = _mm512_mask_set1_epi32(l->table, m, q->plan->dc_first);
-        l->reached = _mm512_mask_set1_epi32(l->reached, m, 0);
-        l->active |= m;
-        return;
-    }
-}
-
-/* Takes leave of the jobs whose lanes stopped or ran out of data, and refills these lanes. */
-TARGET static __attribute__((noinline)) void change_jobs(queue *q, lanes *l, int32_t *job, __m512i idle,
-                                                  __mmask16 busy, __mmask16 starved) {
-    uint32_t pos[16], reached[16];
-    _mm512_storeu_si512(pos, l->pos);
-    _mm512_storeu_si512(reached, l->reached);
-    for (uint32_t left = (busy & ~l->active) | starved; left; left &= left - 1) {
-        int i = __builtin_ctz(left);
-        int32_t n = job[i];
-        l->active &= (__mmask16)~(1u << i);
-        if ((starved >> i & 1) || !ffp_lane_sound(q->work + n, q->jobs + n, pos[i], reached[i])) {
-            settle(q, idle);
-            q->jobs[n].status = ffp_lane_repair(q->ctx, q->header, q->jobs + n, q->plan->blocks);
-        }
-        fill_lane(q, l, job, i);
-    }
-}
-
-INLINE __mmask16 starving(const lanes *l) {
-    return _mm512_mask_cmpgt_epu32_mask(l->active, _mm512_srli_epi32(l->pos, 3), l->limit);
-}
-
-enum { TWO_GROUPS = 24 };             /* jobs from which a second group pays */
-
-/* Moves b's lanes into a's idle ones, of which there are enough. */
-INLINE void merge(lanes *a, const lanes *b, int32_t *job_a, const int32_t *job_b) {
-    const __mmask16 from = b->active, to = (__mmask16)~a->active;
-#define MOVE(x, y) (x) = _mm512_mask_expand_epi32(x, to, _mm512_maskz_compress_epi32(from, y))
-    MOVE(a->pos, b->pos);
-    MOVE(a->limit, b->limit);
-    MOVE(a->place, b->place);
-    MOVE(a->base, b->base);
-    MOVE(a->last, b->last);
-    MOVE(a->block, b->block);
-    MOVE(a->ac, b->ac);
-    MOVE(a->dc_next, b->dc_next);
-    MOVE(a->table, b->table);
-    MOVE(a->reached, b->reached);
-    __m512i job = _mm512_loadu_si512(job_a);
-    MOVE(job, _mm512_loadu_si512(job_b));
-    _mm512_storeu_si512(job_a, job);
-#undef MOVE
-    a->active |= (__mmask16)_pdep_u32((1u << __builtin_popcount(from)) - 1, to);
-}
-
-TARGET static void run(queue *q, const constants *constant) {
-    const constants c = *constant;
-    lanes a0, b0;
-    int32_t job_a[16], job_b[16];
-    stores *late = q->late;
-    for (int i = 0; i < 8; i++) {
-        _mm512_store_si512(late[i].at, c.idle);
-    }
-    memset(&a0, 0, sizeof a0);
-    memset(&b0, 0, sizeof b0);
-    for (int i = 0; i < 16; i++) {
-        fill_lane(q, &a0, job_a, i);
-    }
-    for (int i = 0; i < 16 && q->count >= TWO_GROUPS; i++) {
-        fill_lane(q, &b0, job_b, i);
-    }
-    lanes a = a0, b = b0;
-    while (__builtin_popcount(a.active) + __builtin_popcount(b.active) > 16) {
+TARGET static void run(ffp_queue *q, ffp_lanes *first, ffp_lanes *second) {
+    constants c = {q->plan.table, q->bytes, q->coef, _mm512_loadu_si512(q->plan.next),
+                   _mm512_loadu_si512(q->plan.dc_next), _mm512_set1_epi32((int)q->idle),
+                   _mm512_set4_epi32(0x0C0D0E0F, 0x08090A0B, 0x04050607, 0x00010203), _mm512_set1_epi32(0xFFFF),
+                   _mm512_set1_epi32(63), _mm512_set1_epi32(64), _mm512_set1_epi32(FFP_LANE_SIDE),
+                   _mm512_set1_epi32(31), _mm512_set1_epi32((int)FFP_LANE_LONG), 0x55555555};
+    __asm__("" : "+m"(c));            /* else the compiler makes the constants anew at every use */
+    lanes a = load_lanes(first), b = load_lanes(second);
+    ffp_late *late = q->late;
+    while (__builtin_popcount(a.active) + __builtin_popcount(b.active) > FFP_LANES) {
         __mmask16 busy_a = a.active, busy_b = b.active;
         four_steps(&c, &a, &b, late);
-        __mmask16 starved_a = starving(&a), starved_b = starving(&b);
-        if (__builtin_expect((busy_a ^ a.active) | (busy_b ^ b.active) | starved_a | starved_b, 0)) {
-            a0 = a;
-            b0 = b;
-            change_jobs(q, &a0, job_a, c.idle, busy_a, starved_a);
-            change_jobs(q, &b0, job_b, c.idle, busy_b, starved_b);
-            a = a0;
-            b = b0;
+        uint32_t stop_a = stopped(&a, busy_a), stop_b = stopped(&b, busy_b);
+        if (__builtin_expect(stop_a | stop_b, 0)) {
+            lanes v = a, w = b;       /* so that a and b stay in registers */
+            change(q, first, &v, stop_a);
+            change(q, second, &w, stop_b);
+            a = v;
+            b = w;
         }
     }
-    merge(&a, &b, job_a, job_b);
+    store_lanes(first, &a);
+    store_lanes(second, &b);
+    ffp_lane_merge(first, second);
+    a = load_lanes(first);
     while (a.active) {
         __mmask16 busy = a.active;
         four_steps(&c, &a, NULL, late);
-        __mmask16 starved = starving(&a);
-        if (__builtin_expect((busy ^ a.active) | starved, 0)) {
-            a0 = a;
-            change_jobs(q, &a0, job_a, c.idle, busy, starved);
-            a = a0;
+        uint32_t stop = stopped(&a, busy);
+        if (__builtin_expect(stop, 0)) {
+            lanes v = a;
+            change(q, first, &v, stop);
+            a = v;
         }
     }
-    settle(q, c.idle);
-    c.coef[_mm_cvtsi128_si32(_mm512_castsi512_si128(c.idle))] = 0;
 }
 
-TARGET static int32_t entropy(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs) {
-    ffp_lane_plan plan;
-    if (ffp_lane_prepare(ctx, header, &plan) != FFP_OK) {
-        return ffp_level_scalar.entropy(ctx, header, jobs, njobs);
-    }
-    for (int32_t done = 0; done < njobs;) {
-        queue q = {.ctx = ctx, .header = header, .plan = &plan, .jobs = jobs + done};
-        constants c = {plan.table, NULL, NULL, _mm512_loadu_si512(plan.next), _mm512_loadu_si512(plan.dc_next),
-                       _mm512_setzero_si512(),
-                       _mm512_set4_epi32(0x0C0D0E0F, 0x08090A0B, 0x04050607, 0x00010203), _mm512_set1_epi32(0xFFFF),
-                       _mm512_set1_epi32(63), _mm512_set1_epi32(64), _mm512_set1_epi32(FFP_LANE_SIDE),
-                       _mm512_set1_epi32(31), _mm512_set1_epi32((int)FFP_LANE_LONG), 0x55555555};
-        __asm__("" : "+m"(c));
-        q.count = ffp_lane_load(ctx, jobs + done, njobs - done, plan.blocks, unstuff, &c.coef);
-        if (q.count == 0) {
-            ffp_level_scalar.entropy(ctx, header, jobs + done, 1);
-            done++;
-            continue;
-        }
-        q.work = (const ffp_lane_job *)ctx->level_work.ptr;
-        q.coef = c.coef;
-        c.bytes = ctx->level_bytes.ptr;
-        c.idle = _mm512_set1_epi32((int)q.work[0].last + 64);
-        run(&q, &c);
-        _mm256_zeroupper();          /* left dirty it would slow down SSE code from here on */
-        done += q.count;
-    }
-    for (int32_t i = 0; i < njobs; i++) {
-        if (jobs[i].status != FFP_OK) {
-            return jobs[i].status;
-        }
-    }
-    return FFP_OK;
+static int32_t entropy(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs) {
+    static const ffp_lane_engine engine = {2, 16, unstuff, run};
+    return ffp_lane_entropy(&engine, ctx, header, jobs, njobs);
 }
 
 void ffp_idct_avx512(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[4]);

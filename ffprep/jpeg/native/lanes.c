@@ -1,4 +1,5 @@
-/* What the lane decoders share: tables, unstuffing, the scalar decoder as the judge of damaged jobs. */
+/* What the lane decoders share: tables, unstuffed jobs, what happens in a lane between two jobs. The scalar decoder is
+ * the judge of damaged jobs. */
 #include "lanes.h"
 
 enum {
@@ -8,7 +9,8 @@ enum {
     DC_TABLES = 3, AC_TABLES = 36,    /* of long codes; 18 is the most that one of 512 photographs needs */
     LONG_FIRST = PAIRS * PAIR + 1,
     ENTRIES = LONG_FIRST + PAIRS * (DC_TABLES + AC_TABLES) * SIDE, /* under 2^16 */
-    CHUNK_BYTES = 1 << 28             /* of entropy-coded data at once: bits are counted in 32 bits */
+    CHUNK_BYTES = 1 << 28,            /* of entropy-coded data at once: bits are counted in 32 bits */
+    TWO_GROUPS = 24                   /* jobs from which a second group of lanes pays */
 };
 
 /* ---- tables ------------------------------------------------------------------------------------------------------- */
@@ -71,7 +73,9 @@ static int32_t build_side(uint32_t *entries, int32_t at, int32_t more, const ffp
     return FFP_OK;
 }
 
-int32_t ffp_lane_prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_plan *plan) {
+/* Tables and order of the header's scan. Builds only what differs from the image before. FFP_OK, FFP_NO_MEMORY, or
+ * FFP_NO_SPACE when the codes are so odd that the tables have no room for them. */
+static int32_t prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_plan *plan) {
     lane_tables *t = (lane_tables *)ctx->level_tables.ptr;
     if (header->ncomp > PAIRS) {
         return FFP_NO_SPACE;
@@ -125,25 +129,6 @@ int32_t ffp_lane_prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_pl
 
 /* ---- jobs --------------------------------------------------------------------------------------------------------- */
 
-int64_t ffp_unstuff_plain(const uint8_t *in, int64_t n, uint8_t *out) {
-    const uint8_t *end = in + n;
-    uint8_t *start = out;
-    while (in < end) {
-        const uint8_t *ff = memchr(in, 0xFF, (size_t)(end - in));
-        int64_t run = (ff ? ff + 1 : end) - in;
-        memcpy(out, in, (size_t)run);
-        out += run;
-        in += run;
-        if (ff) {
-            if (in == end || *in != 0) {
-                return -1;
-            }
-            in++;
-        }
-    }
-    return out - start;
-}
-
 /* Long jobs first, so that the lanes end together. Bytes are the measure, of which a job that stops early needs only a
  * part. */
 static void order_jobs(const ffp_job *jobs, int32_t n, ffp_lane_job *lanes) {
@@ -172,8 +157,12 @@ static void order_jobs(const ffp_job *jobs, int32_t n, ffp_lane_job *lanes) {
     }
 }
 
-int32_t ffp_lane_load(ffp_context *ctx, const ffp_job *jobs, int32_t njobs, int32_t blocks, ffp_unstuff unstuff,
-                      int16_t **lowest) {
+/* Unstuffs as many of the jobs as 32-bit positions can address into ctx->level_bytes and ctx->level_work. 0: no job, or
+ * no memory. */
+static int load_jobs(ffp_queue *q, int32_t njobs, ffp_unstuff unstuff) {
+    ffp_context *ctx = q->ctx;
+    const ffp_job *jobs = q->jobs;
+    const int32_t blocks = q->plan.blocks;
     int64_t bytes = 0;
     int32_t n = 0;
     int16_t *low = jobs[0].coef;
@@ -207,11 +196,135 @@ int32_t ffp_lane_load(ffp_context *ctx, const ffp_job *jobs, int32_t njobs, int3
         out += got + FFP_LANE_PAD;
     }
     order_jobs(jobs, n, lanes);
-    *lowest = low;
-    return n;
+    q->work = lanes;
+    q->bytes = start;
+    q->coef = low;
+    q->idle = lanes[0].last + 64;
+    q->next = 0;
+    q->count = n;
+    return 1;
 }
 
-int32_t ffp_lane_repair(ffp_context *ctx, const ffp_header *header, ffp_job *job, int32_t blocks) {
-    memset(job->coef, 0, ((size_t)job->mcus * (size_t)blocks + 1) * 128);
-    return ffp_level_scalar.entropy(ctx, header, job, 1);
+/* ---- lanes -------------------------------------------------------------------------------------------------------- */
+
+/* Whether a lane that stopped at bit pos, having reached these places, decoded its job as the scalar decoder does. */
+static int sound(const ffp_lane_job *lane, const ffp_job *job, uint32_t pos, uint32_t reached) {
+    uint64_t end = (uint64_t)lane->end * 8;
+    return !(reached & FFP_LANE_BAD_BIT) && pos <= end && (!job->to_end || end - pos < 8);
+}
+
+/* Writes everything that is under way. */
+static void settle(ffp_queue *q) {
+    for (int i = 0; i < 8; i++) {
+        ffp_write_out(q->coef, q->late + i, 0, FFP_LANES);
+        for (int j = 0; j < FFP_LANES; j++) {
+            q->late[i].at[j] = q->idle;
+        }
+        memset(q->late[i].value, 0, sizeof q->late[i].value);
+    }
+    q->coef[q->idle] = 0;
+}
+
+/* Decodes job n again from a clean start with the scalar decoder, whose word on the status is final. */
+static void repair(ffp_queue *q, int32_t n) {
+    ffp_job *job = q->jobs + n;
+    memset(job->coef, 0, ((size_t)job->mcus * (size_t)q->plan.blocks + 1) * 128);
+    ffp_level_scalar.entropy(q->ctx, q->header, job, 1);
+}
+
+/* Puts the next job into lane i; leaves it idle when there is none. */
+static void fill_lane(ffp_queue *q, ffp_lanes *l, int i) {
+    while (q->next < q->count) {
+        int32_t n = q->work[q->next++].turn;
+        const ffp_lane_job *w = q->work + n;
+        if (!w->regular) {
+            repair(q, n);
+            continue;
+        }
+        q->jobs[n].status = FFP_OK;
+        l->job[i] = n;
+        l->pos[i] = w->pos;
+        l->limit[i] = w->end;
+        l->place[i] = UINT32_MAX;
+        l->base[i] = w->coef;
+        l->last[i] = w->last;
+        l->block[i] = 0;
+        l->ac[i] = (uint32_t)q->plan.dc_first + SIDE;
+        l->dc_next[i] = (uint32_t)q->plan.dc_next[0];
+        l->table[i] = (uint32_t)q->plan.dc_first;
+        l->reached[i] = 0;
+        l->active |= 1u << i;
+        return;
+    }
+}
+
+void ffp_lane_change(ffp_queue *q, ffp_lanes *l, uint32_t lanes) {
+    for (; lanes; lanes &= lanes - 1) {
+        int i = __builtin_ctz(lanes);
+        int32_t n = l->job[i];
+        l->active &= ~(1u << i);
+        if (!sound(q->work + n, q->jobs + n, l->pos[i], l->reached[i])) {
+            settle(q);
+            repair(q, n);
+        }
+        fill_lane(q, l, i);
+    }
+}
+
+void ffp_lane_merge(ffp_lanes *a, const ffp_lanes *b) {
+    uint32_t room = ~a->active;
+    for (uint32_t left = b->active; left; left &= left - 1, room &= room - 1) {
+        int i = __builtin_ctz(room), j = __builtin_ctz(left);
+        a->pos[i] = b->pos[j];
+        a->limit[i] = b->limit[j];
+        a->place[i] = b->place[j];
+        a->base[i] = b->base[j];
+        a->last[i] = b->last[j];
+        a->block[i] = b->block[j];
+        a->ac[i] = b->ac[j];
+        a->dc_next[i] = b->dc_next[j];
+        a->table[i] = b->table[j];
+        a->reached[i] = b->reached[j];
+        a->job[i] = b->job[j];
+        a->active |= 1u << i;
+    }
+}
+
+/* ---- entry -------------------------------------------------------------------------------------------------------- */
+
+int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const ffp_header *header, ffp_job *jobs,
+                         int32_t njobs) {
+    ffp_queue q;
+    q.ctx = ctx;
+    q.header = header;
+    if (prepare(ctx, header, &q.plan) != FFP_OK || q.plan.blocks > engine->most_blocks) {
+        return ffp_level_scalar.entropy(ctx, header, jobs, njobs);
+    }
+    for (int32_t done = 0; done < njobs;) {
+        q.jobs = jobs + done;
+        if (!load_jobs(&q, njobs - done, engine->unstuff)) {
+            ffp_level_scalar.entropy(ctx, header, jobs + done++, 1);
+            continue;
+        }
+        memset(q.late, 0, sizeof q.late);
+        settle(&q);
+        ffp_lanes a, b;
+        memset(&a, 0, sizeof a);
+        memset(&b, 0, sizeof b);
+        for (int i = 0; i < FFP_LANES; i++) {
+            fill_lane(&q, &a, i);
+        }
+        for (int i = 0; i < FFP_LANES && engine->groups > 1 && q.count >= TWO_GROUPS; i++) {
+            fill_lane(&q, &b, i);
+        }
+        engine->run(&q, &a, &b);
+        settle(&q);
+        done += q.count;
+    }
+    for (int32_t i = 0; i < njobs; i++) {
+        if (jobs[i].status != FFP_OK) {
+            return jobs[i].status;
+        }
+    }
+    return FFP_OK;
 }

@@ -39,27 +39,72 @@ typedef struct {
     int32_t turn;                     /* number of the job that is started n-th: long ones first */
 } ffp_lane_job;
 
-/* Tables and order of the header's scan. Builds only what differs from the image before. FFP_OK, FFP_NO_MEMORY, or
- * FFP_NO_SPACE when the codes are so odd that the tables have no room for them. */
-int32_t ffp_lane_prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_plan *plan);
-
-/* Decodes job again from a clean start with the scalar decoder, whose word on the status is final. */
-int32_t ffp_lane_repair(ffp_context *ctx, const ffp_header *header, ffp_job *job, int32_t blocks);
-
 /* Copies entropy-coded bytes without their stuffing: returns the number written, at most n; -1 when a marker or a lone
  * FF is in them. May write 64 bytes more than it returns. */
 typedef int64_t (*ffp_unstuff)(const uint8_t *in, int64_t n, uint8_t *out);
-int64_t ffp_unstuff_plain(const uint8_t *in, int64_t n, uint8_t *out);
 
-/* Unstuffs as many of the jobs as 32-bit positions can address into ctx->level_bytes and ctx->level_work; returns that
- * number (0: memory is short). *lowest is the coefficient that ffp_lane_job counts from. */
-int32_t ffp_lane_load(ffp_context *ctx, const ffp_job *jobs, int32_t njobs, int32_t blocks, ffp_unstuff unstuff,
-                      int16_t **lowest);
+/* ---- the lanes' state where a job ends: between the vector loops of the levels ------------------------------------- */
 
-/* Whether a lane that stopped at bit pos, having reached these places, decoded its job as the scalar decoder does. */
-static inline int ffp_lane_sound(const ffp_lane_job *lane, const ffp_job *job, uint32_t pos, uint32_t reached) {
-    uint64_t end = (uint64_t)lane->end * 8;
-    return lane->regular && !(reached & FFP_LANE_BAD_BIT) && pos <= end && (!job->to_end || end - pos < 8);
+#define FFP_LANES 16                  /* a group */
+
+/* Unsigned 32-bit numbers throughout; coefficients are counted from the lowest job's. */
+typedef struct {
+    uint32_t pos[FFP_LANES];          /* next bit */
+    uint32_t limit[FFP_LANES];        /* byte behind the last */
+    uint32_t place[FFP_LANES];        /* coefficient of the block written last, -1: none yet */
+    uint32_t base[FFP_LANES];         /* first coefficient of this block ... */
+    uint32_t last[FFP_LANES];         /* ... and of the job's last block */
+    uint32_t block[FFP_LANES];        /* its number in the MCU */
+    uint32_t ac[FFP_LANES];           /* AC table of this block */
+    uint32_t dc_next[FFP_LANES];      /* DC table of the next */
+    uint32_t table[FFP_LANES];        /* for the next symbol */
+    uint32_t reached[FFP_LANES];      /* union of the places that were reached */
+    int32_t job[FFP_LANES];
+    uint32_t active;                  /* a bit each */
+} __attribute__((aligned(64))) ffp_lanes;
+
+/* Coefficients on their way to memory. They are written one by one four steps after they were found, when the vectors
+ * have long left the store queue: quicker than a scatter, and than loading parts of a vector just stored. */
+typedef struct {
+    uint32_t at[FFP_LANES];
+    int32_t value[FFP_LANES];
+} __attribute__((aligned(64))) ffp_late;
+
+static inline __attribute__((always_inline)) void ffp_write_out(int16_t *coef, const ffp_late *l, int first,
+                                                                int count) {
+    for (int i = first; i < first + count; i++) {
+        coef[l->at[i]] = (int16_t)l->value[i];
+    }
 }
+
+/* What goes through the jobs. */
+typedef struct {
+    ffp_context *ctx;
+    const ffp_header *header;
+    ffp_lane_plan plan;
+    ffp_job *jobs;
+    const ffp_lane_job *work;
+    const uint8_t *bytes;
+    int16_t *coef;                    /* the lowest job's */
+    uint32_t idle;                    /* where lanes at rest write: the gap behind a job */
+    int32_t next, count;
+    ffp_late late[8];
+} ffp_queue;
+
+typedef struct {
+    int32_t groups;                   /* of lanes: 1 or 2 */
+    int32_t most_blocks;              /* that it can take in an MCU */
+    ffp_unstuff unstuff;
+    void (*run)(ffp_queue *q, ffp_lanes *a, ffp_lanes *b); /* takes the lanes of the groups through the queue */
+} ffp_lane_engine;
+
+int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const ffp_header *header, ffp_job *jobs,
+                         int32_t njobs);
+
+/* Takes leave of the jobs of these lanes, which ended or ran out of data, and starts new ones there. */
+void ffp_lane_change(ffp_queue *q, ffp_lanes *l, uint32_t lanes);
+
+/* Moves b's lanes into a's idle ones, of which there are enough. */
+void ffp_lane_merge(ffp_lanes *a, const ffp_lanes *b);
 
 #endif
