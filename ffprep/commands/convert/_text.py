@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._options import BETON
+from ffprep.commands._options import BETON, writing_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
@@ -26,6 +26,20 @@ def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
+        return function
+
+    return decorate
+
+
+def writing_options_with(**changes: Any) -> Callable[[F], F]:
+    """The options of all conversions, but with another ``--out``: ``required``, ``type``, ``help``."""
+
+    def decorate(function: F) -> F:
+        function = writing_options()(function)
+        for parameter in getattr(function, "__click_params__", []):
+            if parameter.name == "out":
+                for name, value in changes.items():
+                    setattr(parameter, name, value)
         return function
 
     return decorate
@@ -60,6 +74,22 @@ def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
     vocabulary = open_vocabulary(values.pop("numbering"), values.pop("vocab"))
     bpe.encoding(vocabulary.directory)
     return vocabulary
+
+
+def row_options() -> Callable[[F], F]:
+    """How texts become rows."""
+    return add(
+        [
+            click.option(
+                "--length",
+                type=click.IntRange(2, 65535),
+                default=128,
+                show_default=True,
+                help="Tokens in a row, marks included; longer pairs lose from the longer text first.",
+            ),
+            click.option("--keep-text", is_flag=True, help="Store the texts as well."),
+        ]
+    )
 
 
 def block_options() -> Callable[[F], F]:
