@@ -145,22 +145,26 @@ def run_corpus(
     corpus: Corpus, vocabulary: Vocabulary, report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
     """Convert a corpus as the remaining options say, and show what came of it."""
-    from ffprep.commands._options import terminable
     from ffprep.convert.corpus import convert_corpus
-    from ffprep.convert.progress import Shown, Silent
 
     if not quiet:
         for note in corpus.notes:
             click.echo(f"note: {note}", err=True)
-    per_sample = values.pop("blocks_per_sample")
+    return show_corpus(
+        lambda **options: convert_corpus(corpus, vocabulary=vocabulary, **options), report, quiet, values
+    )
+
+
+def show_corpus(
+    convert: Callable[..., CorpusReport], report: Path | None, quiet: bool, values: dict[str, Any]
+) -> CorpusReport:
+    """Run a conversion to blocks with the remaining options, and show what came of it."""
+    from ffprep.commands._options import terminable
+    from ffprep.convert.progress import Shown, Silent
+
+    values["per_sample"] = values.pop("blocks_per_sample")
     with terminable():
-        made = convert_corpus(
-            corpus,
-            vocabulary=vocabulary,
-            per_sample=per_sample,
-            progress=(lambda *_: Silent()) if quiet else Shown,
-            **values,
-        )
+        made = convert(progress=(lambda *_: Silent()) if quiet else Shown, **values)
     if report is not None:
         report.write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
     if not quiet:
