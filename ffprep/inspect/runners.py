@@ -44,7 +44,7 @@ def ffprep_loader(
             batch_size=batch_size,
             num_workers=num_workers,
             seed=0,
-            scale=tuple(scale),
+            scale=(scale[0], scale[1]),
             **{"drop_last": False, **options},
         )
     return lambda: _count(loader)

@@ -274,3 +274,14 @@ def test_interrupted_conversion_is_resumed_to_the_same_bytes(folder: Path, tmp_p
     assert done.exit_code == 0, done.output
     assert out.read_bytes() == (tmp_path / "whole.beton").read_bytes()
     assert not list(tmp_path.glob("x.beton.*"))
+
+
+@pytest.mark.parametrize("config", sorted((Path(__file__).parents[2] / "configs").glob("imagenet*.yaml")), ids=str)
+def test_configurations_that_come_along_are_valid(
+    folder: Path, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder / "train", folder / "val")
+    monkeypatch.chdir(tmp_path)
+    done = ffprep("convert", config, f"source={folder}", "quiet=true", "limit=5")
+    assert done.exit_code == 0, done.output
+    assert len(list(tmp_path.glob("*.beton"))) == 2
