@@ -45,6 +45,15 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
+def declare(lib: ctypes.CDLL) -> None:
+    """Set results and arguments of the functions that a build of the kernel has."""
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(lib, name, None)
+        if function is not None:
+            function.restype = result
+            function.argtypes = arguments
+
+
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
     """The kernel, loaded once, its functions' signatures set.
@@ -60,11 +69,7 @@ def library() -> ctypes.CDLL:
         raise FfprepError(
             f"{LIBRARY_PATH}: cannot load the JPEG kernel ({error}); build it with `pip install .` and a C compiler"
         ) from error
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(lib, name, None)
-        if function is not None:
-            function.restype = result
-            function.argtypes = arguments
+    declare(lib)
     return lib
 
 

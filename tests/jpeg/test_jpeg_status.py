@@ -285,6 +285,9 @@ def test_colours_not_decoded(jpegmaker: ModuleType) -> None:
 def test_size_claims_without_data(plain: bytes, progressive: bytes) -> None:
     """Memory is asked for only when the data could hold the image."""
     assert both(patched(plain, SOF, {1: 0x30, 2: 0, 3: 0x30, 4: 0})) == Status.TRUNCATED_SCAN
+    at = plain.index(b"\xff\xda")
+    markers = plain[:at] + b"\xff\xdd\0\4\0\1" + plain[at:] + bytes(200_000)
+    assert both(patched(markers, SOF, {1: 16, 2: 0, 3: 16, 4: 0})) == Status.TRUNCATED_SCAN
     assert both(patched(progressive, 0xC2, {1: 0x30, 2: 0, 3: 0x30, 4: 0})) == Status.TRUNCATED_SCAN
 
 

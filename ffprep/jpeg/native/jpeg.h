@@ -4,7 +4,7 @@
  *
  *   parse.c        bytes -> ffp_header: every marker segment checked (T.81 annex B)
  *   region.c       header + rectangle -> jobs -> planes; owns the scratch memory (ffp_context)
- *   entropy*.c     jobs -> coefficients (T.81 annex F): scalar, AVX2 lanes, AVX-512 lanes
+ *   entropy*.c     jobs -> coefficients (T.81 annex F): scalar, AVX2 lanes, AVX-512 lanes (lanes.c: what those share)
  *   idct*.c        coefficients -> samples: exact integer inverse DCT (the "islow" method of libjpeg), per CPU level
  *   progressive.c  whole images of any scan structure -> coefficients (T.81 annex G, and several sequential scans)
  *   rewrite.c      coefficients -> a seekable baseline stream: optimised Huffman tables, restart markers
@@ -119,7 +119,8 @@ typedef struct ffp_context ffp_context;
 
 /* Entropy decoding of jobs (each job's status is set; returns the first that is not FFP_OK), and the inverse DCT of one
  * decoded job into planes (only the blocks that lie in them; integrates the DC differences, dequantises, zeroes the
- * coefficients behind itself). One pair for each CPU level. All pairs give identical results; the scalar pair is the specification (idct.c defines the arithmetic). */
+ * coefficients behind itself). One pair for each CPU level. All pairs give identical results; the scalar pair is the
+ * specification (idct.c defines the arithmetic). */
 typedef struct {
     const char *name;
     int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);

@@ -373,6 +373,7 @@ int ffp_plausible(const ffp_header *h, int64_t size, int64_t mcus) {
     int64_t bits = 0;
     if (h->sequential_single_scan) {
         bits = mcus * h->blocks_per_mcu * 2; /* a DC and an AC code of one bit each */
+        bits += h->restart_interval ? (mcus - 1) / h->restart_interval * 16 : 0;
     } else {
         for (int i = 0; i < h->ncomp; i++) { /* a DC code each; end-of-band runs may hold the rest */
             bits += (int64_t)((h->comp[i].width + 7) / 8) * ((h->comp[i].height + 7) / 8);
