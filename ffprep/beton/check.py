@@ -122,24 +122,32 @@ def table_sizes(
         offset of the next payload: of a size and zero, the size is taken.
     """
     count = len(offsets)
-    if len(table) == count * per_sample:
+    if per_sample and len(table) == count * per_sample:
         mine = table[rank::per_sample]
         if np.array_equal(mine["ptr"], offsets) and np.array_equal(mine["sample_id"], np.arange(count)):
             return np.ascontiguousarray(mine["size"])
+    pointers, largest, ambiguous = _sizes_by_pointer(table)
+    place = np.searchsorted(pointers, offsets)
+    place[place == len(pointers)] = 0
+    missing = pointers[place] != offsets if len(pointers) else np.ones(count, np.bool_)
+    for flags, is_ambiguous in ((missing, False), (ambiguous[place] if len(pointers) else missing, True)):
+        if flags.any():
+            sample = int(np.flatnonzero(flags)[0])
+            raise MissingAllocation(sample, int(offsets[sample]), is_ambiguous)
+    return largest[place]
+
+
+def _sizes_by_pointer(
+    table: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+    """Return the different offsets of a table in order, the largest size of each, and whether it has others."""
     pointers, sizes = np.ascontiguousarray(table["ptr"]), np.ascontiguousarray(table["size"])
-    order = np.lexsort((sizes, pointers))
-    pointers, sizes = pointers[order], sizes[order]
-    place = np.searchsorted(pointers, offsets, side="right")
-    found = np.zeros(count, np.bool_)
-    inside = place > 0
-    found[inside] = pointers[place[inside] - 1] == offsets[inside]
-    if not found.all():
-        sample = int(np.flatnonzero(~found)[0])
-        raise MissingAllocation(sample, int(offsets[sample]), False)
-    clash = (pointers[1:] == pointers[:-1]) & (sizes[1:] != sizes[:-1]) & (sizes[:-1] > 0)
-    if clash.any():
-        contested = np.isin(offsets, pointers[1:][clash])
-        if contested.any():
-            sample = int(np.flatnonzero(contested)[0])
-            raise MissingAllocation(sample, int(offsets[sample]), True)
-    return sizes[place - 1]
+    if not np.all(pointers[1:] > pointers[:-1]):
+        order = np.argsort(pointers)
+        pointers, sizes = pointers[order], sizes[order]
+    first = np.flatnonzero(np.concatenate([np.ones(min(1, len(table)), np.bool_), pointers[1:] != pointers[:-1]]))
+    if len(first) == len(table):
+        return pointers, sizes, np.zeros(len(table), np.bool_)
+    largest = np.maximum.reduceat(sizes, first)
+    smallest = np.minimum.reduceat(np.where(sizes == 0, UNKNOWN_SIZE, sizes), first)
+    return pointers[first], largest, (smallest != largest) & (largest > 0)

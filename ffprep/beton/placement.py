@@ -61,11 +61,14 @@ class Placement:
         return self._together(sizes) or self._one_by_one(sizes)
 
     def _together(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int] | None:
-        for start in (self.cursor, align_up(self.cursor, self.page_size)):
-            offsets, end = _in_a_row(start, sizes)
-            if self.page_of(offsets[0]) == self.page_of(end - 1):
-                return offsets, end
+        offsets, end = _in_a_row(self.cursor, sizes)
+        if self.page_of(offsets[0]) == self.page_of(end - 1):
+            return offsets, end
+        start = align_up(self.cursor, self.page_size)
+        offsets, end = _in_a_row(start, sizes)
         total = end - start
+        if total <= self.page_size:
+            return offsets, end
         if not self.grows or total > MAX_PAGE_SIZE:
             return None
         self.page_size = 1 << (total - 1).bit_length()
@@ -73,13 +76,14 @@ class Placement:
 
     def _one_by_one(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
         offsets, cursor = [], self.cursor
+        most, largest = max(size for size, _ in sizes), MAX_PAGE_SIZE if self.grows else self.page_size
+        if most > largest:
+            raise ConversionError(
+                f"a value takes {most} bytes and a page {largest}; "
+                + ("store it in parts" if self.grows else "leave page_size out or make it larger")
+            )
+        self.page_size = max(self.page_size, 1 << (most - 1).bit_length())
         for size, alignment in sizes:
-            if size > self.page_size:
-                largest = MAX_PAGE_SIZE if self.grows else self.page_size
-                raise ConversionError(
-                    f"a value takes {size} bytes and a page {largest}; "
-                    + ("store it in parts" if self.grows else "leave page_size out or make it larger")
-                )
             start = align_up(cursor, alignment)
             if self.page_of(start) != self.page_of(start + max(size, 1) - 1):
                 start = align_up(start, self.page_size)
@@ -91,9 +95,9 @@ class Placement:
 def _in_a_row(start: int, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
     offsets = []
     for size, alignment in sizes:
-        start = align_up(start, alignment)
+        start = (start + alignment - 1) & -alignment
         offsets.append(start)
-        start += max(size, 1)
+        start += size or 1
     return offsets, start
 
 

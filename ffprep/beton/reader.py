@@ -86,7 +86,7 @@ class Reader:
         self.path = Path(path)
         self._custom_fields = dict(custom_fields or {})
         self._extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
-        self._names: list[str] | None = None
+        self._names: tuple[bytes, npt.NDArray[np.int64]] | None = None
         self._manifest: dict[str, Any] | None = None
         with self.path.open("rb") as file:
             self.head = read_head(file, self.path, self._custom_fields)
@@ -289,8 +289,8 @@ class Reader:
             self._manifest = parsed
         return self._manifest
 
-    def sample_names(self) -> list[str] | None:
-        """Return the samples' names in their source, or None where the file does not hold them."""
+    def _name_lines(self) -> tuple[bytes, npt.NDArray[np.int64]] | None:
+        """Return all names, one a line, and where each line ends: 30 bytes a sample, not 100."""
         if self._names is None:
             content = self.section("names")
             if content is None:
@@ -298,18 +298,33 @@ class Reader:
             try:
                 expand = zlib.decompressobj()
                 text = expand.decompress(content, self.num_samples * (MAX_NAME + 1) + 1)
-                names = text.decode("utf-8").split("\n")
+                text.decode("utf-8")
             except (zlib.error, UnicodeDecodeError) as error:
                 raise CorruptError(f"{self.path}: the list of sample names is damaged: {error}") from error
-            if len(names) != self.num_samples + 1 or not expand.eof:
+            ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+            if len(ends) != self.num_samples or not expand.eof or (len(text) and text[-1:] != b"\n"):
                 raise CorruptError(f"{self.path}: the list of sample names has another length than the file")
-            self._names = names[:-1]
+            self._names = text, ends
         return self._names
+
+    def sample_names(self) -> list[str] | None:
+        """Return the samples' names in their source, or None where the file does not hold them."""
+        names = self._name_lines()
+        return None if names is None else names[0].decode("utf-8").split("\n")[:-1]
+
+    def sample_name(self, index: int) -> str:
+        """Return a sample's name in its source, or an empty string where the file does not hold it."""
+        sample = self._sample(index)
+        names = self._name_lines()
+        if names is None:
+            return ""
+        start = int(names[1][sample - 1]) + 1 if sample else 0
+        return names[0][start : int(names[1][sample])].decode("utf-8")
 
     def sample_label(self, index: int) -> str:
         """Return ``sample 7 (n01440764_18.JPEG)``, or ``sample 7`` where there are no names."""
-        names = self.sample_names()
-        return f"sample {index} ({names[index]})" if names and names[index] else f"sample {index}"
+        name = self.sample_name(index)
+        return f"sample {index} ({name})" if name else f"sample {index}"
 
     def close(self) -> None:
         """Let go of the file. Arrays handed out before stay valid."""

@@ -145,15 +145,15 @@ class _Check:
         self.report = report
         self.extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
         try:
-            self.names = reader.sample_names()
+            self.named = reader.sample_names() is not None
         except BetonError as error:
-            self.names = None
+            self.named = False
             self.problem(str(error))
 
     def problem(self, message: str, sample: int | None = None) -> None:
         if len(self.report.problems) >= MAX_PROBLEMS:
             raise _Full
-        name = self.names[sample] if self.names and sample is not None else ""
+        name = self.reader.sample_name(sample) if self.named and sample is not None else ""
         self.report.problems.append(Problem(message, sample, name))
 
     # -- tables ----------------------------------------------------------------------------------------

@@ -195,18 +195,18 @@ class Writer:
         """
         if self._closed or not self._consistent:
             raise OptionError(f"{self.path}: the writer is closed, or failed before")
-        label = f"sample {self.num_written}" + (f" ({name})" if name else "")
-        if self.num_written >= self.num_samples:
-            raise ConversionError(f"{self.path}: {label} is one more than the {self.num_samples} promised")
-        if len(sample) != len(self._columns):
-            raise ConversionError(f"{label} has {len(sample)} values for {len(self._columns)} fields")
         if self._commit_due():
             self.commit()
         try:
+            if self.num_written >= self.num_samples:
+                raise ConversionError(f"one more than the {self.num_samples} promised for {self.path}")
+            if len(sample) != len(self._columns):
+                raise ConversionError(f"{len(sample)} values for {len(self._columns)} fields")
             payloads = self._payloads(sample)
             offsets, cursor, fresh = self._plan(sample, payloads)
             record = self._packer.pack(sample, offsets)
         except ConversionError as error:
+            label = f"sample {self.num_written}" + (f" ({name})" if name else "")
             raise ConversionError(f"{label}: {error}") from error
         self._consistent = False
         for index in fresh:
@@ -219,7 +219,8 @@ class Writer:
                 self._shared.used(index, sample[index], self.num_written, offsets[index], len(view))
         self._placement.cursor = cursor
         self._records += record
-        self._names.append(sections.clean_name(name))
+        self._names.append(sections.clean_name(name) if name else b"")
+        self._uncommitted_bytes += len(name)
         self.num_written += 1
         self._consistent = True
 
@@ -231,7 +232,10 @@ class Writer:
                 has = "has no" if value.payload is None else "has a"
                 raise ConversionError(f"field {column.name!r}: the value {has} payload, unlike the field")
             if value.payload is not None:
-                payloads[index] = memoryview(value.payload).cast("B")
+                try:
+                    payloads[index] = memoryview(value.payload).cast("B")
+                except TypeError as error:
+                    raise ConversionError(f"field {column.name!r}: the payload is not bytes: {error}") from error
         return payloads
 
     def _plan(
@@ -241,7 +245,9 @@ class Writer:
         offsets: dict[int, int] = {}
         runs: list[int] = []
         for index in payloads:
-            stored = self._shared.find(index, sample[index]) if sample[index].key is not None else None
+            if sample[index].key is None:
+                continue
+            stored = self._shared.find(index, sample[index])
             if stored is not None:
                 offsets[index] = stored.ptr
                 if stored.last == self.num_written - 1:
@@ -250,11 +256,12 @@ class Writer:
         if not fresh:
             return offsets, self._placement.cursor, fresh
         placed, cursor = self._place(fresh, payloads)
-        page = self._placement.page_of(placed[0])
-        moved = [index for index in runs if self._placement.page_of(offsets[index]) != page]
-        if moved:
-            fresh = sorted(fresh + moved)
-            placed, cursor = self._place(fresh, payloads)
+        if runs:
+            page = self._placement.page_of(placed[0])
+            moved = [index for index in runs if self._placement.page_of(offsets[index]) != page]
+            if moved:
+                fresh = sorted(fresh + moved)
+                placed, cursor = self._place(fresh, payloads)
         offsets.update(zip(fresh, placed, strict=True))
         return offsets, cursor, fresh
 
