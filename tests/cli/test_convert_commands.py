@@ -255,7 +255,10 @@ def test_interrupted_conversion_is_resumed_to_the_same_bytes(folder: Path, tmp_p
     image.rename(tmp_path / "aside")
     os.mkfifo(image)
     out = tmp_path / "x.beton"
-    process = launched("convert", "imagenet", "--source", folder, "--out", out, "--workers", 1)
+    ignoring = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if number == signal.SIGTERM else None
+    process = launched(
+        "convert", "imagenet", "--source", folder, "--out", out, "--workers", 1, preexec_fn=ignoring
+    )  # a background job ignores SIGINT
     with image.open("wb"):  # returns when the converter opens the other end
         process.send_signal(number)
         if number == signal.SIGKILL:
