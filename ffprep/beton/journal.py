@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +97,11 @@ class Journal:
         """Drop what follows the last valid commit."""
         os.ftruncate(self._descriptor, self._end)
 
-    def append(self, facts: dict[str, Any], attachments: dict[str, bytes]) -> None:
-        """Add a commit and force it to the disk."""
-        facts = {**facts, "attachments": [[name, len(content)] for name, content in attachments.items()]}
-        body = json.dumps(facts, sort_keys=True).encode("utf-8")
-        content = b"".join([body, *attachments.values()])
-        head = _COMMIT.pack(_MARK, len(body), len(content) - len(body), xxhash.xxh3_64_intdigest(content))
-        write_fully(self._descriptor, memoryview(head + content), self._end)
+    def append(self, commit: bytes) -> None:
+        """Add a commit (see `packed`) and force it to the disk."""
+        write_fully(self._descriptor, memoryview(commit), self._end)
         os.fsync(self._descriptor)
-        self._end += len(head) + len(content)
-        self.facts = facts
+        self._end += len(commit)
 
     def attachments(self, name: str) -> Iterator[bytes]:
         """Yield the attachments of one name, commit by commit."""
@@ -120,6 +116,58 @@ class Journal:
         os.close(self._descriptor)
         if remove:
             self.path.unlink(missing_ok=True)
+
+
+def packed(facts: dict[str, Any], attachments: dict[str, bytes]) -> bytes:
+    """Pack a commit: facts, which are JSON values, and bytes by name."""
+    facts = {**facts, "attachments": [[name, len(content)] for name, content in attachments.items()]}
+    body = json.dumps(facts, sort_keys=True).encode("utf-8")
+    content = b"".join([body, *attachments.values()])
+    checksum = xxhash.xxh3_64_intdigest(content)
+    return _COMMIT.pack(_MARK, len(body), len(content) - len(body), checksum) + content
+
+
+class Committer:
+    """Adds commits to a journal in the background: waiting for the disk must not hold up the writing.
+
+    At most one commit is under way.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: Future[None] | None = None
+
+    def submit(self, sync: Callable[[], None], facts: dict[str, Any], attachments: dict[str, bytes]) -> None:
+        """Force payloads to the disk by `sync`, then append a commit that tells of them."""
+        self.wait()
+        commit = packed(facts, attachments)  # now, since the facts go on changing
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="ffprep-commit")
+
+        def work() -> None:
+            sync()
+            self._journal.append(commit)
+
+        self._pending = self._pool.submit(work)
+
+    def wait(self, *, block: bool = True) -> None:
+        """Wait for the commit under way, if there is one; without `block`, only take notice of its end.
+
+        Raises
+        ------
+        OSError, ConversionError
+            What went wrong with it.
+        """
+        pending = self._pending
+        if pending is not None and (block or pending.done()):
+            self._pending = None
+            pending.result()
+
+    def close(self) -> None:
+        """Wait for the thread to end."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 def write_fully(descriptor: int, data: memoryview, offset: int) -> None:

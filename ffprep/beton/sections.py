@@ -44,16 +44,23 @@ def clean_name(name: str) -> bytes:
 
 
 class NamesPacker:
-    """Compresses one name a line; the same bytes however the names arrive."""
+    """Compresses one name a line; zlib gets equal pieces, so that how the lines arrive cannot matter."""
+
+    _PIECE = 1 << 20
 
     def __init__(self) -> None:
         self._packer = zlib.compressobj(6)
         self._parts: list[bytes] = []
+        self._rest = bytearray()
 
     def add(self, lines: bytes) -> None:
-        self._parts.append(self._packer.compress(lines))
+        self._rest += lines
+        while len(self._rest) >= self._PIECE:
+            self._parts.append(self._packer.compress(self._rest[: self._PIECE]))
+            del self._rest[: self._PIECE]
 
     def finish(self) -> bytes:
+        self._parts.append(self._packer.compress(self._rest))
         return b"".join([*self._parts, self._packer.flush()])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from array import array
@@ -15,7 +16,7 @@ import xxhash
 from ffprep._version import __version__
 from ffprep.beton import layout, sections
 from ffprep.beton.columns import RecordPacker
-from ffprep.beton.journal import Journal, sync_folder
+from ffprep.beton.journal import Committer, Journal, sync_folder
 from ffprep.beton.placement import Placement, SharedPayloads
 from ffprep.beton.sink import Sink
 from ffprep.errors import ConversionError, OptionError
@@ -125,6 +126,7 @@ class Writer:
         except BaseException:
             self._sink.close()
             raise
+        self._committer = Committer(self._journal)
         self._closed, self._consistent = False, True
         try:
             self._begin()
@@ -195,8 +197,9 @@ class Writer:
         """
         if self._closed or not self._consistent:
             raise OptionError(f"{self.path}: the writer is closed, or failed before")
+        self._await_commit(block=False)
         if self._commit_due():
-            self.commit()
+            self._start_commit()
         try:
             if self.num_written >= self.num_samples:
                 raise ConversionError(f"one more than the {self.num_samples} promised for {self.path}")
@@ -284,18 +287,22 @@ class Writer:
         )
 
     def commit(self) -> None:
-        """Make everything written so far survive a crash; called by `write` from time to time.
+        """Make everything written so far survive a crash. `write` does so from time to time, in the background.
 
         Raises
         ------
         ConversionError
             The disk is full, or fails.
         """
+        self._start_commit()
+        self._await_commit()
+
+    def _start_commit(self) -> None:
+        self._await_commit()
         # After a failed write or fsync nothing tells what is on the disk: only earlier commits count.
         self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
-        self._sink.sync()
         facts = {
             "samples": self.num_written,
             "cursor": self._placement.cursor,
@@ -310,13 +317,19 @@ class Writer:
             "shared": self._shared.take_unsaved(),
             "blocks": np.array(finished[self._saved_blocks :], "<u8").tobytes(),
         }
-        try:
-            self._journal.append(facts, attachments)
-        except OSError as error:
-            raise self._sink.failure(error, self._placement.cursor) from error
+        self._committer.submit(self._sink.sync, facts, attachments)
         self._saved_blocks = len(finished)
         self._forget_uncommitted()
         self._consistent = True
+
+    def _await_commit(self, *, block: bool = True) -> None:
+        try:
+            self._committer.wait(block=block)
+        except BaseException as error:
+            self._consistent = False
+            if isinstance(error, OSError):
+                raise self._sink.failure(error, self._placement.cursor) from error
+            raise
 
     # -- closing ---------------------------------------------------------------------------------------
 
@@ -343,6 +356,7 @@ class Writer:
             return
         if not self._consistent:
             raise OptionError(f"{self.path}: cannot be finished, writing a sample failed before")
+        self._await_commit()
         if self._keep and self.num_written > self._first_record:
             self.commit()
         self._consistent = False
@@ -414,15 +428,15 @@ class Writer:
         if self._closed:
             return
         if self._keep:
-            try:
+            with contextlib.suppress(ConversionError):
+                self._await_commit()
                 if self._consistent and self.num_written > self._first_record:
                     self.commit()
-            except ConversionError:
-                pass
         self._release(remove=not (self._keep and self.num_written))
 
     def _release(self, *, remove: bool) -> None:
         self._closed = True
+        self._committer.close()
         if remove:
             self._sink.path.unlink(missing_ok=True)
         self._journal.close(remove=remove)
