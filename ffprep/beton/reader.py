@@ -29,6 +29,7 @@ from ffprep.errors import (
     BetonError,
     CorruptError,
     DecodeError,
+    NotABetonError,
     OptionError,
     TruncatedError,
 )
@@ -88,6 +89,8 @@ class Reader:
         self._extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
         self._names: tuple[bytes, npt.NDArray[np.int64]] | None = None
         self._manifest: dict[str, Any] | None = None
+        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            raise NotABetonError(f"{self.path}: not a .beton file: it is a pipe or a device")
         with self.path.open("rb") as file:
             self.head = read_head(file, self.path, self._custom_fields)
             self.data: npt.NDArray[np.uint8] = np.asarray(np.memmap(file, np.uint8, "r"))

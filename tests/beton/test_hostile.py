@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 from pathlib import Path
@@ -431,6 +432,9 @@ def test_a_folder_and_nothing_at_all(tmp_path: Path) -> None:
         Reader(tmp_path)
     with pytest.raises(FileNotFoundError):
         Reader(tmp_path / "none.beton")
+    os.mkfifo(tmp_path / "pipe.beton")
+    with pytest.raises(NotABetonError, match="a pipe or a device"):
+        Reader(tmp_path / "pipe.beton")
 
 
 def test_json_that_is_none(plain: bytes) -> None:
