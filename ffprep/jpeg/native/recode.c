@@ -1,0 +1,156 @@
+/* Entropy coding of coefficients, with Huffman tables made for them (T.81 F.1.2, K.2). */
+#include "rewrite.h"
+#include "sink.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+typedef struct {
+    const ffp_header *header;
+    const int16_t *at[FFP_MAX_COMPONENTS];
+    int32_t prediction[FFP_MAX_COMPONENTS];
+    int64_t interval, mcus, mcu;
+} blocks;
+
+static blocks all_blocks(const int16_t *coefficients, const int64_t offset[FFP_MAX_COMPONENTS], const ffp_header *h,
+                         int64_t interval) {
+    blocks b = {.header = h, .interval = interval, .mcus = (int64_t)h->mcus_x * h->mcus_y};
+    for (int c = 0; c < h->ncomp; c++) {
+        b.at[c] = coefficients + offset[c];
+    }
+    return b;
+}
+
+static int at_restart(blocks *b) {
+    int restart = b->interval && b->mcu && b->mcu % b->interval == 0;
+    if (restart) {
+        memset(b->prediction, 0, sizeof b->prediction);
+    }
+    return restart;
+}
+
+static const int16_t *block_of(const blocks *b, int c, int32_t row, int32_t column) {
+    const ffp_component *comp = &b->header->comp[c];
+    int64_t y = b->mcu / b->header->mcus_x * comp->v + row, x = b->mcu % b->header->mcus_x * comp->h + column;
+    return b->at[c] + (y * comp->blocks_x + x) * 64;
+}
+
+/* Bit k: coefficient k is not zero; the DC's bit is left out. */
+static inline uint64_t nonzero_ac(const int16_t *block) {
+    uint64_t mask = 0;
+#if defined(__SSE2__)
+    const __m128i zero = _mm_setzero_si128();
+    for (int i = 0; i < 4; i++) {
+        __m128i low = _mm_loadu_si128((const __m128i *)(const void *)(block + 16 * i));
+        __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(block + 16 * i + 8));
+        __m128i is_zero = _mm_packs_epi16(_mm_cmpeq_epi16(low, zero), _mm_cmpeq_epi16(high, zero));
+        mask |= (uint64_t)(~(uint32_t)_mm_movemask_epi8(is_zero) & 0xFFFF) << (16 * i);
+    }
+#else
+    for (int i = 0; i < 64; i++) {
+        mask |= (uint64_t)(block[i] != 0) << i;
+    }
+#endif
+    return mask & ~(uint64_t)1;
+}
+
+/* Counts the symbols of a block. 0 when a value is out of range. */
+static int count_block(const int16_t *block, int32_t *prediction, uint32_t dc[256], uint32_t ac[256]) {
+    uint32_t size = ffp_size_category(block[0] - *prediction), k = 0;
+    *prediction = block[0];
+    if (size > FFP_MAX_DC_SIZE) {
+        return 0;
+    }
+    dc[size]++;
+    for (uint64_t mask = nonzero_ac(block); mask; mask &= mask - 1) {
+        uint32_t next = (uint32_t)__builtin_ctzll(mask), run = next - k - 1;
+        size = ffp_size_category(block[next]);
+        if (size > FFP_MAX_AC_SIZE) {
+            return 0;
+        }
+        ac[0xF0] += run >> 4;
+        ac[(run & 15) << 4 | size]++;
+        k = next;
+    }
+    ac[0] += k < 63;
+    return 1;
+}
+
+static void put_block(ffp_sink *sink, const int16_t *block, int32_t *prediction, const ffp_codes *dc,
+                      const ffp_codes *ac) {
+    int32_t value = block[0] - *prediction;
+    uint32_t size = ffp_size_category(value), k = 0;
+    *prediction = block[0];
+    ffp_sink_coded(sink, dc->code[size], dc->length[size], value, size);
+    for (uint64_t mask = nonzero_ac(block); mask; mask &= mask - 1) {
+        uint32_t next = (uint32_t)__builtin_ctzll(mask), run = next - k - 1;
+        for (; run > 15; run -= 16) {
+            ffp_sink_put(sink, ac->code[0xF0], ac->length[0xF0]);
+        }
+        size = ffp_size_category(block[next]);
+        ffp_sink_coded(sink, ac->code[run << 4 | size], ac->length[run << 4 | size], block[next], size);
+        k = next;
+    }
+    if (k < 63) {
+        ffp_sink_put(sink, ac->code[0], ac->length[0]);
+    }
+}
+
+int32_t ffp_recode_plan(const int16_t *coefficients, const int64_t offset[FFP_MAX_COMPONENTS], ffp_header *header,
+                        int64_t interval, int64_t *bound) {
+    uint32_t frequency[2][2][256] = {{{0}}};
+    blocks b = all_blocks(coefficients, offset, header, interval);
+    int64_t markers = 0, bits = 0;
+    for (; b.mcu < b.mcus; b.mcu++) {
+        markers += at_restart(&b);
+        for (int c = 0; c < header->ncomp; c++) {
+            for (int i = 0; i < header->comp[c].h * header->comp[c].v; i++) {
+                const int16_t *block = block_of(&b, c, i / header->comp[c].h, i % header->comp[c].h);
+                if (!count_block(block, &b.prediction[c], frequency[0][c > 0], frequency[1][c > 0])) {
+                    return FFP_CORRUPT_SCAN;
+                }
+            }
+        }
+    }
+    for (int c = 0; c < header->ncomp; c++) {
+        header->comp[c].td = header->comp[c].ta = c > 0;
+    }
+    for (int kind = 0; kind < 2; kind++) {
+        for (int t = 0; t < (header->ncomp > 1 ? 2 : 1); t++) {
+            ffp_codes codes;
+            ffp_optimal_table(frequency[kind][t], &header->dht[kind][t]);
+            ffp_make_codes(&header->dht[kind][t], &codes);
+            for (int s = 0; s < 256; s++) {
+                bits += (int64_t)frequency[kind][t][s] * (codes.length[s] + (s & 15));
+            }
+        }
+    }
+    *bound = 2 * ((bits + 8 * markers) / 8 + 16) + 2 * markers;
+    return FFP_OK;
+}
+
+uint8_t *ffp_recode_scan(const int16_t *coefficients, const int64_t offset[FFP_MAX_COMPONENTS],
+                         const ffp_header *header, int64_t interval, uint8_t *out) {
+    ffp_codes codes[2][2];
+    ffp_sink sink = {.out = out};
+    blocks b = all_blocks(coefficients, offset, header, interval);
+    for (int kind = 0; kind < 2; kind++) {
+        for (int t = 0; t < (header->ncomp > 1 ? 2 : 1); t++) {
+            ffp_make_codes(&header->dht[kind][t], &codes[kind][t]);
+        }
+    }
+    for (; b.mcu < b.mcus; b.mcu++) {
+        if (at_restart(&b)) {
+            ffp_sink_restart(&sink, b.mcu / interval);
+        }
+        for (int c = 0; c < header->ncomp; c++) {
+            for (int i = 0; i < header->comp[c].h * header->comp[c].v; i++) {
+                const int16_t *block = block_of(&b, c, i / header->comp[c].h, i % header->comp[c].h);
+                put_block(&sink, block, &b.prediction[c], &codes[0][c > 0], &codes[1][c > 0]);
+            }
+        }
+    }
+    ffp_sink_flush(&sink);
+    return sink.out;
+}

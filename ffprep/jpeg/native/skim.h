@@ -1,0 +1,53 @@
+/* What the files that skim share: skim_table.c, skim_lane.c, skim.c. */
+#ifndef FFPREP_SKIM_H
+#define FFPREP_SKIM_H
+
+#include "internal.h"
+#include "rewrite.h"
+
+#define SKIM_BITS 11
+#define MOST_SKIP 18                  /* three lookups must fit in the 56 bits of a refill */
+
+/* An entry: bits 0..5 how many bits to skip, bits 8..15 how far k advances. k counts from 1. A phase (the DC code, the
+ * AC codes of a block) ends well when k is in 128..191, which only PHASE_END leads to; a DC entry adds its size category
+ * to that. Bit 6 of k set calls for a closer look: k is 64 (the last coefficient is not zero), a lookup went past the end
+ * of the block, or does not hold the symbol (SLOW). */
+#define PHASE_END 128
+#define LOOK_CLOSER (64u << 8)
+#define SLOW ((uint16_t)LOOK_CLOSER)
+
+typedef struct {
+    uint16_t entry[1 << SKIM_BITS];
+    int32_t limit[18];                /* limit[n]: first 16-bit left-aligned value above the codes of up to n bits */
+    int32_t offset[17];               /* position of a symbol = (code >> (16 - n)) + offset[n] */
+    const uint8_t *symbols;
+    int32_t dc;
+} skim_table;
+
+/* Whether a sequential scan of 8 bits can have the AC symbol (F.1.2.2.1). */
+static inline int ffp_ac_allowed(int32_t symbol) {
+    return symbol == 0 || symbol == 0xF0 || ((symbol & 15) >= 1 && (symbol & 15) <= FFP_MAX_AC_SIZE);
+}
+
+void ffp_skim_dc_table(const ffp_dht *dht, skim_table *table);
+void ffp_skim_ac_table(const ffp_dht *dht, skim_table *table);
+/* Length of the code at the top of `bits`, 0 when there is none (T.81 F.2.2.3). */
+uint32_t ffp_skim_find(const skim_table *table, uint64_t bits, uint32_t *symbol);
+
+/* The phases of an MCU, in a ring: DC and AC of each of its blocks. */
+typedef struct phase {
+    const skim_table *table;
+    const struct phase *next;
+} phase;
+
+/* A mark as lanes write it: bits since address 0, so to speak, and 63 too many. */
+static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
+    return raw - (uint32_t)((uintptr_t)base * 8) - 63;
+}
+
+#define MARK_SLACK 8                  /* a lane may write so many marks more than it was asked for */
+
+/* Fills skim->bit, as raw marks, and skim->segment_end. There is room for twice the marks. */
+int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase *ring);
+
+#endif
