@@ -8,7 +8,9 @@
  *   - header, coefficients and random rectangles at every CPU level answer with a status of jpeg.h;
  *   - the levels agree on status and samples;
  *   - samples do not depend on what the planes' memory held before: nothing stale is reported as decoded;
- *   - the coefficient memory is all zero after every call.
+ *   - the coefficient memory is all zero after every call;
+ *   - rewriting accepts what the coefficient path accepts and nothing else, but for values no 8-bit image has; what it
+ *     writes keeps the coefficients, fits in what it asked for, and rewrites to itself.
  *
  * Prints how often each status was seen; exits 1 on the first broken rule.
  */
@@ -182,6 +184,52 @@ static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t siz
     }
 }
 
+/* All coefficients, NULL when the stream has none to give. */
+static int16_t *coefficients(const uint8_t *data, int64_t size, int64_t *status, int64_t *count) {
+    *status = ffp_coefficients(data, size, NULL, 0, count);
+    int16_t *out = *status == FFP_OK ? malloc((size_t)*count * 2) : NULL;
+    if (out) {
+        *status = ffp_coefficients(data, size, out, *count, count);
+    }
+    return out;
+}
+
+static void rewrite_once(const uint8_t *data, int64_t size, const char *file, int64_t round) {
+    int64_t interval = below(3) ? below(20) : -1, flags = below(4), needed, written, status, count, count2, status2;
+    int64_t got = counted(file, round, ffp_rewrite(data, size, interval, flags, NULL, 0, &needed));
+    int16_t *before = coefficients(data, size, &status, &count);
+    if (got != FFP_NO_SPACE) {
+        int refusal = got == FFP_UNSUPPORTED_COLOR || got == FFP_CORRUPT_SCAN || got == FFP_BAD_MARKER ||
+                      got == FFP_BAD_RESTART; /* also for what lies behind the image */
+        if (got == FFP_OK || (status == FFP_OK && !refusal)) {
+            fprintf(stderr, "rewrite %lld, coefficients %lld\n", (long long)got, (long long)status);
+            fail(file, round, "refused to rewrite what decodes");
+        }
+        free(before);
+        return;
+    }
+    uint8_t *out = malloc((size_t)needed);
+    if (ffp_rewrite(data, size, interval, flags, out, needed, &written) != FFP_OK || written > needed) {
+        fail(file, round, "rewriting asked for too little room");
+    }
+    block b = exact(out, written, (int)(round & 1));
+    int16_t *after = coefficients(b.data, written, &status2, &count2);
+    if (status != FFP_OK || status2 != FFP_OK || count != count2 || memcmp(before, after, (size_t)count * 2) != 0) {
+        fprintf(stderr, "statuses %lld, %lld\n", (long long)status, (long long)status2);
+        fail(file, round, "rewriting changes coefficients");
+    }
+    uint8_t *again = malloc(2 * (size_t)needed);
+    if (ffp_rewrite(b.data, written, interval, flags, again, 2 * needed, &count) != FFP_OK || count != written ||
+        memcmp(again, b.data, (size_t)written) != 0) {
+        fail(file, round, "rewriting twice is not rewriting once");
+    }
+    discard(&b);
+    free(out);
+    free(again);
+    free(before);
+    free(after);
+}
+
 static void try_stream(ffp_context *ctx, const uint8_t *bytes, int64_t size, const char *file, int64_t round) {
     block b = exact(bytes, size, (int)(round & 1));
     int64_t info[FFP_INFO_SIZE], count, rect[4] = {0, 0, 1, 1};
@@ -197,6 +245,7 @@ static void try_stream(ffp_context *ctx, const uint8_t *bytes, int64_t size, con
                 counted(file, round, ffp_coefficients(b.data, size, coef, count, &count));
                 free(coef);
             }
+            rewrite_once(b.data, size, file, round);
         }
     }
     if (info[0] * info[1] <= 1 << 24) {
