@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from ffprep.jpeg.header import JpegHeader, read_header
 from ffprep.jpeg.planes import Plane, coefficients, decode_planes, decode_rgb
+from ffprep.jpeg.prepare import Prepared, prepare
+from ffprep.jpeg.rewrite import rewrite
 from ffprep.jpeg.status import Status
 
-__all__ = ["JpegHeader", "Plane", "Status", "coefficients", "decode_planes", "decode_rgb", "read_header"]
+__all__ = [
+    "JpegHeader",
+    "Plane",
+    "Prepared",
+    "Status",
+    "coefficients",
+    "decode_planes",
+    "decode_rgb",
+    "prepare",
+    "read_header",
+    "rewrite",
+]

@@ -1,0 +1,224 @@
+"""Pixels of any image file through Pillow, as torchvision's ``ImageFolder`` sees them, without Pillow's side effects.
+
+``Image.open`` warns through a process-wide filter, tries every plugin there is (one runs Ghostscript) and leaves the
+limit on pixels to a global variable. Here the first bytes choose among a few plugins, the caller sets the limit, and
+metadata that makes Pillow warn never gets to it.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ffprep.errors import ConversionError
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from PIL.ImageFile import ImageFile
+
+Signature = Callable[[bytes], bool]
+
+_PLUGINS: tuple[tuple[str, Signature], ...] = (
+    ("Jpeg", lambda head: head.startswith(b"\xff\xd8\xff")),
+    ("Png", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n")),
+    ("Gif", lambda head: head.startswith((b"GIF87a", b"GIF89a"))),
+    ("Bmp", lambda head: head.startswith(b"BM")),
+    ("WebP", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP"),
+    ("Tiff", lambda head: head.startswith((b"II*\0", b"MM\0*"))),
+    ("Ppm", lambda head: head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace()),
+    ("Avif", lambda head: head[4:12] in (b"ftypavif", b"ftypavis")),
+)
+
+_FAILURES: tuple[type[BaseException], ...] = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Warning,
+)
+"""What Pillow's plugins are known to raise on malformed files; warnings where the user made them errors."""
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    from PIL.Image import DecompressionBombError
+
+    return (*_FAILURES, DecompressionBombError)
+
+
+def sniff(data: bytes) -> str | None:
+    """Format of an image file by its first bytes: ``JPEG``, ``PNG``, ..., or None for what ffprep does not read."""
+    for plugin, matches in _PLUGINS:
+        if matches(data[:16]):
+            return plugin.upper()
+    return None
+
+
+def _describe(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:160]
+
+
+def without_metadata(data: bytes) -> bytes:
+    """A JPEG stream without the APPn and COM segments before its first scan, but for those that tell its colours."""
+    out, at = [data[:2]], 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0xDA or 0xD0 <= marker <= 0xD9 or marker == 1:
+            break
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        head = data[at + 4 : at + 9]
+        tells_colour = (marker == 0xE0 and head == b"JFIF\0") or (marker == 0xEE and head == b"Adobe")
+        if tells_colour or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            out.append(data[at:end])
+        at = end
+    out.append(data[at:])
+    return b"".join(out)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An image file's first picture.
+
+    Attributes
+    ----------
+    image : PIL.Image.Image
+        Mode ``L`` for grey images without alpha, else what ``convert("RGB")`` makes of the file: alpha is dropped, not
+        blended, and colour profiles are ignored.
+    size : tuple of int
+        Width and height the file has; those of ``image`` unless it was decoded at a smaller scale.
+    orientation : int
+        EXIF orientation (1-8) still to be applied; 1 where it was not asked for. Never a JPEG's, whose header the
+        kernel reads.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    orientation: int
+
+
+def load(
+    data: bytes,
+    format_name: str,
+    *,
+    max_pixels: int,
+    enough: Callable[[int, int], tuple[int, int] | None] | None = None,
+    orientation: bool = False,
+) -> Loaded:
+    """Decode an image file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    format_name : str
+        What :func:`sniff` said.
+    max_pixels : int
+        Larger images are refused before anything is decoded.
+    enough : callable, optional
+        From width and height to a size that will do, or None; a JPEG is then decoded at half, a quarter or an eighth of
+        its size where that is no smaller.
+    orientation : bool
+        Find out the EXIF orientation.
+
+    Raises
+    ------
+    ConversionError
+        When the image is too large, damaged, or of a kind Pillow does not know; one clause without the file's name.
+    """
+    image = _open(data, format_name)
+    size = _check_pixels(image.size, max_pixels)
+    try:
+        draft = enough(*size) if enough and format_name == "JPEG" else None
+        if draft is not None:
+            image.draft(None, draft)
+        image.load()
+        if draft is None:
+            size = _check_pixels(image.size, max_pixels)  # a GIF's frame may be larger than its screen
+        turned = _orientation(image) if orientation and format_name != "JPEG" else 1
+        image.info.pop("transparency", None)  # has no part in what convert("RGB") gives, and makes it warn
+        plain = image.convert("L") if image.mode in ("1", "L") else image.convert("RGB")
+    except _failures() as error:
+        raise ConversionError(f"damaged {format_name} file ({_describe(error)})") from error
+    return Loaded(plain, size, turned)
+
+
+def _open(data: bytes, format_name: str) -> ImageFile:
+    plugin = next(name for name, _ in _PLUGINS if name.upper() == format_name)
+    if format_name == "JPEG":
+        data = without_metadata(data)
+    try:
+        module = import_module(f"PIL.{plugin}ImagePlugin")
+        image: ImageFile = getattr(module, f"{plugin}ImageFile")(io.BytesIO(data))
+    except ImportError as error:
+        raise ConversionError(f"the installed Pillow does not read {format_name}") from error
+    except _failures() as error:
+        raise ConversionError(f"no {format_name} file that Pillow can open ({_describe(error)})") from error
+    return image
+
+
+def _check_pixels(size: tuple[int, int], most: int) -> tuple[int, int]:
+    if size[0] * size[1] > most:
+        raise ConversionError(f"{size[0]} x {size[1]} pixels are over the limit of {most}")
+    return size
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(0x0112, 1)  # a TIFF has lost it in load, which turns it upright
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn and mirror pixels as an EXIF orientation (1-8) asks for."""
+    from PIL.Image import Transpose
+
+    turns: dict[int, Any] = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Antialiased bicubic (a = -0.5) to width and height; the image itself where it has that size."""
+    from PIL.Image import Resampling
+
+    return image if image.size == size else image.resize(size, Resampling.BICUBIC)
+
+
+def encode(image: Image.Image, quality: int, subsampling: str) -> bytes:
+    """Encode as a baseline JPEG (JFIF, standard Huffman tables).
+
+    Raises
+    ------
+    ConversionError
+        When libjpeg cannot hold the image, which has sides of up to 65,500 pixels.
+    """
+    out = io.BytesIO()
+    options: dict[str, Any] = {} if image.mode == "L" else {"subsampling": subsampling}
+    try:
+        image.save(out, "JPEG", quality=quality, **options)
+    except _failures() as error:
+        raise ConversionError(
+            f"{image.size[0]} x {image.size[1]} pixels do not fit into a JPEG ({_describe(error)})"
+        ) from error
+    return out.getvalue()

@@ -1,0 +1,265 @@
+"""What becomes of an image file at conversion.
+
+=====================================  ===========  ==============================================================
+file                                   action       what is stored
+=====================================  ===========  ==============================================================
+sequential 8-bit JPEG, grey or YCbCr   rewritten    the same coefficients with restart markers (``jpeg="seekable"``)
+...                                    kept         the file's own bytes (``jpeg="keep"``)
+progressive or several scans           transcoded   the same coefficients, baseline, with restart markers
+...                                    kept         the file's own bytes (``jpeg="keep"``)
+CMYK, YCCK or RGB JPEG, other JPEG     reencoded    Pillow's ``convert("RGB")``, quality 95, 4:4:4
+that Pillow reads; PNG, GIF, BMP,
+WebP, TIFF, PPM, AVIF, whatever the
+file is called
+any, ``jpeg="reencode"``, resized or   reencoded    Pillow's pixels, quality 90 by default, 4:2:0
+turned upright
+damaged, truncated, too large, none    refused      ConversionError
+of these
+=====================================  ===========  ==============================================================
+
+Nothing is stored unproven: the codes of every stream are walked to their end before it is kept or rewritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ffprep.errors import ConversionError, JpegError, OptionError
+from ffprep.jpeg import pillow
+from ffprep.jpeg.header import JpegHeader, read_header
+from ffprep.jpeg.rewrite import MAX_INTERVAL, check_scan, rewrite
+from ffprep.jpeg.status import Status, sentence
+
+JPEG_MODES = ("seekable", "keep", "reencode")
+DAMAGED = ("refuse", "reencode")
+
+MAX_PIXELS = 178_956_970
+"""Default limit on pixels: where Pillow's ``Image.open``, hence torchvision, refuses by default."""
+
+KERNEL_MAX_PIXELS = 1 << 28
+MAX_SIDE = 65535
+
+FORCED_QUALITY = 95
+FORCED_SUBSAMPLING = "4:4:4"
+CHOSEN_SUBSAMPLING = "4:2:0"
+
+_PILLOW_MAY = (
+    Status.UNSUPPORTED_PROCESS,
+    Status.UNSUPPORTED_COLOR,
+    Status.UNSUPPORTED_SAMPLING,
+    Status.MISSING_TABLE,
+)
+"""Statuses of streams that are whole for all the kernel knows: libjpeg may decode them."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image ready to be stored.
+
+    Attributes
+    ----------
+    data : bytes
+        A JPEG stream that libjpeg, hence stock ffcv, decodes.
+    width, height : int
+        Its size in pixels.
+    action : str
+        ``kept``, ``rewritten``, ``transcoded`` (the first three are lossless) or ``reencoded``.
+    reason : str
+        Why, as a few words that are the same for all images of a kind.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Options:
+    jpeg: str
+    max_side: int | None
+    min_side: int | None
+    quality: int
+    apply_orientation: bool
+    interval: int | None
+    keep_metadata: bool
+    damaged: str
+    max_pixels: int
+
+    def __post_init__(self) -> None:
+        if self.jpeg not in JPEG_MODES:
+            raise OptionError(f"jpeg is one of {', '.join(JPEG_MODES)}, not {self.jpeg!r}")
+        if self.damaged not in DAMAGED:
+            raise OptionError(f"damaged is one of {', '.join(DAMAGED)}, not {self.damaged!r}")
+        for name, side in (("max_side", self.max_side), ("min_side", self.min_side)):
+            if side is not None and not 1 <= side <= MAX_SIDE:
+                raise OptionError(f"{name} is between 1 and {MAX_SIDE} pixels, not {side}")
+        if not 1 <= self.quality <= 100:
+            raise OptionError(f"quality is between 1 and 100, not {self.quality}")
+        if self.interval is not None and not 0 <= self.interval <= MAX_INTERVAL:
+            raise OptionError(f"restart interval {self.interval} is not between 0 and {MAX_INTERVAL} MCUs")
+        if not 1 <= self.max_pixels <= KERNEL_MAX_PIXELS:
+            raise OptionError(f"max_pixels is between 1 and {KERNEL_MAX_PIXELS}, not {self.max_pixels}")
+
+
+def scaled_size(width: int, height: int, max_side: int | None, min_side: int | None) -> tuple[int, int]:
+    """Size after shrinking, never enlarging.
+
+    Parameters
+    ----------
+    width, height : int
+        Pixels.
+    max_side : int, optional
+        The longest side becomes at most this (ffcv's ``max_resolution``).
+    min_side : int, optional
+        The shortest side becomes this if it is longer. With both, the smaller result.
+
+    Returns
+    -------
+    tuple of int
+        Width and height; the side that decided is exact, the other rounded to the nearest pixel, at least 1.
+    """
+    wanted, of = 1, 1
+    for limit, side in ((max_side, max(width, height)), (min_side, min(width, height))):
+        if limit is not None and limit * of < wanted * side:
+            wanted, of = limit, side
+    return max(1, (2 * width * wanted + of) // (2 * of)), max(1, (2 * height * wanted + of) // (2 * of))
+
+
+def prepare(
+    data: bytes,
+    *,
+    jpeg: str = "seekable",
+    max_side: int | None = None,
+    min_side: int | None = None,
+    quality: int = 90,
+    apply_orientation: bool = False,
+    interval: int | None = None,
+    keep_metadata: bool = False,
+    damaged: str = "refuse",
+    max_pixels: int = MAX_PIXELS,
+    where: str = "image",
+) -> Prepared:
+    """Make of any image file what a ``.beton`` stores. Thread-safe; changes no global state.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    jpeg : str
+        ``seekable``: rewrite JPEGs losslessly with restart markers. ``keep``: store their own bytes. ``reencode``:
+        encode every image anew, as stock ffcv does.
+    max_side, min_side : int, optional
+        Shrink the longest or the shortest side to this many pixels (antialiased bicubic), which re-encodes; smaller
+        images are left as they are.
+    quality : int
+        Of images that are re-encoded because an option asks for it, at 4:2:0. Where the file leaves no choice,
+        quality is at least 95 and sampling 4:4:4. Grey stays grey.
+    apply_orientation : bool
+        Turn images upright by their EXIF orientation, which re-encodes; ignored otherwise, as torchvision does.
+    interval : int, optional
+        MCUs between restart markers; see :func:`ffprep.jpeg.rewrite.rewrite`.
+    keep_metadata : bool
+        Keep APPn and COM segments of rewritten JPEGs.
+    damaged : str
+        ``refuse`` JPEGs whose data is damaged, or ``reencode`` what Pillow makes of them where it makes something.
+    max_pixels : int
+        Larger images are refused, unread; at most 2^28.
+    where : str
+        Name that opens the error message.
+
+    Raises
+    ------
+    ConversionError
+        When the file is refused, saying why.
+    OptionError
+        When an option is out of range.
+    """
+    options = _Options(
+        jpeg, max_side, min_side, quality, apply_orientation, interval, keep_metadata, damaged, max_pixels
+    )
+    try:
+        data = bytes(data)
+        kind = pillow.sniff(data)
+        if kind is None:
+            raise ConversionError("the file is empty" if not data else "no image format that ffprep reads")
+        return _prepare_jpeg(data, options) if kind == "JPEG" else _reencode(data, kind, kind, options)
+    except ConversionError as error:
+        raise ConversionError(f"{where}: {error}; leave it out or replace it") from error
+
+
+def _prepare_jpeg(data: bytes, options: _Options) -> Prepared:
+    turned = 1
+    try:
+        header = read_header(data)
+        if header.width * header.height > options.max_pixels:
+            raise ConversionError(f"{header.width} x {header.height} pixels are over the limit of {options.max_pixels}")
+        turned = header.orientation if options.apply_orientation else 1
+        if header.color not in ("gray", "ycc"):
+            return _reencode(data, "JPEG", f"{header.color.upper()} JPEG", options, turned)
+        size = scaled_size(header.width, header.height, options.max_side, options.min_side)
+        if options.jpeg == "reencode" or size != (header.width, header.height) or turned != 1:
+            check_scan(data)
+            return _reencode(data, "JPEG", "", options, turned)
+        return _lossless(data, header, options)
+    except JpegError as error:
+        return _despite(error, data, options, turned)
+
+
+def _despite(error: JpegError, data: bytes, options: _Options, turned: int) -> Prepared:
+    """What the kernel does not decode, Pillow may."""
+    why = sentence(error.status)
+    if error.status in _PILLOW_MAY:
+        reason = why
+    elif options.damaged == "reencode" and error.status != Status.TOO_LARGE:
+        reason = f"damaged: {why}"
+    else:
+        raise ConversionError(why) from error
+    try:
+        return _reencode(data, "JPEG", reason, options, turned)
+    except ConversionError as second:
+        raise ConversionError(f"{why}, and Pillow does not decode it: {second}") from second
+
+
+def _lossless(data: bytes, header: JpegHeader, options: _Options) -> Prepared:
+    kind = "progressive JPEG" if header.progressive else "sequential JPEG"
+    if not header.single_scan and not header.progressive:
+        kind = "JPEG of several scans"
+    if options.jpeg == "keep":
+        check_scan(data)
+        if data.find(b"\xff\xd9", header.scan_offset) < 0:
+            return Prepared(data + b"\xff\xd9", header.width, header.height, "kept", f"{kind}, end marker added")
+        return Prepared(data, header.width, header.height, "kept", kind)
+    stream = rewrite(data, options.interval, options.keep_metadata)
+    return Prepared(stream, header.width, header.height, "rewritten" if header.single_scan else "transcoded", kind)
+
+
+def _reencode(data: bytes, kind: str, reason: str, options: _Options, turned: int = 1) -> Prepared:
+    """Through Pillow. ``reason`` says why the file leaves no choice; empty where only the options ask for it."""
+
+    def enough(width: int, height: int) -> tuple[int, int] | None:
+        size = scaled_size(width, height, options.max_side, options.min_side)
+        return None if size == (width, height) else (2 * size[0], 2 * size[1])
+
+    loaded = pillow.load(
+        data, kind, max_pixels=options.max_pixels, enough=enough, orientation=options.apply_orientation
+    )
+    size = scaled_size(*loaded.size, options.max_side, options.min_side)
+    turned = turned if kind == "JPEG" else loaded.orientation
+    chosen = []
+    if options.jpeg == "reencode":
+        chosen.append("asked for")
+    if size != loaded.size:
+        chosen.append("resized")
+    if turned != 1:
+        chosen.append("turned upright")
+    image = pillow.upright(pillow.resize(loaded.image, size), turned)
+    stream = pillow.encode(
+        image,
+        options.quality if chosen else max(options.quality, FORCED_QUALITY),
+        CHOSEN_SUBSAMPLING if chosen else FORCED_SUBSAMPLING,
+    )
+    if options.jpeg != "keep":
+        stream = rewrite(stream, options.interval, optimise=True)
+    return Prepared(stream, *image.size, "reencoded", ", ".join([reason, *chosen] if reason else chosen))
