@@ -150,7 +150,8 @@ def imagenet_val(
     device: Any = None,
     **options: Any,
 ) -> Loader:
-    """Return a loader of evaluation batches: each image exactly once, in the file's order, the last batch ragged.
+    """Return a loader of evaluation batches: each image exactly once, in the file's order, the last batch
+    ragged.
 
     Parameters
     ----------
@@ -159,7 +160,8 @@ def imagenet_val(
     size : int or (height, width)
         The whole image is resized to this, whatever its shape, ...
     resize : int, optional
-        ... or its shorter side is resized to this and the centre cut out, as torchvision's usual evaluation does.
+        ... or its shorter side is resized to this and the centre cut out, as torchvision's usual evaluation
+        does.
     interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `imagenet_train`.
     """
@@ -175,7 +177,8 @@ def imagenet_val(
 
 
 def number_pipelines(path: PathLike, device: Any = None, dtype: Any = np.int64) -> dict[str, list[Any]]:
-    """Return pipelines for every field of a file that holds no image: numbers (batch,), arrays as `dtype`, bytes.
+    """Return pipelines for every field of a file that holds no image: numbers (batch,), arrays as `dtype`,
+    bytes.
 
     Byte strings come as `Ragged` (data, lengths).
     """
@@ -211,7 +214,8 @@ def image_text_train(
     order: OrderOption = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
-    """Return a loader of images with their captions; crops keep at least `scale` of the image, so that these fit.
+    """Return a loader of images with their captions; crops keep at least `scale` of the image, so that
+    these fit.
 
     Parameters
     ----------

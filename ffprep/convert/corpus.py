@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ffprep.convert.run import convert, processors
 from ffprep.errors import OptionError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks import BlockSource
-from ffprep.text.parts import Settings, Statistics, make_parts
+from ffprep.text.parts import Part, Settings, Statistics, make_parts
 from ffprep.text.vocabulary import Vocabulary
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 2, 1 << 16
@@ -157,21 +157,72 @@ def convert_corpus(
     SourceError
         When documents cannot be read or there are fewer tokens than a block has.
     """
-    if not SMALLEST_BLOCK <= block <= LARGEST_BLOCK - 1:
-        raise OptionError(f"block {block}: give {SMALLEST_BLOCK} to {LARGEST_BLOCK - 1} tokens")
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
+
+    def parts(folder: Path, padding: int, count: int, shown: Callable[[str, int, int], Progress]) -> list[Part]:
+        settings = Settings(vocabulary, padding, corpus.share, on_error == "skip")
+        with contextlib.closing(shown("tokenising", len(corpus.units), 0)) as bar:
+            return make_parts(corpus.units, settings, folder, count, bar.update)
+
+    return convert_parts(
+        parts,
+        corpus.name,
+        corpus.facts,
+        vocabulary,
+        out=out,
+        block=block,
+        padded=padded,
+        per_sample=per_sample,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        page_size=page_size,
+        progress=progress,
+    )
+
+
+def convert_parts(
+    make: Callable[[Path, int, int, Callable[[str, int, int], Progress]], list[Part]],
+    name: str,
+    facts: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    *,
+    out: Path,
+    block: int = 192,
+    padded: bool = False,
+    per_sample: int | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    page_size: int | None = None,
+    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
+) -> CorpusReport:
+    """Writes the blocks of parts that are made first.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the parts, given the folder for them, the tokens to pad documents to (0: a stream), the number
+        of workers and ``progress``.
+    name : str
+        The data set.
+    facts : mapping
+        For the manifest.
+    vocabulary, out, block, padded, per_sample, workers, resume, overwrite, page_size, progress
+        As in ``convert_corpus``.
+    """
+    if not SMALLEST_BLOCK <= block <= LARGEST_BLOCK - 1:
+        raise OptionError(f"block {block}: give {SMALLEST_BLOCK} to {LARGEST_BLOCK - 1} tokens")
     if out.exists() and not overwrite:
         raise OptionError(f"{out}: exists already; delete it or ask for overwriting")
     count = processors(workers)
     begun = time.perf_counter()
-    settings = Settings(vocabulary, block if padded else 0, corpus.share, on_error == "skip")
     folder = out.with_name(out.name + ".parts")
     with _parts_folder(folder, resume):
-        with contextlib.closing(progress("tokenising", len(corpus.units), 0)) as shown:
-            parts = make_parts(corpus.units, settings, folder, count, shown.update)
+        parts = make(folder, block if padded else 0, count, progress)
         tokenised = time.perf_counter()
-        source = BlockSource(parts, vocabulary, block, per_sample, corpus.name, corpus.facts)
+        source = BlockSource(parts, vocabulary, block, per_sample, name, facts)
         report = convert(
             source,
             out,

@@ -92,6 +92,8 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
     total = len(source) if limit is None else min(limit, len(source))
     if total == 0:
         raise SourceError(f"{source.name}: the source has no samples")
+    if not hasattr(source, "stream"):
+        _try_some(source, total)  # so that the files, and row groups of which others share the reading, are at hand
     begun = time.perf_counter()
     results = _try_some(source, total)
     elapsed = time.perf_counter() - begun

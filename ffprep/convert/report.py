@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from ffprep.fields import Encoded
 
 PLAIN = frozenset({"kept", "rewritten", "encoded", "raw"})
-"""Actions that are the ordinary course; samples of all others are listed by name."""
+"""Actions that are the ordinary course; samples of all others are listed by name, ..."""
+
+ASKED = frozenset({"asked for", "resized", "turned upright"})
+"""... unless an option asked for what was done to them."""
 
 LISTED = 1000
 """Names kept for each action and reason."""
@@ -87,7 +90,7 @@ class Report:
             self._outcomes[key] = entry
             self.state["outcomes"].append(entry)
         entry["count"] += 1
-        if key[1] not in PLAIN:
+        if key[1] not in PLAIN and not ASKED.issuperset(key[2].split(", ")):
             listed = entry.setdefault("samples", [])
             if len(listed) < LISTED:
                 listed.append(sample)

@@ -146,7 +146,8 @@ def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[En
         try:
             encoded.append(field.encode_any(value))
         except ConversionError as error:
-            raise ConversionError(f"{name}: {error}") from error
+            text = str(error)
+            raise ConversionError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from error
     return encoded
 
 

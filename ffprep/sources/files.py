@@ -48,15 +48,17 @@ class FolderFiles:
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
+        self._prefix = f"{root}{os.sep}"
         self.names: Sequence[str] = names
 
     def read(self, index: int) -> bytes:
-        fd = os.open(self.root / self.names[index], os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{self._prefix}{self.names[index]}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
-            data = os.read(fd, size + 1)  # one byte more: a file that grew is seen, a whole read needs one call
-            while more := os.read(fd, 1 << 20):
-                data += more
+            data = os.read(fd, size + 1)  # one byte more shows that the file ended
+            if len(data) != size:
+                while more := os.read(fd, 1 << 20):
+                    data += more
             return data
         finally:
             os.close(fd)

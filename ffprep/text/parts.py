@@ -233,6 +233,49 @@ class _Padded:
         self.documents(ids, np.array([len(ids) - 1]))
 
 
+class PartWriter:
+    """The files of a part that is being made.
+
+    Parameters
+    ----------
+    folder : Path
+        For the files.
+    number : int
+        The part's.
+    vocabulary : Vocabulary
+    padded : int
+        As in ``Settings``.
+    stack : ExitStack
+        Closes the files.
+
+    Attributes
+    ----------
+    sink : Sink
+        Takes the tokens.
+    """
+
+    def __init__(self, folder: Path, number: int, vocabulary: Vocabulary, padded: int, stack: ExitStack) -> None:
+        tokens_path, lengths_path, _ = _paths(folder, number)
+        self._tokens = _File(tokens_path, stack)
+        self._lengths = _File(lengths_path, stack) if padded else None
+        self.sink: Sink = _Stream(self._tokens, vocabulary)
+        if self._lengths is not None:
+            self.sink = _Padded(self._tokens, self._lengths, vocabulary, padded)
+
+    @property
+    def count(self) -> int:
+        """Tokens written, padding included."""
+        return self._tokens.count
+
+    def finish(self) -> list[str]:
+        """Close and name the files; their hashes."""
+        return [self._tokens.finish(), self._lengths.finish() if self._lengths else ""]
+
+    def part(self, statistics: Statistics) -> Part:
+        """The finished part."""
+        return Part(self._tokens.path, self._lengths.path if self._lengths else None, self.count, statistics)
+
+
 class _Tokeniser:
     """Cleans and tokenises documents into a sink, small ones many at a time."""
 
@@ -364,29 +407,23 @@ def make_part(
     done = find_part(unit, settings, folder, number)
     if done is not None:
         return done
-    tokens_path, lengths_path, record_path = _paths(folder, number)
+    record_path = _paths(folder, number)[2]
     record_path.unlink(missing_ok=True)
     with ExitStack() as stack:
-        file = _File(tokens_path, stack)
-        lengths: _File | None = None
-        sink: Sink
-        if settings.padded:
-            lengths = _File(lengths_path, stack)
-            sink = _Padded(file, lengths, settings.vocabulary, settings.padded)
-        else:
-            sink = _Stream(file, settings.vocabulary)
-        statistics = _Tokeniser(settings, sink, unit).run(stopped)
-        record = {
-            "unit": unit.key,
-            "settings": settings.fingerprint(),
-            "count": file.count,
-            "hashes": [file.finish(), lengths.finish() if lengths else ""],
-            "statistics": statistics.as_dict(),
-        }
+        writer = PartWriter(folder, number, settings.vocabulary, settings.padded, stack)
+        statistics = _Tokeniser(settings, writer.sink, unit).run(stopped)
+        hashes = writer.finish()
+    record = {
+        "unit": unit.key,
+        "settings": settings.fingerprint(),
+        "count": writer.count,
+        "hashes": hashes,
+        "statistics": statistics.as_dict(),
+    }
     temporary = record_path.with_name(record_path.name + ".tmp")
     temporary.write_text(json.dumps(record))
     temporary.replace(record_path)
-    return Part(tokens_path, lengths_path if settings.padded else None, file.count, statistics)
+    return writer.part(statistics)
 
 
 def _paths(folder: Path, number: int) -> tuple[Path, Path, Path]:

@@ -81,13 +81,15 @@ def test_unusual_outcomes_are_listed_and_ordinary_ones_counted() -> None:
     for index in range(5):
         report.count(f"s{index}", ["image", "label"], encoded("rewritten", "restart markers"), [8, 0])
     report.count("odd", ["image", "label"], encoded("reencoded", "CMYK"), [8, 0])
+    report.count("large", ["image", "label"], encoded("reencoded", "resized, turned upright"), [8, 0])
     report.refuse("bad", "truncated")
     facts = report.facts()
     assert facts["outcomes"] == [
         {"field": "image", "action": "reencoded", "reason": "CMYK", "count": 1, "samples": ["odd"]},
+        {"field": "image", "action": "reencoded", "reason": "resized, turned upright", "count": 1},
         {"field": "image", "action": "rewritten", "reason": "restart markers", "count": 5},
     ]
-    assert (facts["bytes_in"], facts["bytes_out"], facts["samples"]) == (48, 60, 6)
+    assert (facts["bytes_in"], facts["bytes_out"], facts["samples"]) == (56, 70, 7)
     assert json.loads(json.dumps(report.state)) == report.state
 
 
@@ -103,7 +105,7 @@ def test_state_carries_on() -> None:
 def test_lists_are_bounded() -> None:
     report = Report()
     for index in range(LISTED + 5):
-        report.count(f"s{index}", ["image", "label"], encoded("reencoded", "asked"), [8, 0])
+        report.count(f"s{index}", ["image", "label"], encoded("reencoded", "GIF"), [8, 0])
         report.refuse(f"r{index}", "bad")
     facts = report.facts()
     assert len(facts["outcomes"][0]["samples"]) == len(facts["refused"]) == LISTED

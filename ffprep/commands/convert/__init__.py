@@ -37,7 +37,7 @@ class ConvertGroup(PackageGroup):
                 if command is None:
                     names = ", ".join(self.list_commands(parent))
                     raise OptionError(f"{path}: unknown dataset {dataset!r}; there are {names}")
-                arguments = to_arguments(conversion, _switches(command), str(path))
+                arguments = to_arguments(conversion, switches(command), str(path))
                 jobs.append((command, command.make_context(dataset, arguments, parent=parent)))
             for command, context in jobs:  # all were checked before the first begins
                 with context:
@@ -46,7 +46,8 @@ class ConvertGroup(PackageGroup):
         return run
 
 
-def _switches(command: click.Command) -> dict[str, bool]:
+def switches(command: click.Command) -> dict[str, bool]:
+    """A command's options by name, without dashes, and whether each is a switch."""
     found: dict[str, bool] = {}
     for parameter in command.params:
         if isinstance(parameter, click.Option):

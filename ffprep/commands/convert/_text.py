@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._options import BETON
+from ffprep.commands._options import BETON, writing_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
@@ -26,6 +26,20 @@ def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
+        return function
+
+    return decorate
+
+
+def writing_options_with(**changes: Any) -> Callable[[F], F]:
+    """The options of all conversions, but with another ``--out``: ``required``, ``type``, ``help``."""
+
+    def decorate(function: F) -> F:
+        function = writing_options()(function)
+        for parameter in getattr(function, "__click_params__", []):
+            if parameter.name == "out":
+                for name, value in changes.items():
+                    setattr(parameter, name, value)
         return function
 
     return decorate
@@ -60,6 +74,22 @@ def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
     vocabulary = open_vocabulary(values.pop("numbering"), values.pop("vocab"))
     bpe.encoding(vocabulary.directory)
     return vocabulary
+
+
+def row_options() -> Callable[[F], F]:
+    """How texts become rows."""
+    return add(
+        [
+            click.option(
+                "--length",
+                type=click.IntRange(2, 65535),
+                default=128,
+                show_default=True,
+                help="Tokens in a row, marks included; longer pairs lose from the longer text first.",
+            ),
+            click.option("--keep-text", is_flag=True, help="Store the texts as well."),
+        ]
+    )
 
 
 def block_options() -> Callable[[F], F]:
@@ -115,22 +145,26 @@ def run_corpus(
     corpus: Corpus, vocabulary: Vocabulary, report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
     """Convert a corpus as the remaining options say, and show what came of it."""
-    from ffprep.commands._options import terminable
     from ffprep.convert.corpus import convert_corpus
-    from ffprep.convert.progress import Shown, Silent
 
     if not quiet:
         for note in corpus.notes:
             click.echo(f"note: {note}", err=True)
-    per_sample = values.pop("blocks_per_sample")
+    return show_corpus(
+        lambda **options: convert_corpus(corpus, vocabulary=vocabulary, **options), report, quiet, values
+    )
+
+
+def show_corpus(
+    convert: Callable[..., CorpusReport], report: Path | None, quiet: bool, values: dict[str, Any]
+) -> CorpusReport:
+    """Run a conversion to blocks with the remaining options, and show what came of it."""
+    from ffprep.commands._options import terminable
+    from ffprep.convert.progress import Shown, Silent
+
+    values["per_sample"] = values.pop("blocks_per_sample")
     with terminable():
-        made = convert_corpus(
-            corpus,
-            vocabulary=vocabulary,
-            per_sample=per_sample,
-            progress=(lambda *_: Silent()) if quiet else Shown,
-            **values,
-        )
+        made = convert(progress=(lambda *_: Silent()) if quiet else Shown, **values)
     if report is not None:
         report.write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
     if not quiet:

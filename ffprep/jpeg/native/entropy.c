@@ -1,14 +1,18 @@
 /* Scalar sequential Huffman decoding (T.81 F.2.2): jobs and pieces of one long stream. It is the specification that the
  * vector levels equal.
  *
- * A lookup of the next FFP_LOOKUP_BITS bits gives a whole symbol, its value included, when both fit:
+ * A lookup of the next bits gives a symbol's code length and value size together, so that the next lookup need not wait
+ * for the value. DC (FFP_DC_BITS) one symbol, AC (FFP_AC_BITS) one, or two where the second's value lies in the lookup too:
  *
- *   bits 0..6   bits to drop (code and value)     bit 7      the table does not know it all
- *   bits 8..15  zeros to skip before the value    bits 16..31 the value, or with bit 7 set its size in bits
+ *   bits 0..5   bits to drop for all             bit 6   the last symbol is an end of block
+ *   bits 8..15  zeros before the first value     bit 7   the code is longer than the lookup, or none
+ *   bits 16..23 length of the first code         bits 24..31  size of the first value
+ *   bits 32..39 from the first value to the second (0: none)   bits 48..63  second value
+ *   bits 40..47 from the first value to the next k             (the upper half: AC only)
  *
- * With bit 7 and nothing to drop the code is longer than the lookup, or none. End of block is a skip of SKIP_EOB and a
- * value 0, a run of 16 zeros a skip of 15 and a value 0: both then need no branch of their own. The zero they store lies
- * up to 64 coefficients behind the block, on a place that is zero yet.
+ * End of block and a run of 16 zeros are values 0 stored far enough on (SKIP_EOB; 15): up to 64 coefficients behind the
+ * block, on places that are zero yet. A second symbol read although the first was coefficient 63 belongs to the next
+ * block and is given back.
  *
  * Invalid: bits that are no code, DC sizes over 11, AC sizes over 10 (T.81 tables F.1 and F.2, 8 bit), AC symbols
  * x0 with x in 1..14, a coefficient behind number 63. Zeros are read behind the end of the data; a block that used one of
@@ -16,138 +20,185 @@
  */
 #include "internal.h"
 
-enum { SKIP_EOB = 64, SIZE_BAD = 0xFF, ENTRY_SLOW = 0x80 };
+enum { SKIP_EOB = 63, SIZE_BAD = 0xFF, ENTRY_EOB = 0x40, ENTRY_LONG = 0x80, DROP = 63 };
 
-static uint32_t entry(uint32_t drop, uint32_t skip, int32_t value) {
-    return drop | skip << 8 | (uint32_t)value << 16;
-}
+#define ALONE ((uint64_t)1 << 40)
+/* What an invalid AC code counts as: it ends the block as only an end of block may, and is none. */
+#define INVALID ((uint64_t)SKIP_EOB << 8 | ALONE)
 
-/* Size and skip of a symbol; SIZE_BAD for one that is not allowed. */
-static void symbol_meaning(int32_t symbol, int dc, uint32_t *skip, uint32_t *size) {
-    *skip = dc ? 0 : (uint32_t)symbol >> 4;
-    *size = (uint32_t)(dc ? symbol : symbol & 15);
-    if (*size > (dc ? 11u : 10u)) {
-        *size = SIZE_BAD;
-    }
-    if (!dc && *size == 0) {
-        if (symbol == 0) {
-            *skip = SKIP_EOB;
-        } else if (symbol != 0xF0) {
-            *size = SIZE_BAD;
-        }
-    }
-}
+/* ---- tables ------------------------------------------------------------------------------------------------------- */
 
-void ffp_table_build(ffp_table *t, const ffp_dht *dht, int dc) {
-    if (memcmp(&t->source, dht, sizeof *dht) == 0) {
-        return;
-    }
-    t->source = *dht;
+/* Annex C. */
+void ffp_code_build(ffp_code *c, const ffp_dht *dht) {
     int32_t code = 0, at = 0;
-    for (int n = 1; n <= 16; n++) {   /* annex C */
-        t->offset[n] = at - code;
+    c->source = *dht;
+    for (int n = 1; n <= 16; n++) {
+        c->offset[n] = at - code;
         code += dht->counts[n];
         at += dht->counts[n];
-        t->limit[n] = code << (16 - n);
+        c->limit[n] = code << (16 - n);
         code <<= 1;
     }
-    const int w = FFP_LOOKUP_BITS;
-    int32_t filled = 0;
-    at = 0;
-    for (int n = 1; n <= w; n++) {
+}
+
+static uint32_t entry(uint32_t length, uint32_t skip, uint32_t size) {
+    return (length + size) | (skip == SKIP_EOB ? ENTRY_EOB : 0) | skip << 8 | length << 16 | size << 24;
+}
+
+/* The entry of a symbol whose code has the length; 0 when the symbol is not allowed. */
+static uint32_t dc_entry(uint32_t length, int32_t symbol) {
+    return symbol > 11 ? 0 : entry(length, 0, (uint32_t)symbol);
+}
+
+static uint32_t ac_entry(uint32_t length, int32_t symbol) {
+    uint32_t size = (uint32_t)symbol & 15;
+    if (symbol == 0) {
+        return entry(length, SKIP_EOB, 0);
+    }
+    return size > 10 || (size == 0 && symbol != 0xF0) ? 0 : entry(length, (uint32_t)symbol >> 4, size);
+}
+
+/* Entries of single symbols by the next `width` bits; ENTRY_LONG where there is none. */
+static void fill(uint32_t *lookup, int width, const ffp_dht *dht, uint32_t (*meaning)(uint32_t, int32_t)) {
+    int32_t filled = 0, at = 0;
+    for (int n = 1; n <= width; n++) {
         for (int i = 0; i < dht->counts[n]; i++, at++) {
-            uint32_t skip, size, *out = t->lookup + filled;
-            int32_t room = w - n;
-            symbol_meaning(dht->symbols[at], dc, &skip, &size);
-            if (size <= (uint32_t)room) {
-                uint32_t each = 1u << (room - (int32_t)size);
-                for (uint32_t v = 0; v < 1u << size; v++) {
-                    uint32_t e = entry((uint32_t)n + size, skip, size ? ffp_extend(v, (int)size) : 0);
-                    for (uint32_t j = 0; j < each; j++) {
-                        *out++ = e;
-                    }
-                }
-            } else {
-                uint32_t e = entry((uint32_t)n | ENTRY_SLOW, skip, (int32_t)size);
-                for (int32_t j = 0; j < 1 << room; j++) {
-                    *out++ = e;
-                }
+            uint32_t e = meaning((uint32_t)n, dht->symbols[at]);
+            for (int32_t stop = filled + (1 << (width - n)); filled < stop;) {
+                lookup[filled++] = e ? e : ENTRY_LONG;
             }
-            filled += 1 << room;
         }
     }
-    while (filled < 1 << w) {
-        t->lookup[filled++] = ENTRY_SLOW;
+    while (filled < 1 << width) {
+        lookup[filled++] = ENTRY_LONG;
     }
 }
 
-void ffp_prepare_tables(ffp_context *ctx, const ffp_header *header) {
-    for (int i = 0; i < header->ncomp; i++) {
-        const ffp_component *c = &header->comp[i];
-        ffp_table_build(&ctx->table[0][c->td], &header->dht[0][c->td], 1);
-        ffp_table_build(&ctx->table[1][c->ta], &header->dht[1][c->ta], 0);
+void ffp_dc_table_build(ffp_dc_table *t, const ffp_dht *dht) {
+    if (memcmp(&t->code.source, dht, sizeof *dht) != 0) {
+        ffp_code_build(&t->code, dht);
+        fill(t->lookup, FFP_DC_BITS, dht, dc_entry);
     }
 }
 
-/* A symbol that the lookup does not hold whole: the entry it would have had, its bits dropped; ENTRY_SLOW: invalid. */
-static uint32_t slow_symbol(ffp_bits *b, const ffp_table *t, uint32_t e, int dc) {
-    uint32_t skip = e >> 8 & 0xFF, size = e >> 16;
-    if (e & 0x7F) {
-        ffp_bits_drop(b, (int)(e & 0x7F));
-    } else {
-        int32_t symbol = ffp_symbol_slow(b, t);
-        if (symbol < 0) {
-            return ENTRY_SLOW;
+/* Both symbols as one entry; low: the lookup's bits behind the first symbol, at the top of FFP_AC_BITS. */
+static uint64_t pair(uint32_t first, uint32_t second, uint32_t low) {
+    const uint64_t e = first + (second & DROP), skip = second >> 8 & 0xFF;
+    const int size = (int)(second >> 24);
+    if (skip == SKIP_EOB) {
+        return e | ENTRY_EOB | (uint64_t)SKIP_EOB << 40;
+    }
+    const uint32_t bits = low >> (FFP_AC_BITS - (second & DROP)) & ((1u << size) - 1);
+    const uint64_t value = (uint64_t)(size ? ffp_extend(bits, size) : 0) & 0xFFFF;
+    return e | (skip + 1) << 32 | (skip + 2) << 40 | value << 48;
+}
+
+void ffp_ac_table_build(ffp_ac_table *t, const ffp_dht *dht) {
+    const uint32_t mask = (1u << FFP_AC_BITS) - 1;
+    uint32_t one[1 << FFP_AC_BITS];
+    if (memcmp(&t->code.source, dht, sizeof *dht) == 0) {
+        return;
+    }
+    ffp_code_build(&t->code, dht);
+    fill(one, FFP_AC_BITS, dht, ac_entry);
+    for (uint32_t i = 0; i <= mask; i++) {
+        const uint32_t first = one[i], low = i << (first & DROP) & mask, second = one[low];
+        const int fits = (first & DROP) + (second & DROP) <= FFP_AC_BITS;
+        t->lookup[i] = fits && !(first & (ENTRY_LONG | ENTRY_EOB)) && !(second & ENTRY_LONG) ? pair(first, second, low)
+                                                                                            : first | ALONE;
+    }
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+void ffp_bits_fill_slow(ffp_bits *b) {
+    while (b->count < 56) {
+        uint64_t byte = 0;
+        if (b->next < b->end && (b->next[0] != 0xFF || (b->end - b->next > 1 && b->next[1] == 0))) {
+            byte = b->next[0];
+            b->next += byte == 0xFF ? 2 : 1;
+        } else {
+            b->padding += 8;
         }
-        symbol_meaning(symbol, dc, &skip, &size);
+        b->bits |= byte << (56 - b->count);
+        b->count += 8;
     }
-    if (size == SIZE_BAD) {
-        return ENTRY_SLOW;
-    }
-    return entry(0, skip, size ? ffp_extend(ffp_bits_take(b, (int)size), (int)size) : 0);
 }
 
-static inline uint32_t next_symbol(ffp_bits *b, const ffp_table *t, int dc) {
-    uint32_t e = t->lookup[b->bits >> (64 - FFP_LOOKUP_BITS)];
-    if (__builtin_expect(e & ENTRY_SLOW, 0)) {
-        return slow_symbol(b, t, e, dc);
+/* The entry that the code at the top of bits would have if lookups were wide enough; 0 when it is invalid. */
+static __attribute__((noinline)) uint32_t long_entry(uint64_t bits, const ffp_code *code,
+                                                     uint32_t (*meaning)(uint32_t, int32_t)) {
+    int length;
+    int32_t symbol = ffp_symbol_search(bits, code, &length);
+    return symbol < 0 ? 0 : meaning((uint32_t)length, symbol);
+}
+
+/* The first value of entry e, found in the bits that it was looked up with: T.81 F.2.2.1 EXTEND without a branch. */
+static inline int16_t first_value(uint64_t bits, uint64_t e) {
+    const uint32_t size = e >> 24 & 63;
+    bits <<= e >> 16 & 63;
+    const uint64_t negative = ~(uint64_t)((int64_t)bits >> 63), most = ((uint64_t)1 << size) - 1;
+    return (int16_t)((bits >> 1 >> (63 - size)) - (most & negative));
+}
+
+/* One or two symbols at *k, the bits before them in *before; *first: where the first value went. */
+static inline uint64_t ac_lookup(ffp_bits *b, const ffp_ac_table *ac, int16_t *coef, uint32_t *k, uint32_t *first,
+                                 uint64_t *before) {
+    const uint64_t bits = *before = b->bits;
+    uint64_t e = ac->lookup[bits >> (64 - FFP_AC_BITS)];
+    if (__builtin_expect(e & ENTRY_LONG, 0)) {
+        e = long_entry(bits, &ac->code, ac_entry);
+        e = e ? e | ALONE : INVALID;
     }
-    ffp_bits_drop(b, (int)(e & 0x7F));
+    ffp_bits_drop(b, e & DROP);
+    *first = *k + (e >> 8 & 0xFF);
+    *k = *first + (e >> 40 & 0xFF);
+    coef[*first + (e >> 32 & 0xFF)] = (int16_t)(e >> 48);
+    coef[*first] = first_value(bits, e);
     return e;
 }
 
-/* One block; 0 when it is invalid. A refill lasts for two symbols: 16 + 11 and 16 + 10 bits at most. */
-static inline int decode_block(ffp_bits *b, const ffp_table *dc, const ffp_table *ac, int16_t *coef) {
+/* One block; 0 when it is invalid. A refill lasts for two lookups: 16 + 11 and 16 + 10 bits at most. */
+static inline int decode_block(ffp_bits *b, const ffp_dc_table *dc, const ffp_ac_table *ac, int16_t *coef) {
     ffp_bits_fill(b);
-    uint32_t e = next_symbol(b, dc, 1);
-    if (__builtin_expect(e == ENTRY_SLOW, 0)) {
-        return 0;
+    uint64_t e = dc->lookup[b->bits >> (64 - FFP_DC_BITS)], before;
+    if (__builtin_expect(e & ENTRY_LONG, 0)) {
+        e = long_entry(b->bits, &dc->code, dc_entry);
+        if (e == 0) {
+            return 0;
+        }
     }
-    coef[0] = (int16_t)(e >> 16);
-    uint32_t k = 1;
-    for (;;) {
-        e = next_symbol(b, ac, 0);
-        k += e >> 8 & 0xFF;
-        coef[k++] = (int16_t)(e >> 16);
-        if (k >= 64 || e == ENTRY_SLOW) {
+    coef[0] = first_value(b->bits, e);
+    ffp_bits_drop(b, e & DROP);
+    uint32_t k = 1, first;
+    do {
+        e = ac_lookup(b, ac, coef, &k, &first, &before);
+        if (k >= 64) {
             break;
         }
         ffp_bits_fill(b);
-        e = next_symbol(b, ac, 0);
-        k += e >> 8 & 0xFF;
-        coef[k++] = (int16_t)(e >> 16);
-        if (k >= 64 || e == ENTRY_SLOW) {
-            break;
-        }
+        e = ac_lookup(b, ac, coef, &k, &first, &before);
+    } while (k < 64);
+    if (first != 63) {
+        /* the first symbol behind 63: a lone end of block; else the second: an end of block, or coefficient 63 */
+        return first > 63 ? (e & ENTRY_EOB) && (e >> 40 & 0xFF) == 1 : (e & ENTRY_EOB) || k == 64;
     }
-    return e != ENTRY_SLOW && (k == 64 || (e >> 8 & 0xFF) == SKIP_EOB);
+    if ((e >> 40 & 0xFF) != 1) {      /* coefficient 63 and a symbol of the next block */
+        coef[63 + (e >> 32 & 0xFF)] = 0;
+        coef[63] = first_value(before, e);
+        b->bits = before;
+        b->count += e & DROP;
+        ffp_bits_drop(b, (int)((e >> 16 & 0xFF) + (e >> 24 & 0xFF)));
+    }
+    return 1;
 }
 
 /* The MCU's blocks in order: component and tables of each. */
 typedef struct {
     int32_t count;
     uint8_t comp[FFP_MAX_BLOCKS_PER_MCU];
-    const ffp_table *dc[FFP_MAX_BLOCKS_PER_MCU], *ac[FFP_MAX_BLOCKS_PER_MCU];
+    const ffp_dc_table *dc[FFP_MAX_BLOCKS_PER_MCU];
+    const ffp_ac_table *ac[FFP_MAX_BLOCKS_PER_MCU];
 } mcu_plan;
 
 static void plan_mcu(const ffp_context *ctx, const ffp_header *h, mcu_plan *plan) {
@@ -156,8 +207,8 @@ static void plan_mcu(const ffp_context *ctx, const ffp_header *h, mcu_plan *plan
         const ffp_component *c = &h->comp[i];
         for (int j = 0; j < c->h * c->v; j++) {
             plan->comp[plan->count] = (uint8_t)i;
-            plan->dc[plan->count] = &ctx->table[0][c->td];
-            plan->ac[plan->count++] = &ctx->table[1][c->ta];
+            plan->dc[plan->count] = &ctx->dc[c->td];
+            plan->ac[plan->count++] = &ctx->ac[c->ta];
         }
     }
 }
@@ -194,8 +245,16 @@ int32_t ffp_bits_finish(ffp_bits *b) {
     }
 }
 
-int ffp_decode_block(ffp_bits *b, const ffp_table *dc, const ffp_table *ac, int16_t *coef) {
+int ffp_decode_block(ffp_bits *b, const ffp_dc_table *dc, const ffp_ac_table *ac, int16_t *coef) {
     return decode_block(b, dc, ac, coef);
+}
+
+void ffp_prepare_tables(ffp_context *ctx, const ffp_header *header) {
+    for (int i = 0; i < header->ncomp; i++) {
+        const ffp_component *c = &header->comp[i];
+        ffp_dc_table_build(&ctx->dc[c->td], &header->dht[0][c->td]);
+        ffp_ac_table_build(&ctx->ac[c->ta], &header->dht[1][c->ta]);
+    }
 }
 
 static int32_t entropy_scalar(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs) {

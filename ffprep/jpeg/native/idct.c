@@ -14,12 +14,105 @@
  */
 #include "internal.h"
 
+/* x86-64 always has SSE2. The other way is for other machines, and for tests (FFP_PLAIN_C). */
+#if defined(__SSE2__) && !defined(FFP_PLAIN_C)
+#define FFP_SSE2 1
+#include <emmintrin.h>
+#else
+#define FFP_SSE2 0
+#endif
+
 const uint8_t ffp_natural_order[64] = {
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55,
     62, 63};
 
 static inline int32_t clamp(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
+
+#if FFP_SSE2
+
+/* Two sums of two products for four lines: lo holds pairs (a, b) of them; a * p + b * q. */
+static inline __m128i dot(__m128i pairs, int16_t p, int16_t q) {
+    return _mm_madd_epi16(pairs, _mm_setr_epi16(p, q, p, q, p, q, p, q));
+}
+
+/* One pass over four lines: (y0, y4), (y2, y6), (y1, y3), (y5, y7) in pairs -> eight rounded and shifted outputs. */
+static inline void four_lines(__m128i a04, __m128i a26, __m128i a13, __m128i a57, int32_t round, int shift,
+                              __m128i out[8]) {
+    const __m128i r = _mm_set1_epi32(round), n = _mm_cvtsi32_si128(shift);
+    __m128i s = _mm_add_epi32(dot(a04, 8192, 8192), r), d = _mm_add_epi32(dot(a04, 8192, -8192), r);
+    __m128i p = dot(a26, 10703, 4433), q = dot(a26, 4433, -10704);
+    __m128i e[4] = {_mm_add_epi32(s, p), _mm_add_epi32(d, q), _mm_sub_epi32(d, q), _mm_sub_epi32(s, p)};
+    __m128i o[4] = {_mm_add_epi32(dot(a13, 11363, 9633), dot(a57, 6437, 2260)),
+                    _mm_add_epi32(dot(a13, 9633, -2259), dot(a57, -11362, -6436)),
+                    _mm_add_epi32(dot(a13, 6437, -11362), dot(a57, 2261, 9633)),
+                    _mm_add_epi32(dot(a13, 2260, -6436), dot(a57, 9633, -11363))};
+    for (int i = 0; i < 4; i++) {
+        out[i] = _mm_sra_epi32(_mm_add_epi32(e[i], o[i]), n);
+        out[7 - i] = _mm_sra_epi32(_mm_sub_epi32(e[i], o[i]), n);
+    }
+}
+
+/* One pass over eight lines: v[i] holds input i of each, then output i, clamped to int16. */
+static inline void eight_lines(__m128i v[8], int32_t round, int shift) {
+    __m128i low[8], high[8];
+    four_lines(_mm_unpacklo_epi16(v[0], v[4]), _mm_unpacklo_epi16(v[2], v[6]), _mm_unpacklo_epi16(v[1], v[3]),
+               _mm_unpacklo_epi16(v[5], v[7]), round, shift, low);
+    four_lines(_mm_unpackhi_epi16(v[0], v[4]), _mm_unpackhi_epi16(v[2], v[6]), _mm_unpackhi_epi16(v[1], v[3]),
+               _mm_unpackhi_epi16(v[5], v[7]), round, shift, high);
+    for (int i = 0; i < 8; i++) {
+        v[i] = _mm_packs_epi32(low[i], high[i]);
+    }
+}
+
+static inline void transpose(__m128i v[8]) {
+    __m128i a[8], b[8];
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = _mm_unpacklo_epi16(v[2 * i], v[2 * i + 1]);
+        a[2 * i + 1] = _mm_unpackhi_epi16(v[2 * i], v[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        for (int j = 0; j < 2; j++) {
+            b[4 * i + 2 * j] = _mm_unpacklo_epi32(a[4 * i + j], a[4 * i + j + 2]);
+            b[4 * i + 2 * j + 1] = _mm_unpackhi_epi32(a[4 * i + j], a[4 * i + j + 2]);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        v[2 * i] = _mm_unpacklo_epi64(b[i], b[i + 4]);
+        v[2 * i + 1] = _mm_unpackhi_epi64(b[i], b[i + 4]);
+    }
+}
+
+/* coef: 64 in zigzag order, the DC value predicted already. */
+static void idct_block(const int16_t *coef, int16_t dc, const uint16_t *quant, uint8_t *out, int64_t stride) {
+    int16_t p[64];
+    for (int i = 0; i < 64; i += 8) {
+        __m128i c = _mm_loadu_si128((const __m128i *)(coef + i)), q = _mm_loadu_si128((const __m128i *)(quant + i));
+        _mm_storeu_si128((__m128i *)(p + i), _mm_mullo_epi16(c, q));
+    }
+    p[0] = (int16_t)((uint32_t)dc * quant[0]);
+    /* Figure A.6. Rows are put together in registers: loading them from stored words would wait for the stores. */
+    __m128i v[8] = {
+        _mm_setr_epi16(p[0], p[1], p[5], p[6], p[14], p[15], p[27], p[28]),
+        _mm_setr_epi16(p[2], p[4], p[7], p[13], p[16], p[26], p[29], p[42]),
+        _mm_setr_epi16(p[3], p[8], p[12], p[17], p[25], p[30], p[41], p[43]),
+        _mm_setr_epi16(p[9], p[11], p[18], p[24], p[31], p[40], p[44], p[53]),
+        _mm_setr_epi16(p[10], p[19], p[23], p[32], p[39], p[45], p[52], p[54]),
+        _mm_setr_epi16(p[20], p[22], p[33], p[38], p[46], p[51], p[55], p[60]),
+        _mm_setr_epi16(p[21], p[34], p[37], p[47], p[50], p[56], p[59], p[61]),
+        _mm_setr_epi16(p[35], p[36], p[48], p[49], p[57], p[58], p[62], p[63])};
+    eight_lines(v, 1 << 10, 11);
+    transpose(v);
+    eight_lines(v, 1 << 17, 18);
+    transpose(v);
+    for (int i = 0; i < 8; i += 2) {
+        __m128i rows = _mm_xor_si128(_mm_packs_epi16(v[i], v[i + 1]), _mm_set1_epi8(-128));
+        _mm_storel_epi64((__m128i *)(out + i * stride), rows);
+        _mm_storel_epi64((__m128i *)(out + (i + 1) * stride), _mm_srli_si128(rows, 8));
+    }
+}
+
+#else
 
 /* One pass over eight lines of eight: in[i * 8 + line] -> out[i * 8 + line], unrounded sums. */
 static inline void transform(const int16_t *restrict in, uint32_t *restrict out) {
@@ -65,6 +158,8 @@ static void idct_block(const int16_t *coef, int16_t dc, const uint16_t *quant, u
         }
     }
 }
+
+#endif
 
 /* The same for a block with no AC coefficient. */
 static void fill_block(int16_t dc, uint16_t quant, uint8_t *out, int64_t stride) {

@@ -21,17 +21,30 @@ void ffp_release(ffp_buffer *buffer);
 
 /* ---- Huffman tables of the scalar decoder ------------------------------------------------------------------------ */
 
-#define FFP_LOOKUP_BITS 10
+enum { FFP_DC_BITS = 9, FFP_AC_BITS = 10 };
 
+/* A code as annex F.2.2.3 decodes it, for what a lookup does not hold. */
 typedef struct {
-    uint32_t lookup[1 << FFP_LOOKUP_BITS]; /* entropy.c says how an entry is laid out */
     int32_t limit[18];                /* limit[n]: first 16-bit left-aligned value above all codes of up to n bits */
     int32_t offset[17];               /* position of a symbol = (code >> (16 - n)) + offset[n] */
-    ffp_dht source;                   /* what the table was made from */
-} ffp_table;
+    ffp_dht source;                   /* what it was made from */
+} ffp_code;
 
-/* Brings table up to date with dht; dc says which of the two kinds it is. Does nothing when it is already. */
-void ffp_table_build(ffp_table *table, const ffp_dht *dht, int dc);
+/* entropy.c says how entries are laid out. */
+typedef struct {
+    uint32_t lookup[1 << FFP_DC_BITS];
+    ffp_code code;
+} ffp_dc_table;
+
+typedef struct {
+    uint64_t lookup[1 << FFP_AC_BITS];
+    ffp_code code;
+} ffp_ac_table;
+
+void ffp_code_build(ffp_code *code, const ffp_dht *dht);
+/* Bring a table up to date with dht; nothing is done when it is already. */
+void ffp_dc_table_build(ffp_dc_table *table, const ffp_dht *dht);
+void ffp_ac_table_build(ffp_ac_table *table, const ffp_dht *dht);
 
 /* ---- the context ------------------------------------------------------------------------------------------------- */
 
@@ -39,7 +52,8 @@ struct ffp_context {
     ffp_header header;
     ffp_buffer coef;                  /* all zero between two uses */
     ffp_buffer planes, jobs, whole;
-    ffp_table table[2][4];            /* scalar: [0] DC, [1] AC; kept from image to image */
+    ffp_dc_table dc[4];               /* scalar tables, kept from image to image */
+    ffp_ac_table ac[4];
     ffp_buffer level_tables, level_bytes, level_work; /* for the SIMD levels: whatever they need, theirs alone */
 };
 
@@ -66,19 +80,7 @@ static inline int ffp_has_ff(uint64_t v) {
 }
 
 /* The careful way: byte by byte to the end or to a marker, zeros from there on. */
-static inline void ffp_bits_fill_slow(ffp_bits *b) {
-    while (b->count < 56) {
-        uint64_t byte = 0;
-        if (b->next < b->end && (b->next[0] != 0xFF || (b->end - b->next > 1 && b->next[1] == 0))) {
-            byte = b->next[0];
-            b->next += byte == 0xFF ? 2 : 1;
-        } else {
-            b->padding += 8;
-        }
-        b->bits |= byte << (56 - b->count);
-        b->count += 8;
-    }
-}
+void ffp_bits_fill_slow(ffp_bits *b);
 
 /* At least 56 bits. */
 static inline void ffp_bits_fill(ffp_bits *b) {
@@ -91,7 +93,9 @@ static inline void ffp_bits_fill(ffp_bits *b) {
             return;
         }
     }
-    ffp_bits_fill_slow(b);
+    ffp_bits copy = *b;               /* a reader whose address nobody takes stays in registers */
+    ffp_bits_fill_slow(&copy);
+    *b = copy;
 }
 
 static inline void ffp_bits_drop(ffp_bits *b, int n) {
@@ -128,22 +132,20 @@ static inline int32_t ffp_extend(uint32_t v, int size) {
     return (int32_t)v - (v >> (size - 1) ? 0 : (int32_t)(1u << size) - 1);
 }
 
-/* The next symbol (0..255) by canonical search, or -1 for bits that are no code. 16 bits must be there. */
-static inline int32_t ffp_symbol_slow(ffp_bits *b, const ffp_table *t) {
-    int32_t code = (int32_t)(b->bits >> 48), n = 1;
+/* The symbol (0..255) at the start of left-aligned bits, by canonical search, and the length of its code; -1 for bits
+ * that are no code. */
+static inline int32_t ffp_symbol_search(uint64_t bits, const ffp_code *t, int *length) {
+    int32_t code = (int32_t)(bits >> 48), n = 1;
     while (n <= 16 && code >= t->limit[n]) {
         n++;
     }
-    if (n > 16) {
-        return -1;
-    }
-    ffp_bits_drop(b, n);
-    return t->source.symbols[(code >> (16 - n)) + t->offset[n]];
+    *length = n;
+    return n > 16 ? -1 : t->source.symbols[(code >> (16 - n)) + t->offset[n]];
 }
 
 /* One sequential block, DC difference first, into 64 zeroed coefficients; up to 64 more behind them may be set to zero.
  * 0 when the data is invalid. */
-int ffp_decode_block(ffp_bits *b, const ffp_table *dc, const ffp_table *ac, int16_t *coef);
+int ffp_decode_block(ffp_bits *b, const ffp_dc_table *dc, const ffp_ac_table *ac, int16_t *coef);
 
 /* ---- one long stream, decoded in pieces -------------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@ static const int64_t MAX_VISITS = (int64_t)1 << 27;
 
 typedef struct {
     uint16_t look[1 << LOOK];         /* length << 8 | symbol; 0: longer, or no code */
-    ffp_table slow;
+    ffp_code slow;
 } prog_table;
 
 typedef struct {
@@ -27,7 +27,8 @@ typedef struct {
     uint16_t quant[FFP_MAX_COMPONENTS][64];
     uint8_t seen[FFP_MAX_COMPONENTS];
     int8_t bit[FFP_MAX_COMPONENTS][64]; /* lowest bit sent of each coefficient */
-    ffp_table dc[4], ac[4];
+    ffp_dc_table dc[4];
+    ffp_ac_table ac[4];
     prog_table prog[4];               /* the scan's, one for each component */
 } whole;
 
@@ -50,8 +51,8 @@ ffp_layout ffp_layout_of(const ffp_header *h) {
 
 /* ---- progressive blocks ------------------------------------------------------------------------------------------- */
 
-static void prog_table_build(prog_table *t, const ffp_dht *dht, int dc) {
-    ffp_table_build(&t->slow, dht, dc);
+static void prog_table_build(prog_table *t, const ffp_dht *dht) {
+    ffp_code_build(&t->slow, dht);
     memset(t->look, 0, sizeof t->look);
     int32_t at = 0, filled = 0;
     for (int n = 1; n <= LOOK; n++) {
@@ -71,7 +72,10 @@ static inline int32_t next_symbol(ffp_bits *b, const prog_table *t) {
         ffp_bits_drop(b, (int)(e >> 8));
         return (int32_t)(e & 0xFF);
     }
-    return ffp_symbol_slow(b, &t->slow);
+    int length;
+    int32_t symbol = ffp_symbol_search(b->bits, &t->slow, &length);
+    ffp_bits_drop(b, symbol < 0 ? 0 : length);
+    return symbol;
 }
 
 static inline uint32_t next_bit(ffp_bits *b) {
@@ -225,13 +229,13 @@ static int32_t prepare_scan(whole *w, const ffp_scan *scan) {
             if (!dc->present || !ac->present) {
                 return FFP_MISSING_TABLE;
             }
-            ffp_table_build(&w->dc[scan->td[i]], dc, 1);
-            ffp_table_build(&w->ac[scan->ta[i]], ac, 0);
+            ffp_dc_table_build(&w->dc[scan->td[i]], dc);
+            ffp_ac_table_build(&w->ac[scan->ta[i]], ac);
         } else if (scan->ss > 0 || scan->ah == 0) {
             if (!(scan->ss ? ac : dc)->present) {
                 return FFP_MISSING_TABLE;
             }
-            prog_table_build(&w->prog[i], scan->ss ? ac : dc, scan->ss == 0);
+            prog_table_build(&w->prog[i], scan->ss ? ac : dc);
         }
     }
     return FFP_OK;

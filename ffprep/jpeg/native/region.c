@@ -7,7 +7,7 @@
  * needed. Streams of several scans are decoded whole (progressive.c) and enter at the inverse DCT.
  */
 #include <stdlib.h>
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(FFP_PLAIN_C)
 #include <emmintrin.h>
 #endif
 
@@ -129,7 +129,7 @@ static void describe(const ffp_header *h, const region *r, int64_t *desc) {
 
 /* The first FF at or after p that is not followed by 00 (one at the very end included), or end. */
 static const uint8_t *find_marker(const uint8_t *p, const uint8_t *end) {
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(FFP_PLAIN_C)
     const __m128i ff = _mm_set1_epi8(-1), zero = _mm_setzero_si128();
     while (end - p >= 17) {
         __m128i here = _mm_loadu_si128((const __m128i *)p), next = _mm_loadu_si128((const __m128i *)(p + 1));

@@ -1,0 +1,50 @@
+"""``ffprep export``: tokens of a .beton file for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ffprep.commands._options import BETON
+from ffprep.commands.convert._text import FOLDER
+
+
+@click.command("export")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["fairseq", "flat"]),
+    required=True,
+    help="fairseq: PREFIX.bin, PREFIX.idx and dict.txt, a sequence a document or row. flat: one file of 16-bit tokens, "
+    "as nanoGPT reads it.",
+)
+@click.option("--out", type=BETON, required=True, help="PREFIX of fairseq's files, or the flat file.")
+@click.option(
+    "--numbering",
+    metavar="fairseq|gpt2|DICT.TXT",
+    help="Give the tokens other numbers than the file has, such as GPT-2's own for nanoGPT.",
+)
+@click.option("--vocab", type=FOLDER, help="Folder with GPT-2's vocabulary; needed for another numbering only.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+def command(path: Path, form: str, out: Path, numbering: str | None, vocab: Path | None, overwrite: bool) -> None:
+    """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
+    from ffprep.beton import Reader
+    from ffprep.errors import OptionError
+    from ffprep.text.exchange import export_fairseq, export_flat
+    from ffprep.text.indexed import paths_of
+    from ffprep.text.vocabulary import open_vocabulary
+
+    targets = [*paths_of(out), out.parent / "dict.txt"] if form == "fairseq" else [out]
+    there = [target for target in targets if target.exists()]
+    if there and not overwrite:
+        raise OptionError(f"{there[0]}: exists already; delete it or ask for --overwrite")
+    if not out.parent.is_dir():
+        raise OptionError(f"{out.parent}: no such folder; make it first")
+    wanted = open_vocabulary(numbering, vocab) if numbering is not None else None
+    with Reader(path) as reader:
+        made = (export_fairseq if form == "fairseq" else export_flat)(reader, out, wanted)
+    for written in made.paths:
+        click.echo(str(written))
+    click.echo(f"  {made.tokens:>14,}  tokens\n  {made.sequences:>14,}  documents or rows")

@@ -1,0 +1,255 @@
+"""The tasks of GLUE, from its own tsv files or from the Hugging Face hub (``nyu-mll/glue``).
+
+In the tsv files a quote is plain text, there is no escaping, some have no header, labels are numbers or
+names, the last newline may lack, MRPC as Microsoft publishes it has a byte order mark and CRLF. In a few
+rows of QQP a text holds a tab or newline; such rows are left out, as the hub's copy does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffprep.errors import OptionError, SourceError
+from ffprep.sources.text import Labels, TextRows, load_hub, read_labels, read_table
+from ffprep.text.tables import Dialect, Rows, delimited_rows, hub_rows, parquet_rows
+from ffprep.text.vocabulary import Vocabulary
+
+HUB = "nyu-mll/glue"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes
+    ----------
+    name : str
+        As the hub calls it.
+    folder : str
+        As GLUE calls it.
+    columns : tuple of str
+        Text columns of the tsv files.
+    label : str
+        Label column of the tsv files.
+    hub_columns : tuple of str
+        Text columns on the hub; the label is ``label``.
+    labels : tuple of str
+        Names of the labels by number; empty for a score.
+    metric : str
+        What GLUE reports.
+    header : tuple of str
+        Columns of files without a header.
+    splits : tuple of str
+    """
+
+    name: str
+    folder: str
+    columns: tuple[str, ...]
+    label: str
+    hub_columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    metric: str
+    header: tuple[str, ...]
+    splits: tuple[str, ...] = ("train", "validation", "test")
+
+
+_PAIR = ("sentence1", "sentence2")
+_ENTAILMENT = ("entailment", "not_entailment")
+_STSB = ("index", "genre", "filename", "year", "old_index", "source1", "source2", *_PAIR, "score")
+_MNLI = ("train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched")
+_MNLI_LABELS = ("entailment", "neutral", "contradiction")
+_MNLI_HEADER = ("index", "promptID", "pairID", "genre", *(f"{s}_{p}" for s in _PAIR for p in ("binary_parse", "parse")))
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("cola", "CoLA", ("sentence",), "label", ("sentence",), ("unacceptable", "acceptable"),
+             "Matthews correlation", ("source", "label", "mark", "sentence")),
+        Task("sst2", "SST-2", ("sentence",), "label", ("sentence",), ("negative", "positive"), "accuracy",
+             ("sentence", "label")),
+        Task("mrpc", "MRPC", ("#1 String", "#2 String"), "Quality", _PAIR, ("not_equivalent", "equivalent"),
+             "accuracy and F1", ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String")),
+        Task("stsb", "STS-B", _PAIR, "score", _PAIR, (), "Pearson and Spearman correlation", _STSB),
+        Task("qqp", "QQP", ("question1", "question2"), "is_duplicate", ("question1", "question2"),
+             ("not_duplicate", "duplicate"), "accuracy and F1",
+             ("id", "qid1", "qid2", "question1", "question2", "is_duplicate")),
+        Task("mnli", "MNLI", _PAIR, "gold_label", ("premise", "hypothesis"), _MNLI_LABELS, "accuracy",
+             (*_MNLI_HEADER, *_PAIR, "label1", "gold_label"), _MNLI),
+        Task("qnli", "QNLI", ("question", "sentence"), "label", ("question", "sentence"), _ENTAILMENT, "accuracy",
+             ("index", "question", "sentence", "label")),
+        Task("rte", "RTE", _PAIR, "label", _PAIR, _ENTAILMENT, "accuracy", ("index", *_PAIR, "label")),
+        Task("wnli", "WNLI", _PAIR, "label", _PAIR, _ENTAILMENT[::-1], "accuracy", ("index", *_PAIR, "label")),
+    )
+}  # fmt: skip
+"""The tasks by name."""
+
+_FILES = {
+    "train": ("train",),
+    "validation": ("dev", "validation", "valid", "val"),
+    "test": ("test",),
+}
+
+
+def splits_of(task: Task, asked: str) -> list[str]:
+    """Names of the splits meant by ``train``, ``validation``, ``test``, ``all`` or one of the task's own
+    names.
+
+    Raises
+    ------
+    OptionError
+        When the task has no such split.
+    """
+    wanted = {"val": "validation", "dev": "validation"}.get(asked, asked)
+    found = [s for s in task.splits if wanted in ("all", s) or s.startswith(wanted + "_")]
+    if not found:
+        raise OptionError(f"{task.name} has the splits {', '.join(task.splits)}, not {asked!r}")
+    return found
+
+
+def open_glue(
+    source: str,
+    task: Task,
+    split: str,
+    vocabulary: Vocabulary,
+    length: int = 128,
+    keep_text: bool = False,
+    skip: bool = True,
+) -> TextRows:
+    """One split of a task.
+
+    Parameters
+    ----------
+    source : str
+        Folder of GLUE or of the task, one of its files, or a hub data set.
+    task : Task
+    split : str
+        One of ``task.splits``.
+    vocabulary : Vocabulary
+    length : int
+        Tokens in a row.
+    keep_text : bool
+        Store the texts, too.
+    skip : bool
+        Leave out rows with too few or too many columns, and count them.
+
+    Raises
+    ------
+    SourceError
+        When the split is not there, or a label is none of the task's.
+    """
+    path = Path(source)
+    if path.exists():
+        file = path if path.is_file() else find_file(path, task, split)
+        rows, labelled, form = _local_rows(file, task)
+        where = str(file)
+    else:
+        if path.is_absolute() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+            raise SourceError(f"{source}: no such file or folder")
+        rows, labelled, form, where = *_hub_rows(source, task, split), source
+    pair = len(task.columns) == 2
+    table = read_table(rows, pair, labelled, skip)
+    try:
+        labels = _labels(task, table.labels, len(table.first))
+    except SourceError as error:
+        raise SourceError(f"{where}: {error}") from None
+    facts = {"task": task.name, "split": split, "metric": task.metric, "form": form}
+    return TextRows(f"glue {task.name} {split}", table, labels, vocabulary, length, keep_text, facts)
+
+
+def _labels(task: Task, found: Sequence[Any], count: int) -> Labels:
+    if task.labels:
+        return read_labels(found or [None] * count, task.labels, "int")
+    return read_labels(found or [None] * count, (), "float")
+
+
+def _local_rows(file: Path, task: Task) -> tuple[Rows, bool, str]:
+    if file.suffix == ".parquet":
+        return parquet_rows(file, [*task.hub_columns, "label"]), True, "hub"
+    first = first_rows(file)
+    header = first[0] if first else []
+    if set(task.columns) <= set(header):
+        labelled = task.label in header
+        columns = [*task.columns, task.label] if labelled else list(task.columns)
+        return delimited_rows(file, columns, Dialect()), labelled, "tsv"
+    if not any(len(row) == len(task.header) for row in first):
+        raise SourceError(
+            f"{file}: its first line has {len(header)} values and does not name the columns "
+            f"{', '.join(task.columns)}; is it a file of {task.folder}?"
+        )
+    dialect = Dialect(header=False, names=task.header)
+    return delimited_rows(file, [*task.columns, task.label], dialect), True, "tsv"
+
+
+def first_rows(file: Path, count: int = 20) -> list[list[str]]:
+    """Values of the first lines of a tsv file."""
+    with file.open("rb") as lines:
+        found = [lines.readline(1 << 20) for _ in range(count)]
+    found[0] = found[0].removeprefix(b"\xef\xbb\xbf")
+    return [line.rstrip(b"\r\n").decode("utf-8", "replace").split("\t") for line in found if line]
+
+
+def _hub_rows(repository: str, task: Task, split: str) -> tuple[Rows, bool, str]:
+    dataset = load_hub(repository, task.name, split)
+    return hub_rows(dataset, f"{repository} {task.name} {split}", [*task.hub_columns, "label"]), True, "hub"
+
+
+def find_file(root: Path, task: Task, split: str) -> Path:
+    """The file of a split below GLUE's folder or a task's.
+
+    Raises
+    ------
+    SourceError
+        When there is none, or it is not clear which.
+    """
+    folder = find_folder(root, task)
+    stem, _, kind = split.partition("_")
+    for name in _FILES[stem]:
+        exact = folder / f"{name}{'_' + kind if kind else ''}.tsv"
+        if exact.is_file():
+            return exact
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and _names(path, stem, kind)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise SourceError(f"{folder}: no file of the split {split} ({_FILES[stem][0]}.tsv)")
+    listed = ", ".join(path.name for path in found)
+    raise SourceError(f"{folder}: {listed} may be the split {split}; give the file itself as --source")
+
+
+def _names(path: Path, stem: str, kind: str) -> bool:
+    if path.suffix.lower() not in (".tsv", ".txt", ".parquet"):
+        return False
+    words = re.split(r"[^a-z0-9]+", path.stem.lower())
+    return bool(set(_FILES[stem]) & set(words)) and (not kind or kind in words) and "ids" not in words
+
+
+def find_folder(root: Path, task: Task) -> Path:
+    """The folder of a task: by its name below GLUE's folder, else the folder itself."""
+    plain = re.sub(r"[^a-z0-9]", "", task.folder.lower())
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
+    keys = {path: re.sub(r"[^a-z0-9]", "", path.name.lower()) for path in folders}
+    for matches in ([p for p in folders if keys[p] == plain], [p for p in folders if keys[p].startswith(plain)]):
+        if len(matches) == 1:
+            return matches[0]
+    if folders and not any(path.suffix in (".tsv", ".txt", ".parquet") for path in root.iterdir()):
+        raise SourceError(f"{root}: no folder {task.folder} there; it has {', '.join(p.name for p in folders)}")
+    return root
+
+
+def tasks_there(source: str) -> list[Task]:
+    """Tasks a folder holds; all for a hub data set."""
+    root = Path(source)
+    if not root.is_dir():
+        return list(TASKS.values())
+    found = []
+    for task in TASKS.values():
+        try:
+            if find_folder(root, task) != root:
+                found.append(task)
+        except SourceError:
+            continue
+    return found
