@@ -64,6 +64,13 @@ def image_options() -> Callable[[F], F]:
                 help="JPEG quality of what is encoded anew.",
             ),
             click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+            click.option(
+                "--damaged",
+                type=click.Choice(["refuse", "reencode"]),
+                default="refuse",
+                show_default=True,
+                help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
+            ),
             click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
         ]
     )
@@ -79,6 +86,7 @@ class ImageChoices:
     quality: int
     apply_orientation: bool
     keep_metadata: bool
+    damaged: str
 
     def field(self) -> RGBImageField:
         """The field that stores images so."""
@@ -91,6 +99,7 @@ class ImageChoices:
             jpeg_quality=self.quality,
             apply_orientation=self.apply_orientation,
             keep_metadata=self.keep_metadata,
+            damaged=self.damaged,
         )
 
 

@@ -16,6 +16,7 @@ IMAGE_RECORD = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), (
 MODE_JPEG, MODE_RAW = 0, 1
 WRITE_MODES = ("raw", "jpg", "smart", "proportion")
 JPEG_MODES = ("seekable", "keep", "reencode")
+DAMAGED = ("refuse", "reencode")
 
 
 class RGBImageField(Field):
@@ -47,6 +48,8 @@ class RGBImageField(Field):
         Turn pixels as the EXIF orientation says. By default it is ignored, as torchvision and ffcv do.
     keep_metadata : bool
         Keep APPn and COM segments when a JPEG is rewritten.
+    damaged : {'refuse', 'reencode'}
+        JPEG files whose data is damaged: refuse them, or store what Pillow makes of them, where it makes something.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class RGBImageField(Field):
         min_resolution: int | None = None,
         apply_orientation: bool = False,
         keep_metadata: bool = False,
+        damaged: str = "refuse",
     ) -> None:
         if write_mode is None:
             write_mode = "raw" if jpeg is None else "jpg"
@@ -76,6 +80,8 @@ class RGBImageField(Field):
             raise OptionError(f"write_mode is one of {', '.join(WRITE_MODES)}, not {write_mode!r}")
         if jpeg is not None and jpeg not in JPEG_MODES:
             raise OptionError(f"jpeg is one of {', '.join(JPEG_MODES)}, not {jpeg!r}")
+        if damaged not in DAMAGED:
+            raise OptionError(f"damaged is one of {', '.join(DAMAGED)}, not {damaged!r}")
         for name, side in (("max_resolution", max_resolution), ("min_resolution", min_resolution)):
             if side is not None and (not isinstance(side, int) or side < 1):
                 raise OptionError(f"{name} is a number of pixels, at least 1, not {side!r}")
@@ -92,6 +98,7 @@ class RGBImageField(Field):
         self.jpeg = jpeg or "seekable"
         self.apply_orientation = apply_orientation
         self.keep_metadata = keep_metadata
+        self.damaged = damaged
 
     @property
     def metadata_type(self) -> np.dtype[Any]:
@@ -123,6 +130,7 @@ class RGBImageField(Field):
                 quality=self.jpeg_quality,
                 apply_orientation=self.apply_orientation,
                 keep_metadata=self.keep_metadata,
+                damaged=self.damaged,
             )
         except JpegError as error:
             raise ConversionError(str(error)) from error
@@ -172,6 +180,7 @@ class RGBImageField(Field):
             "jpeg_quality": self.jpeg_quality,
             "apply_orientation": self.apply_orientation,
             "keep_metadata": self.keep_metadata,
+            "damaged": self.damaged,
         }
         if self.write_mode == "smart":
             named["smart_threshold"] = self.smart_threshold

@@ -202,6 +202,19 @@ def test_sample_that_cannot_be_converted_is_named(folder: Path, tmp_path: Path) 
         assert reader.manifest["report"]["refused"][0]["sample"] == name
 
 
+def test_damaged_image_is_stored_as_pillow_sees_it_if_asked(folder: Path, tmp_path: Path) -> None:
+    bad = sorted((folder / "train").glob("*/*"))[17]
+    data = bad.read_bytes()
+    bad.write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    done = convert(folder, tmp_path / "x.beton")
+    assert done.exit_code == 1 and "(sample 17)" in done.stderr
+    done = convert(folder, tmp_path / "x.beton", "--damaged", "reencode")
+    assert done.exit_code == 0, done.output
+    assert "1  image reencoded: damaged" in done.output
+    assert str(bad.relative_to(folder / "train")) in done.output
+    assert ffprep("verify", tmp_path / "x.beton").exit_code == 0
+
+
 def test_existing_file_is_not_replaced_unasked(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "x.beton").write_bytes(b"mine")
     done = convert(folder, tmp_path / "x.beton")
