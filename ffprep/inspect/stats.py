@@ -136,7 +136,7 @@ def _decoded_text(reader: Reader) -> Callable[[int], Sequence[str]] | None:
     source = (reader.manifest or {}).get("source")
     try:
         vocabulary = from_manifest(source.get("vocabulary") if isinstance(source, dict) else None)
-        vocabulary.decode([])
+        vocabulary.decode(np.zeros(0, np.uint16))
     except FfprepError:
         return None
 
