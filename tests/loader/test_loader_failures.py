@@ -176,7 +176,7 @@ def test_fifty_loaders_made_and_dropped(image_beton: Path, tail: list[Any]) -> N
     del loader
     gc.collect()
     assert settled_threads() == threads
-    assert open_files() == files
+    assert open_files() <= files  # other tests may leave some that are closed meanwhile
 
 
 def resident() -> int:
