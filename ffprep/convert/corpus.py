@@ -16,7 +16,7 @@ from ffprep.convert.report import Report, duration_text, size_text
 from ffprep.convert.run import convert, processors
 from ffprep.errors import OptionError
 from ffprep.sources.openwebtext import Corpus
-from ffprep.text.blocks import BlockSource
+from ffprep.text.block_source import BlockSource
 from ffprep.text.parts import Part, Settings, Statistics, make_parts
 from ffprep.text.vocabulary import Vocabulary
 

@@ -28,6 +28,7 @@ __all__ = [
     "ResizeCenterCropRGBImageDecoder",
     "ResizeRGBImageDecoder",
     "SimpleRGBImageDecoder",
+    "TokensDecoder",
 ]
 
 INTERPOLATIONS = ("bilinear", "bicubic", "area")
@@ -91,6 +92,23 @@ class NDArrayDecoder(Decoder):
     """Arrays of the field's dtype, (batch, *shape)."""
 
     type_ids: ClassVar[tuple[int, ...]] = (4, 6)
+
+
+class TokensDecoder(Decoder):
+    """Arrays of 16-bit tokens, widened while they are copied: (batch, *shape).
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        int64, which torch's embeddings take, int32, or uint16 as they are stored.
+    """
+
+    type_ids: ClassVar[tuple[int, ...]] = (4, 6)
+
+    def __init__(self, dtype: npt.DTypeLike = np.int64) -> None:
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.uint16)):
+            raise OptionError(f"TokensDecoder cannot give {self.dtype}; choose int64, int32 or uint16")
 
 
 class BytesDecoder(Decoder):

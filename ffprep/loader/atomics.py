@@ -1,4 +1,4 @@
-"""What compiled code needs to meet other threads: ordered loads and stores, a claim, blocking reads of a pipe."""
+"""What compiled code needs beyond Python: ordered loads and stores, a claim, prefetching, blocking reads of a pipe."""
 
 from __future__ import annotations
 
@@ -45,6 +45,21 @@ def swap_if_equal(_typing: Any, address: Any, expected: Any, desired: Any) -> An
         return builder.extract_value(result, 1)
 
     return types.boolean(types.int64, types.int64, types.int64), build
+
+
+@intrinsic
+def prefetch(_typing: Any, address: Any) -> Any:
+    """Have the cache line at `address` fetched, into all levels; a wrong address does nothing."""
+
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
+        builder.call(function, [builder.inttoptr(args[0], pointer), flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), build
 
 
 read = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))

@@ -138,7 +138,7 @@ class Loader:
         self._pipelines: dict[str, Any] = {
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
-        self.reader = Reader(fname, custom_fields)
+        self.reader = self._open(custom_fields)
         self.indices: Ids = as_indices(indices, self.reader.num_samples)
         self._order_option = order
         self._buffers = BufferPool(self.batches_ahead + 4)
@@ -157,6 +157,9 @@ class Loader:
         self._refuse_nothing()
 
     # -- making ----------------------------------------------------------------------------------------
+
+    def _open(self, custom_fields: Mapping[str, type[Any]] | None) -> Reader:
+        return Reader(self.fname, custom_fields)
 
     def _drawn_seed(self) -> int:
         if self.distributed:
@@ -253,7 +256,7 @@ class Loader:
         from ffprep.loader.feed import Feed
 
         ops = setup.compiled.ops
-        grain = 1 if any(op.kind == "image" for op in ops) else 16
+        grain = 1 if any(op.kind == "image" for op in ops) else 64
         pool = self._parking.take(self.num_workers, self.batches_ahead + 2, max(1, len(ops)), self.batch_size, grain)
         return Feed(setup, pool, self._parking)
 
@@ -381,13 +384,13 @@ class Loader:
             "pipelines": {**only, **({field_name: own} if own is not None else {})},
         }  # fmt: skip
         kept: list[bool] = []
-        with Loader(self.fname, **looked) as loader:
+        with type(self)(self.fname, **looked) as loader:
             for (rows,) in loader:
                 kept += [bool(condition(row)) for row in rows]
         chosen = self.indices[np.array(kept, dtype=bool)]
         if len(chosen) == 0:
             raise OptionError(f"{self.fname}: no sample fulfils the condition on {field_name!r}")
-        return Loader(self.fname, **{**self._arguments, "seed": self.seed, "indices": chosen})
+        return type(self)(self.fname, **{**self._arguments, "seed": self.seed, "indices": chosen})
 
     def close(self) -> None:
         """End the threads and let go of the file. Batches handed out stay valid."""

@@ -78,6 +78,7 @@ class RandomOrder:
     def __init__(self, indices: Ids, seed: int) -> None:
         self.indices = indices
         self._seed = np.uint64(seed & MASK)
+        self._all = np.array_equal(indices, np.arange(len(indices)))  # then places are indices: no lookup far away
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -88,7 +89,7 @@ class RandomOrder:
         if len(positions) == 0:
             return np.empty(0, np.int64)
         places = permute(positions, len(self.indices), self._seed, np.uint64(epoch & MASK), np.uint64(0))
-        chosen: Ids = self.indices[places]
+        chosen: Ids = places if self._all else self.indices[places]
         return chosen
 
     def edges(self, epoch: int) -> Ids | None:

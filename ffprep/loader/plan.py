@@ -20,6 +20,7 @@ from ffprep.fields.decoders import (
     JSONDecoder,
     NDArrayDecoder,
     Ragged,
+    TokensDecoder,
     size_pair,
 )
 from ffprep.loader.stages import OperationStage, Step, make_step
@@ -42,7 +43,7 @@ class NativeOp:
     Attributes
     ----------
     kind : str
-        ``value``, ``array``, ``ragged`` or ``image``.
+        ``value``, ``array``, ``tokens``, ``ragged`` or ``image``.
     field : str
     rows : list of (shape, dtype)
         Arrays that are filled.
@@ -240,8 +241,13 @@ def _plan_plain(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
     name, source = recipe.name, recipe.source
     if isinstance(decoder, BasicDecoder):
         return Output(name, source, NativeOp("value", source, [((1,), decoder.dtype)]), _first)
+    own: Any = reader.fields[source]
+    if isinstance(decoder, TokensDecoder):
+        if np.dtype(own.dtype) != np.dtype("<u2"):
+            raise OptionError(f"pipeline {name!r}: TokensDecoder reads 16-bit tokens, and {source!r} holds {own.dtype}")
+        shape = tuple(int(side) for side in own.shape)
+        return Output(name, source, NativeOp("tokens", source, [(shape, decoder.dtype)]), _first)
     if isinstance(decoder, NDArrayDecoder):
-        own: Any = reader.fields[source]
         dtype = np.dtype(own.dtype)
         native = dtype.newbyteorder("=")
         wrap = _first if dtype == native else (lambda arrays, batch: arrays[0].astype(native))

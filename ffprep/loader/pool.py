@@ -250,6 +250,14 @@ class Pool:
 
 
 def _thread_main(memory: PoolMemory) -> None:
+    try:
+        _run_thread(memory)
+    except BaseException as error:
+        memory.crashes.append(error)
+        os.write(memory.done_pipe.writes, b"\0")
+
+
+def _run_thread(memory: PoolMemory) -> None:
     from ffprep.jpeg import native
 
     library = native.library()
@@ -258,9 +266,6 @@ def _thread_main(memory: PoolMemory) -> None:
     thread = kernel_batch.new_thread(context, decode or 0)
     try:
         memory.run(thread)
-    except BaseException as error:
-        memory.crashes.append(error)
-        os.write(memory.done_pipe.writes, b"\0")
     finally:
         kernel_batch.free_thread(thread)
         library.ffp_context_free(context)

@@ -15,6 +15,7 @@ from ffprep.fields.decoders import ImageDecoder
 from ffprep.kernels.batch import S_FORMAT, S_STREAM, image_spec
 from ffprep.kernels.render import streaming_pays
 from ffprep.loader import worker
+from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.buffers import BufferPool
 from ffprep.loader.plan import NativeOp
 from ffprep.loader.pool import Program
@@ -23,6 +24,7 @@ from ffprep.pipeline.form import ImageForm
 KINDS = {
     "value": worker.KIND_VALUE,
     "array": worker.KIND_ARRAY,
+    "tokens": worker.KIND_TOKENS,
     "ragged": worker.KIND_RAGGED,
     "image": worker.KIND_IMAGE,
 }
@@ -81,7 +83,12 @@ def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, se
         line[worker.O_ELEMENT] = dtype.itemsize
         line[worker.O_FILL] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
         kept.append(column)
-        if op.kind != "value":
+        if op.kind == "tokens":
+            per_sample, starts = token_rows(reader, op.field)
+            line[worker.O_ROWS_EACH], line[worker.O_OFFSETS] = per_sample, address(starts)
+            line[worker.O_DATA], line[worker.O_DATA_SIZE] = address(reader.data), reader.data.size
+            kept.append(starts)
+        elif op.kind != "value":
             offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
             line[worker.O_OFFSETS], line[worker.O_SIZES] = address(offsets), address(sizes)
             line[worker.O_DATA], line[worker.O_DATA_SIZE] = address(reader.data), reader.data.size
@@ -91,6 +98,13 @@ def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, se
             parts = image_numbers(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             program.spec[o], program.reals[o], program.colour[o] = parts
     return Compiled(program, list(ops), kept)
+
+
+def token_rows(reader: Reader, field: str) -> tuple[int, npt.NDArray[np.uint64]]:
+    """Return how many rows lie together, and the offset of the first of each such group."""
+    if isinstance(reader, BlockReader):
+        return reader.groups(field)
+    return 1, np.ascontiguousarray(reader.extents(field)[0])
 
 
 def address(array: npt.NDArray[Any]) -> int:

@@ -1,10 +1,10 @@
 """What a worker thread does, from its start to its end without the GIL.
 
-Batches lie in a ring of slots. Each slot says which samples, where their rows go and what to do with them (`ops`).
-A ticket is one row of one batch: batch ``ticket // batch_size``, row ``ticket % batch_size``. A thread claims the next
-ticket of whatever batch it belongs to, so there is no barrier between batches and a slow image holds up nobody but
-itself. Whoever finishes the last row of a batch writes a byte to a pipe that the consumer reads. A thread without work
-sleeps in a read of another pipe.
+Batches lie in a ring of slots. Each slot says which samples, where their rows go and what to do with them
+(`ops`). A ticket is one row of one batch: batch ``ticket // batch_size``, row ``ticket % batch_size``. A
+thread claims the next ticket of whatever batch it belongs to, so there is no barrier between batches and a
+slow image holds up nobody but itself. Whoever finishes the last row of a batch writes a byte to a pipe that
+the consumer reads. A thread without work sleeps in a read of another pipe.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ffprep.kernels._jit import inline, kernel
 from ffprep.kernels.batch import process_image
-from ffprep.kernels.memory import atomic_add, bytes_at, longs_at
-from ffprep.loader.atomics import copy_memory, load_acquire, read, store_release, swap_if_equal, write
+from ffprep.kernels.memory import atomic_add, bytes_at, halves_at, ints_at, longs_at
+from ffprep.loader.atomics import copy_memory, load_acquire, prefetch, read, store_release, swap_if_equal, write
 
 LINE = 8
 """int64 to a cache line: counters that different threads write lie that far apart."""
@@ -31,7 +31,7 @@ SLOT_LEFT, SLOT_COUNT, SLOT_CANCELLED, SLOT_FAILED = 0, LINE, LINE + 1, LINE + 2
 
 OP_SIZE = 16
 O_KIND, O_OUT, O_ROW_BYTES, O_META, O_META_STRIDE, O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE = range(9)
-O_LENGTHS, O_ELEMENT, O_FILL = 9, 10, 11
+O_LENGTHS, O_ELEMENT, O_FILL, O_ROWS_EACH = 9, 10, 11, 12
 """Entries of an operation (int64).
 
 O_KIND, O_OUT, O_ROW_BYTES
@@ -42,9 +42,15 @@ O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE
     Addresses of two int64 a sample that say where its payload lies; address and size of the file.
 O_LENGTHS, O_ELEMENT, O_FILL
     Address of the lengths of ragged rows or 0; bytes of an element; what to put behind the end, as an int64.
+O_ROWS_EACH
+    Of tokens: rows that lie one after the other at each of O_OFFSETS.
 """
 
-KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE = 0, 1, 2, 3
+KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS = 0, 1, 2, 3, 4
+
+AHEAD = 8
+"""Rows of tokens to ask memory for before their turn: a row lies anywhere in the file, far from its neighbours."""
+CACHE_LINE = 64
 
 OUTSIDE, WRONG_SIZE = 104, 105
 """Status codes: the payload lies outside the file; it has another size than the row."""
@@ -88,6 +94,62 @@ def _copy_array(op: NDArray[np.int64], row: int, sample: int) -> int:
         return np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
     copy_memory(op[O_OUT] + row * want, address, size)
     return np.int64(0)
+
+
+@inline
+def _ask_for(address: int, size: int) -> None:
+    """Prefetch bytes that are needed soon."""
+    for offset in range(0, size, CACHE_LINE):
+        prefetch(address + offset)
+
+
+@inline
+def _tokens_address(op: NDArray[np.int64], sample: int, size: int) -> int:
+    """Return the address of a sample's row of tokens, or -1 when it is not inside the file."""
+    each = op[O_ROWS_EACH]
+    group = sample // each
+    offset = longs_at(op[O_OFFSETS] + 8 * group, 1)[0] + (sample - group * each) * size
+    if offset < 0 or offset > op[O_DATA_SIZE] - size:
+        return np.int64(-1)
+    return op[O_DATA] + offset
+
+
+@inline
+def _widen(source: int, count: int, out: int, element: int) -> None:
+    tokens = halves_at(source, count)
+    if element == 8:
+        longs = longs_at(out, count)
+        for i in range(count):
+            longs[i] = tokens[i]
+    elif element == 4:
+        ints = ints_at(out, count)
+        for i in range(count):
+            ints[i] = tokens[i]
+    else:
+        copy_memory(out, source, 2 * count)
+
+
+@inline
+def _copy_tokens(
+    op: NDArray[np.int64], first: int, count: int, ids: NDArray[np.int64], status: NDArray[np.int64]
+) -> int:
+    """Copy rows of 16-bit tokens, widened to the batch's elements; return how many are not inside the file."""
+    room, element = op[O_ROW_BYTES], op[O_ELEMENT]
+    length = room // element
+    failed = np.int64(0)
+    for row in range(first, first + count):
+        if row + AHEAD < first + count:
+            _ask_for(_tokens_address(op, ids[row + AHEAD], 2 * length), 2 * length)
+        out = op[O_OUT] + row * room
+        source = _tokens_address(op, ids[row], 2 * length)
+        if source < 0:
+            _zero(out, room)
+            status[row] = OUTSIDE
+            failed += 1
+        else:
+            _widen(source, length, out, element)
+            status[row] = 0
+    return failed
 
 
 @inline
@@ -150,6 +212,34 @@ def _sleep(control: NDArray[np.int64], scratch: NDArray[np.uint8]) -> None:
     atomic_add(_address(control, C_SLEEPERS), -1)
 
 
+@inline
+def _do(
+    op: NDArray[np.int64],
+    row: int,
+    sample: int,
+    items: NDArray[np.int64],
+    spec: NDArray[np.int64],
+    reals: NDArray[np.float64],
+    colour: NDArray[np.float32],
+    used: NDArray[np.float64],
+    status: NDArray[np.int64],
+    thread: NDArray[np.int64],
+) -> int:
+    """Make one row of one operation; return its status."""
+    kind = op[O_KIND]
+    if kind == KIND_IMAGE:
+        result = _fill_item(items[row], op, sample)
+        if result == 0:
+            return process_image(row, items, spec, reals, colour, op[O_OUT], status, used, thread)
+        _zero(op[O_OUT] + row * op[O_ROW_BYTES], op[O_ROW_BYTES])
+        return result
+    if kind == KIND_VALUE:
+        return _copy_value(op, row, sample)
+    if kind == KIND_ARRAY:
+        return _copy_array(op, row, sample)
+    return _copy_ragged(op, row, sample)
+
+
 @kernel
 def work(
     control: NDArray[np.int64],
@@ -176,7 +266,8 @@ def work(
     ops : int64 array (slots, ops, OP_SIZE)
     spec, reals, colour : arrays (slots, ops, 16), (slots, ops, 8), (slots, ops, 6)
         For image operations, see ``ffprep.kernels.batch``.
-    items, used, status : arrays (slots, ops, batch size, 8), (slots, ops, batch size, 5), (slots, ops, batch size)
+    items, used, status : arrays (slots, ops, batch size, 8), (slots, ops, batch size, 5), (slots, ops,
+    batch size)
         Work space of image operations, and what became of each row.
     thread : int64 array
         From ``ffprep.kernels.batch.new_thread``.
@@ -188,36 +279,32 @@ def work(
         if have == 0:
             _sleep(control, scratch)
             continue
-        for ticket in range(first, first + have):
-            batch = ticket // batch_size
-            row = ticket - batch * batch_size
+        while have > 0:
+            batch = first // batch_size
+            row = first - batch * batch_size
             slot = batch % control[C_SLOTS]
-            if row < slots[slot, SLOT_COUNT] and load_acquire(np.int64(slots[slot, SLOT_CANCELLED:].ctypes.data)) == 0:
-                sample = ids[slot, row]
+            rows = min(have, batch_size - row)
+            real = min(rows, slots[slot, SLOT_COUNT] - row)
+            if real > 0 and load_acquire(np.int64(slots[slot, SLOT_CANCELLED:].ctypes.data)) == 0:
+                failed = np.int64(0)
                 for o in range(ops.shape[1]):
-                    op = ops[slot, o]
-                    kind = op[O_KIND]
-                    if kind == KIND_IMAGE:
-                        result = _fill_item(items[slot, o, row], op, sample)
-                        if result == 0:
-                            result = process_image(
-                                row, items[slot, o], spec[slot, o], reals[slot, o], colour[slot, o], op[O_OUT],
-                                status[slot, o], used[slot, o], thread,
-                            )  # fmt: skip
-                        else:
-                            _zero(op[O_OUT] + row * op[O_ROW_BYTES], op[O_ROW_BYTES])
-                    elif kind == KIND_VALUE:
-                        result = _copy_value(op, row, sample)
-                    elif kind == KIND_ARRAY:
-                        result = _copy_array(op, row, sample)
-                    else:
-                        result = _copy_ragged(op, row, sample)
-                    status[slot, o, row] = result
-                    if result != 0:
-                        atomic_add(np.int64(slots[slot, SLOT_FAILED:].ctypes.data), 1)
-            if atomic_add(np.int64(slots[slot, SLOT_LEFT:].ctypes.data), -1) == 1:
+                    if ops[slot, o, O_KIND] == KIND_TOKENS:
+                        failed += _copy_tokens(ops[slot, o], row, real, ids[slot], status[slot, o])
+                        continue
+                    for r in range(row, row + real):
+                        result = _do(
+                            ops[slot, o], r, ids[slot, r], items[slot, o], spec[slot, o], reals[slot, o],
+                            colour[slot, o], used[slot, o], status[slot, o], thread,
+                        )  # fmt: skip
+                        status[slot, o, r] = result
+                        failed += result != 0
+                if failed > 0:
+                    atomic_add(np.int64(slots[slot, SLOT_FAILED:].ctypes.data), failed)
+            if atomic_add(np.int64(slots[slot, SLOT_LEFT:].ctypes.data), -rows) == rows:
                 scratch[0] = 0
                 write(np.int32(control[C_DONE_FD]), np.int64(scratch.ctypes.data), 1)
+            first += rows
+            have -= rows
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Blocks of tokens in a ``.beton`` file: how they are laid out, written and read.
+"""Blocks of tokens in a ``.beton`` file: how they are laid out and read.
 
 A sample holds many blocks, as an array of shape (blocks, tokens), because each sample costs 8 bytes of
 metadata and 24 of the allocation table: with one block of 192 tokens a sample that is 8.3 % of the file,
@@ -8,7 +8,7 @@ number of blocks is in the manifest; the last sample is filled up with blocks of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.errors import CorruptError, OptionError, SourceError
-from ffprep.fields import Field, NDArrayField
-from ffprep.text.parts import Part, Statistics
+from ffprep.errors import CorruptError, OptionError
+from ffprep.fields import NDArrayField
 from ffprep.text.vocabulary import Tokens, Vocabulary, from_manifest
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 PAGE = 8 << 20
 LARGEST_SAMPLE = 1 << 18
 """Bytes of a sample of blocks: stock ffcv draws at random among samples and copies them whole."""
-_TOKEN = np.dtype("<u2")
+TOKEN = np.dtype("<u2")
 
 
 def overhead(blocks: int, block: int, per_sample: int, lengths: bool = False, page: int = PAGE) -> int:
@@ -59,118 +58,6 @@ def best_per_sample(blocks: int, block: int, lengths: bool = False, page: int = 
     """Number of blocks in a sample that makes the smallest file."""
     largest = max(1, min(LARGEST_SAMPLE // (2 * block + 2 * lengths), blocks))
     return min(range(1, largest + 1), key=lambda n: (overhead(blocks, block, n, lengths, page), -n))
-
-
-class BlockSource:
-    """The blocks of finished parts, as samples of a file.
-
-    Parameters
-    ----------
-    parts : sequence of Part
-        In the corpus's order. Those of padded blocks have lengths.
-    vocabulary : Vocabulary
-        What the parts were tokenised with.
-    block : int
-        Tokens in a block.
-    per_sample : int, optional
-        Blocks in a sample; by default what makes the smallest file.
-    name : str
-        The data set.
-    facts : mapping
-        More for the manifest.
-
-    Raises
-    ------
-    SourceError
-        When there is not a single block.
-    """
-
-    def __init__(
-        self,
-        parts: Sequence[Part],
-        vocabulary: Vocabulary,
-        block: int,
-        per_sample: int | None = None,
-        name: str = "text",
-        facts: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.name = name
-        self._parts = list(parts)
-        self._vocabulary = vocabulary
-        self._block = block
-        self._facts = dict(facts or {})
-        self._padded = any(part.lengths_path is not None for part in parts)
-        self._starts = np.cumsum([0, *(part.count for part in parts)])
-        total = int(self._starts[-1])
-        self.blocks, tail = divmod(total, block)
-        self.statistics = Statistics()
-        for part in parts:
-            self.statistics.add(part.statistics)
-        if self.blocks == 0:
-            raise SourceError(
-                f"{name}: {self.statistics.documents:,} documents with {total:,} tokens, fewer than a block of {block}"
-            )
-        self.per_sample = per_sample or best_per_sample(self.blocks, block, self._padded)
-        self.tail = self._read(total - tail, tail).tolist()
-        self._fields: dict[str, Field] = {"tokens": NDArrayField(_TOKEN, (self.per_sample, block))}
-        if self._padded:
-            self._fields["length"] = NDArrayField(_TOKEN, (self.per_sample,))
-
-    @property
-    def fields(self) -> Mapping[str, Field]:
-        return self._fields
-
-    def __len__(self) -> int:
-        return -(-self.blocks // self.per_sample)
-
-    def sample(self, index: int) -> tuple[Any, ...]:
-        """Tokens of shape (per_sample, block), and lengths of shape (per_sample,) where blocks are padded."""
-        first = index * self.per_sample
-        count = min(self.per_sample, self.blocks - first)
-        tokens = np.full((self.per_sample, self._block), self._vocabulary.pad, _TOKEN)
-        found = self._read(first * self._block, count * self._block)
-        tokens[:count] = found.reshape(count, self._block)
-        if not self._padded:
-            return (tokens,)
-        lengths = np.zeros(self.per_sample, _TOKEN)
-        lengths[:count] = self._read(first, count, lengths=True)
-        return tokens, lengths
-
-    def _read(self, start: int, count: int, lengths: bool = False) -> Tokens:
-        starts = self._starts // self._block if lengths else self._starts
-        number = int(np.searchsorted(starts, start, "right")) - 1
-        pieces: list[Tokens] = []
-        while count > 0:
-            part = self._parts[number]
-            within = start - int(starts[number])
-            some = min(count, int(starts[number + 1]) - start)
-            path = part.lengths_path if lengths else part.path
-            assert path is not None
-            piece = np.fromfile(path, _TOKEN, some, offset=2 * within)
-            if len(piece) != some:
-                raise SourceError(f"{path}: is shorter than it was; start the conversion again")
-            pieces.append(piece)
-            start, count, number = start + some, count - some, number + 1
-        return np.concatenate(pieces) if pieces else np.empty(0, _TOKEN)
-
-    def sample_name(self, index: int) -> str:
-        first = index * self.per_sample
-        return f"blocks {first}-{min(first + self.per_sample, self.blocks) - 1}"
-
-    def manifest(self) -> dict[str, Any]:
-        """What the file says about its blocks; the tokens after the last whole block are in it, too."""
-        return {
-            **self._facts,
-            "vocabulary": self._vocabulary.manifest(),
-            "blocks": {
-                "block": self._block,
-                "count": self.blocks,
-                "per_sample": self.per_sample,
-                "padded": self._padded,
-                "tail": self.tail,
-            },
-            "text": self.statistics.as_dict(),
-        }
 
 
 @dataclass(frozen=True)
@@ -223,20 +110,20 @@ class TokenBlocks:
         sample, within = np.divmod(chosen, self.per_sample)
         first = self.offsets[sample].astype(np.int64) + within * (2 * self.block)
         places = first[:, None] + np.arange(2 * self.block)
-        return np.asarray(self.reader.data[places].view(_TOKEN))
+        return np.asarray(self.reader.data[places].view(TOKEN))
 
     def lengths(self) -> npt.NDArray[np.uint16] | None:
         """Length of every block, where they are padded. Shape (count,)."""
         if not self.padded:
             return None
         samples = range(self.reader.num_samples)
-        parts = [self.reader.payload("length", i).view(_TOKEN) for i in samples]
+        parts = [self.reader.payload("length", i).view(TOKEN) for i in samples]
         return np.concatenate(parts)[: self.count]
 
     def samples(self) -> Iterator[Tokens]:
         """The blocks of each sample in turn, without the last one's filling. Shape (n, block)."""
         for index in range(self.reader.num_samples):
-            found = self.reader.payload("tokens", index).view(_TOKEN).reshape(-1, self.block)
+            found = self.reader.payload("tokens", index).view(TOKEN).reshape(-1, self.block)
             yield found[: self.count - index * self.per_sample]
 
     def stream(self) -> Iterator[Tokens]:
@@ -271,7 +158,7 @@ def open_blocks(reader: Reader) -> TokenBlocks:
         When the manifest does not fit the file.
     """
     field = reader.fields.get("tokens")
-    if not isinstance(field, NDArrayField) or field.dtype != _TOKEN or len(field.shape) > 2:
+    if not isinstance(field, NDArrayField) or field.dtype != TOKEN or len(field.shape) > 2:
         raise OptionError(f"{reader.path}: no blocks of tokens (a field 'tokens' of 16-bit numbers)")
     per_sample = field.shape[0] if len(field.shape) == 2 else 1
     record = source_facts(reader).get("blocks")
@@ -289,6 +176,6 @@ def open_blocks(reader: Reader) -> TokenBlocks:
             raise CorruptError(f"{reader.path}: the record of its blocks does not fit the file")
     if padded:
         lengths = reader.fields.get("length")
-        if not isinstance(lengths, NDArrayField) or (lengths.dtype, lengths.shape) != (_TOKEN, (per_sample,)):
+        if not isinstance(lengths, NDArrayField) or (lengths.dtype, lengths.shape) != (TOKEN, (per_sample,)):
             raise CorruptError(f"{reader.path}: its blocks have lengths, but there is no field of them")
-    return TokenBlocks(reader, count, field.shape[-1], per_sample, padded, np.array(tail, _TOKEN))
+    return TokenBlocks(reader, count, field.shape[-1], per_sample, padded, np.array(tail, TOKEN))

@@ -310,6 +310,34 @@ def from_manifest(record: Any, directory: Path | None = None) -> Vocabulary:
     return Vocabulary("dict", size, 0, 1, 2, 3, size - 1, table.astype(np.uint16), source=source, directory=directory)
 
 
+def check_vocabulary(record: Any, numbering: str, where: str) -> None:
+    """See that a file's tokens are numbered as a model expects.
+
+    Parameters
+    ----------
+    record : mapping or None
+        What the file says, see :meth:`Vocabulary.manifest`.
+    numbering : str
+        As for :func:`open_vocabulary`.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    OptionError
+        When the numbers are others, or the file does not say.
+    """
+    expected = open_vocabulary(numbering)
+    if record is None:
+        raise OptionError(f"{where}: does not say how its tokens are numbered; {numbering} is asked for")
+    found = from_manifest(record)
+    if not found.same_as(expected):
+        raise OptionError(
+            f"{where}: its {found.size:,} tokens are numbered as {found.kind}, not as {numbering} with its "
+            f"{expected.size:,}; convert or export it with --numbering {numbering}"
+        )
+
+
 def replace_surrogates(text: str) -> tuple[str, int]:
     """Join surrogate pairs into their character and put U+FFFD for lone ones; the second value counts the
     latter."""

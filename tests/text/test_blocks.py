@@ -21,7 +21,8 @@ from ffprep.fields import IntField, NDArrayField
 from ffprep.text import parts as parts_module
 from ffprep.text import segments as segments_module
 from ffprep.text import vocabulary as vocabularies
-from ffprep.text.blocks import BlockSource, TokenBlocks, best_per_sample, open_blocks, overhead
+from ffprep.text.block_source import BlockSource
+from ffprep.text.blocks import TokenBlocks, best_per_sample, open_blocks, overhead
 from ffprep.text.documents import Document, Ignored, Item
 from ffprep.text.parts import Part, Settings, find_part, make_part, make_parts
 from ffprep.text.tables import Bad
