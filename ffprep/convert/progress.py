@@ -103,7 +103,8 @@ class Shown:
             rate = (n1 - n0) / (t1 - t0)
             left = max(0, self._total - done) / rate
             size = f" {size_text((b1 - b0) / (t1 - t0))}/s," if b1 > b0 else ""
-            text += f", {rate:,.0f}/s,{size} {duration_text(left)} left"
+            text += f", {rate:,.0f}/s,{size}" if rate >= 10 else f", {rate:.2g}/s,{size}"
+            text += f" {duration_text(left)} left"
         return text
 
     def _bar(self, done: int, text: str, width: int) -> str:

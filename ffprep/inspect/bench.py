@@ -119,11 +119,11 @@ def _split(reader: Reader, name: str, samples: int, options: Options, own: Timin
     """Milliseconds of one thread for an image: decoding the bytes the crops need, and all else.
 
     Decoding is timed here, alone; all else (reading, resampling, colour, normalising, batching) is the difference to
-    the loader's own rate. An estimate: the two were not measured in the same second.
+    the loader's own time. The best of several runs for both, as they were not measured in the same second.
     """
     if own.failure or (reader.column(name)["mode"][:samples] != 0).any():
         return {}
-    whole = options.workers * 1000 / own.median
+    whole = options.workers * 1000 / max(own.rates)
     decode = min(_decode_seconds(reader, name, min(samples, 300), options) for _ in range(3)) * 1000
     return {
         "decode_ms": round(decode, 4),
@@ -196,7 +196,7 @@ def to_text(facts: dict[str, Any]) -> str:
         lines.append(line)
     if split := facts["split"]:
         lines.append(
-            f"  ffprep, a thread and sample: {split['sum_ms']:.3f} ms, of it decoding {split['decode_ms']:.3f}, "
+            f"  ffprep, a thread and sample, at best: {split['sum_ms']:.3f} ms, decoding {split['decode_ms']:.3f}, "
             f"resampling and all else {split['all_else_ms']:.3f}"
         )
     return "\n".join(lines)
