@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,26 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources import tables
+from ffprep.sources import hub, tables
 from ffprep.sources.base import Named, Source
 from ffprep.sources.files import Files, FolderFiles, index_archives, is_image_name, walk_images
-from ffprep.sources.synsets import (
-    CLASSES,
-    LABEL_FILES,
-    WNID,
-    DevelopmentKit,
-    ValidationLabels,
-    parse_class_list,
-    parse_labels,
-    read_kit,
-    read_text,
-)
+from ffprep.sources.synsets import CLASSES, WNID, Hints, find_labels
 
 if TYPE_CHECKING:
     from ffprep.fields import Field, RGBImageField
 
 _KAGGLE = Path("ILSVRC/Data/CLS-LOC")
-_KITS = ("ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz", "devkit", "meta.mat")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -171,21 +159,12 @@ class ImageNetStream:
         return f"{self._split}[{index}]"
 
     def stream(self, start: int) -> Iterator[Named]:
-        for index, (name, data, label) in enumerate(tables.stream_rows(self._dataset, start, self._origin), start):
+        for index, (name, data, label) in enumerate(hub.stream_rows(self._dataset, start, self._origin), start):
             number = label if self._renumber is None or label < 0 else int(self._renumber[label])
             yield Named(_row_name(name, self._split, index), data if isinstance(data, Exception) else (data, number))
 
     def manifest(self) -> dict[str, Any]:
         return self._facts
-
-
-@dataclass(frozen=True)
-class Hints:
-    """Files beside the images that say what class they have; None: looked for in the usual places."""
-
-    labels: Path | None = None
-    devkit: Path | None = None
-    classes: Path | None = None
 
 
 def open_imagenet(
@@ -225,7 +204,7 @@ def open_imagenet(
 def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) -> Source:
     if not Path(source).exists() and not _HUB_NAME.fullmatch(source):
         raise SourceError(f"{source}: no such file or folder (a hub data set is written owner/name)")
-    dataset, rows = tables.load_hub(source, split, streaming=streaming)
+    dataset, rows = hub.load_hub(source, split, streaming=streaming)
     if streaming:
         return ImageNetStream(dataset, rows, split=split, origin=source, image=image)
     table = tables.ArrowTable(dataset, source)
@@ -242,7 +221,7 @@ def _from_file(path: Path, split: str, image: RGBImageField, hints: Hints) -> So
 
 def _from_folder(path: Path, split: str, image: RGBImageField, hints: Hints) -> Source:
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-        table = tables.ArrowTable(tables.load_saved(path, split), path.name)
+        table = tables.ArrowTable(hub.load_saved(path, split), path.name)
         return ImageNetTable(table, split=split, layout="save_to_disk", origin=path.name, image=image)
     top = path / _KAGGLE if (path / _KAGGLE).is_dir() else path
     folder = next((top / name for name in tables.SPLITS[split] if (top / name).is_dir()), None)
@@ -322,7 +301,7 @@ def _labelled(
     hints: Hints,
 ) -> Source:
     """Images whose classes a list gives, brought into the order and names of class folders."""
-    truth, known = _find_labels(near, where, hints)
+    truth, known = find_labels(near, where, hints)
     stated = [truth.of(name) for name in files.names]
     bare = [name.rsplit("/", 1)[-1] for name in files.names]
     classes = known or truth.classes()
@@ -342,30 +321,6 @@ def _labelled(
     return ImageNet(
         files.take(order), names, labels, classes or None, split=split, layout=layout, origin=origin, image=image
     )
-
-
-def _find_labels(near: list[Path], where: Path, hints: Hints) -> tuple[ValidationLabels, list[str]]:
-    """The list of labels and, where something gives them, the sorted WordNet ids of all classes."""
-    places = [*near, *(folder / "data" for folder in near), *(folder.parent for folder in near)]
-    kit_path = hints.devkit or _first([folder / name for folder in places for name in _KITS])
-    kit: DevelopmentKit | None = read_kit(kit_path) if kit_path is not None else None
-    known = sorted(parse_class_list(read_text(hints.classes), str(hints.classes))) if hints.classes else []
-    order = kit.order if kit is not None else None
-    labels_path = hints.labels or _first([folder / name for folder in places for name in LABEL_FILES])
-    if labels_path is not None:
-        truth = parse_labels(read_text(labels_path), str(labels_path), order)
-    elif kit is not None and kit.ground_truth is not None:
-        truth = parse_labels(kit.ground_truth, f"{kit.label}, its ground truth", order)
-    else:
-        raise SourceError(
-            f"{where}: the images lie in no class folders and no list of labels was found: give one with --labels "
-            f"({', '.join(LABEL_FILES[:3])}, val.txt) or the development kit with --devkit"
-        )
-    return truth, known or sorted(order or [])
-
-
-def _first(paths: list[Path]) -> Path | None:
-    return next((path for path in paths if path.exists()), None)
 
 
 def _class_order(names: Sequence[str] | None) -> tuple[npt.NDArray[np.int64] | None, Sequence[str] | None]:

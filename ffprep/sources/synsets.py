@@ -36,6 +36,7 @@ LABEL_FILES = (
 )
 """Names under which such a list is looked for."""
 
+_KITS = ("ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz", "meta.mat")
 _NUMBERED = re.compile(r"(?:.*_)?val_0*(\d+)$")
 _LARGEST = 64 << 20  # bytes of a label file; real ones have 1 to 4 MB
 
@@ -241,3 +242,51 @@ def _kit_archive(path: Path) -> DevelopmentKit:
     if meta is None:
         raise SourceError(f"{path}: holds no meta.mat: not the development kit")
     return DevelopmentKit(kit_order_of(meta, f"{path}, in it meta.mat"), truth, str(path))
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Files beside the images that say what class they have; None: looked for in the usual places."""
+
+    labels: Path | None = None
+    devkit: Path | None = None
+    classes: Path | None = None
+
+
+def find_labels(near: Sequence[Path], where: Path, hints: Hints) -> tuple[ValidationLabels, list[str]]:
+    """The list of labels and, where something gives them, the sorted WordNet ids of all classes.
+
+    Parameters
+    ----------
+    near : sequence of Path
+        Folders in which, in whose ``data`` folder and in whose parent what ``hints`` lacks is looked for.
+    where : Path
+        The images, for messages.
+    hints : Hints
+        What is known.
+
+    Raises
+    ------
+    SourceError
+        When there is no list of labels, or one that cannot be read.
+    """
+    places = [*near, *(folder / "data" for folder in near), *(folder.parent for folder in near)]
+    kit_path = hints.devkit or _first([folder / name for folder in places for name in _KITS])
+    kit: DevelopmentKit | None = read_kit(kit_path) if kit_path is not None else None
+    known = sorted(parse_class_list(read_text(hints.classes), str(hints.classes))) if hints.classes else []
+    order = kit.order if kit is not None else None
+    labels_path = hints.labels or _first([folder / name for folder in places for name in LABEL_FILES])
+    if labels_path is not None:
+        truth = parse_labels(read_text(labels_path), str(labels_path), order)
+    elif kit is not None and kit.ground_truth is not None:
+        truth = parse_labels(kit.ground_truth, f"{kit.label}, its ground truth", order)
+    else:
+        raise SourceError(
+            f"{where}: the images lie in no class folders and no list of labels was found: give one with --labels "
+            f"({', '.join(LABEL_FILES[:3])}, val.txt) or the development kit with --devkit"
+        )
+    return truth, known or sorted(order or [])
+
+
+def _first(paths: list[Path]) -> Path | None:
+    return next((path for path in paths if path.exists()), None)

@@ -1,4 +1,4 @@
-"""Tables of encoded images as the Hugging Face hub has them: parquet files, ``save_to_disk`` folders, hub names.
+"""Tables of encoded images as the Hugging Face hub has them: parquet files and ``datasets`` tables.
 
 Image bytes are handed on as they are stored; nothing is decoded. Local parquet files are read in place, row group by
 row group, instead of being copied into the ``datasets`` cache first.
@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -189,7 +189,7 @@ class ParquetTable:
         try:
             return action()
         except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{path}: cannot be read as parquet: {_first_line(error)}") from None
+            raise SourceError(f"{path}: cannot be read as parquet: {first_line(error)}") from None
 
 
 class _Recent:
@@ -268,27 +268,6 @@ class ArrowTable:
         return int(self._rows.data.nbytes)
 
 
-def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, bytes | SourceError, int]]:
-    """Name, image bytes and label of the rows of a ``datasets.IterableDataset`` from number ``start`` on.
-
-    Instead of bytes that are missing there is an error.
-    """
-    from datasets import Image
-
-    features = dataset.features.to_dict() if dataset.features is not None else {}
-    columns = find_columns(list(features), features, label)
-    rows = dataset.select_columns([columns.image, columns.label]).cast_column(columns.image, Image(decode=False))
-    for number, row in enumerate(rows.skip(start) if start else rows, start):
-        cell = row[columns.image]
-        path = cell.get("path") if isinstance(cell, dict) else None
-        data: bytes | SourceError
-        try:
-            data = image_of(cell, None, f"{label}, row {number:,}")
-        except SourceError as error:
-            data = error
-        yield PurePath(path).name if path else "", data, int(row[columns.label])
-
-
 def parquet_files(root: Path, split: str) -> list[Path]:
     """The parquet files of a split below a folder, sorted: those whose path names the split.
 
@@ -307,61 +286,13 @@ def parquet_files(root: Path, split: str) -> list[Path]:
     return chosen
 
 
-def load_saved(path: Path, split: str) -> Any:
-    """The ``datasets.Dataset`` of a ``save_to_disk`` folder, the split of it where there are several."""
-    datasets = _datasets()
-    try:
-        loaded = datasets.load_from_disk(str(path))
-    except Exception as error:
-        raise SourceError(f"{path}: cannot be read as a saved data set: {_first_line(error)}") from None
-    if isinstance(loaded, datasets.DatasetDict):
-        name = next((name for name in SPLITS[split] if name in loaded), None)
-        if name is None:
-            raise SourceError(f"{path}: has the splits {', '.join(loaded)}, none of them {split!r}")
-        return loaded[name]
-    return loaded
-
-
-def load_hub(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
-    """A split of a data set on the Hugging Face hub, or of a folder laid out like one, and its number of rows.
-
-    Raises
-    ------
-    SourceError
-        When it cannot be reached, asks for a licence to be accepted, or does not state its size.
-    """
-    datasets = _datasets()
-    try:
-        builder = datasets.load_dataset_builder(name)
-        splits = builder.info.splits or {}
-        if not splits:
-            splits = dict.fromkeys(datasets.get_dataset_split_names(name))
-        chosen = next((alias for alias in SPLITS[split] if alias in splits), None)
-        if chosen is None:
-            raise SourceError(f"{name}: has the splits {', '.join(splits)}, none of them {split!r}")
-        loaded = datasets.load_dataset(name, split=chosen, streaming=streaming)
-    except SourceError:
-        raise
-    except Exception as error:  # the client raises errors of many libraries
-        raise SourceError(
-            f"{name}: neither a file or folder here nor a data set the Hugging Face hub gives: {_first_line(error)}"
-        ) from None
-    if not streaming:
-        return loaded, len(loaded)
-    info = splits[chosen]
-    rows = getattr(info, "num_examples", None)
-    if not rows:
-        raise SourceError(f"{name}: does not state its number of rows, so it cannot be streamed; leave --streaming out")
-    return loaded, int(rows)
-
-
 def _footer(path: Path) -> Any:
     import pyarrow as pa
 
     try:
         return _parquet().read_metadata(path)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: cannot be read as parquet: {_first_line(error)}") from None
+        raise SourceError(f"{path}: cannot be read as parquet: {first_line(error)}") from None
 
 
 def _features(schema: Any) -> dict[str, Any]:
@@ -385,7 +316,8 @@ def _integers(column: Any, label: object) -> npt.NDArray[np.int64]:
     return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind where it says nothing."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
@@ -396,11 +328,3 @@ def _parquet() -> Any:
     except ImportError:
         raise SourceError("reading parquet needs pyarrow: pip install 'ffprep[convert]'") from None
     return pq
-
-
-def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise SourceError("reading Hugging Face data sets needs datasets: pip install 'ffprep[convert]'") from None
-    return datasets

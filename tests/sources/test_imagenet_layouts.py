@@ -15,7 +15,8 @@ import pytest
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.base import Source, shuffled
-from ffprep.sources.imagenet import Hints, open_imagenet
+from ffprep.sources.imagenet import open_imagenet
+from ffprep.sources.synsets import Hints
 
 FIELD = RGBImageField(jpeg="keep")
 

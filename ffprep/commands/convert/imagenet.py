@@ -61,7 +61,8 @@ def _open(
     classes: Path | None,
     streaming: bool,
 ) -> Source:
-    from ffprep.sources.imagenet import Hints, open_imagenet
+    from ffprep.sources.imagenet import open_imagenet
+    from ffprep.sources.synsets import Hints
 
     hints = Hints(labels, devkit, classes)
     return open_imagenet(source, split, image=image.field(), hints=hints, streaming=streaming)
