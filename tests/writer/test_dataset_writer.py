@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import signal
 import tarfile
@@ -14,7 +15,7 @@ import pytest
 
 from ffprep.beton import Reader
 from ffprep.errors import ConversionError, OptionError
-from ffprep.fields import BytesField, IntField, NDArrayField, RGBImageField
+from ffprep.fields import BytesField, IntField, NDArrayField, RGBImageField, Shared
 from ffprep.writer import DatasetWriter
 
 FIELDS = {"image": RGBImageField(write_mode="raw"), "label": IntField(), "text": BytesField()}
@@ -125,6 +126,23 @@ def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"samples? \d+.*a worker process died"):
         writer.from_indexed_dataset(broken(20, lambda: os.kill(os.getpid(), signal.SIGKILL)))
     assert left_behind(tmp_path) == []
+
+
+def test_what_cannot_be_sent_between_processes(tmp_path: Path) -> None:
+    """Keys of shared values, and indices that are no numbers."""
+    writer = DatasetWriter(tmp_path / "x.beton", FIELDS, num_workers=2)
+    with pytest.raises(ConversionError, match="cannot be sent between processes"):
+        writer.from_indexed_dataset(broken(20, lambda: (Shared(lambda: 1, PIXELS), 1, b"")))
+    with pytest.raises(ConversionError, match="sample 0: cannot be sent between processes"):
+        writer.from_indexed_dataset(Pictures(), [lambda: 1])
+    assert left_behind(tmp_path) == []
+
+
+def test_no_worker_outlives_a_failure(tmp_path: Path) -> None:
+    for what in (raise_key_error, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+        with pytest.raises(ConversionError):
+            DatasetWriter(tmp_path / "x.beton", FIELDS, num_workers=3).from_indexed_dataset(broken(20, what))
+        assert multiprocessing.active_children() == []
 
 
 def test_a_sample_larger_than_the_page(tmp_path: Path) -> None:
