@@ -256,7 +256,8 @@ def test_stock_ffcv_reads_the_file(make: Make, tmp_path: Path, padded: bool) -> 
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for cache in ("True", "False"):
-        found = np.load(tmp_path / f"x-SEQUENTIAL-{cache}.npz")
+        with np.load(tmp_path / f"x-SEQUENTIAL-{cache}.npz") as saved:
+            found = dict(saved)
         assert np.array_equal(found["tokens"].reshape(-1, BLOCK)[:COUNT], tokens)
         assert (found["tokens"].reshape(-1, BLOCK)[COUNT:] == 1).all()
         if padded:
