@@ -1,0 +1,134 @@
+"""The CPU levels against the scalar one: pixels of any rectangle, statuses of damaged streams, coefficients of jobs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import ffprep.jpeg
+from ffprep.errors import OptionError
+from ffprep.jpeg import decode_planes
+from ffprep.jpeg.native import set_simd_level, simd_level
+from ffprep.jpeg.status import JpegError
+
+NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
+FLAGS = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SAMPLINGS = [
+    [(1, 1)],
+    [(1, 1)] * 3,
+    [(2, 2), (1, 1), (1, 1)],
+    [(2, 1), (1, 1), (1, 1)],
+    [(1, 2), (1, 1), (1, 1)],
+    [(4, 1), (1, 1), (1, 1)],
+    [(2, 2), (2, 1), (1, 2)],
+    [(2, 4), (1, 1), (1, 1)],
+]
+Outcome = tuple[str, list[bytes]]
+
+
+@pytest.fixture(scope="module", params=["avx2", "avx512"])
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A vector level; skips, visibly, where this CPU lacks it."""
+    before = simd_level()
+    try:
+        set_simd_level(request.param)
+    except OptionError:
+        pytest.skip(f"this CPU has no {request.param}")
+    set_simd_level(before)
+    yield request.param
+    set_simd_level(None)
+
+
+def outcome(data: bytes, rect: tuple[int, int, int, int] | None, name: str) -> Outcome:
+    """What decoding gives at a level: nothing but the error, or all samples."""
+    set_simd_level(name)
+    try:
+        return "", [plane.samples.tobytes() for plane in decode_planes(data, rect)]
+    except JpegError as error:
+        return str(error), []
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], int, int, int, float]:
+    """Seed, sampling, width, height, restart interval, share of coefficients that are not zero."""
+    sampling = draw(st.sampled_from(SAMPLINGS))
+    return (
+        draw(st.integers(0, 2**31)),
+        sampling,
+        draw(st.integers(1, 200)),
+        draw(st.integers(1, 120)),
+        draw(st.sampled_from([0, 1, 2, 3, 7, 16, 33])),
+        draw(st.sampled_from([0.0, 0.02, 0.15, 0.7])),
+    )
+
+
+@given(streams(), st.data())
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_level_equals_scalar(
+    jpegmaker: ModuleType,
+    level: str,
+    stream: tuple[int, list[tuple[int, int]], int, int, int, float],
+    draw: st.DataObject,
+) -> None:
+    """Same samples in any rectangle; the same error, word for word, when bytes are damaged."""
+    seed, sampling, width, height, interval, density = stream
+    rng = np.random.default_rng(seed)
+    frame = jpegmaker.random_frame(rng, width, height, sampling, density=density, interval=interval)
+    data = jpegmaker.write(frame)
+    x, y = draw.draw(st.integers(0, width - 1)), draw.draw(st.integers(0, height - 1))
+    rect = (x, y, draw.draw(st.integers(1, width - x)), draw.draw(st.integers(1, height - y)))
+    assert outcome(data, rect, level) == outcome(data, rect, "scalar")
+    assert outcome(data, None, level) == outcome(data, None, "scalar")
+    start = data.rindex(b"\xff\xda")
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 3))):
+        damaged[draw.draw(st.integers(start, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    for bytes_ in (bytes(damaged), data[: draw.draw(st.integers(start, len(data)))]):
+        assert outcome(bytes_, rect, level) == outcome(bytes_, rect, "scalar")
+
+
+def test_level_can_be_forced(level: str) -> None:
+    """What was asked for is what runs."""
+    set_simd_level(level)
+    assert simd_level() == level
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``levels.c``, built with sanitizers."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    built = tmp_path_factory.mktemp("levels") / "levels"
+    probe = built.with_name("probe.c")
+    probe.write_text("int main(void) { return 0; }\n")
+    if subprocess.run([compiler, *FLAGS, probe, "-o", built.with_name("probe")], capture_output=True).returncode:
+        pytest.skip("no sanitizers")
+    sources = [Path(__file__).with_name("levels.c"), *sorted(NATIVE.glob("*.c"))]
+    subprocess.run([compiler, *FLAGS, "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}", *sources, "-o", built], check=True)
+    return built
+
+
+def test_jobs_give_equal_coefficients(jpegmaker: ModuleType, program: Path, tmp_path: Path) -> None:
+    """Selections of jobs in any order and place, ended early and damaged: status, coefficients, clean gaps."""
+    rng = np.random.default_rng(5)
+    files = []
+    for number, sampling in enumerate(SAMPLINGS * 2):
+        interval = int(rng.choice([1, 2, 5, 16]))
+        size = (int(rng.integers(40, 300)), int(rng.integers(40, 160)))
+        density = float(rng.choice([0.05, 0.3, 0.8]))
+        frame = jpegmaker.random_frame(rng, *size, sampling, interval=interval, density=density)
+        files.append(tmp_path / f"{number}.jpg")
+        files[-1].write_bytes(jpegmaker.write(frame))
+    run = subprocess.run([program, "12", "3", *files], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-4000:]
+    sound, damaged = map(int, run.stdout.split())
+    assert sound > 1000 and damaged > 100
