@@ -18,12 +18,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba.core.compiler_lock import global_compiler_lock
 
 from ffprep.errors import FfprepError
 from ffprep.kernels import batch as kernel_batch
 from ffprep.loader import worker
 
 JOIN_SECONDS = 10.0
+
+# A fork while another thread compiles would leave the compiler's lock held for ever in the child: fork when it is free.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 @dataclass(frozen=True)
