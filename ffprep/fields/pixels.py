@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.errors import ConversionError
+from ffprep.errors import ConversionError, JpegError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_SIDE = 65535
-RESTART_INTERVAL = 16
-SUBSAMPLING_420 = 2
 
 
 def is_pillow(value: Any) -> bool:
@@ -53,60 +50,55 @@ def rgb_array(value: Any) -> npt.NDArray[np.uint8]:
 
 
 def open_image(data: bytes, apply_orientation: bool) -> Image:
-    """Decode an image file with Pillow.
+    """Decode an image file with Pillow: grey or RGB, turned upright if asked to.
 
     Raises
     ------
     ConversionError
-        Pillow cannot decode it.
+        It is damaged, too large or no image.
     """
-    from PIL import Image, ImageOps
+    from ffprep.jpeg import pillow, read_header
+    from ffprep.jpeg.prepare import MAX_PIXELS
 
-    try:
-        image: Image.Image = Image.open(io.BytesIO(data))
-        image.load()
-        return ImageOps.exif_transpose(image) if apply_orientation else image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ConversionError(f"Pillow cannot read the image: {error}") from error
-
-
-def fitting_size(width: int, height: int, longest: int | None, shortest: int | None) -> tuple[int, int]:
-    """Return the size after shrinking so that the longer and the shorter side keep their limits.
-
-    Images are never enlarged, and no side becomes smaller than one pixel.
-    """
-    scale = 1.0
-    if longest is not None:
-        scale = min(scale, longest / max(width, height))
-    if shortest is not None:
-        scale = min(scale, shortest / min(width, height))
-    if scale == 1.0:
-        return width, height
-    return max(1, int(scale * width)), max(1, int(scale * height))
+    kind = pillow.sniff(data)
+    if kind is None:
+        raise ConversionError("the file is empty" if not data else "no image format that ffprep reads")
+    loaded = pillow.load(data, kind, max_pixels=MAX_PIXELS, orientation=apply_orientation)
+    turned = loaded.orientation
+    if apply_orientation and kind == "JPEG":
+        try:
+            turned = read_header(data).orientation
+        except JpegError as error:
+            raise ConversionError(str(error)) from error
+    return pillow.upright(loaded.image, turned)
 
 
 def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | None) -> npt.NDArray[np.uint8]:
-    """Shrink by area averaging (Pillow's BOX, what OpenCV calls INTER_AREA) to `fitting_size`."""
+    """Shrink, antialiased bicubic, so that the longer and the shorter side keep their limits; never enlarge."""
+    from ffprep.jpeg.prepare import scaled_size
+
     height, width = pixels.shape[:2]
-    size = fitting_size(width, height, longest, shortest)
+    size = scaled_size(width, height, longest, shortest)
     if size == (width, height):
         return pixels
     from PIL import Image
 
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    from ffprep.jpeg import pillow
+
+    return np.asarray(pillow.resize(Image.fromarray(pixels), size))
 
 
-def jpeg_bytes(pixels: npt.NDArray[np.uint8], quality: int, restarts: bool) -> bytes:
-    """Encode RGB pixels as a baseline 4:2:0 JPEG, optionally with restart markers every 16 MCUs."""
+def jpeg_bytes(pixels: npt.NDArray[np.uint8], quality: int, seekable: bool) -> bytes:
+    """Encode RGB pixels as a baseline 4:2:0 JPEG, if `seekable` with restart markers and tables made for it.
+
+    Raises
+    ------
+    ConversionError
+        A side is longer than JPEG allows.
+    """
     from PIL import Image
 
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(
-        out,
-        "JPEG",
-        quality=quality,
-        subsampling=SUBSAMPLING_420,
-        optimize=True,
-        restart_marker_blocks=RESTART_INTERVAL if restarts else 0,
-    )
-    return out.getvalue()
+    from ffprep.jpeg import pillow, rewrite
+
+    data = pillow.encode(Image.fromarray(pixels), quality, "4:2:0")
+    return rewrite(data, optimise=True) if seekable else data

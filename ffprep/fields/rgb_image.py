@@ -32,7 +32,8 @@ class RGBImageField(Field):
         As in ffcv: raw pixels, JPEG, JPEG where the raw pixels take more than `smart_threshold` bytes, or
         JPEG for a share of the images. By default ``'raw'`` (ffcv's), or ``'jpg'`` if `jpeg` is given.
     max_resolution : int, optional
-        Shrink so that the longer side has at most this many pixels. Never enlarges. This re-encodes.
+        Shrink (antialiased bicubic) so that the longer side has at most this many pixels; never enlarge. This
+        re-encodes.
     smart_threshold : int, optional
         Bytes of raw pixels above which ``'smart'`` stores a JPEG; without it ``'smart'`` is ``'raw'``.
     jpeg_quality : int
@@ -142,7 +143,7 @@ class RGBImageField(Field):
         height, width = image.shape[:2]
         _check_sides(width, height)
         if self._compresses(image):
-            data = px.jpeg_bytes(image, self.jpeg_quality, restarts=self.jpeg == "seekable")
+            data = px.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
             return Encoded((MODE_JPEG, width, height, 0), data, note=("encoded", "pixels"))
         return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=("raw", "pixels"))
 
