@@ -38,6 +38,9 @@ class Contestant:
         Processors to pin the process to; None leaves the choice to the system.
     environment : Mapping[str, str]
         Environment variables to set.
+    clock : {"wall", "cpu"}
+        What a second is: of the clock, or of processor time of the process and its threads (not of its children),
+        which other work on the machine disturbs less.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Contestant:
     options: Mapping[str, Any] = field(default_factory=dict)
     cores: Sequence[int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    clock: str = "wall"
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,12 @@ class _Process:
     def __init__(self, contestant: Contestant) -> None:
         self.contestant = contestant
         self.started = time.perf_counter()
-        job = {"runner": contestant.runner, "options": dict(contestant.options), "cores": contestant.cores}
+        job = {
+            "runner": contestant.runner,
+            "options": dict(contestant.options),
+            "cores": contestant.cores,
+            "clock": contestant.clock,
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ffprep.inspect.paired", json.dumps(job)],
             stdin=subprocess.PIPE,
@@ -169,12 +178,13 @@ def _serve(job: Mapping[str, Any]) -> None:
         os.sched_setaffinity(0, job["cores"])
     module, function = job["runner"].split(":")
     epoch = getattr(import_module(module), function)(**job["options"])
+    clock = time.process_time if job["clock"] == "cpu" else time.perf_counter
     epoch()
     print(json.dumps({"ready": 1}), flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start = clock()
         samples = epoch()
-        print(json.dumps({"samples": samples, "seconds": time.perf_counter() - start}), flush=True)
+        print(json.dumps({"samples": samples, "seconds": clock() - start}), flush=True)
 
 
 if __name__ == "__main__":
