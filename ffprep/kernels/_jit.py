@@ -66,7 +66,7 @@ def kernel(function: F) -> F:
 
 def inline(function: F) -> F:
     """Compile `function` as part of the kernels that call it; LLVM is told to inline it."""
-    return cast(F, numba.jit(forceinline=True, **_OPTIONS)(function))
+    return cast(F, numba.jit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
 
 
 def entry_address(function: Callable[..., int], signature: str) -> int:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ffprep.errors import OptionError
 from ffprep.kernels._jit import inline, kernel
 from ffprep.kernels.crop import center_crop, random_resized_crop, resize_center_crop
+from ffprep.kernels.exact import exact_work_size
 from ffprep.kernels.layout import (
     BAD_MODE,
     DESC_COLOR,
@@ -44,12 +45,15 @@ from ffprep.kernels.layout import (
     RAW_SIZE,
     RGB_PACKED,
     SIZE_MISMATCH,
+    UNFIT,
     item_bytes,
 )
 from ffprep.kernels.memory import allocate, atomic_add, call_entry, fill_zero, release
+from ffprep.kernels.plan import WIDE_SCALE
 from ffprep.kernels.random import uniform
 from ffprep.kernels.render import DTYPES, colour_array, render_entry, work_size
 from ffprep.kernels.weights import FILTERS, support
+from ffprep.kernels.wide import wide_work_size
 
 ITEM_SIZE = 8
 I_ADDRESS, I_SIZE, I_WIDTH, I_HEIGHT, I_MODE, I_SAMPLE, I_INDEX, I_INDEX_SIZE = 0, 1, 2, 3, 4, 5, 6, 7
@@ -103,7 +107,7 @@ USED_SIZE = 5
 """Columns of `used` (float64): the box y, x, h, w an image was cut to, and 1 where it was mirrored."""
 
 THREAD_SIZE = 64
-T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_DESC = 0, 1, 2, 3, 4, 8
+T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_WIDE, T_EXACT, T_DESC = 0, 1, 2, 3, 4, 5, 6, 8
 """Entries of `thread` (int64)."""
 
 
@@ -205,7 +209,9 @@ def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArr
     thread = np.zeros(THREAD_SIZE, np.int64)
     thread[T_CONTEXT] = context
     thread[T_DECODE] = decode_entry
-    thread[T_RENDER] = render_entry(exact)
+    thread[T_EXACT] = int(exact)
+    thread[T_RENDER] = render_entry("exact" if exact else None)
+    thread[T_WIDE] = render_entry("exact" if exact else "wide")
     return thread
 
 
@@ -332,32 +338,44 @@ def _decode_and_render(
         _describe_raw(desc, item[I_ADDRESS], height, width)
     else:
         return BAD_MODE
-    if not _grow(thread, work_size(kind, h, w, hi_y - lo_y, hi_x - lo_x, out_h, out_w)):
-        return NO_MEMORY
-    return call_entry(
-        thread[T_RENDER],
-        (
-            np.int64(desc.ctypes.data),
-            y,
-            x,
-            h,
-            w,
-            lo_y,
-            hi_y,
-            lo_x,
-            hi_x,
-            np.int64(flip),
-            kind,
-            out,
-            out_h,
-            out_w,
-            spec[S_FORMAT],
-            np.int64(colour.ctypes.data),
-            thread[T_WORK],
-            thread[T_WORK_SIZE],
-            spec[S_STREAM],
-        ),
-    )
+    rows, cols = hi_y - lo_y, hi_x - lo_x
+    if thread[T_EXACT]:
+        size = exact_work_size(kind, h, w, rows, cols, out_h, out_w)
+    elif h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
+        size = wide_work_size(kind, h, w, rows, cols, out_h, out_w)
+    else:
+        size = work_size(kind, h, w, rows, cols, out_h, out_w)
+    for attempt in range(2):
+        if not _grow(thread, size):
+            return NO_MEMORY
+        status = call_entry(
+            thread[T_WIDE if attempt else T_RENDER],
+            (
+                np.int64(desc.ctypes.data),
+                y,
+                x,
+                h,
+                w,
+                lo_y,
+                hi_y,
+                lo_x,
+                hi_x,
+                np.int64(flip),
+                kind,
+                out,
+                out_h,
+                out_w,
+                spec[S_FORMAT],
+                np.int64(colour.ctypes.data),
+                thread[T_WORK],
+                thread[T_WORK_SIZE],
+                spec[S_STREAM],
+            ),
+        )
+        if status != UNFIT:
+            return status
+        size = wide_work_size(kind, h, w, rows, cols, out_h, out_w)
+    return status
 
 
 @kernel

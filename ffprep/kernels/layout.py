@@ -30,9 +30,9 @@ P_ADDRESS, P_STRIDE, P_X0, P_Y0, P_W, P_H, P_HS, P_VS, P_WIDTH, P_HEIGHT = 0, 1,
 
 OK, UNSUPPORTED_COLOR, BAD_RECTANGLE, NO_MEMORY, SIZE_MISMATCH, NO_SPACE = 0, 5, 14, 15, 18, 19
 """The native kernel's status codes that these kernels return as well."""
-BAD_MODE, RAW_SIZE, BAD_OPTION = 101, 102, 103
-"""Status codes of these kernels' own: unknown storage mode, wrong size of raw pixels, impossible
-parameter."""
+BAD_MODE, RAW_SIZE, BAD_OPTION, UNFIT = 101, 102, 103, 106
+"""Status codes of these kernels' own: unknown storage mode, wrong size of raw pixels, impossible parameter,
+image that only the wide renderer takes (never the status of an item)."""
 
 COLOUR_SIZE = 6
 """float32 values: scale of R, G, B, then bias of R, G, B; an output is ``scale * v + bias`` for v in

@@ -80,6 +80,38 @@ def doubles_at(address: int, count: int) -> Any:
     return carray(_pointer_f64(address), (count,), np.float64)
 
 
+def _getter(kind: Any) -> Any:
+    @intrinsic
+    def get(_typing: Any, address: Any) -> Any:
+        def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], context.get_value_type(kind).as_pointer())
+            return builder.load(pointer, align=1)
+
+        return kind(types.int64), build
+
+    return get
+
+
+def _putter(kind: Any) -> Any:
+    @intrinsic
+    def put(_typing: Any, address: Any, value: Any) -> Any:
+        def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], context.get_value_type(kind).as_pointer())
+            builder.store(args[1], pointer, align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, kind), build
+
+    return put
+
+
+get_u8, put_u8 = _getter(types.uint8), _putter(types.uint8)
+get_i16, put_i16 = _getter(types.int16), _putter(types.int16)
+get_i32, put_i32 = _getter(types.int32), _putter(types.int32)
+get_i64, put_i64 = _getter(types.int64), _putter(types.int64)
+get_f32, put_f32 = _getter(types.float32), _putter(types.float32)
+
+
 @intrinsic
 def atomic_add(_typing: Any, address: Any, value: Any) -> Any:
     """Add to the int64 at `address` atomically and return what it was before."""

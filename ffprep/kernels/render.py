@@ -25,17 +25,20 @@ Nothing outside the planes, the output and the workspace is read or written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.errors import OptionError
-from ffprep.kernels import layout
+from ffprep.kernels import layout, simd
 from ffprep.kernels._jit import entry_address, inline, kernel
 from ffprep.kernels.exact import exact_work_size, render_exact
+from ffprep.kernels.fixed import fixed_work_size
+from ffprep.kernels.fixed_generic import generic_work_size, render_generic
 from ffprep.kernels.memory import call_entry
 from ffprep.kernels.weights import FILTERS
+from ffprep.kernels.wide import render_wide, wide_work_size
 
 SIGNATURE = f"int64(int64, {'float64, ' * 4}{', '.join(['int64'] * 14)})"
 
@@ -52,21 +55,68 @@ DTYPES: dict[str, tuple[type, bool]] = {
 """Format name -> (numpy type of an element, channels last); bfloat16 comes as its bits in uint16."""
 
 
-def render_entry(exact: bool = False) -> int:
-    """Return the address of the renderer for this CPU, or of the exact one (bit-equal to Pillow, slower)."""
-    return entry_address(cast(Any, render_exact).py_func, SIGNATURE)
+def render_entry(level: str | None = None) -> int:
+    """Return the address of a renderer, compiled on its first use.
+
+    Parameters
+    ----------
+    level : {'avx512', 'avx2', 'scalar', 'wide', 'exact'}, optional
+        A fixed-point renderer of a CPU level (the one in use by default, see :mod:`ffprep.kernels.simd`),
+        which may return UNFIT; the wide one, which takes what they leave; the exact one, bit-equal to Pillow
+        and slower.
+
+    Raises
+    ------
+    OptionError
+        The CPU does not have the level.
+    """
+    level = simd.current() if level is None else level
+    function: Any
+    if level in simd.LEVELS and not simd.supported(level):
+        raise OptionError(f"this CPU has no {level}; FFPREP_SIMD may be one of {', '.join(simd.available())}")
+    if level == simd.AVX512:
+        from ffprep.kernels.fixed_avx512 import render_avx512 as function
+    elif level == simd.AVX2:
+        from ffprep.kernels.fixed_avx2 import render_avx2 as function
+    elif level == simd.SCALAR:
+        function = render_generic
+    elif level == "wide":
+        function = render_wide
+    elif level == "exact":
+        function = render_exact
+    else:
+        raise OptionError(f"no renderer {level!r}")
+    return entry_address(function.py_func, SIGNATURE)
 
 
 @inline
 def work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
-    """Return the bytes of workspace any renderer needs for a box of box_h x box_w with rows x cols pixels in
+    """Return the bytes of workspace that a fixed-point renderer needs for a box with rows x cols pixels in
     reach."""
-    return exact_work_size(kind, box_h, box_w, rows, cols, out_h, out_w)
+    generic = generic_work_size(kind, box_h, box_w, rows, cols, out_h, out_w)
+    return max(generic, fixed_work_size(kind, box_h, box_w, rows, cols, out_h, out_w))
 
 
 @kernel
-def _work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
-    return work_size(kind, box_h, box_w, rows, cols, out_h, out_w)
+def _sizes(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> tuple[int, int, int]:
+    return (
+        work_size(kind, box_h, box_w, rows, cols, out_h, out_w),
+        wide_work_size(kind, box_h, box_w, rows, cols, out_h, out_w),
+        exact_work_size(kind, box_h, box_w, rows, cols, out_h, out_w),
+    )
+
+
+def level_work_size(
+    level: str | None, kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int
+) -> int:
+    """Return the bytes of workspace that the renderer of a level needs, or the wide one too where level is
+    None."""
+    fixed, wide, exact = _sizes(kind, box_h, box_w, rows, cols, out_h, out_w)
+    if level == "exact":
+        return exact
+    if level == "wide":
+        return wide
+    return max(fixed, wide) if level is None else fixed
 
 
 @kernel
@@ -123,7 +173,7 @@ def render(
     flip: bool = False,
     colour: NDArray[np.float32] | None = None,
     bounds: tuple[int, int, int, int] | None = None,
-    entry: int | None = None,
+    level: str | None = None,
     stream: bool = False,
 ) -> NDArray[Any]:
     """Render one image from Python: for tools and tests; the loader calls the C function itself.
@@ -137,8 +187,9 @@ def render(
     size : (out_h, out_w)
     bounds : (lo_y, hi_y, lo_x, hi_x), optional
         Pixels that may be used; the box's own ends, rounded outwards, by default.
-    entry : int, optional
-        Address of a renderer; :func:`render_entry` by default.
+    level : str, optional
+        Which renderer, as for :func:`render_entry`; by default the CPU's, or the wide one for what that
+        leaves.
 
     Returns
     -------
@@ -163,31 +214,31 @@ def render(
     out: NDArray[Any] = np.zeros((out_h, out_w, 3) if last else (3, out_h, out_w), dtype)
     colour = colour_array() if colour is None else np.ascontiguousarray(colour, np.float32)
     kind = FILTERS[filter]
-    work = np.empty(_work_size(kind, h, w, hi_y - lo_y, hi_x - lo_x, out_h, out_w), np.uint8)
-    status = _call(
-        render_entry() if entry is None else entry,
-        (
-            desc.ctypes.data,
-            y,
-            x,
-            h,
-            w,
-            lo_y,
-            hi_y,
-            lo_x,
-            hi_x,
-            int(flip),
-            kind,
-            out.ctypes.data,
-            out_h,
-            out_w,
-            layout.FORMATS[format],
-            colour.ctypes.data,
-            work.ctypes.data,
-            work.size,
-            int(stream),
-        ),
+    work = np.empty(level_work_size(level, kind, h, w, hi_y - lo_y, hi_x - lo_x, out_h, out_w), np.uint8)
+    arguments = (
+        desc.ctypes.data,
+        y,
+        x,
+        h,
+        w,
+        lo_y,
+        hi_y,
+        lo_x,
+        hi_x,
+        int(flip),
+        kind,
+        out.ctypes.data,
+        out_h,
+        out_w,
+        layout.FORMATS[format],
+        colour.ctypes.data,
+        work.ctypes.data,
+        work.size,
+        int(stream),
     )
+    status = _call(render_entry(level), arguments)
+    if status == layout.UNFIT and level is None:
+        status = _call(render_entry("wide"), arguments)
     if status != layout.OK:
         raise OptionError(f"rendering box {box} with bounds {bounds} failed with status {status}")
     return out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ffprep.errors import OptionError
 from ffprep.kernels import batch, layout
-from ffprep.kernels.render import packed_desc, render, render_entry
+from ffprep.kernels.render import packed_desc, render
 
 Decode = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)
 
@@ -101,7 +101,7 @@ class Run:
             self.out.shape[1:3],
             flip=bool(flip),
             bounds=bounds,
-            entry=render_entry(exact=True),
+            level="exact",
         )
         return out
 

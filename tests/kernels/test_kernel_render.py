@@ -15,7 +15,7 @@ from ffprep.errors import OptionError
 from ffprep.kernels import layout
 from ffprep.kernels._jit import kernel
 from ffprep.kernels.exact import bfloat_bits, half_bits
-from ffprep.kernels.render import DTYPES, colour_array, packed_desc, render, render_entry
+from ffprep.kernels.render import DTYPES, colour_array, packed_desc, render
 
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -49,7 +49,7 @@ def crops(draw: Any) -> tuple[NDArray[np.uint8], tuple[int, int, int, int], tupl
 @settings(max_examples=150, deadline=None)
 def test_exact_renderer_is_pillow_in_every_bit(case: Any, mode: str, flip: bool) -> None:
     image, box, size = case
-    got = render(packed_desc(image), box, size, filter=mode, flip=flip, entry=render_entry(exact=True))
+    got = render(packed_desc(image), box, size, filter=mode, flip=flip, level="exact")
     np.testing.assert_array_equal(got, pillow_twin(image, box, size, mode, flip))
 
 
@@ -58,7 +58,7 @@ def test_exact_renderer_is_pillow_in_every_bit(case: Any, mode: str, flip: bool)
 def test_exact_area_is_opencvs_within_a_level(case: Any) -> None:
     cv2 = pytest.importorskip("cv2")
     image, (y, x, h, w), size = case
-    got = render(packed_desc(image), (y, x, h, w), size, filter="area", entry=render_entry(exact=True))
+    got = render(packed_desc(image), (y, x, h, w), size, filter="area", level="exact")
     part = np.ascontiguousarray(image[y : y + h, x : x + w])
     expected = cv2.resize(part, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     assert np.abs(got.astype(int) - expected.reshape(got.shape)).max() <= 1
@@ -67,14 +67,14 @@ def test_exact_area_is_opencvs_within_a_level(case: Any) -> None:
 @pytest.mark.parametrize("form", sorted(layout.FORMATS))
 def test_formats_are_the_levels_normalised_converted_and_transposed(form: str) -> None:
     image = noise(40, 50)
-    levels = render(packed_desc(image), (3, 4, 30, 41), (17, 23), entry=render_entry(exact=True))
+    levels = render(packed_desc(image), (3, 4, 30, 41), (17, 23), level="exact")
     got = render(
         packed_desc(image),
         (3, 4, 30, 41),
         (17, 23),
         format=form,
         colour=colour_array(MEAN, STD),
-        entry=render_entry(exact=True),
+        level="exact",
     )
     dtype, last = DTYPES[form]
     assert got.dtype == dtype and got.shape == ((17, 23, 3) if last else (3, 17, 23))

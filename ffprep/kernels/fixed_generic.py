@@ -1,0 +1,238 @@
+"""The fused renderer in LLVM's generic vectors of 16-bit numbers: for any CPU, without byte shuffles.
+
+Sixteen output rows at a time: the vertical pass sums bytes times weights in 16 bits; 16 x 16 blocks of that
+are transposed, so that in the horizontal pass the lanes are rows and a tap is a multiplication of a whole
+vector by one number; its results are transposed back to rows of samples for
+:func:`ffprep.kernels.emit.emit_block`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffprep.kernels import vector as v
+from ffprep.kernels._jit import inline, kernel
+from ffprep.kernels.axis import block_start
+from ffprep.kernels.emit import (
+    MATRIX_SIZE,
+    ROW_PAD_BYTES,
+    copy_narrow_row,
+    emit_block,
+    make_matrix,
+    may_stream,
+)
+from ffprep.kernels.layout import (
+    BAD_OPTION,
+    BF16_HWC,
+    DESC_COLOR,
+    DESC_PLANE_SIZE,
+    DESC_PLANES,
+    DESC_SIZE,
+    GRAY,
+    NO_SPACE,
+    OK,
+    P_ADDRESS,
+    P_STRIDE,
+    P_X0,
+    P_Y0,
+    RGB,
+    RGB_PACKED,
+    U8_HWC,
+    UNFIT,
+    aligned,
+    channels_last,
+    item_bytes,
+)
+from ffprep.kernels.memory import get_i32, get_u8, longs_at, put_i16
+from ffprep.kernels.plan import (
+    H_COLS,
+    H_FIRST,
+    H_ORIGIN,
+    H_PITCH,
+    H_USED,
+    H_WEIGHT,
+    PLAN_SIZE,
+    V_FIRST,
+    V_LAST,
+    V_PITCH,
+    V_SHIFT,
+    V_USED,
+    V_WEIGHT,
+    WIDE_SCALE,
+    fits,
+    make_plan,
+    plan_size,
+    unit_weight,
+)
+from ffprep.kernels.rows import check_planes
+from ffprep.kernels.weights import effective_filter
+
+STRIP = 16
+"""Output rows at a time: the lanes of a vector."""
+
+
+@inline
+def generic_work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
+    """Return the bytes of workspace that :func:`render_generic` needs."""
+    columns = aligned(2 * STRIP * (cols + 32))
+    lines = 3 * aligned(2 * STRIP * (out_w + 32))
+    return plan_size(kind, box_h, box_w, rows, cols, out_h, out_w) + columns + lines + 4096
+
+
+@inline
+def _weigh_strip(
+    plan: NDArray[np.int64],
+    plane: NDArray[np.int64],
+    step: int,
+    channel: int,
+    begin: int,
+    out_h: int,
+    tile: int,
+    out: int,
+) -> None:
+    """Write the vertical sums of 16 output rows from `begin` on, column by column: int16[cols][16] at
+    `out`."""
+    v.compact()
+    stride, size = plane[P_STRIDE], plan[H_COLS]
+    column = plane[P_ADDRESS] + (plan[H_ORIGIN] - plane[P_X0]) * step + channel
+    base = column + (plan[V_SHIFT] - plane[P_Y0]) * stride
+    last = base + plan[V_LAST] * stride
+    for start in range(0, size, 16):
+        x = max(min(start, size - 16), 0)
+        for lane in range(STRIP):
+            o = min(begin + lane, out_h - 1)
+            source = base + np.int64(get_i32(plan[V_FIRST] + 4 * o)) * stride
+            count = np.int64(get_i32(plan[V_USED] + 4 * o))
+            weights = plan[V_WEIGHT] + 4 * o
+            if size >= 16:
+                total = v.fill_i16x16(0)
+                for k in range(count):
+                    at = min(source + k * stride, last) + step * x
+                    if step == 1:
+                        levels = v.load_i8x16(at)
+                    else:
+                        levels = v.take_red_i8x16(
+                            v.load_i8x16(at), v.load_i8x16(at + 16), v.shift_down_2_i8x16(v.load_i8x16(at + 30))
+                        )
+                    w = v.repeat_i16x16(weights + k * plan[V_PITCH])
+                    total = v.add_i16x16(total, v.mul_i16x16(v.widen_u8_i16x16(levels), w))
+                v.store_i16x16(tile + 32 * lane, total)
+            else:
+                for i in range(size):
+                    sum_ = np.int64(0)
+                    for k in range(count):
+                        at = min(source + k * stride, last) + step * i
+                        sum_ += np.int64(get_u8(at)) * np.int64(get_i32(weights + k * plan[V_PITCH]))
+                    put_i16(tile + 32 * lane + 2 * i, np.int16(sum_))
+        v.transpose_i16(tile, 32, out + 32 * x, 32)
+
+
+@inline
+def _resample_strip(
+    plan: NDArray[np.int64], out_w: int, flip: int, columns: int, tile: int, out: int, pitch: int
+) -> None:
+    """Write 16 rows of `out_w` outputs (int16, rows `pitch` bytes apart) from the columns of
+    :func:`_weigh_strip`."""
+    v.compact()
+    least = np.int64(get_i32(plan[H_FIRST]))
+    for b in range((out_w + 15) // 16):
+        begin = block_start(b, out_w)
+        for lane in range(16):
+            x = min(begin + lane, out_w - 1)
+            o = 4 * (out_w - 1 - x if flip else x)
+            at = columns + 32 * (np.int64(get_i32(plan[H_FIRST] + o)) - least)
+            count = np.int64(get_i32(plan[H_USED] + o))
+            # Every product is rounded down: half a unit each, on average.
+            total = v.fill_i16x16(count >> 1)
+            for k in range(count):
+                w = v.repeat_i16x16(plan[H_WEIGHT] + o + k * plan[H_PITCH])
+                total = v.add_i16x16(total, v.high_product_i16x16(v.load_i16x16(at + 32 * k), w))
+            v.store_i16x16(tile + 32 * lane, total)
+        v.transpose_i16(tile, 32, out + 2 * begin, pitch)
+
+
+@kernel
+def render_generic(
+    desc_address: int,
+    y: float,
+    x: float,
+    h: float,
+    w: float,
+    lo_y: int,
+    hi_y: int,
+    lo_x: int,
+    hi_x: int,
+    flip: int,
+    kind: int,
+    out: int,
+    out_h: int,
+    out_w: int,
+    form: int,
+    colour_address: int,
+    work: int,
+    work_size: int,
+    stream: int,
+) -> int:
+    """Render a box of an image; see :data:`ffprep.kernels.render.SIGNATURE`. UNFIT: ask the wide renderer."""
+    v.compact()
+    rows, cols = hi_y - lo_y, hi_x - lo_x
+    if out_h < 1 or out_w < 1 or rows < 1 or cols < 1 or form < U8_HWC or form > BF16_HWC:
+        return BAD_OPTION
+    if not (h > 0.0 and w > 0.0):
+        return BAD_OPTION
+    if h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
+        return UNFIT
+    if work_size < generic_work_size(kind, h, w, rows, cols, out_h, out_w):
+        return NO_SPACE
+    desc = longs_at(desc_address, DESC_SIZE)
+    status = check_planes(desc, lo_y, hi_y - 1, lo_x, hi_x - 1)
+    if status != OK:
+        return status
+    if not fits(desc):
+        return UNFIT
+    kind = effective_filter(kind, h / out_h, w / out_w)
+    at = aligned(work)
+    plan, at = longs_at(at, 2 * PLAN_SIZE), at + aligned(16 * PLAN_SIZE)
+    matrix, at = at, at + aligned(4 * MATRIX_SIZE)
+    pad, at = at, at + aligned(ROW_PAD_BYTES)
+    tile, at = at, at + 512
+    columns, at = at, at + aligned(2 * STRIP * (cols + 32))
+    pitch = 2 * ((out_w + 31) & ~np.int64(15))
+    lines, at = at, at + 3 * STRIP * pitch
+    make_plan(desc, y, x, h, w, lo_y, hi_y, lo_x, hi_x, flip, kind, out_h, out_w, 0, plan, aligned(at))
+    color = desc[DESC_COLOR]
+    packed = color == RGB_PACKED
+    planes = 1 if color == GRAY else 3
+    unit = np.float64(unit_weight(kind))
+    make_matrix(RGB if packed else color, form, unit * unit / 256.0, colour_address, matrix)
+
+    size = item_bytes(form)
+    step = 3 * size if channels_last(form) else size
+    narrow = out_w < 16
+    plane = 16 * size if narrow else out_h * out_w * size
+    nt = np.int64(stream and may_stream(form, out, out_w))
+    zero = v.fill_i32x16(0)
+    for begin in range(0, out_h, STRIP):
+        for c in range(planes):
+            mine = plan[PLAN_SIZE:] if c > 0 else plan[:PLAN_SIZE]
+            k = 0 if packed else c
+            part = desc[DESC_PLANES + DESC_PLANE_SIZE * k : DESC_PLANES + DESC_PLANE_SIZE * (k + 1)]
+            _weigh_strip(mine, part, 3 if packed else 1, c if packed else 0, begin, out_h, tile, columns)
+            _resample_strip(mine, out_w, flip, columns, tile, lines + c * STRIP * pitch, pitch)
+        for lane in range(min(STRIP, out_h - begin)):
+            o = begin + lane
+            line = pad if narrow else out + o * out_w * step
+            for b in range((out_w + 15) // 16):
+                start = block_start(b, out_w)
+                at = lines + lane * pitch + 2 * start
+                a0, a1, a2 = v.widen_i16_i32x16(v.load_i16x16(at)), zero, zero
+                if planes == 3:
+                    a1 = v.widen_i16_i32x16(v.load_i16x16(at + STRIP * pitch))
+                    a2 = v.widen_i16_i32x16(v.load_i16x16(at + 2 * STRIP * pitch))
+                emit_block(a0, a1, a2, matrix, form, line + start * step, plane, nt)
+            if narrow:
+                copy_narrow_row(pad, form, out, o, out_h, out_w)
+    if nt:
+        v.store_fence()
+    return OK
