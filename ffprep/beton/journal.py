@@ -182,12 +182,3 @@ def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
         written = os.pwrite(descriptor, data, offset)
         data = data[written:]
         offset += written
-
-
-def sync_folder(path: Path) -> None:
-    """Force a folder's entries to the disk, after a rename."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

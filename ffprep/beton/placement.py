@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xxhash
 
+from ffprep.beton.columns import Column
 from ffprep.beton.layout import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, align_up
 from ffprep.errors import ConversionError
 from ffprep.fields.base import Encoded
@@ -191,3 +192,82 @@ def _checksum(value: Encoded) -> int:
     if value.payload is not None:
         hasher.update(memoryview(value.payload))
     return hasher.intdigest()
+
+
+def payloads_of(columns: Sequence[Column], sample: Sequence[Encoded]) -> dict[int, memoryview]:
+    """Return the payload of each field that has one, by the field's number.
+
+    Raises
+    ------
+    ConversionError
+        A value has a payload and its field none, or the other way round, or it is not bytes.
+    """
+    payloads = {}
+    for index, (column, value) in enumerate(zip(columns, sample, strict=True)):
+        if (column.pointer is None) != (value.payload is None):
+            has = "has no" if value.payload is None else "has a"
+            raise ConversionError(f"field {column.name!r}: the value {has} payload, unlike the field")
+        if value.payload is not None:
+            try:
+                payloads[index] = memoryview(value.payload).cast("B")
+            except TypeError as error:
+                raise ConversionError(f"field {column.name!r}: the payload is not bytes: {error}") from error
+    return payloads
+
+
+def plan_sample(
+    placement: Placement,
+    shared: SharedPayloads,
+    columns: Sequence[Column],
+    sample: Sequence[Encoded],
+    payloads: Mapping[int, memoryview],
+    number: int,
+) -> tuple[dict[int, int], int, list[int]]:
+    """Find places for a sample's payloads, changing nothing but the page size.
+
+    Returns
+    -------
+    offsets : dict of field number to offset
+    cursor : int
+        First free byte behind them.
+    fresh : list of int
+        The fields whose payloads are not in the file yet.
+
+    Raises
+    ------
+    ConversionError
+        A payload is too large, or a key was used for another value.
+    """
+    offsets: dict[int, int] = {}
+    runs: list[int] = []
+    for index in payloads:
+        if sample[index].key is None:
+            continue
+        stored = shared.find(index, sample[index])
+        if stored is not None:
+            offsets[index] = stored.ptr
+            if stored.last == number - 1:
+                runs.append(index)
+    fresh = [index for index in payloads if index not in offsets]
+    if not fresh:
+        return offsets, placement.cursor, fresh
+    placed, cursor = _plan_fields(placement, columns, fresh, payloads)
+    if runs:
+        page = placement.page_of(placed[0])
+        moved = [index for index in runs if placement.page_of(offsets[index]) != page]
+        if moved:
+            fresh = sorted(fresh + moved)
+            placed, cursor = _plan_fields(placement, columns, fresh, payloads)
+    offsets.update(zip(fresh, placed, strict=True))
+    return offsets, cursor, fresh
+
+
+def _plan_fields(
+    placement: Placement, columns: Sequence[Column], indices: list[int], payloads: Mapping[int, memoryview]
+) -> tuple[list[int], int]:
+    sizes = [(len(payloads[index]), columns[index].alignment) for index in indices]
+    try:
+        return placement.plan(sizes)
+    except ConversionError as error:
+        names = ", ".join(repr(columns[index].name) for index in indices)
+        raise ConversionError(f"field {names}: {error}") from error

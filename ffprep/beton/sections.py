@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ffprep.errors import ConversionError, OptionError
 MANIFEST = "manifest"
 CHECKSUMS = "page_xxh3"
 NAMES = "names"
+_ZLIB_PIECE = 1 << 20
 MAX_NAME = 4096
 """Longest sample name kept, in bytes of UTF-8."""
 
@@ -43,25 +44,21 @@ def clean_name(name: str) -> bytes:
     return line[:MAX_NAME].decode("utf-8", "ignore").encode("utf-8")
 
 
-class NamesPacker:
-    """Compresses one name a line; zlib gets equal pieces, so that how the lines arrive cannot matter."""
+def pack_names(pieces: Iterable[bytes]) -> bytes | None:
+    """Compress lines of names that come in pieces; None where all lines are empty.
 
-    _PIECE = 1 << 20
-
-    def __init__(self) -> None:
-        self._packer = zlib.compressobj(6)
-        self._parts: list[bytes] = []
-        self._rest = bytearray()
-
-    def add(self, lines: bytes) -> None:
-        self._rest += lines
-        while len(self._rest) >= self._PIECE:
-            self._parts.append(self._packer.compress(self._rest[: self._PIECE]))
-            del self._rest[: self._PIECE]
-
-    def finish(self) -> bytes:
-        self._parts.append(self._packer.compress(self._rest))
-        return b"".join([*self._parts, self._packer.flush()])
+    zlib gets pieces of its own size, so that how the lines arrive cannot matter.
+    """
+    packer, rest, named = zlib.compressobj(6), bytearray(), False
+    packed = []
+    for piece in pieces:
+        named = named or bool(piece.strip(b"\n"))
+        rest += piece
+        while len(rest) >= _ZLIB_PIECE:
+            packed.append(packer.compress(rest[:_ZLIB_PIECE]))
+            del rest[:_ZLIB_PIECE]
+    packed += [packer.compress(rest), packer.flush()]
+    return b"".join(packed) if named else None
 
 
 class BlockHasher:

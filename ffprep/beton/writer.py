@@ -16,8 +16,9 @@ import xxhash
 from ffprep._version import __version__
 from ffprep.beton import layout, sections
 from ffprep.beton.columns import RecordPacker
-from ffprep.beton.journal import Committer, Journal, sync_folder
-from ffprep.beton.placement import Placement, SharedPayloads
+from ffprep.beton.finish import finish
+from ffprep.beton.journal import Committer, Journal
+from ffprep.beton.placement import Placement, SharedPayloads, payloads_of, plan_sample
 from ffprep.beton.sink import Sink
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import Encoded, Field
@@ -205,8 +206,10 @@ class Writer:
                 raise ConversionError(f"one more than the {self.num_samples} promised for {self.path}")
             if len(sample) != len(self._columns):
                 raise ConversionError(f"{len(sample)} values for {len(self._columns)} fields")
-            payloads = self._payloads(sample)
-            offsets, cursor, fresh = self._plan(sample, payloads)
+            payloads = payloads_of(self._columns, sample)
+            offsets, cursor, fresh = plan_sample(
+                self._placement, self._shared, self._columns, sample, payloads, self.num_written
+            )
             record = self._packer.pack(sample, offsets)
         except ConversionError as error:
             label = f"sample {self.num_written}" + (f" ({name})" if name else "")
@@ -226,55 +229,6 @@ class Writer:
         self._uncommitted_bytes += len(name)
         self.num_written += 1
         self._consistent = True
-
-    def _payloads(self, sample: Sequence[Encoded]) -> dict[int, memoryview]:
-        """Return the payload of each field that has one."""
-        payloads = {}
-        for index, (column, value) in enumerate(zip(self._columns, sample, strict=True)):
-            if (column.pointer is None) != (value.payload is None):
-                has = "has no" if value.payload is None else "has a"
-                raise ConversionError(f"field {column.name!r}: the value {has} payload, unlike the field")
-            if value.payload is not None:
-                try:
-                    payloads[index] = memoryview(value.payload).cast("B")
-                except TypeError as error:
-                    raise ConversionError(f"field {column.name!r}: the payload is not bytes: {error}") from error
-        return payloads
-
-    def _plan(
-        self, sample: Sequence[Encoded], payloads: Mapping[int, memoryview]
-    ) -> tuple[dict[int, int], int, list[int]]:
-        """Return the payloads' offsets, the cursor behind them, and which of them are new to the file."""
-        offsets: dict[int, int] = {}
-        runs: list[int] = []
-        for index in payloads:
-            if sample[index].key is None:
-                continue
-            stored = self._shared.find(index, sample[index])
-            if stored is not None:
-                offsets[index] = stored.ptr
-                if stored.last == self.num_written - 1:
-                    runs.append(index)
-        fresh = [index for index in payloads if index not in offsets]
-        if not fresh:
-            return offsets, self._placement.cursor, fresh
-        placed, cursor = self._place(fresh, payloads)
-        if runs:
-            page = self._placement.page_of(placed[0])
-            moved = [index for index in runs if self._placement.page_of(offsets[index]) != page]
-            if moved:
-                fresh = sorted(fresh + moved)
-                placed, cursor = self._place(fresh, payloads)
-        offsets.update(zip(fresh, placed, strict=True))
-        return offsets, cursor, fresh
-
-    def _place(self, indices: list[int], payloads: Mapping[int, memoryview]) -> tuple[list[int], int]:
-        sizes = [(len(payloads[index]), self._columns[index].alignment) for index in indices]
-        try:
-            return self._placement.plan(sizes)
-        except ConversionError as error:
-            names = ", ".join(repr(self._columns[index].name) for index in indices)
-            raise ConversionError(f"field {names}: {error}") from error
 
     # -- commits ---------------------------------------------------------------------------------------
 
@@ -362,30 +316,15 @@ class Writer:
         self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
-        data_end = self._sink.end
-        contents = self._sections(manifest_extra, extra_sections)
-        superblock_at = layout.superblock_offset(self._record_offset(self.num_written))
-        placed, cursor = sections.place(contents, superblock_at, self._data_start, data_end)
-        for entry in placed:
-            self._sink.write_at(entry.offset, contents[entry.name])
-        table = layout.align_up(cursor, 8)
-        end, table_checksum, rows = self._write_table(table)
-        self._sink.truncate(end)
-        self._sink.sync()
-        self._sink.write_at(0, self._header(self.num_written, table))
-        block = layout.Superblock(
-            end,
-            rows,
+        finish(
+            self._sink,
+            self.path,
+            self._sections(manifest_extra, extra_sections),
+            self._committed_and("allocations", np.array(self._allocations, "<u8").tobytes()),
+            lambda table: self._header(self.num_written, table),
+            self._record_offset(self.num_written),
             self._data_start,
-            data_end,
-            self._sink.checksum(0, superblock_at),
-            table_checksum,
-            tuple(placed),
         )
-        self._sink.write_at(superblock_at, block.pack())
-        self._sink.sync()
-        self._sink.path.replace(self.path)
-        sync_folder(self.path.parent)
         self._release(remove=True)
 
     def _sections(
@@ -396,32 +335,15 @@ class Writer:
             sections.MANIFEST: sections.canonical_json(manifest),
             sections.CHECKSUMS: np.array(self._sink.hasher.digests(), "<u8").tobytes(),
         }
-        if names := self._pack_names():
+        lines = b"".join(name + b"\n" for name in self._names)
+        if names := sections.pack_names(self._committed_and("names", lines)):
             contents[sections.NAMES] = names
         sections.add(contents, extra or {})
         return contents
 
-    def _pack_names(self) -> bytes | None:
-        packer, named = sections.NamesPacker(), False
-        for lines in self._journal.attachments("names"):
-            packer.add(lines)
-            named = named or bool(lines.strip(b"\n"))
-        packer.add(b"".join(name + b"\n" for name in self._names))
-        named = named or any(self._names)
-        return packer.finish() if named else None
-
-    def _write_table(self, start: int) -> tuple[int, int, int]:
-        """Write the allocation table; return its end, checksum and rows."""
-        hasher, offset = xxhash.xxh3_64(), start
-        for rows in self._all_allocations():
-            self._sink.write_at(offset, rows)
-            hasher.update(rows)
-            offset += len(rows)
-        return offset, hasher.intdigest(), (offset - start) // layout.ALLOCATION.itemsize
-
-    def _all_allocations(self) -> Iterator[bytes]:
-        yield from self._journal.attachments("allocations")
-        yield np.array(self._allocations, "<u8").tobytes()
+    def _committed_and(self, name: str, last: bytes) -> Iterator[bytes]:
+        yield from self._journal.attachments(name)
+        yield last
 
     def abort(self) -> None:
         """Give up: all written samples remain, resumable, if they are to be kept; else nothing does."""
