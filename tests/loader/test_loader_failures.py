@@ -224,7 +224,7 @@ def run(code: str, path: Path, send: signal.Signals | None = None) -> subprocess
         first = process.stdout.readline()
         process.send_signal(send)
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         process.kill()
         pytest.fail(f"hung: {process.communicate()}")
