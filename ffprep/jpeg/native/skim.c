@@ -93,21 +93,28 @@ static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_ski
     return status;
 }
 
-static int32_t reserve(ffp_skim *skim, int64_t bytes) {
-    size_t marks = (size_t)(2 * skim->blocks + 1 + MARK_SLACK) * 2 * sizeof *skim->bit; /* twice: see run_split */
+static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
+    int vectors = ffp_current_level() == &ffp_level_avx512;
+    int64_t most = 2 * skim->blocks + 1 + MARK_SLACK + LOG_SLACK;
+    size_t marks = (size_t)most * sizeof *skim->bit;
     size_t begins = (size_t)(skim->segments + 1) * sizeof *skim->segment_begin;
     size_t ends = (size_t)skim->segments * sizeof *skim->segment_end;
     size_t dc = (size_t)skim->blocks * sizeof *skim->dc;
-    char *memory = malloc(begins + ends + marks + dc + (size_t)bytes + FFP_SKIM_PAD);
-    if (!memory) {
+    size_t logged = vectors ? marks + (size_t)most : 0;
+    char *at = malloc(begins + ends + 2 * marks + dc + logged + (size_t)bytes + FFP_SKIM_PAD);
+    if (!at) {
         return FFP_NO_MEMORY;
     }
-    skim->memory = memory;
-    skim->segment_begin = (int64_t *)memory;
-    skim->segment_end = (uint32_t *)(memory + begins);
-    skim->bit = (uint32_t *)(memory + begins + ends);
-    skim->dc = (int32_t *)(memory + begins + ends + marks);
-    skim->bytes = (uint8_t *)memory + begins + ends + marks + dc;
+    skim->memory = at;
+    skim->segment_begin = (int64_t *)at;
+    skim->segment_end = (uint32_t *)(at += begins);
+    skim->bit = (uint32_t *)(at += ends);
+    skim->dc = (int32_t *)(at += marks);
+    log->marks = (uint32_t *)(at += dc);
+    log->bit = (uint32_t *)(at += marks);
+    log->lane = (uint8_t *)at + (vectors ? marks : 0);
+    log->capacity = vectors ? most - LOG_SLACK : 0;
+    skim->bytes = (uint8_t *)at + logged;
     return FFP_OK;
 }
 
@@ -149,7 +156,7 @@ static int32_t read_dc(const ffp_header *header, ffp_skim *skim, const skim_tabl
     return FFP_OK;
 }
 
-static int32_t skim_unstuffed(const ffp_header *header, ffp_skim *skim) {
+static int32_t skim_unstuffed(const ffp_header *header, ffp_skim *skim, ffp_mark_log *log) {
     skim_table tables[2][4];
     const skim_table *dc[FFP_MAX_COMPONENTS];
     uint8_t component[FFP_MAX_BLOCKS_PER_MCU];
@@ -167,7 +174,7 @@ static int32_t skim_unstuffed(const ffp_header *header, ffp_skim *skim) {
         ring[2 * b + 1].table = &tables[1][header->comp[component[b]].ta];
         ring[2 * b + 1].next = &ring[(2 * b + 2) % (2 * blocks)];
     }
-    int32_t status = ffp_skim_segments(header, skim, ring);
+    int32_t status = ffp_skim_segments(header, skim, ring, &tables[0][0], log);
     return status == FFP_OK ? read_dc(header, skim, dc) : status;
 }
 
@@ -185,7 +192,8 @@ int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *heade
         return FFP_TRUNCATED_SCAN;    /* no block takes fewer than two bits */
     }
     skim->segments = header->restart_interval ? (mcus - 1) / header->restart_interval + 1 : 1;
-    int32_t status = reserve(skim, bytes);
+    ffp_mark_log log;
+    int32_t status = reserve(skim, bytes, &log);
     if (status == FFP_OK) {
         status = unstuff(data, header->scan_offset, size, skim, &behind);
     }
@@ -193,7 +201,7 @@ int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *heade
         status = check_rest(data, size, behind, &skim->has_eoi);
     }
     if (status == FFP_OK) {
-        status = skim_unstuffed(header, skim);
+        status = skim_unstuffed(header, skim, &log);
     }
     if (status != FFP_OK) {
         free(skim->memory);

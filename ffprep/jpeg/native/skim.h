@@ -47,7 +47,30 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
 
 #define MARK_SLACK 8                  /* a lane may write so many marks more than it was asked for */
 
-/* Fills skim->bit, as raw marks, and skim->segment_end. There is room for twice the marks. */
-int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase *ring);
+#define FFP_SKIM_LANES 16
+
+/* What lanes of vectors see: the marks of lane l are marks[begin[l]] to marks[begin[l + 1]], plain bits. They are gathered
+ * in a log first, which has room for LOG_SLACK more entries than `capacity`, as `marks` has. */
+typedef struct {
+    uint32_t *marks, *bit;
+    uint8_t *lane;
+    int64_t capacity;                 /* 0: no vectors on this CPU */
+    int64_t begin[FFP_SKIM_LANES + 1];
+} ffp_mark_log;
+
+#define LOG_SLACK 64
+
+/* One symbol at `bit` of *at, k being as it was before. Returns its bits, 0 for no code or one that overruns the block;
+ * *k becomes PHASE_END at the end of the phase. */
+uint32_t ffp_skim_step(const skim_table *t, const uint8_t *at, uint32_t bit, uint32_t *k);
+
+/* Skims bits [begin, end), an MCU beginning at `begin`, from FFP_SKIM_LANES places at once; needs AVX-512. `first` is the
+ * table with the lowest address. */
+void ffp_skim_avx512(const uint8_t *base, const skim_table *first, const phase *ring, int32_t ring_size, uint32_t begin,
+                     uint32_t end, ffp_mark_log *log);
+
+/* Fills skim->bit, as raw marks, and skim->segment_end. */
+int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase *ring, const skim_table *first,
+                          ffp_mark_log *log);
 
 #endif

@@ -42,9 +42,7 @@ INLINE void seek(lane *x, const uint8_t *at, uint32_t bit, uint32_t k) {
 
 INLINE int running(const lane *x) { return x->mark < x->mark_stop && x->next < x->limit; }
 
-/* One symbol at `bit` of *at, k being as it was before. Returns its bits, 0 for no code or one that overruns the block;
- * *k becomes PHASE_END at the end of the phase. */
-static __attribute__((noinline)) uint32_t step(const skim_table *t, const uint8_t *at, uint32_t bit, uint32_t *k) {
+uint32_t ffp_skim_step(const skim_table *t, const uint8_t *at, uint32_t bit, uint32_t *k) {
     uint32_t symbol = 0, n = ffp_skim_find(t, ffp_load_be64(at) << bit, &symbol), size = symbol & 15;
     if (n == 0) {
         return 0;
@@ -76,7 +74,7 @@ INLINE void end_phase(lane *x) {
 INLINE int search_again(lane *x, uint32_t e) {
     uint32_t k = (x->state - e) >> 8, back = 63 - (x->state & 63) + (e & 63), bit = -back & 7;
     const uint8_t *at = x->next - ((back + 7) >> 3);
-    uint32_t n = step(table_of(x), at, bit, &k);
+    uint32_t n = ffp_skim_step(table_of(x), at, bit, &k);
     if (n == 0) {
         x->bad = 1;
         return 0;
@@ -90,17 +88,22 @@ INLINE int search_again(lane *x, uint32_t e) {
     (x).bits <<= e & 63;                                                                                               \
     (x).state += e;
 
+/* Past the DC code that the lane stands before. */
+INLINE void pass_dc(lane *x) {
+    uint32_t e;
+    LOOKUP(*x)
+    if (!(x->state & LOOK_CLOSER) || search_again(x, e)) {
+        end_phase(x);
+    }
+}
+
 /* A lane at the first AC code of an MCU that begins at `bit`. */
 static lane start_lane(const uint8_t *base, const phase *ring, uint32_t bit, uint32_t *mark, int64_t marks,
                        const uint8_t *limit) {
     lane x = {.entry = ring->table->entry, .after = ring->next, .mark = mark, .mark_stop = mark + marks, .limit = limit};
-    uint32_t e;
     seek(&x, base, bit, 1);
     *x.mark++ = raw_bit(&x);
-    LOOKUP(x)
-    if (!(x.state & LOOK_CLOSER) || search_again(&x, e)) {
-        end_phase(&x);
-    }
+    pass_dc(&x);
     return x;
 }
 
@@ -183,51 +186,88 @@ static void run_pair(lane *lane_x, lane *lane_y) {
 
 /* ---- segments ---------------------------------------------------------------------------------------------------- */
 
-#define WORTH_SPLITTING 1024          /* bytes */
+#define WORTH_HALVES 1024             /* bytes */
+#define WORTH_VECTORS 4096
 #define MOST_TRIES 64
 
-/* Runs a lane through a long segment by way of a second one that begins in the middle, guessing that an MCU begins
- * there. Huffman codes fall into step after a while; where x comes upon an MCU that begins at a bit where y saw one begin,
- * the rest of what y saw is right. If that never happens, x goes on to the end alone. `ring_size` marks make an MCU; x
- * writes its marks to `near`, and `far` has room for as many. */
-static void run_split(lane *x, const uint8_t *base, const phase *ring, int64_t ring_size, uint32_t *near,
-                      uint32_t *far) {
-    const uint8_t *limit = x->limit;
-    uint32_t begin = ffp_bit_of(base, *near), end = (uint32_t)(limit - base) * 8, middle = begin + (end - begin) / 2;
-    int64_t marks = x->mark_stop - near, i = 0, j = 0;
-    lane y = start_lane(base, ring, middle, far, marks, limit);
-    x->limit = base + (middle >> 3) + 8;
+/* A lane that goes through one long segment, helped by what others saw further on. */
+typedef struct {
+    const uint8_t *base, *limit;      /* limit: of the segment */
+    const phase *ring;
+    int64_t ring_size;                /* marks that make an MCU */
+    uint32_t *near;                   /* x's own marks */
+    lane x;
+} walk;
+
+/* Puts x behind marks that it did not make itself. */
+static void resume(walk *w, uint32_t *mark) {
+    lane *x = &w->x;
+    const phase *at = &w->ring[(mark - w->near - 1) % w->ring_size];
+    x->mark = mark;
+    x->entry = at->table->entry;
+    x->after = at->next;
+    seek(x, w->base, ffp_bit_of(w->base, mark[-1]), 1);
+    if (at->table->dc && mark < x->mark_stop) {
+        pass_dc(x);
+    }
+}
+
+/* Takes over n marks that began with a guess where an MCU begins. Huffman codes fall into step after a while; where x
+ * comes upon an MCU that begins at a bit where `seen` has one begin, the rest of `seen` is right. If that never happens, x
+ * has gone on alone. `raw` added makes them raw marks. */
+static void take_over(walk *w, const uint32_t *seen, int64_t n, uint32_t raw) {
+    lane *x = &w->x;
+    int64_t i = (x->mark - w->near - 1) / w->ring_size * w->ring_size, j = 0;
+    for (;;) {
+        while (i < x->mark - w->near && j < n && w->near[i] != seen[j] + raw) {
+            if ((int32_t)(w->near[i] - seen[j] - raw) < 0) {
+                i += w->ring_size;
+            } else {
+                j += w->ring_size;
+            }
+        }
+        if (j >= n || x->bad || x->mark >= x->mark_stop) {
+            return;
+        }
+        if (i < x->mark - w->near) {
+            n = n - j < x->mark_stop - w->near - i ? n - j : x->mark_stop - w->near - i;
+            for (int64_t m = 0; m < n; m++) {
+                w->near[i + m] = seen[j + m] + raw;
+            }
+            resume(w, w->near + i + n);
+            return;
+        }
+        x->limit = x->next + 64;
+        run_lane(x);
+    }
+}
+
+/* From the segment's start and from its middle at once. `far` has room for as many marks as x makes. */
+static void run_halves(walk *w, uint32_t *far) {
+    lane *x = &w->x;
+    uint32_t begin = ffp_bit_of(w->base, *w->near), end = (uint32_t)(w->limit - w->base) * 8;
+    uint32_t middle = begin + (end - begin) / 2;
+    int64_t marks = x->mark_stop - w->near;
+    lane y = start_lane(w->base, w->ring, middle, far, marks, w->limit);
+    x->limit = w->base + (middle >> 3) + 8;
     for (int tries = 0; tries < MOST_TRIES; tries++) {
         run_pair(x, &y);
-        if (!y.bad || ffp_bit_of(base, raw_bit(&y)) + 64 > end) {
+        if (!y.bad || ffp_bit_of(w->base, raw_bit(&y)) + 64 > end) {
             break;
         }
-        y = start_lane(base, ring, ffp_bit_of(base, raw_bit(&y)) + 1, far, marks, limit); /* out of step: begin anew */
+        y = start_lane(w->base, w->ring, ffp_bit_of(w->base, raw_bit(&y)) + 1, far, marks, w->limit); /* out of step */
     }
     run_lane(x);
     run_lane(&y);
-    while (!x->bad && x->mark < x->mark_stop) {
-        while (i < x->mark - near && j < y.mark - far && near[i] != far[j]) {
-            if ((int32_t)(near[i] - far[j]) < 0) {
-                i += ring_size;
-            } else {
-                j += ring_size;
-            }
-        }
-        if (j >= y.mark - far) {
-            x->limit = limit;
-            run_lane(x);
-            return;
-        }
-        if (i < x->mark - near) {
-            int64_t n = marks - i < y.mark - far - j ? marks - i : y.mark - far - j;
-            memcpy(near + i, far + j, (size_t)n * sizeof *far);
-            y.mark = near + i + n;
-            *x = y;
-            return;
-        }
-        x->limit += 64;
-        run_lane(x);
+    take_over(w, far, y.mark - far, 0);
+}
+
+static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
+    uint32_t begin = ffp_bit_of(w->base, *w->near), end = (uint32_t)(w->limit - w->base - 8) * 8;
+    ffp_skim_avx512(w->base, first, w->ring, (int32_t)w->ring_size, begin, end, log);
+    for (int l = 0; l < FFP_SKIM_LANES; l++) {
+        const uint32_t raw = *w->near - begin;
+        take_over(w, log->marks + log->begin[l], log->begin[l + 1] - log->begin[l], raw);
     }
 }
 
@@ -251,28 +291,32 @@ static int32_t check_segment(const lane *x, const uint32_t *marks, int64_t n, co
     return FFP_OK;
 }
 
-/* Segments two by two, a single one in two halves. */
-int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase *ring) {
+/* Segments two by two, a single one from several places at once. */
+int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase *ring, const skim_table *first,
+                          ffp_mark_log *log) {
     int64_t ring_size = 2 * header->blocks_per_mcu, left = skim->blocks * 2;
     int64_t each = header->restart_interval ? header->restart_interval * ring_size : left;
-    uint32_t *near = skim->bit, *far = near + left + 1 + MARK_SLACK;
+    uint32_t *near = skim->bit, *far = log->marks;
     int32_t status = FFP_OK;
     for (int64_t i = 0; i < skim->segments && status == FFP_OK; i += 2) {
         int64_t marks = left < each ? left : each, more = left - marks < each ? left - marks : each;
         const int64_t *begin = skim->segment_begin + i;
-        lane x = start_lane(skim->bytes, ring, (uint32_t)begin[0] * 8, near, marks + 1, skim->bytes + begin[1] + 8);
+        const uint8_t *limit = skim->bytes + begin[1] + 8;
+        walk w = {.base = skim->bytes, .limit = limit, .ring = ring, .ring_size = ring_size, .near = near};
+        w.x = start_lane(skim->bytes, ring, (uint32_t)begin[0] * 8, near, marks + 1, limit);
         if (more) {
             lane y = start_lane(skim->bytes, ring, (uint32_t)begin[1] * 8, far, more + 1, skim->bytes + begin[2] + 8);
-            run_pair(&x, &y);
-            run_lane(&x);
+            run_pair(&w.x, &y);
             run_lane(&y);
             status = check_segment(&y, far, more + 1, skim, i + 1);
-        } else if (begin[1] - begin[0] < WORTH_SPLITTING) {
-            run_lane(&x);
-        } else {
-            run_split(&x, skim->bytes, ring, ring_size, near, far);
+        } else if (begin[1] - begin[0] >= WORTH_VECTORS && log->capacity) {
+            run_vectors(&w, log, first);
+        } else if (begin[1] - begin[0] >= WORTH_HALVES) {
+            run_halves(&w, far);
         }
-        status = status == FFP_OK ? check_segment(&x, near, marks + 1, skim, i) : status;
+        w.x.limit = limit;
+        run_lane(&w.x);
+        status = status == FFP_OK ? check_segment(&w.x, near, marks + 1, skim, i) : status;
         memcpy(near + marks, far, (size_t)more * sizeof *far);
         near += marks + more;
         left -= marks + more;
