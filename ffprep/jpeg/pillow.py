@@ -151,7 +151,8 @@ def load(
             size = _check_pixels(image.size, max_pixels)  # a GIF's frame may be larger than its screen
         turned = _orientation(image) if orientation and format_name != "JPEG" else 1
         image.info.pop("transparency", None)  # has no part in what convert("RGB") gives, and makes it warn
-        plain = image.convert("L") if image.mode in ("1", "L") else image.convert("RGB")
+        mode = "L" if image.mode in ("1", "L") else "RGB"
+        plain: Image.Image = image if image.mode == mode else image.convert(mode)
     except _failures() as error:
         raise ConversionError(f"damaged {format_name} file ({_describe(error)})") from error
     return Loaded(plain, size, turned)

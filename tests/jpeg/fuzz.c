@@ -10,7 +10,7 @@
  *   - samples do not depend on what the planes' memory held before: nothing stale is reported as decoded;
  *   - the coefficient memory is all zero after every call;
  *   - rewriting accepts what the coefficient path accepts and nothing else, but for values no 8-bit image has; what it
- *     writes keeps the coefficients, fits in what it asked for, and rewrites to itself.
+ *     writes keeps the coefficients, fits in what it asked for, rewrites to itself, and is the same at every CPU level.
  *
  * Prints how often each status was seen; exits 1 on the first broken rule.
  */
@@ -137,6 +137,8 @@ static void discard(block *b) {
 
 /* ---- rules -------------------------------------------------------------------------------------------------------- */
 
+static const char *const levels[] = {"scalar", "avx2", "avx512"};
+
 static uint64_t hash_planes(const int64_t *desc) {
     uint64_t hash = 0xCBF29CE484222325u;
     for (int64_t c = 0; c < desc[2]; c++) {
@@ -161,7 +163,6 @@ static void expect_zero(const ffp_context *ctx, const char *file, int64_t round)
 
 static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t size, const int64_t *rect,
                               const char *file, int64_t round) {
-    static const char *const levels[] = {"scalar", "avx2", "avx512"};
     int64_t desc[FFP_DESC_SIZE], first = -1;
     uint64_t hash = 0;
     for (int i = 0; i < 4; i++) {     /* the scalar level twice */
@@ -197,6 +198,12 @@ static int16_t *coefficients(const uint8_t *data, int64_t size, int64_t *status,
 static void rewrite_once(const uint8_t *data, int64_t size, const char *file, int64_t round) {
     int64_t interval = below(3) ? below(20) : -1, flags = below(4), needed, written, status, count, count2, status2;
     int64_t got = counted(file, round, ffp_rewrite(data, size, interval, flags, NULL, 0, &needed));
+    for (int i = 0; i < 3; i++) {
+        if (ffp_set_simd_level(levels[i]) == FFP_OK &&
+            ffp_rewrite(data, size, interval, flags, NULL, 0, &written) != got) {
+            fail(file, round, "levels judge differently");
+        }
+    }
     int16_t *before = coefficients(data, size, &status, &count);
     if (got != FFP_NO_SPACE) {
         int refusal = got == FFP_UNSUPPORTED_COLOR || got == FFP_CORRUPT_SCAN || got == FFP_BAD_MARKER ||
@@ -219,6 +226,13 @@ static void rewrite_once(const uint8_t *data, int64_t size, const char *file, in
         fail(file, round, "rewriting changes coefficients");
     }
     uint8_t *again = malloc(2 * (size_t)needed);
+    for (int i = 0; i < 3; i++) {
+        if (ffp_set_simd_level(levels[i]) == FFP_OK &&
+            (ffp_rewrite(data, size, interval, flags, again, needed, &count2) != FFP_OK || count2 != written ||
+             memcmp(again, out, (size_t)written) != 0)) {
+            fail(file, round, "levels rewrite differently");
+        }
+    }
     if (ffp_rewrite(b.data, written, interval, flags, again, 2 * needed, &count) != FFP_OK || count != written ||
         memcmp(again, b.data, (size_t)written) != 0) {
         fail(file, round, "rewriting twice is not rewriting once");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image
 
 from ffprep.errors import JpegError, OptionError
 from ffprep.jpeg import coefficients, read_header, rewrite
-from ffprep.jpeg.native import library
+from ffprep.jpeg.native import library, set_simd_level, simd_level
 from ffprep.jpeg.rewrite import check_scan
 from ffprep.jpeg.status import Status
 
@@ -33,6 +34,7 @@ SAMPLINGS = [
     [(2, 2), (2, 1), (1, 2)],
     [(1, 1), (2, 2), (1, 1)],
 ]
+LEVELS = ["scalar", "avx2", "avx512"]
 RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
@@ -208,10 +210,17 @@ def test_what_pillow_writes(
     check_structure(after, (8 if subsampling != "4:4:4" and channels == 3 else 16) if interval is None else interval)
 
 
-@pytest.mark.parametrize("width", [700, 1400])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("width", [300, 1400])
 @pytest.mark.parametrize("sampling", [[(1, 1)], [(1, 1)] * 3, [(2, 2), (1, 1), (1, 1)]])
-def test_long_scans(jpegmaker: ModuleType, sampling: list[tuple[int, int]], width: int) -> None:
-    """Long segments are walked from two places at once, which have to meet."""
+def test_long_scans(
+    jpegmaker: ModuleType, sampling: list[tuple[int, int]], width: int, level: str, restore_level: None
+) -> None:
+    """Long segments are walked from several places at once, which have to meet."""
+    try:
+        set_simd_level(level)
+    except OptionError:
+        pytest.skip(f"this CPU has no {level}")
     for density in (0.01, 0.3):
         rng = np.random.default_rng(width)
         data = jpegmaker.write(jpegmaker.random_frame(rng, width, 200, sampling, density=density))
@@ -221,7 +230,14 @@ def test_long_scans(jpegmaker: ModuleType, sampling: list[tuple[int, int]], widt
             np.testing.assert_array_equal(a, b)
 
 
-def test_scan_whose_codes_never_fall_into_step(jpegmaker: ModuleType) -> None:
+@pytest.fixture
+def restore_level() -> Iterator[None]:
+    before = simd_level()
+    yield
+    set_simd_level(before)
+
+
+def test_scan_whose_codes_never_fall_into_step() -> None:
     """Equal blocks of an even number of bits: a second place that begins at an odd bit stays out of step."""
     gray = np.full((512, 512), 90, np.uint8)
     for shift in range(8):

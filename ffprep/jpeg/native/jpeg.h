@@ -7,7 +7,7 @@
  *   entropy*.c     jobs -> coefficients (T.81 annex F): scalar, AVX2 lanes, AVX-512 lanes (lanes.c: what those share)
  *   idct*.c        coefficients -> samples: exact integer inverse DCT (the "islow" method of libjpeg), per CPU level
  *   progressive.c  whole images of any scan structure -> coefficients (T.81 annex G, and several sequential scans)
- *   rewrite.c      coefficients -> a seekable baseline stream: optimised Huffman tables, restart markers
+ *   rewrite.c      any stream -> a seekable baseline stream with the same coefficients; rewrite.h lists its helpers
  *   dispatch.c     CPU features -> function pointers; FFPREP_SIMD=avx512|avx2|scalar forces a level
  *
  * Every function that reads input bytes takes the end of the input and never reads past it; every size is checked
@@ -158,8 +158,10 @@ FFP_API int64_t ffp_read_header(const uint8_t *data, int64_t size, int64_t *info
 FFP_API int64_t ffp_coefficients(const uint8_t *data, int64_t size, int16_t *out, int64_t capacity, int64_t *count);
 
 /* Lossless rewriting: same coefficients as an interleaved baseline stream with a restart marker every `interval` MCUs
- * (0: none) and optimised Huffman tables. flags bit 0: keep APPn and COM segments that do not change the pixels.
- * *written gets the size; FFP_NO_SPACE when capacity does not suffice (then *written is the size needed). */
+ * (0: none; -1: as many as suit the sampling). A single sequential scan keeps its Huffman codes, and the DC tables get
+ * those they lack; anything else gets tables made for it. flags bit 0: keep APPn and COM segments; bit 1: make new tables
+ * in any case. *written gets the size; FFP_NO_SPACE when capacity might not suffice (then *written is a size that does,
+ * and the stream has been found to be whole). */
 FFP_API int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out,
                             int64_t capacity, int64_t *written);
 

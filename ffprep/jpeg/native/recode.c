@@ -6,34 +6,44 @@
 #include <emmintrin.h>
 #endif
 
+/* A walk through the blocks in the order of an interleaved scan (A.2.3). */
 typedef struct {
     const ffp_header *header;
     const int16_t *at[FFP_MAX_COMPONENTS];
     int32_t prediction[FFP_MAX_COMPONENTS];
-    int64_t interval, mcus, mcu;
-} blocks;
+    int64_t interval, until_restart, restarts;
+} walk;
 
-static blocks all_blocks(const int16_t *coefficients, const int64_t offset[FFP_MAX_COMPONENTS], const ffp_header *h,
-                         int64_t interval) {
-    blocks b = {.header = h, .interval = interval, .mcus = (int64_t)h->mcus_x * h->mcus_y};
+static walk start(const int16_t *coefficients, const int64_t offset[FFP_MAX_COMPONENTS], const ffp_header *h,
+                  int64_t interval) {
+    walk w = {.header = h, .interval = interval, .until_restart = interval};
     for (int c = 0; c < h->ncomp; c++) {
-        b.at[c] = coefficients + offset[c];
+        w.at[c] = coefficients + offset[c];
     }
-    return b;
+    return w;
 }
 
-static int at_restart(blocks *b) {
-    int restart = b->interval && b->mcu && b->mcu % b->interval == 0;
-    if (restart) {
-        memset(b->prediction, 0, sizeof b->prediction);
+/* Before each MCU: whether a restart marker belongs there. */
+static int at_restart(walk *w) {
+    if (w->interval && w->until_restart-- == 0) {
+        memset(w->prediction, 0, sizeof w->prediction);
+        w->until_restart = w->interval - 1;
+        w->restarts++;
+        return 1;
     }
-    return restart;
+    return 0;
 }
 
-static const int16_t *block_of(const blocks *b, int c, int32_t row, int32_t column) {
-    const ffp_component *comp = &b->header->comp[c];
-    int64_t y = b->mcu / b->header->mcus_x * comp->v + row, x = b->mcu % b->header->mcus_x * comp->h + column;
-    return b->at[c] + (y * comp->blocks_x + x) * 64;
+/* The blocks of component c in the MCU at (x, y). */
+#define FOR_BLOCKS(w, x, y, c, block)                                                                                  \
+    for (int32_t row_ = 0; row_ < (w).header->comp[c].v; row_++)                                                       \
+        for (const int16_t *block = first_block(&(w), c, x, (y) * (w).header->comp[c].v + row_),                       \
+                           *end_ = block + 64 * (w).header->comp[c].h;                                                 \
+             block < end_; block += 64)
+
+static const int16_t *first_block(const walk *w, int c, int32_t x, int32_t row) {
+    const ffp_component *comp = &w->header->comp[c];
+    return w->at[c] + ((int64_t)row * comp->blocks_x + (int64_t)x * comp->h) * 64;
 }
 
 /* Bit k: coefficient k is not zero; the DC's bit is left out. */
@@ -77,8 +87,9 @@ static int count_block(const int16_t *block, int32_t *prediction, uint32_t dc[25
     return 1;
 }
 
-static void put_block(ffp_sink *sink, const int16_t *block, int32_t *prediction, const ffp_codes *dc,
+static void put_block(ffp_sink *to, const int16_t *block, int32_t *prediction, const ffp_codes *dc,
                       const ffp_codes *ac) {
+    ffp_sink copy = *to, *sink = &copy; /* stays in registers */
     int32_t value = block[0] - *prediction;
     uint32_t size = ffp_size_category(value), k = 0;
     *prediction = block[0];
@@ -95,20 +106,22 @@ static void put_block(ffp_sink *sink, const int16_t *block, int32_t *prediction,
     if (k < 63) {
         ffp_sink_put(sink, ac->code[0], ac->length[0]);
     }
+    *to = copy;
 }
 
 int32_t ffp_recode_plan(const int16_t *coefficients, const int64_t offset[FFP_MAX_COMPONENTS], ffp_header *header,
                         int64_t interval, int64_t *bound) {
     uint32_t frequency[2][2][256] = {{{0}}};
-    blocks b = all_blocks(coefficients, offset, header, interval);
-    int64_t markers = 0, bits = 0;
-    for (; b.mcu < b.mcus; b.mcu++) {
-        markers += at_restart(&b);
-        for (int c = 0; c < header->ncomp; c++) {
-            for (int i = 0; i < header->comp[c].h * header->comp[c].v; i++) {
-                const int16_t *block = block_of(&b, c, i / header->comp[c].h, i % header->comp[c].h);
-                if (!count_block(block, &b.prediction[c], frequency[0][c > 0], frequency[1][c > 0])) {
-                    return FFP_CORRUPT_SCAN;
+    walk w = start(coefficients, offset, header, interval);
+    int64_t bits = 0;
+    for (int32_t y = 0; y < header->mcus_y; y++) {
+        for (int32_t x = 0; x < header->mcus_x; x++) {
+            at_restart(&w);
+            for (int c = 0; c < header->ncomp; c++) {
+                FOR_BLOCKS(w, x, y, c, block) {
+                    if (!count_block(block, &w.prediction[c], frequency[0][c > 0], frequency[1][c > 0])) {
+                        return FFP_CORRUPT_SCAN;
+                    }
                 }
             }
         }
@@ -126,7 +139,7 @@ int32_t ffp_recode_plan(const int16_t *coefficients, const int64_t offset[FFP_MA
             }
         }
     }
-    *bound = 2 * ((bits + 8 * markers) / 8 + 16) + 2 * markers;
+    *bound = 2 * ((bits + 8 * w.restarts) / 8 + 16) + 2 * w.restarts;
     return FFP_OK;
 }
 
@@ -134,20 +147,21 @@ uint8_t *ffp_recode_scan(const int16_t *coefficients, const int64_t offset[FFP_M
                          const ffp_header *header, int64_t interval, uint8_t *out) {
     ffp_codes codes[2][2];
     ffp_sink sink = {.out = out};
-    blocks b = all_blocks(coefficients, offset, header, interval);
+    walk w = start(coefficients, offset, header, interval);
     for (int kind = 0; kind < 2; kind++) {
         for (int t = 0; t < (header->ncomp > 1 ? 2 : 1); t++) {
             ffp_make_codes(&header->dht[kind][t], &codes[kind][t]);
         }
     }
-    for (; b.mcu < b.mcus; b.mcu++) {
-        if (at_restart(&b)) {
-            ffp_sink_restart(&sink, b.mcu / interval);
-        }
-        for (int c = 0; c < header->ncomp; c++) {
-            for (int i = 0; i < header->comp[c].h * header->comp[c].v; i++) {
-                const int16_t *block = block_of(&b, c, i / header->comp[c].h, i % header->comp[c].h);
-                put_block(&sink, block, &b.prediction[c], &codes[0][c > 0], &codes[1][c > 0]);
+    for (int32_t y = 0; y < header->mcus_y; y++) {
+        for (int32_t x = 0; x < header->mcus_x; x++) {
+            if (at_restart(&w)) {
+                ffp_sink_restart(&sink, w.restarts);
+            }
+            for (int c = 0; c < header->ncomp; c++) {
+                FOR_BLOCKS(w, x, y, c, block) {
+                    put_block(&sink, block, &w.prediction[c], &codes[0][c > 0], &codes[1][c > 0]);
+                }
             }
         }
     }
