@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from ffprep.text.vocabulary import Vocabulary
+
+hypothesis.settings.register_profile("ffprep", deadline=None)  # a first call may compile kernels
+hypothesis.settings.load_profile("ffprep")
 
 DEMO = Path(__file__).resolve().parent.parent / "ffprep" / "demo_data"
 

@@ -35,6 +35,8 @@ from ffprep.errors import OptionError, SourceError
 if TYPE_CHECKING:
     import tiktoken
 
+    from ffprep.text.fast import Takeover
+
 ENDOFTEXT = "<|endoftext|>"
 ENDOFTEXT_ID = 50256
 TOKENS = 50257
@@ -211,6 +213,18 @@ def _encoding(directory: str | None) -> tiktoken.Encoding:
         special_tokens={ENDOFTEXT: ENDOFTEXT_ID},
         explicit_n_vocab=TOKENS,
     )
+
+
+@lru_cache(maxsize=4)
+def _takeover(directory: str | None) -> Takeover:
+    from ffprep.text.fast import Takeover
+
+    return Takeover(_ranks(directory), _encoding(directory))
+
+
+def takeover(directory: Path | None = None) -> Takeover:
+    """Tells when compiled code takes over from tiktoken; one for each vocabulary."""
+    return _takeover(str(directory) if directory is not None else None)
 
 
 def encoding(directory: Path | None = None) -> tiktoken.Encoding:

@@ -22,13 +22,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import ConversionError, CorruptError, OptionError, SourceError
 from ffprep.text import bpe
+
+if TYPE_CHECKING:
+    from ffprep.text.fast import FastEncoder
 
 Tokens = npt.NDArray[np.uint16]
 
@@ -113,6 +116,12 @@ class Vocabulary:
         """
         if not texts:
             return np.empty(0, np.uint16)
+        fast = bpe.takeover(self.directory).encoder(sum(map(len, texts)))
+        if fast is not None:
+            try:
+                return self._encode_fast(fast, texts)
+            except UnicodeEncodeError:
+                pass
         if any(bpe.ENDOFTEXT in text for text in texts):
             return self._encode_literally(texts)
         return self.table[self._gpt2_tokens(bpe.ENDOFTEXT.join(texts) + bpe.ENDOFTEXT, {bpe.ENDOFTEXT})]
@@ -139,6 +148,16 @@ class Vocabulary:
         for text in texts:
             parts += [self.table[self._gpt2_tokens(text, set())], end]
         return np.concatenate(parts)
+
+    def _encode_fast(self, fast: FastEncoder, texts: Sequence[str]) -> Tokens:
+        ids, ends = fast.encode(texts)
+        parts: list[Tokens] = []
+        start = 0
+        for number in np.flatnonzero(ends < 0).tolist():
+            done = ends[:number].max(initial=-1) + 1
+            parts += [self.table[ids[start:done]], self._encode_literally(texts[number : number + 1])]
+            start = int(done)
+        return np.concatenate([*parts, self.table[ids[start:]]]) if parts else self.table[ids]
 
     def _gpt2_tokens(self, text: str, allowed: set[str]) -> npt.NDArray[np.uint32]:
         encoding = bpe.encoding(self.directory)
