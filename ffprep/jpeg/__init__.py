@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffprep.jpeg.header import JpegHeader, read_header
+from ffprep.jpeg.index import build_index
 from ffprep.jpeg.planes import Plane, coefficients, decode_planes, decode_rgb
 from ffprep.jpeg.prepare import Prepared, prepare
 from ffprep.jpeg.rewrite import rewrite
@@ -13,6 +14,7 @@ __all__ = [
     "Plane",
     "Prepared",
     "Status",
+    "build_index",
     "coefficients",
     "decode_planes",
     "decode_rgb",

@@ -39,6 +39,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "ffp_read_header": (c_int64, [_BYTES, c_int64, _INT64S]),
     "ffp_coefficients": (c_int64, [_BYTES, c_int64, POINTER(c_int16), c_int64, _INT64S]),
+    "ffp_index": (c_int64, [_BYTES, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
     "ffp_rewrite": (c_int64, [_BYTES, c_int64, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
     "ffp_simd_level": (c_char_p, []),
     "ffp_set_simd_level": (c_int64, [c_char_p]),
@@ -89,7 +90,7 @@ def numba_external(name: str) -> Any:
     ----------
     name : str
         ``ffp_context_new``, ``ffp_context_free``, ``ffp_decode_region``, ``ffp_read_header``,
-        ``ffp_coefficients`` or ``ffp_rewrite``.
+        ``ffp_coefficients``, ``ffp_index`` or ``ffp_rewrite``.
 
     Returns
     -------

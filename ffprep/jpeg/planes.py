@@ -66,8 +66,8 @@ def copy_planes(desc: NDArray[np.int64]) -> list[Plane]:
     return planes
 
 
-def _decode(data: BytesLike, rect: Rectangle | None, where: str) -> tuple[list[Plane], str]:
-    view = as_bytes(data)
+def _decode(data: BytesLike, rect: Rectangle | None, where: str, index: BytesLike = b"") -> tuple[list[Plane], str]:
+    view, marks = as_bytes(data), as_bytes(index)
     lib = library()
     if rect is None:
         info = np.zeros(INFO_SIZE, dtype=np.int64)
@@ -79,17 +79,29 @@ def _decode(data: BytesLike, rect: Rectangle | None, where: str) -> tuple[list[P
     if not context:
         check(Status.NO_MEMORY, where)
     try:
-        check(
-            lib.ffp_decode_region(context, view.ctypes.data, view.size, None, 0, x, y, width, height, 0, int64s(desc)),
-            where,
+        status = lib.ffp_decode_region(
+            context,
+            view.ctypes.data,
+            view.size,
+            marks.ctypes.data,
+            marks.size,
+            x,
+            y,
+            width,
+            height,
+            0,
+            int64s(desc),
         )
+        check(status, where)
         planes = copy_planes(desc)
     finally:
         lib.ffp_context_free(context)
     return planes, COLORS[int(desc[3])]
 
 
-def decode_planes(data: BytesLike, rect: Rectangle | None = None, where: str = "JPEG") -> list[Plane]:
+def decode_planes(
+    data: BytesLike, rect: Rectangle | None = None, where: str = "JPEG", *, index: BytesLike = b""
+) -> list[Plane]:
     """Decode the planes that a pixel rectangle needs.
 
     Parameters
@@ -100,6 +112,8 @@ def decode_planes(data: BytesLike, rect: Rectangle | None = None, where: str = "
         Pixels; the whole image by default.
     where : str
         Name that opens the error message.
+    index : bytes-like, optional
+        What :func:`ffprep.jpeg.build_index` gave for this stream: only what the rectangle needs is decoded.
 
     Returns
     -------
@@ -110,9 +124,10 @@ def decode_planes(data: BytesLike, rect: Rectangle | None = None, where: str = "
     Raises
     ------
     JpegError
-        When the stream cannot be decoded or the rectangle is not inside the image.
+        When the stream cannot be decoded, the rectangle is not inside the image, or the index is not of this
+        stream.
     """
-    return _decode(data, rect, where)[0]
+    return _decode(data, rect, where, index)[0]
 
 
 def coefficients(data: BytesLike, where: str = "JPEG") -> list[NDArray[np.int16]]:

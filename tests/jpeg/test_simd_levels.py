@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ffprep.jpeg
-from ffprep.errors import OptionError
+from ffprep.errors import JpegError, OptionError
 from ffprep.jpeg import decode_planes
 from ffprep.jpeg.native import set_simd_level, simd_level
-from ffprep.jpeg.status import JpegError
 
 NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
 FLAGS = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

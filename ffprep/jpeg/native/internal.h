@@ -159,6 +159,35 @@ void ffp_prepare_tables(ffp_context *ctx, const ffp_header *header);
 /* Decodes the next `mcus` MCUs into coef as an ffp_job has them, or nowhere when coef is NULL. */
 int32_t ffp_stream_decode(ffp_context *ctx, const ffp_header *header, ffp_stream *stream, int32_t mcus, int16_t *coef);
 
+/* ---- jobs (jobs.c) and seek indexes (index.c) -------------------------------------------------------------------- */
+
+typedef struct {
+    int32_t x0, y0, x1, y1;           /* a rectangle of MCUs, both ends included */
+} ffp_mcus;
+
+/* Fill ctx->jobs, all but coef. */
+int32_t ffp_find_jobs(ffp_context *ctx, const ffp_header *h, const ffp_mcus *r, const uint8_t *data, int64_t size,
+                      int32_t *njobs);
+int32_t ffp_find_indexed_jobs(ffp_context *ctx, const ffp_header *h, const ffp_mcus *r, const uint8_t *data,
+                              int64_t size, const uint8_t *index, int64_t index_size, int32_t *njobs);
+
+/* A place in an index, which is a mark every `interval` MCUs and one at the end of the scan. */
+typedef struct {
+    const uint8_t *next, *end;        /* what follows of the index */
+    int64_t interval;
+    int64_t bit, bits;                /* the mark's bit in the stream; bits in the stream */
+    int32_t components;
+    int32_t pred[FFP_MAX_COMPONENTS]; /* DC predictors there */
+} ffp_index_reader;
+
+/* At the first mark, when the index is whole and was made from this stream; else FFP_BAD_INDEX. */
+int32_t ffp_index_open(ffp_index_reader *reader, const ffp_header *h, const uint8_t *data, int64_t size,
+                       const uint8_t *index, int64_t index_size);
+/* Of the index from byte 8 on, and of the stream around the start, the middle and the end of its data. */
+uint32_t ffp_index_checksum(const uint8_t *index, int64_t index_size, const uint8_t *data, int64_t size, int64_t scan);
+/* To the next mark; 0 when there is none. */
+int ffp_index_next(ffp_index_reader *reader);
+
 /* ---- markers (parse.c) -------------------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -4,6 +4,7 @@
  *
  *   parse.c        bytes -> ffp_header: every marker segment checked (T.81 annex B)
  *   region.c       header + rectangle -> jobs -> planes; owns the scratch memory (ffp_context)
+ *   jobs.c         the restart segments, or pieces told of by a seek index (index.c), that a rectangle needs
  *   entropy*.c     jobs -> coefficients (T.81 annex F): scalar, AVX2 lanes, AVX-512 lanes (lanes.c: what those share)
  *   idct*.c        coefficients -> samples: exact integer inverse DCT (the "islow" method of libjpeg), per CPU level
  *   progressive.c  whole images of any scan structure -> coefficients (T.81 annex G, and several sequential scans)
@@ -138,7 +139,8 @@ FFP_API void ffp_context_free(ffp_context *ctx);
 /* Decodes the planes that the pixel rectangle [x, x+w) x [y, y+h) needs, one sample of margin included where a
  * subsampled component has it (libjpeg's "fancy" upsampling looks one sample aside). Progressive and multi-scan
  * streams go through the coefficient path. scale_log2 0..3: each 8x8 block becomes 8 >> scale_log2 samples wide
- * (0 today; others FFP_BAD_RECTANGLE until built). index/index_size: optional seek index, NULL/0 for none.
+ * (0 today; others FFP_BAD_RECTANGLE until built). index/index_size: seek index (ffp_index), NULL/0 for none; it is used
+ * where the scan has no restart markers, and FFP_BAD_INDEX when it was not made from this stream.
  * The planes live in ctx until its next use. Writes desc[FFP_DESC_SIZE]:
  *   [0] width [1] height of the image [2] components [3] colour
  *   at 8 + 10*c: address, stride, x0, y0, w, h (samples held), hs, vs (hmax/h, vmax/v), component width, height
@@ -164,6 +166,12 @@ FFP_API int64_t ffp_coefficients(const uint8_t *data, int64_t size, int16_t *out
  * and the stream has been found to be whole). */
 FFP_API int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out,
                             int64_t capacity, int64_t *written);
+
+/* The seek index of a single-scan sequential stream: a place to begin decoding every `interval` MCUs (index.c; below 1:
+ * 16, or 8 where an MCU has more than three blocks). With restart markers it needs none: FFP_OK and *written 0. *written gets the size; FFP_NO_SPACE when capacity
+ * does not suffice (then *written is the size needed). */
+FFP_API int64_t ffp_index(const uint8_t *data, int64_t size, int64_t interval, uint8_t *out, int64_t capacity,
+                          int64_t *written);
 
 /* Name of the CPU level in use, and a way to force one (NULL: by CPU features). Returns FFP_OK or -1. */
 FFP_API const char *ffp_simd_level(void);

@@ -7,9 +7,6 @@
  * needed. Streams of several scans are decoded whole (progressive.c) and enter at the inverse DCT.
  */
 #include <stdlib.h>
-#if defined(__SSE2__) && !defined(FFP_PLAIN_C)
-#include <emmintrin.h>
-#endif
 
 #include "internal.h"
 
@@ -60,7 +57,7 @@ void ffp_context_free(ffp_context *ctx) {
 /* ---- geometry ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    int32_t x0, y0, x1, y1;           /* MCUs, both ends included */
+    ffp_mcus mcus;
     ffp_plane plane[FFP_MAX_COMPONENTS];
 } region;
 
@@ -79,14 +76,14 @@ static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32
 }
 
 static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, region *r) {
-    r->x0 = h->mcus_x;
-    r->y0 = h->mcus_y;
-    r->x1 = r->y1 = 0;
+    r->mcus.x0 = h->mcus_x;
+    r->mcus.y0 = h->mcus_y;
+    r->mcus.x1 = r->mcus.y1 = 0;
     for (int i = 0; i < h->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
         ffp_plane *p = &r->plane[i];
-        cover(x, w, h->hmax / c->h, c->h, c->width, &p->x0, &p->w, &r->x0, &r->x1);
-        cover(y, height, h->vmax / c->v, c->v, c->height, &p->y0, &p->h, &r->y0, &r->y1);
+        cover(x, w, h->hmax / c->h, c->h, c->width, &p->x0, &p->w, &r->mcus.x0, &r->mcus.x1);
+        cover(y, height, h->vmax / c->v, c->v, c->height, &p->y0, &p->h, &r->mcus.y0, &r->mcus.y1);
     }
 }
 
@@ -125,97 +122,7 @@ static void describe(const ffp_header *h, const region *r, int64_t *desc) {
     }
 }
 
-/* ---- segments ----------------------------------------------------------------------------------------------------- */
-
-/* The first FF at or after p that is not followed by 00 (one at the very end included), or end. */
-static const uint8_t *find_marker(const uint8_t *p, const uint8_t *end) {
-#if defined(__SSE2__) && !defined(FFP_PLAIN_C)
-    const __m128i ff = _mm_set1_epi8(-1), zero = _mm_setzero_si128();
-    while (end - p >= 17) {
-        __m128i here = _mm_loadu_si128((const __m128i *)p), next = _mm_loadu_si128((const __m128i *)(p + 1));
-        __m128i hit = _mm_andnot_si128(_mm_cmpeq_epi8(next, zero), _mm_cmpeq_epi8(here, ff));
-        int mask = _mm_movemask_epi8(hit);
-        if (mask) {
-            return p + __builtin_ctz((unsigned)mask);
-        }
-        p += 16;
-    }
-#endif
-    while (p < end) {
-        p = memchr(p, 0xFF, (size_t)(end - p));
-        if (!p) {
-            return end;
-        }
-        if (end - p < 2 || p[1] != 0) {
-            return p;
-        }
-        p += 2;
-    }
-    return end;
-}
-
-/* The last MCU of [begin, end) that the region needs, or -1. */
-static int64_t last_needed(const ffp_header *h, const region *r, int64_t begin, int64_t end) {
-    int64_t row = (end - 1) / h->mcus_x, col = (end - 1) % h->mcus_x;
-    if (row > r->y1) {
-        row = r->y1;
-        col = r->x1;
-    } else if (col < r->x0) {
-        row--;
-        col = r->x1;
-    }
-    int64_t mcu = row * h->mcus_x + (col < r->x1 ? col : r->x1);
-    return row >= r->y0 && mcu >= begin ? mcu : -1;
-}
-
-/* Behind the restart marker at `at`, which must have number `number`. */
-static int32_t pass_restart(const uint8_t **at, const uint8_t *end, int64_t number) {
-    const uint8_t *p = *at;
-    while (p < end && *p == 0xFF) {
-        p++;
-    }
-    if (p == end || *p == 0xD9) {
-        return FFP_TRUNCATED_SCAN;
-    }
-    if (*p == 0) {
-        return FFP_CORRUPT_SCAN;      /* FF FF 00 is neither data nor a marker */
-    }
-    if (*p != 0xD0 + (number & 7)) {
-        return FFP_BAD_RESTART;
-    }
-    *at = p + 1;
-    return FFP_OK;
-}
-
-static int32_t find_jobs(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data, int64_t size,
-                         int32_t *njobs) {
-    const int64_t interval = h->restart_interval, all = (int64_t)h->mcus_x * h->mcus_y;
-    const int64_t first = ((int64_t)r->y0 * h->mcus_x + r->x0) / interval;
-    const int64_t last = ((int64_t)r->y1 * h->mcus_x + r->x1) / interval;
-    const uint8_t *p = data + h->scan_offset, *end = data + size;
-    if (ffp_reserve(&ctx->jobs, (size_t)(last - first + 1) * sizeof(ffp_job)) != FFP_OK) {
-        return FFP_NO_MEMORY;
-    }
-    ffp_job *jobs = (ffp_job *)(void *)ctx->jobs.ptr;
-    *njobs = 0;
-    for (int64_t k = 0;; k++) {
-        const uint8_t *begin = p;
-        int64_t mcu = k * interval, next = mcu + interval < all ? mcu + interval : all;
-        p = find_marker(p, end);
-        int64_t needed = k < first ? -1 : last_needed(h, r, mcu, next);
-        if (needed >= 0) {
-            jobs[(*njobs)++] = (ffp_job){.begin = begin, .end = p, .first_mcu = (int32_t)mcu,
-                                         .mcus = (int32_t)(needed - mcu + 1), .to_end = needed + 1 == next};
-        }
-        if (k == last) {
-            return FFP_OK;
-        }
-        int32_t status = pass_restart(&p, end, k);
-        if (status != FFP_OK) {
-            return status;
-        }
-    }
-}
+/* ---- independent jobs ---------------------------------------------------------------------------------------------- */
 
 static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *r, int32_t njobs) {
     const ffp_level *level = ffp_current_level();
@@ -250,7 +157,7 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
 
 static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data, int64_t size) {
     const ffp_level *level = ffp_current_level();
-    const int32_t width = r->x1 - r->x0 + 1;
+    const int32_t width = r->mcus.x1 - r->mcus.x0 + 1;
     const size_t bytes = ((size_t)width * (size_t)h->blocks_per_mcu + 1) * 128;
     if (ffp_reserve(&ctx->coef, bytes) != FFP_OK) {
         return FFP_NO_MEMORY;
@@ -260,8 +167,8 @@ static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region
     ffp_bits_start(&stream.bits, data + h->scan_offset, data + size, 0);
     ffp_prepare_tables(ctx, h);
     int32_t at = 0;                   /* raster number of the stream's next MCU */
-    for (int32_t row = r->y0; row <= r->y1; row++) {
-        ffp_job job = {.first_mcu = row * h->mcus_x + r->x0, .mcus = width, .coef = coef};
+    for (int32_t row = r->mcus.y0; row <= r->mcus.y1; row++) {
+        ffp_job job = {.first_mcu = row * h->mcus_x + r->mcus.x0, .mcus = width, .coef = coef};
         int32_t status = ffp_stream_decode(ctx, h, &stream, job.first_mcu - at, NULL);
         if (status == FFP_OK) {
             memcpy(job.pred, stream.pred, sizeof job.pred);
@@ -300,7 +207,7 @@ static void gather_row(const ffp_header *h, const ffp_layout *layout, const int1
 static int32_t decode_scans(ffp_context *ctx, ffp_header *h, const region *r, const uint8_t *data, int64_t size) {
     const ffp_level *level = ffp_current_level();
     const ffp_layout layout = ffp_layout_of(h);
-    const int32_t width = r->x1 - r->x0 + 1;
+    const int32_t width = r->mcus.x1 - r->mcus.x0 + 1;
     if (ffp_reserve(&ctx->coef, ((size_t)width * (size_t)h->blocks_per_mcu + 1) * 128) != FFP_OK ||
         ffp_reserve(&ctx->whole, (size_t)layout.count * 2) != FFP_OK) {
         return FFP_NO_MEMORY;
@@ -308,9 +215,9 @@ static int32_t decode_scans(ffp_context *ctx, ffp_header *h, const region *r, co
     int16_t *whole = (int16_t *)(void *)ctx->whole.ptr, *coef = (int16_t *)(void *)ctx->coef.ptr;
     memset(whole, 0, (size_t)layout.count * 2);
     int32_t status = ffp_decode_whole(data, size, h, whole);
-    for (int32_t row = r->y0; status == FFP_OK && row <= r->y1; row++) {
-        ffp_job job = {.first_mcu = row * h->mcus_x + r->x0, .mcus = width, .coef = coef};
-        gather_row(h, &layout, whole, row, r->x0, width, coef);
+    for (int32_t row = r->mcus.y0; status == FFP_OK && row <= r->mcus.y1; row++) {
+        ffp_job job = {.first_mcu = row * h->mcus_x + r->mcus.x0, .mcus = width, .coef = coef};
+        gather_row(h, &layout, whole, row, r->mcus.x0, width, coef);
         level->idct(ctx, h, &job, r->plane);
     }
     return status;
@@ -332,12 +239,9 @@ int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, c
         y > header->height - h || scale_log2 != 0) {
         return FFP_BAD_RECTANGLE;
     }
-    if (index && index_size) {
-        return FFP_BAD_INDEX;
-    }
     region r;
     region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, &r);
-    if (!ffp_plausible(header, size, (int64_t)r.y1 * header->mcus_x + r.x1 + 1)) {
+    if (!ffp_plausible(header, size, (int64_t)r.mcus.y1 * header->mcus_x + r.mcus.x1 + 1)) {
         return FFP_TRUNCATED_SCAN;
     }
     status = allocate_planes(ctx, header, &r);
@@ -346,9 +250,11 @@ int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, c
     }
     if (!header->sequential_single_scan) {
         status = decode_scans(ctx, header, &r, data, size);
-    } else if (header->restart_interval) {
-        int32_t njobs;
-        status = find_jobs(ctx, header, &r, data, size, &njobs);
+    } else if (header->restart_interval || index_size) {
+        int32_t njobs = 0;
+        status = header->restart_interval
+                     ? ffp_find_jobs(ctx, header, &r.mcus, data, size, &njobs)
+                     : ffp_find_indexed_jobs(ctx, header, &r.mcus, data, size, index, index_size, &njobs);
         if (status == FFP_OK) {
             status = decode_jobs(ctx, header, &r, njobs);
         }
