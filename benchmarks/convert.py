@@ -19,6 +19,7 @@ from typing import Any
 from ffprep.inspect.paired import Contestant, compare, ratio
 
 Round = Callable[[], int]
+FORMS = ("seekable", "keep", "reencode")
 
 
 def ffprep_conversion(folder: str, out: str, workers: int, jpeg: str) -> Round:
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with train/<class>/*; made of demo photographs if absent")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS, help="of ffprep; default: all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         data = options.data
@@ -91,7 +93,7 @@ def main() -> None:
                 {**common, "out": f"{scratch}/{jpeg}.beton", "jpeg": jpeg},
                 environment=here,
             )
-            for jpeg in ("seekable", "keep", "reencode")
+            for jpeg in options.forms
         ]
         stock_options = {**common, "out": f"{scratch}/stock.beton"}
         contestants.append(Contestant("stock ffcv 1.0.2", "convert:ffcv_conversion", stock_options, environment=here))
