@@ -175,8 +175,8 @@ def test_fifty_loaders_made_and_dropped(image_beton: Path, tail: list[Any]) -> N
         next(iter(loader))
     del loader
     gc.collect()
-    assert settled_threads() == threads
-    assert open_files() <= files  # other tests may leave some that are closed meanwhile
+    assert settled_threads() <= threads  # fewer where an earlier test's loaders ended only now
+    assert open_files() <= files
 
 
 def resident() -> int:
