@@ -135,7 +135,12 @@ def _split(reader: Reader, name: str, samples: int, options: Options, own: Timin
 def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> float:
     """Mean seconds to decode the rectangle of a training crop."""
     from ffprep.jpeg.native import int64s, library
+    from ffprep.kernels._jit import kernel as compiled
     from ffprep.kernels.crop import random_resized_crop
+
+    @compiled
+    def sample_crop(height: int, width: int, low: float, high: float, sample: int) -> tuple[int, int, int, int]:
+        return random_resized_crop(height, width, low, high, 3 / 4, 4 / 3, 0, 0, sample, 0)
 
     kernel = library()
     desc = np.zeros(48, np.int64)
@@ -145,7 +150,7 @@ def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> 
         height, width = int(record["height"]), int(record["width"])
         crop = (0, 0, height, width)
         if not options.validation:
-            crop = random_resized_crop(height, width, *options.scale, 3 / 4, 4 / 3, 0, 0, index, 0)
+            crop = sample_crop(height, width, *options.scale, index)
         jobs.append((reader.payload(name, index), crop))
     context = kernel.ffp_context_new()
     try:

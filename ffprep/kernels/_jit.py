@@ -65,7 +65,10 @@ def kernel(function: F) -> F:
 
 
 def inline(function: F) -> F:
-    """Compile `function` as part of the kernels that call it; LLVM is told to inline it."""
+    """Compile `function` as part of the kernels that call it; LLVM is told to inline it.
+
+    It has no wrapper for Python, which keeps compiling fast: only kernels may call it.
+    """
     return cast(F, numba.jit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
 
 
