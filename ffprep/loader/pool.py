@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite.binding.ffi import lib as llvm
 from numba.core.compiler_lock import global_compiler_lock
 
 from ffprep.errors import FfprepError
@@ -26,13 +27,20 @@ from ffprep.loader import worker
 
 JOIN_SECONDS = 10.0
 
-# A fork while another thread compiles would leave the compiler's lock held for ever in the child: fork when it is free.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )
+
+def _hold_compiler() -> None:
+    global_compiler_lock.acquire()
+    llvm._lock.__enter__()
+
+
+def _release_compiler() -> None:
+    llvm._lock.__exit__()
+    global_compiler_lock.release()
+
+
+# A fork while another thread compiles would leave numba's and LLVM's locks held for ever in the child.
+if hasattr(os, "register_at_fork") and hasattr(llvm, "_lock"):
+    os.register_at_fork(before=_hold_compiler, after_in_parent=_release_compiler, after_in_child=_release_compiler)
 
 
 @dataclass(frozen=True)
