@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.jpeg.native import as_bytes, int64s, library
+from ffprep.jpeg.native import as_bytes, library
 from ffprep.jpeg.status import Status, check
 
 if TYPE_CHECKING:
@@ -28,18 +28,40 @@ MAX_INTERVAL = 65535
 KEEP_METADATA = 1
 OPTIMISE = 2
 KEPT_SCRATCH = 1 << 24
+_BYTE_POINTER = ctypes.POINTER(ctypes.c_uint8)
 
-_thread = threading.local()
 
+class _Scratch(threading.local):
+    """Memory of a thread: output, kept for the next call unless it is very large, and the size written."""
 
-def _scratch(size: int) -> NDArray[np.uint8]:
-    """Memory of this thread, at least ``size`` bytes; kept for the next call unless it is very large."""
-    buffer: NDArray[np.uint8] | None = getattr(_thread, "buffer", None)
-    if buffer is None or buffer.size < size:
+    def __init__(self) -> None:
+        self.buffer = np.empty(0, dtype=np.uint8)
+        self.written = ctypes.c_int64()
+
+    def at_least(self, size: int) -> NDArray[np.uint8]:
+        if self.buffer.size >= size:
+            return self.buffer
         buffer = np.empty(max(size, 1 << 20), dtype=np.uint8)
         if buffer.size <= KEPT_SCRATCH:
-            _thread.buffer = buffer
-    return buffer
+            self.buffer = buffer
+        return buffer
+
+
+_scratch = _Scratch()
+
+
+def _call(data: BytesLike, interval: int, flags: int, out: NDArray[np.uint8] | None) -> tuple[int, int]:
+    """Status and size written, or needed."""
+    if isinstance(data, bytes):
+        pointer: Any = data
+        size = len(data)
+    else:
+        view = as_bytes(data)  # may be a copy: it has to live until the call is over
+        pointer, size = view.ctypes.data, view.size
+    target, room = (None, 0) if out is None else (out.ctypes.data_as(_BYTE_POINTER), out.size)
+    written = _scratch.written
+    status = library().ffp_rewrite(pointer, size, interval, flags, target, room, ctypes.byref(written))
+    return status, written.value
 
 
 def rewrite(
@@ -87,26 +109,17 @@ def rewrite(
     """
     if interval is not None and not 0 <= interval <= MAX_INTERVAL:
         raise OptionError(f"restart interval {interval} is not between 0 and {MAX_INTERVAL} MCUs")
-    view = as_bytes(data)
-    written = np.zeros(1, dtype=np.int64)
     flags = KEEP_METADATA * keep_metadata | OPTIMISE * optimise
-    size = 3 * view.size + (1 << 16)
+    if not isinstance(data, bytes):
+        data = as_bytes(data)
+    size = 3 * len(data) + (1 << 16)
     for _ in range(2):
-        out = _scratch(size)
-        status = library().ffp_rewrite(
-            view.ctypes.data,
-            view.size,
-            AUTOMATIC if interval is None else interval,
-            flags,
-            out.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)),
-            out.size,
-            int64s(written),
-        )
+        out = _scratch.at_least(size)
+        status, size = _call(data, AUTOMATIC if interval is None else interval, flags, out)
         if status != Status.NO_SPACE:
             break
-        size = int(written[0])
     check(status, where)
-    return out[: int(written[0])].tobytes()
+    return out[:size].tobytes()
 
 
 def check_scan(data: BytesLike, where: str = "JPEG") -> None:
@@ -124,8 +137,6 @@ def check_scan(data: BytesLike, where: str = "JPEG") -> None:
     JpegError
         When the stream cannot be decoded or is damaged.
     """
-    view = as_bytes(data)
-    written = np.zeros(1, dtype=np.int64)
-    status = library().ffp_rewrite(view.ctypes.data, view.size, 0, 0, None, 0, int64s(written))
+    status, _ = _call(data, 0, 0, None)
     if status != Status.NO_SPACE:
         check(status, where)

@@ -478,5 +478,6 @@ def test_demo_photographs(demo_data: Path) -> None:
     for file in files:
         data = file.read_bytes()
         after = rewrite(memoryview(data))
+        assert after == rewrite(data) == rewrite(np.frombuffer(data, np.uint8).repeat(2)[::2])
         check_equal(data, after)
         assert len(after) < 1.03 * len(data)
