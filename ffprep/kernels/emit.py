@@ -26,7 +26,7 @@ from ffprep.kernels.layout import (
     channels_last,
     item_bytes,
 )
-from ffprep.kernels.memory import bytes_at, floats_at
+from ffprep.kernels.memory import copy_bytes, floats_at
 
 MATRIX_SIZE = 18
 """float32 values: for each of R, G, B the factors of the three samples, the constant, the least, the greatest
@@ -160,11 +160,11 @@ def copy_narrow_row(pad: int, form: int, out: int, y: int, out_h: int, out_w: in
     size = item_bytes(form)
     if channels_last(form):
         n = 3 * out_w * size
-        bytes_at(out + y * n, n)[:] = bytes_at(pad, n)
+        copy_bytes(out + y * n, pad, n)
     else:
         n = out_w * size
         for c in range(3):
-            bytes_at(out + (c * out_h + y) * n, n)[:] = bytes_at(pad + 16 * c * size, n)
+            copy_bytes(out + (c * out_h + y) * n, pad + 16 * c * size, n)
 
 
 @inline

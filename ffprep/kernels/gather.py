@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels._jit import kernel
-from ffprep.kernels.memory import bytes_at
+from ffprep.kernels.memory import copy_bytes, fill_zero, put_u8
 
 GATHER_OK, GATHER_OUTSIDE, GATHER_WRONG_SIZE = 0, 104, 105
 """Status codes: fine; the payload does not lie in the file; it has another size than the row."""
@@ -42,7 +42,7 @@ def gather_rows(
     """
     failed = 0
     for i in range(offsets.size):
-        out = bytes_at(out_address + i * row_bytes, row_bytes)
+        out = out_address + i * row_bytes
         offset, size = np.uint64(offsets[i]), np.uint64(sizes[i])
         if size != np.uint64(row_bytes):
             status[i] = GATHER_WRONG_SIZE
@@ -50,9 +50,9 @@ def gather_rows(
             status[i] = GATHER_OUTSIDE
         else:
             status[i] = GATHER_OK
-            out[:] = bytes_at(data_address + np.int64(offset), row_bytes)
+            copy_bytes(out, data_address + np.int64(offset), row_bytes)
         if status[i] != GATHER_OK:
-            out[:] = 0
+            fill_zero(out, row_bytes)
             failed += 1
     return failed
 
@@ -87,7 +87,7 @@ def gather_ragged(
     """
     failed = 0
     for i in range(offsets.size):
-        out = bytes_at(out_address + i * row_bytes, row_bytes)
+        out = out_address + i * row_bytes
         offset, size = np.uint64(offsets[i]), np.uint64(sizes[i])
         count = np.int64(0)
         status[i] = GATHER_OK
@@ -96,10 +96,10 @@ def gather_ragged(
             failed += 1
         else:
             count = np.int64(min(size, np.uint64(row_bytes)))
-            out[:count] = bytes_at(data_address + np.int64(offset), count)
+            copy_bytes(out, data_address + np.int64(offset), count)
         lengths[i] = count
         for j in range(count, row_bytes):
-            out[j] = pad[(j - count) % pad.size]
+            put_u8(out + j, pad[(j - count) % pad.size])
     return failed
 
 
@@ -130,11 +130,11 @@ def gather_values(
     """
     failed = 0
     for i in range(rows.size):
-        out = bytes_at(out_address + i * value_bytes, value_bytes)
+        out = out_address + i * value_bytes
         row = rows[i]
         if row < 0 or row >= column_rows:
-            out[:] = 0
+            fill_zero(out, value_bytes)
             failed += 1
         else:
-            out[:] = bytes_at(column_address + row * column_stride, value_bytes)
+            copy_bytes(out, column_address + row * column_stride, value_bytes)
     return failed

@@ -140,6 +140,8 @@ def _libc(name: str, *kinds: Any) -> Any:
 
 
 _malloc = _libc("malloc", types.int64)
+_memset = _libc("memset", types.int64, types.int32, types.int64)
+_memcpy = _libc("memcpy", types.int64, types.int64, types.int64)
 _free = types.ExternalFunction("free", types.void(types.int64))
 
 
@@ -158,4 +160,10 @@ def release(address: int) -> None:
 @inline
 def fill_zero(address: int, size: int) -> None:
     """Zero `size` bytes at `address`."""
-    bytes_at(address, size)[:] = 0
+    _memset(np.int64(address), np.int32(0), np.int64(size))
+
+
+@inline
+def copy_bytes(target: int, source: int, size: int) -> None:
+    """Copy `size` bytes between addresses that do not overlap."""
+    _memcpy(np.int64(target), np.int64(source), np.int64(size))

@@ -244,7 +244,8 @@ def make_plan(
         how_v, how_h = upsampling(second[P_HS], second[P_VS], second[P_WIDTH])
     at = _plan_rows(out_h, taps_y, first_y, weights_y, rows - 1, lo_y, one, window, luma, at)
     at = _plan_columns(out_w, taps_x, first_x, weights_x, cols - 1, lo_x, one_x, flip, window, luma, at)
-    chroma[:] = luma
+    for k in range(PLAN_SIZE):
+        chroma[k] = luma[k]
     if how_v != DIRECT:
         count = composed_taps(taps_y)
         start, at = at + FRONT, at + row_y

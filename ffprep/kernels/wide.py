@@ -46,7 +46,7 @@ from ffprep.kernels.layout import (
     channels_last,
     item_bytes,
 )
-from ffprep.kernels.memory import doubles_at, fill_zero, floats_at, get_f32, get_u8, longs_at, put_f32
+from ffprep.kernels.memory import doubles_at, fill_zero, get_f32, get_u8, longs_at, put_f32
 from ffprep.kernels.rows import check_planes
 from ffprep.kernels.weights import DIRECT, axis_weights, compose, effective_filter, tap_limit, upsampling
 
@@ -97,19 +97,18 @@ def _make_axis(
     at += 2 * aligned(8 * n)
     weight = doubles_at(at, n * wide).reshape(n, wide)
     at += aligned(8 * n * wide)
+    pitch = _rounded(wide)
+    axis[A_WEIGHT], axis[A_PITCH] = at, pitch
     if how == DIRECT:
-        first[:] = luma_first
-        count[:] = luma_count
-        weight[:] = luma_weight
+        first, count, weight = luma_first, luma_count, luma_weight
+        axis[A_FIRST], axis[A_COUNT] = luma_first.ctypes.data, luma_count.ctypes.data
     else:
         compose(how, ratio, length, luma_first, luma_count, luma_weight, first, count, weight)
-    pitch = _rounded(wide)
-    axis[A_WEIGHT], axis[A_PITCH], axis[A_LEAST] = at, pitch, first[0]
-    out = floats_at(at, n * pitch)
-    out[:] = np.float32(0)
+    axis[A_LEAST] = first[0]
+    fill_zero(at, 4 * n * pitch)
     for o in range(n):
         for k in range(count[o]):
-            out[o * pitch + k] = np.float32(weight[o, k])
+            put_f32(at + 4 * (o * pitch + k), np.float32(weight[o, k]))
     return at + aligned(4 * n * pitch)
 
 
