@@ -8,6 +8,8 @@ vector by one number; its results are transposed back to rows of samples for
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,9 +77,66 @@ STRIP = 16
 @inline
 def generic_work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
     """Return the bytes of workspace that :func:`render_generic` needs."""
-    columns = aligned(2 * STRIP * (cols + 32))
+    columns = aligned(2 * STRIP * (cols + 32)) + STRIP * aligned(2 * (cols + 32))
     lines = 3 * aligned(2 * STRIP * (out_w + 32))
     return plan_size(kind, box_h, box_w, rows, cols, out_h, out_w) + columns + lines + 4096
+
+
+@inline
+def _levels(at: int, step: int) -> Any:
+    """Return 16 samples, `step` (1 or 3) bytes apart, as i16x16; of pixels' last one no byte but its own is
+    read."""
+    v.compact()
+    if step == 1:
+        return v.widen_u8_i16x16(v.load_i8x16(at))
+    a, b, c = v.load_i8x16(at), v.load_i8x16(at + 16), v.shift_down_2_i8x16(v.load_i8x16(at + 30))
+    return v.widen_u8_i16x16(v.take_red_i8x16(a, b, c))
+
+
+@inline
+def _product(at: int, step: int, weight: Any) -> Any:
+    return v.mul_i16x16(_levels(at, step), weight)
+
+
+@inline
+def _weigh_row(
+    source: int, stride: int, last: int, step: int, size: int, count: int, weights: int, pitch: int, out: int
+) -> None:
+    """Write the sum of `count` rows of `size` >= 16 samples times their weights as int16."""
+    v.compact()
+    w0, w1 = v.repeat_i16x16(weights), v.repeat_i16x16(weights + pitch)
+    p1 = min(source + stride, last)
+    if count <= 2:
+        for start in range(0, size, 16):
+            x = min(start, size - 16)
+            at = step * x
+            v.store_i16x16(out + 2 * x, v.add_i16x16(_product(source + at, step, w0), _product(p1 + at, step, w1)))
+        return
+    w2, w3 = v.repeat_i16x16(weights + 2 * pitch), v.repeat_i16x16(weights + 3 * pitch)
+    p2, p3 = min(source + 2 * stride, last), min(source + 3 * stride, last)
+    for start in range(0, size, 16):
+        x = min(start, size - 16)
+        at = step * x
+        low = v.add_i16x16(_product(source + at, step, w0), _product(p1 + at, step, w1))
+        total = v.add_i16x16(low, v.add_i16x16(_product(p2 + at, step, w2), _product(p3 + at, step, w3)))
+        for k in range(4, count):
+            row = min(source + k * stride, last) + at
+            total = v.add_i16x16(total, _product(row, step, v.repeat_i16x16(weights + k * pitch)))
+        v.store_i16x16(out + 2 * x, total)
+
+
+@inline
+def _weigh_narrow_row(
+    source: int, stride: int, last: int, step: int, size: int, count: int, weights: int, pitch: int, out: int
+) -> None:
+    """:func:`_weigh_row` of fewer than 16 samples."""
+    v.compact()
+    for x in range(size):
+        total = np.int64(0)
+        for k in range(count):
+            at = min(source + k * stride, last) + step * x
+            total += np.int64(get_u8(at)) * np.int64(get_i32(weights + k * pitch))
+        put_i16(out + 2 * x, np.int16(total))
 
 
 @inline
@@ -88,44 +147,30 @@ def _weigh_strip(
     channel: int,
     begin: int,
     out_h: int,
-    tile: int,
+    rows: int,
+    row_pitch: int,
     out: int,
 ) -> None:
-    """Write the vertical sums of 16 output rows from `begin` on, column by column: int16[cols][16] at
-    `out`."""
+    """Write the vertical sums of 16 output rows from `begin` on, column by column: int16[cols][16] at `out`.
+
+    `rows`: 16 rows of scratch, `row_pitch` bytes apart.
+    """
     v.compact()
     stride, size = plane[P_STRIDE], plan[H_COLS]
     column = plane[P_ADDRESS] + (plan[H_ORIGIN] - plane[P_X0]) * step + channel
     base = column + (plan[V_SHIFT] - plane[P_Y0]) * stride
     last = base + plan[V_LAST] * stride
-    for start in range(0, size, 16):
-        x = max(min(start, size - 16), 0)
-        for lane in range(STRIP):
-            o = min(begin + lane, out_h - 1)
-            source = base + np.int64(get_i32(plan[V_FIRST] + 4 * o)) * stride
-            count = np.int64(get_i32(plan[V_USED] + 4 * o))
-            weights = plan[V_WEIGHT] + 4 * o
-            if size >= 16:
-                total = v.fill_i16x16(0)
-                for k in range(count):
-                    at = min(source + k * stride, last) + step * x
-                    if step == 1:
-                        levels = v.load_i8x16(at)
-                    else:
-                        levels = v.take_red_i8x16(
-                            v.load_i8x16(at), v.load_i8x16(at + 16), v.shift_down_2_i8x16(v.load_i8x16(at + 30))
-                        )
-                    w = v.repeat_i16x16(weights + k * plan[V_PITCH])
-                    total = v.add_i16x16(total, v.mul_i16x16(v.widen_u8_i16x16(levels), w))
-                v.store_i16x16(tile + 32 * lane, total)
-            else:
-                for i in range(size):
-                    sum_ = np.int64(0)
-                    for k in range(count):
-                        at = min(source + k * stride, last) + step * i
-                        sum_ += np.int64(get_u8(at)) * np.int64(get_i32(weights + k * plan[V_PITCH]))
-                    put_i16(tile + 32 * lane + 2 * i, np.int16(sum_))
-        v.transpose_i16(tile, 32, out + 32 * x, 32)
+    for lane in range(STRIP):
+        o = 4 * min(begin + lane, out_h - 1)
+        source = base + np.int64(get_i32(plan[V_FIRST] + o)) * stride
+        count = np.int64(get_i32(plan[V_USED] + o))
+        weights, pitch, to = plan[V_WEIGHT] + o, plan[V_PITCH], rows + lane * row_pitch
+        if size >= 16:
+            _weigh_row(source, stride, last, step, size, count, weights, pitch, to)
+        else:
+            _weigh_narrow_row(source, stride, last, step, size, count, weights, pitch, to)
+    for x in range(0, size, 16):
+        v.transpose_i16(rows + 2 * x, row_pitch, out + 32 * x, 32)
 
 
 @inline
@@ -136,6 +181,7 @@ def _resample_strip(
     :func:`_weigh_strip`."""
     v.compact()
     least = np.int64(get_i32(plan[H_FIRST]))
+    weights, row = plan[H_WEIGHT], plan[H_PITCH]
     for b in range((out_w + 15) // 16):
         begin = block_start(b, out_w)
         for lane in range(16):
@@ -143,11 +189,13 @@ def _resample_strip(
             o = 4 * (out_w - 1 - x if flip else x)
             at = columns + 32 * (np.int64(get_i32(plan[H_FIRST] + o)) - least)
             count = np.int64(get_i32(plan[H_USED] + o))
+            w = weights + o
             # Every product is rounded down: half a unit each, on average.
             total = v.fill_i16x16(count >> 1)
-            for k in range(count):
-                w = v.repeat_i16x16(plan[H_WEIGHT] + o + k * plan[H_PITCH])
-                total = v.add_i16x16(total, v.high_product_i16x16(v.load_i16x16(at + 32 * k), w))
+            total = v.add_i16x16(total, v.high_product_i16x16(v.load_i16x16(at), v.repeat_i16x16(w)))
+            for k in range(1, count):
+                scaled = v.high_product_i16x16(v.load_i16x16(at + 32 * k), v.repeat_i16x16(w + k * row))
+                total = v.add_i16x16(total, scaled)
             v.store_i16x16(tile + 32 * lane, total)
         v.transpose_i16(tile, 32, out + 2 * begin, pitch)
 
@@ -198,6 +246,8 @@ def render_generic(
     pad, at = at, at + aligned(ROW_PAD_BYTES)
     tile, at = at, at + 512
     columns, at = at, at + aligned(2 * STRIP * (cols + 32))
+    row_pitch = aligned(2 * (cols + 32))
+    rows_at, at = at, at + STRIP * row_pitch
     pitch = 2 * ((out_w + 31) & ~np.int64(15))
     lines, at = at, at + 3 * STRIP * pitch
     make_plan(desc, y, x, h, w, lo_y, hi_y, lo_x, hi_x, flip, kind, out_h, out_w, 0, plan, aligned(at))
@@ -218,7 +268,7 @@ def render_generic(
             mine = plan[PLAN_SIZE:] if c > 0 else plan[:PLAN_SIZE]
             k = 0 if packed else c
             part = desc[DESC_PLANES + DESC_PLANE_SIZE * k : DESC_PLANES + DESC_PLANE_SIZE * (k + 1)]
-            _weigh_strip(mine, part, 3 if packed else 1, c if packed else 0, begin, out_h, tile, columns)
+            _weigh_strip(mine, part, 3 if packed else 1, c if packed else 0, begin, out_h, rows_at, row_pitch, columns)
             _resample_strip(mine, out_w, flip, columns, tile, lines + c * STRIP * pitch, pitch)
         for lane in range(min(STRIP, out_h - begin)):
             o = begin + lane
