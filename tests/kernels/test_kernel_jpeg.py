@@ -1,0 +1,90 @@
+"""JPEG bytes through the decoder and the renderers, as a loader does it, against Pillow."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from ffprep.jpeg.native import library
+from ffprep.kernels import batch, simd
+
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[int]:
+    handle = library().ffp_context_new()
+    yield handle
+    library().ffp_context_free(handle)
+
+
+@pytest.fixture(scope="module")
+def pictures(demo_data: Path) -> list[bytes]:
+    """The demo photographs, and parts of odd sizes in every sampling that Pillow writes, and in grey."""
+    found = sorted((demo_data / "imagenet").rglob("*.JPEG"))
+    out = [path.read_bytes() for path in found]
+    for k, path in enumerate(found):
+        photo = Image.open(path).convert("L" if k == 0 else "RGB")
+        for sampling in (0, 1, 2):
+            buffer = io.BytesIO()
+            part = photo.crop((k, 2 * k, min(photo.width, 201 - 7 * k), min(photo.height, 140 + 13 * k)))
+            part.save(buffer, "JPEG", quality=85, **({} if k == 0 else {"subsampling": sampling}))
+            out.append(buffer.getvalue())
+    return out
+
+
+def run(
+    pictures: list[bytes], context: int, size: tuple[int, int], exact: bool, **options: object
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    entry = ctypes.cast(library().ffp_decode_region, ctypes.c_void_p).value or 0
+    blobs = [np.frombuffer(p, np.uint8) for p in pictures]
+    n = len(blobs)
+    items = np.zeros((n, batch.ITEM_SIZE), np.int64)
+    for i, blob in enumerate(blobs):
+        width, height = Image.open(io.BytesIO(pictures[i])).size
+        items[i, :6] = blob.ctypes.data, blob.size, width, height, 0, i
+    spec, reals, colour = batch.image_spec(size, format="u8_hwc", **options)  # type: ignore[arg-type]
+    out = np.full((n, *size, 3), 0xA5, np.uint8)
+    status, used = np.full(n, -1), np.zeros((n, batch.USED_SIZE))
+    counter = np.zeros(1, np.int64)
+    thread = batch.new_thread(context, entry, exact=exact)
+    batch.process_images(counter.ctypes.data, items, spec, reals, colour, out.ctypes.data, status, used, thread)
+    batch.free_thread(thread)
+    assert not status.any()
+    return out, used
+
+
+def pillow(data: bytes, used: NDArray[np.float64], size: tuple[int, int], mode: str) -> NDArray[np.uint8]:
+    y, x, h, w, flip = (int(v) for v in used)
+    part = Image.open(io.BytesIO(data)).convert("RGB").crop((x, y, x + w, y + h))
+    out = np.asarray(part.resize((size[1], h), RESAMPLING[mode]).resize((size[1], size[0]), RESAMPLING[mode]))
+    return out[:, ::-1] if flip else out
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_exact_is_pillow_in_every_bit_from_the_bytes_on(pictures: list[bytes], context: int, mode: str) -> None:
+    for epoch in range(4):
+        size = (40 + epoch, 61)
+        out, used = run(pictures, context, size, True, crop="random", flip=0.5, filter=mode, epoch=epoch)
+        for data, got, how in zip(pictures, out, used, strict=True):
+            np.testing.assert_array_equal(got, pillow(data, how, size, mode))
+
+
+@pytest.mark.parametrize("level", simd.available())
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_fused_levels_are_close_to_pillow(
+    pictures: list[bytes], context: int, mode: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FFPREP_SIMD", level)
+    for crop in ("random", "whole"):
+        out, used = run(pictures, context, (96, 80), False, crop=crop, flip=0.5, filter=mode)
+        for data, got, how in zip(pictures, out, used, strict=True):
+            error = got.astype(float) - pillow(data, how, (96, 80), mode)
+            assert 10 * np.log10(255**2 / (error**2).mean()) > 40
