@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from ffprep.convert.plan import Plan
     from ffprep.convert.report import Report
     from ffprep.fields import RGBImageField
     from ffprep.sources.base import Source
@@ -193,7 +194,11 @@ def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_
     """Makes and shows a plan; ends with status 1 when the disk has no room for the file."""
     from ffprep.convert.plan import plan
 
-    made = plan(source, out, limit=limit, workers=workers)
+    show_made_plan(plan(source, out, limit=limit, workers=workers), as_json)
+
+
+def show_made_plan(made: Plan, as_json: bool) -> None:
+    """Shows a plan; ends with status 1 when the disk has no room for the file."""
     click.echo(json.dumps(made.to_json(), indent=1) if as_json else made.table())
     if not made.fits:
         click.get_current_context().exit(1)

@@ -131,7 +131,7 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
         bytes_out=round(payload + total * (record + rows / good * _TABLE_ROW)),
         seconds=max(1e-9, elapsed / tried * total / workers),
         workers=workers,
-        free=shutil.disk_usage(_existing(out.absolute().parent)).free,
+        free=shutil.disk_usage(existing_folder(out.absolute().parent)).free,
         tried=tried,
         actions={what: count / good for what, count in actions.items()},
         refused=refused,
@@ -148,7 +148,8 @@ def _try_some(source: Source, total: int) -> list[list[Result]]:
     return [encode_unit(source, listed[i]) for i in chosen]
 
 
-def _existing(folder: Path) -> Path:
+def existing_folder(folder: Path) -> Path:
+    """The folder, or the closest one above that exists."""
     while not folder.exists():
         folder = folder.parent
     return folder

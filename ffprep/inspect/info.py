@@ -101,14 +101,43 @@ def _field_text(field: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _text_lines(source: dict[str, Any]) -> list[str]:
+    """What tokens, blocks and rows are, where the file has them."""
+    lines = []
+    parts = {name: source.get(name) for name in ("vocabulary", "blocks", "rows", "text")}
+    known = {name: part for name, part in parts.items() if isinstance(part, dict)}
+    if "vocabulary" in known:
+        record = known["vocabulary"]
+        lines.append(f"  tokens           GPT-2's, numbered as {record.get('kind')}, {record.get('size'):,} ids")
+    if "blocks" in known:
+        record = known["blocks"]
+        kind = "padded within documents" if record.get("padded") else "across documents"
+        lines.append(
+            f"  blocks           {record.get('count'):,} of {record.get('block')} tokens, {kind}; "
+            f"{len(record.get('tail', ()))} tokens after the last"
+        )
+    if "text" in known:
+        record = known["text"]
+        lines.append(f"  documents        {record.get('documents'):,}, {record.get('tokens'):,} tokens with separators")
+    if "rows" in known:
+        record = known["rows"]
+        lines.append(
+            f"  rows             {record.get('length')} tokens, truncated {record.get('truncation')}: "
+            f"{record.get('cut_rows'):,} rows; {record.get('bad'):,} rows left out"
+        )
+    return lines
+
+
 def _manifest_lines(manifest: dict[str, Any]) -> list[str]:
     lines = []
     source = manifest.get("source")
     if isinstance(source, dict):
         plain = {key: value for key, value in source.items() if isinstance(value, (str, int, float))}
-        counts = {key: len(value) for key, value in source.items() if isinstance(value, (list, dict))}
+        shown = ("blocks", "rows", "text", "vocabulary")
+        counts = {k: len(v) for k, v in source.items() if isinstance(v, (list, dict)) and k not in shown}
         text = ", ".join([f"{key} {value}" for key, value in plain.items()] + [f"{n:,} {k}" for k, n in counts.items()])
         lines.append(f"  from             {text}")
+        lines.extend(_text_lines(source))
     report = manifest.get("report")
     if isinstance(report, dict):
         for entry in report.get("outcomes", []):

@@ -14,8 +14,10 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.convert.report import size_text
-from ffprep.errors import DecodeError, OptionError
+from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.inspect.info import describe, to_text
+from ffprep.text.blocks import source_facts
+from ffprep.text.vocabulary import from_manifest
 
 _LONGEST = 600  # characters of a value shown
 _STYLE = """
@@ -107,11 +109,24 @@ def _nbytes(value: Any) -> int:
     return int(value.nbytes) if isinstance(value, np.ndarray) else len(value)
 
 
+def _decoded(reader: Reader, tokens: np.ndarray[Any, Any]) -> str | None:
+    """The words tokens stand for, special tokens spelled out but for padding; None where that cannot be told."""
+    try:
+        vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
+        rows = tokens.reshape(-1, tokens.shape[-1])[: 1 + _LONGEST // tokens.shape[-1]]
+        texts = [vocabulary.decode(row, specials=True) for row in rows]
+    except (FfprepError, ValueError):
+        return None
+    return " / ".join(text.replace("<pad>", "") for text in texts)
+
+
 def _text(reader: Reader, name: str, value: Any) -> str:
     if isinstance(value, int) and name == "label":
         return _label(reader, value)
     if isinstance(value, bytes):
         text = _readable(value)
+    elif isinstance(value, np.ndarray) and name == "tokens" and (words := _decoded(reader, value)) is not None:
+        text = words
     elif isinstance(value, np.ndarray):
         text = f"{value.dtype}{list(value.shape)} {np.array2string(value, threshold=60, separator=' ')}"
     elif isinstance(value, (int, float)):

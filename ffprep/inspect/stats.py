@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.convert.report import size_text
 from ffprep.errors import FfprepError, OptionError
+from ffprep.text.blocks import open_blocks, source_facts
 
 SAMPLED = 200_000
 """Captions whose words are counted; of longer files that many are taken at even distances."""
@@ -76,12 +77,15 @@ def stats_of(path: Path) -> Stats:
             tokens = float(lengths.mean()) if len(lengths) else None
         elif "tokens" in reader.fields and images is None:
             tokens = float(np.prod(getattr(reader.fields["tokens"], "shape", (0,))))
+        samples = reader.num_samples
+        if images is None and "blocks" in source_facts(reader):
+            samples, tokens = _blocks(reader)
         classes = None
         if "label" in reader.fields and reader.fields["label"].type_id == 1:
             classes = len(np.unique(reader.column("label")))
         return Stats(
             path.name,
-            reader.num_samples,
+            samples,
             images,
             pairs,
             pairs / images if pairs is not None and images else None,
@@ -90,6 +94,13 @@ def stats_of(path: Path) -> Stats:
             classes,
             path.stat().st_size,
         )
+
+
+def _blocks(reader: Reader) -> tuple[int, float]:
+    """Number of token blocks, and tokens of a block without padding."""
+    blocks = open_blocks(reader)
+    lengths = blocks.lengths()
+    return blocks.count, float(blocks.block if lengths is None else lengths.mean())
 
 
 def _caption_lengths(reader: Reader) -> npt.NDArray[np.int64] | None:
