@@ -239,37 +239,39 @@ def test_bytes_are_the_same_for_any_number_of_workers(vocabulary: Vocabulary, tm
 KILLED = """
 import os, sys, signal
 from pathlib import Path
+from ffprep.beton import Writer
 from ffprep.convert.corpus import convert_corpus
 from ffprep.sources.openwebtext import open_corpus
 from ffprep.text import parts
 from ffprep.text.vocabulary import fairseq
 
 left = int(sys.argv[3])
-write = parts._File.write
-def dying(self, values):
+kind = {"tokenising": parts._File, "joining": Writer}[sys.argv[4]]
+write = kind.write
+def dying(self, *values):
     global left
     left -= 1
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    write(self, values)
-parts._File.write = dying
-convert_corpus(open_corpus(sys.argv[1]), Path(sys.argv[2]), fairseq(), block=8, workers=2, resume=True)
+    write(self, *values)
+kind.write = dying
+convert_corpus(open_corpus(sys.argv[1]), Path(sys.argv[2]), fairseq(), block=8, per_sample=2, workers=2, resume=True)
 """
 
 
 def test_killed_and_resumed_conversions_give_the_same_bytes(vocabulary: Vocabulary, tmp_path: Path) -> None:
     source = str(unpacked(tmp_path / "source"))
-    converted(open_corpus(source), vocabulary, tmp_path / "whole.beton")
+    converted(open_corpus(source), vocabulary, tmp_path / "whole.beton", per_sample=2)
     out = tmp_path / "x.beton"
     deaths = 0
-    for left in (1, 3, 4, 2, 100):
-        command = [sys.executable, "-c", KILLED, source, str(out), str(left)]
+    for left, stage in ((1, "tokenising"), (3, "tokenising"), (5, "joining"), (9, "joining"), (1 << 20, "joining")):
+        command = [sys.executable, "-c", KILLED, source, str(out), str(left), stage]
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
         deaths += done.returncode == -signal.SIGKILL
         if done.returncode == 0:
             break
         assert not out.exists()
-    assert deaths >= 3
+    assert deaths == 4
     assert out.read_bytes() == (tmp_path / "whole.beton").read_bytes()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("x.")] == ["x.beton"]
 
