@@ -14,27 +14,15 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.errors import FfprepError, OptionError
 from ffprep.loader.buffers import BufferPool
-from ffprep.loader.order import (
-    GivenOrder,
-    HasSampleOrder,
-    Ids,
-    Order,
-    OrderOption,
-    QuasiRandomOrder,
-    RandomOrder,
-    SequentialOrder,
-    Share,
-    as_indices,
-    distributed_share,
-)
+from ffprep.loader.order import HasSampleOrder, Ids, OrderOption, Share, as_indices, distributed_share
 from ffprep.loader.plan import Output, plan_output, read_pipelines
+from ffprep.loader.state import State, read_state
+from ffprep.loader.traversal import Traversal, payload_fields
 
 if TYPE_CHECKING:
     from ffprep.loader.feed import EpochSetup, Feed
     from ffprep.loader.iterator import EpochIterator, Progress
-    from ffprep.loader.readahead import ReadAhead
 
-STATE_VERSION = 1
 DEFAULT_WINDOW_PAGES = 64
 
 
@@ -153,7 +141,9 @@ class Loader:
         self.seed = self._drawn_seed() if seed is None else operator.index(seed)
         self._recipes = read_pipelines(self._pipelines, self.reader)
         self._outputs()  # whatever is wrong with the pipelines is said here
-        self._order = self._make_order()
+        payloads = payload_fields(self._recipes, self.reader)
+        self._traversal = Traversal(self.reader, payloads, self.indices, self._window_pages, self.os_cache)
+        self._order = self._traversal.order(self._order_option, self.seed, self)
         self._refuse_nothing()
 
     # -- making ----------------------------------------------------------------------------------------
@@ -168,36 +158,6 @@ class Loader:
 
     def _outputs(self) -> list[Output]:
         return [plan_output(recipe, self.reader) for recipe in self._recipes]
-
-    def _payload_fields(self) -> list[str]:
-        used = {recipe.source for recipe in self._recipes}
-        return [name for name, field in self.reader.fields.items() if name in used and field.pointer is not None]
-
-    def _pages_of(self, name: str) -> Ids:
-        shift = np.uint64(self.reader.page_size.bit_length() - 1)
-        pages: Ids = (self.reader.extents(name)[0] >> shift).astype(np.int64)
-        return pages
-
-    def _main_pages(self) -> Ids:
-        """Page of each sample's largest field; without any, 4,096 samples count as a page."""
-        fields = self._payload_fields()
-        if not fields:
-            return np.arange(self.reader.num_samples, dtype=np.int64) >> 12
-        return self._pages_of(max(fields, key=lambda name: float(self.reader.extents(name)[1].sum(dtype=np.float64))))
-
-    def _make_order(self) -> Order:
-        option = self._order_option
-        if option is OrderOption.SEQUENTIAL:
-            return SequentialOrder(self.indices, None if self.os_cache else self._main_pages(), self._window_pages)
-        if option is OrderOption.RANDOM:
-            return RandomOrder(self.indices, self.seed)
-        if option is OrderOption.QUASI_RANDOM:
-            return QuasiRandomOrder(self.indices, self._main_pages(), self.seed, self._window_pages)
-        if isinstance(option, type) and hasattr(option, "sample_order"):
-            option = option(self)
-        if hasattr(option, "sample_order"):
-            return GivenOrder(option, self.reader.num_samples)
-        raise OptionError(f"order is {option!r}; use an OrderOption or an object with sample_order(epoch)")
 
     def _refuse_nothing(self) -> None:
         total = len(self._order)
@@ -248,8 +208,7 @@ class Loader:
             compile_program(ops, self.reader, self.batch_size, self.seed, epoch),
             self._buffers, self.batches_ahead, self.on_error,
         )  # fmt: skip
-        if not self.os_cache:
-            setup.readahead = self._readahead(epoch, first)
+        setup.readahead = self._traversal.readahead(self._order, epoch, first)
         return setup
 
     def _feed(self, setup: EpochSetup) -> Feed:
@@ -259,21 +218,6 @@ class Loader:
         grain = 1 if any(op.kind == "image" for op in ops) else 64
         pool = self._parking.take(self.num_workers, self.batches_ahead + 2, max(1, len(ops)), self.batch_size, grain)
         return Feed(setup, pool, self._parking)
-
-    def _readahead(self, epoch: int, first: int) -> ReadAhead | None:
-        from ffprep.loader.readahead import ReadAhead, mapping_of
-
-        edges = self._order.edges(epoch)
-        columns = [self._pages_of(name) for name in self._payload_fields()]
-        if edges is None or not columns or first >= len(self._order):
-            return None
-        order = self._order
-
-        def pages(start: int, stop: int) -> Ids:
-            ids = order.ids(epoch, np.arange(start, stop, dtype=np.int64))
-            return np.unique(np.concatenate([column[ids] for column in columns]))
-
-        return ReadAhead(self.reader.path, mapping_of(self.reader.data), self.reader.page_size, edges, pages, first)
 
     @property
     def epoch(self) -> int:
@@ -313,14 +257,7 @@ class Loader:
         if progress is not None and not progress.exhausted:
             epoch = progress.epoch
             position = self._share.consumed(progress.batches, len(self._order), progress.first)
-        return {
-            "version": STATE_VERSION,
-            "epoch": epoch,
-            "position": position,
-            "seed": self.seed,
-            "samples": len(self._order),
-            "order": self._order_name(),
-        }
+        return State(epoch, position, self.seed, len(self._order), self._order_name()).to_dict()
 
     def _order_name(self) -> str:
         option = self._order_option
@@ -334,26 +271,11 @@ class Loader:
         OptionError
             The state is of another data set or order.
         """
-        try:
-            version, epoch, position, seed, samples = (
-                operator.index(state[key]) for key in ("version", "epoch", "position", "seed", "samples")
-            )
-            order = str(state["order"])
-        except (KeyError, TypeError) as error:
-            raise OptionError(f"this is no state of a Loader: {error!r}") from None
-        if version != STATE_VERSION:
-            raise OptionError(f"the state has version {version}; this ffprep reads version {STATE_VERSION}")
-        if samples != len(self._order) or order != self._order_name():
-            raise OptionError(
-                f"the state is of {samples} samples in {order} order, this loader has {len(self._order)} "
-                f"in {self._order_name()}"
-            )
-        if not 0 <= position <= samples or epoch < 0:
-            raise OptionError(f"the state's position {position} does not lie in its {samples} samples")
-        if seed != self.seed:
-            self.seed = seed
-            self._order = self._make_order()
-        self._next_epoch, self._first, self._progress = epoch, position, None
+        known = read_state(state, len(self._order), self._order_name())
+        if known.seed != self.seed:
+            self.seed = known.seed
+            self._order = self._traversal.order(self._order_option, self.seed, self)
+        self._next_epoch, self._first, self._progress = known.epoch, known.position, None
 
     # -- the rest --------------------------------------------------------------------------------------
 

@@ -1,0 +1,65 @@
+"""What a loader remembers between processes: a few integers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ffprep.errors import OptionError
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """Where an epoch has got to.
+
+    Attributes
+    ----------
+    epoch : int
+    position : int
+        Samples handed out, over all ranks, so that a state fits any number of workers, batch size and world size.
+    seed : int
+    samples : int
+        Of an epoch.
+    order : str
+        Name of the order.
+    """
+
+    epoch: int
+    position: int
+    seed: int
+    samples: int
+    order: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"version": STATE_VERSION, **asdict(self)}
+
+
+def read_state(state: Mapping[str, Any], samples: int, order: str) -> State:
+    """Check a state that `State.to_dict` made against the loader that is to go on with it.
+
+    Raises
+    ------
+    OptionError
+        The state is of another data set or order.
+    """
+    try:
+        version, epoch, position, seed, theirs = (
+            operator.index(state[key]) for key in ("version", "epoch", "position", "seed", "samples")
+        )
+        their_order = str(state["order"])
+    except (KeyError, TypeError) as error:
+        raise OptionError(f"this is no state of a Loader: {error!r}") from None
+    if version != STATE_VERSION:
+        raise OptionError(f"the state has version {version}; this ffprep reads version {STATE_VERSION}")
+    if theirs != samples or their_order != order:
+        raise OptionError(
+            f"the state is of {theirs} samples in {their_order} order, this loader has {samples} in {order}"
+        )
+    if not 0 <= position <= samples or epoch < 0:
+        raise OptionError(f"the state's position {position} does not lie in its {samples} samples")
+    return State(epoch, position, seed, samples, order)

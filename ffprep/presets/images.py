@@ -1,0 +1,164 @@
+"""Loaders of classified images, and the pipeline that images of every preset go through."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ffprep.fields.decoders import (
+    Decoder,
+    IntDecoder,
+    RandomResizedCropRGBImageDecoder,
+    ResizeCenterCropRGBImageDecoder,
+    ResizeRGBImageDecoder,
+)
+from ffprep.loader import Loader, OrderOption
+from ffprep.transforms import (
+    Convert,
+    NormalizeImage,
+    RandomHorizontalFlip,
+    Squeeze,
+    ToDevice,
+    ToTensor,
+    ToTorchImage,
+)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of the red, green and blue channel, in units of 0 to 1."""
+
+PathLike = str | os.PathLike[str]
+
+
+def image_pipeline(
+    decoder: Decoder,
+    *,
+    flip: float = 0.0,
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    dtype: Any = np.float32,
+    channels_last: bool = False,
+    device: Any = None,
+) -> list[Any]:
+    """Return decoder, flip, normalisation and layout as a list that the loader runs in one pass.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    flip : float
+        Probability of a horizontal flip.
+    mean, std : three floats each
+        In units of 0 to 1; a mean of None gives pixels from 0 to 255 in `dtype`.
+    dtype : numpy or torch dtype
+        float32, float16, bfloat16, or uint8 with a mean of None.
+    channels_last : bool
+    device : torch.device, optional
+    """
+    pipeline: list[Any] = [decoder]
+    if flip:
+        pipeline.append(RandomHorizontalFlip(flip))
+    if mean is not None:
+        scale = 255.0
+        pipeline.append(NormalizeImage(scale * np.asarray(mean), scale * np.asarray(std), dtype))
+    else:
+        pipeline.append(Convert(dtype))
+    pipeline.append(ToTensor())
+    if device is not None:
+        pipeline.append(ToDevice(device))
+    pipeline.append(ToTorchImage(channels_last=channels_last))
+    return pipeline
+
+
+def scalar_pipeline(decoder: Decoder, device: Any = None) -> list[Any]:
+    """Return a pipeline that gives one number a sample, shape (batch,)."""
+    return [decoder, ToTensor(), Squeeze(1), *([] if device is None else [ToDevice(device)])]
+
+
+def imagenet_train(
+    path: PathLike,
+    batch_size: int = 256,
+    num_workers: int = -1,
+    seed: int | None = None,
+    *,
+    size: int | tuple[int, int] = 224,
+    scale: Sequence[float] = (0.08, 1.0),
+    ratio: Sequence[float] = (3 / 4, 4 / 3),
+    flip: float = 0.5,
+    interpolation: str = "bilinear",
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    dtype: Any = np.float32,
+    channels_last: bool = False,
+    device: Any = None,
+    order: OrderOption = OrderOption.RANDOM,
+    **options: Any,
+) -> Loader:
+    """Return a loader of training batches: random resized crop, random flip, normalised.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file with the fields ``image`` and ``label``.
+    size : int or (height, width)
+    scale, ratio, interpolation
+        See `RandomResizedCropRGBImageDecoder`.
+    flip, mean, std, dtype, channels_last, device
+        See `image_pipeline`.
+    batch_size, num_workers, seed, order, **options
+        See `Loader`.
+
+    Returns
+    -------
+    Loader of (images, labels)
+        Images (batch, 3, height, width), labels int64 (batch,).
+    """
+    decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation)
+    image = image_pipeline(
+        decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
+    )
+    pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
+    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+
+
+def imagenet_val(
+    path: PathLike,
+    batch_size: int = 256,
+    num_workers: int = -1,
+    *,
+    size: int | tuple[int, int] = 224,
+    resize: int | None = None,
+    interpolation: str = "bilinear",
+    mean: Sequence[float] | None = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    dtype: Any = np.float32,
+    channels_last: bool = False,
+    device: Any = None,
+    **options: Any,
+) -> Loader:
+    """Return a loader of evaluation batches: each image exactly once, in the file's order, the last batch
+    ragged.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file with the fields ``image`` and ``label``.
+    size : int or (height, width)
+        The whole image is resized to this, whatever its shape, ...
+    resize : int, optional
+        ... or its shorter side is resized to this and the centre cut out, as torchvision's usual evaluation
+        does.
+    interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
+        As for `imagenet_train`.
+    """
+    decoder: Decoder
+    if resize is None:
+        decoder = ResizeRGBImageDecoder(size, interpolation)
+    else:
+        decoder = ResizeCenterCropRGBImageDecoder(size, resize, interpolation)
+    image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
+    pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
+    options = {"drop_last": False, "seed": 0, **options}
+    return Loader(path, batch_size, num_workers, pipelines=pipelines, **options)

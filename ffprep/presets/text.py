@@ -1,0 +1,111 @@
+"""Loaders of tokens, numbers and arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ffprep.beton.reader import Reader
+from ffprep.errors import OptionError
+from ffprep.fields import BytesField, NDArrayField, RGBImageField
+from ffprep.fields.decoders import BytesDecoder, NDArrayDecoder, TokensDecoder
+from ffprep.loader import Loader, OrderOption
+from ffprep.loader.block_loader import BlockLoader
+from ffprep.presets.images import PathLike, scalar_pipeline
+from ffprep.text.blocks import open_blocks, source_facts
+from ffprep.text.vocabulary import check_vocabulary
+from ffprep.transforms import Convert, Squeeze, ToDevice, ToTensor
+
+
+def array_pipeline(device: Any = None, dtype: Any = np.int64) -> list[Any]:
+    """Return a pipeline for stored arrays such as tokens, converted to `dtype`, which torch's embeddings want."""
+    return [NDArrayDecoder(), ToTensor(), Convert(dtype), *([] if device is None else [ToDevice(device)])]
+
+
+def tokens_pipeline(dtype: Any) -> list[Any]:
+    """Return a pipeline for 16-bit tokens, widened while they are gathered if `dtype` is int64, int32 or uint16."""
+    name = str(dtype).removeprefix("torch.") if not isinstance(dtype, type) else np.dtype(dtype).name
+    if name in ("int64", "int32", "uint16"):
+        return [TokensDecoder(name), ToTensor()]
+    return [TokensDecoder(np.int32), ToTensor(), Convert(dtype)]
+
+
+def number_pipelines(path: PathLike, device: Any = None, dtype: Any = np.int64) -> dict[str, list[Any]]:
+    """Return pipelines for every field of a file that holds no image: numbers (batch,), arrays as `dtype`,
+    bytes.
+
+    Byte strings come as `Ragged` (data, lengths).
+    """
+    moved = [] if device is None else [ToDevice(device)]
+    pipelines: dict[str, list[Any]] = {}
+    with Reader(path, check=False) as reader:
+        for name, field in reader.fields.items():
+            if isinstance(field, NDArrayField) and field.dtype == np.dtype("<u2"):
+                pipelines[name] = [*tokens_pipeline(dtype), *moved]
+            elif isinstance(field, NDArrayField):
+                pipelines[name] = array_pipeline(device, dtype)
+            elif isinstance(field, BytesField):
+                pipelines[name] = [BytesDecoder(lengths=True), ToTensor(), *moved]
+            elif not isinstance(field, RGBImageField):
+                pipelines[name] = scalar_pipeline(field.get_decoder_class()(), device)
+    return pipelines
+
+
+def text_blocks(
+    path: PathLike,
+    batch_size: int = 256,
+    num_workers: int = -1,
+    seed: int | None = None,
+    *,
+    block: int | None = None,
+    vocabulary: str | None = None,
+    dtype: Any = np.int64,
+    device: Any = None,
+    order: OrderOption = OrderOption.RANDOM,
+    **options: Any,
+) -> Loader:
+    """Return a loader of token blocks, or of any file of numbers and arrays such as GLUE's.
+
+    Blocks come one by one in random order, though the file keeps many in a sample; they are widened to
+    `dtype` in the same pass that gathers them.
+
+    Parameters
+    ----------
+    path : str or Path
+    block : int, optional
+        Tokens a block must have; an error if the file has others.
+    vocabulary : str, optional
+        Numbering that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt; an
+        error if the file has another.
+    dtype : numpy or torch dtype
+        What stored arrays are converted to.
+    device, batch_size, num_workers, seed, order, **options
+        As for `imagenet_train`.
+
+    Returns
+    -------
+    Loader of tuples, one member a field
+        Tokens (batch, block); where documents were padded, also their lengths (batch,). Of blocks it is a
+        `BlockLoader`, whose ``vocabulary`` has the ids of the special tokens.
+
+    Raises
+    ------
+    OptionError
+        The file has blocks of another size, or tokens of another numbering.
+    """
+    with Reader(path, check=False) as reader:
+        if vocabulary is not None:
+            check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
+        grouped = "blocks" in source_facts(reader)
+        blocks = open_blocks(reader) if grouped or block is not None else None
+    if block is not None and blocks is not None and blocks.block != block:
+        raise OptionError(f"{path}: has blocks of {blocks.block} tokens, not of {block}")
+    if blocks is None or not grouped:
+        pipelines = number_pipelines(path, device, dtype)
+        return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    moved = [] if device is None else [ToDevice(device)]
+    tokens = [*tokens_pipeline(dtype), *moved]
+    padded = {"length": [TokensDecoder(np.int64), ToTensor(), Squeeze(1), *moved]}
+    pipelines = {"tokens": tokens, **(padded if blocks.padded else {})}
+    return BlockLoader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
