@@ -24,6 +24,8 @@ from ffprep.inspect.paired import Contestant, Timing, compare, ratio
 
 RUNNERS = "ffprep.inspect.runners:"
 BATCH = 64
+HERE = Path(__file__).resolve().parent
+IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ def make_files(scratch: Path) -> Files:
     if importlib.util.find_spec("ffcv") is not None:
         stock = scratch / "stock.beton"
         job = {"folder": str(scratch / "train"), "out": str(stock)}
-        path = os.pathsep.join([str(Path(__file__).resolve().parent), os.environ.get("PYTHONPATH", "")])
-        writer = Contestant("writer", "loader:stock_writer", job, environment={"PYTHONPATH": path})
+        writer = Contestant("writer", "loader:stock_writer", job, environment=IMPORTABLE)
         if failure := compare([writer], 1)[0].failure:
             raise SystemExit(f"stock ffcv's writer failed: {failure}")
     return Files(scratch / "train", stock=stock, **paths)
@@ -107,7 +108,7 @@ def stock_writer(folder: str, out: str) -> Any:
     return run
 
 
-def groups(files: Files, cores: Sequence[int], clock: str) -> list[Group]:
+def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = None) -> list[Group]:
     """Every comparison that this machine allows."""
     one, two = cores[:1], cores[:2]
 
@@ -137,10 +138,9 @@ def groups(files: Files, cores: Sequence[int], clock: str) -> list[Group]:
         torch_loader("torch DataLoader + Pillow", "torch_pillow"),
     ]
     rows = [("RRC (0.08-1), seekable", "seekable", "torch DataLoader + Pillow")]
-    if importlib.util.find_spec("torchvision") is not None:
-        found.append(torch_loader("torchvision v2", "torchvision_v2"))
-        rows.append(("RRC (0.08-1), seekable", "seekable", "torchvision v2"))
     result = [Group(found, rows)]
+    if peers is not None:
+        result.append(peer_group(files, one, clock, peers))
     if files.stock is not None:
         beside = "stock ffcv, original bytes"
         found.append(stock(beside, files.keep))
@@ -174,6 +174,27 @@ def groups(files: Files, cores: Sequence[int], clock: str) -> list[Group]:
     return result
 
 
+def peer_group(files: Files, cores: Sequence[int], clock: str, python: str) -> Group:
+    """Our loader on the original bytes and on the seekable file, beside the loaders of `benchmarks/peers.py`."""
+
+    def peer(name: str, runner: str, num_workers: int = 1) -> Contestant:
+        options = {"folder": str(files.folder), "batch_size": BATCH, "num_workers": num_workers}
+        return Contestant(name, runner, options, cores or None, IMPORTABLE, clock, python)
+
+    def ours(name: str, path: Path) -> Contestant:
+        options = {"path": str(path), "batch_size": BATCH, "num_workers": 1}
+        return Contestant(name, RUNNERS + "ffprep_loader", options, cores or None, clock=clock)
+
+    others = [
+        peer("torchvision v2", RUNNERS + "torchvision_v2", int(clock == "wall")),
+        peer("DALI, CPU", "peers:dali"),
+        peer("TurboLoader, train_aug", "peers:turboloader"),
+    ]
+    mine = [ours("seekable", files.seekable), ours("original bytes", files.keep)]
+    cases = {"seekable": "RRC (0.08-1), seekable", "original bytes": "RRC (0.08-1), original bytes (`keep`)"}
+    return Group([*mine, *others], [(case, name, other.name) for name, case in cases.items() for other in others])
+
+
 def table(rows: Sequence[tuple[str, Timing, Timing]], markdown: bool) -> str:
     """A line a comparison: rates (median) and ratio (median, lowest to highest round)."""
     lines = []
@@ -200,6 +221,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=1500, help="repeat the folder up to at least this many")
     parser.add_argument("--cores", help="processors to pin to, such as 0,1; the first does the one-core rows")
+    parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has the loaders of peers.py")
+    parser.add_argument("--only", type=int, metavar="N", help="time this group alone, counted from 1")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: per second of processor time")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
@@ -216,7 +239,9 @@ def main() -> None:
             data = make_photographs(scratch / "photographs", 500)
         count = repeat_folder(data, scratch, options.images)
         files = make_files(scratch)
-        for number, group in enumerate(every := groups(files, cores, options.clock)):
+        for number, group in enumerate(every := groups(files, cores, options.clock, options.peers)):
+            if options.only not in (None, number + 1):
+                continue
             print(f"group {number + 1} of {len(every)}: {len(group.contestants)} loaders", file=sys.stderr)
             timings = {timing.name: timing for timing in compare(group.contestants, options.rounds)}
             done = [(case, timings[ours], timings[beside]) for case, ours, beside in group.rows]

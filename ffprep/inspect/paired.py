@@ -41,6 +41,8 @@ class Contestant:
     clock : {"wall", "cpu"}
         What a second is: of the clock, or of processor time of the process and its threads (not of its children),
         which other work on the machine disturbs less.
+    python : str
+        The interpreter to run it with; this one by default.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Contestant:
     cores: Sequence[int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     clock: str = "wall"
+    python: str = sys.executable
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class _Process:
             "clock": contestant.clock,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ffprep.inspect.paired", json.dumps(job)],
+            [contestant.python, "-m", "ffprep.inspect.paired", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
