@@ -22,6 +22,7 @@ from llvmlite.binding.ffi import lib as llvm
 from numba.core.compiler_lock import global_compiler_lock
 
 from ffprep.errors import FfprepError
+from ffprep.jpeg import native
 from ffprep.kernels import batch as kernel_batch
 from ffprep.loader import worker
 
@@ -137,18 +138,25 @@ class Pool:
         self._slots = slots
         self._published = 0
         self._collected = 0
-        self._memory.control[worker.C_STOP] = 1
-        self._memory.run(np.zeros(kernel_batch.THREAD_SIZE, np.int64))  # compiles here, where an error is seen
-        self._memory.control[worker.C_STOP] = 0
+        decode = ctypes.cast(native.library().ffp_decode_region, ctypes.c_void_p).value or 0
+        owned = [kernel_batch.new_thread(0, decode) for _ in range(threads)]
+        self._compile(owned[0])
         self._threads = [
-            threading.Thread(target=_thread_main, args=(self._memory,), name=f"ffprep-worker-{i}", daemon=True)
-            for i in range(threads)
+            threading.Thread(target=_thread_main, args=(self._memory, mine), name=f"ffprep-worker-{i}", daemon=True)
+            for i, mine in enumerate(owned)
         ]
         self._finalizer = weakref.finalize(self, _order_to_end, self._memory, threads, self.pid)
         self._finalizer.atexit = False
         _live.add(self)
         for thread in self._threads:
             thread.start()
+
+    def _compile(self, thread: npt.NDArray[np.int64]) -> None:
+        """Call everything that the threads will call, once, without effect."""
+        self._memory.control[worker.C_STOP] = 1
+        self._memory.run(thread)
+        self._memory.control[worker.C_STOP] = 0
+        kernel_batch.free_thread(thread)
 
     @property
     def pending(self) -> int:
@@ -266,26 +274,21 @@ class Pool:
                     thread.join(JOIN_SECONDS)
 
 
-def _thread_main(memory: PoolMemory) -> None:
+def _thread_main(memory: PoolMemory, thread: npt.NDArray[np.int64]) -> None:
+    # Nothing here may take a lock of the compiler or of imports: a fork would leave it locked in the child.
+    context = None
     try:
-        _run_thread(memory)
+        context = thread[kernel_batch.T_CONTEXT] = native.library().ffp_context_new()
+        if not context:
+            raise MemoryError("no memory for a JPEG decoder")
+        memory.run(thread)
     except BaseException as error:
         memory.crashes.append(error)
         os.write(memory.done_pipe.writes, b"\0")
-
-
-def _run_thread(memory: PoolMemory) -> None:
-    from ffprep.jpeg import native
-
-    library = native.library()
-    context = library.ffp_context_new()
-    decode = ctypes.cast(library.ffp_decode_region, ctypes.c_void_p).value
-    thread = kernel_batch.new_thread(context, decode or 0)
-    try:
-        memory.run(thread)
     finally:
         kernel_batch.free_thread(thread)
-        library.ffp_context_free(context)
+        if context:
+            native.library().ffp_context_free(context)
 
 
 def _order_to_end(memory: PoolMemory, threads: int, pid: int) -> None:

@@ -217,6 +217,7 @@ def run(code: str, path: Path, send: signal.Signals | None = None) -> subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     first = ""
@@ -226,7 +227,7 @@ def run(code: str, path: Path, send: signal.Signals | None = None) -> subprocess
     try:
         out, err = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         pytest.fail(f"hung: {process.communicate()}")
     return subprocess.CompletedProcess(process.args, process.returncode, first + out, err)
 
