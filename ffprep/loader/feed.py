@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,7 @@ class EpochSetup:
     buffers: BufferPool
     ahead: int
     on_error: str
+    masked: bool = False
     readahead: ReadAhead | None = None
 
     @property
@@ -96,9 +97,14 @@ class EpochSetup:
         """Batches of this rank."""
         return self.share.batches(len(self.order), self.drop_last, self.first)
 
-    def ids(self, batch: int) -> Ids:
-        """Samples of one batch of this rank."""
-        return self.order.ids(self.epoch, self.share.positions(batch, len(self.order), self.first))
+    def ids(self, batch: int) -> tuple[Ids, npt.NDArray[np.bool_] | None]:
+        """Samples of one batch of this rank; and which of its rows are no padding, if padding is masked."""
+        total = len(self.order)
+        positions = self.share.positions(batch, total, self.first)
+        if not self.share.padded:
+            return self.order.ids(self.epoch, positions), None
+        ids = self.order.ids(self.epoch, positions % total)
+        return ids, positions < total if self.masked else None
 
 
 class Feed:
@@ -108,7 +114,7 @@ class Feed:
         self._setup = setup
         self._pool: Pool | None = pool
         self._parking = parking
-        self._pending: deque[tuple[int, Ids, list[list[npt.NDArray[Any]]]]] = deque()
+        self._pending: deque[tuple[int, BatchInfo, list[list[npt.NDArray[Any]]]]] = deque()
         self._next = 0
         self._batches = setup.batches
         self.outputs = setup.outputs
@@ -116,12 +122,12 @@ class Feed:
     def _publish(self, pool: Pool) -> None:
         setup = self._setup
         while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
-            ids = setup.ids(self._next)
+            ids, mask = setup.ids(self._next)
             if setup.readahead is not None:
                 setup.readahead.published(setup.share.consumed(self._next + 1, len(setup.order), setup.first))
             arrays = setup.compiled.arrays(setup.buffers, setup.share.batch_size)
             pool.publish(ids, setup.compiled.program, arrays, setup.compiled.kept)
-            self._pending.append((self._next, ids, arrays))
+            self._pending.append((self._next, BatchInfo(ids, setup.epoch, setup.seed, 0, mask), arrays))
             self._next += 1
 
     def take(self) -> tuple[int, BatchInfo, list[Any]] | None:
@@ -141,25 +147,25 @@ class Feed:
                 self.close()
                 return None
             status = pool.collect()
-            number, ids, arrays = self._pending.popleft()
+            number, info, arrays = self._pending.popleft()
             self._publish(pool)
             if self._setup.readahead is not None:
                 self._setup.readahead.finished(
                     self._setup.share.consumed(number + 1, len(self._setup.order), self._setup.first)
                 )
-            arrays = [[array[: len(ids)] for array in group] for group in arrays]
+            arrays = [[array[: len(info.ids)] for array in group] for group in arrays]
             if status is not None:
-                ids, arrays = self._without_failures(ids, arrays, status)
-                if len(ids) == 0:
+                info, arrays = self._without_failures(info, arrays, status)
+                if len(info.ids) == 0:
                     continue
-            info = BatchInfo(ids, self._setup.epoch, self._setup.seed, 0)
             groups = iter(arrays)
             values = [output.wrap(next(groups) if output.native is not None else (), info) for output in self.outputs]
             return number, info, values
 
     def _without_failures(
-        self, ids: Ids, arrays: list[list[npt.NDArray[Any]]], status: npt.NDArray[np.int64]
-    ) -> tuple[Ids, list[list[npt.NDArray[Any]]]]:
+        self, info: BatchInfo, arrays: list[list[npt.NDArray[Any]]], status: npt.NDArray[np.int64]
+    ) -> tuple[BatchInfo, list[list[npt.NDArray[Any]]]]:
+        ids = info.ids
         bad = np.flatnonzero((status != 0).any(axis=0))
         row = int(bad[0])
         o = int(np.flatnonzero(status[:, row])[0])
@@ -169,7 +175,8 @@ class Feed:
         more = f" (and {len(bad) - 1} more of this batch)" if len(bad) > 1 else ""
         warnings.warn(f"left out: {message}{more}", RuntimeWarning, stacklevel=4)
         good = np.delete(np.arange(len(ids)), bad)
-        return ids[good], [[array[good] for array in group] for group in arrays]
+        mask = None if info.mask is None else info.mask[good]
+        return replace(info, ids=ids[good], mask=mask), [[array[good] for array in group] for group in arrays]
 
     def _complaint(self, sample: int, field: str, code: int) -> str:
         from ffprep.jpeg import status

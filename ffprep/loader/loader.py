@@ -15,7 +15,7 @@ from ffprep.beton.reader import Reader
 from ffprep.errors import FfprepError, OptionError
 from ffprep.loader.buffers import BufferPool
 from ffprep.loader.order import HasSampleOrder, Ids, OrderOption, Share, as_indices, distributed_share
-from ffprep.loader.plan import Output, plan_output, read_pipelines
+from ffprep.loader.plan import Output, mask_output, plan_output, read_pipelines
 from ffprep.loader.state import State, read_state
 from ffprep.loader.traversal import Traversal, payload_fields
 
@@ -55,7 +55,8 @@ class Loader:
         named gets its default decoder and ``ToTensor()``. Never changed.
     custom_fields : mapping of name to Field class
     drop_last : bool
-        Leave out the last batch when it is not full. With False every sample is seen exactly once, over all ranks.
+        Leave out the last batch when it is not full. With False every sample is seen exactly once, over all ranks;
+        the last batches are then shorter, and on some ranks there may be one less.
     batches_ahead : int
         Finished batches to have in store.
     recompile : bool
@@ -66,6 +67,10 @@ class Loader:
         What to do about a sample that cannot be decoded: raise `DecodeError`, or leave it out with a warning.
     window_pages : int
         Pages of the file that QUASI_RANDOM shuffles together.
+    pad : {'repeat', 'mask'}, optional
+        Fill the last batches up, so that all ranks have the same number of full ones; in place of `drop_last`. The
+        epoch's first samples come again. With ``mask`` the last member of each tuple is a tensor of bool, shape
+        (batch,): False where a row is such padding, so that an evaluation counts every sample exactly once.
 
     Attributes
     ----------
@@ -101,12 +106,13 @@ class Loader:
         world_size: int | None = None,
         on_error: str = "raise",
         window_pages: int = DEFAULT_WINDOW_PAGES,
+        pad: str | None = None,
     ) -> None:
         self._arguments: dict[str, Any] = {
             "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "order": order,
             "distributed": distributed, "pipelines": pipelines, "custom_fields": custom_fields,
             "drop_last": drop_last, "batches_ahead": batches_ahead, "recompile": recompile, "rank": rank,
-            "world_size": world_size, "on_error": on_error, "window_pages": window_pages,
+            "world_size": world_size, "on_error": on_error, "window_pages": window_pages, "pad": pad,
         }  # fmt: skip
         from ffprep.loader.feed import Parking
 
@@ -114,15 +120,18 @@ class Loader:
         self.batch_size = _at_least(batch_size, 1, "batch_size")
         self.batches_ahead = _at_least(batches_ahead, 0, "batches_ahead")
         self.num_workers = _usable_cpus() if num_workers < 1 else int(num_workers)
-        self.drop_last = bool(drop_last)
+        self.drop_last = bool(drop_last) and pad is None
         self.os_cache = bool(os_cache)
         self.distributed = bool(distributed) or rank is not None
         self.recompile = recompile
         self.on_error = on_error
         if on_error not in ("raise", "skip"):
             raise OptionError(f"on_error is {on_error!r}; choose 'raise' or 'skip'")
+        if pad not in (None, "repeat", "mask"):
+            raise OptionError(f"pad is {pad!r}; choose 'repeat', 'mask' or None")
+        self.pad = pad
         self._window_pages = _at_least(window_pages, 1, "window_pages")
-        self._share = distributed_share(self.batch_size, distributed, rank, world_size, os.environ)
+        self._share = distributed_share(self.batch_size, distributed, rank, world_size, os.environ, pad is not None)
         self._pipelines: dict[str, Any] = {
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
@@ -157,7 +166,8 @@ class Loader:
         return int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
 
     def _outputs(self) -> list[Output]:
-        return [plan_output(recipe, self.reader) for recipe in self._recipes]
+        outputs = [plan_output(recipe, self.reader) for recipe in self._recipes]
+        return [*outputs, mask_output()] if self.pad == "mask" else outputs
 
     def _refuse_nothing(self) -> None:
         total = len(self._order)
@@ -182,7 +192,8 @@ class Loader:
         Returns
         -------
         iterator of tuples
-            One member for each output: fields in the file's order, then outputs under other names.
+            One member for each output: fields in the file's order, then outputs under other names, then the mask if
+            there is one.
         """
         from ffprep.loader.iterator import EpochIterator, Progress
 
@@ -206,7 +217,7 @@ class Loader:
         setup = EpochSetup(
             self.reader, self._order, self._share, self.drop_last, epoch, self.seed, first, outputs,
             compile_program(ops, self.reader, self.batch_size, self.seed, epoch),
-            self._buffers, self.batches_ahead, self.on_error,
+            self._buffers, self.batches_ahead, self.on_error, self.pad == "mask",
         )  # fmt: skip
         setup.readahead = self._traversal.readahead(self._order, epoch, first)
         return setup
@@ -302,7 +313,7 @@ class Loader:
         looked = {
             **self._arguments,
             "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None,
-            "world_size": None, "seed": self.seed, "indices": self.indices, "on_error": "raise",
+            "world_size": None, "seed": self.seed, "indices": self.indices, "on_error": "raise", "pad": None,
             "pipelines": {**only, **({field_name: own} if own is not None else {})},
         }  # fmt: skip
         kept: list[bool] = []

@@ -204,11 +204,15 @@ class Share:
     ``[first + s * batch_size * world_size, ...)`` up to the next step; rank ``r`` takes every ``world_size``-th of
     them from the ``r``-th on, so that the union over ranks is the same for any number of ranks, and the last, shorter
     step is shared out evenly: every sample exactly once.
+
+    With ``padded`` the last step is filled up with positions from `total` on, which stand for the epoch's first samples
+    again: every rank then has the same number of full batches.
     """
 
     batch_size: int
     rank: int = 0
     world_size: int = 1
+    padded: bool = False
 
     @property
     def step(self) -> int:
@@ -218,12 +222,16 @@ class Share:
     def batches(self, total: int, drop_last: bool, first: int = 0) -> int:
         """Batches this rank sees of the positions ``[first, total)``."""
         full, rest = divmod(max(0, total - first), self.step)
-        return full if drop_last or rest <= self.rank else full + 1
+        more = rest > 0 if self.padded else rest > self.rank
+        return full if drop_last or not more else full + 1
 
     def positions(self, batch: int, total: int, first: int = 0) -> Ids:
-        """Positions of this rank's batch number ``batch``, int64, at most ``batch_size`` of them."""
+        """Positions of this rank's batch number ``batch``, int64, at most ``batch_size`` of them.
+
+        Those from `total` on, which only a padded share has, are padding.
+        """
         start = first + batch * self.step
-        stop = min(start + self.step, total)
+        stop = start + self.step if self.padded else min(start + self.step, total)
         return np.arange(start + self.rank, stop, self.world_size, dtype=np.int64)
 
     def consumed(self, batches: int, total: int, first: int = 0) -> int:
@@ -256,7 +264,12 @@ def as_indices(indices: Sequence[int] | npt.NDArray[np.integer] | None, num_samp
 
 
 def distributed_share(
-    batch_size: int, distributed: bool, rank: int | None, world_size: int | None, env: Mapping[str, str]
+    batch_size: int,
+    distributed: bool,
+    rank: int | None,
+    world_size: int | None,
+    env: Mapping[str, str],
+    padded: bool = False,
 ) -> Share:
     """Rank and world size: from the arguments, else from ``torch.distributed``, else from the launcher's variables.
 
@@ -272,11 +285,11 @@ def distributed_share(
         raise OptionError("rank and world_size belong together: give both or neither")
     if rank is None or world_size is None:
         if not distributed:
-            return Share(batch_size)
+            return Share(batch_size, padded=padded)
         rank, world_size = _launched(env)
     if world_size < 1 or not 0 <= rank < world_size:
         raise OptionError(f"rank {rank} of world_size {world_size}: rank must lie in 0 to world_size - 1")
-    return Share(batch_size, rank, world_size)
+    return Share(batch_size, rank, world_size, padded)
 
 
 def _launched(env: Mapping[str, str]) -> tuple[int, int]:

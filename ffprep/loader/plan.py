@@ -237,6 +237,11 @@ def plan_output(recipe: Recipe, reader: Reader) -> Output:
     return output
 
 
+def mask_output() -> Output:
+    """Plan the output that says which rows are no padding."""
+    return Output("mask", "", None, lambda arrays, batch: batch.mask, [Step(ToTensor().apply, True, 0, "the mask")])
+
+
 def _plan_plain(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
     name, source = recipe.name, recipe.source
     if isinstance(decoder, BasicDecoder):

@@ -59,12 +59,15 @@ class BatchInfo:
     epoch, seed : int
     stream : int
         Random stream of the stage.
+    mask : ndarray of bool, optional
+        Of a loader that masks padding: whether a row is a sample of its own.
     """
 
     ids: npt.NDArray[np.int64]
     epoch: int
     seed: int
     stream: int
+    mask: npt.NDArray[np.bool_] | None = None
 
 
 def dtype_name(dtype: Any) -> str:
