@@ -45,10 +45,11 @@ from ffprep.kernels.layout import (
     RAW_SIZE,
     RGB_PACKED,
     SIZE_MISMATCH,
+    U8_HWC,
     UNFIT,
     item_bytes,
 )
-from ffprep.kernels.memory import allocate, atomic_add, call_entry, fill_zero, release
+from ffprep.kernels.memory import allocate, atomic_add, call_entry, fill_zero, longs_at, release
 from ffprep.kernels.plan import WIDE_SCALE
 from ffprep.kernels.random import uniform
 from ffprep.kernels.render import DTYPES, colour_array, render_entry, work_size
@@ -75,6 +76,8 @@ SPEC_SIZE = 16
     S_FLIP_OP,
     S_STREAM,
     S_SHORT,
+    S_NEXT,
+    S_AUGMENT,
 ) = (
     0,
     1,
@@ -88,8 +91,19 @@ SPEC_SIZE = 16
     9,
     10,
     11,
+    14,
+    15,
 )
-"""Entries of `spec` (int64). A loader changes S_EPOCH between epochs and S_STREAM with its buffers."""
+"""Entries of `spec` (int64). A loader changes S_EPOCH between epochs and S_STREAM with its buffers. S_NEXT is the
+operation that makes the next view of the same image, 0 for none; S_AUGMENT the address of an augmentation program
+(G_ENTRY), 0 for none."""
+
+G_ENTRY, G_SCRATCH, G_BYTES = 0, 1, 2
+"""First entries of an augmentation program (int64): the address of a C function
+``run(program, image, out, seed, epoch, sample) -> status``; bytes of scratch memory, whose beginning receives the
+rendered image as uint8 (H, W, 3) and is given as `image`; bytes of the finished image at `out`."""
+
+RUN_SIGNATURE = "int64(int64, int64, int64, int64, int64, int64)"
 
 REALS_SIZE = 8
 R_SCALE_LO, R_SCALE_HI, R_RATIO_LO, R_RATIO_HI, R_CENTER, R_FLIP = 0, 1, 2, 3, 4, 5
@@ -106,9 +120,10 @@ CROPS = {
 USED_SIZE = 5
 """Columns of `used` (float64): the box y, x, h, w an image was cut to, and 1 where it was mirrored."""
 
-THREAD_SIZE = 64
+THREAD_SIZE = 72
 T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_WIDE, T_EXACT, T_DESC = 0, 1, 2, 3, 4, 5, 6, 8
-"""Entries of `thread` (int64)."""
+T_SCRATCH, T_REACH = 56, 58
+"""Entries of `thread` (int64). The size of a memory follows its address."""
 
 
 def image_spec(
@@ -218,23 +233,24 @@ def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArr
 @kernel
 def free_thread(thread: NDArray[np.int64]) -> None:
     """Give back the workspace of a thread; the array may be used again."""
-    release(thread[T_WORK])
-    thread[T_WORK] = 0
-    thread[T_WORK_SIZE] = 0
+    for place in (T_WORK, T_SCRATCH):
+        release(thread[place])
+        thread[place] = 0
+        thread[place + 1] = 0
 
 
 @inline
-def _grow(thread: NDArray[np.int64], size: int) -> bool:
-    if size > thread[T_WORK_SIZE]:
-        release(thread[T_WORK])
-        thread[T_WORK] = 0
-        thread[T_WORK_SIZE] = 0
+def _grow(thread: NDArray[np.int64], place: int, size: int) -> bool:
+    if size > thread[place + 1]:
+        release(thread[place])
+        thread[place] = 0
+        thread[place + 1] = 0
         size += size // 4
         address = allocate(size)
         if address == 0:
             return False
-        thread[T_WORK] = address
-        thread[T_WORK_SIZE] = size
+        thread[place] = address
+        thread[place + 1] = size
     return True
 
 
@@ -291,25 +307,29 @@ def _describe_raw(desc: NDArray[np.int64], address: int, height: int, width: int
 
 
 @inline
-def _decode_and_render(
-    item: NDArray[np.int64],
+def _choose(
     spec: NDArray[np.int64],
     reals: NDArray[np.float64],
-    colour: NDArray[np.float32],
-    out: int,
+    item: NDArray[np.int64],
     used: NDArray[np.float64],
-    thread: NDArray[np.int64],
-) -> int:
-    width, height, mode = item[I_WIDTH], item[I_HEIGHT], item[I_MODE]
-    if not (0 < width <= 65535 and 0 < height <= 65535):
-        return SIZE_MISMATCH
+    reach: NDArray[np.int64],
+) -> None:
+    """Write down what one view shows: box and flip to `used`, the pixels it may use to `reach` (lo_y, hi_y, lo_x,
+    hi_x)."""
+    width, height = item[I_WIDTH], item[I_HEIGHT]
     y, x, h, w, flip = sample_box(spec, reals, height, width, item[I_SAMPLE])
     used[0], used[1], used[2], used[3], used[4] = y, x, h, w, flip
-    out_h, out_w, kind = spec[S_OUT_H], spec[S_OUT_W], spec[S_FILTER]
-    lo_y, hi_y, lo_x, hi_x = np.int64(y), np.int64(y + h), np.int64(x), np.int64(x + w)
+    reach[0], reach[1], reach[2], reach[3] = np.int64(y), np.int64(y + h), np.int64(x), np.int64(x + w)
     if spec[S_CROP] == CROP_RESIZE_CENTER:
-        lo_y, hi_y = _reach(kind, y, h, out_h, height)
-        lo_x, hi_x = _reach(kind, x, w, out_w, width)
+        kind = spec[S_FILTER]
+        reach[0], reach[1] = _reach(kind, y, h, spec[S_OUT_H], height)
+        reach[2], reach[3] = _reach(kind, x, w, spec[S_OUT_W], width)
+
+
+@inline
+def _decode(item: NDArray[np.int64], reach: NDArray[np.int64], thread: NDArray[np.int64]) -> int:
+    """Decode the pixels in reach of an image; the thread's descriptor tells where they lie."""
+    width, height, mode = item[I_WIDTH], item[I_HEIGHT], item[I_MODE]
     desc = thread[T_DESC : T_DESC + DESC_SIZE]
     if mode == 0:
         status = call_entry(
@@ -320,10 +340,10 @@ def _decode_and_render(
                 item[I_SIZE],
                 item[I_INDEX],
                 item[I_INDEX_SIZE],
-                lo_x,
-                lo_y,
-                hi_x - lo_x,
-                hi_y - lo_y,
+                reach[2],
+                reach[0],
+                reach[3] - reach[2],
+                reach[1] - reach[0],
                 np.int64(0),
                 np.int64(desc.ctypes.data),
             ),
@@ -338,15 +358,39 @@ def _decode_and_render(
         _describe_raw(desc, item[I_ADDRESS], height, width)
     else:
         return BAD_MODE
-    rows, cols = hi_y - lo_y, hi_x - lo_x
+    return OK
+
+
+@kernel
+def _render_view(
+    spec: NDArray[np.int64],
+    colour: NDArray[np.float32],
+    sample: int,
+    used: NDArray[np.float64],
+    reach: NDArray[np.int64],
+    out: int,
+    thread: NDArray[np.int64],
+) -> int:
+    """Render one view of the image that the thread has decoded, and augment it."""
+    y, x, h, w, flip = used[0], used[1], used[2], used[3], used[4]
+    out_h, out_w, kind = spec[S_OUT_H], spec[S_OUT_W], spec[S_FILTER]
+    target, form, stream = np.int64(out), spec[S_FORMAT], spec[S_STREAM]
+    program = spec[S_AUGMENT]
+    if program != 0:
+        if not _grow(thread, T_SCRATCH, longs_at(program, 3)[G_SCRATCH]):
+            return NO_MEMORY
+        target, form, stream = thread[T_SCRATCH], np.int64(U8_HWC), np.int64(0)
+    desc = thread[T_DESC : T_DESC + DESC_SIZE]
+    rows, cols = reach[1] - reach[0], reach[3] - reach[2]
     if thread[T_EXACT]:
         size = exact_work_size(kind, h, w, rows, cols, out_h, out_w)
     elif h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
         size = wide_work_size(kind, h, w, rows, cols, out_h, out_w)
     else:
         size = work_size(kind, h, w, rows, cols, out_h, out_w)
+    status = np.int64(UNFIT)
     for attempt in range(2):
-        if not _grow(thread, size):
+        if not _grow(thread, T_WORK, size):
             return NO_MEMORY
         status = call_entry(
             thread[T_WIDE if attempt else T_RENDER],
@@ -356,26 +400,43 @@ def _decode_and_render(
                 x,
                 h,
                 w,
-                lo_y,
-                hi_y,
-                lo_x,
-                hi_x,
+                reach[0],
+                reach[1],
+                reach[2],
+                reach[3],
                 np.int64(flip),
                 kind,
-                out,
+                target,
                 out_h,
                 out_w,
-                spec[S_FORMAT],
+                form,
                 np.int64(colour.ctypes.data),
                 thread[T_WORK],
                 thread[T_WORK_SIZE],
-                spec[S_STREAM],
+                stream,
             ),
         )
         if status != UNFIT:
-            return status
+            break
         size = wide_work_size(kind, h, w, rows, cols, out_h, out_w)
+    if status == OK and program != 0:
+        entry = longs_at(program, 3)[G_ENTRY]
+        return call_entry(entry, (program, target, np.int64(out), spec[S_SEED], spec[S_EPOCH], np.int64(sample)))
     return status
+
+
+@inline
+def _fits(item: NDArray[np.int64]) -> bool:
+    return 0 < item[I_WIDTH] <= 65535 and 0 < item[I_HEIGHT] <= 65535
+
+
+@inline
+def _clear(spec: NDArray[np.int64], out: int) -> None:
+    """Leave nothing stale in the place of an image that failed."""
+    size = spec[S_OUT_H] * spec[S_OUT_W] * 3 * item_bytes(spec[S_FORMAT])
+    if spec[S_AUGMENT] != 0:
+        size = longs_at(spec[S_AUGMENT], 3)[G_BYTES]
+    fill_zero(out, size)
 
 
 @kernel
@@ -415,11 +476,101 @@ def process_image(
         The status. An image that failed is all zero: nothing stale is ever left in the output.
     """
     out = out_address + i * spec[S_PITCH]
-    result = _decode_and_render(items[i], spec, reals, colour, out, used[i], thread)
+    reach = thread[T_REACH : T_REACH + 4]
+    result = np.int64(SIZE_MISMATCH)
+    if _fits(items[i]):
+        _choose(spec, reals, items[i], used[i], reach)
+        result = _decode(items[i], reach, thread)
+        if result == OK:
+            result = _render_view(spec, colour, items[i, I_SAMPLE], used[i], reach, out, thread)
     if result != OK:
-        fill_zero(out, spec[S_OUT_H] * spec[S_OUT_W] * 3 * item_bytes(spec[S_FORMAT]))
+        _clear(spec, out)
     status[i] = result
     return result
+
+
+@inline
+def _area(reach: NDArray[np.int64]) -> int:
+    return (reach[1] - reach[0]) * (reach[3] - reach[2])
+
+
+@inline
+def _join(reach: NDArray[np.int64], other: NDArray[np.int64], both: NDArray[np.int64]) -> None:
+    both[0], both[1] = min(reach[0], other[0]), max(reach[1], other[1])
+    both[2], both[3] = min(reach[2], other[2]), max(reach[3], other[3])
+
+
+@kernel
+def process_views(
+    i: int,
+    first: int,
+    items: NDArray[np.int64],
+    spec: NDArray[np.int64],
+    reals: NDArray[np.float64],
+    colour: NDArray[np.float32],
+    outs: NDArray[np.int64],
+    status: NDArray[np.int64],
+    used: NDArray[np.float64],
+    thread: NDArray[np.int64],
+) -> int:
+    """Do item i of several operations that show the same image, decoding what they share once.
+
+    Views are taken in order as long as decoding the rectangle around them is less work than decoding the next one by
+    itself. The pixels are those that :func:`process_image` makes.
+
+    Parameters
+    ----------
+    i : int
+        Item.
+    first : int
+        The first operation; ``spec[o, S_NEXT]`` is the one behind operation o.
+    items, spec, reals, colour, status, used
+        As for :func:`process_image`, with a dimension for the operation in front; ``items[first]`` is filled.
+    outs : int64 array
+        Address of each operation's output buffer.
+
+    Returns
+    -------
+    int
+        Status of the first view.
+    """
+    reach = thread[T_REACH : T_REACH + 4]
+    whole = thread[T_REACH + 4 : T_REACH + 8]
+    both = thread[T_REACH + 8 : T_REACH + 12]
+    item = items[first, i]
+    begin = np.int64(first)
+    while True:
+        end = begin
+        result = np.int64(SIZE_MISMATCH)
+        if _fits(item):
+            _choose(spec[begin], reals[begin], item, used[begin, i], whole)
+            end = spec[begin, S_NEXT]
+            while end != 0:
+                _choose(spec[end], reals[end], item, used[end, i], reach)
+                _join(whole, reach, both)
+                if _area(both) > _area(whole) + _area(reach):
+                    break
+                _join(both, both, whole)
+                end = spec[end, S_NEXT]
+            result = _decode(item, whole, thread)
+        else:
+            end = np.int64(0)
+        o = begin
+        while True:
+            out = outs[o] + i * spec[o, S_PITCH]
+            one = result
+            if one == OK:
+                _choose(spec[o], reals[o], item, used[o, i], reach)
+                one = _render_view(spec[o], colour[o], item[I_SAMPLE], used[o, i], reach, out, thread)
+            if one != OK:
+                _clear(spec[o], out)
+            status[o, i] = one
+            o = spec[o, S_NEXT]
+            if o == end:
+                break
+        if end == 0:
+            return status[first, i]
+        begin = end
 
 
 @kernel
@@ -457,4 +608,5 @@ __all__ = [
     "new_thread",
     "process_image",
     "process_images",
+    "process_views",
 ]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
-from ffprep.kernels.batch import S_FORMAT, S_STREAM, image_spec
+from ffprep.kernels.batch import S_FORMAT, S_NEXT, S_STREAM, image_spec
 from ffprep.kernels.render import streaming_pays
 from ffprep.loader import worker
 from ffprep.loader.block_reader import BlockReader
@@ -66,6 +66,7 @@ def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, se
     """
     program = Program.empty(len(ops))
     kept: list[Any] = [reader.data]
+    shown: dict[str, int] = {}
     for o, op in enumerate(ops):
         shape, dtype = op.rows[0]
         row_bytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
@@ -97,6 +98,10 @@ def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, se
             form, decoder, stream = op.image
             parts = image_numbers(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             program.spec[o], program.reals[o], program.colour[o] = parts
+            if op.field in shown:
+                program.spec[shown[op.field], S_NEXT] = o
+                line[worker.O_KIND] = worker.KIND_VIEW
+            shown[op.field] = o
     return Compiled(program, list(ops), kept)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels._jit import inline, kernel
-from ffprep.kernels.batch import process_image
+from ffprep.kernels.batch import S_NEXT, process_image, process_views
 from ffprep.kernels.memory import atomic_add, bytes_at, halves_at, ints_at, longs_at
 from ffprep.loader.atomics import copy_memory, load_acquire, prefetch, read, store_release, swap_if_equal, write
 
@@ -46,7 +46,7 @@ O_ROWS_EACH
     Of tokens: rows that lie one after the other at each of O_OFFSETS.
 """
 
-KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS = 0, 1, 2, 3, 4
+KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW = 0, 1, 2, 3, 4, 5
 
 AHEAD = 8
 """Rows of tokens to ask memory for before their turn: a row lies anywhere in the file, far from its neighbours."""
@@ -240,6 +240,33 @@ def _do(
     return _copy_ragged(op, row, sample)
 
 
+@inline
+def _views(
+    result: int,
+    row: int,
+    first: int,
+    ops: NDArray[np.int64],
+    items: NDArray[np.int64],
+    spec: NDArray[np.int64],
+    reals: NDArray[np.float64],
+    colour: NDArray[np.float32],
+    status: NDArray[np.int64],
+    used: NDArray[np.float64],
+    thread: NDArray[np.int64],
+) -> None:
+    """Make one row of all operations that show the same image as operation `first`; write their statuses."""
+    if result == 0:
+        process_views(row, first, items, spec, reals, colour, ops[:, O_OUT], status, used, thread)
+        return
+    o = np.int64(first)
+    while True:
+        _zero(ops[o, O_OUT] + row * ops[o, O_ROW_BYTES], ops[o, O_ROW_BYTES])
+        status[o, row] = result
+        o = spec[o, S_NEXT]
+        if o == 0:
+            return
+
+
 @kernel
 def work(
     control: NDArray[np.int64],
@@ -292,6 +319,26 @@ def work(
                         failed += _copy_tokens(ops[slot, o], row, real, ids[slot], status[slot, o])
                         continue
                     for r in range(row, row + real):
+                        if ops[slot, o, O_KIND] == KIND_VIEW:
+                            failed += status[slot, o, r] != 0
+                            continue
+                        if ops[slot, o, O_KIND] == KIND_IMAGE and spec[slot, o, S_NEXT] != 0:
+                            result = _fill_item(items[slot, o, r], ops[slot, o], ids[slot, r])
+                            _views(
+                                result,
+                                r,
+                                o,
+                                ops[slot],
+                                items[slot],
+                                spec[slot],
+                                reals[slot],
+                                colour[slot],
+                                status[slot],
+                                used[slot],
+                                thread,
+                            )
+                            failed += status[slot, o, r] != 0
+                            continue
                         result = _do(
                             ops[slot, o], r, ids[slot, r], items[slot, o], spec[slot, o], reals[slot, o],
                             colour[slot, o], used[slot, o], status[slot, o], thread,
