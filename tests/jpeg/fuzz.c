@@ -154,10 +154,9 @@ static uint64_t hash_planes(const int64_t *desc) {
 }
 
 static void expect_zero(const ffp_context *ctx, const char *file, int64_t round) {
-    for (size_t i = 0; i < ctx->coef.size; i++) {
-        if (ctx->coef.ptr[i]) {
-            fail(file, round, "coefficients left behind");
-        }
+    const uint8_t *p = ctx->coef.ptr;
+    if (ctx->coef.size && (p[0] || memcmp(p, p + 1, ctx->coef.size - 1) != 0)) {
+        fail(file, round, "coefficients left behind");
     }
 }
 

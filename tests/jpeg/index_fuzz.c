@@ -89,9 +89,8 @@ static int round_of(ffp_context *ctx, const uint8_t *stream, int64_t size, const
         uint64_t mine = status == FFP_OK ? hash_planes(desc) : 0;
         good = status >= 0 && status < FFP_STATUS_COUNT && (first < 0 || (status == first && mine == hash));
         good &= hurt || status == FFP_OK;
-        for (size_t k = 0; k < ctx->coef.size; k++) {
-            good &= ctx->coef.ptr[k] == 0;
-        }
+        const uint8_t *p = ctx->coef.ptr;
+        good &= ctx->coef.size == 0 || (p[0] == 0 && memcmp(p, p + 1, ctx->coef.size - 1) == 0);
         if (good) {
             seen[status]++;
         }

@@ -73,6 +73,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, jpegmaker: ModuleType) -> l
             options = {"progressive": progressive, "subsampling": subsampling, "restart_marker_blocks": subsampling}
             Image.fromarray(pixels).save(out, "JPEG", quality=60, **options)
             streams.append(out.getvalue())
+    smooth = np.asarray(Image.fromarray(pixels).resize((260, 180)))
+    for subsampling in (0, 2):  # long enough to be decoded in pieces
+        out = io.BytesIO()
+        Image.fromarray(smooth).save(out, "JPEG", quality=90, subsampling=subsampling)
+        streams.append(out.getvalue())
     files = []
     for number, data in enumerate(streams):
         files.append(folder / f"{number:02d}.jpg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
 
 import ffprep.jpeg
 from ffprep.errors import JpegError, OptionError
@@ -92,6 +95,45 @@ def test_level_equals_scalar(
         damaged[draw.draw(st.integers(start, len(data) - 1))] = draw.draw(st.integers(0, 255))
     for bytes_ in (bytes(damaged), data[: draw.draw(st.integers(start, len(data)))]):
         assert outcome(bytes_, rect, level) == outcome(bytes_, rect, "scalar")
+
+
+def picture(rng: np.random.Generator, width: int, height: int, kind: str) -> NDArray[np.uint8]:
+    """Detail everywhere, hardly any, or a flat sky over detail."""
+    fine = rng.integers(0, 256, (height, width, 3))
+    coarse = np.kron(rng.integers(0, 256, (-(-height // 16), -(-width // 16), 3)), np.ones((16, 16, 1)))
+    mixed = (fine * 0.3 + coarse[:height, :width] * 0.7).astype(np.uint8)
+    if kind == "flat":
+        mixed[:] = rng.integers(0, 256, 3)
+        mixed[::64, ::48] = 0
+    elif kind == "sky":
+        mixed[: height // 2] = (100, 150, 230)
+    return mixed
+
+
+@pytest.mark.parametrize("kind", ["detail", "flat", "sky"])
+@pytest.mark.parametrize(
+    "options", [{"subsampling": 0}, {"subsampling": 2}, {"subsampling": 1, "quality": 40}, {"gray": 1}]
+)
+def test_long_scans(level: str, kind: str, options: dict[str, int]) -> None:
+    """Scans without restart markers, cut into pieces on speculation: samples and errors are those of one by one."""
+    rng = np.random.default_rng(len(kind) + sum(options.values()))
+    options = {"quality": 90, **options}
+    gray = options.pop("gray", 0)
+    for width, height in ((1100, 700), (330, 250), (60, 3000)):
+        image = Image.fromarray(picture(rng, width, height, kind))
+        out = io.BytesIO()
+        (image.convert("L") if gray else image).save(out, "JPEG", **options)  # type: ignore[arg-type]
+        data = out.getvalue()
+        start = data.rindex(b"\xff\xda") + 10
+        for damage in range(4):
+            changed = bytearray(data)
+            for _ in range(damage):
+                changed[int(rng.integers(start, len(data)))] = int(rng.integers(256))
+            stream = bytes(changed[: len(data) if damage < 3 else int(rng.integers(start, len(data)))])
+            x, y = int(rng.integers(width)), int(rng.integers(height))
+            rect = (x, y, int(rng.integers(1, width - x + 1)), int(rng.integers(1, height - y + 1)))
+            for wanted in (rect, None):
+                assert outcome(stream, wanted, level) == outcome(stream, wanted, "scalar")
 
 
 def test_level_can_be_forced(level: str) -> None:

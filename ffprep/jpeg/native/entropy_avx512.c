@@ -13,26 +13,35 @@
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi,bmi2,lzcnt,popcnt")))
 #define INLINE static inline TARGET __attribute__((always_inline))
 
-TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out) {
+TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_t *taken) {
     const __m512i ff = _mm512_set1_epi8(-1);
-    uint8_t *start = out;
+    const uint8_t *start_in = in, *start = out;
     uint64_t carry = 0;               /* bit 0: the byte before was FF */
     for (; n > 0; n -= 64, in += 64) {
         uint64_t valid = n >= 64 ? ~0ull : (1ull << n) - 1;
         __m512i v = _mm512_maskz_loadu_epi8(valid, in);
         uint64_t is_ff = _mm512_cmpeq_epi8_mask(v, ff), after = is_ff << 1 | carry;
-        if (_mm512_mask_test_epi8_mask(after & valid, v, v)) {
-            return -1;
+        uint64_t marker = _mm512_mask_test_epi8_mask(after & valid, v, v); /* FF, not 00: its second byte */
+        if (n < 64) {
+            marker |= (is_ff & ~(valid >> 1)) << 1; /* a lone FF: the byte behind the end */
         }
-        carry = is_ff >> 63;
+        if (__builtin_expect(marker != 0, 0)) {
+            int64_t at = __builtin_ctzll(marker) - 1; /* of the FF, -1: the last byte of the vector before */
+            valid = at > 0 ? (1ull << at) - 1 : 0;
+            out -= at < 0;
+            n = at;
+        }
         uint64_t keep = valid & ~after;
         _mm512_storeu_si512(out, _mm512_maskz_compress_epi8(keep, v));
         out += __builtin_popcountll(keep);
-        if (n < 64) {
-            carry = is_ff >> (n - 1) & 1;
+        carry = is_ff >> 63;
+        if (__builtin_expect(marker != 0, 0)) {
+            *taken = in + n - start_in;
+            return out - start;
         }
     }
-    return carry ? -1 : out - start;
+    *taken = in + n - start_in - (int64_t)carry;
+    return out - start - (int64_t)carry;
 }
 
 typedef struct {
@@ -46,14 +55,15 @@ typedef struct {
     int16_t *coef;
     __m512i next, dc_next;            /* ffp_lane_plan */
     __m512i idle;                     /* where lanes at rest write */
-    __m512i swap, word, end, block, side, drop, more;
+    __m512i limit;                    /* byte behind the last of all */
+    __m512i swap, word, end, block, side, drop, more, bad;
     __mmask32 low;
 } constants;
 
 /* The 128 bits at the lanes' positions, as four vectors. */
-INLINE void load_bits(const constants *c, __m512i pos, __m512i limit, __m512i w[4]) {
+INLINE void load_bits(const constants *c, __m512i pos, __m512i w[4]) {
     uint32_t at[16] __attribute__((aligned(64)));
-    _mm512_store_si512(at, _mm512_min_epu32(_mm512_srli_epi32(pos, 3), limit));
+    _mm512_store_si512(at, _mm512_min_epu32(_mm512_srli_epi32(pos, 3), c->limit));
 #define ROW(i) _mm_loadu_si128((const __m128i *)(c->bytes + at[i]))
 #define PUT(v, i, lane) _mm512_inserti32x4(v, ROW(i), lane)
 #define ROWS(i) PUT(PUT(PUT(_mm512_castsi128_si512(ROW(i)), i + 4, 1), i + 8, 2), i + 12, 3)
@@ -81,7 +91,7 @@ INLINE __m512i look_up(const constants *c, const lanes *l, __m512i bits) {
 }
 
 /* Takes the symbol with entry e in every active lane. */
-INLINE void take(const constants *c, lanes *l, __m512i bits, __m512i e, ffp_late *late) {
+INLINE void take(const constants *c, lanes *l, __m512i bits, __m512i e, ffp_late *late, ffp_log *log) {
     __mmask16 whole = _mm512_testn_epi32_mask(e, c->more);
     __m512i place = _mm512_mask_add_epi32(l->place, whole, l->place, _mm512_srli_epi32(e, 21));
     __mmask16 ends = _mm512_cmpge_epi32_mask(place, c->end);
@@ -96,6 +106,14 @@ INLINE void take(const constants *c, lanes *l, __m512i bits, __m512i e, ffp_late
     _mm512_store_si512(late->value, value);
     l->reached = _mm512_mask_or_epi32(l->reached, l->active, l->reached, place);
     l->pos = _mm512_mask_add_epi32(l->pos, l->active, l->pos, _mm512_and_si512(e, c->drop));
+    if (log) {
+        const __mmask16 ended = ends & l->active;
+        __m512i end = _mm512_ternarylogic_epi32(_mm512_slli_epi32(place, 25), l->pos, c->bad, 0xEC); /* a & c | b */
+        __m512i block = _mm512_srli_epi32(l->base, 6);
+        _mm512_storeu_si512(log->block + log->count, _mm512_maskz_compress_epi32(ended, block));
+        _mm512_storeu_si512(log->end + log->count, _mm512_maskz_compress_epi32(ended, end));
+        log->count += __builtin_popcount(ended);
+    }
     __mmask16 done = _mm512_mask_cmpeq_epi32_mask(ends, l->base, l->last);
     l->place = _mm512_mask_set1_epi32(place, ends, -1);
     l->base = _mm512_mask_add_epi32(l->base, ends, l->base, c->block);
@@ -107,25 +125,25 @@ INLINE void take(const constants *c, lanes *l, __m512i bits, __m512i e, ffp_late
 
 /* Four symbols in every active lane of one or two groups; their steps alternate, so that one computes while the other
  * waits for its gather. */
-INLINE void four_steps(const constants *c, lanes *a, lanes *b, ffp_late *late) {
+INLINE void four_steps(const constants *c, lanes *a, lanes *b, ffp_late *late, ffp_log *log) {
     __m512i v[4], w[4], e, f = _mm512_setzero_si512();
-    load_bits(c, a->pos, a->limit, v);
+    load_bits(c, a->pos, v);
     if (b) {
-        load_bits(c, b->pos, b->limit, w);
+        load_bits(c, b->pos, w);
     }
     for (int i = 0; i < 4; i++) {
         e = look_up(c, a, v[0]);
         if (b) {
             f = look_up(c, b, w[0]);
         }
-        ffp_write_out(c->coef, late + i, 0, 16);
-        take(c, a, v[0], e, late + i);
+        ffp_write_out(c->coef, late + i, 0, FFP_LANES);
+        take(c, a, v[0], e, late + i, log);
         for (int j = 0; j < 3 - i; j++) {
             v[j] = _mm512_shldv_epi32(v[j], v[j + 1], e);
         }
         if (b) {
-            ffp_write_out(c->coef, late + 4 + i, 0, 16);
-            take(c, b, w[0], f, late + 4 + i);
+            ffp_write_out(c->coef, late + 4 + i, 0, FFP_LANES);
+            take(c, b, w[0], f, late + 4 + i, log);
             for (int j = 0; j < 3 - i; j++) {
                 w[j] = _mm512_shldv_epi32(w[j], w[j + 1], f);
             }
@@ -154,34 +172,33 @@ INLINE void store_lanes(ffp_lanes *l, const lanes *v) {
     l->active = v->active;
 }
 
-/* Lanes that were busy and stopped, or ran out of data. */
+/* Lanes that were busy and stopped, or are behind their limit. */
 INLINE uint32_t stopped(const lanes *l, __mmask16 busy) {
-    __mmask16 starved = _mm512_mask_cmpgt_epu32_mask(l->active, _mm512_srli_epi32(l->pos, 3), l->limit);
-    return (uint32_t)(busy ^ l->active) | starved;
+    __mmask16 behind = _mm512_mask_cmpgt_epu32_mask(l->active, _mm512_srli_epi32(l->pos, 3), l->limit);
+    return (uint32_t)(busy ^ l->active) | behind;
 }
 
 TARGET static __attribute__((noinline)) void change(ffp_queue *q, ffp_lanes *state, lanes *v, uint32_t which) {
-    if (which) {
-        store_lanes(state, v);
-        ffp_lane_change(q, state, which);
-        *v = load_lanes(state);
-    }
+    store_lanes(state, v);
+    q->change(q, state, which);
+    *v = load_lanes(state);
 }
 
-TARGET static void run(ffp_queue *q, ffp_lanes *first, ffp_lanes *second) {
+INLINE void run_lanes(ffp_queue *q, ffp_lanes *first, ffp_lanes *second, ffp_log *log) {
     constants c = {q->plan.table, q->bytes, q->coef, _mm512_loadu_si512(q->plan.next),
-                   _mm512_loadu_si512(q->plan.dc_next), _mm512_set1_epi32((int)q->idle),
+                   _mm512_loadu_si512(q->plan.dc_next), _mm512_set1_epi32((int)q->idle), _mm512_set1_epi32((int)q->end),
                    _mm512_set4_epi32(0x0C0D0E0F, 0x08090A0B, 0x04050607, 0x00010203), _mm512_set1_epi32(0xFFFF),
                    _mm512_set1_epi32(63), _mm512_set1_epi32(64), _mm512_set1_epi32(FFP_LANE_SIDE),
-                   _mm512_set1_epi32(31), _mm512_set1_epi32((int)FFP_LANE_LONG), 0x55555555};
+                   _mm512_set1_epi32(31), _mm512_set1_epi32((int)FFP_LANE_LONG), _mm512_set1_epi32((int)FFP_END_BAD),
+                   0x55555555};
     __asm__("" : "+m"(c));            /* else the compiler makes the constants anew at every use */
     lanes a = load_lanes(first), b = load_lanes(second);
     ffp_late *late = q->late;
     while (__builtin_popcount(a.active) + __builtin_popcount(b.active) > FFP_LANES) {
         __mmask16 busy_a = a.active, busy_b = b.active;
-        four_steps(&c, &a, &b, late);
+        four_steps(&c, &a, &b, late, log);
         uint32_t stop_a = stopped(&a, busy_a), stop_b = stopped(&b, busy_b);
-        if (__builtin_expect(stop_a | stop_b, 0)) {
+        if (__builtin_expect(stop_a | stop_b, 0) || (log && log->count > FFP_LOG)) {
             lanes v = a, w = b;       /* so that a and b stay in registers */
             change(q, first, &v, stop_a);
             change(q, second, &w, stop_b);
@@ -193,25 +210,33 @@ TARGET static void run(ffp_queue *q, ffp_lanes *first, ffp_lanes *second) {
     store_lanes(second, &b);
     ffp_lane_merge(first, second);
     a = load_lanes(first);
-    while (a.active) {
+    while (__builtin_popcount(a.active) > q->enough) {
         __mmask16 busy = a.active;
-        four_steps(&c, &a, NULL, late);
+        four_steps(&c, &a, NULL, late, log);
         uint32_t stop = stopped(&a, busy);
-        if (__builtin_expect(stop, 0)) {
+        if (__builtin_expect(stop, 0) || (log && log->count > FFP_LOG)) {
             lanes v = a;
             change(q, first, &v, stop);
             a = v;
         }
     }
+    store_lanes(first, &a);
 }
 
+TARGET static void run_plain(ffp_queue *q, ffp_lanes *a, ffp_lanes *b) { run_lanes(q, a, b, NULL); }
+
+TARGET static void run_logged(ffp_queue *q, ffp_lanes *a, ffp_lanes *b) { run_lanes(q, a, b, q->log); }
+
+static void run(ffp_queue *q, ffp_lanes *a, ffp_lanes *b) { (q->log ? run_logged : run_plain)(q, a, b); }
+
+static const ffp_lane_engine engine = {2, 16, unstuff, run};
+
 static int32_t entropy(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs) {
-    static const ffp_lane_engine engine = {2, 16, unstuff, run};
     return ffp_lane_entropy(&engine, ctx, header, jobs, njobs);
 }
 
 void ffp_idct_avx512(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[4]);
 
-const ffp_level ffp_level_avx512 = {"avx512", entropy, ffp_idct_avx512};
+const ffp_level ffp_level_avx512 = {"avx512", entropy, ffp_idct_avx512, &engine};
 
 #endif

@@ -6,6 +6,7 @@
  *   region.c       header + rectangle -> jobs -> planes; owns the scratch memory (ffp_context)
  *   jobs.c         the restart segments, or pieces told of by a seek index (index.c), that a rectangle needs
  *   entropy*.c     jobs -> coefficients (T.81 annex F): scalar, AVX2 lanes, AVX-512 lanes (lanes.c: what those share)
+ *   speculate.c    one long scan in lanes: pieces that fall into step with each other
  *   idct*.c        coefficients -> samples: exact integer inverse DCT (the "islow" method of libjpeg), per CPU level
  *   progressive.c  whole images of any scan structure -> coefficients (T.81 annex G, and several sequential scans)
  *   rewrite.c      any stream -> a seekable baseline stream with the same coefficients; rewrite.h lists its helpers
@@ -126,6 +127,7 @@ typedef struct {
     const char *name;
     int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);
     void (*idct)(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+    const struct ffp_lane_engine *engine; /* lanes.h; NULL: the level has none */
 } ffp_level;
 
 extern const ffp_level ffp_level_scalar, ffp_level_avx2, ffp_level_avx512;

@@ -73,9 +73,7 @@ static int32_t build_side(uint32_t *entries, int32_t at, int32_t more, const ffp
     return FFP_OK;
 }
 
-/* Tables and order of the header's scan. Builds only what differs from the image before. FFP_OK, FFP_NO_MEMORY, or
- * FFP_NO_SPACE when the codes are so odd that the tables have no room for them. */
-static int32_t prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_plan *plan) {
+int32_t ffp_lane_prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_plan *plan) {
     lane_tables *t = (lane_tables *)ctx->level_tables.ptr;
     if (header->ncomp > PAIRS) {
         return FFP_NO_SPACE;
@@ -185,9 +183,8 @@ static int load_jobs(ffp_queue *q, int32_t njobs, ffp_unstuff unstuff) {
     uint8_t *start = ctx->level_bytes.ptr, *out = start;
     for (int32_t i = 0; i < n; i++) {
         const ffp_job *job = jobs + i;
-        int64_t got = unstuff(job->begin, job->end - job->begin, out);
-        lanes[i].regular = got >= 0;
-        got = got < 0 ? 0 : got;
+        int64_t taken, got = unstuff(job->begin, job->end - job->begin, out, &taken);
+        lanes[i].regular = taken == job->end - job->begin;
         memset(out + got, 0, FFP_LANE_PAD);
         lanes[i].pos = (uint32_t)(out - start) * 8 + (uint32_t)job->start_bit;
         lanes[i].end = (uint32_t)(out - start + got);
@@ -198,6 +195,7 @@ static int load_jobs(ffp_queue *q, int32_t njobs, ffp_unstuff unstuff) {
     order_jobs(jobs, n, lanes);
     q->work = lanes;
     q->bytes = start;
+    q->end = (uint32_t)(out - start) - FFP_LANE_PAD;
     q->coef = low;
     q->idle = lanes[0].last + 64;
     q->next = 0;
@@ -213,8 +211,7 @@ static int sound(const ffp_lane_job *lane, const ffp_job *job, uint32_t pos, uin
     return !(reached & FFP_LANE_BAD_BIT) && pos <= end && (!job->to_end || end - pos < 8);
 }
 
-/* Writes everything that is under way. */
-static void settle(ffp_queue *q) {
+void ffp_lane_settle(ffp_queue *q) {
     for (int i = 0; i < 8; i++) {
         ffp_write_out(q->coef, q->late + i, 0, FFP_LANES);
         for (int j = 0; j < FFP_LANES; j++) {
@@ -223,6 +220,22 @@ static void settle(ffp_queue *q) {
         memset(q->late[i].value, 0, sizeof q->late[i].value);
     }
     q->coef[q->idle] = 0;
+}
+
+void ffp_lane_start(const ffp_queue *q, ffp_lanes *l, int i, int32_t job, uint32_t pos, uint32_t limit, uint32_t coef,
+                    uint32_t last) {
+    l->job[i] = job;
+    l->pos[i] = pos;
+    l->limit[i] = limit;
+    l->place[i] = UINT32_MAX;
+    l->base[i] = coef;
+    l->last[i] = last;
+    l->block[i] = 0;
+    l->ac[i] = (uint32_t)q->plan.dc_first + SIDE;
+    l->dc_next[i] = (uint32_t)q->plan.dc_next[0];
+    l->table[i] = (uint32_t)q->plan.dc_first;
+    l->reached[i] = 0;
+    l->active |= 1u << i;
 }
 
 /* Decodes job n again from a clean start with the scalar decoder, whose word on the status is final. */
@@ -242,29 +255,18 @@ static void fill_lane(ffp_queue *q, ffp_lanes *l, int i) {
             continue;
         }
         q->jobs[n].status = FFP_OK;
-        l->job[i] = n;
-        l->pos[i] = w->pos;
-        l->limit[i] = w->end;
-        l->place[i] = UINT32_MAX;
-        l->base[i] = w->coef;
-        l->last[i] = w->last;
-        l->block[i] = 0;
-        l->ac[i] = (uint32_t)q->plan.dc_first + SIDE;
-        l->dc_next[i] = (uint32_t)q->plan.dc_next[0];
-        l->table[i] = (uint32_t)q->plan.dc_first;
-        l->reached[i] = 0;
-        l->active |= 1u << i;
+        ffp_lane_start(q, l, i, n, w->pos, w->end, w->coef, w->last);
         return;
     }
 }
 
-void ffp_lane_change(ffp_queue *q, ffp_lanes *l, uint32_t lanes) {
+static void change_jobs(ffp_queue *q, ffp_lanes *l, uint32_t lanes) {
     for (; lanes; lanes &= lanes - 1) {
         int i = __builtin_ctz(lanes);
         int32_t n = l->job[i];
         l->active &= ~(1u << i);
         if (!sound(q->work + n, q->jobs + n, l->pos[i], l->reached[i])) {
-            settle(q);
+            ffp_lane_settle(q);
             repair(q, n);
         }
         fill_lane(q, l, i);
@@ -297,7 +299,10 @@ int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const 
     ffp_queue q;
     q.ctx = ctx;
     q.header = header;
-    if (prepare(ctx, header, &q.plan) != FFP_OK || q.plan.blocks > engine->most_blocks) {
+    q.log = NULL;
+    q.enough = 0;
+    q.change = change_jobs;
+    if (ffp_lane_prepare(ctx, header, &q.plan) != FFP_OK || q.plan.blocks > engine->most_blocks) {
         return ffp_level_scalar.entropy(ctx, header, jobs, njobs);
     }
     for (int32_t done = 0; done < njobs;) {
@@ -307,7 +312,7 @@ int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const 
             continue;
         }
         memset(q.late, 0, sizeof q.late);
-        settle(&q);
+        ffp_lane_settle(&q);
         ffp_lanes a, b;
         memset(&a, 0, sizeof a);
         memset(&b, 0, sizeof b);
@@ -318,7 +323,7 @@ int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const 
             fill_lane(&q, &b, i);
         }
         engine->run(&q, &a, &b);
-        settle(&q);
+        ffp_lane_settle(&q);
         done += q.count;
     }
     for (int32_t i = 0; i < njobs; i++) {

@@ -39,9 +39,9 @@ typedef struct {
     int32_t turn;                     /* number of the job that is started n-th: long ones first */
 } ffp_lane_job;
 
-/* Copies entropy-coded bytes without their stuffing: returns the number written, at most n; -1 when a marker or a lone
- * FF is in them. May write 64 bytes more than it returns. */
-typedef int64_t (*ffp_unstuff)(const uint8_t *in, int64_t n, uint8_t *out);
+/* Copies entropy-coded bytes without their stuffing, up to a marker or a lone FF at the end: returns the number written, at
+ * most n, and sets *taken to the number read, n when all is regular. May write 64 bytes more than it returns. */
+typedef int64_t (*ffp_unstuff)(const uint8_t *in, int64_t n, uint8_t *out, int64_t *taken);
 
 /* ---- the lanes' state where a job ends: between the vector loops of the levels ------------------------------------- */
 
@@ -50,7 +50,7 @@ typedef int64_t (*ffp_unstuff)(const uint8_t *in, int64_t n, uint8_t *out);
 /* Unsigned 32-bit numbers throughout; coefficients are counted from the lowest job's. */
 typedef struct {
     uint32_t pos[FFP_LANES];          /* next bit */
-    uint32_t limit[FFP_LANES];        /* byte behind the last */
+    uint32_t limit[FFP_LANES];        /* asked about when its position is behind this byte */
     uint32_t place[FFP_LANES];        /* coefficient of the block written last, -1: none yet */
     uint32_t base[FFP_LANES];         /* first coefficient of this block ... */
     uint32_t last[FFP_LANES];         /* ... and of the job's last block */
@@ -77,21 +77,36 @@ static inline __attribute__((always_inline)) void ffp_write_out(int16_t *coef, c
     }
 }
 
-/* What goes through the jobs. */
+/* Ends of blocks: number of the block, counted like coefficients; the next bit, and bit 31 when it ended by an error. */
+enum { FFP_LOG = 512 };
+
 typedef struct {
+    uint32_t block[FFP_LOG + 4 * 2 * FFP_LANES + FFP_LANES], end[FFP_LOG + 4 * 2 * FFP_LANES + FFP_LANES];
+    int64_t count;                    /* change() is called when it is over FFP_LOG, and takes the entries */
+} ffp_log;
+
+#define FFP_END_BAD (1u << 31)
+
+/* What goes through the jobs. */
+typedef struct ffp_queue {
     ffp_context *ctx;
     const ffp_header *header;
     ffp_lane_plan plan;
     ffp_job *jobs;
     const ffp_lane_job *work;
     const uint8_t *bytes;
+    uint32_t end;                     /* byte behind the last of all; FFP_LANE_PAD zeros follow */
     int16_t *coef;                    /* the lowest job's */
+    ffp_log *log;                     /* NULL: not wanted */
     uint32_t idle;                    /* where lanes at rest write: the gap behind a job */
     int32_t next, count;
+    int32_t enough;                   /* so few active lanes are not worth vectors: run() returns */
+    /* Takes leave of the jobs of these lanes, which ended or are behind their limit, and may start new ones there. */
+    void (*change)(struct ffp_queue *q, ffp_lanes *l, uint32_t lanes);
     ffp_late late[8];
 } ffp_queue;
 
-typedef struct {
+typedef struct ffp_lane_engine {
     int32_t groups;                   /* of lanes: 1 or 2 */
     int32_t most_blocks;              /* that it can take in an MCU */
     ffp_unstuff unstuff;
@@ -101,10 +116,25 @@ typedef struct {
 int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const ffp_header *header, ffp_job *jobs,
                          int32_t njobs);
 
-/* Takes leave of the jobs of these lanes, which ended or ran out of data, and starts new ones there. */
-void ffp_lane_change(ffp_queue *q, ffp_lanes *l, uint32_t lanes);
+/* Tables and order of the header's scan. Builds only what differs from the image before. FFP_OK, FFP_NO_MEMORY, or
+ * FFP_NO_SPACE when the codes are so odd that the tables have no room for them. */
+int32_t ffp_lane_prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_plan *plan);
+
+/* Lane i at the start of an MCU. */
+void ffp_lane_start(const ffp_queue *q, ffp_lanes *l, int i, int32_t job, uint32_t pos, uint32_t limit, uint32_t coef,
+                    uint32_t last);
+
+/* Writes everything that is under way. */
+void ffp_lane_settle(ffp_queue *q);
 
 /* Moves b's lanes into a's idle ones, of which there are enough. */
 void ffp_lane_merge(ffp_lanes *a, const ffp_lanes *b);
+
+/* ---- one long scan (speculate.c) ---------------------------------------------------------------------------------- */
+
+/* Decodes the first `needed` MCUs of a scan without restart markers to planes. FFP_OK, or FFP_NOT_SEQUENTIAL when it is
+ * better left to, or has to be judged by, the scalar decoder; the coefficient memory is clean in any case. */
+int32_t ffp_speculate(const ffp_level *level, ffp_context *ctx, const ffp_header *header, const uint8_t *data,
+                      int64_t size, int32_t needed, const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
 #endif

@@ -3,12 +3,12 @@
  * The rectangle becomes for each component the blocks that hold its samples (one sample of margin where the component is
  * subsampled), these together a rectangle of MCUs, and that the jobs. With restart markers every segment that touches
  * the MCUs is a job, ended behind its last MCU needed; segments are found by scanning for markers, whose numbers must be
- * in sequence. Without, the scan is one long stream, decoded in order up to the last MCU needed and stored only where
- * needed. Streams of several scans are decoded whole (progressive.c) and enter at the inverse DCT.
+ * in sequence. Without, the scan is one long stream, decoded up to the last MCU needed: in pieces at once where the level
+ * has lanes (speculate.c), else, and wherever that gives up, in order and stored only where needed. Streams of several scans are decoded whole (progressive.c) and enter at the inverse DCT.
  */
 #include <stdlib.h>
 
-#include "internal.h"
+#include "lanes.h"
 
 enum {
     PLANE_MARGIN = 128,               /* readable bytes the kernels may touch around rows */
@@ -157,8 +157,11 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
 
 static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data, int64_t size) {
     const ffp_level *level = ffp_current_level();
-    const int32_t width = r->mcus.x1 - r->mcus.x0 + 1;
+    const int32_t width = r->mcus.x1 - r->mcus.x0 + 1, needed = r->mcus.y1 * h->mcus_x + r->mcus.x1 + 1;
     const size_t bytes = ((size_t)width * (size_t)h->blocks_per_mcu + 1) * 128;
+    if (level->engine && ffp_speculate(level, ctx, h, data, size, needed, r->plane) == FFP_OK) {
+        return FFP_OK;
+    }
     if (ffp_reserve(&ctx->coef, bytes) != FFP_OK) {
         return FFP_NO_MEMORY;
     }
