@@ -60,7 +60,8 @@ class Loader:
     batches_ahead : int
         Finished batches to have in store.
     recompile : bool
-        Accepted for ffcv's sake: pipelines are looked at anew in every epoch, which costs next to nothing.
+        Generate and compile the code of operations of your own anew in every epoch. ffprep's own operations are
+        looked at anew in every epoch in any case, which costs next to nothing.
     rank, world_size : int, optional
         Which share of how many this process takes. Giving them implies `distributed`.
     on_error : {'raise', 'skip'}
@@ -212,6 +213,9 @@ class Loader:
         from ffprep.loader.feed import EpochSetup
         from ffprep.loader.program import compile_program
 
+        if self.recompile:
+            for recipe in self._recipes:
+                recipe.stages.clear()
         outputs = self._outputs()
         ops = [output.native for output in outputs if output.native is not None]
         setup = EpochSetup(

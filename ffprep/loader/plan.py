@@ -23,9 +23,8 @@ from ffprep.fields.decoders import (
     TokensDecoder,
     size_pair,
 )
-from ffprep.loader.stages import OperationStage, Step, make_step
+from ffprep.loader.stages import OperationStage, Step, is_operation, make_step
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.pipeline.operation import Operation
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import ModuleWrapper, ToTensor
 from ffprep.transforms.base import Transform
@@ -88,13 +87,17 @@ class Output:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One output as its pipeline says: a decoder and what follows it, each with its random stream."""
+    """One output as its pipeline says: a decoder and what follows it, each with its random stream.
+
+    `stages` keeps what was compiled for operations of users, by their stream, from epoch to epoch.
+    """
 
     name: str
     source: str
     decoder: Any
     stream: int
     transforms: tuple[tuple[Any, int], ...]
+    stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> list[Recipe]:
@@ -144,6 +147,11 @@ def read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> list[Recipe]
     return [recipes[name] for name in specs]
 
 
+def is_stock_decoder(item: Any) -> bool:
+    """Whether something is a decoder of stock ffcv's; does not import it."""
+    return any(kind.__module__.startswith("ffcv.fields") for kind in type(item).__mro__)
+
+
 def _is_spec(given: Any) -> bool:
     return all(hasattr(given, name) for name in ("source", "decoder", "transforms"))
 
@@ -159,12 +167,12 @@ def _streams(name: str, items: Sequence[Any], seen: dict[str, int]) -> list[tupl
 
 
 def _wrap_module(item: Any, name: str) -> Any:
-    if isinstance(item, (Transform, Operation)):
-        return item
-    if isinstance(item, Decoder):
+    if isinstance(item, Decoder) or is_stock_decoder(item):
         raise OptionError(f"pipeline {name!r}: {type(item).__name__} must come first, and only once")
     if isinstance(item, type):
         raise OptionError(f"pipeline {name!r} holds the class {item.__name__}; make an object of it: {item.__name__}()")
+    if isinstance(item, Transform) or is_operation(item):
+        return item
     if callable(item):
         return ModuleWrapper(item)
     raise OptionError(f"pipeline {name!r} holds {item!r}, which is no transform, operation, torch module or function")
@@ -179,7 +187,7 @@ def _read_spec(name: str, spec: PipelineSpec, reader: Reader) -> Recipe:
     own = reader.fields[spec.source]
     default = own.get_decoder_class()
     decoder, rest = spec.decoder, list(spec.transforms)
-    if decoder is None and rest and isinstance(rest[0], (Decoder, default)):
+    if decoder is None and rest and (isinstance(rest[0], (Decoder, default)) or is_stock_decoder(rest[0])):
         decoder = rest.pop(0)
     if decoder is None:
         try:
@@ -188,12 +196,12 @@ def _read_spec(name: str, spec: PipelineSpec, reader: Reader) -> Recipe:
             raise OptionError(
                 f"pipeline {name!r}: {default.__name__} needs arguments; begin the pipeline with one ({error})"
             ) from None
-    if isinstance(decoder, Decoder):
+    if isinstance(decoder, Decoder) and not is_operation(decoder):
         if own.type_id not in decoder.type_ids:
             raise OptionError(
                 f"pipeline {name!r}: {type(decoder).__name__} cannot read {spec.source!r}, a {type(own).__name__}"
             )
-    elif not isinstance(decoder, Operation):
+    elif not is_operation(decoder):
         raise OptionError(f"pipeline {name!r}: {decoder!r} is no decoder")
     if not rest and spec.default_pipeline and not isinstance(decoder, JSONDecoder):
         rest = [ToTensor()]
@@ -230,16 +238,40 @@ def plan_output(recipe: Recipe, reader: Reader) -> Output:
         The recipe does not fit the file.
     """
     decoder = recipe.decoder
-    if isinstance(decoder, ImageDecoder):
+    if is_operation(decoder):
+        output = _plan_operation(recipe, decoder, reader)
+    elif isinstance(decoder, ImageDecoder):
         return _plan_image(recipe, decoder, reader)
-    output = _plan_plain(recipe, decoder, reader)
-    output.steps += [make_step(t, stream, recipe.name, recipe.source, reader) for t, stream in recipe.transforms]
+    else:
+        output = _plan_plain(recipe, decoder, reader)
+    output.steps += _steps(recipe, recipe.transforms, reader)
     return output
 
 
 def mask_output() -> Output:
     """Plan the output that says which rows are no padding."""
     return Output("mask", "", None, lambda arrays, batch: batch.mask, [Step(ToTensor().apply, True, 0, "the mask")])
+
+
+def _steps(recipe: Recipe, transforms: Sequence[tuple[Any, int]], reader: Reader) -> list[Step]:
+    return [make_step(t, stream, recipe.name, _stage_of(recipe, t, stream, reader)) for t, stream in transforms]
+
+
+def _stage_of(recipe: Recipe, item: Any, stream: int, reader: Reader) -> OperationStage | None:
+    if isinstance(item, Transform) or not is_operation(item):
+        return None
+    if stream not in recipe.stages:
+        recipe.stages[stream] = OperationStage(item, recipe.source, reader)
+    recipe.stages[stream].renew()
+    return recipe.stages[stream]
+
+
+def _plan_operation(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
+    stage = _stage_of(recipe, decoder, recipe.stream, reader)
+    assert stage is not None
+    label = f"decoder {decoder!r} of {recipe.name!r}"
+    step = Step(lambda x, batch: stage.decode(batch), False, recipe.stream, label)
+    return Output(recipe.name, recipe.source, None, lambda arrays, batch: batch.ids, [step])
 
 
 def _plan_plain(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
@@ -261,12 +293,8 @@ def _plan_plain(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
     if isinstance(decoder, JSONDecoder):
         op = _ragged(source, reader, BytesDecoder(lengths=True))
         return Output(name, source, op, lambda arrays, batch: Ragged(*arrays), [_parse_json(recipe)])
-    if isinstance(decoder, BytesDecoder):
-        op = _ragged(source, reader, decoder)
-        return Output(name, source, op, (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
-    stage = OperationStage(decoder, source, reader)
-    step = Step(lambda x, batch: stage.decode(batch), False, recipe.stream, f"decoder {decoder!r} of {name!r}")
-    return Output(name, source, None, lambda arrays, batch: batch.ids, [step])
+    op = _ragged(source, reader, decoder)
+    return Output(name, source, op, (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
 
 
 def _first(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
@@ -313,7 +341,7 @@ def _plan_image(recipe: Recipe, decoder: ImageDecoder, reader: Reader) -> Output
     op = NativeOp(
         "image", recipe.source, [(shape, np.dtype(STORED_DTYPES[form.dtype]))], (form, decoder, recipe.stream)
     )
-    steps = [make_step(t, stream, recipe.name, recipe.source, reader) for t, stream in rest]
+    steps = _steps(recipe, rest, reader)
     return Output(recipe.name, recipe.source, op, lambda arrays, batch: show(arrays[0], form), steps)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +16,6 @@ from ffprep.errors import OptionError
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.form import BatchInfo
-from ffprep.pipeline.operation import Operation
 from ffprep.pipeline.state import State
 from ffprep.transforms.base import Transform, is_tensor
 
@@ -54,8 +55,15 @@ def _some(ids: npt.NDArray[np.int64]) -> str:
     return shown if len(ids) <= 3 else f"{shown}, ..."
 
 
-def make_step(item: Any, stream: int, output: str, field: str, reader: Reader) -> Step:
-    """Return the step that one entry of a pipeline stands for.
+def is_operation(item: Any) -> bool:
+    """Whether something is an operation written to ffcv's protocol: ours, a user's or stock ffcv's own."""
+    return not isinstance(item, type) and all(
+        callable(getattr(item, name, None)) for name in ("generate_code", "declare_state_and_memory")
+    )
+
+
+def make_step(item: Any, stream: int, output: str, stage: OperationStage | None) -> Step:
+    """Return the step that one entry of a pipeline stands for; `stage` runs it if it is an operation.
 
     Raises
     ------
@@ -63,10 +71,10 @@ def make_step(item: Any, stream: int, output: str, field: str, reader: Reader) -
         The entry is nothing that can be applied to a batch.
     """
     label = f"{item!r} of pipeline {output!r}"
+    if stage is not None:
+        return Step(stage, False, stream, label)
     if isinstance(item, Transform):
         return Step(item.apply, item.light, stream, label)
-    if isinstance(item, Operation):
-        return Step(OperationStage(item, field, reader), False, stream, label)
     raise OptionError(f"pipeline {output!r} holds {item!r}, which is no transform, operation, torch module or function")
 
 
@@ -97,55 +105,101 @@ def allocate(query: Any, rows: int) -> Any:
     raise OptionError(f"{query!r} is no AllocationQuery")
 
 
-class OperationStage:
-    """Runs an operation written to ffcv's protocol. Declared and compiled at its first batch, in that batch's form."""
+@dataclass(frozen=True)
+class _Prepared:
+    """What an operation declared for one form of its input, compiled.
 
-    def __init__(self, operation: Operation, field: str, reader: Reader) -> None:
+    Attributes
+    ----------
+    form : tuple
+    memory, shared : AllocationQuery, sequence of them, or None
+    code, shared_code : callable
+    """
+
+    form: tuple[Any, ...]
+    memory: Any
+    shared: Any
+    code: Callable[..., Any]
+    shared_code: Callable[..., Any] | None
+
+
+class OperationStage:
+    """Runs an operation written to ffcv's protocol. Declared and compiled at its first batch, in that batch's form.
+
+    numba's random generator is seeded for each batch from (seed, epoch, the batch's samples, the operation's place),
+    so compiled operations that draw with ``np.random`` or ``random`` do the same again in every run.
+    """
+
+    def __init__(self, operation: Any, field: str, reader: Reader) -> None:
         self._operation = operation
         self._field = field
         self._reader = reader
-        self._form: Any = None
-        self._memory: Any = None
-        self._shared: Any = None
-        self._code: Callable[..., Any] | None = None
-        self._shared_code: Callable[..., Any] | None = None
+        self._prepared: _Prepared | None = None
+        self._stale = False
+        self._lock = threading.Lock()
 
-    def _prepare(self, state: State, first_decoder: bool = False) -> None:
-        operation, reader = self._operation, self._reader
-        form = (state.jit_mode, str(state.device), state.shape, str(state.dtype))
-        if self._form == form:
-            return
-        operation.accept_field(reader.fields[self._field])
-        operation.accept_globals(reader.column(self._field), _memory_reader())
-        next_state, self._memory = operation.declare_state_and_memory(state)
-        self._shared = operation.declare_shared_memory(state)
-        code, shared_code = operation.generate_code(), operation.generate_code_for_shared_state()
-        compiled = next_state.jit_mode or first_decoder
-        self._code = _compiled(code) if compiled else code
-        if shared_code is not None:
-            self._shared_code = _compiled(shared_code) if compiled else shared_code
-        self._form = form
+    def renew(self) -> None:
+        """Let the operation declare its memory anew at the next batch; its code is kept. For each epoch's beginning."""
+        self._stale = True
+
+    def _prepare(self, state: State, is_decoder: bool = False) -> _Prepared:
+        form = (state.jit_mode, str(state.device), tuple(state.shape), str(state.dtype))
+        with self._lock:
+            known = self._prepared
+            if known is not None and known.form == form and not self._stale:
+                return known
+            self._stale = False
+            operation = self._operation
+            introduce(operation, self._reader.fields[self._field], self._reader.column(self._field))
+            next_state, memory = operation.declare_state_and_memory(state)
+            declare = getattr(operation, "declare_shared_memory", None)
+            shared = None if declare is None else declare(state)
+            if known is not None and known.form == form:
+                self._prepared = replace(known, memory=memory, shared=shared)
+                return self._prepared
+            generate = getattr(operation, "generate_code_for_shared_state", None)
+            code, shared_code = operation.generate_code(), None if generate is None else generate()
+            if next_state.jit_mode or is_decoder:
+                code = _compiled(code)
+                shared_code = None if shared_code is None else _compiled(shared_code)
+            self._prepared = _Prepared(form, memory, shared, code, shared_code)
+            return self._prepared
 
     def __call__(self, x: Any, batch: BatchInfo) -> Any:
-        self._prepare(state_of(x))
-        assert self._code is not None
-        arguments = [x, allocate(self._memory, len(x))]
-        if getattr(self._code, "with_indices", False):
+        prepared = self._prepare(state_of(x))
+        arguments = [x, allocate(prepared.memory, len(x))]
+        if getattr(prepared.code, "with_indices", False):
             arguments.append(batch.ids)
-        if self._shared_code is not None:
-            shared = allocate(self._shared, 1)
-            self._shared_code(shared)
-            arguments.append(shared)
-        return self._code(*arguments)
+        if prepared.shared_code is not None:
+            arguments.append(self._shared_memory(prepared, len(x), batch))
+        _seed_compiled(batch)
+        return prepared.code(*arguments)
+
+    def _shared_memory(self, prepared: _Prepared, rows: int, batch: BatchInfo) -> Any:
+        """Return the operation's shared memory of this batch, filled once however many pipelines it is in."""
+        assert prepared.shared_code is not None
+        known = getattr(_shared, "known", None)
+        if known is None or known[0] is not batch.ids:
+            known = _shared.known = (batch.ids, {})
+        key = id(self._operation)
+        if key not in known[1]:
+            memory = allocate(prepared.shared, rows)
+            _seed_compiled(batch)
+            prepared.shared_code(memory)
+            known[1][key] = memory
+        return known[1][key]
 
     def decode(self, batch: BatchInfo) -> Any:
         """Run the operation as the decoder of its field."""
         import torch
 
-        self._prepare(State(True, torch.device("cpu"), (), np.dtype(np.uint8)), first_decoder=True)
-        assert self._code is not None
-        memory = allocate(self._memory, len(batch.ids))
-        return self._code(batch.ids, memory, self._reader.column(self._field), self._storage())
+        prepared = self._prepare(State(True, torch.device("cpu"), (), np.dtype(np.uint8)), is_decoder=True)
+        memory = allocate(prepared.memory, len(batch.ids))
+        arguments = [batch.ids, memory, self._reader.column(self._field), self._storage()]
+        if getattr(prepared.code, "with_indices", False):
+            arguments.insert(2, batch.ids)
+        _seed_compiled(batch)
+        return prepared.code(*arguments)
 
     def _storage(self) -> Any:
         pointer = self._reader.fields[self._field].pointer
@@ -155,6 +209,36 @@ class OperationStage:
         offsets, sizes = self._reader.extents(self._field)
         order = np.argsort(offsets, kind="stable")
         return self._reader.data, offsets[order], sizes[order]
+
+
+_shared = threading.local()
+
+
+def introduce(operation: Any, field: Any, column: npt.NDArray[Any]) -> None:
+    """Tell an operation its field, its metadata and how payloads are read, as ffcv does."""
+    if hasattr(operation, "accept_field"):
+        operation.accept_field(field)
+        operation.accept_globals(column, _memory_reader())
+    else:
+        operation.field, operation.metadata, operation.memory_read = field, column, _memory_reader()
+
+
+_seed_function: Callable[..., Any] | None = None
+
+
+def _seed_compiled(batch: BatchInfo) -> None:
+    """Seed the generators of compiled code in this thread."""
+    global _seed_function
+    if _seed_function is None:
+        import random
+
+        def seed(number: int) -> None:
+            np.random.seed(number)  # noqa: NPY002
+            random.seed(number)
+
+        _seed_function = Compiler.compile(seed)
+    key = np.array([batch.seed & ((1 << 64) - 1), batch.epoch, batch.stream], np.uint64)
+    _seed_function(zlib.crc32(batch.ids.tobytes(), zlib.crc32(key.tobytes())))
 
 
 def _compiled(code: Callable[..., Any]) -> Callable[..., Any]:
