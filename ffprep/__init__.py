@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ffprep._version import __version__
 
 if TYPE_CHECKING:
     from ffprep.loader import Loader, OrderOption
+    from ffprep.writer import DatasetWriter
 
-__all__ = ["Loader", "OrderOption", "__version__"]
+__all__ = ["DatasetWriter", "Loader", "OrderOption", "__version__"]
+
+_HOMES = {
+    "DatasetWriter": "ffprep.writer",
+    "Loader": "ffprep.loader",
+    "OrderOption": "ffprep.loader",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Loader", "OrderOption"):
-        from ffprep import loader
-
-        return getattr(loader, name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

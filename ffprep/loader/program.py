@@ -64,7 +64,7 @@ def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, se
     seed, epoch : int
         Key of the random draws.
     """
-    program = Program.empty(len(ops))
+    program = Program.empty(max(1, len(ops)))  # one that copies nothing where operations of users do it all
     kept: list[Any] = [reader.data]
     shown: dict[str, int] = {}
     for o, op in enumerate(ops):
