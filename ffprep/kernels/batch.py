@@ -382,14 +382,15 @@ def _render_view(
         target, form, stream = thread[T_SCRATCH], np.int64(U8_HWC), np.int64(0)
     desc = thread[T_DESC : T_DESC + DESC_SIZE]
     rows, cols = reach[1] - reach[0], reach[3] - reach[2]
+    same = h == out_h and w == out_w  # then every level comes out as it is, which fixed point does not promise
     if thread[T_EXACT]:
         size = exact_work_size(kind, h, w, rows, cols, out_h, out_w)
-    elif h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
+    elif same or h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
         size = wide_work_size(kind, h, w, rows, cols, out_h, out_w)
     else:
         size = work_size(kind, h, w, rows, cols, out_h, out_w)
     status = np.int64(UNFIT)
-    for attempt in range(2):
+    for attempt in range(1 if same else 0, 2):
         if not _grow(thread, T_WORK, size):
             return NO_MEMORY
         status = call_entry(
