@@ -178,16 +178,14 @@ class OperationStage:
     def _shared_memory(self, prepared: _Prepared, rows: int, batch: BatchInfo) -> Any:
         """Return the operation's shared memory of this batch, filled once however many pipelines it is in."""
         assert prepared.shared_code is not None
-        known = getattr(_shared, "known", None)
-        if known is None or known[0] is not batch.ids:
-            known = _shared.known = (batch.ids, {})
+        if _shared.batch is not batch.ids:
+            _shared.batch, _shared.memory = batch.ids, {}
         key = id(self._operation)
-        if key not in known[1]:
-            memory = allocate(prepared.shared, rows)
+        if key not in _shared.memory:
+            _shared.memory[key] = allocate(prepared.shared, rows)
             _seed_compiled(batch)
-            prepared.shared_code(memory)
-            known[1][key] = memory
-        return known[1][key]
+            prepared.shared_code(_shared.memory[key])
+        return _shared.memory[key]
 
     def decode(self, batch: BatchInfo) -> Any:
         """Run the operation as the decoder of its field."""
@@ -211,7 +209,15 @@ class OperationStage:
         return self._reader.data, offsets[order], sizes[order]
 
 
-_shared = threading.local()
+class _Shared(threading.local):
+    """Shared memory of the batch that this thread is at, by operation."""
+
+    def __init__(self) -> None:
+        self.batch: npt.NDArray[np.int64] | None = None
+        self.memory: dict[int, Any] = {}
+
+
+_shared = _Shared()
 
 
 def introduce(operation: Any, field: Any, column: npt.NDArray[Any]) -> None:

@@ -54,7 +54,7 @@ METHODS = {
 CASES = [
     (module, name)
     for module, names in MODULES.items()
-    for name in (names.split() or getattr(pytest.importorskip(module), "__all__"))
+    for name in (names.split() or pytest.importorskip(module).__all__)
 ]
 
 

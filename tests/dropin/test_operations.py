@@ -1,3 +1,4 @@
+# ruff: noqa: NPY002
 """Operations that users wrote to ffcv's protocol run, and the same way in every run."""
 
 from __future__ import annotations
