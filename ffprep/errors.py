@@ -8,7 +8,8 @@
     │   ├── NotABetonError     the bytes are something else
     │   ├── UnfinishedError    the writer did not finish
     │   ├── TruncatedError     the file is shorter than its own tables say
-    │   └── CorruptError       a table, pointer, name, page or checksum is wrong
+    │   ├── CorruptError       a table, pointer, name, page or checksum is wrong
+    │   └── IndexMismatchError a seek index is damaged or of another file
     ├── JpegError              a JPEG stream cannot be decoded
     ├── DecodeError            a sample of a .beton file cannot be decoded
     ├── SourceError            a data set is not laid out as expected
@@ -46,6 +47,10 @@ class TruncatedError(BetonError):
 
 class CorruptError(BetonError):
     """A table, a pointer, a name, a page or a checksum of the file is wrong."""
+
+
+class IndexMismatchError(BetonError):
+    """A seek index is damaged, or belongs to another ``.beton`` file."""
 
 
 class JpegError(FfprepError):

@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ from ffprep.errors import (
     TruncatedError,
 )
 from ffprep.fields.base import UNKNOWN_SIZE
+
+if TYPE_CHECKING:
+    from ffprep.beton.seek_index import SeekIndex
 
 
 class Reader:
@@ -66,6 +69,8 @@ class Reader:
         The sample records, one member ``f0``, ``f1``, ... a field, read-only.
     superblock : Superblock or None
         None for files that ffprep did not write.
+    seek_index : SeekIndex or None
+        Where decoding of its JPEGs can begin, once a loader has set it.
     manifest : dict or None
         Where the data came from and how they were converted; None for files that ffprep did not write.
 
@@ -94,6 +99,7 @@ class Reader:
         with self.path.open("rb") as file:
             self.head = read_head(file, self.path, self._custom_fields)
             self.data: npt.NDArray[np.uint8] = np.asarray(np.memmap(file, np.uint8, "r"))
+        self.seek_index: SeekIndex | None = None
         self.page_size = self.head.header.page_size
         self.num_samples = self.head.header.num_samples
         self.fields = self.head.fields
@@ -331,6 +337,7 @@ class Reader:
 
     def close(self) -> None:
         """Let go of the file. Arrays handed out before stay valid."""
+        self.seek_index = None
         empty: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
         self.data = empty
         self.table = empty.view(layout.ALLOCATION)

@@ -332,22 +332,27 @@ def _decode(item: NDArray[np.int64], reach: NDArray[np.int64], thread: NDArray[n
     width, height, mode = item[I_WIDTH], item[I_HEIGHT], item[I_MODE]
     desc = thread[T_DESC : T_DESC + DESC_SIZE]
     if mode == 0:
-        status = call_entry(
-            thread[T_DECODE],
-            (
-                thread[T_CONTEXT],
-                item[I_ADDRESS],
-                item[I_SIZE],
-                item[I_INDEX],
-                item[I_INDEX_SIZE],
-                reach[2],
-                reach[0],
-                reach[3] - reach[2],
-                reach[1] - reach[0],
-                np.int64(0),
-                np.int64(desc.ctypes.data),
-            ),
-        )
+        status = OK
+        for _ in range(2):
+            status = call_entry(
+                thread[T_DECODE],
+                (
+                    thread[T_CONTEXT],
+                    item[I_ADDRESS],
+                    item[I_SIZE],
+                    item[I_INDEX],
+                    item[I_INDEX_SIZE],
+                    reach[2],
+                    reach[0],
+                    reach[3] - reach[2],
+                    reach[1] - reach[0],
+                    np.int64(0),
+                    np.int64(desc.ctypes.data),
+                ),
+            )
+            if status == OK or item[I_INDEX] == 0:
+                break
+            item[I_INDEX], item[I_INDEX_SIZE] = 0, 0  # the index may be what is wrong: the stream alone decides
         if status != OK:
             return status
         if desc[DESC_WIDTH] != width or desc[DESC_HEIGHT] != height:

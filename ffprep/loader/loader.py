@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.seek_index import find_index
 from ffprep.errors import FfprepError, OptionError
 from ffprep.loader.buffers import BufferPool
 from ffprep.loader.order import HasSampleOrder, Ids, OrderOption, Share, as_indices, distributed_share
@@ -72,6 +73,10 @@ class Loader:
         Fill the last batches up, so that all ranks have the same number of full ones; in place of `drop_last`. The
         epoch's first samples come again. With ``mask`` the last member of each tuple is a tensor of bool, shape
         (batch,): False where a row is such padding, so that an evaluation counts every sample exactly once.
+    index : bool or path, optional
+        The seek index that ``ffprep index`` makes, for fast crops of JPEGs without restart markers. By default the one
+        beside the file, ``<fname>.index``, is used if it is there and belongs to the file; one that does not is
+        left alone, with a warning. True, or a path, insists on it; False uses none. Batches are the same either way.
 
     Attributes
     ----------
@@ -108,12 +113,13 @@ class Loader:
         on_error: str = "raise",
         window_pages: int = DEFAULT_WINDOW_PAGES,
         pad: str | None = None,
+        index: bool | str | os.PathLike[str] | None = None,
     ) -> None:
         self._arguments: dict[str, Any] = {
             "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "order": order,
             "distributed": distributed, "pipelines": pipelines, "custom_fields": custom_fields,
             "drop_last": drop_last, "batches_ahead": batches_ahead, "recompile": recompile, "rank": rank,
-            "world_size": world_size, "on_error": on_error, "window_pages": window_pages, "pad": pad,
+            "world_size": world_size, "on_error": on_error, "window_pages": window_pages, "pad": pad, "index": index,
         }  # fmt: skip
         from ffprep.loader.feed import Parking
 
@@ -137,6 +143,7 @@ class Loader:
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
         self.reader = self._open(custom_fields)
+        self.reader.seek_index = find_index(self.reader, index)
         self.indices: Ids = as_indices(indices, self.reader.num_samples)
         self._order_option = order
         self._buffers = BufferPool(self.batches_ahead + 4)

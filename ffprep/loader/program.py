@@ -95,6 +95,10 @@ def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, se
             line[worker.O_DATA], line[worker.O_DATA_SIZE] = address(reader.data), reader.data.size
             kept += [offsets, sizes]
         if op.image is not None:
+            if reader.seek_index is not None:
+                places, lengths = reader.seek_index.addresses(reader, op.field)
+                line[worker.O_INDEX], line[worker.O_INDEX_SIZES] = address(places), address(lengths)
+                kept += [reader.seek_index.data, places, lengths]
             form, decoder, stream = op.image
             parts = image_numbers(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             program.spec[o], program.reals[o], program.colour[o] = parts

@@ -31,7 +31,7 @@ SLOT_LEFT, SLOT_COUNT, SLOT_CANCELLED, SLOT_FAILED = 0, LINE, LINE + 1, LINE + 2
 
 OP_SIZE = 16
 O_KIND, O_OUT, O_ROW_BYTES, O_META, O_META_STRIDE, O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE = range(9)
-O_LENGTHS, O_ELEMENT, O_FILL, O_ROWS_EACH = 9, 10, 11, 12
+O_LENGTHS, O_ELEMENT, O_FILL, O_ROWS_EACH, O_INDEX, O_INDEX_SIZES = 9, 10, 11, 12, 13, 14
 """Entries of an operation (int64).
 
 O_KIND, O_OUT, O_ROW_BYTES
@@ -44,6 +44,8 @@ O_LENGTHS, O_ELEMENT, O_FILL
     Address of the lengths of ragged rows or 0; bytes of an element; what to put behind the end, as an int64.
 O_ROWS_EACH
     Of tokens: rows that lie one after the other at each of O_OFFSETS.
+O_INDEX, O_INDEX_SIZES
+    Of images: addresses of two int64 a sample, address and size of its seek index; 0 where there is none.
 """
 
 KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW = 0, 1, 2, 3, 4, 5
@@ -187,6 +189,9 @@ def _fill_item(item: NDArray[np.int64], op: NDArray[np.int64], sample: int) -> i
     item[5] = sample
     item[6] = 0
     item[7] = 0
+    if op[O_INDEX] != 0:
+        item[6] = longs_at(op[O_INDEX] + 8 * sample, 1)[0]
+        item[7] = longs_at(op[O_INDEX_SIZES] + 8 * sample, 1)[0]
     return np.int64(0)
 
 

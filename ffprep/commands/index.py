@@ -1,0 +1,57 @@
+"""``ffprep index``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ffprep.commands._options import BETON, followed, terminable
+
+
+@click.command("index")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=BETON, help="Where the index goes; beside the file by default, where loaders look for it.")
+@click.option("--workers", type=click.IntRange(1), help="Threads; all processors by default.")
+@click.option(
+    "--interval",
+    type=click.IntRange(1),
+    help="MCUs between the places where decoding can begin; 16 by default, 8 where colour is subsampled.",
+)
+@click.option("--overwrite", is_flag=True, help="Make it again even if there is one that fits.")
+@click.option("--quiet", is_flag=True, help="No progress, no report on the screen.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    out: Path | None,
+    workers: int | None,
+    interval: int | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Index JPEGs without restart markers, so that crops of them decode fast.
+
+    For files that stock ffcv wrote, or that were converted with --jpeg keep. The file itself stays as it is; the index
+    is a file beside it, X.beton.index, which loaders find by themselves.
+    """
+    from ffprep.convert.seek_index import make_index
+    from ffprep.errors import OptionError
+
+    if out is not None and len(paths) > 1:
+        raise OptionError("--out names one index; give one file, or leave it out")
+    damaged = 0
+    for path in paths:
+        with terminable(), followed(path.name) as progress:
+            report = make_index(
+                path,
+                out,
+                workers=workers,
+                interval=interval,
+                overwrite=overwrite,
+                progress=None if quiet else progress,
+            )
+        if not quiet:
+            click.echo(str(report))
+        damaged += len(report.damaged)
+    ctx.exit(1 if damaged else 0)

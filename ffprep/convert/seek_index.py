@@ -1,0 +1,207 @@
+"""Making the seek index of a file: every JPEG is looked through once, in threads, in the order of the file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, write_index
+from ffprep.convert.report import duration_text, size_text
+from ffprep.errors import IndexMismatchError, JpegError, OptionError
+from ffprep.jpeg import build_index
+from ffprep.jpeg.status import Status
+
+UNIT = 64
+SHOWN = 5
+
+
+@dataclass
+class IndexReport:
+    """What became of the JPEGs of a file.
+
+    Attributes
+    ----------
+    path, index : Path
+        The file, and its index.
+    jpegs : int
+        Distinct JPEGs.
+    indexed, restarts, other : int
+        Those that got an index, that have restart markers and need none, and that cannot have one, being progressive
+        or of several scans.
+    damaged : list of str
+        One line for each that does not decode.
+    jpeg_bytes, index_bytes : int
+        Bytes of the JPEGs, and of the index file; 0 where none was written.
+    seconds : float
+    kept : bool
+        Whether a fitting index was there already.
+    """
+
+    path: Path
+    index: Path
+    jpegs: int = 0
+    indexed: int = 0
+    restarts: int = 0
+    other: int = 0
+    damaged: list[str] = field(default_factory=list)
+    jpeg_bytes: int = 0
+    index_bytes: int = 0
+    seconds: float = 0.0
+    kept: bool = False
+
+    def __str__(self) -> str:
+        if self.kept:
+            return f"{self.index}: belongs to {self.path} and is complete"
+        if not self.jpegs:
+            return f"{self.path}: holds no JPEGs, so there is nothing to index"
+        lines = []
+        if self.index_bytes:
+            share = 100 * self.index_bytes / max(1, self.jpeg_bytes)
+            rate = self.jpegs / self.seconds if self.seconds else 0.0
+            each = self.index_bytes / self.jpegs
+            lines.append(
+                f"{self.index}: {self.indexed:,} of {self.jpegs:,} JPEGs, {size_text(self.index_bytes)} "
+                f"({each:,.0f} bytes a JPEG, {share:.2f} %), {duration_text(self.seconds)}, {rate:,.0f}/s"
+            )
+        else:
+            lines.append(f"{self.path}: no index written, since none of its {self.jpegs:,} JPEGs would have one")
+        if self.restarts:
+            lines.append(f"  {self.restarts:,} have restart markers and need none")
+        if self.other:
+            lines.append(f"  {self.other:,} are progressive or of several scans, and are decoded whole")
+        if self.damaged:
+            lines.append(f"  {len(self.damaged):,} do not decode:")
+            lines += [f"    {line}" for line in self.damaged[:SHOWN]]
+        return "\n".join(lines)
+
+
+def make_index(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    workers: int | None = None,
+    interval: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> IndexReport:
+    """Make the seek index of a ``.beton`` file.
+
+    The file itself is only read. The index appears when it is complete; its bytes depend on the file and `interval`
+    alone. An index that fits the file is left alone, one that does not is replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+    out : str or Path, optional
+        By default beside the file, where loaders look for it: ``X.beton.index``.
+    workers : int, optional
+        Threads; by default one a processor.
+    interval : int, optional
+        MCUs between the places where decoding can begin; by default 16, or 8 with subsampled colour.
+    overwrite : bool
+        Make it again even if there is one that fits.
+    progress : callable, optional
+        Called with (JPEGs done, JPEGs).
+
+    Raises
+    ------
+    OptionError
+        An option is out of range, or the folder cannot be written to.
+    BetonError
+        The file cannot be used.
+    ConversionError
+        The index cannot be written.
+    """
+    target = Path(out) if out is not None else beside(path)
+    if interval is not None and interval < 1:
+        raise OptionError(f"seek index interval {interval} is below 1 MCU")
+    started = time.monotonic()
+    with Reader(path) as reader:
+        report = IndexReport(Path(path), target)
+        if target.exists():
+            try:
+                found = SeekIndex(target, reader)
+                if not overwrite and interval is None:
+                    return IndexReport(Path(path), target, jpegs=len(found), kept=True)
+            except IndexMismatchError as error:
+                if not is_index(target):
+                    raise OptionError(f"{target}: exists and is no seek index; give another place") from error
+        offsets, sizes = jpeg_payloads(reader)
+        report.jpegs, report.jpeg_bytes = len(offsets), int(sizes.sum(dtype=np.uint64))
+        made = _by_threads(reader, offsets, sizes, interval, workers or os.cpu_count() or 1)
+        report.index_bytes = write_index(target, reader, offsets, _counted(made, report, progress))
+        if not report.index_bytes:
+            target.unlink(missing_ok=True)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is a seek index of any version, or an empty file."""
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+    return not head or head == MAGIC
+
+
+@dataclass(frozen=True)
+class _Made:
+    index: bytes = b""
+    status: int = Status.OK
+    message: str = ""
+
+
+def _counted(
+    made: Iterator[_Made], report: IndexReport, progress: Callable[[int, int], None] | None
+) -> Iterator[bytes]:
+    for number, result in enumerate(made, 1):
+        if result.index:
+            report.indexed += 1
+        elif result.status == Status.OK:
+            report.restarts += 1
+        elif result.status == Status.NOT_SEQUENTIAL:
+            report.other += 1
+        else:
+            report.damaged.append(result.message)
+        if progress is not None:
+            progress(number, report.jpegs)
+        yield result.index
+
+
+def _by_threads(
+    reader: Reader,
+    offsets: npt.NDArray[np.uint64],
+    sizes: npt.NDArray[np.uint64],
+    interval: int | None,
+    workers: int,
+) -> Iterator[_Made]:
+    """Make indexes in threads, outside the interpreter's lock, and yield them in order."""
+
+    def make(first: int) -> list[_Made]:
+        made = []
+        for start, size in zip(offsets[first : first + UNIT].tolist(), sizes[first : first + UNIT].tolist(), strict=True):
+            try:
+                made.append(_Made(build_index(reader.data[start : start + size], interval, f"byte {start}")))
+            except JpegError as error:
+                made.append(_Made(b"", error.status, str(error)))
+        return made
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ffprep-index")
+    pending: deque[Future[list[_Made]]] = deque()
+    try:
+        for first in range(0, len(offsets), UNIT):
+            pending.append(pool.submit(make, first))
+            if len(pending) > 2 * workers + 1:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
