@@ -259,10 +259,10 @@ def find_index(reader: Reader, wanted: bool | str | os.PathLike[str] | None) -> 
     except FileNotFoundError:
         if wanted is None:
             return None
-        raise OptionError(f"{path}: no such seek index; make it with `ffprep index {reader.path}`") from None
+        raise OptionError(f"{path}: no such seek index; `ffprep index {reader.path}` makes it") from None
     except IndexMismatchError as error:
         if wanted is None:
-            warnings.warn(f"images are decoded without an index: {error}", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"images are decoded without an index: {error}", RuntimeWarning, stacklevel=3)
             return None
         raise
 

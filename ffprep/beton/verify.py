@@ -16,7 +16,8 @@ import xxhash
 from ffprep.beton import layout, sections
 from ffprep.beton.check import MissingAllocation, bad_allocations, bad_metadata, table_sizes
 from ffprep.beton.reader import Reader
-from ffprep.errors import BetonError, DecodeError, JpegError
+from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
+from ffprep.errors import BetonError, DecodeError, JpegError, OptionError
 from ffprep.fields import JSONField, RGBImageField
 from ffprep.fields.rgb_image import MODE_JPEG
 
@@ -132,6 +133,7 @@ def verify(
         check.checksums()
         if deep:
             check.payloads(workers or os.cpu_count() or 1, progress)
+        check.seek_index(workers or os.cpu_count() or 1, deep)
     except _Full:
         report.complete = False
     return report
@@ -304,6 +306,49 @@ class _Check:
                     kind.decode(column[sample], payload)
             except DecodeError as error:
                 yield sample, f"field {name!r}: {error}"
+
+    # -- the index beside the file ---------------------------------------------------------------------
+
+    def seek_index(self, workers: int, deep: bool) -> None:
+        """Compare the seek index beside the file, if there is one, with what would be made now."""
+        path = beside(self.reader.path)
+        if not path.exists():
+            return
+        try:
+            index = SeekIndex(path, self.reader)
+            offsets, sizes = jpeg_payloads(self.reader)
+        except (BetonError, OSError) as error:
+            self.problem(str(error))
+            return
+        again = f"make it again with `ffprep index --overwrite {self.reader.path}`"
+        if not np.array_equal(offsets, index.entries["payload"][:-1]):
+            self.problem(f"{path}: does not list the JPEGs of the file; {again}")
+            return
+        self._count("bytes of index", len(index.data))
+        if not deep:
+            return
+
+        def wrong(entry: int) -> bool:
+            start, stored = int(offsets[entry]), index.of(entry)
+            return not index_fits(self.reader.data[start : start + int(sizes[entry])], stored)
+
+        with ThreadPoolExecutor(workers, thread_name_prefix="ffprep-verify") as pool:
+            for first in range(0, len(offsets), _CHUNK):
+                entries = range(first, min(first + _CHUNK, len(offsets)))
+                for entry, bad in zip(entries, pool.map(wrong, entries), strict=True):
+                    if bad:
+                        self.problem(f"{path}: is wrong for the JPEG at byte {offsets[entry]}; {again}")
+        self._count("indexes", len(offsets))
+
+
+def index_fits(data: npt.NDArray[np.uint8], stored: npt.NDArray[np.uint8]) -> bool:
+    """Whether a stream's seek index, or its having none, is what would be made of it now."""
+    from ffprep.jpeg.index import build_index, interval_of
+
+    try:
+        return build_index(data, interval_of(stored)) == stored.tobytes()
+    except (JpegError, OptionError):
+        return not len(stored)
 
 
 def jpeg_problem(data: npt.NDArray[np.uint8], width: int, height: int) -> str | None:

@@ -187,7 +187,9 @@ def _by_threads(
 
     def make(first: int) -> list[_Made]:
         made = []
-        for start, size in zip(offsets[first : first + UNIT].tolist(), sizes[first : first + UNIT].tolist(), strict=True):
+        for start, size in zip(
+            offsets[first : first + UNIT].tolist(), sizes[first : first + UNIT].tolist(), strict=True
+        ):
             try:
                 made.append(_Made(build_index(reader.data[start : start + size], interval, f"byte {start}")))
             except JpegError as error:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.seek_index import find_index
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
 
 _RUNNERS = "ffprep.inspect.runners:"
@@ -56,10 +57,12 @@ def bench(path: Path, options: Options, on_round: Callable[[int], None] | None =
     -------
     dict
         JSON values: ``results`` has a rate (lowest, median, highest samples a second), bytes a second and the start-up
-        of each loader, and how many times as fast ffprep is; ``split`` says where ffprep's time goes.
+        of each loader, and how many times as fast ffprep is; ``split`` says where ffprep's time goes. With a seek
+        index beside the file, ffprep without it is one of the loaders.
     """
     with Reader(path) as reader:
         samples = min(options.samples, len(reader))
+        reader.seek_index = find_index(reader, None)
         images = [name for name, field in reader.fields.items() if field.type_id == 2]
         size = _bytes_per_sample(reader, samples)
         with tempfile.TemporaryDirectory(prefix="ffprep-bench-") as scratch:
@@ -88,6 +91,10 @@ def _contestants(
     if not images:
         return [Contestant("ffprep", _RUNNERS + "ffprep_numbers", file)]
     found = [Contestant("ffprep", _RUNNERS + "ffprep_images", {**file, **crop})]
+    if reader.seek_index is not None:
+        found.append(
+            Contestant("ffprep, without the index", _RUNNERS + "ffprep_images", {**file, **crop, "index": False})
+        )
     if not options.baselines:
         return found
     if images[0] == "image" and importlib.util.find_spec("ffcv") is not None:
@@ -144,6 +151,9 @@ def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> 
 
     kernel = library()
     desc = np.zeros(48, np.int64)
+    places, sizes = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    if reader.seek_index is not None:
+        places, sizes = reader.seek_index.addresses(reader, name)
     jobs = []
     for index in range(count):
         record = reader.column(name)[index]
@@ -151,12 +161,12 @@ def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> 
         crop = (0, 0, height, width)
         if not options.validation:
             crop = sample_crop(height, width, *options.scale, index)
-        jobs.append((reader.payload(name, index), crop))
+        jobs.append((reader.payload(name, index), int(places[index]), int(sizes[index]), crop))
     context = kernel.ffp_context_new()
     try:
         begun = time.perf_counter()
-        for data, (y, x, h, w) in jobs:
-            kernel.ffp_decode_region(context, data.ctypes.data, data.size, None, 0, x, y, w, h, 0, int64s(desc))
+        for data, place, size, (y, x, h, w) in jobs:
+            kernel.ffp_decode_region(context, data.ctypes.data, data.size, place, size, x, y, w, h, 0, int64s(desc))
         return (time.perf_counter() - begun) / count
     finally:
         kernel.ffp_context_free(context)

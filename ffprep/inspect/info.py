@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.seek_index import SeekIndex, beside
 from ffprep.convert.report import size_text
+from ffprep.errors import IndexMismatchError
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -27,8 +29,26 @@ def describe(path: Path) -> dict[str, Any]:
             "page_size": reader.page_size,
             "fields": {name: _field(reader, name) for name in reader.fields},
             "manifest": reader.manifest,
+            "seek_index": _seek_index(reader),
         }
     return facts
+
+
+def _seek_index(reader: Reader) -> dict[str, Any] | None:
+    """The index beside the file, if there is one."""
+    path = beside(reader.path)
+    try:
+        index = SeekIndex(path, reader)
+    except IndexMismatchError as error:
+        return {"path": str(path), "problem": str(error)}
+    except OSError:
+        return None
+    return {
+        "path": str(path),
+        "bytes": len(index.data),
+        "jpegs": len(index),
+        "indexed": int(np.count_nonzero(index.bytes_each)),
+    }
 
 
 def _field(reader: Reader, name: str) -> dict[str, Any]:
@@ -71,12 +91,24 @@ def to_text(facts: dict[str, Any]) -> str:
     ]
     for name, field in facts["fields"].items():
         lines.append(f"  {name:<16} {_field_text(field)}")
+    if index := facts["seek_index"]:
+        lines.append(f"  seek index       {_seek_index_text(index)}")
     manifest = facts["manifest"]
     if manifest is None:
         lines.append("  no manifest: not written by ffprep")
         return "\n".join(lines)
     lines.extend(_manifest_lines(manifest))
     return "\n".join(lines)
+
+
+def _seek_index_text(index: dict[str, Any]) -> str:
+    if "problem" in index:
+        return str(index["problem"])
+    each = index["bytes"] / max(1, index["jpegs"])
+    return (
+        f"{index['path']}, for {index['indexed']:,} of {index['jpegs']:,} JPEGs, {size_text(index['bytes'])}, "
+        f"{each:,.0f} bytes each"
+    )
 
 
 def _field_text(field: dict[str, Any]) -> str:

@@ -57,6 +57,7 @@ def ffprep_images(
     num_workers: int = 1,
     scale: Sequence[float] = (0.08, 1.0),
     validation: bool = False,
+    index: bool | None = None,
 ) -> Epoch:
     """ffprep's loader on the first samples of any file with images; all its fields are read."""
     import numpy as np
@@ -84,6 +85,7 @@ def ffprep_images(
         seed=0,
         indices=np.arange(samples),
         drop_last=False,
+        index=index,
         pipelines={name: pipelines[name] for name in names},
     )
     return lambda: _count_any(loader)

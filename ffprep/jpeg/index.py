@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 AUTOMATIC = 0
 
 
+def interval_of(index: BytesLike) -> int | None:
+    """MCUs between the places of a seek index to begin at; None of an empty one."""
+    head = as_bytes(index)[:16].tobytes()
+    return int.from_bytes(head[12:], "little") if len(head) == 16 else None
+
+
 def build_index(data: BytesLike, interval: int | None = None, where: str = "JPEG") -> bytes:
     """Make the seek index of a stream.
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ffprep.beton import Reader
 from ffprep.convert.run import convert
+from ffprep.convert.seek_index import make_index
 from ffprep.demo.photographs import make_photographs
 from ffprep.fields import RGBImageField
 from ffprep.fields.decoders import CenterCropRGBImageDecoder, IntDecoder
@@ -140,6 +141,8 @@ def test_our_loader_reads_what_stock_wrote(folder: Path) -> None:
         path = folder / f"{mode}.beton"
         images, labels = ours(path)
         assert labels.tolist() == list(range(COUNT))
+        assert make_index(path).indexed == (COUNT if mode == "jpg" else 0)
+        assert np.array_equal(ours(path)[0], images)
         with Reader(path) as reader:
             values = [reader.value("image", index) for index in range(COUNT)]
             if mode == "raw":
