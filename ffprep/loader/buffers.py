@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,17 @@ class BufferPool:
     ----------
     keep : int
         Free buffers kept of each size; more are given back to the system.
+    allocate : callable
+        Returns fresh memory of a size in bytes, as an object that numpy can look into.
+    smallest : int
+        Arrays of fewer bytes are plain ones, not pooled.
     """
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: int, allocate: Callable[[int], Any] | None = None, smallest: int = POOLED_FROM) -> None:
         self._keep = keep
-        self._free: dict[int, deque[mmap.mmap]] = {}
+        self._allocate = allocate or _map
+        self._smallest = smallest
+        self._free: dict[int, deque[Any]] = {}
 
     def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return a C-contiguous array, 64-byte aligned, contents undefined."""
@@ -40,15 +47,15 @@ class BufferPool:
         for side in shape:
             count *= side
         size = count * dtype.itemsize
-        if size < POOLED_FROM:
+        if size < self._smallest:
             return np.empty(shape, dtype)
         free = self._free.setdefault(size, deque())
         try:
             memory = free.pop()
         except IndexError:
-            memory = _map(size)
-        # Every view of `whole` keeps it alive, since numpy follows bases no further than the array over `memory`.
-        whole: npt.NDArray[np.uint8] = np.frombuffer(memory, np.uint8, size)
+            memory = self._allocate(size)
+        # Every view of `whole` keeps it alive: numpy follows bases through arrays, and no further than a memoryview.
+        whole: npt.NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8, size)
         weakref.finalize(whole, _give_back, free, memory, self._keep).atexit = False
         return whole.view(dtype).reshape(shape)
 
@@ -62,7 +69,7 @@ class BufferPool:
             free.clear()
 
 
-def _give_back(free: deque[mmap.mmap], memory: mmap.mmap, keep: int) -> None:
+def _give_back(free: deque[Any], memory: Any, keep: int) -> None:
     # Runs wherever the last reference is dropped, also inside the garbage collector: deque needs no lock.
     if len(free) < keep:
         free.append(memory)

@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from ffprep.loader.plan import Output
 from ffprep.loader.pool import Pool
 from ffprep.loader.program import Compiled
 from ffprep.loader.readahead import ReadAhead
+from ffprep.loader.stages import Step
+from ffprep.loader.transfer import Side
 from ffprep.pipeline.form import BatchInfo
 
 OWN_CODES = {
@@ -86,10 +89,11 @@ class EpochSetup:
     first: int
     outputs: list[Output]
     compiled: Compiled
-    buffers: BufferPool
+    buffers: Sequence[BufferPool]
     ahead: int
     on_error: str
     masked: bool = False
+    side: Side | None = None
     readahead: ReadAhead | None = None
 
     @property
@@ -118,6 +122,7 @@ class Feed:
         self._next = 0
         self._batches = setup.batches
         self.outputs = setup.outputs
+        self.side = setup.side
 
     def _publish(self, pool: Pool) -> None:
         setup = self._setup
@@ -197,12 +202,25 @@ class Feed:
             self._setup.readahead.close()
 
 
-def run_steps(outputs: Sequence[Output], values: list[Any], info: BatchInfo, light_ones: bool) -> list[Any]:
-    """Apply the heavy beginning, or the light rest, of every output's steps."""
+def run_heavy(outputs: Sequence[Output], values: list[Any], info: BatchInfo, side: Side | None) -> list[Any]:
+    """Apply the heavy beginning of every output's steps; from its move to a device on, in the order of `side`."""
     done = []
     for output, x in zip(outputs, values, strict=True):
-        split = output.heavy
-        for step in output.steps[split:] if light_ones else output.steps[:split]:
-            x = step(x, info)
-        done.append(x)
+        steps, place = output.steps[: output.heavy], output.transfer
+        if side is None or place is None:
+            done.append(_apply(steps, x, info))
+            continue
+        rest = partial(_apply, steps[place + 1 :], info=info)
+        done.append(side.submit(_apply(steps[:place], x, info), rest))
     return done
+
+
+def run_light(outputs: Sequence[Output], values: list[Any], info: BatchInfo) -> list[Any]:
+    """Apply the light rest of every output's steps."""
+    return [_apply(output.steps[output.heavy :], x, info) for output, x in zip(outputs, values, strict=True)]
+
+
+def _apply(steps: Sequence[Step], x: Any, info: BatchInfo) -> Any:
+    for step in steps:
+        x = step(x, info)
+    return x

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffprep.errors import FfprepError
-from ffprep.loader.feed import Feed, run_steps
+from ffprep.loader.feed import Feed, run_heavy, run_light
+from ffprep.loader.transfer import Flights
 from ffprep.pipeline.form import BatchInfo
 
 JOIN_SECONDS = 10.0
@@ -71,11 +72,12 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
             if self._pid != os.getpid():
                 raise FfprepError("this epoch was begun before a fork; begin one in this process with iter(loader)")
             try:
-                taken = self._stages.take() if self._stages is not None else self._feed.take()
-                if taken is not None:
-                    number, info, values = taken
-                    out = tuple(run_steps(self._feed.outputs, values, info, light_ones=True))
-                    self._progress.batches = number + 1
+                ready = self._stages.take() if self._stages is not None else _taken(self._feed)
+                if ready is not None:
+                    if self._feed.side is not None:
+                        self._feed.side.receive(ready.mark, ready.values)
+                    out = tuple(run_light(self._feed.outputs, ready.values, ready.info))
+                    self._progress.batches = ready.number + 1
                     return out
             except BaseException:
                 self.close()
@@ -91,12 +93,36 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
         self._owner = None
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A batch whose heavy steps are done, or queued on a device.
+
+    Attributes
+    ----------
+    number : int
+    info : BatchInfo
+    values : list
+    mark : object
+        Of the device's side: behind all that was queued.
+    """
+
+    number: int
+    info: BatchInfo
+    values: list[Any]
+    mark: Any = None
+
+
+def _taken(feed: Feed) -> Ready | None:
+    taken = feed.take()
+    return None if taken is None else Ready(*taken)
+
+
 class _StageThread:
     """Runs the steps that are not light, in a thread, at most `ahead` batches in advance."""
 
     def __init__(self, feed: Feed, ahead: int) -> None:
         self._feed = feed
-        self._room = threading.Semaphore(ahead)
+        self._room = threading.Semaphore(max(1, ahead))
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="ffprep-stages", daemon=True)
@@ -106,24 +132,46 @@ class _StageThread:
         self._thread.start()
 
     def _run(self) -> None:
+        side = self._feed.side
+        flights = None if side is None else Flights(side)
         try:
+            if side is not None:
+                side.enter()
             while not self._stopped:
                 self._room.acquire()
-                if self._stopped:
+                if self._stopped or not self._next(flights):
                     return
-                taken = self._feed.take()
-                if taken is None:
-                    self._results.put(None)
-                    return
-                number, info, values = taken
-                values = run_steps(self._feed.outputs, values, info, light_ones=False)
-                self._results.put((number, info, values))
         except BaseException as error:
             self._results.put(error)
         finally:
-            self._feed.close()
+            try:
+                if flights is not None:
+                    flights.land()
+            finally:
+                self._feed.close()
 
-    def take(self) -> tuple[int, BatchInfo, list[Any]] | None:
+    def _next(self, flights: Flights | None) -> bool:
+        """Get one batch ready; False at the end. In a function of its own, so that no name keeps the batch alive."""
+        taken = self._feed.take()
+        if taken is None:
+            self._results.put(None)
+            return False
+        number, info, values = taken
+        side = self._feed.side
+        if side is None or flights is None:
+            self._results.put(Ready(number, info, run_heavy(self._feed.outputs, values, info, None)))
+            return True
+        try:
+            done = run_heavy(self._feed.outputs, values, info, side)
+        except BaseException:
+            flights.add(side.mark(), values)  # some of them may be on their way
+            raise
+        mark = side.mark()
+        self._results.put(Ready(number, info, done, mark))
+        flights.add(mark, values)
+        return True
+
+    def take(self) -> Ready | None:
         """Return the next finished batch, None at the end; raise what a step raised."""
         result = self._results.get()
         self._room.release()

@@ -16,15 +16,18 @@ from ffprep.beton.seek_index import find_index
 from ffprep.errors import FfprepError, OptionError
 from ffprep.loader.buffers import BufferPool
 from ffprep.loader.order import HasSampleOrder, Ids, OrderOption, Share, as_indices, distributed_share
-from ffprep.loader.plan import Output, mask_output, plan_output, read_pipelines
+from ffprep.loader.plan import Output, mask_output, moved, plan_output, read_pipelines
 from ffprep.loader.state import State, read_state
 from ffprep.loader.traversal import Traversal, payload_fields
 
 if TYPE_CHECKING:
     from ffprep.loader.feed import EpochSetup, Feed
     from ffprep.loader.iterator import EpochIterator, Progress
+    from ffprep.loader.transfer import Side
 
 DEFAULT_WINDOW_PAGES = 64
+SPARE_PINNED = 5
+"""Page-locked buffers beside those of `batches_ahead`: being filled, being submitted, and two in flight."""
 
 
 class Loader:
@@ -77,6 +80,8 @@ class Loader:
         The seek index that ``ffprep index`` makes, for fast crops of JPEGs without restart markers. By default the one
         beside the file, ``<fname>.index``, is used if it is there and belongs to the file; one that does not is
         left alone, with a warning. True, or a path, insists on it; False uses none. Batches are the same either way.
+    device : torch.device, str or int, optional
+        Hand out every tensor on this device, as if each pipeline ended with ``ToDevice(device)``.
 
     Attributes
     ----------
@@ -114,12 +119,14 @@ class Loader:
         window_pages: int = DEFAULT_WINDOW_PAGES,
         pad: str | None = None,
         index: bool | str | os.PathLike[str] | None = None,
+        device: Any = None,
     ) -> None:
         self._arguments: dict[str, Any] = {
             "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "order": order,
             "distributed": distributed, "pipelines": pipelines, "custom_fields": custom_fields,
             "drop_last": drop_last, "batches_ahead": batches_ahead, "recompile": recompile, "rank": rank,
             "world_size": world_size, "on_error": on_error, "window_pages": window_pages, "pad": pad, "index": index,
+            "device": device,
         }  # fmt: skip
         from ffprep.loader.feed import Parking
 
@@ -146,7 +153,9 @@ class Loader:
         self.reader.seek_index = find_index(self.reader, index)
         self.indices: Ids = as_indices(indices, self.reader.num_samples)
         self._order_option = order
+        self._device = device
         self._buffers = BufferPool(self.batches_ahead + 4)
+        self._lane: tuple[str, Side, BufferPool] | None = None
         self._parking = Parking()
         self._finalizer = weakref.finalize(self, self._parking.close)
         self._finalizer.atexit = False
@@ -157,6 +166,8 @@ class Loader:
         self._closed = False
         self.seed = self._drawn_seed() if seed is None else operator.index(seed)
         self._recipes = read_pipelines(self._pipelines, self.reader)
+        if device is not None:
+            self._recipes = [moved(recipe, device) for recipe in self._recipes]
         self._outputs()  # whatever is wrong with the pipelines is said here
         payloads = payload_fields(self._recipes, self.reader)
         self._traversal = Traversal(self.reader, payloads, self.indices, self._window_pages, self.os_cache)
@@ -175,7 +186,24 @@ class Loader:
 
     def _outputs(self) -> list[Output]:
         outputs = [plan_output(recipe, self.reader) for recipe in self._recipes]
-        return [*outputs, mask_output()] if self.pad == "mask" else outputs
+        return [*outputs, mask_output(self._device)] if self.pad == "mask" else outputs
+
+    def _to_device(self, outputs: Sequence[Output]) -> tuple[Side | None, list[BufferPool]]:
+        """Return what serves the device that outputs go to, if any do, and for each operation its memory."""
+        targets = {step.device for output in outputs for step in output.steps if step.device is not None}
+        if not targets:
+            return None, [self._buffers for output in outputs if output.native is not None]
+        if len(targets) > 1:
+            raise OptionError(f"{self.fname}: the pipelines go to {' and '.join(sorted(targets))}; choose one device")
+        [target] = targets
+        if self._lane is None or self._lane[0] != target:
+            from ffprep.loader.transfer import open_side
+
+            side = open_side(target)
+            self._lane = (target, side, BufferPool(self.batches_ahead + SPARE_PINNED, side.host, 1))
+        _, side, pinned = self._lane
+        moving = [output.transfer is not None for output in outputs if output.native is not None]
+        return side, [pinned if moves else self._buffers for moves in moving]
 
     def _refuse_nothing(self) -> None:
         total = len(self._order)
@@ -224,11 +252,12 @@ class Loader:
             for recipe in self._recipes:
                 recipe.stages.clear()
         outputs = self._outputs()
+        side, buffers = self._to_device(outputs)
         ops = [output.native for output in outputs if output.native is not None]
         setup = EpochSetup(
             self.reader, self._order, self._share, self.drop_last, epoch, self.seed, first, outputs,
             compile_program(ops, self.reader, self.batch_size, self.seed, epoch),
-            self._buffers, self.batches_ahead, self.on_error, self.pad == "mask",
+            buffers, self.batches_ahead, self.on_error, self.pad == "mask", side,
         )  # fmt: skip
         setup.readahead = self._traversal.readahead(self._order, epoch, first)
         return setup
@@ -325,6 +354,7 @@ class Loader:
             **self._arguments,
             "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None,
             "world_size": None, "seed": self.seed, "indices": self.indices, "on_error": "raise", "pad": None,
+            "device": None,
             "pipelines": {**only, **({field_name: own} if own is not None else {})},
         }  # fmt: skip
         kept: list[bool] = []
@@ -343,6 +373,7 @@ class Loader:
             iterator.close()
         self._parking.close(wait=True)
         self._buffers.clear()
+        self._lane = None
         self.reader.close()
 
     def __enter__(self) -> Loader:

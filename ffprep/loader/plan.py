@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from ffprep.fields.decoders import (
     TokensDecoder,
     size_pair,
 )
+from ffprep.loader.finish import Finish, on_host
 from ffprep.loader.stages import OperationStage, Step, is_operation, make_step
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.pipeline.pipeline_spec import PipelineSpec
-from ffprep.transforms import ModuleWrapper, ToTensor
+from ffprep.transforms import ModuleWrapper, ToDevice, ToTensor
 from ffprep.transforms.base import Transform
 
 Rows = tuple[tuple[int, ...], "np.dtype[Any]"]
@@ -83,6 +84,11 @@ class Output:
         """How many steps, from the first, to run outside the training thread."""
         heavy = [i for i, step in enumerate(self.steps) if not step.light]
         return heavy[-1] + 1 if heavy else 0
+
+    @property
+    def transfer(self) -> int | None:
+        """Which step moves it to a device, if one does."""
+        return next((i for i, step in enumerate(self.steps) if step.device is not None), None)
 
 
 @dataclass(frozen=True)
@@ -248,9 +254,21 @@ def plan_output(recipe: Recipe, reader: Reader) -> Output:
     return output
 
 
-def mask_output() -> Output:
+def mask_output(device: Any = None) -> Output:
     """Plan the output that says which rows are no padding."""
-    return Output("mask", "", None, lambda arrays, batch: batch.mask, [Step(ToTensor().apply, True, 0, "the mask")])
+    steps = [Step(ToTensor().apply, True, 0, "the mask")]
+    if device is not None:
+        move = ToDevice(device)
+        steps.append(Step(move.apply, move.target is None, 0, "the mask", move.target))
+    return Output("mask", "", None, lambda arrays, batch: batch.mask, steps)
+
+
+def moved(recipe: Recipe, device: Any) -> Recipe:
+    """Return the recipe with its result on a device, unless it sees to that itself or gives no tensor."""
+    decides = any(isinstance(item, ToDevice) for item, _ in recipe.transforms)
+    if decides or isinstance(recipe.decoder, JSONDecoder):
+        return recipe
+    return replace(recipe, transforms=(*recipe.transforms, (ToDevice(device), 0)))
 
 
 def _steps(recipe: Recipe, transforms: Sequence[tuple[Any, int]], reader: Reader) -> list[Step]:
@@ -335,13 +353,20 @@ def _plan_image(recipe: Recipe, decoder: ImageDecoder, reader: Reader) -> Output
             break
         form = fused
         rest.pop(0)
+    steps = []
+    if form.device is not None:
+        move = ToDevice(form.device)
+        label = f"of pipeline {recipe.name!r}"
+        steps.append(Step(move.apply, False, 0, f"{move!r} {label}", move.target))
+        steps.append(Step(Finish(form), False, 0, f"normalisation and layout {label}"))
+        form = on_host(form)
     if form.dtype == "bfloat16" and not form.tensor:
         raise OptionError(f"pipeline {recipe.name!r}: numpy has no bfloat16; put ToTensor() into the pipeline")
     shape = (3, form.height, form.width) if form.planar else (form.height, form.width, 3)
     op = NativeOp(
         "image", recipe.source, [(shape, np.dtype(STORED_DTYPES[form.dtype]))], (form, decoder, recipe.stream)
     )
-    steps = _steps(recipe, rest, reader)
+    steps += _steps(recipe, rest, reader)
     return Output(recipe.name, recipe.source, op, lambda arrays, batch: show(arrays[0], form), steps)
 
 

@@ -48,9 +48,12 @@ class Compiled:
     ops: list[NativeOp]
     kept: list[Any]
 
-    def arrays(self, buffers: BufferPool, batch_size: int) -> list[list[npt.NDArray[Any]]]:
-        """Take memory for a batch: for each operation, the arrays it fills."""
-        return [[buffers.take((batch_size, *shape), dtype) for shape, dtype in op.rows] for op in self.ops]
+    def arrays(self, buffers: Sequence[BufferPool], batch_size: int) -> list[list[npt.NDArray[Any]]]:
+        """Take memory for a batch: for each operation, from its pool, the arrays it fills."""
+        return [
+            [pool.take((batch_size, *shape), dtype) for shape, dtype in op.rows]
+            for op, pool in zip(self.ops, buffers, strict=True)
+        ]
 
 
 def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, seed: int, epoch: int) -> Compiled:

@@ -18,6 +18,7 @@ from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.form import BatchInfo
 from ffprep.pipeline.state import State
 from ffprep.transforms.base import Transform, is_tensor
+from ffprep.transforms.ops import ToDevice
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,15 @@ class Step:
         Random stream.
     label : str
         What an error message calls it.
+    device : str or None
+        Device that the step moves the batch to.
     """
 
     apply: Callable[[Any, BatchInfo], Any]
     light: bool
     stream: int
     label: str
+    device: str | None = None
 
     def __call__(self, x: Any, batch: BatchInfo) -> Any:
         try:
@@ -74,6 +78,8 @@ def make_step(item: Any, stream: int, output: str, stage: OperationStage | None)
     if stage is not None:
         return Step(stage, False, stream, label)
     if isinstance(item, Transform):
+        if isinstance(item, ToDevice):
+            return Step(item.apply, item.target is None, stream, label, item.target)
         return Step(item.apply, item.light, stream, label)
     raise OptionError(f"pipeline {output!r} holds {item!r}, which is no transform, operation, torch module or function")
 

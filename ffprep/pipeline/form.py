@@ -34,6 +34,8 @@ class ImageForm:
         Random stream of the flip.
     mean, std : tuple of three floats, or None
         ``(v - mean) / std`` for v in 0..255; None writes v.
+    device : str or None
+        Where it is finished; None is the host.
     """
 
     height: int
@@ -46,6 +48,7 @@ class ImageForm:
     flip_stream: int = 0
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)

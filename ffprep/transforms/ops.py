@@ -50,27 +50,37 @@ def as_tensor(x: Any) -> Any:
 
 
 class ToDevice(Transform):
-    """Move tensors to a device.
+    """Move tensors to a device, in a stream beside the training.
+
+    Wherever it stands among flip, normalisation, conversion and layout, images cross the bus as uint8 and what does not
+    belong to the host's one pass is done on the device. Pixels are then whole numbers before they are normalised, as
+    with torchvision, where the host's pass rounds only its result.
 
     Parameters
     ----------
     device : torch.device, str or int
+        A number is that CUDA device; ``cuda`` the one that is current when an epoch begins.
     non_blocking : bool
-        Let the copy overlap with other work where the memory allows it.
+        Accepted for ffcv's sake: copies never hold up the training thread.
     """
 
     def __init__(self, device: Any, non_blocking: bool = True) -> None:
         self.device = device
         self.non_blocking = non_blocking
 
-    def _is_cpu(self) -> bool:
-        return str(self.device) == "cpu"
+    @property
+    def target(self) -> str | None:
+        """The device's name; None for the host."""
+        name = f"cuda:{self.device}" if isinstance(self.device, int) else str(self.device)
+        return None if name.partition(":")[0] == "cpu" else name
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
-        return replace(form, tensor=True) if self._is_cpu() else None
+        if self.target is None and form.device is None:
+            return replace(form, tensor=True)
+        return replace(form, tensor=True, device=self.target) if form.device in (None, self.target) else None
 
     def apply(self, x: Any, batch: BatchInfo) -> Any:
-        return each(x, lambda y: as_tensor(y).to(self.device, non_blocking=self.non_blocking))
+        return each(x, lambda y: as_tensor(y).to(self.target or "cpu"))
 
     def __repr__(self) -> str:
         return f"ToDevice({self.device!r})"

@@ -49,6 +49,16 @@ def test_views_and_tensors_keep_the_memory() -> None:
     assert where in {address(a) for a in [pool.take(SHAPE, F32) for _ in range(3)]}
 
 
+def test_memory_of_any_kind_waits_for_its_views() -> None:
+    pool = BufferPool(8, lambda size: np.zeros(size, np.uint8), smallest=1)
+    array = pool.take((4, 6), F32)
+    where, kept = address(array), array.view(np.uint32)[1:, :2].T
+    del array
+    assert address(pool.take((4, 6), F32)) != where
+    del kept
+    assert where in {address(a) for a in [pool.take((4, 6), F32) for _ in range(3)]}
+
+
 def test_the_pool_keeps_a_bounded_number() -> None:
     pool = BufferPool(3)
     many = [pool.take(SHAPE, F32) for _ in range(10)]
