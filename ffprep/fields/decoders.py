@@ -16,6 +16,10 @@ from ffprep.errors import OptionError
 __all__ = [
     "BasicDecoder",
     "BytesDecoder",
+    "CaptionDecoder",
+    "CaptionLengthDecoder",
+    "CaptionMaskDecoder",
+    "CaptionTokensDecoder",
     "CenterCropRGBImageDecoder",
     "Decoder",
     "FloatDecoder",
@@ -109,6 +113,61 @@ class TokensDecoder(Decoder):
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.uint16)):
             raise OptionError(f"TokensDecoder cannot give {self.dtype}; choose int64, int32 or uint16")
+
+
+class CaptionDecoder(Decoder):
+    """What belongs to the captions of images, whether a file holds pairs or images with several captions each.
+
+    Parameters
+    ----------
+    captions : {'random', 'first', 'all'}
+        Which captions of an image to take. The random one is a function of (seed, epoch, sample), the same for all
+        decoders of captions, so that tokens, lengths and masks belong together; only captions that are there are drawn.
+        Of pairs there is one.
+    trim : bool
+        Show only as many tokens as the longest caption of the batch has: a view, without a copy.
+    """
+
+    def __init__(self, captions: str = "random", *, trim: bool = False) -> None:
+        if captions not in ("random", "first", "all"):
+            raise OptionError(f"captions is {captions!r}; choose 'random', 'first' or 'all'")
+        self.captions = captions
+        self.trim = trim
+
+
+class CaptionTokensDecoder(CaptionDecoder):
+    """Tokens of captions, (batch, length); of all captions (batch, captions, length), filled up with ``<pad>``.
+
+    Files of other lengths and numbers of captions are brought to the greatest of them.
+
+    Parameters
+    ----------
+    captions, trim
+        See `CaptionDecoder`.
+    dtype : numpy dtype
+        int64, which torch's embeddings take, int32, or uint16 as they are stored.
+    """
+
+    type_ids: ClassVar[tuple[int, ...]] = (4, 6)
+
+    def __init__(self, captions: str = "random", dtype: npt.DTypeLike = np.int64, *, trim: bool = False) -> None:
+        super().__init__(captions, trim=trim)
+        self.dtype = TokensDecoder(dtype).dtype
+
+
+class CaptionLengthDecoder(CaptionDecoder):
+    """How many tokens captions have: int64 (batch,); of all captions (batch, captions), 0 where there is none."""
+
+    type_ids: ClassVar[tuple[int, ...]] = (1, 4, 6)
+
+    def __init__(self, captions: str = "random") -> None:
+        super().__init__(captions)
+
+
+class CaptionMaskDecoder(CaptionDecoder):
+    """Where captions have tokens: bool, shaped like the tokens; reads the field of lengths."""
+
+    type_ids: ClassVar[tuple[int, ...]] = (1, 4, 6)
 
 
 class BytesDecoder(Decoder):

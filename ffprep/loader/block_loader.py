@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ffprep.beton.reader import Reader
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.loader import Loader
 from ffprep.text.vocabulary import Vocabulary
@@ -17,12 +13,11 @@ class BlockLoader(Loader):
     Parameters and everything else are a `Loader`'s; ``indices`` are numbers of blocks.
     """
 
-    reader: BlockReader
-
-    def _open(self, custom_fields: Mapping[str, type[Any]] | None) -> Reader:
-        return BlockReader(self.fname, custom_fields)
+    _reader_class = BlockReader
 
     @property
     def vocabulary(self) -> Vocabulary:
         """Numbering of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on."""
-        return self.reader.blocks.vocabulary
+        first = self.files.readers[0]
+        assert isinstance(first, BlockReader)
+        return first.blocks.vocabulary

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.beton.reader import Reader
 from ffprep.errors import DecodeError
 from ffprep.kernels import layout
-from ffprep.loader import worker
+from ffprep.loader import rows
 from ffprep.loader.buffers import BufferPool
-from ffprep.loader.order import Ids, Order, Share
+from ffprep.loader.files import Files
+from ffprep.loader.order import Order, Share
 from ffprep.loader.plan import Output
 from ffprep.loader.pool import Pool
 from ffprep.loader.program import Compiled
@@ -31,8 +31,8 @@ OWN_CODES = {
     layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
     layout.RAW_SIZE: ("the raw pixels are not as many as width and height say", "verify the file"),
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
-    worker.OUTSIDE: ("the value does not lie inside the file", "verify the file"),
-    worker.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
+    rows.OUTSIDE: ("the value does not lie inside the file", "verify the file"),
+    rows.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
 }
 
 
@@ -44,16 +44,16 @@ class Parking:
         self._pool: Pool | None = None
         self._closed = False
 
-    def take(self, threads: int, slots: int, operations: int, batch_size: int, grain: int) -> Pool:
+    def take(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> Pool:
         """Return the parked pool if it fits, else a new one."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
-            if pool.shape == (threads, slots, operations, batch_size, grain) and pool.usable:
+            if pool.shape == (threads, slots, operations, batch_size, grain, files) and pool.usable:
                 pool.drain()
                 return pool
             pool.stop(wait=False)
-        return Pool(threads, slots, operations, batch_size, grain)
+        return Pool(threads, slots, operations, batch_size, grain, files)
 
     def give(self, pool: Pool) -> None:
         """Park a pool; of two the later one ends."""
@@ -80,7 +80,7 @@ class Parking:
 class EpochSetup:
     """Everything an epoch is a function of, and the means to run it."""
 
-    reader: Reader
+    files: Files
     order: Order
     share: Share
     drop_last: bool
@@ -101,14 +101,17 @@ class EpochSetup:
         """Batches of this rank."""
         return self.share.batches(len(self.order), self.drop_last, self.first)
 
-    def ids(self, batch: int) -> tuple[Ids, npt.NDArray[np.bool_] | None]:
-        """Samples of one batch of this rank; and which of its rows are no padding, if padding is masked."""
+    def info(self, batch: int) -> BatchInfo:
+        """What one batch of this rank is: its samples, what their random draws are keyed by, and, if padding is masked,
+        which rows are none.
+        """
         total = len(self.order)
         positions = self.share.positions(batch, total, self.first)
-        if not self.share.padded:
-            return self.order.ids(self.epoch, positions), None
-        ids = self.order.ids(self.epoch, positions % total)
-        return ids, positions < total if self.masked else None
+        mask = positions < total if self.share.padded and self.masked else None
+        if self.share.padded:
+            positions %= total
+        ids = self.order.ids(self.epoch, positions)
+        return BatchInfo(ids, self.epoch, self.seed, 0, mask, self.order.keys(self.epoch, positions, ids))
 
 
 class Feed:
@@ -127,12 +130,12 @@ class Feed:
     def _publish(self, pool: Pool) -> None:
         setup = self._setup
         while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
-            ids, mask = setup.ids(self._next)
+            info = setup.info(self._next)
             if setup.readahead is not None:
                 setup.readahead.published(setup.share.consumed(self._next + 1, len(setup.order), setup.first))
             arrays = setup.compiled.arrays(setup.buffers, setup.share.batch_size)
-            pool.publish(ids, setup.compiled.program, arrays, setup.compiled.kept)
-            self._pending.append((self._next, BatchInfo(ids, setup.epoch, setup.seed, 0, mask), arrays))
+            pool.publish(info.ids, info.keys, setup.compiled.program, arrays, setup.compiled.kept)
+            self._pending.append((self._next, info, arrays))
             self._next += 1
 
     def take(self) -> tuple[int, BatchInfo, list[Any]] | None:
@@ -164,7 +167,9 @@ class Feed:
                 if len(info.ids) == 0:
                     continue
             groups = iter(arrays)
-            values = [output.wrap(next(groups) if output.native is not None else (), info) for output in self.outputs]
+            values = [
+                output.wrap([array for _ in output.natives for array in next(groups)], info) for output in self.outputs
+            ]
             return number, info, values
 
     def _without_failures(
@@ -181,16 +186,16 @@ class Feed:
         warnings.warn(f"left out: {message}{more}", RuntimeWarning, stacklevel=4)
         good = np.delete(np.arange(len(ids)), bad)
         mask = None if info.mask is None else info.mask[good]
-        return replace(info, ids=ids[good], mask=mask), [[array[good] for array in group] for group in arrays]
+        info = replace(info, ids=ids[good], mask=mask, draws=info.keys[good])
+        return info, [[array[good] for array in group] for group in arrays]
 
     def _complaint(self, sample: int, field: str, code: int) -> str:
         from ffprep.jpeg import status
 
-        reader = self._setup.reader
         if code == status.Status.BAD_RECTANGLE:  # the crop lies inside the stored size, so the stream is smaller
             code = status.Status.SIZE_MISMATCH
         what, remedy = OWN_CODES.get(code) or (status.sentence(code), status.remedy(code))
-        return f"{reader.path}: {reader.sample_label(sample)}, field {field!r}: {what}; {remedy}"
+        return f"{self._setup.files.where(sample)}, field {field!r}: {what}; {remedy}"
 
     def close(self) -> None:
         """Give the workers back; what they are still doing is thrown away."""

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
-from ffprep.beton.seek_index import find_index
 from ffprep.errors import FfprepError, OptionError
 from ffprep.loader.buffers import BufferPool
+from ffprep.loader.files import open_files
 from ffprep.loader.order import HasSampleOrder, Ids, OrderOption, Share, as_indices, distributed_share
 from ffprep.loader.plan import Output, mask_output, moved, plan_output, read_pipelines
 from ffprep.loader.state import State, read_state
@@ -31,14 +31,15 @@ SPARE_PINNED = 5
 
 
 class Loader:
-    """Batches from a ``.beton`` file; takes the place of ``ffcv.Loader``.
+    """Batches from ``.beton`` files; takes the place of ``ffcv.Loader``.
 
     What an epoch's batch holds, down to the pixel, is a function of the file, the pipelines, `seed`, the epoch and
     the position, for any number of workers, batches in advance, ranks or restarts.
 
     Parameters
     ----------
-    fname : str or Path
+    fname : str or Path, or a sequence of them
+        One file or several. The samples of several files are numbered through: the first file's, then the second's.
     batch_size : int
         Samples in a batch, on each rank.
     num_workers : int
@@ -79,13 +80,15 @@ class Loader:
     index : bool or path, optional
         The seek index that ``ffprep index`` makes, for fast crops of JPEGs without restart markers. By default the one
         beside the file, ``<fname>.index``, is used if it is there and belongs to the file; one that does not is
-        left alone, with a warning. True, or a path, insists on it; False uses none. Batches are the same either way.
+        left alone, with a warning. True, or the path of a single file's, insists on it; False uses none. Batches are
+        the same either way.
     device : torch.device, str or int, optional
         Hand out every tensor on this device, as if each pipeline ended with ``ToDevice(device)``.
 
     Attributes
     ----------
-    reader : Reader
+    files : Files
+        The open files; `reader` is the first where there is no other.
     indices : ndarray of int64
     seed : int
 
@@ -97,9 +100,11 @@ class Loader:
         The file cannot be used.
     """
 
+    _reader_class: type[Reader] = Reader
+
     def __init__(
         self,
-        fname: str | os.PathLike[str],
+        fname: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         batch_size: int,
         num_workers: int = -1,
         os_cache: bool = True,
@@ -130,7 +135,7 @@ class Loader:
         }  # fmt: skip
         from ffprep.loader.feed import Parking
 
-        self.fname = os.fspath(fname)
+        self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
         self.batch_size = _at_least(batch_size, 1, "batch_size")
         self.batches_ahead = _at_least(batches_ahead, 0, "batches_ahead")
         self.num_workers = _usable_cpus() if num_workers < 1 else int(num_workers)
@@ -149,9 +154,8 @@ class Loader:
         self._pipelines: dict[str, Any] = {
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
-        self.reader = self._open(custom_fields)
-        self.reader.seek_index = find_index(self.reader, index)
-        self.indices: Ids = as_indices(indices, self.reader.num_samples)
+        self.files = open_files(self.fname, custom_fields, self._reader_class, index)
+        self.indices: Ids = as_indices(indices, self.files.num_samples)
         self._order_option = order
         self._device = device
         self._buffers = BufferPool(self.batches_ahead + 4)
@@ -165,19 +169,29 @@ class Loader:
         self._first = 0
         self._closed = False
         self.seed = self._drawn_seed() if seed is None else operator.index(seed)
-        self._recipes = read_pipelines(self._pipelines, self.reader)
+        self._recipes = read_pipelines(self._pipelines, self.files)
         if device is not None:
             self._recipes = [moved(recipe, device) for recipe in self._recipes]
         self._outputs()  # whatever is wrong with the pipelines is said here
-        payloads = payload_fields(self._recipes, self.reader)
-        self._traversal = Traversal(self.reader, payloads, self.indices, self._window_pages, self.os_cache)
+        payloads = payload_fields(self._recipes, self.files)
+        self._traversal = Traversal(self.files, payloads, self.indices, self._window_pages, self.os_cache)
         self._order = self._traversal.order(self._order_option, self.seed, self)
         self._refuse_nothing()
 
     # -- making ----------------------------------------------------------------------------------------
 
-    def _open(self, custom_fields: Mapping[str, type[Any]] | None) -> Reader:
-        return Reader(self.fname, custom_fields)
+    @property
+    def reader(self) -> Reader:
+        """The file, where there is one only.
+
+        Raises
+        ------
+        OptionError
+            There are several; they are in ``files.readers``.
+        """
+        if len(self.files) > 1:
+            raise OptionError(f"the loader of {self.files} has several readers; take them from files.readers")
+        return self.files.readers[0]
 
     def _drawn_seed(self) -> int:
         if self.distributed:
@@ -185,16 +199,16 @@ class Loader:
         return int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
 
     def _outputs(self) -> list[Output]:
-        outputs = [plan_output(recipe, self.reader) for recipe in self._recipes]
+        outputs = [plan_output(recipe, self.files) for recipe in self._recipes]
         return [*outputs, mask_output(self._device)] if self.pad == "mask" else outputs
 
     def _to_device(self, outputs: Sequence[Output]) -> tuple[Side | None, list[BufferPool]]:
         """Return what serves the device that outputs go to, if any do, and for each operation its memory."""
         targets = {step.device for output in outputs for step in output.steps if step.device is not None}
         if not targets:
-            return None, [self._buffers for output in outputs if output.native is not None]
+            return None, [self._buffers for output in outputs for _ in output.natives]
         if len(targets) > 1:
-            raise OptionError(f"{self.fname}: the pipelines go to {' and '.join(sorted(targets))}; choose one device")
+            raise OptionError(f"{self.files}: the pipelines go to {' and '.join(sorted(targets))}; choose one device")
         [target] = targets
         if self._lane is None or self._lane[0] != target:
             from ffprep.loader.transfer import open_side
@@ -202,17 +216,17 @@ class Loader:
             side = open_side(target)
             self._lane = (target, side, BufferPool(self.batches_ahead + SPARE_PINNED, side.host, 1))
         _, side, pinned = self._lane
-        moving = [output.transfer is not None for output in outputs if output.native is not None]
+        moving = [output.transfer is not None for output in outputs for _ in output.natives]
         return side, [pinned if moves else self._buffers for moves in moving]
 
     def _refuse_nothing(self) -> None:
         total = len(self._order)
         if total == 0:
-            raise OptionError(f"{self.fname}: no samples to load: the file or indices is empty")
+            raise OptionError(f"{self.files}: no samples to load: the file or indices is empty")
         if self.drop_last and total < self._share.step:
             ranks = f" on each of {self._share.world_size} ranks" if self._share.world_size > 1 else ""
             raise OptionError(
-                f"{self.fname}: {total} samples do not fill one batch of {self.batch_size}{ranks}; "
+                f"{self.files}: {total} samples do not fill one batch of {self.batch_size}{ranks}; "
                 "use a smaller batch_size, or drop_last=False"
             )
 
@@ -234,7 +248,7 @@ class Loader:
         from ffprep.loader.iterator import EpochIterator, Progress
 
         if self._closed:
-            raise FfprepError(f"{self.fname}: this loader was closed")
+            raise FfprepError(f"{self.files}: this loader was closed")
         setup = self._setup(self._next_epoch, self._first)
         feed = self._feed(setup)
         self._progress = progress = Progress(setup.epoch, setup.first)
@@ -253,10 +267,10 @@ class Loader:
                 recipe.stages.clear()
         outputs = self._outputs()
         side, buffers = self._to_device(outputs)
-        ops = [output.native for output in outputs if output.native is not None]
+        ops = [op for output in outputs for op in output.natives]
         setup = EpochSetup(
-            self.reader, self._order, self._share, self.drop_last, epoch, self.seed, first, outputs,
-            compile_program(ops, self.reader, self.batch_size, self.seed, epoch),
+            self.files, self._order, self._share, self.drop_last, epoch, self.seed, first, outputs,
+            compile_program(ops, self.files, self.batch_size, self.seed, epoch),
             buffers, self.batches_ahead, self.on_error, self.pad == "mask", side,
         )  # fmt: skip
         setup.readahead = self._traversal.readahead(self._order, epoch, first)
@@ -267,7 +281,9 @@ class Loader:
 
         ops = setup.compiled.ops
         grain = 1 if any(op.kind == "image" for op in ops) else 64
-        pool = self._parking.take(self.num_workers, self.batches_ahead + 2, max(1, len(ops)), self.batch_size, grain)
+        pool = self._parking.take(
+            self.num_workers, self.batches_ahead + 2, max(1, len(ops)), self.batch_size, grain, len(self.files)
+        )
         return Feed(setup, pool, self._parking)
 
     @property
@@ -346,9 +362,9 @@ class Loader:
             There is no such output, or no sample is left.
         """
         names = [recipe.name for recipe in self._recipes]
-        if field_name not in names and field_name not in self.reader.fields:
-            raise OptionError(f"{self.fname} has no output {field_name!r}; it has {', '.join(names)}")
-        only = {name: None for name in self.reader.fields if name != field_name}
+        if field_name not in names and field_name not in self.files.fields:
+            raise OptionError(f"{self.files} has no output {field_name!r}; it has {', '.join(names)}")
+        only = {name: None for name in self.files.fields if name != field_name}
         own = self._pipelines.get(field_name)
         looked = {
             **self._arguments,
@@ -363,7 +379,7 @@ class Loader:
                 kept += [bool(condition(row)) for row in rows]
         chosen = self.indices[np.array(kept, dtype=bool)]
         if len(chosen) == 0:
-            raise OptionError(f"{self.fname}: no sample fulfils the condition on {field_name!r}")
+            raise OptionError(f"{self.files}: no sample fulfils the condition on {field_name!r}")
         return type(self)(self.fname, **{**self._arguments, "seed": self.seed, "indices": chosen})
 
     def close(self) -> None:
@@ -374,7 +390,7 @@ class Loader:
         self._parking.close(wait=True)
         self._buffers.clear()
         self._lane = None
-        self.reader.close()
+        self.files.close()
 
     def __enter__(self) -> Loader:
         return self
@@ -384,7 +400,7 @@ class Loader:
 
     def __repr__(self) -> str:
         return (
-            f"<Loader of {self.fname}: {len(self.indices)} samples, {len(self)} batches of {self.batch_size}, "
+            f"<Loader of {self.files}: {len(self.indices)} samples, {len(self)} batches of {self.batch_size}, "
             f"{self._order_name()}, seed {self.seed}>"
         )
 

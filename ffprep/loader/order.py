@@ -7,6 +7,7 @@ batch holds therefore depends on nothing but the numbers above, and resuming mea
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,20 +38,27 @@ class OrderOption(enum.Enum):
     QUASI_RANDOM = 3
 
 
-class Order(Protocol):
+class Order(ABC):
     """What the loader needs of an order."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """Samples in an epoch, over all ranks."""
 
+    @abstractmethod
     def ids(self, epoch: int, positions: Ids) -> Ids:
         """Sample numbers at int64 ``positions`` of the epoch."""
 
+    def keys(self, epoch: int, positions: Ids, ids: Ids) -> Ids:
+        """What random draws at ``positions`` are keyed by: ``ids``, or others where samples come more than once."""
+        return ids
+
     def edges(self, epoch: int) -> Ids | None:
         """Positions at which the epoch moves on to other pages of the file, from 0 to the length; None: it has none."""
+        return None
 
 
-class SequentialOrder:
+class SequentialOrder(Order):
     """``indices`` one after the other; ``pages`` gives the page each sample lies in, when it is known."""
 
     def __init__(self, indices: Ids, pages: Ids | None = None, window_pages: int = 64) -> None:
@@ -72,13 +80,15 @@ class SequentialOrder:
         return np.array([0, *changes[self._window - 1 :: self._window], len(self.indices)], np.int64)
 
 
-class RandomOrder:
+class RandomOrder(Order):
     """A permutation of ``indices`` named by (seed, epoch); seeds and epochs never alias each other."""
 
     def __init__(self, indices: Ids, seed: int) -> None:
         self.indices = indices
         self._seed = np.uint64(seed & MASK)
-        self._all = np.array_equal(indices, np.arange(len(indices)))  # then places are indices: no lookup far away
+        # Of numbers in a row, a place needs no lookup far away.
+        self._first = int(indices[0]) if len(indices) else 0
+        self._all = np.array_equal(indices, np.arange(self._first, self._first + len(indices)))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -89,14 +99,11 @@ class RandomOrder:
         if len(positions) == 0:
             return np.empty(0, np.int64)
         places = permute(positions, len(self.indices), self._seed, np.uint64(epoch & MASK), np.uint64(0))
-        chosen: Ids = places if self._all else self.indices[places]
+        chosen: Ids = places + self._first if self._all else self.indices[places]
         return chosen
 
-    def edges(self, epoch: int) -> Ids | None:
-        return None
 
-
-class QuasiRandomOrder:
+class QuasiRandomOrder(Order):
     """Pages in random order; the samples of each ``window_pages`` consecutive pages shuffled together.
 
     Parameters
@@ -157,7 +164,7 @@ class QuasiRandomOrder:
         return self._layout(epoch)[1] if len(self.indices) else None
 
 
-class GivenOrder:
+class GivenOrder(Order):
     """An order someone else makes: any object with ``sample_order(epoch) -> sequence of sample numbers``."""
 
     def __init__(self, source: HasSampleOrder, num_samples: int) -> None:
@@ -184,9 +191,6 @@ class GivenOrder:
             )
         chosen: Ids = order[positions]
         return chosen
-
-    def edges(self, epoch: int) -> Ids | None:
-        return None
 
 
 class HasSampleOrder(Protocol):

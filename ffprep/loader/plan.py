@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import (
     BasicDecoder,
     BytesDecoder,
+    CaptionDecoder,
     Decoder,
     ImageDecoder,
     JSONDecoder,
@@ -23,6 +23,8 @@ from ffprep.fields.decoders import (
     TokensDecoder,
     size_pair,
 )
+from ffprep.loader.captions import CaptionArray, CaptionChoice, plan_captions
+from ffprep.loader.files import Files
 from ffprep.loader.finish import Finish, on_host
 from ffprep.loader.stages import OperationStage, Step, is_operation, make_step
 from ffprep.pipeline.form import BatchInfo, ImageForm
@@ -43,12 +45,13 @@ class NativeOp:
     Attributes
     ----------
     kind : str
-        ``value``, ``array``, ``tokens``, ``ragged`` or ``image``.
+        ``value``, ``array``, ``tokens``, ``captions``, ``ragged`` or ``image``.
     field : str
     rows : list of (shape, dtype)
         Arrays that are filled.
     image : (form, decoder, crop stream), for images
-    fill : bytes of one padding element, for ragged rows
+    fill : bytes of one padding element, for ragged rows and captions
+    captions : CaptionChoice, for captions
     """
 
     kind: str
@@ -56,6 +59,7 @@ class NativeOp:
     rows: list[Rows]
     image: tuple[ImageForm, ImageDecoder, int] | None = None
     fill: bytes = b"\0"
+    captions: CaptionChoice | None = None
 
 
 @dataclass
@@ -66,8 +70,8 @@ class Output:
     ----------
     name, source : str
         Its own name and its field's.
-    native : NativeOp or None
-        None when a user's operation decodes.
+    natives : tuple of NativeOp
+        What the workers fill for it; empty when a user's operation decodes.
     wrap : callable
         Turns the filled arrays into what the first step gets.
     steps : list of Step
@@ -75,7 +79,7 @@ class Output:
 
     name: str
     source: str
-    native: NativeOp | None
+    natives: tuple[NativeOp, ...]
     wrap: Callable[[Sequence[npt.NDArray[Any]], BatchInfo], Any]
     steps: list[Step] = field(default_factory=list)
 
@@ -106,7 +110,7 @@ class Recipe:
     stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
 
 
-def read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> list[Recipe]:
+def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Recipe]:
     """Check ``pipelines`` and complete them with the fields' defaults. Nothing given is changed.
 
     Parameters
@@ -124,16 +128,16 @@ def read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> list[Recipe]
         A name, a decoder or an entry does not fit; the message says which.
     """
     specs: dict[str, PipelineSpec] = {}
-    for name in (*reader.fields, *(n for n in pipelines if n not in reader.fields)):
+    for name in (*files.fields, *(n for n in pipelines if n not in files.fields)):
         given = pipelines.get(name, PipelineSpec(name))
         if given is None:
             continue
         if _is_spec(given):
             specs[name] = given
         elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
-            if name not in reader.fields:
+            if name not in files.fields:
                 raise OptionError(
-                    f"pipelines has {name!r}, but {reader.path} has the fields {', '.join(reader.fields)}; "
+                    f"pipelines has {name!r}, but {files} has the fields {', '.join(files.fields)}; "
                     "for a second output of a field give PipelineSpec(field, transforms=[...])"
                 )
             specs[name] = PipelineSpec(name, transforms=given)
@@ -146,7 +150,7 @@ def read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> list[Recipe]
     recipes: dict[str, Recipe] = {}
     for name, spec in specs.items():
         if isinstance(spec.source, str):
-            recipes[name] = _read_spec(name, spec, reader)
+            recipes[name] = _read_spec(name, spec, files)
     for name, spec in specs.items():
         if not isinstance(spec.source, str):
             recipes[name] = _continue(name, spec, recipes)
@@ -184,13 +188,12 @@ def _wrap_module(item: Any, name: str) -> Any:
     raise OptionError(f"pipeline {name!r} holds {item!r}, which is no transform, operation, torch module or function")
 
 
-def _read_spec(name: str, spec: PipelineSpec, reader: Reader) -> Recipe:
-    if spec.source not in reader.fields:
+def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Recipe:
+    if spec.source not in files.fields:
         raise OptionError(
-            f"pipeline {name!r} reads the field {spec.source!r}, but {reader.path} has the fields "
-            f"{', '.join(reader.fields)}"
+            f"pipeline {name!r} reads the field {spec.source!r}, but {files} has the fields {', '.join(files.fields)}"
         )
-    own = reader.fields[spec.source]
+    own = files.fields[spec.source]
     default = own.get_decoder_class()
     decoder, rest = spec.decoder, list(spec.transforms)
     if decoder is None and rest and (isinstance(rest[0], (Decoder, default)) or is_stock_decoder(rest[0])):
@@ -209,6 +212,9 @@ def _read_spec(name: str, spec: PipelineSpec, reader: Reader) -> Recipe:
             )
     elif not is_operation(decoder):
         raise OptionError(f"pipeline {name!r}: {decoder!r} is no decoder")
+    elif len(files) > 1:
+        raise OptionError(f"pipeline {name!r}: {type(decoder).__name__}, an Operation, decodes a single file only")
+    files.check(name, spec.source, decoder)
     if not rest and spec.default_pipeline and not isinstance(decoder, JSONDecoder):
         rest = [ToTensor()]
     seen: dict[str, int] = {}
@@ -235,7 +241,7 @@ def _continue(name: str, spec: PipelineSpec, recipes: Mapping[str, Recipe]) -> R
     return Recipe(name, recipe.source, recipe.decoder, recipe.stream, (*recipe.transforms[:place], *rest))
 
 
-def plan_output(recipe: Recipe, reader: Reader) -> Output:
+def plan_output(recipe: Recipe, files: Files) -> Output:
     """Decide what of a recipe the kernels do and what is left as steps.
 
     Raises
@@ -245,12 +251,12 @@ def plan_output(recipe: Recipe, reader: Reader) -> Output:
     """
     decoder = recipe.decoder
     if is_operation(decoder):
-        output = _plan_operation(recipe, decoder, reader)
+        output = _plan_operation(recipe, decoder, files)
     elif isinstance(decoder, ImageDecoder):
-        return _plan_image(recipe, decoder, reader)
+        return _plan_image(recipe, decoder, files)
     else:
-        output = _plan_plain(recipe, decoder, reader)
-    output.steps += _steps(recipe, recipe.transforms, reader)
+        output = _plan_plain(recipe, decoder, files)
+    output.steps += _steps(recipe, recipe.transforms, files)
     return output
 
 
@@ -260,7 +266,7 @@ def mask_output(device: Any = None) -> Output:
     if device is not None:
         move = ToDevice(device)
         steps.append(Step(move.apply, move.target is None, 0, "the mask", move.target))
-    return Output("mask", "", None, lambda arrays, batch: batch.mask, steps)
+    return Output("mask", "", (), lambda arrays, batch: batch.mask, steps)
 
 
 def moved(recipe: Recipe, device: Any) -> Recipe:
@@ -271,48 +277,56 @@ def moved(recipe: Recipe, device: Any) -> Recipe:
     return replace(recipe, transforms=(*recipe.transforms, (ToDevice(device), 0)))
 
 
-def _steps(recipe: Recipe, transforms: Sequence[tuple[Any, int]], reader: Reader) -> list[Step]:
-    return [make_step(t, stream, recipe.name, _stage_of(recipe, t, stream, reader)) for t, stream in transforms]
+def _steps(recipe: Recipe, transforms: Sequence[tuple[Any, int]], files: Files) -> list[Step]:
+    return [make_step(t, stream, recipe.name, _stage_of(recipe, t, stream, files)) for t, stream in transforms]
 
 
-def _stage_of(recipe: Recipe, item: Any, stream: int, reader: Reader) -> OperationStage | None:
+def _stage_of(recipe: Recipe, item: Any, stream: int, files: Files) -> OperationStage | None:
     if isinstance(item, Transform) or not is_operation(item):
         return None
     if stream not in recipe.stages:
-        recipe.stages[stream] = OperationStage(item, recipe.source, reader)
+        recipe.stages[stream] = OperationStage(item, recipe.source, files)
     recipe.stages[stream].renew()
     return recipe.stages[stream]
 
 
-def _plan_operation(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
-    stage = _stage_of(recipe, decoder, recipe.stream, reader)
+def _plan_operation(recipe: Recipe, decoder: Any, files: Files) -> Output:
+    stage = _stage_of(recipe, decoder, recipe.stream, files)
     assert stage is not None
     label = f"decoder {decoder!r} of {recipe.name!r}"
     step = Step(lambda x, batch: stage.decode(batch), False, recipe.stream, label)
-    return Output(recipe.name, recipe.source, None, lambda arrays, batch: batch.ids, [step])
+    return Output(recipe.name, recipe.source, (), lambda arrays, batch: batch.ids, [step])
 
 
-def _plan_plain(recipe: Recipe, decoder: Any, reader: Reader) -> Output:
+def _plan_plain(recipe: Recipe, decoder: Any, files: Files) -> Output:
     name, source = recipe.name, recipe.source
     if isinstance(decoder, BasicDecoder):
-        return Output(name, source, NativeOp("value", source, [((1,), decoder.dtype)]), _first)
-    own: Any = reader.fields[source]
+        return Output(name, source, (NativeOp("value", source, [((1,), decoder.dtype)]),), _first)
+    own: Any = files.fields[source]
     if isinstance(decoder, TokensDecoder):
         if np.dtype(own.dtype) != np.dtype("<u2"):
             raise OptionError(f"pipeline {name!r}: TokensDecoder reads 16-bit tokens, and {source!r} holds {own.dtype}")
         shape = tuple(int(side) for side in own.shape)
-        return Output(name, source, NativeOp("tokens", source, [(shape, decoder.dtype)]), _first)
+        return Output(name, source, (NativeOp("tokens", source, [(shape, decoder.dtype)]),), _first)
+    if isinstance(decoder, CaptionDecoder):
+        arrays, wrap = plan_captions(source, decoder, files)
+        return Output(name, source, tuple(_caption_op(array) for array in arrays), wrap)
     if isinstance(decoder, NDArrayDecoder):
         dtype = np.dtype(own.dtype)
         native = dtype.newbyteorder("=")
         wrap = _first if dtype == native else (lambda arrays, batch: arrays[0].astype(native))
         op = NativeOp("array", source, [(tuple(int(s) for s in own.shape), dtype)])
-        return Output(name, source, op, wrap)
+        return Output(name, source, (op,), wrap)
     if isinstance(decoder, JSONDecoder):
-        op = _ragged(source, reader, BytesDecoder(lengths=True))
-        return Output(name, source, op, lambda arrays, batch: Ragged(*arrays), [_parse_json(recipe)])
-    op = _ragged(source, reader, decoder)
-    return Output(name, source, op, (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
+        op = _ragged(source, files, BytesDecoder(lengths=True))
+        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [_parse_json(recipe)])
+    op = _ragged(source, files, decoder)
+    return Output(name, source, (op,), (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
+
+
+def _caption_op(array: CaptionArray) -> NativeOp:
+    fill = array.fill.to_bytes(8, "little")
+    return NativeOp("captions", array.field, [(array.shape, array.dtype)], fill=fill, captions=array.choice)
 
 
 def _first(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
@@ -328,12 +342,12 @@ def _parse_json(recipe: Recipe) -> Step:
     return Step(parse, False, recipe.stream, f"JSONDecoder of pipeline {recipe.name!r}")
 
 
-def _ragged(source: str, reader: Reader, decoder: BytesDecoder) -> NativeOp:
+def _ragged(source: str, files: Files, decoder: BytesDecoder) -> NativeOp:
     size = decoder.dtype.itemsize
     length = decoder.max_length
     if length is None:
-        sizes = reader.extents(source)[1]
-        length = max(1, -(-int(sizes.max(initial=np.uint64(0))) // size))
+        longest = max(int(reader.extents(source)[1].max(initial=np.uint64(0))) for reader in files.readers)
+        length = max(1, -(-longest // size))
     fill = np.array([decoder.fill]).astype(decoder.dtype).tobytes()
     rows: list[Rows] = [((length,), decoder.dtype)]
     if decoder.lengths:
@@ -341,9 +355,9 @@ def _ragged(source: str, reader: Reader, decoder: BytesDecoder) -> NativeOp:
     return NativeOp("ragged", source, rows, fill=fill)
 
 
-def _plan_image(recipe: Recipe, decoder: ImageDecoder, reader: Reader) -> Output:
+def _plan_image(recipe: Recipe, decoder: ImageDecoder, files: Files) -> Output:
     size = decoder.output_size
-    height, width = _only_size(recipe, reader) if size is None else size_pair(size)
+    height, width = _only_size(recipe, files) if size is None else size_pair(size)
     form = ImageForm(height, width)
     rest = list(recipe.transforms)
     while rest:
@@ -366,8 +380,8 @@ def _plan_image(recipe: Recipe, decoder: ImageDecoder, reader: Reader) -> Output
     op = NativeOp(
         "image", recipe.source, [(shape, np.dtype(STORED_DTYPES[form.dtype]))], (form, decoder, recipe.stream)
     )
-    steps += _steps(recipe, rest, reader)
-    return Output(recipe.name, recipe.source, op, lambda arrays, batch: show(arrays[0], form), steps)
+    steps += _steps(recipe, rest, files)
+    return Output(recipe.name, recipe.source, (op,), lambda arrays, batch: show(arrays[0], form), steps)
 
 
 def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
@@ -383,8 +397,8 @@ def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
     return images.permute(0, 3, 1, 2) if form.channels_first and not form.planar else images
 
 
-def _only_size(recipe: Recipe, reader: Reader) -> tuple[int, int]:
-    column = reader.column(recipe.source)
+def _only_size(recipe: Recipe, files: Files) -> tuple[int, int]:
+    column = files.column(recipe.source)
     if len(column) == 0:
         return 1, 1
     heights, widths = column["height"], column["width"]

@@ -24,7 +24,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from ffprep.errors import FfprepError
 from ffprep.jpeg import native
 from ffprep.kernels import batch as kernel_batch
-from ffprep.loader import worker
+from ffprep.loader import rows, worker
 
 JOIN_SECONDS = 10.0
 
@@ -46,18 +46,22 @@ if hasattr(os, "register_at_fork") and hasattr(llvm, "_lock"):
 
 @dataclass(frozen=True)
 class Program:
-    """What workers do with each sample: one row of each array for each operation. See `worker.work`."""
+    """What workers do with each sample: a line of `ops` for each file and operation, a row of the other arrays for each
+    operation. See `worker.work`.
+    """
 
+    starts: npt.NDArray[np.int64]
     ops: npt.NDArray[np.int64]
     spec: npt.NDArray[np.int64]
     reals: npt.NDArray[np.float64]
     colour: npt.NDArray[np.float32]
 
     @classmethod
-    def empty(cls, count: int) -> Program:
-        """A program of `count` operations that are all zero."""
+    def empty(cls, count: int, starts: npt.NDArray[np.int64]) -> Program:
+        """A program of `count` operations that are all zero, for files that begin at `starts`."""
         return cls(
-            np.zeros((count, worker.OP_SIZE), np.int64),
+            starts,
+            np.zeros((len(starts) - 1, count, rows.OP_SIZE), np.int64),
             np.zeros((count, kernel_batch.SPEC_SIZE), np.int64),
             np.zeros((count, kernel_batch.REALS_SIZE), np.float64),
             np.zeros((count, 6), np.float32),
@@ -80,7 +84,7 @@ class Pipe:
 class PoolMemory:
     """All that worker threads read and write."""
 
-    def __init__(self, slots: int, operations: int, batch_size: int, grain: int) -> None:
+    def __init__(self, slots: int, operations: int, batch_size: int, grain: int, files: int) -> None:
         self.work_pipe = Pipe(blocking_writes=False)
         self.done_pipe = Pipe(blocking_writes=True)
         self.control = np.zeros(worker.CONTROL_SIZE, np.int64)
@@ -91,8 +95,10 @@ class PoolMemory:
         self.control[worker.C_DONE_FD] = self.done_pipe.writes
         self.slots = np.zeros((slots, worker.SLOT_SIZE), np.int64)
         self.ids = np.zeros((slots, batch_size), np.int64)
+        self.keys = np.zeros((slots, batch_size), np.int64)
         self.program = Program(
-            np.zeros((slots, operations, worker.OP_SIZE), np.int64),
+            np.zeros((slots, files + 1), np.int64),
+            np.zeros((slots, files, operations, rows.OP_SIZE), np.int64),
             np.zeros((slots, operations, kernel_batch.SPEC_SIZE), np.int64),
             np.zeros((slots, operations, kernel_batch.REALS_SIZE), np.float64),
             np.zeros((slots, operations, 6), np.float32),
@@ -111,8 +117,8 @@ class PoolMemory:
     def run(self, thread: npt.NDArray[np.int64]) -> None:
         """Work in the calling thread until the order to end."""
         worker.work(
-            self.control, self.slots, self.ids, self.program.ops, self.program.spec, self.program.reals,
-            self.program.colour, self.items, self.used, self.status, thread, np.zeros(8, np.uint8),
+            self.control, self.slots, self.ids, self.keys, self.program.starts, self.program.ops, self.program.spec,
+            self.program.reals, self.program.colour, self.items, self.used, self.status, thread, np.zeros(8, np.uint8),
         )  # fmt: skip
 
 
@@ -129,12 +135,14 @@ class Pool:
     batch_size : int
     grain : int
         Samples a thread takes at a time.
+    files : int
+        Files of the programs that will be published.
     """
 
-    def __init__(self, threads: int, slots: int, operations: int, batch_size: int, grain: int) -> None:
-        self.shape = (threads, slots, operations, batch_size, grain)
+    def __init__(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> None:
+        self.shape = (threads, slots, operations, batch_size, grain, files)
         self.pid = os.getpid()
-        self._memory = PoolMemory(slots, operations, batch_size, grain)
+        self._memory = PoolMemory(slots, operations, batch_size, grain, files)
         self._slots = slots
         self._published = 0
         self._collected = 0
@@ -176,6 +184,7 @@ class Pool:
     def publish(
         self,
         ids: npt.NDArray[np.int64],
+        keys: npt.NDArray[np.int64],
         program: Program,
         outputs: Sequence[Sequence[npt.NDArray[Any]]],
         kept: Any,
@@ -186,6 +195,8 @@ class Pool:
         ----------
         ids : ndarray of int64
             Samples, at most the batch size.
+        keys : ndarray of int64
+            What their random draws are keyed by.
         program : Program
         outputs : for each operation, its arrays
             First the rows, then the lengths if there are any.
@@ -193,7 +204,7 @@ class Pool:
             Kept alive until the batch is collected, with the outputs.
         """
         try:
-            self._publish(ids, program, outputs, kept)
+            self._publish(ids, keys, program, outputs, kept)
         except BaseException:  # also an interrupt: a half-published batch would never end
             self.stop(wait=False)
             raise
@@ -201,6 +212,7 @@ class Pool:
     def _publish(
         self,
         ids: npt.NDArray[np.int64],
+        keys: npt.NDArray[np.int64],
         program: Program,
         outputs: Sequence[Sequence[npt.NDArray[Any]]],
         kept: Any,
@@ -208,7 +220,9 @@ class Pool:
         memory, slot = self._memory, self._published % self._slots
         self._published += 1
         memory.ids[slot, : len(ids)] = ids
+        memory.keys[slot, : len(ids)] = keys
         for mine, given in (
+            (memory.program.starts, program.starts),
             (memory.program.ops, program.ops),
             (memory.program.spec, program.spec),
             (memory.program.reals, program.reals),
@@ -216,8 +230,8 @@ class Pool:
         ):
             mine[slot] = given
         for o, arrays in enumerate(outputs):
-            memory.program.ops[slot, o, worker.O_OUT] = arrays[0].ctypes.data
-            memory.program.ops[slot, o, worker.O_LENGTHS] = arrays[1].ctypes.data if len(arrays) > 1 else 0
+            memory.program.ops[slot, :, o, rows.O_OUT] = arrays[0].ctypes.data
+            memory.program.ops[slot, :, o, rows.O_LENGTHS] = arrays[1].ctypes.data if len(arrays) > 1 else 0
         row = memory.slots[slot]
         row[worker.SLOT_LEFT] = memory.ids.shape[1]
         row[worker.SLOT_COUNT] = len(ids)

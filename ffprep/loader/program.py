@@ -14,20 +14,24 @@ from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
 from ffprep.kernels.batch import S_FORMAT, S_NEXT, S_STREAM, image_spec
 from ffprep.kernels.render import streaming_pays
-from ffprep.loader import worker
+from ffprep.loader import rows
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.buffers import BufferPool
+from ffprep.loader.captions import STREAM, CaptionChoice, caption_form
+from ffprep.loader.files import Files
 from ffprep.loader.plan import NativeOp
 from ffprep.loader.pool import Program
 from ffprep.pipeline.form import ImageForm
 
 KINDS = {
-    "value": worker.KIND_VALUE,
-    "array": worker.KIND_ARRAY,
-    "tokens": worker.KIND_TOKENS,
-    "ragged": worker.KIND_RAGGED,
-    "image": worker.KIND_IMAGE,
+    "value": rows.KIND_VALUE,
+    "array": rows.KIND_ARRAY,
+    "tokens": rows.KIND_TOKENS,
+    "captions": rows.KIND_CAPTIONS,
+    "ragged": rows.KIND_RAGGED,
+    "image": rows.KIND_IMAGE,
 }
+CHOICES = {"all": rows.CHOOSE_ALL, "first": rows.CHOOSE_FIRST, "random": rows.CHOOSE_RANDOM}
 FORMAT_NAMES = {"uint8": "u8", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 LARGEST_BATCH = 1 << 40
 
@@ -56,19 +60,21 @@ class Compiled:
         ]
 
 
-def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, seed: int, epoch: int) -> Compiled:
+def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed: int, epoch: int) -> Compiled:
     """Translate operations for the workers.
 
     Parameters
     ----------
     ops : sequence of NativeOp
-    reader : Reader
+    files : Files
     batch_size : int
     seed, epoch : int
         Key of the random draws.
     """
-    program = Program.empty(max(1, len(ops)))  # one that copies nothing where operations of users do it all
-    kept: list[Any] = [reader.data]
+    program = Program.empty(
+        max(1, len(ops)), files.starts
+    )  # one that copies nothing where operations of users do it all
+    kept: list[Any] = [files.starts]
     shown: dict[str, int] = {}
     for o, op in enumerate(ops):
         shape, dtype = op.rows[0]
@@ -78,38 +84,65 @@ def compile_program(ops: Sequence[NativeOp], reader: Reader, batch_size: int, se
                 f"a batch of {batch_size} rows of field {op.field!r} would take {row_bytes * batch_size} bytes; "
                 "use a smaller batch_size, or a max_length for bytes"
             )
-        line = program.ops[o]
-        column = reader.column(op.field)
-        line[worker.O_KIND] = KINDS[op.kind]
-        line[worker.O_ROW_BYTES] = row_bytes
-        line[worker.O_META] = address(column)
-        line[worker.O_META_STRIDE] = column.strides[0]
-        line[worker.O_ELEMENT] = dtype.itemsize
-        line[worker.O_FILL] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
-        kept.append(column)
-        if op.kind == "tokens":
-            per_sample, starts = token_rows(reader, op.field)
-            line[worker.O_ROWS_EACH], line[worker.O_OFFSETS] = per_sample, address(starts)
-            line[worker.O_DATA], line[worker.O_DATA_SIZE] = address(reader.data), reader.data.size
-            kept.append(starts)
-        elif op.kind != "value":
-            offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
-            line[worker.O_OFFSETS], line[worker.O_SIZES] = address(offsets), address(sizes)
-            line[worker.O_DATA], line[worker.O_DATA_SIZE] = address(reader.data), reader.data.size
-            kept += [offsets, sizes]
+        for f, reader in enumerate(files.readers):
+            line = program.ops[f, o]
+            line[rows.O_KIND] = KINDS[op.kind]
+            line[rows.O_ROW_BYTES] = row_bytes
+            line[rows.O_ELEMENT] = dtype.itemsize
+            line[rows.O_FILL] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
+            kept += _fill_line(line, op, reader)
+            if op.captions is not None:
+                kept += _fill_captions(line, op.captions, op.field, reader, seed, epoch)
         if op.image is not None:
-            if reader.seek_index is not None:
-                places, lengths = reader.seek_index.addresses(reader, op.field)
-                line[worker.O_INDEX], line[worker.O_INDEX_SIZES] = address(places), address(lengths)
-                kept += [reader.seek_index.data, places, lengths]
             form, decoder, stream = op.image
             parts = image_numbers(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             program.spec[o], program.reals[o], program.colour[o] = parts
             if op.field in shown:
                 program.spec[shown[op.field], S_NEXT] = o
-                line[worker.O_KIND] = worker.KIND_VIEW
+                program.ops[:, o, rows.O_KIND] = rows.KIND_VIEW
             shown[op.field] = o
     return Compiled(program, list(ops), kept)
+
+
+def _fill_line(line: npt.NDArray[np.int64], op: NativeOp, reader: Reader) -> list[Any]:
+    """Write down where a file keeps a field; return what the addresses point into."""
+    column = reader.column(op.field)
+    line[rows.O_META] = address(column)
+    line[rows.O_META_STRIDE] = column.strides[0]
+    kept: list[Any] = [column]
+    if reader.fields[op.field].pointer is None:
+        return kept
+    line[rows.O_DATA], line[rows.O_DATA_SIZE] = address(reader.data), reader.data.size
+    kept.append(reader.data)
+    if op.kind == "tokens":
+        per_sample, starts = token_rows(reader, op.field)
+        line[rows.O_ROWS_EACH], line[rows.O_OFFSETS] = per_sample, address(starts)
+        return [*kept, starts]
+    offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
+    line[rows.O_OFFSETS], line[rows.O_SIZES] = address(offsets), address(sizes)
+    kept += [offsets, sizes]
+    if op.image is not None and reader.seek_index is not None:
+        places, lengths = reader.seek_index.addresses(reader, op.field)
+        line[rows.O_INDEX], line[rows.O_INDEX_SIZES] = address(places), address(lengths)
+        kept += [reader.seek_index.data, places, lengths]
+    return kept
+
+
+def _fill_captions(
+    line: npt.NDArray[np.int64], choice: CaptionChoice, name: str, reader: Reader, seed: int, epoch: int
+) -> list[Any]:
+    """Write down the form of a file's captions, and which of them to take."""
+    stored, width, size, _ = caption_form(reader.fields[name], choice.tokens)
+    line[rows.O_ROWS_EACH], line[rows.O_WIDTH], line[rows.O_SOURCE] = stored, width, size
+    line[rows.O_COLUMNS] = choice.columns
+    line[rows.O_CHOOSE] = CHOICES[choice.which]
+    line[rows.O_SEED], line[rows.O_EPOCH] = np.uint64(seed % (1 << 64)).astype(np.int64), epoch
+    line[rows.O_STREAM] = STREAM
+    if stored == 1 or "captions" not in reader.fields:
+        return []
+    counts = reader.column("captions")
+    line[rows.O_COUNTS], line[rows.O_COUNTS_STRIDE] = address(counts), counts.strides[0]
+    return [counts]
 
 
 def token_rows(reader: Reader, field: str) -> tuple[int, npt.NDArray[np.uint64]]:

@@ -14,12 +14,14 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
 
 PIECE = 1 << 20
 
@@ -31,11 +33,8 @@ class ReadAhead:
 
     Parameters
     ----------
-    path : Path
-    mapping : mmap.mmap or None
-        The file's mapping, whose pages are let go.
-    page_size : int
-        The file's, in bytes.
+    readers : sequence of Reader
+        The files. Their pages are numbered through, see `first_pages`.
     edges : ndarray of int64
         Positions at which windows begin, and the end of the epoch.
     pages : callable of (start, stop)
@@ -46,26 +45,21 @@ class ReadAhead:
 
     def __init__(
         self,
-        path: Path,
-        mapping: mmap.mmap | None,
-        page_size: int,
+        readers: Sequence[Reader],
         edges: Ids,
         pages: Callable[[int, int], Ids],
         start: int = 0,
     ) -> None:
-        self._mapping = mapping
-        self._page_size = page_size
+        self._first_pages = first_pages(readers)
+        self._files = [_File(reader.path, mapping_of(reader.data), reader.page_size) for reader in readers]
         self._edges = edges
         self._pages = pages
         self._window = int(np.searchsorted(edges, start, side="right")) - 1
         self._oldest = self._window
         self._asked = 0
         self._held: dict[int, set[int]] = {}
-        self._file = _File(path)
-        self._requests: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(
-            target=_read, args=(self._file, self._requests), name="ffprep-readahead", daemon=True
-        )
+        self._requests: queue.SimpleQueue[tuple[_File, int] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=_read, args=(self._requests,), name="ffprep-readahead", daemon=True)
         self._end = weakref.finalize(self, self._requests.put, None)
         self._thread.start()
         self._ask(self._window, 1.0)
@@ -83,7 +77,7 @@ class ReadAhead:
         pages = sorted(self._set(window))
         wanted = int(np.ceil(share * len(pages)))
         for page in pages[self._asked : wanted]:
-            self._requests.put((page * self._page_size, self._page_size))
+            self._requests.put(self._place(page))
         self._asked = max(self._asked, wanted)
 
     def published(self, position: int) -> None:
@@ -102,32 +96,44 @@ class ReadAhead:
             done = self._set(self._oldest)
             still = self._set(self._oldest + 1) | self._set(self._oldest + 2)
             for page in sorted(done - still):
-                self._release(page * self._page_size)
+                self._release(page)
             del self._held[self._oldest]
             self._oldest += 1
 
-    def _release(self, offset: int) -> None:
-        if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-            length = min(self._page_size, len(self._mapping) - offset)
-            if length > 0:
-                with contextlib.suppress(OSError, ValueError):
-                    self._mapping.madvise(mmap.MADV_DONTNEED, offset, length)
-        if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(self._file.descriptor, offset, self._page_size, os.POSIX_FADV_DONTNEED)
+    def _place(self, page: int) -> tuple[_File, int]:
+        """Return the file that a page is in, and the byte it begins at."""
+        file = int(np.searchsorted(self._first_pages, page, side="right")) - 1
+        return self._files[file], (page - int(self._first_pages[file])) * self._files[file].page_size
+
+    def _release(self, page: int) -> None:
+        file, offset = self._place(page)
+        file.release(offset)
 
     def close(self) -> None:
         """Let go of everything that is held, and end the thread."""
         self._end()
         for pages in self._held.values():
             for page in sorted(pages):
-                self._release(page * self._page_size)
+                self._release(page)
         self._held.clear()
 
 
 class _File:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mapping: mmap.mmap | None, page_size: int) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self.page_size = page_size
+        self._mapping = mapping
+
+    def release(self, offset: int) -> None:
+        """Let go of a page, in this process and in the system's cache."""
+        if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            length = min(self.page_size, len(self._mapping) - offset)
+            if length > 0:
+                with contextlib.suppress(OSError, ValueError):
+                    self._mapping.madvise(mmap.MADV_DONTNEED, offset, length)
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self.descriptor, offset, self.page_size, os.POSIX_FADV_DONTNEED)
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -135,17 +141,18 @@ class _File:
                 os.close(self.descriptor)
 
 
-def _read(file: _File, requests: queue.SimpleQueue[tuple[int, int] | None]) -> None:
-    """Read what is requested into the system's cache, until None comes."""
+def _read(requests: queue.SimpleQueue[tuple[_File, int] | None]) -> None:
+    """Read the pages that are requested into the system's cache, until None comes."""
     scratch = bytearray(PIECE)
     while True:
         request = requests.get()
         if request is None:
             return
-        offset, length = request
-        for begin in range(offset, offset + length, PIECE):
+        file, offset = request
+        for begin in range(offset, offset + file.page_size, PIECE):
             if not _preadv(file.descriptor, scratch, begin):
                 break
+        del file, request
 
 
 def _preadv(descriptor: int, scratch: bytearray, offset: int) -> int:
@@ -155,6 +162,12 @@ def _preadv(descriptor: int, scratch: bytearray, offset: int) -> int:
         return len(os.pread(descriptor, len(scratch), offset))
     except OSError:  # the worker that needs the page meets the same error and says so
         return 0
+
+
+def first_pages(readers: Sequence[Reader]) -> Ids:
+    """Number of each file's first page when the pages of all files are numbered through, and of all pages."""
+    counts = [-(-len(reader.data) // reader.page_size) for reader in readers]
+    return np.cumsum([0, *counts], dtype=np.int64)
 
 
 def mapping_of(data: npt.NDArray[Any]) -> mmap.mmap | None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
+from ffprep.loader.files import Files
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.form import BatchInfo
@@ -136,10 +136,10 @@ class OperationStage:
     so compiled operations that draw with ``np.random`` or ``random`` do the same again in every run.
     """
 
-    def __init__(self, operation: Any, field: str, reader: Reader) -> None:
+    def __init__(self, operation: Any, field: str, files: Files) -> None:
         self._operation = operation
         self._field = field
-        self._reader = reader
+        self._files = files
         self._prepared: _Prepared | None = None
         self._stale = False
         self._lock = threading.Lock()
@@ -156,7 +156,7 @@ class OperationStage:
                 return known
             self._stale = False
             operation = self._operation
-            introduce(operation, self._reader.fields[self._field], self._reader.column(self._field))
+            introduce(operation, self._files.fields[self._field], self._files.column(self._field))
             next_state, memory = operation.declare_state_and_memory(state)
             declare = getattr(operation, "declare_shared_memory", None)
             shared = None if declare is None else declare(state)
@@ -199,20 +199,20 @@ class OperationStage:
 
         prepared = self._prepare(State(True, torch.device("cpu"), (), np.dtype(np.uint8)), is_decoder=True)
         memory = allocate(prepared.memory, len(batch.ids))
-        arguments = [batch.ids, memory, self._reader.column(self._field), self._storage()]
+        arguments = [batch.ids, memory, self._files.column(self._field), self._storage()]
         if getattr(prepared.code, "with_indices", False):
             arguments.insert(2, batch.ids)
         _seed_compiled(batch)
         return prepared.code(*arguments)
 
     def _storage(self) -> Any:
-        pointer = self._reader.fields[self._field].pointer
-        if pointer is None:
+        [reader] = self._files.readers
+        if reader.fields[self._field].pointer is None:
             none = np.empty(0, np.uint64)
-            return self._reader.data, none, none
-        offsets, sizes = self._reader.extents(self._field)
+            return reader.data, none, none
+        offsets, sizes = reader.extents(self._field)
         order = np.argsort(offsets, kind="stable")
-        return self._reader.data, offsets[order], sizes[order]
+        return reader.data, offsets[order], sizes[order]
 
 
 class _Shared(threading.local):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
+from ffprep.loader.files import Files
 from ffprep.loader.order import (
     GivenOrder,
     HasSampleOrder,
@@ -21,6 +22,7 @@ from ffprep.loader.order import (
     SequentialOrder,
 )
 from ffprep.loader.plan import Recipe
+from ffprep.loader.readahead import first_pages
 
 if TYPE_CHECKING:
     from ffprep.loader.readahead import ReadAhead
@@ -31,13 +33,13 @@ SAMPLES_A_PAGE = 12
 
 @dataclass(frozen=True)
 class Traversal:
-    """How a loader goes through a file.
+    """How a loader goes through its files.
 
     Attributes
     ----------
-    reader : Reader
+    files : Files
     payloads : sequence of str
-        Fields that are read from the file's pages.
+        Fields that are read from the files' pages.
     indices : ndarray of int64
         Samples to visit.
     window_pages : int
@@ -46,7 +48,7 @@ class Traversal:
         Whether caching is left to the operating system.
     """
 
-    reader: Reader
+    files: Files
     payloads: Sequence[str]
     indices: Ids
     window_pages: int
@@ -69,12 +71,12 @@ class Traversal:
         if isinstance(option, type) and hasattr(option, "sample_order"):
             option = option(loader)
         if hasattr(option, "sample_order"):
-            return GivenOrder(option, self.reader.num_samples)
+            return GivenOrder(option, self.files.num_samples)
         raise OptionError(f"order is {option!r}; use an OrderOption or an object with sample_order(epoch)")
 
     def readahead(self, order: Order, epoch: int, first: int) -> ReadAhead | None:
         """Return what fetches pages in advance; None where the system's cache does, or no page is ahead."""
-        from ffprep.loader.readahead import ReadAhead, mapping_of
+        from ffprep.loader.readahead import ReadAhead
 
         if self.os_cache:
             return None
@@ -85,25 +87,54 @@ class Traversal:
 
         def pages(start: int, stop: int) -> Ids:
             ids = order.ids(epoch, np.arange(start, stop, dtype=np.int64))
-            return np.unique(np.concatenate([column[ids] for column in columns]))
+            found: Ids = np.unique(np.concatenate([column[ids] for column in columns]))
+            return found[found >= 0]
 
-        return ReadAhead(self.reader.path, mapping_of(self.reader.data), self.reader.page_size, edges, pages, first)
+        return ReadAhead(self.files.readers, edges, pages, first)
 
     def _pages_of(self, name: str) -> Ids:
-        shift = np.uint64(self.reader.page_size.bit_length() - 1)
-        pages: Ids = (self.reader.extents(name)[0] >> shift).astype(np.int64)
-        return pages
-
-    def _main_pages(self) -> Ids:
-        """Page of each sample's largest field."""
-        if not self.payloads:
-            return np.arange(self.reader.num_samples, dtype=np.int64) >> SAMPLES_A_PAGE
-        return self._pages_of(
-            max(self.payloads, key=lambda name: float(self.reader.extents(name)[1].sum(dtype=np.float64)))
+        """Page of each sample's payload, pages numbered over all files; -1 for files that have no such payload."""
+        return np.concatenate(
+            [
+                pages_of(reader, name) + first
+                if has_payload(reader, name)
+                else np.full(reader.num_samples, -1, np.int64)
+                for reader, first in zip(self.files.readers, first_pages(self.files.readers)[:-1], strict=True)
+            ]
         )
 
+    def _main_pages(self) -> Ids:
+        """Page of each sample's largest field; where samples have none, so many of them count as a page."""
 
-def payload_fields(recipes: Sequence[Recipe], reader: Reader) -> list[str]:
+        def size(name: str) -> float:
+            readers = [reader for reader in self.files.readers if has_payload(reader, name)]
+            return sum(float(reader.extents(name)[1].sum(dtype=np.float64)) for reader in readers)
+
+        pages = [self._pages_of(name) for name in sorted(self.payloads, key=size, reverse=True)]
+        main = np.full(self.files.num_samples, -1, np.int64)
+        for column in pages:
+            main = np.where(main < 0, column, main)
+        if (main < 0).any():
+            last = int(first_pages(self.files.readers)[-1])
+            main = np.where(main < 0, last + (np.arange(len(main)) >> SAMPLES_A_PAGE), main)
+        return main
+
+
+def payload_fields(recipes: Sequence[Recipe], files: Files) -> list[str]:
     """Fields that recipes read from a file's pages."""
     used = {recipe.source for recipe in recipes}
-    return [name for name, field in reader.fields.items() if name in used and field.pointer is not None]
+    return [
+        name for name in files.fields if name in used and any(has_payload(reader, name) for reader in files.readers)
+    ]
+
+
+def has_payload(reader: Reader, name: str) -> bool:
+    """Whether a file keeps a field in its pages."""
+    return name in reader.fields and reader.fields[name].pointer is not None
+
+
+def pages_of(reader: Reader, name: str) -> Ids:
+    """Page that each payload begins in."""
+    shift = np.uint64(reader.page_size.bit_length() - 1)
+    pages: Ids = (reader.extents(name)[0] >> shift).astype(np.int64)
+    return pages

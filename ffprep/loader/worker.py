@@ -14,8 +14,32 @@ from numpy.typing import NDArray
 
 from ffprep.kernels._jit import inline, kernel
 from ffprep.kernels.batch import S_NEXT, process_image, process_views
-from ffprep.kernels.memory import atomic_add, bytes_at, halves_at, ints_at, longs_at
-from ffprep.loader.atomics import copy_memory, load_acquire, prefetch, read, store_release, swap_if_equal, write
+from ffprep.kernels.memory import atomic_add, bytes_at, longs_at
+from ffprep.loader.atomics import load_acquire, read, store_release, swap_if_equal, write
+from ffprep.loader.rows import (
+    KIND_ARRAY,
+    KIND_CAPTIONS,
+    KIND_IMAGE,
+    KIND_TOKENS,
+    KIND_VALUE,
+    KIND_VIEW,
+    O_INDEX,
+    O_INDEX_SIZES,
+    O_KIND,
+    O_META,
+    O_META_STRIDE,
+    O_OUT,
+    O_ROW_BYTES,
+    OUTSIDE,
+    copy_array,
+    copy_captions,
+    copy_ragged,
+    copy_tokens,
+    copy_value,
+    file_of,
+    payload,
+    zero,
+)
 
 LINE = 8
 """int64 to a cache line: counters that different threads write lie that far apart."""
@@ -29,34 +53,6 @@ SLOT_SIZE = 2 * LINE
 SLOT_LEFT, SLOT_COUNT, SLOT_CANCELLED, SLOT_FAILED = 0, LINE, LINE + 1, LINE + 2
 """Entries of a row of `slots` (int64): tickets not finished yet, rows, whether to skip them, rows that failed."""
 
-OP_SIZE = 16
-O_KIND, O_OUT, O_ROW_BYTES, O_META, O_META_STRIDE, O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE = range(9)
-O_LENGTHS, O_ELEMENT, O_FILL, O_ROWS_EACH, O_INDEX, O_INDEX_SIZES = 9, 10, 11, 12, 13, 14
-"""Entries of an operation (int64).
-
-O_KIND, O_OUT, O_ROW_BYTES
-    What it is, address of the batch's first row, bytes of a row.
-O_META, O_META_STRIDE
-    Address of the first sample's record, bytes from one to the next.
-O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE
-    Addresses of two int64 a sample that say where its payload lies; address and size of the file.
-O_LENGTHS, O_ELEMENT, O_FILL
-    Address of the lengths of ragged rows or 0; bytes of an element; what to put behind the end, as an int64.
-O_ROWS_EACH
-    Of tokens: rows that lie one after the other at each of O_OFFSETS.
-O_INDEX, O_INDEX_SIZES
-    Of images: addresses of two int64 a sample, address and size of its seek index; 0 where there is none.
-"""
-
-KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW = 0, 1, 2, 3, 4, 5
-
-AHEAD = 8
-"""Rows of tokens to ask memory for before their turn: a row lies anywhere in the file, far from its neighbours."""
-CACHE_LINE = 64
-
-OUTSIDE, WRONG_SIZE = 104, 105
-"""Status codes: the payload lies outside the file; it has another size than the row."""
-
 
 @inline
 def _address(array: NDArray[np.int64], index: int) -> int:
@@ -64,121 +60,10 @@ def _address(array: NDArray[np.int64], index: int) -> int:
 
 
 @inline
-def _payload(op: NDArray[np.int64], sample: int) -> tuple[int, int]:
-    """Return address and size of a sample's payload, size -1 when it is not inside the file."""
-    offset = longs_at(op[O_OFFSETS] + 8 * sample, 1)[0]
-    size = longs_at(op[O_SIZES] + 8 * sample, 1)[0]
-    if offset < 0 or size < 0 or offset > op[O_DATA_SIZE] or size > op[O_DATA_SIZE] - offset:
-        return np.int64(0), np.int64(-1)
-    return op[O_DATA] + offset, size
-
-
-@inline
-def _zero(address: int, size: int) -> None:
-    row = bytes_at(address, size)
-    for i in range(size):
-        row[i] = 0
-
-
-@inline
-def _copy_value(op: NDArray[np.int64], row: int, sample: int) -> int:
-    size = op[O_ROW_BYTES]
-    copy_memory(op[O_OUT] + row * size, op[O_META] + sample * op[O_META_STRIDE], size)
-    return np.int64(0)
-
-
-@inline
-def _copy_array(op: NDArray[np.int64], row: int, sample: int) -> int:
-    want = op[O_ROW_BYTES]
-    address, size = _payload(op, sample)
-    if size != want:
-        _zero(op[O_OUT] + row * want, want)
-        return np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
-    copy_memory(op[O_OUT] + row * want, address, size)
-    return np.int64(0)
-
-
-@inline
-def _ask_for(address: int, size: int) -> None:
-    """Prefetch bytes that are needed soon."""
-    for offset in range(0, size, CACHE_LINE):
-        prefetch(address + offset)
-
-
-@inline
-def _tokens_address(op: NDArray[np.int64], sample: int, size: int) -> int:
-    """Return the address of a sample's row of tokens, or -1 when it is not inside the file."""
-    each = op[O_ROWS_EACH]
-    group = sample // each
-    offset = longs_at(op[O_OFFSETS] + 8 * group, 1)[0] + (sample - group * each) * size
-    if offset < 0 or offset > op[O_DATA_SIZE] - size:
-        return np.int64(-1)
-    return op[O_DATA] + offset
-
-
-@inline
-def _widen(source: int, count: int, out: int, element: int) -> None:
-    tokens = halves_at(source, count)
-    if element == 8:
-        longs = longs_at(out, count)
-        for i in range(count):
-            longs[i] = tokens[i]
-    elif element == 4:
-        ints = ints_at(out, count)
-        for i in range(count):
-            ints[i] = tokens[i]
-    else:
-        copy_memory(out, source, 2 * count)
-
-
-@inline
-def _copy_tokens(
-    op: NDArray[np.int64], first: int, count: int, ids: NDArray[np.int64], status: NDArray[np.int64]
-) -> int:
-    """Copy rows of 16-bit tokens, widened to the batch's elements; return how many are not inside the file."""
-    room, element = op[O_ROW_BYTES], op[O_ELEMENT]
-    length = room // element
-    failed = np.int64(0)
-    for row in range(first, first + count):
-        if row + AHEAD < first + count:
-            _ask_for(_tokens_address(op, ids[row + AHEAD], 2 * length), 2 * length)
-        out = op[O_OUT] + row * room
-        source = _tokens_address(op, ids[row], 2 * length)
-        if source < 0:
-            _zero(out, room)
-            status[row] = OUTSIDE
-            failed += 1
-        else:
-            _widen(source, length, out, element)
-            status[row] = 0
-    return failed
-
-
-@inline
-def _copy_ragged(op: NDArray[np.int64], row: int, sample: int) -> int:
-    room, element = op[O_ROW_BYTES], op[O_ELEMENT]
-    address, size = _payload(op, sample)
-    status = np.int64(0)
-    if size < 0 or size % element != 0:
-        status = np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
-        size = np.int64(0)
-    size = min(size, room)
-    begin = op[O_OUT] + row * room
-    if size > 0:
-        copy_memory(begin, address, size)
-    rest = bytes_at(begin + size, room - size)
-    for i in range(room - size):
-        rest[i] = np.uint8((op[O_FILL] >> (8 * (i % element))) & 255)
-    if op[O_LENGTHS] != 0:
-        longs_at(op[O_LENGTHS] + 8 * row, 1)[0] = size // element
-    return status
-
-
-@inline
-def _fill_item(item: NDArray[np.int64], op: NDArray[np.int64], sample: int) -> int:
+def _fill_item(item: NDArray[np.int64], op: NDArray[np.int64], sample: int, key: int) -> int:
     """Write down where an image lies, from its 13-byte record: mode u1, width u2, height u2, pointer u8."""
     record = bytes_at(op[O_META] + sample * op[O_META_STRIDE], 13)
-    address, size = _payload(op, sample)
+    address, size = payload(op, sample)
     if size < 0:
         return np.int64(OUTSIDE)
     item[0] = address
@@ -186,7 +71,7 @@ def _fill_item(item: NDArray[np.int64], op: NDArray[np.int64], sample: int) -> i
     item[2] = np.int64(record[1]) | (np.int64(record[2]) << 8)
     item[3] = np.int64(record[3]) | (np.int64(record[4]) << 8)
     item[4] = np.int64(record[0])
-    item[5] = sample
+    item[5] = key
     item[6] = 0
     item[7] = 0
     if op[O_INDEX] != 0:
@@ -222,6 +107,7 @@ def _do(
     op: NDArray[np.int64],
     row: int,
     sample: int,
+    key: int,
     items: NDArray[np.int64],
     spec: NDArray[np.int64],
     reals: NDArray[np.float64],
@@ -230,19 +116,21 @@ def _do(
     status: NDArray[np.int64],
     thread: NDArray[np.int64],
 ) -> int:
-    """Make one row of one operation; return its status."""
+    """Make one row of one operation from a sample of the operation's file; return its status."""
     kind = op[O_KIND]
     if kind == KIND_IMAGE:
-        result = _fill_item(items[row], op, sample)
+        result = _fill_item(items[row], op, sample, key)
         if result == 0:
             return process_image(row, items, spec, reals, colour, op[O_OUT], status, used, thread)
-        _zero(op[O_OUT] + row * op[O_ROW_BYTES], op[O_ROW_BYTES])
+        zero(op[O_OUT] + row * op[O_ROW_BYTES], op[O_ROW_BYTES])
         return result
     if kind == KIND_VALUE:
-        return _copy_value(op, row, sample)
+        return copy_value(op, row, sample)
     if kind == KIND_ARRAY:
-        return _copy_array(op, row, sample)
-    return _copy_ragged(op, row, sample)
+        return copy_array(op, row, sample)
+    if kind == KIND_CAPTIONS:
+        return copy_captions(op, row, sample, key)
+    return copy_ragged(op, row, sample)
 
 
 @inline
@@ -265,7 +153,7 @@ def _views(
         return
     o = np.int64(first)
     while True:
-        _zero(ops[o, O_OUT] + row * ops[o, O_ROW_BYTES], ops[o, O_ROW_BYTES])
+        zero(ops[o, O_OUT] + row * ops[o, O_ROW_BYTES], ops[o, O_ROW_BYTES])
         status[o, row] = result
         o = spec[o, S_NEXT]
         if o == 0:
@@ -277,6 +165,8 @@ def work(
     control: NDArray[np.int64],
     slots: NDArray[np.int64],
     ids: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    starts: NDArray[np.int64],
     ops: NDArray[np.int64],
     spec: NDArray[np.int64],
     reals: NDArray[np.float64],
@@ -293,9 +183,12 @@ def work(
     ----------
     control : int64 array (CONTROL_SIZE,)
     slots : int64 array (slots, SLOT_SIZE)
-    ids : int64 array (slots, batch size)
-        Sample of each row.
-    ops : int64 array (slots, ops, OP_SIZE)
+    ids, keys : int64 arrays (slots, batch size)
+        Sample of each row, numbered over all files; what its random draws are keyed by.
+    starts : int64 array (slots, files + 1)
+        Number of each file's first sample.
+    ops : int64 array (slots, files, ops, OP_SIZE)
+        See ``ffprep.loader.rows``.
     spec, reals, colour : arrays (slots, ops, 16), (slots, ops, 8), (slots, ops, 6)
         For image operations, see ``ffprep.kernels.batch``.
     items, used, status : arrays (slots, ops, batch size, 8), (slots, ops, batch size, 5), (slots, ops,
@@ -319,34 +212,27 @@ def work(
             real = min(rows, slots[slot, SLOT_COUNT] - row)
             if real > 0 and load_acquire(np.int64(slots[slot, SLOT_CANCELLED:].ctypes.data)) == 0:
                 failed = np.int64(0)
-                for o in range(ops.shape[1]):
-                    if ops[slot, o, O_KIND] == KIND_TOKENS:
-                        failed += _copy_tokens(ops[slot, o], row, real, ids[slot], status[slot, o])
+                for o in range(ops.shape[2]):
+                    if ops[slot, 0, o, O_KIND] == KIND_TOKENS:
+                        failed += copy_tokens(ops[slot], o, starts[slot], row, real, ids[slot], status[slot, o])
                         continue
                     for r in range(row, row + real):
-                        if ops[slot, o, O_KIND] == KIND_VIEW:
+                        file = file_of(starts[slot], ids[slot, r])
+                        if ops[slot, 0, o, O_KIND] == KIND_VIEW:
                             failed += status[slot, o, r] != 0
                             continue
-                        if ops[slot, o, O_KIND] == KIND_IMAGE and spec[slot, o, S_NEXT] != 0:
-                            result = _fill_item(items[slot, o, r], ops[slot, o], ids[slot, r])
+                        if ops[slot, 0, o, O_KIND] == KIND_IMAGE and spec[slot, o, S_NEXT] != 0:
+                            sample = ids[slot, r] - starts[slot, file]
+                            result = _fill_item(items[slot, o, r], ops[slot, file, o], sample, keys[slot, r])
                             _views(
-                                result,
-                                r,
-                                o,
-                                ops[slot],
-                                items[slot],
-                                spec[slot],
-                                reals[slot],
-                                colour[slot],
-                                status[slot],
-                                used[slot],
-                                thread,
-                            )
+                                result, r, o, ops[slot, file], items[slot], spec[slot], reals[slot], colour[slot],
+                                status[slot], used[slot], thread,
+                            )  # fmt: skip
                             failed += status[slot, o, r] != 0
                             continue
                         result = _do(
-                            ops[slot, o], r, ids[slot, r], items[slot, o], spec[slot, o], reals[slot, o],
-                            colour[slot, o], used[slot, o], status[slot, o], thread,
+                            ops[slot, file, o], r, ids[slot, r] - starts[slot, file], keys[slot, r], items[slot, o],
+                            spec[slot, o], reals[slot, o], colour[slot, o], used[slot, o], status[slot, o], thread,
                         )  # fmt: skip
                         status[slot, o, r] = result
                         failed += result != 0

@@ -64,6 +64,8 @@ class BatchInfo:
         Random stream of the stage.
     mask : ndarray of bool, optional
         Of a loader that masks padding: whether a row is a sample of its own.
+    draws : ndarray of int64, optional
+        What the rows' random draws are keyed by; see `keys`.
     """
 
     ids: npt.NDArray[np.int64]
@@ -71,6 +73,14 @@ class BatchInfo:
     seed: int
     stream: int
     mask: npt.NDArray[np.bool_] | None = None
+    draws: npt.NDArray[np.int64] | None = None
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """Numbers to draw by: the ids, unless an order shows a sample more than once an epoch, each time under another
+        number.
+        """
+        return self.ids if self.draws is None else self.draws
 
 
 def dtype_name(dtype: Any) -> str:

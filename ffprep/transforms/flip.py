@@ -31,7 +31,7 @@ class RandomHorizontalFlip(Transform):
     def apply(self, x: Any, batch: BatchInfo) -> Any:
         from ffprep.kernels.random import uniforms
 
-        chosen = uniforms(batch.seed, batch.epoch, batch.ids, batch.stream, 0) < self.flip_prob
+        chosen = uniforms(batch.seed, batch.epoch, batch.keys, batch.stream, 0) < self.flip_prob
         if not is_tensor(x):
             out = np.array(x)
             out[chosen] = x[chosen][:, :, ::-1]

@@ -1,0 +1,124 @@
+"""Captions in batches: pairs and images with several captions brought to one form."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.beton.reader import Reader
+from ffprep.errors import OptionError
+from ffprep.fields import Field, IntField, NDArrayField
+from ffprep.fields.decoders import CaptionDecoder, CaptionLengthDecoder, CaptionTokensDecoder
+from ffprep.loader.files import Files
+from ffprep.pipeline.form import BatchInfo
+
+STREAM = zlib.crc32(b"caption") & 0x7FFFFFFF
+"""Random stream of the choice among an image's captions: one for all decoders of captions."""
+
+
+@dataclass(frozen=True)
+class CaptionChoice:
+    """Which captions an operation takes, how many elements a row of the batch has, and whether they are tokens."""
+
+    which: str
+    columns: int
+    tokens: bool
+
+
+@dataclass(frozen=True)
+class CaptionArray:
+    """One array that the workers fill with captions or their lengths."""
+
+    field: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    choice: CaptionChoice
+    fill: int
+
+
+def caption_form(field: Field, tokens: bool) -> tuple[int, int, int, bool]:
+    """Return how a file stores captions or their lengths: rows of a sample, elements of a row, bytes of an element, and
+    whether it has several captions an image.
+
+    Raises
+    ------
+    OptionError
+        It is neither.
+    """
+    if isinstance(field, IntField) and not tokens:
+        return 1, 1, 8, False
+    if isinstance(field, NDArrayField):
+        shape = tuple(int(side) for side in field.shape)
+        dtype = np.dtype(field.dtype)
+        if tokens and len(shape) in (1, 2) and dtype == np.dtype("<u2"):
+            return (shape[0] if len(shape) == 2 else 1), shape[-1], 2, len(shape) == 2
+        if not tokens and len(shape) == 1 and dtype in (np.dtype("<i4"), np.dtype("<i8")):
+            return shape[0], 1, dtype.itemsize, True
+    wanted = "(length,) or (captions, length) of uint16" if tokens else "whole numbers, one an image or a caption"
+    raise OptionError(f"{type(field).__name__} holds no {'captions' if tokens else 'lengths of captions'}: {wanted}")
+
+
+def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[list[CaptionArray], Any]:
+    """Return what the workers fill for a decoder of captions, and what turns that into an output.
+
+    Raises
+    ------
+    OptionError
+        The files hold nothing that the decoder could read.
+    """
+    if isinstance(decoder, CaptionTokensDecoder):
+        tokens = _array(source, decoder, files, decoder.dtype, True)
+        if not decoder.trim:
+            return [tokens], lambda arrays, batch: arrays[0]
+        return [tokens, _lengths("length", decoder, files)], _trimmed
+    lengths = _lengths(source, decoder, files)
+    if isinstance(decoder, CaptionLengthDecoder):
+        return [lengths], lambda arrays, batch: arrays[0]
+    columns = _array("tokens", decoder, files, np.dtype(np.uint16), True).choice.columns
+
+    def mask(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
+        width = _longest(arrays[0]) if decoder.trim else columns
+        return np.arange(width) < arrays[0][..., None]
+
+    return [lengths], mask
+
+
+def _trimmed(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
+    return arrays[0][..., : _longest(arrays[1])]
+
+
+def _longest(lengths: npt.NDArray[Any]) -> int:
+    return max(1, int(lengths.max(initial=0)))
+
+
+def _lengths(source: str, decoder: CaptionDecoder, files: Files) -> CaptionArray:
+    return _array(source, decoder, files, np.dtype(np.int64), False)
+
+
+def _array(source: str, decoder: CaptionDecoder, files: Files, dtype: np.dtype[Any], tokens: bool) -> CaptionArray:
+    forms = [_form_in(reader, source, tokens) for reader in files.readers]
+    columns = max(width for _, width, _, _ in forms)
+    several = decoder.captions == "all" and any(grouped for _, _, _, grouped in forms)
+    shape = (max(count for count, _, _, _ in forms),) if several else ()
+    fill = 0
+    if tokens:
+        shape = (*shape, columns)
+        vocabulary = files.vocabulary()
+        fill = 0 if vocabulary is None else vocabulary.pad
+    return CaptionArray(source, shape, dtype, CaptionChoice(decoder.captions, columns, tokens), fill)
+
+
+def _form_in(reader: Reader, source: str, tokens: bool) -> tuple[int, int, int, bool]:
+    if source not in reader.fields:
+        raise OptionError(
+            f"{reader.path}: has no field {source!r}, which captions need; it has {', '.join(reader.fields)}"
+        )
+    try:
+        return caption_form(reader.fields[source], tokens)
+    except OptionError as error:
+        raise OptionError(f"{reader.path}, field {source!r}: {error}") from None
