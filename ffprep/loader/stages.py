@@ -250,7 +250,7 @@ def _seed_compiled(batch: BatchInfo) -> None:
 
         _seed_function = Compiler.compile(seed)
     key = np.array([batch.seed & ((1 << 64) - 1), batch.epoch, batch.stream], np.uint64)
-    _seed_function(zlib.crc32(batch.ids.tobytes(), zlib.crc32(key.tobytes())))
+    _seed_function(zlib.crc32(batch.keys.tobytes(), zlib.crc32(key.tobytes())))
 
 
 def _compiled(code: Callable[..., Any]) -> Callable[..., Any]:
