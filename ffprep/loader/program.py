@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
-from ffprep.kernels.batch import S_FORMAT, S_NEXT, S_STREAM, image_spec
+from ffprep.kernels.batch import S_AUGMENT, S_FORMAT, S_NEXT, S_PITCH, S_STREAM, image_spec
 from ffprep.kernels.render import streaming_pays
 from ffprep.loader import rows
 from ffprep.loader.block_reader import BlockReader
@@ -97,6 +97,13 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
             form, decoder, stream = op.image
             parts = image_numbers(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             program.spec[o], program.reals[o], program.colour[o] = parts
+            if form.ops:
+                from ffprep.transforms.image import build_program
+
+                augmentation, parts_of_it = build_program(form)
+                program.spec[o, S_AUGMENT] = address(augmentation)
+                program.spec[o, S_PITCH] = row_bytes
+                kept += [augmentation, *parts_of_it]
             if op.field in shown:
                 program.spec[shown[op.field], S_NEXT] = o
                 program.ops[:, o, rows.O_KIND] = rows.KIND_VIEW
@@ -173,7 +180,7 @@ def image_numbers(
     if form.mean is not None and form.std is not None:
         numbers |= {"mean": form.mean, "std": form.std}
     spec, reals, colour = image_spec(
-        (form.height, form.width),
+        form.rendered_size,
         crop=crop.kind,
         filter=decoder.interpolation,
         format=name,

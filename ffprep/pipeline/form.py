@@ -36,6 +36,10 @@ class ImageForm:
         ``(v - mean) / std`` for v in 0..255; None writes v.
     device : str or None
         Where it is finished; None is the host.
+    ops : tuple of (operation, random stream)
+        Applied to the rendered uint8 image before it becomes the batch's elements, in the same thread.
+    rendered : (height, width), or None
+        Size before the first of them, where one of them changes it.
     """
 
     height: int
@@ -49,6 +53,13 @@ class ImageForm:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     device: str | None = None
+    ops: tuple[tuple[Any, int], ...] = ()
+    rendered: tuple[int, int] | None = None
+
+    @property
+    def rendered_size(self) -> tuple[int, int]:
+        """(height, width) of the image that is rendered."""
+        return self.rendered or (self.height, self.width)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,62 @@
-"""Transforms under ffcv's names. They are declarations: the loader fuses what it can into one pass over each image."""
+"""Transforms under ffcv's names, and more: declarations that the loader fuses into its threads' work."""
 
 from ffprep.transforms.base import Transform
+from ffprep.transforms.blur import GaussianBlur
+from ffprep.transforms.color_jitter import ColorJitter, RandomBrightness, RandomContrast, RandomSaturation
 from ffprep.transforms.common import Squeeze
-from ffprep.transforms.flip import RandomHorizontalFlip
+from ffprep.transforms.cutout import Cutout, RandomErasing
+from ffprep.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
+from ffprep.transforms.levels import (
+    RandomAutocontrast,
+    RandomEqualize,
+    RandomGrayscale,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarization,
+    RandomSolarize,
+)
+from ffprep.transforms.mixup import CutMix, ImageMixup, LabelMixup, Mixup, MixupOrCutMix, MixupToOneHot
 from ffprep.transforms.module import ModuleWrapper
 from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
+from ffprep.transforms.poisoning import Poison
+from ffprep.transforms.random_resized_crop import RandomResizedCrop, Resize
+from ffprep.transforms.replace_label import ReplaceLabel
+from ffprep.transforms.translate import CenterCrop, RandomCrop, RandomTranslate
 
 __all__ = [
+    "CenterCrop",
+    "ColorJitter",
     "Convert",
+    "CutMix",
+    "Cutout",
+    "GaussianBlur",
+    "ImageMixup",
+    "LabelMixup",
+    "Mixup",
+    "MixupOrCutMix",
+    "MixupToOneHot",
     "ModuleWrapper",
     "NormalizeImage",
+    "Poison",
+    "RandomAutocontrast",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomEqualize",
+    "RandomErasing",
+    "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomInvert",
+    "RandomPosterize",
+    "RandomResizedCrop",
+    "RandomSaturation",
+    "RandomSolarization",
+    "RandomSolarize",
+    "RandomTranslate",
+    "RandomVerticalFlip",
+    "ReplaceLabel",
+    "Resize",
     "Squeeze",
     "ToDevice",
     "ToTensor",

@@ -3,44 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor, probability
+from ffprep.transforms.base import is_tensor, probability, signed
+from ffprep.transforms.image import ImageOp, Numbers, channels_last
 
 
-class RandomHorizontalFlip(Transform):
+class _Flip(ImageOp):
+    levels: ClassVar[bool] = False
+    axis: ClassVar[int]
+
+    def __init__(self, flip_prob: float = 0.5) -> None:
+        self.flip_prob = probability(flip_prob, "flip_prob")
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        return np.array([self.flip_prob])
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        if not is_tensor(x) or x.device.type == "cpu":
+            return super().apply(x, batch)
+        import torch
+
+        from ffprep.kernels.random import uniforms
+
+        chosen = uniforms(signed(batch.seed), batch.epoch, batch.keys, batch.stream, 0) < self.flip_prob
+        mask = torch.from_numpy(chosen).to(x.device).view(-1, 1, 1, 1)
+        return torch.where(mask, x.flip(self.axis + (0 if channels_last(x) else 1)), x)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.flip_prob})"
+
+
+class RandomHorizontalFlip(_Flip):
     """Flip each image left to right with probability `flip_prob`.
 
     Parameters
     ----------
     flip_prob : float
         The draw is a function of (seed, epoch, sample).
+
+    Notes
+    -----
+    The first flip costs nothing: the image is rendered mirrored, unless operations before it depend on its direction.
     """
 
-    def __init__(self, flip_prob: float = 0.5) -> None:
-        self.flip_prob = probability(flip_prob, "flip_prob")
+    function: ClassVar[tuple[str, str]] = ("space", "flip_horizontal")
+    axis: ClassVar[int] = 2
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
-        if form.flip is not None:
-            return None
-        return replace(form, flip=self.flip_prob, flip_stream=stream)
+        if form.flip is None and all(op.pixelwise for op, _ in form.ops):
+            return replace(form, flip=self.flip_prob, flip_stream=stream)
+        return None if form.dtype != "uint8" else super().fuse(form, stream)
 
-    def apply(self, x: Any, batch: BatchInfo) -> Any:
-        from ffprep.kernels.random import uniforms
 
-        chosen = uniforms(batch.seed, batch.epoch, batch.keys, batch.stream, 0) < self.flip_prob
-        if not is_tensor(x):
-            out = np.array(x)
-            out[chosen] = x[chosen][:, :, ::-1]
-            return out
-        import torch
+class RandomVerticalFlip(_Flip):
+    """Flip each image upside down with probability `flip_prob`.
 
-        axis = 3 if x.shape[1] == 3 else 2
-        mask = torch.from_numpy(chosen).to(x.device).view(-1, *([1] * (x.dim() - 1)))
-        return torch.where(mask, x.flip(axis), x)
+    Parameters
+    ----------
+    flip_prob : float
+    """
 
-    def __repr__(self) -> str:
-        return f"RandomHorizontalFlip({self.flip_prob})"
+    function: ClassVar[tuple[str, str]] = ("space", "flip_vertical")
+    axis: ClassVar[int] = 1

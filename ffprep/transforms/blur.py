@@ -1,0 +1,53 @@
+"""Blur."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from ffprep.errors import OptionError
+from ffprep.transforms.base import probability
+from ffprep.transforms.image import ImageOp, Numbers
+
+
+class GaussianBlur(ImageOp):
+    """``torchvision.transforms.GaussianBlur``: a Gaussian sampled at whole pixels, edges mirrored.
+
+    Parameters
+    ----------
+    kernel_size : int or (height, width)
+        Odd numbers of pixels. SimCLR's recipe takes a tenth of the image's side: 23 for 224.
+    sigma : float or (low, high)
+        Standard deviation in pixels, uniform between the two.
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("blur", "gaussian_blur")
+
+    def __init__(
+        self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0), p: float = 1.0
+    ) -> None:
+        sides = (kernel_size, kernel_size) if isinstance(kernel_size, (int, np.integer)) else tuple(kernel_size)
+        if len(sides) != 2 or any(int(side) != side or side < 1 or side % 2 == 0 for side in sides):
+            raise OptionError(f"kernel_size is {kernel_size!r}; give one or two odd numbers of pixels")
+        if max(sides) > 1023:
+            raise OptionError(f"kernel_size is {kernel_size!r}; the largest is 1023")
+        self.kernel_size = int(sides[0]), int(sides[1])
+        pair = (sigma, sigma) if isinstance(sigma, (int, float, np.number)) else tuple(sigma)
+        if len(pair) != 2 or not 0 < pair[0] <= pair[1] < np.inf:
+            raise OptionError(f"sigma is {sigma!r}; give a number of pixels above 0, or (low, high)")
+        self.sigma = float(pair[0]), float(pair[1])
+        self.p = probability(p, "p")
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        return np.array([self.p, *self.kernel_size, *self.sigma])
+
+    def work(self, height: int, width: int) -> int:
+        radius, across = max(self.kernel_size) // 2, self.kernel_size[1] // 2
+        return 64 + 4 * (radius + 8 + 3 * height * width + 3 * width + 6 * (across + 4) + 3 * width)
+
+    def __repr__(self) -> str:
+        return f"GaussianBlur({self.kernel_size}, {self.sigma}, p={self.p:g})"

@@ -1,0 +1,128 @@
+"""Brightness, contrast, saturation and hue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from ffprep.errors import OptionError
+from ffprep.transforms.base import probability
+from ffprep.transforms.image import ImageOp, Numbers
+
+
+class _Magnitude(ImageOp):
+    pixelwise: ClassVar[bool] = True
+
+    def __init__(self, magnitude: float, p: float = 0.5) -> None:
+        if not 0 <= magnitude < np.inf:
+            raise OptionError(f"magnitude is {magnitude}; the factor is drawn from 1 - magnitude to 1 + magnitude")
+        self.magnitude = float(magnitude)
+        self.p = probability(p, "p")
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        return np.array([self.p, max(0.0, 1 - self.magnitude), 1 + self.magnitude])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.magnitude:g}, p={self.p:g})"
+
+
+class RandomBrightness(_Magnitude):
+    """Multiply the levels by a factor, as torchvision's ``adjust_brightness``.
+
+    Parameters
+    ----------
+    magnitude : float
+        The factor is uniform in ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "brightness")
+
+
+class RandomContrast(_Magnitude):
+    """Blend with the image's mean grey level, as torchvision's ``adjust_contrast``.
+
+    Parameters
+    ----------
+    magnitude : float
+        The share of the image is uniform in ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "contrast")
+
+
+class RandomSaturation(_Magnitude):
+    """Blend with the grey image, as torchvision's ``adjust_saturation``.
+
+    Parameters
+    ----------
+    magnitude : float
+        The share of the image is uniform in ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "saturation")
+
+
+class ColorJitter(ImageOp):
+    """``torchvision.transforms.ColorJitter``: brightness, contrast, saturation and hue, in random order.
+
+    Parameters
+    ----------
+    brightness, contrast, saturation : float or (low, high)
+        A number x stands for ``(max(0, 1 - x), 1 + x)``; the factor is uniform between them. 0 leaves the step out.
+    hue : float or (low, high)
+        A number x stands for ``(-x, x)``, at most 0.5: the share of the circle to turn by.
+    p : float
+        Probability that it is done to an image; 1 as in torchvision, which has ``RandomApply`` for others.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "colour_jitter")
+    pixelwise: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        brightness: float | Sequence[float] = 0,
+        contrast: float | Sequence[float] = 0,
+        saturation: float | Sequence[float] = 0,
+        hue: float | Sequence[float] = 0,
+        p: float = 1.0,
+    ) -> None:
+        self.brightness = _range(brightness, "brightness", 1.0, 0.0, np.inf)
+        self.contrast = _range(contrast, "contrast", 1.0, 0.0, np.inf)
+        self.saturation = _range(saturation, "saturation", 1.0, 0.0, np.inf)
+        self.hue = _range(hue, "hue", 0.0, -0.5, 0.5)
+        self.p = probability(p, "p")
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        out = [self.p]
+        for middle, pair in ((1.0, self.brightness), (1.0, self.contrast), (1.0, self.saturation), (0.0, self.hue)):
+            out += [float(pair != (middle, middle)), *pair]
+        return np.array(out)
+
+    def work(self, height: int, width: int) -> int:
+        return 32
+
+    def __repr__(self) -> str:
+        return f"ColorJitter({self.brightness}, {self.contrast}, {self.saturation}, {self.hue}, p={self.p:g})"
+
+
+def _range(value: float | Sequence[float], name: str, middle: float, low: float, high: float) -> tuple[float, float]:
+    if isinstance(value, (int, float, np.number)):
+        if value < 0:
+            raise OptionError(f"{name} is {value}; give a number from 0, or a pair (low, high)")
+        pair = (max(low, middle - float(value)) if middle else -float(value), middle + float(value))
+    else:
+        numbers = [float(number) for number in value]
+        if len(numbers) != 2:
+            raise OptionError(f"{name} is {value!r}; give a number or a pair (low, high)")
+        pair = (numbers[0], numbers[1])
+    if not (low <= pair[0] <= pair[1] <= high and np.isfinite(pair[1])):
+        raise OptionError(f"{name} is {value!r}, from {pair[0]:g} to {pair[1]:g}; it must lie in {low:g} to {high:g}")
+    return pair

@@ -1,0 +1,229 @@
+"""Operations that move, cut or cover pixels, of any element type: a pixel is so many bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ffprep.kernels import layout
+from ffprep.kernels._jit import inline
+from ffprep.kernels.crop import random_resized_crop
+from ffprep.kernels.memory import bytes_at, call_entry, doubles_at, longs_at
+from ffprep.kernels.random import bits64, uniform
+from ffprep.loader.atomics import copy_memory
+
+CONSTANT, REFLECT, EDGE = 0, 1, 2
+TRIES = 10
+NOISE_DRAWS = 1 << 16
+"""First draw of the noise that covers a rectangle."""
+
+
+def flip_horizontal(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Numbers: probability. In place."""
+    if uniform(seed, epoch, sample, stream, 0) < doubles_at(numbers, 1)[0]:
+        image = bytes_at(source, h * w * pixel)
+        for y in range(h):
+            for x in range(w // 2):
+                a, b = (y * w + x) * pixel, (y * w + w - 1 - x) * pixel
+                for k in range(pixel):
+                    image[a + k], image[b + k] = image[b + k], image[a + k]
+    return np.int64(0)
+
+
+def flip_vertical(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Numbers: probability. In place."""
+    if uniform(seed, epoch, sample, stream, 0) < doubles_at(numbers, 1)[0]:
+        image = bytes_at(source, h * w * pixel)
+        for y in range(h // 2):
+            a, b = y * w * pixel, (h - 1 - y) * w * pixel
+            for k in range(w * pixel):
+                image[a + k], image[b + k] = image[b + k], image[a + k]
+    return np.int64(0)
+
+
+@inline
+def _reflected(i: int, n: int) -> int:
+    """Return where position i lies in 0..n-1, mirrored at the first and last as often as need be."""
+    if n == 1:
+        return np.int64(0)
+    period = 2 * (n - 1)
+    i = abs(i) % period
+    return min(i, period - i)
+
+
+@inline
+def _inside(i: int, n: int, mode: int) -> int:
+    """Return the position to read for position i, -1 for the fill value."""
+    if 0 <= i < n:
+        return np.int64(i)
+    if mode == REFLECT:
+        return _reflected(i, n)
+    if mode == EDGE:
+        return np.int64(0) if i < 0 else n - 1
+    return np.int64(-1)
+
+
+def crop_padded(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Show a window of the image with a border around it.
+
+    Numbers: border above and to the left; places that the window can begin at, down and across (1: the first); mode of
+    the border; then the bytes of a pixel of the fill value. Draw 0 is the row, draw 1 the column.
+    """
+    n = doubles_at(numbers, 5)
+    fill = bytes_at(numbers + 40, pixel)
+    mode = np.int64(n[4])
+    top = np.int64(uniform(seed, epoch, sample, stream, 0) * n[2]) - np.int64(n[0])
+    left = np.int64(uniform(seed, epoch, sample, stream, 1) * n[3]) - np.int64(n[1])
+    image, out = bytes_at(source, h * w * pixel), bytes_at(target, out_h * out_w * pixel)
+    first, last = min(max(-left, 0), out_w), max(min(w - left, out_w), 0)
+    last = max(first, last)
+    for y in range(out_h):
+        row = _inside(top + y, h, mode)
+        begin = y * out_w * pixel
+        if row >= 0:
+            offset = (row * w + left) * pixel
+            copy_memory(
+                np.int64(out.ctypes.data) + begin + first * pixel,
+                np.int64(image.ctypes.data) + offset + first * pixel,
+                (last - first) * pixel,
+            )
+        for part in range(2):
+            for x in range(0 if part == 0 else last, first if part == 0 else out_w):
+                column = _inside(left + x, w, mode)
+                for k in range(pixel):
+                    if row < 0 or column < 0:
+                        out[begin + x * pixel + k] = fill[k]
+                    else:
+                        out[begin + x * pixel + k] = image[(row * w + column) * pixel + k]
+        if row < 0:
+            for x in range(first, last):
+                for k in range(pixel):
+                    out[begin + x * pixel + k] = fill[k]
+    return np.int64(0)
+
+
+@inline
+def _cover(source: int, w: int, pixel: int, y: int, x: int, rows: int, cols: int, fill: int) -> None:
+    image, value = bytes_at(source, (y + rows) * w * pixel), bytes_at(fill, pixel)
+    for i in range(y, y + rows):
+        for j in range(x, x + cols):
+            for k in range(pixel):
+                image[(i * w + j) * pixel + k] = value[k]
+
+
+def cutout(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Cover a square that lies in the image. Numbers: its side; then the bytes of a pixel. In place.
+
+    Draw 0 is the row, draw 1 the column.
+    """
+    side = np.int64(doubles_at(numbers, 1)[0])
+    y = np.int64(uniform(seed, epoch, sample, stream, 0) * (h - side + 1))
+    x = np.int64(uniform(seed, epoch, sample, stream, 1) * (w - side + 1))
+    _cover(source, w, pixel, y, x, side, side, numbers + 8)
+    return np.int64(0)
+
+
+def erase(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Cover a random rectangle. Numbers: probability, range of the area, range of height over width, 1 for noise; then
+    the bytes of a pixel. In place.
+
+    Draw 0 decides, draws 2 t + 1 and 2 t + 2 are area and ratio of try t, draws 21 and 22 the place.
+    """
+    n = doubles_at(numbers, 6)
+    if uniform(seed, epoch, sample, stream, 0) >= n[0]:
+        return np.int64(0)
+    area = np.float64(h) * np.float64(w)
+    low, high = np.log(n[3]), np.log(n[4])
+    for t in range(TRIES):
+        target_area = area * (n[1] + (n[2] - n[1]) * uniform(seed, epoch, sample, stream, 2 * t + 1))
+        aspect = np.exp(low + (high - low) * uniform(seed, epoch, sample, stream, 2 * t + 2))
+        rows = np.int64(np.rint(np.sqrt(target_area * aspect)))
+        cols = np.int64(np.rint(np.sqrt(target_area / aspect)))
+        if not (rows < h and cols < w):
+            continue
+        y = np.int64(uniform(seed, epoch, sample, stream, 2 * TRIES + 1) * (h - rows + 1))
+        x = np.int64(uniform(seed, epoch, sample, stream, 2 * TRIES + 2) * (w - cols + 1))
+        if n[5] == 0.0:
+            _cover(source, w, pixel, y, x, rows, cols, numbers + 48)
+            return np.int64(0)
+        image = bytes_at(source, h * w * pixel)
+        draw, bits = np.int64(NOISE_DRAWS), np.uint64(0)
+        have = 0
+        for i in range(y, y + rows):
+            for k in range((i * w + x) * pixel, (i * w + x + cols) * pixel):
+                if have == 0:
+                    bits = bits64(seed, epoch, sample, stream, draw)
+                    draw += 1
+                    have = 8
+                image[k] = np.uint8(bits & np.uint64(255))
+                bits = bits >> np.uint64(8)
+                have -= 1
+        return np.int64(0)
+    return np.int64(0)
+
+
+def resize(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Resize the image, or a random part of it, with the renderers of ``ffprep.kernels.render``.
+
+    Numbers: addresses of two renderers, the second for what the first refuses; filter; bytes of work; ranges of area
+    and ratio of the part, all 0 for the whole image. Work: a descriptor (48 int64), then the renderer's.
+    """
+    n = doubles_at(numbers, 8)
+    y, x, rows, cols = np.int64(0), np.int64(0), np.int64(h), np.int64(w)
+    if n[5] > 0.0:
+        y, x, rows, cols = random_resized_crop(h, w, n[4], n[5], n[6], n[7], seed, epoch, sample, stream)
+    desc = longs_at(work, layout.DESC_SIZE)
+    for k in range(layout.DESC_SIZE):
+        desc[k] = 0
+    desc[layout.DESC_WIDTH], desc[layout.DESC_HEIGHT] = w, h
+    desc[layout.DESC_COMPONENTS], desc[layout.DESC_COLOR] = 1, layout.RGB_PACKED
+    plane = longs_at(work + 8 * layout.DESC_PLANES, layout.DESC_PLANE_SIZE)
+    plane[layout.P_ADDRESS], plane[layout.P_STRIDE] = source, 3 * w
+    plane[layout.P_W], plane[layout.P_H], plane[layout.P_WIDTH], plane[layout.P_HEIGHT] = w, h, w, h
+    plane[layout.P_HS], plane[layout.P_VS] = 1, 1
+    status = np.int64(layout.UNFIT)
+    for attempt in range(2):
+        status = call_entry(
+            np.int64(n[attempt]),
+            (
+                np.int64(work),
+                np.float64(y),
+                np.float64(x),
+                np.float64(rows),
+                np.float64(cols),
+                y,
+                y + rows,
+                x,
+                x + cols,
+                np.int64(0),
+                np.int64(n[2]),
+                np.int64(target),
+                np.int64(out_h),
+                np.int64(out_w),
+                np.int64(layout.U8_HWC),
+                np.int64(work),
+                np.int64(work + 8 * layout.DESC_SIZE),
+                np.int64(n[3]),
+                np.int64(0),
+            ),
+        )
+        if status != layout.UNFIT:
+            break
+    return status

@@ -1,0 +1,254 @@
+"""Operations on one image at a time, in the loader's threads before normalisation, or on finished batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import FfprepError, OptionError
+from ffprep.pipeline.form import BatchInfo, ImageForm
+from ffprep.transforms.base import Transform, is_tensor, probability, signed
+
+Numbers = npt.NDArray[np.float64]
+
+
+class ImageOp(Transform):
+    """An operation on one image at a time, compiled.
+
+    Behind the decoder, and before `NormalizeImage` and `Convert`, it runs in the loader's threads on the image that has
+    just been rendered. Elsewhere it is applied to the finished batch in the loader's stage thread, on the CPU.
+
+    A subclass says which compiled function it is (`function`) and what parameters that gets (`numbers`).
+
+    Class attributes
+    ----------------
+    function : (module, name)
+        Where it is in ``ffprep.transforms.compiled``.
+    moves : bool
+        The function writes to another buffer instead of working in place.
+    levels : bool
+        It needs uint8 RGB images; other operations take pixels of any type and number of channels.
+    pixelwise : bool
+        It may as well be done on the mirrored image.
+    by_sample : bool
+        It asks which sample an image is rather than draw by it, and so works on finished batches, which know both.
+    """
+
+    function: ClassVar[tuple[str, str]]
+    moves: ClassVar[bool] = False
+    levels: ClassVar[bool] = True
+    pixelwise: ClassVar[bool] = False
+    by_sample: ClassVar[bool] = False
+
+    def entry(self) -> int:
+        """Return the address of the compiled function."""
+        from importlib import import_module
+
+        from ffprep.kernels._jit import entry_address
+        from ffprep.transforms.compiled.run import OP_SIGNATURE
+
+        module, name = self.function
+        return entry_address(getattr(import_module(f"ffprep.transforms.compiled.{module}"), name), OP_SIGNATURE)
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        """Return the function's parameters for images of that form, float64.
+
+        Raises
+        ------
+        OptionError
+            The operation cannot be done on such images.
+        """
+        raise NotImplementedError
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of what it makes of images of a size."""
+        return height, width
+
+    def work(self, height: int, width: int) -> int:
+        """Return the bytes of scratch memory the function needs."""
+        return 0
+
+    def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
+        if form.dtype != "uint8" or form.mean is not None:
+            if self.levels:
+                raise OptionError(f"{self!r} works on uint8 images; put it before NormalizeImage and Convert")
+            if form.device is not None:
+                raise OptionError(f"{self!r} runs on the CPU; put it before NormalizeImage, Convert and ToDevice")
+            return None
+        self.numbers(form.height, form.width, "uint8")
+        if self.by_sample:
+            return None
+        height, width = self.size(form.height, form.width)
+        ops = (*form.ops, (self, stream))
+        return replace(form, ops=ops, rendered=form.rendered_size, height=height, width=width)
+
+    def apply(self, x: Any, batch: BatchInfo) -> Any:
+        return apply_to_batch(self, x, batch)
+
+
+class ChanceOp(ImageOp):
+    """An image operation on levels that has no parameter but its probability.
+
+    Parameters
+    ----------
+    p : float
+        Probability that it is done to an image.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = probability(p, "p")
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        return np.array([self.p])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(p={self.p:g})"
+
+
+def channels_last(x: Any) -> bool:
+    """Whether a batch of images is (batch, height, width, channels) rather than (batch, channels, height, width).
+
+    Three channels are looked for behind, then in front, for tensors the other way round.
+
+    Raises
+    ------
+    OptionError
+        It is no batch of images.
+    """
+    if len(x.shape) != 4:
+        raise OptionError(f"images have four dimensions, this batch has the shape {tuple(x.shape)}")
+    first, last = int(x.shape[1]), int(x.shape[3])
+    if is_tensor(x):
+        return first != 3 and (last == 3 or (last in (1, 4) and first not in (1, 4)))
+    return last == 3 or first not in (1, 3)
+
+
+def pixel_bytes(fill: Sequence[float] | float, dtype: str, channels: int = 3) -> bytes:
+    """Return the bytes of one pixel of a colour.
+
+    Raises
+    ------
+    OptionError
+        The colour has another number of channels, or does not fit the type.
+    """
+    values = np.asarray(fill, np.float64).reshape(-1)
+    if values.size == 1:
+        values = np.repeat(values, channels)
+    if values.size != channels:
+        raise OptionError(f"the colour {fill!r} is for {values.size} channels, the images have {channels}")
+    if dtype == "bfloat16":
+        words = values.astype(np.float32).view(np.uint32)
+        rounded = (words + 0x7FFF + ((words >> 16) & 1)) >> 16
+        return rounded.astype(np.uint16).tobytes()
+    kind = np.dtype(dtype)
+    if kind.kind in "iu" and ((values < np.iinfo(kind).min) | (values > np.iinfo(kind).max)).any():
+        raise OptionError(f"the colour {fill!r} does not fit {dtype}")
+    return values.astype(kind).tobytes()
+
+
+def with_pixel(numbers: Sequence[float], pixel: bytes) -> Numbers:
+    """Return parameters with the bytes of a pixel behind them."""
+    return np.concatenate([np.asarray(numbers, np.float64), np.frombuffer(pixel.ljust(-(-len(pixel) // 8) * 8, b"\0"))])
+
+
+def build_program(form: ImageForm) -> tuple[npt.NDArray[np.int64], list[Any]]:
+    """Return the program of a form's operations for ``ffprep.transforms.compiled.run``, and what its addresses need."""
+    from ffprep.kernels._jit import entry_address
+    from ffprep.kernels.batch import G_BYTES, G_ENTRY, G_SCRATCH, RUN_SIGNATURE
+    from ffprep.transforms.compiled import run
+
+    program = np.zeros(run.HEAD_SIZE + run.RECORD_SIZE * len(form.ops), np.int64)
+    kept: list[Any] = []
+    height, width = form.rendered_size
+    largest, work = height * width, 0
+    for record, (op, stream) in zip(program[run.HEAD_SIZE :].reshape(-1, run.RECORD_SIZE), form.ops, strict=True):
+        numbers = op.numbers(height, width, "uint8")
+        out_height, out_width = op.size(height, width)
+        record[:] = op.entry(), stream, height, width, out_height, out_width, int(op.moves), numbers.ctypes.data
+        kept += [numbers, op]
+        work = max(work, op.work(height, width))
+        height, width = out_height, out_width
+        largest = max(largest, height * width)
+    table = element_table(form)
+    kept.append(table)
+    buffer = -(-3 * largest // 64) * 64
+    program[G_ENTRY] = entry_address(run.run_program, RUN_SIGNATURE)
+    program[G_SCRATCH] = 2 * buffer + work + 64
+    program[G_BYTES] = height * width * 3 * table.itemsize
+    program[run.H_COUNT], program[run.H_BUFFER] = len(form.ops), buffer
+    program[run.H_TABLE], program[run.H_ITEM] = table.ctypes.data, table.itemsize
+    program[run.H_PLANAR], program[run.H_PIXELS] = int(form.planar), height * width
+    return program, kept
+
+
+def element_table(form: ImageForm) -> npt.NDArray[Any]:
+    """Return what each level becomes in each channel, (3, 256) of the batch's stored type."""
+    levels = np.arange(256, dtype=np.float64)
+    mean = np.asarray(form.mean if form.mean is not None else (0.0,) * 3)
+    std = np.asarray(form.std if form.std is not None else (1.0,) * 3)
+    values = (levels[None, :] - mean[:, None]) / std[:, None]
+    if form.dtype == "bfloat16":
+        return np.frombuffer(pixel_bytes(values.reshape(-1).tolist(), "bfloat16", 768), np.uint16).reshape(3, 256)
+    return np.ascontiguousarray(values.astype(form.dtype))
+
+
+def apply_to_batch(op: ImageOp, x: Any, batch: BatchInfo) -> Any:
+    """Apply an operation to a batch of images in either layout; returns new memory in the same layout and type.
+
+    Raises
+    ------
+    OptionError
+        The images are on another device, or of a type the operation does not take.
+    """
+    if is_tensor(x):
+        return _apply_to_tensor(op, x, batch)
+    if not isinstance(x, np.ndarray):
+        raise OptionError(f"{op!r} works on images, not on {type(x).__name__}")
+    if channels_last(x):
+        return _apply_to_rows(op, np.ascontiguousarray(x), str(x.dtype), batch)
+    done = _apply_to_rows(op, np.ascontiguousarray(x.transpose(0, 2, 3, 1)), str(x.dtype), batch)
+    return np.ascontiguousarray(done.transpose(0, 3, 1, 2))
+
+
+def _apply_to_tensor(op: ImageOp, x: Any, batch: BatchInfo) -> Any:
+    import torch
+
+    if x.device.type != "cpu":
+        raise OptionError(f"{op!r} runs on the CPU; put it before ToDevice({str(x.device)!r})")
+    last = channels_last(x)
+    rows = (x if last else x.permute(0, 2, 3, 1)).contiguous()
+    name = str(x.dtype).removeprefix("torch.")
+    stored = rows.view(torch.int16).numpy() if name == "bfloat16" else rows.numpy()
+    done = torch.from_numpy(_apply_to_rows(op, stored, name, batch))
+    if name == "bfloat16":
+        done = done.view(torch.bfloat16)
+    if last:
+        return done
+    done = done.permute(0, 3, 1, 2)
+    return done if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous() else done.contiguous()
+
+
+def _apply_to_rows(op: ImageOp, x: npt.NDArray[Any], dtype: str, batch: BatchInfo) -> npt.NDArray[Any]:
+    from ffprep.transforms.compiled.run import run_rows
+
+    count, height, width, channels = x.shape
+    if op.levels and (dtype != "uint8" or channels != 3):
+        raise OptionError(f"{op!r} works on uint8 images of 3 channels, not on {dtype} of {channels}")
+    numbers = op.numbers(height, width, dtype, channels)
+    out_height, out_width = op.size(height, width)
+    out = np.empty((count, out_height, out_width, channels), x.dtype) if op.moves else x.copy()
+    source = x if op.moves else out
+    work = np.empty(op.work(height, width) + 64, np.uint8)
+    sizes = np.array([height, width, out_height, out_width, channels * x.itemsize], np.int64)
+    status = run_rows(
+        op.entry(), source.ctypes.data, out.ctypes.data, sizes, numbers.ctypes.data, work.ctypes.data,
+        signed(batch.seed), batch.epoch, np.ascontiguousarray(batch.ids if op.by_sample else batch.keys, np.int64),
+        batch.stream,
+    )  # fmt: skip
+    if status != 0:
+        raise FfprepError(f"{op!r} failed with status {status}; report this as a bug")
+    return out

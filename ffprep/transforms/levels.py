@@ -1,0 +1,127 @@
+"""Operations on levels that take no magnitude, or a fixed one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from ffprep.errors import OptionError
+from ffprep.transforms.base import probability
+from ffprep.transforms.image import ChanceOp, ImageOp, Numbers
+
+
+class RandomGrayscale(ChanceOp):
+    """Make all three channels the grey level ``0.2989 R + 0.587 G + 0.114 B``, as torchvision does.
+
+    Parameters
+    ----------
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "grayscale")
+    pixelwise: ClassVar[bool] = True
+
+    def __init__(self, p: float = 0.1) -> None:
+        super().__init__(p)
+
+
+class RandomAutocontrast(ChanceOp):
+    """Stretch each channel to the levels 0 to 255, as torchvision does.
+
+    Parameters
+    ----------
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "autocontrast")
+    pixelwise: ClassVar[bool] = True
+
+
+class RandomEqualize(ChanceOp):
+    """Equalise the histogram of each channel, as torchvision and Pillow do.
+
+    Parameters
+    ----------
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "equalize")
+    pixelwise: ClassVar[bool] = True
+
+    def work(self, height: int, width: int) -> int:
+        return 256 * 8
+
+
+class RandomSolarize(ImageOp):
+    """Invert all levels from a threshold on.
+
+    Parameters
+    ----------
+    threshold : float
+        Levels of at least this become ``255 - level``.
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "solarize")
+    pixelwise: ClassVar[bool] = True
+
+    def __init__(self, threshold: float = 128.0, p: float = 0.5) -> None:
+        if not 0 <= threshold <= 256:
+            raise OptionError(f"threshold is {threshold}; it is a level, 0 to 255, or 256 for none")
+        self.threshold = float(threshold)
+        self.p = probability(p, "p")
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        return np.array([self.p, np.ceil(self.threshold)])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.threshold:g}, p={self.p:g})"
+
+
+class RandomSolarization(RandomSolarize):
+    """`RandomSolarize` under the name that ffcv's development version has for it."""
+
+
+class RandomInvert(RandomSolarize):
+    """Invert all levels.
+
+    Parameters
+    ----------
+    p : float
+        Probability that it is done to an image.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__(0.0, p)
+
+
+class RandomPosterize(ImageOp):
+    """Keep the highest bits of each level.
+
+    Parameters
+    ----------
+    bits : int
+        How many, 0 to 8.
+    p : float
+        Probability that it is done to an image.
+    """
+
+    function: ClassVar[tuple[str, str]] = ("colour", "posterize")
+    pixelwise: ClassVar[bool] = True
+
+    def __init__(self, bits: int, p: float = 0.5) -> None:
+        if int(bits) != bits or not 0 <= bits <= 8:
+            raise OptionError(f"bits is {bits}; a level has 8, so keep 0 to 8")
+        self.bits = int(bits)
+        self.p = probability(p, "p")
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        return np.array([self.p, 256 - (1 << (8 - self.bits))])
+
+    def __repr__(self) -> str:
+        return f"RandomPosterize({self.bits}, p={self.p:g})"

@@ -1,0 +1,108 @@
+"""Resizing of images that are decoded already. Decoders do it better and cheaper: see ``fields.decoders``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from ffprep.errors import OptionError
+from ffprep.fields.decoders import INTERPOLATIONS, RandomResizedCropRGBImageDecoder, size_pair
+from ffprep.transforms.image import ImageOp, Numbers
+
+
+class _Resized(ImageOp):
+    moves: ClassVar[bool] = True
+    function: ClassVar[tuple[str, str]] = ("space", "resize")
+    interpolation: str
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        from ffprep.kernels.render import render_entry
+        from ffprep.kernels.weights import FILTERS
+
+        room = self._room(height, width)
+        return np.array([render_entry(), render_entry("wide"), FILTERS[self.interpolation], room, *self._crop()])
+
+    def _crop(self) -> Sequence[float]:
+        return 0.0, 0.0, 0.0, 0.0
+
+    def _room(self, height: int, width: int) -> int:
+        from ffprep.kernels.render import level_work_size
+        from ffprep.kernels.weights import FILTERS
+
+        kind, (out_height, out_width) = FILTERS[self.interpolation], self.size(height, width)
+        parts = ((height, width), (1, 1), (height, 1), (1, width))
+        return max(level_work_size(None, kind, h, w, h, w, out_height, out_width) for h, w in parts)
+
+    def work(self, height: int, width: int) -> int:
+        return 48 * 8 + self._room(height, width)
+
+
+class RandomResizedCrop(_Resized):
+    """A random part of the image, resized: ``torchvision.transforms.RandomResizedCrop`` on images already decoded.
+
+    Parameters
+    ----------
+    scale : (low, high)
+        Share of the image's area.
+    ratio : (low, high)
+        Width over height.
+    size : int or (height, width)
+        Of the result.
+    interpolation : str
+        ``bilinear`` (antialiased), ``bicubic`` (antialiased) or ``area``, which ffcv's transform uses.
+
+    Notes
+    -----
+    `ffprep.fields.decoders.RandomResizedCropRGBImageDecoder` decodes only the part, and resizes once.
+    """
+
+    def __init__(
+        self,
+        scale: Sequence[float],
+        ratio: Sequence[float],
+        size: int | Sequence[int],
+        interpolation: str = "area",
+    ) -> None:
+        checked = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation)
+        self.scale, self.ratio = checked.scale, checked.ratio
+        self.output_size = size_pair(size)
+        self.interpolation = interpolation
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        return self.output_size
+
+    def _crop(self) -> Sequence[float]:
+        return *self.scale, *self.ratio
+
+    def __repr__(self) -> str:
+        return f"RandomResizedCrop({self.scale}, {self.ratio}, {self.output_size})"
+
+
+class Resize(_Resized):
+    """``torchvision.transforms.Resize`` on images already decoded.
+
+    Parameters
+    ----------
+    size : int or (height, width)
+        A number is the length of the shorter side; the longer becomes ``int(size * longer / shorter)``.
+    interpolation : str
+        ``bilinear`` (antialiased), ``bicubic`` (antialiased) or ``area``.
+    """
+
+    def __init__(self, size: int | Sequence[int], interpolation: str = "bilinear") -> None:
+        self.wanted = int(size) if isinstance(size, (int, np.integer)) else size_pair(size)
+        size_pair(size)
+        if interpolation not in INTERPOLATIONS:
+            raise OptionError(f"interpolation {interpolation!r}; choose from {', '.join(INTERPOLATIONS)}")
+        self.interpolation = interpolation
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        if isinstance(self.wanted, tuple):
+            return self.wanted
+        longer = int(self.wanted * max(height, width) / min(height, width))
+        return (self.wanted, longer) if height <= width else (longer, self.wanted)
+
+    def __repr__(self) -> str:
+        return f"Resize({self.wanted}, {self.interpolation!r})"

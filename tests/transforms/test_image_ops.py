@@ -1,0 +1,416 @@
+"""Image operations against slow twins: formulas in numpy and float64, the standard library's colorsys, and Pillow."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from ffprep import transforms as T
+from ffprep.errors import OptionError
+from ffprep.kernels.random import uniforms
+from ffprep.pipeline.form import BatchInfo
+
+Picture = NDArray[np.uint8]
+STREAM = 77
+
+
+def info(n: int, seed: int = 5, epoch: int = 2, first: int = 1000) -> BatchInfo:
+    return BatchInfo(np.arange(first, first + n), epoch, seed, STREAM)
+
+
+def draw(batch: BatchInfo, i: int, k: int) -> float:
+    """Draw k for image i."""
+    seed = int(np.array(batch.seed % 2**64, np.uint64).astype(np.int64))
+    return float(uniforms(seed, batch.epoch, batch.ids[i : i + 1], batch.stream, k)[0])
+
+
+def pictures(n: int, height: int, width: int, seed: int = 0) -> Picture:
+    """Random images; some grey, black, white or of one colour."""
+    rng = np.random.default_rng(seed)
+    out = rng.integers(0, 256, (n, height, width, 3)).astype(np.uint8)
+    for i in range(n):
+        if i % 6 == 2:
+            out[i] = out[i, :, :, :1]
+        if i % 6 == 3:
+            out[i] = rng.choice([0, 255])
+        if i % 6 == 4:
+            out[i] = out[i, :1, :1]
+        if i % 6 == 5:
+            out[i] = out[i] // 4 + 90
+    return out
+
+
+def close(a: Picture, b: NDArray[Any], share: float = 0.02) -> bool:
+    """Whether levels differ by 1 at most, and hardly ever (float32 against float64)."""
+    difference = np.abs(a.astype(int) - b.astype(int))
+    return bool(difference.max() <= 1 and (difference > 0).sum() <= max(3, share * difference.size))
+
+
+def luma(x: NDArray[Any]) -> NDArray[np.float64]:
+    return np.floor(x.astype(np.float64) @ [0.2989, 0.587, 0.114])
+
+
+def brightness(x: NDArray[Any], f: float) -> NDArray[np.float64]:
+    return np.floor((x * f).clip(0, 255))
+
+
+def contrast(x: NDArray[Any], f: float) -> NDArray[np.float64]:
+    return np.floor((x * f + luma(x).mean() * (1 - f)).clip(0, 255))
+
+
+def saturation(x: NDArray[Any], f: float) -> NDArray[np.float64]:
+    return np.floor((x * f + luma(x)[..., None] * (1 - f)).clip(0, 255))
+
+
+def hue(x: NDArray[Any], turn: float) -> NDArray[np.float64]:
+    out = np.empty(x.shape)
+    for place in np.ndindex(x.shape[:2]):
+        h, s, v = colorsys.rgb_to_hsv(*(x[place] / 255.0))
+        out[place] = colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)
+    return np.floor(out * 255.999)
+
+
+def between(low: float, high: float, u: float) -> float:
+    return low + (high - low) * u
+
+
+sizes = st.tuples(st.integers(1, 19), st.integers(1, 23))
+
+
+@pytest.mark.parametrize(
+    ("kind", "twin"), [("RandomBrightness", brightness), ("RandomContrast", contrast), ("RandomSaturation", saturation)]
+)
+@settings(max_examples=15)
+@given(size=sizes, magnitude=st.sampled_from([0.0, 0.3, 0.8, 1.7]), seed=st.integers(-(2**63), 2**64 - 1))
+def test_magnitudes(kind: str, twin: Callable[..., Any], size: tuple[int, int], magnitude: float, seed: int) -> None:
+    x, batch = pictures(6, *size, seed=abs(seed) % 997), info(6, seed=seed)
+    out = getattr(T, kind)(magnitude, p=0.7).apply(x, batch)
+    for i in range(6):
+        wanted = x[i]
+        if draw(batch, i, 0) < 0.7:
+            wanted = twin(x[i], between(max(0, 1 - magnitude), 1 + magnitude, draw(batch, i, 1)))
+        assert close(out[i], wanted), i
+
+
+@settings(max_examples=15)
+@given(size=sizes, seed=st.integers(0, 10**6))
+def test_colour_jitter_in_random_order(size: tuple[int, int], seed: int) -> None:
+    x, batch = pictures(6, *size, seed=seed), info(6, seed=seed)
+    out = T.ColorJitter(0.4, (0.5, 2.0), 0.3, 0.2, p=0.8).apply(x, batch)
+    for i in range(6):
+        wanted: NDArray[Any] = x[i]
+        if draw(batch, i, 0) < 0.8:
+            order = [0, 1, 2, 3]
+            for k, last in enumerate((3, 2, 1)):
+                other = int(draw(batch, i, 1 + k) * (last + 1))
+                order[last], order[other] = order[other], order[last]
+            for step in order:
+                u = draw(batch, i, 4 + step)
+                low, high = ((0.6, 1.4), (0.5, 2.0), (0.7, 1.3), (-0.2, 0.2))[step]
+                wanted = (brightness, contrast, saturation, hue)[step](wanted, between(low, high, u))
+        # a step that is off by one on a rounding border is carried on by the next ones
+        assert np.abs(out[i].astype(int) - wanted).max() <= 4
+        assert np.abs(out[i].astype(int) - wanted).mean() <= 0.2
+
+
+@settings(max_examples=10)
+@given(size=sizes, turn=st.floats(-0.5, 0.5), seed=st.integers(0, 10**6))
+def test_hue_alone(size: tuple[int, int], turn: float, seed: int) -> None:
+    x = pictures(6, *size, seed=seed)
+    out = T.ColorJitter(hue=(turn, turn)).apply(x, info(6))
+    assert all(close(out[i], hue(x[i], turn), share=0.05) for i in range(6))
+
+
+def test_no_turn_changes_nothing() -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    x = np.stack([levels, levels[::-1], np.roll(levels, 77)], axis=1)[None, None]
+    assert np.array_equal(T.ColorJitter(hue=(0.0, 1e-9)).apply(x, info(1)), x)
+    assert np.array_equal(T.ColorJitter(0.0, 0, 0, 0).apply(x, info(1)), x)
+
+
+PILLOW: list[tuple[Any, Callable[[Image.Image], Image.Image], int]] = [
+    (T.RandomEqualize(1), ImageOps.equalize, 0),
+    (T.RandomAutocontrast(1), ImageOps.autocontrast, 1),
+    (T.RandomSolarize(100, 1), lambda image: ImageOps.solarize(image, 100), 0),
+    (T.RandomSolarization(255, 1), lambda image: ImageOps.solarize(image, 255), 0),
+    (T.RandomInvert(1), ImageOps.invert, 0),
+    (T.RandomPosterize(3, 1), lambda image: ImageOps.posterize(image, 3), 0),
+    (T.RandomVerticalFlip(1), ImageOps.flip, 0),
+    (T.RandomHorizontalFlip(1), ImageOps.mirror, 0),
+    (T.RandomHorizontalFlip(0), lambda image: image, 0),
+]
+
+
+@pytest.mark.parametrize(("op", "twin", "off"), PILLOW, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (8, 1), (17, 30), (64, 48)])
+def test_what_pillow_does(op: Any, twin: Callable[[Image.Image], Image.Image], off: int, size: tuple[int, int]) -> None:
+    x = pictures(6, *size)
+    before = x.copy()
+    out = op.apply(x, info(6))
+    for i in range(6):
+        wanted = np.asarray(twin(Image.fromarray(x[i]))).astype(int)
+        assert np.abs(out[i].astype(int) - wanted).max() <= off, i
+    assert np.array_equal(x, before)
+
+
+def test_grayscale_and_its_probability() -> None:
+    x, batch = pictures(400, 3, 4), info(400)
+    out = T.RandomGrayscale(0.3).apply(x, batch)
+    done = np.array([draw(batch, i, 0) < 0.3 for i in range(400)])
+    assert 80 < done.sum() < 160
+    grey = np.repeat(luma(x)[..., None], 3, axis=3)
+    assert close(out[done], grey[done]) and np.array_equal(out[~done], x[~done])
+
+
+@settings(max_examples=12)
+@given(size=sizes, kernel=st.sampled_from([1, 3, (5, 9), 23]), sigma=st.sampled_from([0.1, (0.1, 2.0), (3.0, 8.0)]))
+def test_blur(size: tuple[int, int], kernel: Any, sigma: Any) -> None:
+    x, batch = pictures(6, *size), info(6)
+    out = T.GaussianBlur(kernel, sigma).apply(x, batch)
+    down, across = (kernel, kernel) if isinstance(kernel, int) else kernel
+    low, high = (sigma, sigma) if isinstance(sigma, float) else sigma
+    for i in range(6):
+        s = between(low, high, draw(batch, i, 1))
+        rows, columns = (np.exp(-0.5 * ((np.arange(n) - n // 2) / s) ** 2) for n in (down, across))
+        weights = np.outer(rows / rows.sum(), columns / columns.sum())
+        border = ((down // 2,) * 2, (across // 2,) * 2, (0, 0))
+        padded = np.pad(x[i].astype(np.float64), border, mode="reflect")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (down, across), axis=(0, 1))
+        wanted = np.rint((windows * weights).sum(axis=(3, 4)))
+        assert close(out[i], wanted), (i, s)
+
+
+DTYPES = ["uint8", "float32", "float16", "int64"]
+
+
+@settings(max_examples=30)
+@given(
+    size=sizes,
+    dtype=st.sampled_from(DTYPES),
+    mode=st.sampled_from(["constant", "reflect", "edge"]),
+    padding=st.sampled_from([0, 3, (2, 1), (0, 4, 5, 1)]),
+    seed=st.integers(0, 10**6),
+    data=st.data(),
+)
+def test_random_crop(
+    size: tuple[int, int], dtype: str, mode: str, padding: Any, seed: int, data: st.DataObject
+) -> None:
+    height, width = size
+    left, top, right, bottom = {0: (0,) * 4, 3: (3,) * 4, (2, 1): (2, 1, 2, 1)}.get(padding, padding)
+    window = (data.draw(st.integers(1, height + top + bottom)), data.draw(st.integers(1, width + left + right)))
+    x, batch = pictures(4, *size, seed=seed).astype(dtype), info(4, seed=seed)
+    out = T.RandomCrop(window, padding, fill=(1, 2, 3), padding_mode=mode).apply(x, batch)
+    assert out.shape == (4, *window, 3) and out.dtype == x.dtype
+    for i in range(4):
+        border = ((top, bottom), (left, right), (0, 0))
+        padded = np.pad(x[i], border, mode=mode) if mode != "constant" else np.pad(x[i], border)  # type: ignore[call-overload]
+        if mode == "constant":
+            outside = np.pad(np.zeros(size, bool), border[:2], constant_values=True)
+            padded[outside] = (1, 2, 3)
+        y = int(draw(batch, i, 0) * (height + top + bottom - window[0] + 1))
+        z = int(draw(batch, i, 1) * (width + left + right - window[1] + 1))
+        assert np.array_equal(out[i], padded[y : y + window[0], z : z + window[1]])
+
+
+@pytest.mark.parametrize("window", [(5, 7), (9, 7), (4, 10), (12, 13), (1, 1)])
+def test_center_crop_is_torchvisions(window: tuple[int, int]) -> None:
+    x = pictures(2, 9, 8)
+    out = T.CenterCrop(window).apply(x, info(2))
+    above, before = max(0, window[0] - 9) // 2, max(0, window[1] - 8) // 2
+    border = ((above, max(0, window[0] - 9) - above), (before, max(0, window[1] - 8) - before), (0, 0))
+    for i in range(2):
+        padded = np.pad(x[i], border)
+        y, z = round((padded.shape[0] - window[0]) / 2.0), round((padded.shape[1] - window[1]) / 2.0)
+        assert np.array_equal(out[i], padded[y : y + window[0], z : z + window[1]])
+
+
+def test_pad_if_needed() -> None:
+    x = pictures(3, 4, 30)
+    assert T.RandomCrop(8, pad_if_needed=True).apply(x, info(3)).shape == (3, 8, 8, 3)
+    with pytest.raises(OptionError, match=r"does not fit images of 4x30"):
+        T.RandomCrop(8).apply(x, info(3))
+
+
+@settings(max_examples=20)
+@given(size=sizes, padding=st.integers(0, 25), dtype=st.sampled_from(DTYPES), seed=st.integers(0, 10**6))
+def test_translate(size: tuple[int, int], padding: int, dtype: str, seed: int) -> None:
+    x, batch = pictures(4, *size, seed=seed).astype(dtype), info(4, seed=seed)
+    out = T.RandomTranslate(padding, fill=(9, 8, 7)).apply(x, batch)
+    for i in range(4):
+        canvas = np.full((size[0] + 2 * padding, size[1] + 2 * padding, 3), (9, 8, 7), dtype)
+        canvas[padding : padding + size[0], padding : padding + size[1]] = x[i]
+        y, z = (int(draw(batch, i, k) * (2 * padding + 1)) for k in (0, 1))
+        assert np.array_equal(out[i], canvas[y : y + size[0], z : z + size[1]])
+
+
+@settings(max_examples=20)
+@given(size=sizes, dtype=st.sampled_from(DTYPES), data=st.data())
+def test_cutout(size: tuple[int, int], dtype: str, data: st.DataObject) -> None:
+    side = data.draw(st.integers(1, min(size)))
+    x, batch = pictures(5, *size).astype(dtype), info(5)
+    out = T.Cutout(side, fill=(3, 200, 77)).apply(x, batch)
+    for i in range(5):
+        y, z = (int(draw(batch, i, k) * (n - side + 1)) for k, n in enumerate(size))
+        wanted = x[i].copy()
+        wanted[y : y + side, z : z + side] = (3, 200, 77)
+        assert np.array_equal(out[i], wanted)
+
+
+def erased(x: NDArray[Any], batch: BatchInfo, i: int, value: Any) -> NDArray[Any]:
+    """One image with torchvision's rectangle covered; NaN where there is noise."""
+    out = x.astype(np.float64)
+    height, width = x.shape[:2]
+    if draw(batch, i, 0) >= 0.8:
+        return out
+    for t in range(10):
+        area = height * width * between(0.02, 0.4, draw(batch, i, 2 * t + 1))
+        aspect = np.exp(between(np.log(0.3), np.log(3.3), draw(batch, i, 2 * t + 2)))
+        h, w = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+        if h < height and w < width:
+            y, z = int(draw(batch, i, 21) * (height - h + 1)), int(draw(batch, i, 22) * (width - w + 1))
+            out[y : y + h, z : z + w] = value
+            break
+    return out
+
+
+@settings(max_examples=20)
+@given(size=sizes, dtype=st.sampled_from(DTYPES), seed=st.integers(0, 10**6))
+def test_erasing(size: tuple[int, int], dtype: str, seed: int) -> None:
+    x, batch = pictures(5, *size, seed=seed).astype(dtype), info(5, seed=seed)
+    out = T.RandomErasing(0.8, (0.02, 0.4), value=(1, 2, 3)).apply(x, batch)
+    for i in range(5):
+        assert np.array_equal(out[i].astype(np.float64), erased(x[i], batch, i, (1, 2, 3)))
+
+
+def test_erasing_with_noise() -> None:
+    x, batch = np.full((40, 60, 50, 3), 10, np.uint8), info(40)
+    out = T.RandomErasing(0.8, (0.02, 0.4), value="random").apply(x, batch)
+    noise = []
+    for i in range(40):
+        covered = np.isnan(erased(x[i], batch, i, np.nan))
+        assert (out[i][~covered] == 10).all()
+        noise.append(out[i][covered])
+    values = np.concatenate(noise)
+    counts = np.bincount(values, minlength=256)
+    assert len(values) > 30000 and counts.min() > 0.5 * counts.mean() and counts.max() < 1.5 * counts.mean()
+    with pytest.raises(OptionError, match="uint8"):
+        T.RandomErasing(value="random").apply(x.astype(np.float32), batch)
+
+
+def smooth(height: int, width: int) -> Picture:
+    rng = np.random.default_rng(3)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 7, 3)).astype(np.uint8))
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))[None].copy()
+
+
+def psnr(a: NDArray[Any], b: NDArray[Any]) -> float:
+    return float(10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b) ** 2))))
+
+
+@pytest.mark.parametrize("size", [40, (30, 50), (200, 7), (1, 1)])
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+def test_resize(size: Any, name: str) -> None:
+    for x in (smooth(60, 80), smooth(81, 33), smooth(1, 9)):
+        out = T.Resize(size, name).apply(x, info(1))
+        height, width = x.shape[1:3]
+        if isinstance(size, int):
+            scale = size / min(height, width)
+            wanted_size = (size, int(width * scale)) if height <= width else (int(height * scale), size)
+        else:
+            wanted_size = size
+        assert out.shape[1:3] == wanted_size
+        method = Image.Resampling[name.upper()]
+        wanted = Image.fromarray(x[0]).resize(wanted_size[::-1], method)
+        assert psnr(out[0], np.asarray(wanted)) > 44
+
+
+def test_random_resized_crop() -> None:
+    from ffprep.kernels.crop import TRIES
+
+    x, batch = np.repeat(smooth(60, 80), 20, axis=0), info(20)
+    out = T.RandomResizedCrop((0.3, 1.0), (0.75, 1.33), 24, interpolation="bilinear").apply(x, batch)
+    assert out.shape == (20, 24, 24, 3)
+    for i in range(20):
+        for t in range(TRIES):
+            area = 60 * 80 * between(0.3, 1.0, draw(batch, i, 2 * t))
+            aspect = np.exp(between(np.log(0.75), np.log(1.33), draw(batch, i, 2 * t + 1)))
+            w, h = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+            if w <= 80 and h <= 60:
+                break
+        else:
+            raise AssertionError("no try fits")
+        y, z = int(draw(batch, i, 20) * (60 - h + 1)), int(draw(batch, i, 21) * (80 - w + 1))
+        crop = Image.fromarray(x[i, y : y + h, z : z + w])
+        assert psnr(out[i], np.asarray(crop.resize((24, 24), Image.Resampling.BILINEAR))) > 44
+
+
+LAYOUTS = [T.Cutout(3), T.RandomCrop(6, 2), T.RandomHorizontalFlip(0.5), T.ColorJitter(0.4, 0.4, 0.4, 0.1)]
+
+
+@pytest.mark.parametrize("op", LAYOUTS, ids=repr)
+def test_arrays_and_tensors_in_both_layouts(op: Any) -> None:
+    x, batch = pictures(8, 9, 11), info(8)
+    wanted = op.apply(x, batch)
+    tensor = torch.from_numpy(x)
+    assert torch.equal(op.apply(tensor, batch), torch.from_numpy(wanted))
+    last = tensor.permute(0, 3, 1, 2)
+    first = last.contiguous()
+    for given_one, form in ((last, torch.channels_last), (first, torch.contiguous_format)):
+        out = op.apply(given_one, batch)
+        assert torch.equal(out.permute(0, 2, 3, 1), torch.from_numpy(wanted)) and out.is_contiguous(memory_format=form)
+    assert np.array_equal(op.apply(first.numpy(), batch), wanted.transpose(0, 3, 1, 2))
+    if not op.levels:
+        halves = op.apply(first.to(torch.bfloat16), batch)
+        assert halves.dtype == torch.bfloat16 and torch.equal(
+            halves.permute(0, 2, 3, 1).byte(), torch.from_numpy(wanted)
+        )
+
+
+def test_a_colour_of_bfloat16() -> None:
+    x = torch.zeros(1, 3, 4, 4, dtype=torch.bfloat16)
+    out = T.Cutout(4, fill=(0.1, 1 / 3, -5e7)).apply(x, info(1))
+    assert torch.equal(out[0, :, 0, 0], torch.tensor([0.1, 1 / 3, -5e7]).bfloat16())
+
+
+WRONG: list[tuple[Callable[[], Any], str]] = [
+    (lambda: T.RandomBrightness(-0.1), "magnitude is -0.1"),
+    (lambda: T.RandomContrast(0.2, p=1.2), "p is 1.2"),
+    (lambda: T.ColorJitter(hue=0.6), "hue is 0.6"),
+    (lambda: T.ColorJitter(brightness=(1.2, 0.8)), "brightness"),
+    (lambda: T.ColorJitter(contrast=(1, 2, 3)), "pair"),
+    (lambda: T.RandomSolarize(300), "threshold is 300"),
+    (lambda: T.RandomPosterize(9), "bits is 9"),
+    (lambda: T.GaussianBlur(4), "odd"),
+    (lambda: T.GaussianBlur(3, (2, 1)), "sigma"),
+    (lambda: T.RandomTranslate(-1), "padding is -1"),
+    (lambda: T.RandomCrop(5, padding_mode="wrap"), "padding_mode"),
+    (lambda: T.RandomCrop(5, padding=(1, 2, 3)), "padding"),
+    (lambda: T.Cutout(0), "crop_size is 0"),
+    (lambda: T.RandomErasing(value="noise"), "value is 'noise'"),
+    (lambda: T.RandomErasing(scale=(0.5, 0.2)), "scale"),
+    (lambda: T.RandomResizedCrop((0.0, 1.0), (1, 1), 5), "scale"),
+    (lambda: T.Resize(0), "0"),
+    (lambda: T.Resize(5, "lanczos"), "lanczos"),
+    (lambda: T.Cutout(12).apply(pictures(1, 9, 11), info(1)), "does not fit images of 9x11"),
+    (lambda: T.Cutout(2, fill=300).apply(pictures(1, 9, 11), info(1)), "does not fit uint8"),
+    (lambda: T.Cutout(2, fill=(1, 2)).apply(pictures(1, 9, 11), info(1)), "2 channels"),
+    (lambda: T.RandomGrayscale(1).apply(pictures(1, 9, 11).astype(np.float32), info(1)), "uint8 images of 3 channels"),
+    (lambda: T.RandomGrayscale(1).apply(pictures(1, 9, 11)[0], info(1)), "four dimensions"),
+    (lambda: T.RandomGrayscale(1).apply([1, 2], info(1)), "not on list"),
+    (lambda: T.RandomGrayscale(1).apply(torch.zeros(1, 3, 4, 4, device="meta"), info(1)), "runs on the CPU"),
+]
+
+
+@pytest.mark.parametrize(("make", "complaint"), WRONG, ids=[complaint for _, complaint in WRONG])
+def test_what_cannot_be_is_refused(make: Callable[[], Any], complaint: str) -> None:
+    with pytest.raises(OptionError, match=complaint.replace("(", r"\(")):
+        make()
