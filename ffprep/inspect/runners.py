@@ -125,8 +125,13 @@ def ffcv_loader(
     scale: Sequence[float] = (0.08, 1.0),
     validation: bool = False,
     samples: int | None = None,
+    decoders: str = "stock",
 ) -> Epoch:
-    """Stock ffcv's loader on a .beton file, or on its first samples."""
+    """Stock ffcv's loader on a .beton file, or on its first samples.
+
+    With `decoders` of ``ffprep`` the pipelines begin with ``ffprep.compat.ffcv``'s decoders, with ``ffprep+flip``
+    these flip, too, and with ``ffprep+all`` they normalise as well.
+    """
     import numpy as np
     from ffcv.fields.decoders import (
         CenterCropRGBImageDecoder,
@@ -143,8 +148,19 @@ def ffcv_loader(
     if validation:
         image = [CenterCropRGBImageDecoder((224, 224), ratio=1), *normalise]
     else:
-        decoder = RandomResizedCropRGBImageDecoder((224, 224), scale=tuple(scale))
-        image = [decoder, RandomHorizontalFlip(), *normalise]
+        image = [RandomResizedCropRGBImageDecoder((224, 224), scale=tuple(scale)), RandomHorizontalFlip(), *normalise]
+    if decoders != "stock":
+        from ffprep.compat import ffcv as ours
+
+        if validation:
+            image[0] = ours.CenterCropRGBImageDecoder((224, 224), ratio=1)
+        elif decoders == "ffprep+all":
+            fused = ours.RandomResizedCropRGBImageDecoder((224, 224), scale, flip_prob=0.5, mean=mean, std=std)
+            image[:3] = [fused]
+        elif decoders == "ffprep+flip":
+            image[:2] = [ours.RandomResizedCropRGBImageDecoder((224, 224), scale, flip_prob=0.5)]
+        else:
+            image[0] = ours.RandomResizedCropRGBImageDecoder((224, 224), scale)
     label = {"label": [IntDecoder(), ToTensor(), Squeeze()]} if "label" in Reader(path).field_names else {}
     loader = Loader(
         path,
