@@ -165,23 +165,44 @@ def settled_threads() -> int:
     return threading.active_count()
 
 
+def resident() -> int:
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.mark.parametrize("tail", [[], [FailAt(10**9)]])
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_fifty_loaders_made_and_dropped(image_beton: Path, tail: list[Any]) -> None:
     gc.collect()
     threads, files = settled_threads(), open_files()
     pipelines = {**PIPELINES, "image": [*PIPELINES["image"], *tail]}
+    numbers = []
     for i in range(50):
         loader = Loader(image_beton, 4, num_workers=2, pipelines=pipelines, seed=i)
         next(iter(loader))
+        if i in (15, 49):
+            numbers.append(resident())
     del loader
     gc.collect()
     assert settled_threads() <= threads  # fewer where an earlier test's loaders ended only now
     assert open_files() <= files
+    assert numbers[1] - numbers[0] < 8 << 20
 
 
-def resident() -> int:
-    pages = Path("/proc/self/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+def test_fifty_failing_epochs_leave_nothing_behind(image_beton: Path) -> None:
+    gc.collect()
+    threads, files = settled_threads(), open_files()
+    with Loader(image_beton, 4, 2, pipelines={**PIPELINES, "image": [*PIPELINES["image"], FailAt(1)]}) as loader:
+        for _ in range(25):
+            with pytest.raises(Failure):
+                list(loader)
+    for _ in range(25):
+        pipelines = {**PIPELINES, "image": [*PIPELINES["image"], FailAt(1)]}
+        with pytest.raises(Failure):
+            list(Loader(image_beton, 4, 2, pipelines=pipelines))
+    gc.collect()
+    assert settled_threads() <= threads
+    assert open_files() <= files
 
 
 @pytest.mark.parametrize("tail", [[], [FailAt(10**9)]])
