@@ -66,7 +66,9 @@ def copy_planes(desc: NDArray[np.int64]) -> list[Plane]:
     return planes
 
 
-def _decode(data: BytesLike, rect: Rectangle | None, where: str, index: BytesLike = b"") -> tuple[list[Plane], str]:
+def _decode(
+    data: BytesLike, rect: Rectangle | None, where: str, index: BytesLike = b"", scale: int = 0
+) -> tuple[list[Plane], str]:
     view, marks = as_bytes(data), as_bytes(index)
     lib = library()
     if rect is None:
@@ -89,7 +91,7 @@ def _decode(data: BytesLike, rect: Rectangle | None, where: str, index: BytesLik
             y,
             width,
             height,
-            0,
+            scale,
             int64s(desc),
         )
         check(status, where)
@@ -100,7 +102,7 @@ def _decode(data: BytesLike, rect: Rectangle | None, where: str, index: BytesLik
 
 
 def decode_planes(
-    data: BytesLike, rect: Rectangle | None = None, where: str = "JPEG", *, index: BytesLike = b""
+    data: BytesLike, rect: Rectangle | None = None, where: str = "JPEG", *, index: BytesLike = b"", scale: int = 0
 ) -> list[Plane]:
     """Decode the planes that a pixel rectangle needs.
 
@@ -114,6 +116,11 @@ def decode_planes(
         Name that opens the error message.
     index : bytes-like, optional
         What :func:`ffprep.jpeg.build_index` gave for this stream: only what the rectangle needs is decoded.
+    scale : int
+        0 to 3: reduce the image ``2**scale`` times while decoding, by inverse DCTs of 4x4, 2x2 or 1x1 samples.
+        `rect` is in pixels of the whole image; places and sizes in the planes are those of an image of
+        ``ceil(width / 2**scale)`` times ``ceil(height / 2**scale)`` pixels. Subsampled components are reduced
+        less.
 
     Returns
     -------
@@ -127,7 +134,7 @@ def decode_planes(
         When the stream cannot be decoded, the rectangle is not inside the image, or the index is not of this
         stream.
     """
-    return _decode(data, rect, where, index)[0]
+    return _decode(data, rect, where, index, scale)[0]
 
 
 def coefficients(data: BytesLike, where: str = "JPEG") -> list[NDArray[np.int16]]:

@@ -160,7 +160,7 @@ static void expect_zero(const ffp_context *ctx, const char *file, int64_t round)
     }
 }
 
-static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t size, const int64_t *rect,
+static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t size, const int64_t *rect, int64_t scale,
                               const char *file, int64_t round) {
     int64_t desc[FFP_DESC_SIZE], first = -1;
     uint64_t hash = 0;
@@ -171,7 +171,7 @@ static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t siz
         if (ctx->planes.ptr) {
             memset(ctx->planes.ptr, i % 2 ? 0x55 : 0xAA, ctx->planes.size);
         }
-        int64_t status = ffp_decode_region(ctx, data, size, NULL, 0, rect[0], rect[1], rect[2], rect[3], 0, desc);
+        int64_t status = ffp_decode_region(ctx, data, size, NULL, 0, rect[0], rect[1], rect[2], rect[3], scale, desc);
         counted(file, round, status);
         expect_zero(ctx, file, round);
         uint64_t mine = status == FFP_OK ? hash_planes(desc) : 0;
@@ -262,7 +262,7 @@ static void try_stream(ffp_context *ctx, const uint8_t *bytes, int64_t size, con
         }
     }
     if (info[0] * info[1] <= 1 << 24) {
-        decode_everywhere(ctx, b.data, size, rect, file, round);
+        decode_everywhere(ctx, b.data, size, rect, below(2) ? 0 : below(4), file, round);
     }
     discard(&b);
 }

@@ -299,4 +299,4 @@ int32_t ffp_stream_decode(ffp_context *ctx, const ffp_header *header, ffp_stream
 
 void ffp_idct_scalar(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[4]);
 
-const ffp_level ffp_level_scalar = {"scalar", entropy_scalar, ffp_idct_scalar, NULL};
+const ffp_level ffp_level_scalar = {"scalar", entropy_scalar, ffp_idct_scalar, NULL, ffp_reduce_scalar};

@@ -228,6 +228,6 @@ static int32_t entropy(ffp_context *ctx, const ffp_header *header, ffp_job *jobs
 
 void ffp_idct_avx2(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[4]);
 
-const ffp_level ffp_level_avx2 = {"avx2", entropy, ffp_idct_avx2, &engine};
+const ffp_level ffp_level_avx2 = {"avx2", entropy, ffp_idct_avx2, &engine, ffp_reduce_avx2};
 
 #endif

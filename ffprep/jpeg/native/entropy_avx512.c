@@ -237,6 +237,6 @@ static int32_t entropy(ffp_context *ctx, const ffp_header *header, ffp_job *jobs
 
 void ffp_idct_avx512(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[4]);
 
-const ffp_level ffp_level_avx512 = {"avx512", entropy, ffp_idct_avx512, &engine};
+const ffp_level ffp_level_avx512 = {"avx512", entropy, ffp_idct_avx512, &engine, ffp_reduce_avx2};
 
 #endif

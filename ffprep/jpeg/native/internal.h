@@ -213,6 +213,12 @@ int32_t ffp_parse_sos(const ffp_header *h, const uint8_t *p, int32_t n, ffp_scan
 
 extern const uint8_t ffp_natural_order[64]; /* zigzag position -> row * 8 + column */
 
+/* The inverse DCT of a job to planes of any scale; the coefficients are zero afterwards. */
+void ffp_inverse(const ffp_level *level, ffp_context *ctx, const ffp_header *header, ffp_job *job,
+                 const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_reduce_scalar(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_reduce_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+
 /* ---- whole images (progressive.c) --------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -8,6 +8,7 @@
  *   entropy*.c     jobs -> coefficients (T.81 annex F): scalar, AVX2 lanes, AVX-512 lanes (lanes.c: what those share)
  *   speculate.c    one long scan in lanes: pieces that fall into step with each other
  *   idct*.c        coefficients -> samples: exact integer inverse DCT (the "islow" method of libjpeg), per CPU level
+ *   idct_reduced.c the same to 4x4, 2x2 or 1x1 samples a block
  *   progressive.c  whole images of any scan structure -> coefficients (T.81 annex G, and several sequential scans)
  *   rewrite.c      any stream -> a seekable baseline stream with the same coefficients; rewrite.h lists its helpers
  *   dispatch.c     CPU features -> function pointers; FFPREP_SIMD=avx512|avx2|scalar forces a level
@@ -115,6 +116,7 @@ typedef struct {
     uint8_t *addr;
     int64_t stride;
     int32_t x0, y0, w, h;             /* samples held */
+    int32_t scale;                    /* a block is 8 >> scale samples wide and high here */
 } ffp_plane;
 
 typedef struct ffp_context ffp_context;
@@ -128,6 +130,8 @@ typedef struct {
     int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);
     void (*idct)(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
     const struct ffp_lane_engine *engine; /* lanes.h; NULL: the level has none */
+    /* The inverse DCT of those planes that have a scale, which leaves the coefficients (idct_reduced.c). */
+    void (*reduce)(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
 } ffp_level;
 
 extern const ffp_level ffp_level_scalar, ffp_level_avx2, ffp_level_avx512;
@@ -140,11 +144,14 @@ FFP_API void ffp_context_free(ffp_context *ctx);
 
 /* Decodes the planes that the pixel rectangle [x, x+w) x [y, y+h) needs, one sample of margin included where a
  * subsampled component has it (libjpeg's "fancy" upsampling looks one sample aside). Progressive and multi-scan
- * streams go through the coefficient path. scale_log2 0..3: each 8x8 block becomes 8 >> scale_log2 samples wide
- * (0 today; others FFP_BAD_RECTANGLE until built). index/index_size: seek index (ffp_index), NULL/0 for none; it is used
+ * streams go through the coefficient path. scale_log2 0..3: the image is reduced 2^scale_log2 times while it is decoded
+ * (idct_reduced.c): the descriptor speaks of an image of ceil(width / 2^scale_log2) x ceil(height / 2^scale_log2) pixels,
+ * each of which stands for a square of whole ones at its place; the rectangle is in whole pixels. Components that have
+ * fewer samples already are reduced less: at 4:2:0 and scale 1 chroma keeps its samples and needs no upsampling.
+ * index/index_size: seek index (ffp_index), NULL/0 for none; it is used
  * where the scan has no restart markers, and FFP_BAD_INDEX when it was not made from this stream.
  * The planes live in ctx until its next use. Writes desc[FFP_DESC_SIZE]:
- *   [0] width [1] height of the image [2] components [3] colour
+ *   [0] width [1] height of the (reduced) image [2] components [3] colour
  *   at 8 + 10*c: address, stride, x0, y0, w, h (samples held), hs, vs (hmax/h, vmax/v), component width, height
  * Each plane has >= 128 readable bytes behind each row's and before the first row's samples, and a spare row. */
 #define FFP_DESC_SIZE 48

@@ -58,32 +58,48 @@ void ffp_context_free(ffp_context *ctx) {
 
 typedef struct {
     ffp_mcus mcus;
+    int32_t scale;                    /* log2 of the reduction */
     ffp_plane plane[FFP_MAX_COMPONENTS];
 } region;
 
 static int32_t min32(int32_t a, int32_t b) { return a < b ? a : b; }
 static int32_t max32(int32_t a, int32_t b) { return a > b ? a : b; }
+static int32_t reduced(int32_t n, int32_t scale) { return (n + (1 << scale) - 1) >> scale; }
 
-/* Samples low..high of an axis that pixels at..at+count-1 need, rounded out to blocks; the MCUs that hold them. */
-static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32_t samples, int32_t *start,
-                  int32_t *length, int32_t *mcu0, int32_t *mcu1) {
-    int32_t margin = step > 1, low = max32(at / step - margin, 0);
-    int32_t high = min32((at + count - 1) / step + margin, samples - 1);
-    *start = low & ~7;
-    *length = min32((high | 7) + 1, samples) - *start;
+/* How often a component with these steps from sample to sample of the image is halved when the image is halved `scale`
+ * times: less where it has fewer samples both ways already. */
+static int32_t own_scale(int32_t step_x, int32_t step_y, int32_t scale) {
+    for (; scale > 0 && step_x % 2 == 0 && step_y % 2 == 0; scale--) {
+        step_x /= 2;
+        step_y /= 2;
+    }
+    return scale;
+}
+
+/* Samples low..high of an axis that pixels at..at+count-1 need, rounded out to blocks and reduced; the MCUs that hold
+ * them. */
+static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32_t samples, int32_t scale, int32_t total,
+                  int32_t *start, int32_t *length, int32_t *mcu0, int32_t *mcu1) {
+    const int32_t margin = step >> (total - scale) > 1 ? 1 << scale : 0;
+    int32_t low = max32(at / step - margin, 0), high = min32((at + count - 1) / step + margin, samples - 1);
+    *start = (low & ~7) >> scale;
+    *length = reduced(min32((high | 7) + 1, samples), scale) - *start;
     *mcu0 = min32(*mcu0, low / (8 * factor));
     *mcu1 = max32(*mcu1, high / (8 * factor));
 }
 
-static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, region *r) {
+static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, int32_t scale, region *r) {
+    r->scale = scale;
     r->mcus.x0 = h->mcus_x;
     r->mcus.y0 = h->mcus_y;
     r->mcus.x1 = r->mcus.y1 = 0;
     for (int i = 0; i < h->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
+        const int32_t hs = h->hmax / c->h, vs = h->vmax / c->v;
         ffp_plane *p = &r->plane[i];
-        cover(x, w, h->hmax / c->h, c->h, c->width, &p->x0, &p->w, &r->mcus.x0, &r->mcus.x1);
-        cover(y, height, h->vmax / c->v, c->v, c->height, &p->y0, &p->h, &r->mcus.y0, &r->mcus.y1);
+        p->scale = own_scale(hs, vs, scale);
+        cover(x, w, hs, c->h, c->width, p->scale, scale, &p->x0, &p->w, &r->mcus.x0, &r->mcus.x1);
+        cover(y, height, vs, c->v, c->height, p->scale, scale, &p->y0, &p->h, &r->mcus.y0, &r->mcus.y1);
     }
 }
 
@@ -109,15 +125,17 @@ static int32_t allocate_planes(ffp_context *ctx, const ffp_header *h, region *r)
 
 static void describe(const ffp_header *h, const region *r, int64_t *desc) {
     memset(desc, 0, FFP_DESC_SIZE * sizeof *desc);
-    desc[0] = h->width;
-    desc[1] = h->height;
+    desc[0] = reduced(h->width, r->scale);
+    desc[1] = reduced(h->height, r->scale);
     desc[2] = h->ncomp;
     desc[3] = h->color;
     for (int i = 0; i < h->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
         const ffp_plane *p = &r->plane[i];
+        const int32_t done = r->scale - p->scale;
         int64_t facts[10] = {(int64_t)(intptr_t)p->addr, p->stride, p->x0, p->y0, p->w, p->h,
-                             h->hmax / c->h, h->vmax / c->v, c->width, c->height};
+                             (h->hmax / c->h) >> done, (h->vmax / c->v) >> done, reduced(c->width, p->scale),
+                             reduced(c->height, p->scale)};
         memcpy(desc + 8 + 10 * i, facts, sizeof facts);
     }
 }
@@ -147,7 +165,7 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
             return status;
         }
         for (int32_t i = done; i < done + n; i++) {
-            level->idct(ctx, h, jobs + i, r->plane);
+            ffp_inverse(level, ctx, h, jobs + i, r->plane);
         }
     }
     return FFP_OK;
@@ -181,7 +199,7 @@ static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region
             memset(coef, 0, bytes);
             return status;
         }
-        level->idct(ctx, h, &job, r->plane);
+        ffp_inverse(level, ctx, h, &job, r->plane);
         at = job.first_mcu + width;
     }
     return at == h->mcus_x * h->mcus_y ? ffp_bits_finish(&stream.bits) : FFP_OK;
@@ -221,7 +239,7 @@ static int32_t decode_scans(ffp_context *ctx, ffp_header *h, const region *r, co
     for (int32_t row = r->mcus.y0; status == FFP_OK && row <= r->mcus.y1; row++) {
         ffp_job job = {.first_mcu = row * h->mcus_x + r->mcus.x0, .mcus = width, .coef = coef};
         gather_row(h, &layout, whole, row, r->mcus.x0, width, coef);
-        level->idct(ctx, h, &job, r->plane);
+        ffp_inverse(level, ctx, h, &job, r->plane);
     }
     return status;
 }
@@ -239,11 +257,11 @@ int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, c
         return FFP_UNSUPPORTED_COLOR;
     }
     if (x < 0 || y < 0 || w < 1 || h < 1 || w > header->width || h > header->height || x > header->width - w ||
-        y > header->height - h || scale_log2 != 0) {
+        y > header->height - h || scale_log2 < 0 || scale_log2 > 3) {
         return FFP_BAD_RECTANGLE;
     }
     region r;
-    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, &r);
+    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale_log2, &r);
     if (!ffp_plausible(header, size, (int64_t)r.mcus.y1 * header->mcus_x + r.mcus.x1 + 1)) {
         return FFP_TRUNCATED_SCAN;
     }

@@ -234,7 +234,7 @@ static int put_pieces(wave *w, const ffp_level *level, int32_t needed, const ffp
             ffp_job job = {.first_mcu = *mcu, .mcus = (int32_t)mcus,
                            .coef = w->queue.coef + ((size_t)p->slot + p->first * w->blocks) * 64};
             memcpy(job.pred, pred, sizeof job.pred);
-            level->idct(w->queue.ctx, w->queue.header, &job, planes);
+            ffp_inverse(level, w->queue.ctx, w->queue.header, &job, planes);
             memcpy(pred, job.pred, sizeof job.pred);
             *mcu += (int32_t)mcus;
             *bit = mcu_end(w, p, p->first + mcus - 1);

@@ -1,0 +1,164 @@
+"""Reduced decoding: planes of 4x4, 2x2 and 1x1 samples a block, against a slow twin; place and phase of any rectangle."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from ffprep.errors import JpegError, OptionError
+from ffprep.jpeg import coefficients, decode_planes
+from ffprep.jpeg.native import set_simd_level
+from ffprep.jpeg.planes import Plane
+
+SAMPLINGS = [
+    [(1, 1)],
+    [(1, 1)] * 3,
+    [(2, 2), (1, 1), (1, 1)],
+    [(2, 1), (1, 1), (1, 1)],
+    [(1, 2), (1, 1), (1, 1)],
+    [(4, 1), (1, 1), (1, 1)],
+    [(2, 2), (2, 1), (1, 2)],
+    [(4, 2), (1, 1), (1, 1)],
+]
+C1, C3 = 10703, 4433
+MATRICES = {
+    0: np.array([[8192]]),
+    1: np.array([[8192, 8192], [8192, -8192]]),
+    2: np.array([[8192, C1, 8192, C3], [8192, C3, -8192, -C1], [8192, -C3, -8192, C1], [8192, -C1, 8192, -C3]]),
+}
+"""By log2 of the samples: output i as a sum of the lowest frequencies, in units of 2^-13."""
+
+
+@pytest.fixture(params=["scalar", "avx2", "avx512"])
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A CPU level; skips, visibly, where this CPU lacks it."""
+    try:
+        set_simd_level(request.param)
+    except OptionError:
+        pytest.skip(f"this CPU has no {request.param}")
+    yield request.param
+    set_simd_level(None)
+
+
+def signed(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Values modulo 2^16, signed."""
+    return (values + 32768) % 65536 - 32768
+
+
+def twin(blocks: NDArray[np.int16], quant: NDArray[np.int64], zigzag: NDArray[np.int64], log: int) -> NDArray[np.uint8]:
+    """The reduced plane of blocks (rows, columns, 64) in zigzag order, ``1 << log`` samples each way a block."""
+    n, m = 1 << log, MATRICES[log]
+    rows, columns = blocks.shape[:2]
+    natural = np.zeros((rows, columns, 64), dtype=np.int64)
+    natural[..., zigzag] = signed(blocks.astype(np.int64) * quant)
+    corner = natural.reshape(rows, columns, 8, 8)[..., :n, :n]
+    first = ((m @ corner + 1024) >> 11).clip(-32768, 32767)
+    samples = ((first @ m.T + 131072) >> 18).clip(-128, 127) + 128
+    return samples.transpose(0, 2, 1, 3).reshape(rows * n, columns * n).astype(np.uint8)
+
+
+def own_scale(hs: int, vs: int, scale: int) -> int:
+    """How often a component is halved of itself when the image is."""
+    while scale and hs % 2 == 0 and vs % 2 == 0:
+        hs, vs, scale = hs // 2, vs // 2, scale - 1
+    return scale
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_planes_equal_the_twin(jpegmaker: ModuleType, level: str, data: st.DataObject) -> None:
+    """Every sample of the planes, any coefficients, with restart markers and without."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    sampling = data.draw(st.sampled_from(SAMPLINGS))
+    width, height, scale = data.draw(st.integers(1, 150)), data.draw(st.integers(1, 90)), data.draw(st.integers(1, 3))
+    density, interval = data.draw(st.sampled_from([0.0, 0.1, 0.7])), data.draw(st.sampled_from([0, 1, 5]))
+    frame = jpegmaker.random_frame(rng, width, height, sampling, density=density, interval=interval)
+    stream = jpegmaker.write(frame)
+    hmax, vmax = (max(c[axis] for c in sampling) for axis in (0, 1))
+    planes = decode_planes(stream, scale=scale)
+    for plane, component, blocks, (h, v) in zip(planes, frame.components, coefficients(stream), sampling, strict=True):
+        own = own_scale(hmax // h, vmax // v, scale) if len(sampling) > 1 else scale
+        if own == 0:
+            continue                  # an ordinary plane
+        expected = twin(blocks, frame.quant[component.quant], jpegmaker.ZIGZAG, 3 - own)
+        assert (plane.width, plane.height) == (plane.samples.shape[1], plane.samples.shape[0])
+        assert (plane.samples == expected[: plane.height, : plane.width]).all()
+
+
+def cut(plane: Plane, whole: Plane) -> NDArray[np.uint8]:
+    """What `whole` holds at the place of `plane`."""
+    rows, columns = plane.samples.shape
+    return whole.samples[plane.y0 : plane.y0 + rows, plane.x0 : plane.x0 + columns]
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rectangles_lie_where_they_are(jpegmaker: ModuleType, level: str, data: st.DataObject) -> None:
+    """The samples that a rectangle needs are those of the whole image at the same place; damage is found as ever."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    sampling = data.draw(st.sampled_from(SAMPLINGS))
+    width, height, scale = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 120)), data.draw(st.integers(1, 3))
+    frame = jpegmaker.random_frame(rng, width, height, sampling, interval=data.draw(st.sampled_from([0, 3, 16])))
+    stream = jpegmaker.write(frame)
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    w, h = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
+    step = 1 << scale
+    for plane, whole in zip(
+        decode_planes(stream, (x, y, w, h), scale=scale), decode_planes(stream, scale=scale), strict=True
+    ):
+        assert (plane.samples == cut(plane, whole)).all()
+        assert (plane.width, plane.height) == (-(-(-(-width // step)) // plane.hs), -(-(-(-height // step)) // plane.vs))
+        for low, high, at, size, ratio, total in (
+            (x // step, (x + w - 1) // step, plane.x0, plane.samples.shape[1], plane.hs, plane.width),
+            (y // step, (y + h - 1) // step, plane.y0, plane.samples.shape[0], plane.vs, plane.height),
+        ):
+            margin = ratio > 1
+            assert at <= max(low // ratio - margin, 0)
+            assert at + size > min(high // ratio + margin, total - 1)
+    start = stream.rindex(b"\xff\xda")
+    damaged = bytearray(stream)
+    damaged[data.draw(st.integers(start, len(stream) - 1))] ^= data.draw(st.integers(1, 255))
+    assert error_of(bytes(damaged), scale) == error_of(bytes(damaged), 0)
+
+
+def error_of(stream: bytes, scale: int) -> str:
+    try:
+        decode_planes(stream, scale=scale)
+    except JpegError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_samples_stand_for_squares_of_the_image(level: str, subsampling: int, scale: int) -> None:
+    """Sample (i, j) is the mean of its square of whole pixels, within what detail inside it explains."""
+    y, x = np.mgrid[:160, :208]
+    slope = np.stack([x + 0.2 * y, 230 - x * 0.5 - y * 0.3, 20 + 0.9 * y + 0.3 * x], -1).clip(0, 255).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(slope).save(out, "JPEG", quality=100, subsampling=subsampling)
+    step = 1 << scale
+    for plane, whole in zip(
+        decode_planes(out.getvalue(), scale=scale), decode_planes(out.getvalue()), strict=True
+    ):
+        own = whole.width // plane.width
+        means = whole.samples.reshape(plane.height, own, plane.width, own).mean((1, 3))
+        assert own * whole.hs == step * plane.hs
+        assert np.abs(means - plane.samples).max() < 1.5
+
+
+def test_scale_is_checked() -> None:
+    """0 to 3, nothing else."""
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(out, "JPEG")
+    for scale in (-1, 4):
+        with pytest.raises(JpegError):
+            decode_planes(out.getvalue(), scale=scale)
