@@ -76,6 +76,7 @@ SPEC_SIZE = 16
     S_FLIP_OP,
     S_STREAM,
     S_SHORT,
+    S_REDUCE,
     S_NEXT,
     S_AUGMENT,
 ) = (
@@ -91,10 +92,12 @@ SPEC_SIZE = 16
     9,
     10,
     11,
+    12,
     14,
     15,
 )
-"""Entries of `spec` (int64). A loader changes S_EPOCH between epochs and S_STREAM with its buffers. S_NEXT is the
+"""Entries of `spec` (int64). A loader changes S_EPOCH between epochs and S_STREAM with its buffers. S_REDUCE:
+1 where JPEGs may be reduced while they are decoded (see :data:`LEAST_SHRINKING`), else 0. S_NEXT is the
 operation that makes the next view of the same image, 0 for none; S_AUGMENT the address of an augmentation program
 (G_ENTRY), 0 for none."""
 
@@ -121,9 +124,15 @@ USED_SIZE = 5
 """Columns of `used` (float64): the box y, x, h, w an image was cut to, and 1 where it was mirrored."""
 
 THREAD_SIZE = 72
-T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_WIDE, T_EXACT, T_DESC = 0, 1, 2, 3, 4, 5, 6, 8
+T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_WIDE, T_EXACT, T_SCALE, T_DESC = 0, 1, 2, 3, 4, 5, 6, 7, 8
 T_SCRATCH, T_REACH = 56, 58
-"""Entries of `thread` (int64). The size of a memory follows its address."""
+"""Entries of `thread` (int64). The size of a memory follows its address; T_SCALE is how often the decoded image was
+halved."""
+
+LEAST_SHRINKING = (2.25, 4.5, 11.0, 2.25, 4.75, 13.0, 2.75, 6.25, 17.0)
+"""For each filter (bilinear, bicubic, area): a box that is shrunk at least so much both ways is decoded at a half, a
+quarter, an eighth of its resolution. So chosen that the outputs stay, in the mean, 40 dB (PSNR) or more from those that
+all pixels make (``benchmarks/reduced.py``)."""
 
 
 def image_spec(
@@ -144,6 +153,7 @@ def image_spec(
     crop_op: int = 0,
     flip_op: int = 1,
     stream: bool = False,
+    reduce: bool = False,
     pitch: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
     """Return (spec, reals, colour): what :func:`process_image` does with each image.
@@ -162,6 +172,9 @@ def image_spec(
         Probability of mirroring left and right.
     seed, epoch, crop_op, flip_op : int
         Key and counters of the random numbers (:mod:`ffprep.kernels.random`).
+    reduce : bool
+        Decode JPEGs at a half, a quarter or an eighth of their resolution where the crop is shrunk more than that
+        (:data:`LEAST_SHRINKING`).
     pitch : int, optional
         Bytes from one output image to the next; densely packed by default.
 
@@ -188,7 +201,7 @@ def image_spec(
     if pitch < image:
         raise OptionError(f"pitch {pitch} is less than an image's {image} bytes")
     spec = np.zeros(SPEC_SIZE, np.int64)
-    spec[: S_SHORT + 1] = (
+    spec[: S_REDUCE + 1] = (
         CROPS[crop],
         FILTERS[filter],
         FORMATS[format],
@@ -201,6 +214,7 @@ def image_spec(
         flip_op,
         int(stream),
         short,
+        int(reduce),
     )
     reals = np.zeros(REALS_SIZE, np.float64)
     reals[: R_FLIP + 1] = scale[0], scale[1], ratio[0], ratio[1], center, flip
@@ -327,10 +341,28 @@ def _choose(
 
 
 @inline
-def _decode(item: NDArray[np.int64], reach: NDArray[np.int64], thread: NDArray[np.int64]) -> int:
-    """Decode the pixels in reach of an image; the thread's descriptor tells where they lie."""
+def _reduction(spec: NDArray[np.int64], used: NDArray[np.float64]) -> int:
+    """Return how often an image may be halved before its box is resized."""
+    scale = np.int64(0)
+    if spec[S_REDUCE] != 0:
+        ratio = min(used[2] / spec[S_OUT_H], used[3] / spec[S_OUT_W])
+        while scale < 3 and ratio >= LEAST_SHRINKING[3 * spec[S_FILTER] + scale]:
+            scale += 1
+    return scale
+
+
+@inline
+def _reduced(size: int, scale: int) -> int:
+    return (size + (np.int64(1) << scale) - 1) >> scale
+
+
+@inline
+def _decode(item: NDArray[np.int64], reach: NDArray[np.int64], scale: int, thread: NDArray[np.int64]) -> int:
+    """Decode the pixels in reach of an image, a JPEG halved `scale` times; the thread's descriptor tells where they
+    lie."""
     width, height, mode = item[I_WIDTH], item[I_HEIGHT], item[I_MODE]
     desc = thread[T_DESC : T_DESC + DESC_SIZE]
+    thread[T_SCALE] = scale if mode == 0 else np.int64(0)
     if mode == 0:
         status = OK
         for _ in range(2):
@@ -346,7 +378,7 @@ def _decode(item: NDArray[np.int64], reach: NDArray[np.int64], thread: NDArray[n
                     reach[0],
                     reach[3] - reach[2],
                     reach[1] - reach[0],
-                    np.int64(0),
+                    scale,
                     np.int64(desc.ctypes.data),
                 ),
             )
@@ -355,7 +387,7 @@ def _decode(item: NDArray[np.int64], reach: NDArray[np.int64], thread: NDArray[n
             item[I_INDEX], item[I_INDEX_SIZE] = 0, 0  # the index may be what is wrong: the stream alone decides
         if status != OK:
             return status
-        if desc[DESC_WIDTH] != width or desc[DESC_HEIGHT] != height:
+        if desc[DESC_WIDTH] != _reduced(width, scale) or desc[DESC_HEIGHT] != _reduced(height, scale):
             return SIZE_MISMATCH
     elif mode == 1:
         if item[I_SIZE] != 3 * width * height:
@@ -377,7 +409,11 @@ def _render_view(
     thread: NDArray[np.int64],
 ) -> int:
     """Render one view of the image that the thread has decoded, and augment it."""
-    y, x, h, w, flip = used[0], used[1], used[2], used[3], used[4]
+    scale, flip = thread[T_SCALE], used[4]
+    part = 1.0 / (np.int64(1) << scale)
+    y, x, h, w = used[0] * part, used[1] * part, used[2] * part, used[3] * part
+    lo_y, hi_y = reach[0] >> scale, _reduced(reach[1], scale)
+    lo_x, hi_x = reach[2] >> scale, _reduced(reach[3], scale)
     out_h, out_w, kind = spec[S_OUT_H], spec[S_OUT_W], spec[S_FILTER]
     target, form, stream = np.int64(out), spec[S_FORMAT], spec[S_STREAM]
     program = spec[S_AUGMENT]
@@ -386,7 +422,7 @@ def _render_view(
             return NO_MEMORY
         target, form, stream = thread[T_SCRATCH], np.int64(U8_HWC), np.int64(0)
     desc = thread[T_DESC : T_DESC + DESC_SIZE]
-    rows, cols = reach[1] - reach[0], reach[3] - reach[2]
+    rows, cols = hi_y - lo_y, hi_x - lo_x
     same = h == out_h and w == out_w  # then every level comes out as it is, which fixed point does not promise
     if thread[T_EXACT]:
         size = exact_work_size(kind, h, w, rows, cols, out_h, out_w)
@@ -406,10 +442,10 @@ def _render_view(
                 x,
                 h,
                 w,
-                reach[0],
-                reach[1],
-                reach[2],
-                reach[3],
+                lo_y,
+                hi_y,
+                lo_x,
+                hi_x,
                 np.int64(flip),
                 kind,
                 target,
@@ -486,7 +522,7 @@ def process_image(
     result = np.int64(SIZE_MISMATCH)
     if _fits(items[i]):
         _choose(spec, reals, items[i], used[i], reach)
-        result = _decode(items[i], reach, thread)
+        result = _decode(items[i], reach, _reduction(spec, used[i]), thread)
         if result == OK:
             result = _render_view(spec, colour, items[i, I_SAMPLE], used[i], reach, out, thread)
     if result != OK:
@@ -522,7 +558,7 @@ def process_views(
     """Do item i of several operations that show the same image, decoding what they share once.
 
     Views are taken in order as long as decoding the rectangle around them is less work than decoding the next one by
-    itself. The pixels are those that :func:`process_image` makes.
+    itself. The pixels are those that :func:`process_image` makes of images it does not reduce.
 
     Parameters
     ----------
@@ -558,7 +594,7 @@ def process_views(
                     break
                 _join(both, both, whole)
                 end = spec[end, S_NEXT]
-            result = _decode(item, whole, thread)
+            result = _decode(item, whole, np.int64(0), thread)
         else:
             end = np.int64(0)
         o = begin

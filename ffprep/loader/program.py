@@ -185,6 +185,7 @@ def image_numbers(
         filter=decoder.interpolation,
         format=name,
         flip=form.flip or 0.0,
+        reduce=not decoder.exact,
         seed=seed,
         epoch=epoch,
         crop_op=stream,

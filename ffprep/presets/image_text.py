@@ -24,6 +24,7 @@ def image_text_train(
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     flip: float = 0.5,
     interpolation: str = "bilinear",
+    exact: bool = False,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     dtype: Any = np.float32,
@@ -39,7 +40,7 @@ def image_text_train(
     ----------
     path : str or Path
         A file with the fields ``image``, ``tokens``, ``length`` and ``image_id``, of pairs or grouped.
-    size, scale, ratio, flip, interpolation, mean, std, dtype, channels_last, device, order, **options
+    size, scale, ratio, flip, interpolation, exact, mean, std, dtype, channels_last, device, order, **options
         As for `imagenet_train`.
 
     Returns
@@ -47,7 +48,7 @@ def image_text_train(
     Loader of (images, tokens, lengths, image ids, ...)
         One member a field: tokens int64 (batch, length), or (batch, captions, length) where they are grouped.
     """
-    decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation)
+    decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
     )
@@ -62,6 +63,7 @@ def image_text_val(
     *,
     size: int | tuple[int, int] = 224,
     interpolation: str = "bilinear",
+    exact: bool = True,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     dtype: Any = np.float32,
@@ -73,10 +75,10 @@ def image_text_val(
 
     Parameters
     ----------
-    path, size, interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
+    path, size, interpolation, exact, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `image_text_train`.
     """
-    decoder = ResizeRGBImageDecoder(size, interpolation)
+    decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
     pipelines = {**number_pipelines(path, device), "image": image}
     options = {"drop_last": False, "seed": 0, **options}

@@ -88,6 +88,7 @@ def imagenet_train(
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     flip: float = 0.5,
     interpolation: str = "bilinear",
+    exact: bool = False,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     dtype: Any = np.float32,
@@ -103,7 +104,7 @@ def imagenet_train(
     path : str or Path
         A file with the fields ``image`` and ``label``.
     size : int or (height, width)
-    scale, ratio, interpolation
+    scale, ratio, interpolation, exact
         See `RandomResizedCropRGBImageDecoder`.
     flip, mean, std, dtype, channels_last, device
         See `image_pipeline`.
@@ -115,7 +116,7 @@ def imagenet_train(
     Loader of (images, labels)
         Images (batch, 3, height, width), labels int64 (batch,).
     """
-    decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation)
+    decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
     )
@@ -131,6 +132,7 @@ def imagenet_val(
     size: int | tuple[int, int] = 224,
     resize: int | None = None,
     interpolation: str = "bilinear",
+    exact: bool = True,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     dtype: Any = np.float32,
@@ -150,14 +152,16 @@ def imagenet_val(
     resize : int, optional
         ... or its shorter side is resized to this and the centre cut out, as torchvision's usual evaluation
         does.
+    exact : bool
+        False: take the short cut of `ImageDecoder` for large images, as training does.
     interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `imagenet_train`.
     """
     decoder: Decoder
     if resize is None:
-        decoder = ResizeRGBImageDecoder(size, interpolation)
+        decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     else:
-        decoder = ResizeCenterCropRGBImageDecoder(size, resize, interpolation)
+        decoder = ResizeCenterCropRGBImageDecoder(size, resize, interpolation, exact)
     image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
     pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
     options = {"drop_last": False, "seed": 0, **options}

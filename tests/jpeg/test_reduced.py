@@ -1,4 +1,4 @@
-"""Reduced decoding: planes of 4x4, 2x2 and 1x1 samples a block, against a slow twin; place and phase of any rectangle."""
+"""Reduced decoding: planes of 4x4, 2x2 and 1x1 samples a block, against a slow twin; the place of any rectangle."""
 
 from __future__ import annotations
 
@@ -87,10 +87,15 @@ def test_planes_equal_the_twin(jpegmaker: ModuleType, level: str, data: st.DataO
     for plane, component, blocks, (h, v) in zip(planes, frame.components, coefficients(stream), sampling, strict=True):
         own = own_scale(hmax // h, vmax // v, scale) if len(sampling) > 1 else scale
         if own == 0:
-            continue                  # an ordinary plane
+            continue  # an ordinary plane
         expected = twin(blocks, frame.quant[component.quant], jpegmaker.ZIGZAG, 3 - own)
         assert (plane.width, plane.height) == (plane.samples.shape[1], plane.samples.shape[0])
         assert (plane.samples == expected[: plane.height, : plane.width]).all()
+
+
+def ceil(n: int, divisor: int) -> int:
+    """The quotient, rounded up."""
+    return -(-n // divisor)
 
 
 def cut(plane: Plane, whole: Plane) -> NDArray[np.uint8]:
@@ -115,7 +120,7 @@ def test_rectangles_lie_where_they_are(jpegmaker: ModuleType, level: str, data: 
         decode_planes(stream, (x, y, w, h), scale=scale), decode_planes(stream, scale=scale), strict=True
     ):
         assert (plane.samples == cut(plane, whole)).all()
-        assert (plane.width, plane.height) == (-(-(-(-width // step)) // plane.hs), -(-(-(-height // step)) // plane.vs))
+        assert plane.width == ceil(ceil(width, step), plane.hs) and plane.height == ceil(ceil(height, step), plane.vs)
         for low, high, at, size, ratio, total in (
             (x // step, (x + w - 1) // step, plane.x0, plane.samples.shape[1], plane.hs, plane.width),
             (y // step, (y + h - 1) // step, plane.y0, plane.samples.shape[0], plane.vs, plane.height),
@@ -146,9 +151,7 @@ def test_samples_stand_for_squares_of_the_image(level: str, subsampling: int, sc
     out = io.BytesIO()
     Image.fromarray(slope).save(out, "JPEG", quality=100, subsampling=subsampling)
     step = 1 << scale
-    for plane, whole in zip(
-        decode_planes(out.getvalue(), scale=scale), decode_planes(out.getvalue()), strict=True
-    ):
+    for plane, whole in zip(decode_planes(out.getvalue(), scale=scale), decode_planes(out.getvalue()), strict=True):
         own = whole.width // plane.width
         means = whole.samples.reshape(plane.height, own, plane.width, own).mean((1, 3))
         assert own * whole.hs == step * plane.hs

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ffprep.jpeg.native import library
 from ffprep.kernels import batch, simd
+from ffprep.kernels.weights import FILTERS
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -88,3 +89,33 @@ def test_fused_levels_are_close_to_pillow(
         for data, got, how in zip(pictures, out, used, strict=True):
             error = got.astype(float) - pillow(data, how, (96, 80), mode)
             assert 10 * np.log10(255**2 / (error**2).mean()) > 40
+
+
+def shift(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> tuple[float, float]:
+    """How far b lies behind a, in pixels (Lucas and Kanade), as a numerator and a denominator to be added up."""
+    slope = np.gradient(a, axis=axis)
+    return float((slope * (a - b)).sum()), float((slope * slope).sum())
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "area"])
+@pytest.mark.parametrize("crop", ["random", "whole", "center", "resize_center"])
+def test_reduced_decoding_shows_the_same(pictures: list[bytes], context: int, mode: str, crop: str) -> None:
+    """Crops that are shrunk enough are decoded at a part of their resolution, in place; the others as ever."""
+    scales, psnrs, moved = set(), [], np.zeros((2, 2))
+    for size in ((9, 12), (24, 20), (40, 48), (96, 80)):
+        options: dict[str, object] = {"crop": crop, "flip": 0.5, "filter": mode, "seed": size[0], "short": size[0] + 3}
+        whole, used = run(pictures, context, size, False, **options)
+        reduced, again = run(pictures, context, size, False, reduce=True, **options)
+        np.testing.assert_array_equal(used, again)
+        for a, b, how in zip(whole.astype(float), reduced.astype(float), used, strict=True):
+            ratio = min(how[2] / size[0], how[3] / size[1])
+            limits = batch.LEAST_SHRINKING[3 * FILTERS[mode] :][:3]
+            scales.add(sum(ratio >= limit for limit in limits))
+            if ratio < limits[0]:
+                np.testing.assert_array_equal(a, b)
+                continue
+            psnrs.append(10 * np.log10(255**2 / max(((a - b) ** 2).mean(), 1e-3)))
+            moved += [shift(a, b, 0), shift(a, b, 1)]
+    assert scales >= {0, 1, 2}
+    assert np.mean(psnrs) > 38 and min(psnrs) > 28
+    assert np.abs(moved[:, 0] / moved[:, 1]).max() < 0.02

@@ -99,10 +99,10 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("decoder", "box"),
     [
-        (ResizeRGBImageDecoder((48, 56)), lambda h, w: (0, 0, h, w)),
-        (CenterCropRGBImageDecoder(40, 0.8), lambda h, w: center(h, w, 0.8)),
-        (ResizeRGBImageDecoder(32, interpolation="bicubic"), lambda h, w: (0, 0, h, w)),
-        (ResizeRGBImageDecoder(32, interpolation="area"), lambda h, w: (0, 0, h, w)),
+        (ResizeRGBImageDecoder((48, 56), exact=True), lambda h, w: (0, 0, h, w)),
+        (CenterCropRGBImageDecoder(40, 0.8, exact=True), lambda h, w: center(h, w, 0.8)),
+        (ResizeRGBImageDecoder(32, interpolation="bicubic", exact=True), lambda h, w: (0, 0, h, w)),
+        (ResizeRGBImageDecoder(32, interpolation="area", exact=True), lambda h, w: (0, 0, h, w)),
     ],
 )
 def test_images_are_the_resized_pixels(image_beton: Path, decoder: Any, box: Any) -> None:
@@ -123,7 +123,7 @@ def center(h: int, w: int, ratio: float) -> tuple[int, int, int, int]:
 
 
 def test_resize_and_center_crop_show_what_torchvision_shows(image_beton: Path) -> None:
-    pipelines = {"image": [ResizeCenterCropRGBImageDecoder(40, 48)], "label": None}
+    pipelines = {"image": [ResizeCenterCropRGBImageDecoder(40, 48, exact=True)], "label": None}
     reader = Reader(image_beton)
     with Loader(image_beton, 37, num_workers=1, pipelines=pipelines) as loader:
         (images,) = next(iter(loader))
