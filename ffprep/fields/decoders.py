@@ -22,6 +22,7 @@ __all__ = [
     "CaptionTokensDecoder",
     "CenterCropRGBImageDecoder",
     "Decoder",
+    "FileDecoder",
     "FloatDecoder",
     "ImageDecoder",
     "IntDecoder",
@@ -31,6 +32,7 @@ __all__ = [
     "RandomResizedCropRGBImageDecoder",
     "ResizeCenterCropRGBImageDecoder",
     "ResizeRGBImageDecoder",
+    "SampleDecoder",
     "SimpleRGBImageDecoder",
     "TokensDecoder",
 ]
@@ -168,6 +170,18 @@ class CaptionMaskDecoder(CaptionDecoder):
     """Where captions have tokens: bool, shaped like the tokens; reads the field of lengths."""
 
     type_ids: ClassVar[tuple[int, ...]] = (1, 4, 6)
+
+
+class PlaceDecoder(Decoder):
+    """Where samples come from. Reads no field: ``pipelines={"file": [FileDecoder(), ToTensor()]}``."""
+
+
+class FileDecoder(PlaceDecoder):
+    """Which of a loader's files each sample is of: int64 (batch,), 0 for the first."""
+
+
+class SampleDecoder(PlaceDecoder):
+    """Number of each sample, over all of a loader's files: int64 (batch,)."""
 
 
 class BytesDecoder(Decoder):

@@ -64,6 +64,15 @@ class Files:
         files: Ids = np.searchsorted(self.starts, samples, side="right") - 1
         return files
 
+    def split(self, samples: Ids) -> list[Ids]:
+        """The samples of each file, in their order."""
+        files = self.file_of(samples)
+        return [samples[files == f] for f in range(len(self.readers))]
+
+    def local(self, parts: Sequence[Ids]) -> list[Ids]:
+        """Parts that `split` made, numbered from each file's own first sample."""
+        return [part - start for part, start in zip(parts, self.starts[:-1], strict=True)]
+
     def where(self, sample: int) -> str:
         """File and sample for a message: the sample's number is that in its own file."""
         file = int(self.file_of(np.array([sample]))[0])

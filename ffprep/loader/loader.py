@@ -84,6 +84,15 @@ class Loader:
         the same either way.
     device : torch.device, str or int, optional
         Hand out every tensor on this device, as if each pipeline ended with ``ToDevice(device)``.
+    weights : sequence of float, 'balanced' or 'equal', optional
+        Share of each file in an epoch, up to a factor. ``'equal'`` gives all the same; ``'balanced'`` goes by their
+        numbers of different images, so that images with five captions are not shown five times as often as images
+        with one. By default an epoch is every sample of every file once. A file with a large share begins again, in
+        a fresh order, when all of its samples have been seen; of one with a small share the next epoch takes the
+        samples that this one had no room for. A sample that comes more than once in an epoch is cropped and flipped
+        otherwise each time.
+    epoch_samples : int, optional
+        Length of an epoch, over all ranks. By default the number of samples; with ``'balanced'`` that of images.
 
     Attributes
     ----------
@@ -125,13 +134,15 @@ class Loader:
         pad: str | None = None,
         index: bool | str | os.PathLike[str] | None = None,
         device: Any = None,
+        weights: Sequence[float] | str | None = None,
+        epoch_samples: int | None = None,
     ) -> None:
         self._arguments: dict[str, Any] = {
             "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "order": order,
             "distributed": distributed, "pipelines": pipelines, "custom_fields": custom_fields,
             "drop_last": drop_last, "batches_ahead": batches_ahead, "recompile": recompile, "rank": rank,
             "world_size": world_size, "on_error": on_error, "window_pages": window_pages, "pad": pad, "index": index,
-            "device": device,
+            "device": device, "weights": weights, "epoch_samples": epoch_samples,
         }  # fmt: skip
         from ffprep.loader.feed import Parking
 
@@ -173,8 +184,11 @@ class Loader:
         if device is not None:
             self._recipes = [moved(recipe, device) for recipe in self._recipes]
         self._outputs()  # whatever is wrong with the pipelines is said here
+        samples = None if epoch_samples is None else _at_least(epoch_samples, 1, "epoch_samples")
         payloads = payload_fields(self._recipes, self.files)
-        self._traversal = Traversal(self.files, payloads, self.indices, self._window_pages, self.os_cache)
+        self._traversal = Traversal(
+            self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples
+        )
         self._order = self._traversal.order(self._order_option, self.seed, self)
         self._refuse_nothing()
 
@@ -324,7 +338,8 @@ class Loader:
         if progress is not None and not progress.exhausted:
             epoch = progress.epoch
             position = self._share.consumed(progress.batches, len(self._order), progress.first)
-        return State(epoch, position, self.seed, len(self._order), self._order_name()).to_dict()
+        parts = self._traversal.parts(self._order)
+        return State(epoch, position, self.seed, len(self._order), self._order_name(), parts).to_dict()
 
     def _order_name(self) -> str:
         option = self._order_option
@@ -338,7 +353,7 @@ class Loader:
         OptionError
             The state is of another data set or order.
         """
-        known = read_state(state, len(self._order), self._order_name())
+        known = read_state(state, len(self._order), self._order_name(), self._traversal.parts(self._order))
         if known.seed != self.seed:
             self.seed = known.seed
             self._order = self._traversal.order(self._order_option, self.seed, self)
@@ -370,7 +385,7 @@ class Loader:
             **self._arguments,
             "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None,
             "world_size": None, "seed": self.seed, "indices": self.indices, "on_error": "raise", "pad": None,
-            "device": None,
+            "device": None, "weights": None, "epoch_samples": None,
             "pipelines": {**only, **({field_name: own} if own is not None else {})},
         }  # fmt: skip
         kept: list[bool] = []

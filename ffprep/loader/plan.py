@@ -16,9 +16,11 @@ from ffprep.fields.decoders import (
     BytesDecoder,
     CaptionDecoder,
     Decoder,
+    FileDecoder,
     ImageDecoder,
     JSONDecoder,
     NDArrayDecoder,
+    PlaceDecoder,
     Ragged,
     TokensDecoder,
     size_pair,
@@ -135,6 +137,9 @@ def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Recipe]:
         if _is_spec(given):
             specs[name] = given
         elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+            if given and isinstance(given[0], PlaceDecoder):
+                specs[name] = PipelineSpec("", decoder=given[0], transforms=given[1:])
+                continue
             if name not in files.fields:
                 raise OptionError(
                     f"pipelines has {name!r}, but {files} has the fields {', '.join(files.fields)}; "
@@ -189,6 +194,9 @@ def _wrap_module(item: Any, name: str) -> Any:
 
 
 def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Recipe:
+    if isinstance(spec.decoder, PlaceDecoder):
+        transforms = _streams(name, [_wrap_module(item, name) for item in spec.transforms], {})
+        return Recipe(name, "", spec.decoder, 0, tuple(transforms))
     if spec.source not in files.fields:
         raise OptionError(
             f"pipeline {name!r} reads the field {spec.source!r}, but {files} has the fields {', '.join(files.fields)}"
@@ -300,6 +308,10 @@ def _plan_operation(recipe: Recipe, decoder: Any, files: Files) -> Output:
 
 def _plan_plain(recipe: Recipe, decoder: Any, files: Files) -> Output:
     name, source = recipe.name, recipe.source
+    if isinstance(decoder, FileDecoder):
+        return Output(name, source, (), lambda arrays, batch: files.file_of(batch.ids))
+    if isinstance(decoder, PlaceDecoder):
+        return Output(name, source, (), lambda arrays, batch: batch.ids)
     if isinstance(decoder, BasicDecoder):
         return Output(name, source, (NativeOp("value", source, [((1,), decoder.dtype)]),), _first)
     own: Any = files.fields[source]

@@ -26,6 +26,8 @@ class State:
         Of an epoch.
     order : str
         Name of the order.
+    parts : tuple of int
+        Of several files: their sizes, and how many samples an epoch takes of each.
     """
 
     epoch: int
@@ -33,13 +35,17 @@ class State:
     seed: int
     samples: int
     order: str
+    parts: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"version": STATE_VERSION, **asdict(self)}
+        state = {"version": STATE_VERSION, **asdict(self), "parts": list(self.parts)}
+        if not self.parts:
+            del state["parts"]
+        return state
 
 
-def read_state(state: Mapping[str, Any], samples: int, order: str) -> State:
+def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[int, ...] = ()) -> State:
     """Check a state that `State.to_dict` made against the loader that is to go on with it.
 
     Raises
@@ -52,6 +58,7 @@ def read_state(state: Mapping[str, Any], samples: int, order: str) -> State:
             operator.index(state[key]) for key in ("version", "epoch", "position", "seed", "samples")
         )
         their_order = str(state["order"])
+        their_parts = tuple(operator.index(count) for count in state.get("parts", ()))
     except (KeyError, TypeError) as error:
         raise OptionError(f"this is no state of a Loader: {error!r}") from None
     if version != STATE_VERSION:
@@ -60,6 +67,10 @@ def read_state(state: Mapping[str, Any], samples: int, order: str) -> State:
         raise OptionError(
             f"the state is of {theirs} samples in {their_order} order, this loader has {samples} in {order}"
         )
+    if their_parts != parts:
+        raise OptionError(
+            f"the state is of files or shares of {list(their_parts)} samples, this loader's are {list(parts)}"
+        )
     if not 0 <= position <= samples or epoch < 0:
         raise OptionError(f"the state's position {position} does not lie in its {samples} samples")
-    return State(epoch, position, seed, samples, order)
+    return State(epoch, position, seed, samples, order, parts)

@@ -11,6 +11,7 @@ import numpy as np
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.loader.files import Files
+from ffprep.loader.mix import MixOrder, apportion, seed_of_file
 from ffprep.loader.order import (
     GivenOrder,
     HasSampleOrder,
@@ -46,6 +47,10 @@ class Traversal:
         Pages that are in memory together.
     os_cache : bool
         Whether caching is left to the operating system.
+    weights : sequence of float, 'balanced', 'equal' or None
+        Share of each file in an epoch.
+    epoch_samples : int or None
+        Length of an epoch.
     """
 
     files: Files
@@ -53,6 +58,8 @@ class Traversal:
     indices: Ids
     window_pages: int
     os_cache: bool
+    weights: Sequence[float] | str | None = None
+    epoch_samples: int | None = None
 
     def order(self, option: OrderOption | HasSampleOrder, seed: int, loader: Any) -> Order:
         """Return the order that an option stands for; classes of ffcv's kind are made with `loader`.
@@ -62,6 +69,8 @@ class Traversal:
         OptionError
             It is no order.
         """
+        if self.weights is not None or self.epoch_samples is not None:
+            return self._mix(option, seed)
         if option is OrderOption.SEQUENTIAL:
             return SequentialOrder(self.indices, None if self.os_cache else self._main_pages(), self.window_pages)
         if option is OrderOption.RANDOM:
@@ -73,6 +82,63 @@ class Traversal:
         if hasattr(option, "sample_order"):
             return GivenOrder(option, self.files.num_samples)
         raise OptionError(f"order is {option!r}; use an OrderOption or an object with sample_order(epoch)")
+
+    def _mix(self, option: OrderOption | HasSampleOrder, seed: int) -> MixOrder:
+        if not isinstance(option, OrderOption):
+            raise OptionError("weights and epoch_samples go with an OrderOption, not with an order of one's own")
+        parts = [self.indices] if self.weights is None else self.files.split(self.indices)
+        counts = self._counts(parts)
+        pages = self._main_pages() if option is OrderOption.QUASI_RANDOM or not self.os_cache else None
+        read = np.zeros(len(parts))
+        streams: list[Order] = []
+        for f, part in enumerate(parts):
+            if counts[f] and not len(part):
+                raise OptionError(f"{self.files.readers[f].path}: no sample of it is in indices, but it has a weight")
+            if pages is not None and counts[f]:
+                read[f] = len(np.unique(pages[part])) * counts[f] / len(part)
+        windows = np.maximum(1, np.rint(self.window_pages * read / max(1, read.sum()))).astype(int)
+        for f, part in enumerate(parts):
+            own = seed_of_file(seed, f)
+            if option is OrderOption.RANDOM:
+                streams.append(RandomOrder(part, own))
+            elif option is OrderOption.SEQUENTIAL or pages is None:
+                streams.append(SequentialOrder(part))
+            else:
+                streams.append(QuasiRandomOrder(part, pages, own, int(windows[f])))
+        ahead = not self.os_cache and option is not OrderOption.RANDOM
+        segments = max(1, int(np.ceil(read.sum() / self.window_pages))) if ahead else 0
+        shuffled = option is not OrderOption.SEQUENTIAL
+        return MixOrder(streams, counts, self.files.num_samples, seed, shuffled=shuffled, segments=segments)
+
+    def _counts(self, parts: Sequence[Ids]) -> Sequence[int]:
+        """Samples that an epoch takes of each part."""
+        weights: Sequence[float]
+        total = self.epoch_samples
+        if self.weights is None:
+            assert total is not None
+            return [total]
+        if isinstance(self.weights, str):
+            if self.weights == "balanced":
+                weights = [
+                    images_of(reader, part)
+                    for reader, part in zip(self.files.readers, self.files.local(parts), strict=True)
+                ]
+                total = int(sum(weights)) if total is None else total
+            elif self.weights == "equal":
+                weights = [1.0] * len(parts)
+            else:
+                raise OptionError(f"weights is {self.weights!r}; give numbers, 'balanced' or 'equal'")
+        else:
+            weights = self.weights
+        if len(weights) != len(parts):
+            raise OptionError(f"there are {len(weights)} weights for {len(parts)} files; give one for each")
+        counts: list[int] = apportion(weights, len(self.indices) if total is None else total).tolist()
+        return counts
+
+    def parts(self, order: Order) -> tuple[int, ...]:
+        """What tells this traversal from one of other files or shares: empty for the whole of one file."""
+        sizes = tuple(int(size) for size in np.diff(self.files.starts)) if len(self.files) > 1 else ()
+        return sizes + (tuple(int(count) for count in order.counts) if isinstance(order, MixOrder) else ())
 
     def readahead(self, order: Order, epoch: int, first: int) -> ReadAhead | None:
         """Return what fetches pages in advance; None where the system's cache does, or no page is ahead."""
@@ -138,3 +204,16 @@ def pages_of(reader: Reader, name: str) -> Ids:
     shift = np.uint64(reader.page_size.bit_length() - 1)
     pages: Ids = (reader.extents(name)[0] >> shift).astype(np.int64)
     return pages
+
+
+def images_of(reader: Reader, samples: Ids) -> int:
+    """How many different images samples of a file have.
+
+    Raises
+    ------
+    OptionError
+        The file has no images.
+    """
+    if "image" not in reader.fields or not has_payload(reader, "image"):
+        raise OptionError(f"{reader.path}: has no field 'image' to balance by; give weights as numbers")
+    return len(np.unique(reader.extents("image")[0][samples]))

@@ -106,4 +106,5 @@ def make() -> SimpleNamespace:
         stored_jpeg=stored_jpeg,
         noise_image=noise_image,
         write_images=write_images,
+        image_field=lambda: RGBImageField(jpeg="keep"),
     )
