@@ -93,7 +93,7 @@ class Traversal:
         streams: list[Order] = []
         for f, part in enumerate(parts):
             if counts[f] and not len(part):
-                raise OptionError(f"{self.files.readers[f].path}: no sample of it is in indices, but it has a weight")
+                raise OptionError(f"{self.files.readers[f].path}: no sample of it is in indices; give it the weight 0")
             if pages is not None and counts[f]:
                 read[f] = len(np.unique(pages[part])) * counts[f] / len(part)
         windows = np.maximum(1, np.rint(self.window_pages * read / max(1, read.sum()))).astype(int)

@@ -48,7 +48,14 @@ def open_mix(paths: list[Path], **options: Any) -> Loader:
         "file": [FileDecoder(), ToTensor()],
         "sample": [SampleDecoder(), ToTensor()],
     }
-    arguments = {"num_workers": 2, "seed": 4, "order": OrderOption.RANDOM, "drop_last": False, "window_pages": 2, **options}
+    arguments = {
+        "num_workers": 2,
+        "seed": 4,
+        "order": OrderOption.RANDOM,
+        "drop_last": False,
+        "window_pages": 2,
+        **options,
+    }
     return Loader(paths, arguments.pop("batch_size", 6), pipelines=pipelines, **arguments)
 
 
@@ -198,9 +205,10 @@ def test_filter(trio: list[Path]) -> None:
         _, labels, files, _ = joined(list(chosen))
         assert (labels % 2 == 1).all() and np.bincount(files).tolist() == [4, 4, 4]
         chosen.close()
-        second = loader.filter("file", lambda file: int(file) == 1)
+        with pytest.raises(OptionError, match=r"part0.beton: .* give it the weight 0"):
+            loader.filter("file", lambda file: int(file) == 1)
+    with open_mix(trio) as loader, loader.filter("file", lambda file: int(file) == 1) as second:
         assert second.indices.tolist() == list(range(9, 14))
-        second.close()
 
 
 def damage(path: Path, copy: Path, sample: int) -> Path:
