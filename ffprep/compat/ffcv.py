@@ -84,14 +84,14 @@ class _StockDecoder(SimpleRGBImageDecoder):
         self.epoch = -2
 
     @property
-    def output_size(self) -> tuple[int, int]:
-        """(height, width); may be changed between epochs."""
+    def output_size(self) -> decoders.Size:
+        """(height, width), or a function of the epoch; may be set anew between epochs."""
         assert self._decoder.output_size is not None
         return self._decoder.output_size
 
     @output_size.setter
-    def output_size(self, size: int | Sequence[int]) -> None:
-        self._decoder.output_size = decoders.size_pair(size)
+    def output_size(self, size: decoders.Size) -> None:
+        self._decoder.output_size = size
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next epoch be this one, for the draws; otherwise they are counted as stock ffcv begins them."""
@@ -120,7 +120,7 @@ class _StockDecoder(SimpleRGBImageDecoder):
             warnings.warn(f"{count} images could not be decoded and are black: {_examples(first)}", stacklevel=2)
             self._work.forget_failures()
         self.epoch += 1
-        height, width = self.output_size
+        height, width = decoders.size_at(self.output_size, max(0, self.epoch))
         form = replace(self._form, height=height, width=width)
         self._work.set(*image_numbers(form, self._decoder, CROP_STREAM, 0, self.seed, max(0, self.epoch)))
         # stock keeps half precision as int16, which its ToTorchImage turns back
@@ -191,7 +191,7 @@ class RandomResizedCropRGBImageDecoder(_StockDecoder):
 
     def __init__(
         self,
-        output_size: int | Sequence[int],
+        output_size: decoders.Size,
         scale: Sequence[float] = (0.08, 1.0),
         ratio: Sequence[float] = (0.75, 4 / 3),
         interpolation: str = "bilinear",
@@ -213,7 +213,7 @@ class CenterCropRGBImageDecoder(_StockDecoder):
 
     def __init__(
         self,
-        output_size: int | Sequence[int],
+        output_size: decoders.Size,
         ratio: float,
         interpolation: str = "bilinear",
         **options: Any,
@@ -233,7 +233,7 @@ class ResizeRGBImageDecoder(_StockDecoder):
 
     def __init__(
         self,
-        output_size: int | Sequence[int],
+        output_size: decoders.Size,
         interpolation: str = "bilinear",
         **options: Any,
     ) -> None:
@@ -253,7 +253,7 @@ class ResizeCenterCropRGBImageDecoder(_StockDecoder):
 
     def __init__(
         self,
-        output_size: int | Sequence[int],
+        output_size: decoders.Size,
         resize: int,
         interpolation: str = "bilinear",
         **options: Any,

@@ -5,8 +5,8 @@ Images are decoded only where the crop needs them, and resampled, flipped, norma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ __all__ = [
     "IntDecoder",
     "JSONDecoder",
     "NDArrayDecoder",
+    "ProgressiveSize",
     "Ragged",
     "RandomResizedCropRGBImageDecoder",
     "ResizeCenterCropRGBImageDecoder",
@@ -36,6 +37,9 @@ __all__ = [
     "SimpleRGBImageDecoder",
     "TokensDecoder",
 ]
+
+Size: TypeAlias = "int | Sequence[int] | Callable[[int], int | Sequence[int]]"
+"""Height and width, the side of a square, or a function that gives these for an epoch."""
 
 INTERPOLATIONS = ("bilinear", "bicubic", "area")
 
@@ -225,8 +229,9 @@ class ImageDecoder(Decoder):
 
     Attributes
     ----------
-    output_size : (height, width), or None
-        None: the images' own size. May be changed between epochs (progressive resizing).
+    output_size : (height, width), None, or a function of the epoch
+        None: the images' own size. Progressive resizing: give a function such as `ProgressiveSize`, or set it anew
+        between epochs.
     interpolation : str
         ``bilinear`` (antialiased, as torchvision), ``bicubic`` (antialiased) or ``area`` (as ffcv).
     exact : bool
@@ -237,7 +242,7 @@ class ImageDecoder(Decoder):
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (2,)
-    output_size: tuple[int, int] | None
+    output_size: Size | None
     interpolation: str
     exact: bool = False
 
@@ -258,9 +263,9 @@ class SimpleRGBImageDecoder(ImageDecoder):
 
 
 class _ResizedDecoder(ImageDecoder):
-    def __init__(self, output_size: int | Sequence[int], interpolation: str, exact: bool) -> None:
+    def __init__(self, output_size: Size, interpolation: str, exact: bool) -> None:
         self.exact = bool(exact)
-        self.output_size = size_pair(output_size)
+        self.output_size = output_size if callable(output_size) else size_pair(output_size)
         if interpolation not in INTERPOLATIONS:
             raise OptionError(f"interpolation {interpolation!r}; choose from {', '.join(INTERPOLATIONS)}")
         self.interpolation = interpolation
@@ -275,7 +280,7 @@ class RandomResizedCropRGBImageDecoder(_ResizedDecoder):
 
     Parameters
     ----------
-    output_size : (height, width) or int
+    output_size : (height, width), int, or function of the epoch
     scale : (low, high)
         Share of the image's area.
     ratio : (low, high)
@@ -286,7 +291,7 @@ class RandomResizedCropRGBImageDecoder(_ResizedDecoder):
 
     def __init__(
         self,
-        output_size: int | Sequence[int],
+        output_size: Size,
         scale: Sequence[float] = (0.08, 1.0),
         ratio: Sequence[float] = (0.75, 4 / 3),
         interpolation: str = "bilinear",
@@ -312,9 +317,7 @@ class CenterCropRGBImageDecoder(_ResizedDecoder):
         See `ImageDecoder`.
     """
 
-    def __init__(
-        self, output_size: int | Sequence[int], ratio: float, interpolation: str = "bilinear", exact: bool = False
-    ) -> None:
+    def __init__(self, output_size: Size, ratio: float, interpolation: str = "bilinear", exact: bool = False) -> None:
         super().__init__(output_size, interpolation, exact)
         if not 0 < ratio <= 1:
             raise OptionError(f"ratio is {ratio}; it is the share of the shorter side, above 0 and up to 1")
@@ -334,7 +337,7 @@ class ResizeRGBImageDecoder(_ResizedDecoder):
         See `ImageDecoder`.
     """
 
-    def __init__(self, output_size: int | Sequence[int], interpolation: str = "bilinear", exact: bool = False) -> None:
+    def __init__(self, output_size: Size, interpolation: str = "bilinear", exact: bool = False) -> None:
         super().__init__(output_size, interpolation, exact)
 
 
@@ -350,9 +353,7 @@ class ResizeCenterCropRGBImageDecoder(_ResizedDecoder):
         See `ImageDecoder`.
     """
 
-    def __init__(
-        self, output_size: int | Sequence[int], resize: int, interpolation: str = "bilinear", exact: bool = False
-    ) -> None:
+    def __init__(self, output_size: Size, resize: int, interpolation: str = "bilinear", exact: bool = False) -> None:
         super().__init__(output_size, interpolation, exact)
         if resize < 1:
             raise OptionError(f"resize is {resize}; the shorter side needs at least one pixel")
@@ -374,6 +375,54 @@ def size_pair(size: int | Sequence[int]) -> tuple[int, int]:
     if len(pair) != 2 or any(int(side) != side or not 1 <= side <= 16384 for side in pair):
         raise OptionError(f"output_size is {size!r}; give (height, width), each from 1 to 16384")
     return int(pair[0]), int(pair[1])
+
+
+def size_at(size: Size, epoch: int) -> tuple[int, int]:
+    """Return (height, width) of an epoch.
+
+    Raises
+    ------
+    OptionError
+        As for `size_pair`.
+    """
+    return size_pair(size(epoch) if callable(size) else size)
+
+
+class ProgressiveSize:
+    """Images that grow from epoch to epoch, linearly, in steps: give it to a decoder or a preset as its size.
+
+    The first epochs of a training learn as much from small images, and cost less. ffcv's ImageNet recipe is
+    ``ProgressiveSize(160, 192, 35, 76)`` for 88 epochs.
+
+    Parameters
+    ----------
+    start, end : int
+        Side up to epoch `first`, and from epoch `last` on.
+    first, last : int
+        Epochs, counted from 0.
+    multiple : int
+        Sides in between are rounded to a multiple of this.
+    """
+
+    def __init__(self, start: int, end: int, first: int, last: int, multiple: int = 32) -> None:
+        self.start, self.end = size_pair(start)[0], size_pair(end)[0]
+        if not 0 <= first <= last or multiple < 1:
+            raise OptionError(
+                f"first is {first}, last {last}, multiple {multiple}; give 0 <= first <= last, multiple >= 1"
+            )
+        self.first, self.last, self.multiple = first, last, multiple
+
+    def __call__(self, epoch: int) -> int:
+        """Return the side of an epoch's images."""
+        if epoch <= self.first:
+            return self.start
+        if epoch >= self.last:
+            return self.end
+        share = (epoch - self.first) / (self.last - self.first)
+        return max(1, round((self.start + share * (self.end - self.start)) / self.multiple)) * self.multiple
+
+    def __repr__(self) -> str:
+        return f"ProgressiveSize({self.start}, {self.end}, {self.first}, {self.last}, {self.multiple})"
 
 
 def _range(pair: Sequence[float], name: str, top: float) -> tuple[float, float]:

@@ -2,5 +2,6 @@
 
 from ffprep.loader.loader import Loader
 from ffprep.loader.order import OrderOption
+from ffprep.loader.weighted import WeightedOrder
 
-__all__ = ["Loader", "OrderOption"]
+__all__ = ["Loader", "OrderOption", "WeightedOrder"]

@@ -19,6 +19,7 @@ from ffprep.loader.order import HasSampleOrder, Ids, OrderOption, Share, as_indi
 from ffprep.loader.plan import Output, mask_output, moved, plan_output, read_pipelines
 from ffprep.loader.state import State, read_state
 from ffprep.loader.traversal import Traversal, payload_fields
+from ffprep.loader.weighted import WeightedOrder
 
 if TYPE_CHECKING:
     from ffprep.loader.feed import EpochSetup, Feed
@@ -47,7 +48,7 @@ class Loader:
     os_cache : bool
         True leaves caching to the operating system: for files that fit into memory. False, with an order of
         SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory.
-    order : OrderOption, or object with ``sample_order(epoch)``
+    order : OrderOption, WeightedOrder, or object with ``sample_order(epoch)``
     distributed : bool
         Give this process its share of each step. Rank and world size come from the arguments below, else from
         ``torch.distributed``, else from the launcher's environment.
@@ -117,7 +118,7 @@ class Loader:
         batch_size: int,
         num_workers: int = -1,
         os_cache: bool = True,
-        order: OrderOption | HasSampleOrder = OrderOption.SEQUENTIAL,
+        order: OrderOption | WeightedOrder | HasSampleOrder = OrderOption.SEQUENTIAL,
         distributed: bool = False,
         seed: int | None = None,
         indices: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
@@ -212,8 +213,8 @@ class Loader:
             return 0
         return int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
 
-    def _outputs(self) -> list[Output]:
-        outputs = [plan_output(recipe, self.files) for recipe in self._recipes]
+    def _outputs(self, epoch: int = 0) -> list[Output]:
+        outputs = [plan_output(recipe, self.files, epoch) for recipe in self._recipes]
         return [*outputs, mask_output(self._device)] if self.pad == "mask" else outputs
 
     def _to_device(self, outputs: Sequence[Output]) -> tuple[Side | None, list[BufferPool]]:
@@ -279,7 +280,7 @@ class Loader:
         if self.recompile:
             for recipe in self._recipes:
                 recipe.stages.clear()
-        outputs = self._outputs()
+        outputs = self._outputs(epoch)
         side, buffers = self._to_device(outputs)
         ops = [op for output in outputs for op in output.natives]
         setup = EpochSetup(
@@ -343,7 +344,7 @@ class Loader:
 
     def _order_name(self) -> str:
         option = self._order_option
-        return option.name if isinstance(option, OrderOption) else "GIVEN"
+        return option.name if isinstance(option, (OrderOption, WeightedOrder)) else "GIVEN"
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next ``iter(loader)`` go on exactly where `state_dict` was called.

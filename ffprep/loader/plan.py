@@ -23,7 +23,7 @@ from ffprep.fields.decoders import (
     PlaceDecoder,
     Ragged,
     TokensDecoder,
-    size_pair,
+    size_at,
 )
 from ffprep.loader.captions import CaptionArray, CaptionChoice, plan_captions
 from ffprep.loader.files import Files
@@ -249,7 +249,7 @@ def _continue(name: str, spec: PipelineSpec, recipes: Mapping[str, Recipe]) -> R
     return Recipe(name, recipe.source, recipe.decoder, recipe.stream, (*recipe.transforms[:place], *rest))
 
 
-def plan_output(recipe: Recipe, files: Files) -> Output:
+def plan_output(recipe: Recipe, files: Files, epoch: int = 0) -> Output:
     """Decide what of a recipe the kernels do and what is left as steps.
 
     Raises
@@ -261,7 +261,7 @@ def plan_output(recipe: Recipe, files: Files) -> Output:
     if is_operation(decoder):
         output = _plan_operation(recipe, decoder, files)
     elif isinstance(decoder, ImageDecoder):
-        return _plan_image(recipe, decoder, files)
+        return _plan_image(recipe, decoder, files, epoch)
     else:
         output = _plan_plain(recipe, decoder, files)
     output.steps += _steps(recipe, recipe.transforms, files)
@@ -367,9 +367,9 @@ def _ragged(source: str, files: Files, decoder: BytesDecoder) -> NativeOp:
     return NativeOp("ragged", source, rows, fill=fill)
 
 
-def _plan_image(recipe: Recipe, decoder: ImageDecoder, files: Files) -> Output:
+def _plan_image(recipe: Recipe, decoder: ImageDecoder, files: Files, epoch: int) -> Output:
     size = decoder.output_size
-    height, width = _only_size(recipe, files) if size is None else size_pair(size)
+    height, width = _only_size(recipe, files) if size is None else size_at(size, epoch)
     form = ImageForm(height, width)
     rest = list(recipe.transforms)
     while rest:

@@ -24,6 +24,7 @@ from ffprep.loader.order import (
 )
 from ffprep.loader.plan import Recipe
 from ffprep.loader.readahead import first_pages
+from ffprep.loader.weighted import WeightedOrder
 
 if TYPE_CHECKING:
     from ffprep.loader.readahead import ReadAhead
@@ -61,7 +62,7 @@ class Traversal:
     weights: Sequence[float] | str | None = None
     epoch_samples: int | None = None
 
-    def order(self, option: OrderOption | HasSampleOrder, seed: int, loader: Any) -> Order:
+    def order(self, option: OrderOption | WeightedOrder | HasSampleOrder, seed: int, loader: Any) -> Order:
         """Return the order that an option stands for; classes of ffcv's kind are made with `loader`.
 
         Raises
@@ -77,11 +78,15 @@ class Traversal:
             return RandomOrder(self.indices, seed)
         if option is OrderOption.QUASI_RANDOM:
             return QuasiRandomOrder(self.indices, self._main_pages(), seed, self.window_pages)
+        if isinstance(option, WeightedOrder):
+            return option.bind(self.indices, seed, self.files.num_samples)
         if isinstance(option, type) and hasattr(option, "sample_order"):
             option = option(loader)
         if hasattr(option, "sample_order"):
             return GivenOrder(option, self.files.num_samples)
-        raise OptionError(f"order is {option!r}; use an OrderOption or an object with sample_order(epoch)")
+        raise OptionError(
+            f"order is {option!r}; use an OrderOption, a WeightedOrder or an object with sample_order(epoch)"
+        )
 
     def _mix(self, option: OrderOption | HasSampleOrder, seed: int) -> MixOrder:
         if not isinstance(option, OrderOption):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder
-from ffprep.loader import Loader, OrderOption
+from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder, Size
+from ffprep.loader import Loader, OrderOption, WeightedOrder
 from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, image_pipeline
 from ffprep.presets.text import number_pipelines
 
@@ -19,7 +19,7 @@ def image_text_train(
     num_workers: int = -1,
     seed: int | None = None,
     *,
-    size: int | tuple[int, int] = 224,
+    size: Size = 224,
     scale: Sequence[float] = (0.9, 1.0),
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     flip: float = 0.5,
@@ -30,7 +30,7 @@ def image_text_train(
     dtype: Any = np.float32,
     channels_last: bool = False,
     device: Any = None,
-    order: OrderOption = OrderOption.RANDOM,
+    order: OrderOption | WeightedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of images with their captions; crops keep at least `scale` of the image, so that
@@ -61,7 +61,7 @@ def image_text_val(
     batch_size: int = 256,
     num_workers: int = -1,
     *,
-    size: int | tuple[int, int] = 224,
+    size: Size = 224,
     interpolation: str = "bilinear",
     exact: bool = True,
     mean: Sequence[float] | None = IMAGENET_MEAN,

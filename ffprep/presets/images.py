@@ -14,8 +14,9 @@ from ffprep.fields.decoders import (
     RandomResizedCropRGBImageDecoder,
     ResizeCenterCropRGBImageDecoder,
     ResizeRGBImageDecoder,
+    Size,
 )
-from ffprep.loader import Loader, OrderOption
+from ffprep.loader import Loader, OrderOption, WeightedOrder
 from ffprep.transforms import (
     Convert,
     NormalizeImage,
@@ -83,7 +84,7 @@ def imagenet_train(
     num_workers: int = -1,
     seed: int | None = None,
     *,
-    size: int | tuple[int, int] = 224,
+    size: Size = 224,
     scale: Sequence[float] = (0.08, 1.0),
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     flip: float = 0.5,
@@ -94,7 +95,7 @@ def imagenet_train(
     dtype: Any = np.float32,
     channels_last: bool = False,
     device: Any = None,
-    order: OrderOption = OrderOption.RANDOM,
+    order: OrderOption | WeightedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of training batches: random resized crop, random flip, normalised.
@@ -103,7 +104,7 @@ def imagenet_train(
     ----------
     path : str or Path
         A file with the fields ``image`` and ``label``.
-    size : int or (height, width)
+    size : int, (height, width), or a function of the epoch such as `ProgressiveSize`
     scale, ratio, interpolation, exact
         See `RandomResizedCropRGBImageDecoder`.
     flip, mean, std, dtype, channels_last, device
@@ -129,7 +130,7 @@ def imagenet_val(
     batch_size: int = 256,
     num_workers: int = -1,
     *,
-    size: int | tuple[int, int] = 224,
+    size: Size = 224,
     resize: int | None = None,
     interpolation: str = "bilinear",
     exact: bool = True,

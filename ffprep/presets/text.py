@@ -10,7 +10,7 @@ from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, NDArrayField, RGBImageField
 from ffprep.fields.decoders import BytesDecoder, NDArrayDecoder, TokensDecoder
-from ffprep.loader import Loader, OrderOption
+from ffprep.loader import Loader, OrderOption, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.presets.images import PathLike, scalar_pipeline
 from ffprep.text.blocks import open_blocks, source_facts
@@ -62,7 +62,7 @@ def text_blocks(
     vocabulary: str | None = None,
     dtype: Any = np.int64,
     device: Any = None,
-    order: OrderOption = OrderOption.RANDOM,
+    order: OrderOption | WeightedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of token blocks, or of any file of numbers and arrays such as GLUE's.
