@@ -88,9 +88,9 @@ class Traversal:
             f"order is {option!r}; use an OrderOption, a WeightedOrder or an object with sample_order(epoch)"
         )
 
-    def _mix(self, option: OrderOption | HasSampleOrder, seed: int) -> MixOrder:
+    def _mix(self, option: OrderOption | WeightedOrder | HasSampleOrder, seed: int) -> MixOrder:
         if not isinstance(option, OrderOption):
-            raise OptionError("weights and epoch_samples go with an OrderOption, not with an order of one's own")
+            raise OptionError("weights and epoch_samples go with an OrderOption, not with another order")
         parts = [self.indices] if self.weights is None else self.files.split(self.indices)
         counts = self._counts(parts)
         pages = self._main_pages() if option is OrderOption.QUASI_RANDOM or not self.os_cache else None

@@ -1,0 +1,75 @@
+"""Sizes of images: fixed, or growing from epoch to epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from ffprep.errors import OptionError
+
+Size: TypeAlias = "int | Sequence[int] | Callable[[int], int | Sequence[int]]"
+"""Height and width, the side of a square, or a function that gives these for an epoch."""
+
+
+def size_pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) from a pair or from the side of a square.
+
+    Raises
+    ------
+    OptionError
+        Not one or two whole numbers from 1 to 16,384.
+    """
+    pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    if len(pair) != 2 or any(int(side) != side or not 1 <= side <= 16384 for side in pair):
+        raise OptionError(f"output_size is {size!r}; give (height, width), each from 1 to 16384")
+    return int(pair[0]), int(pair[1])
+
+
+def size_at(size: Size, epoch: int) -> tuple[int, int]:
+    """Return (height, width) of an epoch.
+
+    Raises
+    ------
+    OptionError
+        As for `size_pair`.
+    """
+    return size_pair(size(epoch) if callable(size) else size)
+
+
+class ProgressiveSize:
+    """Images that grow from epoch to epoch, linearly, in steps: give it to a decoder or a preset as its size.
+
+    The first epochs of a training learn as much from small images, and cost less. ffcv's ImageNet recipe is
+    ``ProgressiveSize(160, 192, 35, 76)`` for 88 epochs.
+
+    Parameters
+    ----------
+    start, end : int
+        Side up to epoch `first`, and from epoch `last` on.
+    first, last : int
+        Epochs, counted from 0.
+    multiple : int
+        Sides in between are rounded to a multiple of this.
+    """
+
+    def __init__(self, start: int, end: int, first: int, last: int, multiple: int = 32) -> None:
+        self.start, self.end = size_pair(start)[0], size_pair(end)[0]
+        if not 0 <= first <= last or multiple < 1:
+            raise OptionError(
+                f"first is {first}, last {last}, multiple {multiple}; give 0 <= first <= last, multiple >= 1"
+            )
+        self.first, self.last, self.multiple = first, last, multiple
+
+    def __call__(self, epoch: int) -> int:
+        """Return the side of an epoch's images."""
+        if epoch <= self.first:
+            return self.start
+        if epoch >= self.last:
+            return self.end
+        share = (epoch - self.first) / (self.last - self.first)
+        return max(1, round((self.start + share * (self.end - self.start)) / self.multiple)) * self.multiple
+
+    def __repr__(self) -> str:
+        return f"ProgressiveSize({self.start}, {self.end}, {self.first}, {self.last}, {self.multiple})"
