@@ -20,6 +20,7 @@ __all__ = [
     "CaptionDecoder",
     "CaptionLengthDecoder",
     "CaptionMaskDecoder",
+    "CaptionTextDecoder",
     "CaptionTokensDecoder",
     "CenterCropRGBImageDecoder",
     "Decoder",
@@ -175,6 +176,15 @@ class CaptionMaskDecoder(CaptionDecoder):
     """Where captions have tokens: bool, shaped like the tokens; reads the field of lengths."""
 
     type_ids: ClassVar[tuple[int, ...]] = (1, 4, 6)
+
+
+class CaptionTextDecoder(CaptionDecoder):
+    """Text of captions, from files that store it: a list of str; of all captions a list of lists."""
+
+    type_ids: ClassVar[tuple[int, ...]] = (3, 5)
+
+    def __init__(self, captions: str = "random") -> None:
+        super().__init__(captions)
 
 
 class PlaceDecoder(Decoder):

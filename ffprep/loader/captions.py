@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
-from ffprep.fields import Field, IntField, NDArrayField
-from ffprep.fields.decoders import CaptionDecoder, CaptionLengthDecoder, CaptionTokensDecoder
+from ffprep.fields import Field, IntField, JSONField, NDArrayField
+from ffprep.fields.decoders import CaptionDecoder, CaptionLengthDecoder, CaptionTokensDecoder, Ragged
 from ffprep.loader.files import Files
 from ffprep.pipeline.form import BatchInfo
 
@@ -86,6 +86,27 @@ def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[l
         return np.arange(width) < arrays[0][..., None]
 
     return [lengths], mask
+
+
+def text_of_captions(source: str, which: str, files: Files) -> Callable[[Ragged, BatchInfo], list[Any]]:
+    """Return what turns stored bytes into captions: each a text (pairs) or a JSON list of texts (grouped)."""
+    from ffprep.fields.json import parse_document
+
+    lists = np.array([isinstance(reader.fields[source], JSONField) for reader in files.readers])
+
+    def texts(x: Ragged, batch: BatchInfo) -> list[Any]:
+        from ffprep.kernels.random import uniforms
+
+        rows = []
+        for row, length, is_list in zip(x.data, x.lengths, lists[files.file_of(batch.ids)], strict=True):
+            raw = row[:length].tobytes()
+            rows.append([str(text) for text in parse_document(raw)] if is_list else [raw.decode("utf-8", "replace")])
+        if which == "all":
+            return rows
+        draws = uniforms(batch.seed, batch.epoch, batch.keys, STREAM, 0) if which == "random" else np.zeros(len(rows))
+        return [some[int(draw * len(some))] if some else "" for some, draw in zip(rows, draws, strict=True)]
+
+    return texts
 
 
 def _trimmed(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:

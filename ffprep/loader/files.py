@@ -112,7 +112,8 @@ class Files:
                 continue
             a, b = first.fields[source], reader.fields[source]
             if _form(a) != _form(b):
-                advice = "; a CaptionDecoder brings captions to one form" if source in ("tokens", "length") else ""
+                decoders = {"tokens": "CaptionTokensDecoder", "length": "CaptionLengthDecoder"}
+                advice = f"; {decoders[source]} brings captions to one form" if source in decoders else ""
                 raise OptionError(
                     f"field {source!r} is {_form(a)} in {first.path} and {_form(b)} in {reader.path}{advice}"
                 )
@@ -138,7 +139,7 @@ class Files:
             elif not first[1].same_as(found):
                 raise OptionError(
                     f"the tokens of {first[0].path} are numbered as {first[1].kind} ({first[1].size:,} ids), those of "
-                    f"{reader.path} as {found.kind} ({found.size:,}); convert both with one --numbering"
+                    f"{reader.path} as {found.kind} ({found.size:,}); convert both with the same --tokens"
                 )
         return None if first is None else first[1]
 

@@ -15,6 +15,7 @@ from ffprep.fields.decoders import (
     BasicDecoder,
     BytesDecoder,
     CaptionDecoder,
+    CaptionTextDecoder,
     Decoder,
     FileDecoder,
     ImageDecoder,
@@ -25,7 +26,7 @@ from ffprep.fields.decoders import (
     TokensDecoder,
     size_at,
 )
-from ffprep.loader.captions import CaptionArray, CaptionChoice, plan_captions
+from ffprep.loader.captions import CaptionArray, CaptionChoice, plan_captions, text_of_captions
 from ffprep.loader.files import Files
 from ffprep.loader.finish import Finish, on_host
 from ffprep.loader.stages import OperationStage, Step, is_operation, make_step
@@ -223,7 +224,7 @@ def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Recipe:
     elif len(files) > 1:
         raise OptionError(f"pipeline {name!r}: {type(decoder).__name__}, an Operation, decodes a single file only")
     files.check(name, spec.source, decoder)
-    if not rest and spec.default_pipeline and not isinstance(decoder, JSONDecoder):
+    if not rest and spec.default_pipeline and not isinstance(decoder, (JSONDecoder, CaptionTextDecoder)):
         rest = [ToTensor()]
     seen: dict[str, int] = {}
     [(decoder, stream)] = _streams(name, [decoder], seen)
@@ -280,7 +281,7 @@ def mask_output(device: Any = None) -> Output:
 def moved(recipe: Recipe, device: Any) -> Recipe:
     """Return the recipe with its result on a device, unless it sees to that itself or gives no tensor."""
     decides = any(isinstance(item, ToDevice) for item, _ in recipe.transforms)
-    if decides or isinstance(recipe.decoder, JSONDecoder):
+    if decides or isinstance(recipe.decoder, (JSONDecoder, CaptionTextDecoder)):
         return recipe
     return replace(recipe, transforms=(*recipe.transforms, (ToDevice(device), 0)))
 
@@ -320,6 +321,11 @@ def _plan_plain(recipe: Recipe, decoder: Any, files: Files) -> Output:
             raise OptionError(f"pipeline {name!r}: TokensDecoder reads 16-bit tokens, and {source!r} holds {own.dtype}")
         shape = tuple(int(side) for side in own.shape)
         return Output(name, source, (NativeOp("tokens", source, [(shape, decoder.dtype)]),), _first)
+    if isinstance(decoder, CaptionTextDecoder):
+        op = _ragged(source, files, BytesDecoder(lengths=True))
+        texts = text_of_captions(source, decoder.captions, files)
+        step = Step(texts, False, recipe.stream, f"CaptionTextDecoder of pipeline {name!r}")
+        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [step])
     if isinstance(decoder, CaptionDecoder):
         arrays, wrap = plan_captions(source, decoder, files)
         return Output(name, source, tuple(_caption_op(array) for array in arrays), wrap)

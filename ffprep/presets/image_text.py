@@ -7,14 +7,107 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder, Size
+from ffprep.beton.reader import Reader
+from ffprep.errors import OptionError
+from ffprep.fields.decoders import (
+    CaptionLengthDecoder,
+    CaptionMaskDecoder,
+    CaptionTextDecoder,
+    CaptionTokensDecoder,
+    FileDecoder,
+    RandomResizedCropRGBImageDecoder,
+    ResizeRGBImageDecoder,
+    Size,
+)
 from ffprep.loader import Loader, OrderOption, WeightedOrder
-from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, image_pipeline
+from ffprep.pipeline.form import dtype_name
+from ffprep.pipeline.pipeline_spec import PipelineSpec
+from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, Paths, image_pipeline, listed
 from ffprep.presets.text import number_pipelines
+from ffprep.text.blocks import source_facts
+from ffprep.text.vocabulary import check_vocabulary
+from ffprep.transforms import Convert, ToDevice, ToTensor
+
+OWN_FIELDS = ("image", "tokens", "length", "captions", "caption")
+
+
+def caption_pipelines(
+    path: Paths,
+    captions: str,
+    *,
+    token_dtype: Any = np.int64,
+    mask: bool = False,
+    trim: bool = False,
+    text: bool = False,
+    file: bool = False,
+    vocabulary: str | None = None,
+    device: Any = None,
+) -> dict[str, Any]:
+    """Return pipelines for everything in files of captions but the images.
+
+    Parameters
+    ----------
+    path : str or Path, or a sequence of them
+        Files of pairs or grouped, also both.
+    captions, token_dtype, mask, trim, text, file, vocabulary, device
+        See `image_text_train`.
+
+    Raises
+    ------
+    OptionError
+        The tokens have another numbering, or a file has no captions or no text.
+    """
+    paths = listed(path)
+    names = [_field_names(each, vocabulary) for each in paths]
+    moved = [] if device is None else [ToDevice(device)]
+    native = dtype_name(token_dtype)
+    convert = [] if native in ("int64", "int32", "uint16") else [Convert(token_dtype)]
+    shared = {name for name in names[0] if all(name in others for others in names[1:])}
+    pipelines: dict[str, Any] = {
+        name: pipeline if name in shared else None
+        for name, pipeline in number_pipelines(paths[0], device).items()
+        if name not in OWN_FIELDS
+    }
+    for name in {name for some in names for name in some} - shared:
+        pipelines[name] = None
+    pipelines["tokens"] = [
+        CaptionTokensDecoder(captions, np.int32 if convert else native, trim=trim),
+        ToTensor(),
+        *convert,
+        *moved,
+    ]
+    pipelines["length"] = [CaptionLengthDecoder(captions), ToTensor(), *moved]
+    if captions != "all" and "captions" in shared:
+        pipelines["captions"] = None
+    elif "captions" in shared:
+        pipelines["captions"] = number_pipelines(paths[0], device)["captions"]
+    if text:
+        lacking = [each for each, some in zip(paths, names, strict=True) if "caption" not in some]
+        if lacking:
+            raise OptionError(f"{lacking[0]}: has no text of its captions; convert with --text, or leave out text=True")
+        pipelines["caption"] = [CaptionTextDecoder(captions)]
+    else:
+        pipelines["caption"] = None
+    if mask:
+        decoder = CaptionMaskDecoder(captions, trim=trim)
+        pipelines["attention_mask"] = PipelineSpec("length", decoder, [ToTensor(), *moved])
+    if file:
+        pipelines["file"] = [FileDecoder(), ToTensor(), *moved]
+    return pipelines
+
+
+def _field_names(path: PathLike, vocabulary: str | None) -> list[str]:
+    with Reader(path, check=False) as reader:
+        for needed in ("image", "tokens", "length"):
+            if needed not in reader.fields:
+                raise OptionError(f"{path}: has no field {needed!r}; it is no file of images with captions")
+        if vocabulary is not None:
+            check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
+        return list(reader.fields)
 
 
 def image_text_train(
-    path: PathLike,
+    path: Paths,
     batch_size: int = 256,
     num_workers: int = -1,
     seed: int | None = None,
@@ -29,6 +122,13 @@ def image_text_train(
     std: Sequence[float] = IMAGENET_STD,
     dtype: Any = np.float32,
     channels_last: bool = False,
+    captions: str = "random",
+    token_dtype: Any = np.int64,
+    mask: bool = False,
+    trim: bool = False,
+    text: bool = False,
+    file: bool = False,
+    vocabulary: str | None = None,
     device: Any = None,
     order: OrderOption | WeightedOrder = OrderOption.RANDOM,
     **options: Any,
@@ -38,26 +138,63 @@ def image_text_train(
 
     Parameters
     ----------
-    path : str or Path
-        A file with the fields ``image``, ``tokens``, ``length`` and ``image_id``, of pairs or grouped.
+    path : str or Path, or a sequence of them
+        Files with the fields ``image``, ``tokens``, ``length`` and ``image_id``, of pairs or grouped, also both; for
+        their shares see ``weights`` of `Loader`.
     size, scale, ratio, flip, interpolation, exact, mean, std, dtype, channels_last, device, order, **options
         As for `imagenet_train`.
+    captions : {'random', 'first', 'all'}
+        Of an image with several captions: one at random in every epoch, a function of (seed, epoch, sample) like the
+        crop; the first; or all of them.
+    token_dtype : numpy or torch dtype
+        int64, int32 or another.
+    mask : bool
+        Give an attention mask as well, bool, True where a caption has a token.
+    trim : bool
+        Cut tokens and mask behind the longest caption of the batch. They are then views of rows of the full length,
+        which cost no copy and are not contiguous.
+    text : bool
+        Give the captions' text as well, a list of str; the files must hold it.
+    file : bool
+        Give the number of each sample's file as well, 0 for the first: image ids of different data sets may be equal.
+    vocabulary : str, optional
+        Numbering that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt. Several files
+        must agree in any case.
 
     Returns
     -------
     Loader of (images, tokens, lengths, image ids, ...)
-        One member a field: tokens int64 (batch, length), or (batch, captions, length) where they are grouped.
+        Images (batch, 3, height, width), tokens (batch, length), filled up with ``<pad>`` to the length that captions
+        have in the files (the greatest of these), lengths and image ids int64 (batch,). Then what else is asked for:
+        text, mask, file. With ``captions='all'`` tokens are (batch, captions, length) and lengths (batch, captions), 0
+        where an image has fewer; the number of captions follows the lengths where all files store it.
+
+    Raises
+    ------
+    OptionError
+        The tokens have another numbering, or the files have no captions or no text.
     """
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
     )
-    pipelines = {**number_pipelines(path, device), "image": image}
+    words = caption_pipelines(
+        path,
+        captions,
+        token_dtype=token_dtype,
+        mask=mask,
+        trim=trim,
+        text=text,
+        file=file,
+        vocabulary=vocabulary,
+        device=device,
+    )
+    pipelines = {**words, "image": image}
     return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
 
 
 def image_text_val(
-    path: PathLike,
+    path: Paths,
     batch_size: int = 256,
     num_workers: int = -1,
     *,
@@ -68,6 +205,13 @@ def image_text_val(
     std: Sequence[float] = IMAGENET_STD,
     dtype: Any = np.float32,
     channels_last: bool = False,
+    captions: str = "all",
+    token_dtype: Any = np.int64,
+    mask: bool = False,
+    trim: bool = False,
+    text: bool = False,
+    file: bool = False,
+    vocabulary: str | None = None,
     device: Any = None,
     **options: Any,
 ) -> Loader:
@@ -75,11 +219,24 @@ def image_text_val(
 
     Parameters
     ----------
-    path, size, interpolation, exact, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
-        As for `image_text_train`.
+    path, captions, token_dtype, mask, trim, text, file, vocabulary
+        As for `image_text_train`. All captions of an image together with its id are what retrieval needs.
+    size, interpolation, exact, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
+        As for `imagenet_val`.
     """
     decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
-    pipelines = {**number_pipelines(path, device), "image": image}
+    words = caption_pipelines(
+        path,
+        captions,
+        token_dtype=token_dtype,
+        mask=mask,
+        trim=trim,
+        text=text,
+        file=file,
+        vocabulary=vocabulary,
+        device=device,
+    )
+    pipelines = {**words, "image": image}
     options = {"drop_last": False, "seed": 0, **options}
     return Loader(path, batch_size, num_workers, pipelines=pipelines, **options)

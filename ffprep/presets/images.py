@@ -32,6 +32,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of the red, green and blue channel, in units of 0 to 1."""
 
 PathLike = str | os.PathLike[str]
+Paths = PathLike | Sequence[PathLike]
+"""One file, or several to take together."""
+
+
+def listed(path: Paths) -> list[PathLike]:
+    """One path or several as a list."""
+    return [path] if isinstance(path, (str, os.PathLike)) else list(path)
 
 
 def image_pipeline(
@@ -79,7 +86,7 @@ def scalar_pipeline(decoder: Decoder, device: Any = None) -> list[Any]:
 
 
 def imagenet_train(
-    path: PathLike,
+    path: Paths,
     batch_size: int = 256,
     num_workers: int = -1,
     seed: int | None = None,
@@ -102,8 +109,8 @@ def imagenet_train(
 
     Parameters
     ----------
-    path : str or Path
-        A file with the fields ``image`` and ``label``.
+    path : str or Path, or a sequence of them
+        Files with the fields ``image`` and ``label``.
     size : int, (height, width), or a function of the epoch such as `ProgressiveSize`
     scale, ratio, interpolation, exact
         See `RandomResizedCropRGBImageDecoder`.
@@ -126,7 +133,7 @@ def imagenet_train(
 
 
 def imagenet_val(
-    path: PathLike,
+    path: Paths,
     batch_size: int = 256,
     num_workers: int = -1,
     *,
@@ -146,8 +153,8 @@ def imagenet_val(
 
     Parameters
     ----------
-    path : str or Path
-        A file with the fields ``image`` and ``label``.
+    path : str or Path, or a sequence of them
+        Files with the fields ``image`` and ``label``.
     size : int or (height, width)
         The whole image is resized to this, whatever its shape, ...
     resize : int, optional

@@ -12,7 +12,7 @@ from ffprep.fields import BytesField, NDArrayField, RGBImageField
 from ffprep.fields.decoders import BytesDecoder, NDArrayDecoder, TokensDecoder
 from ffprep.loader import Loader, OrderOption, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
-from ffprep.presets.images import PathLike, scalar_pipeline
+from ffprep.presets.images import PathLike, Paths, listed, scalar_pipeline
 from ffprep.text.blocks import open_blocks, source_facts
 from ffprep.text.vocabulary import check_vocabulary
 from ffprep.transforms import Convert, Squeeze, ToDevice, ToTensor
@@ -31,15 +31,15 @@ def tokens_pipeline(dtype: Any) -> list[Any]:
     return [TokensDecoder(np.int32), ToTensor(), Convert(dtype)]
 
 
-def number_pipelines(path: PathLike, device: Any = None, dtype: Any = np.int64) -> dict[str, list[Any]]:
+def number_pipelines(path: Paths, device: Any = None, dtype: Any = np.int64) -> dict[str, list[Any]]:
     """Return pipelines for every field of a file that holds no image: numbers (batch,), arrays as `dtype`,
     bytes.
 
-    Byte strings come as `Ragged` (data, lengths).
+    Byte strings come as `Ragged` (data, lengths). Of several files those fields are taken that the first has.
     """
     moved = [] if device is None else [ToDevice(device)]
     pipelines: dict[str, list[Any]] = {}
-    with Reader(path, check=False) as reader:
+    with Reader(listed(path)[0], check=False) as reader:
         for name, field in reader.fields.items():
             if isinstance(field, NDArrayField) and field.dtype == np.dtype("<u2"):
                 pipelines[name] = [*tokens_pipeline(dtype), *moved]
@@ -53,7 +53,7 @@ def number_pipelines(path: PathLike, device: Any = None, dtype: Any = np.int64) 
 
 
 def text_blocks(
-    path: PathLike,
+    path: Paths,
     batch_size: int = 256,
     num_workers: int = -1,
     seed: int | None = None,
@@ -72,7 +72,7 @@ def text_blocks(
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Path, or a sequence of them
     block : int, optional
         Tokens a block must have; an error if the file has others.
     vocabulary : str, optional
@@ -94,6 +94,21 @@ def text_blocks(
     OptionError
         The file has blocks of another size, or tokens of another numbering.
     """
+    forms = {_block_form(each, block, vocabulary) for each in listed(path)}
+    if forms == {None}:
+        pipelines = number_pipelines(path, device, dtype)
+        return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    if None in forms:
+        raise OptionError(f"of {', '.join(map(str, listed(path)))} only some hold blocks of tokens; load them apart")
+    moved = [] if device is None else [ToDevice(device)]
+    tokens = [*tokens_pipeline(dtype), *moved]
+    padded = {"length": [TokensDecoder(np.int64), ToTensor(), Squeeze(1), *moved]}
+    pipelines = {"tokens": tokens, **(padded if forms != {False} else {})}
+    return BlockLoader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+
+
+def _block_form(path: PathLike, block: int | None, vocabulary: str | None) -> bool | None:
+    """Check a file of blocks; return whether they are padded, None where it holds none."""
     with Reader(path, check=False) as reader:
         if vocabulary is not None:
             check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
@@ -101,11 +116,4 @@ def text_blocks(
         blocks = open_blocks(reader) if grouped or block is not None else None
     if block is not None and blocks is not None and blocks.block != block:
         raise OptionError(f"{path}: has blocks of {blocks.block} tokens, not of {block}")
-    if blocks is None or not grouped:
-        pipelines = number_pipelines(path, device, dtype)
-        return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
-    moved = [] if device is None else [ToDevice(device)]
-    tokens = [*tokens_pipeline(dtype), *moved]
-    padded = {"length": [TokensDecoder(np.int64), ToTensor(), Squeeze(1), *moved]}
-    pipelines = {"tokens": tokens, **(padded if blocks.padded else {})}
-    return BlockLoader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    return blocks.padded if blocks is not None and grouped else None

@@ -12,7 +12,6 @@ import torch
 from ffprep import presets
 from ffprep.beton.writer import Writer
 from ffprep.fields import BytesField, FloatField, IntField, NDArrayField, RGBImageField
-from ffprep.fields.decoders import Ragged
 
 
 def test_imagenet_presets(image_beton: Path) -> None:
@@ -57,12 +56,11 @@ def test_image_text_presets(pairs: Path) -> None:
         presets.image_text_val(pairs, 5, 2, size=16),
     ):
         with loader:
-            [(images, tokens, lengths, ids, captions, scores)] = list(loader)
+            [(images, tokens, lengths, ids, scores)] = list(loader)
         assert images.shape == (5, 3, 16, 16)
         assert tokens.shape == (5, 6) and tokens.dtype == torch.int64
         assert torch.equal(ids, lengths * 10) and torch.equal(scores, lengths.double() / 2)
         assert torch.equal(tokens[:, 0], lengths)
-        assert isinstance(captions, Ragged) and torch.equal(captions.lengths, lengths)
 
 
 def test_text_preset(plain_beton: Path) -> None:
