@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 from ffprep._version import __version__
 
 if TYPE_CHECKING:
-    from ffprep.loader import Loader, OrderOption
+    from ffprep.dataset import Dataset
+    from ffprep.loader import Loader, OrderOption, WeightedOrder
     from ffprep.writer import DatasetWriter
 
-__all__ = ["DatasetWriter", "Loader", "OrderOption", "__version__"]
+__all__ = ["Dataset", "DatasetWriter", "Loader", "OrderOption", "WeightedOrder", "__version__"]
 
 _HOMES = {
+    "Dataset": "ffprep.dataset",
     "DatasetWriter": "ffprep.writer",
     "Loader": "ffprep.loader",
     "OrderOption": "ffprep.loader",
+    "WeightedOrder": "ffprep.loader",
 }
 
 

@@ -12,10 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
-from ffprep.errors import FfprepError, OptionError
+from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.buffers import BufferPool
 from ffprep.loader.files import open_files
-from ffprep.loader.order import HasSampleOrder, Ids, OrderOption, Share, as_indices, distributed_share
+from ffprep.loader.order import (
+    HasSampleOrder,
+    Ids,
+    Order,
+    OrderOption,
+    SequentialOrder,
+    Share,
+    as_indices,
+    distributed_share,
+)
 from ffprep.loader.plan import Output, mask_output, moved, plan_output, read_pipelines
 from ffprep.loader.state import State, read_state
 from ffprep.loader.traversal import Traversal, payload_fields
@@ -273,7 +282,40 @@ class Loader:
         self._iterators.add(iterator)
         return iterator
 
-    def _setup(self, epoch: int, first: int) -> EpochSetup:
+    def batch(self, samples: Sequence[int] | npt.NDArray[np.integer[Any]], epoch: int | None = None) -> tuple[Any, ...]:
+        """Make one batch of any samples, just as an epoch makes it; epochs under way are not disturbed.
+
+        Parameters
+        ----------
+        samples : sequence of int
+            Numbers of samples in the file, one or more.
+        epoch : int, optional
+            Epoch for the random draws; by default the next.
+
+        Returns
+        -------
+        tuple
+            One member for each output.
+        """
+        from ffprep.loader.iterator import EpochIterator, Progress
+
+        if self._closed:
+            raise FfprepError(f"{self.files}: this loader was closed")
+        ids = as_indices(samples, self.files.num_samples)
+        if len(ids) == 0:
+            raise OptionError("a batch needs at least one sample")
+        epoch = self._next_epoch if epoch is None else _at_least(epoch, 0, "epoch")
+        setup = self._setup(epoch, 0, SequentialOrder(ids), Share(len(ids), padded=self.pad is not None))
+        iterator = EpochIterator(self._feed(setup), Progress(epoch, 0), self, 0)
+        self._iterators.add(iterator)
+        try:
+            return next(iterator)
+        except StopIteration:
+            raise DecodeError(f"{self.files}: none of the samples could be decoded") from None
+        finally:
+            iterator.close()
+
+    def _setup(self, epoch: int, first: int, order: Order | None = None, share: Share | None = None) -> EpochSetup:
         from ffprep.loader.feed import EpochSetup
         from ffprep.loader.program import compile_program
 
@@ -283,12 +325,14 @@ class Loader:
         outputs = self._outputs(epoch)
         side, buffers = self._to_device(outputs)
         ops = [op for output in outputs for op in output.natives]
+        share = self._share if share is None else share
         setup = EpochSetup(
-            self.files, self._order, self._share, self.drop_last, epoch, self.seed, first, outputs,
-            compile_program(ops, self.files, self.batch_size, self.seed, epoch),
+            self.files, self._order if order is None else order, share, self.drop_last and order is None, epoch,
+            self.seed, first, outputs, compile_program(ops, self.files, share.batch_size, self.seed, epoch),
             buffers, self.batches_ahead, self.on_error, self.pad == "mask", side,
         )  # fmt: skip
-        setup.readahead = self._traversal.readahead(self._order, epoch, first)
+        if order is None:
+            setup.readahead = self._traversal.readahead(self._order, epoch, first)
         return setup
 
     def _feed(self, setup: EpochSetup) -> Feed:
@@ -297,7 +341,7 @@ class Loader:
         ops = setup.compiled.ops
         grain = 1 if any(op.kind == "image" for op in ops) else 64
         pool = self._parking.take(
-            self.num_workers, self.batches_ahead + 2, max(1, len(ops)), self.batch_size, grain, len(self.files)
+            self.num_workers, self.batches_ahead + 2, max(1, len(ops)), setup.share.batch_size, grain, len(self.files)
         )
         return Feed(setup, pool, self._parking)
 

@@ -1,0 +1,212 @@
+"""Samples one at a time: for debugging, for analysis, and for ``torch.utils.data.DataLoader``."""
+
+from __future__ import annotations
+
+import io
+import operator
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import OptionError
+from ffprep.fields import NDArrayField, RGBImageField
+from ffprep.loader.files import Files, open_files
+from ffprep.loader.order import Ids, as_indices
+
+Path = str | os.PathLike[str]
+
+
+class Samples(list[Any]):
+    """What ``__getitems__`` returns: a list of samples, which also has them as one batch.
+
+    Attributes
+    ----------
+    batch : tuple
+        As a loader gives it; `Dataset.collate` hands it on without taking it apart and joining it again.
+    """
+
+    batch: tuple[Any, ...]
+
+
+class Dataset:
+    """A ``.beton`` file as a map-style data set: ``dataset[i]``, ``len(dataset)``.
+
+    Sample i is, to the pixel, what a `Loader` of the same pipelines and seed gives for it in that epoch. Objects can
+    be pickled, forked and spawned: what travels is the path and the options.
+
+    ::
+
+        torch.utils.data.DataLoader(dataset, 64, shuffle=True, num_workers=4, collate_fn=dataset.collate)
+
+    Parameters
+    ----------
+    fname : str or Path, or a sequence of them
+    pipelines : mapping, optional
+        As for `Loader`. Images of different sizes need a decoder that resizes.
+    raw : bool
+        Give each sample as a dict of plain values instead: PIL images, numbers, bytes, arrays, JSON objects, and
+        tokens as text where the file says how they are numbered.
+    seed : int
+    epoch : int
+        For the random draws; see `set_epoch`.
+    indices : sequence of int, optional
+        The samples to use; all by default.
+    custom_fields : mapping of name to Field class, optional
+    num_workers : int
+        Threads that decode the samples of one call.
+
+    Raises
+    ------
+    OptionError
+        An argument does not fit the file.
+    BetonError
+        The file cannot be used.
+    """
+
+    def __init__(
+        self,
+        fname: Path | Sequence[Path],
+        pipelines: Mapping[str, Any] | None = None,
+        *,
+        raw: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        indices: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+        custom_fields: Mapping[str, type[Any]] | None = None,
+        num_workers: int = 1,
+    ) -> None:
+        if raw and pipelines is not None:
+            raise OptionError("raw samples go through no pipeline; leave pipelines out, or raw")
+        self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
+        self.raw = raw
+        self.epoch = epoch
+        self._options: dict[str, Any] = {"pipelines": pipelines, "seed": seed, "custom_fields": custom_fields}
+        self._num_workers = num_workers
+        self._loader: Any = None
+        self._files: Files | None = None
+        self.indices: Ids = as_indices(indices, self.files.num_samples)
+        if not raw:
+            self.loader  # noqa: B018  whatever is wrong with the pipelines is said here
+
+    @property
+    def files(self) -> Files:
+        """The open files; ``files.readers`` tell their columns and manifests."""
+        if self._files is None:
+            self._files = self._loader.files if self._loader is not None else self._open()
+        return self._files
+
+    def _open(self) -> Files:
+        return open_files(self.fname, self._options["custom_fields"])
+
+    @property
+    def loader(self) -> Any:
+        """The loader that makes the samples, in this process."""
+        if self._loader is None:
+            from ffprep.loader import Loader
+
+            self._loader = Loader(self.fname, 1, self._num_workers, drop_last=False, batches_ahead=0, **self._options)
+        return self._loader
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw as in this epoch from now on. DataLoader's workers have a copy: set it before they are started."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def _samples(self, places: Sequence[int]) -> list[int]:
+        found = []
+        for place in places:
+            number = operator.index(place)
+            if not -len(self) <= number < len(self):
+                raise IndexError(f"{self.files} has {len(self)} samples here, no sample {number}")
+            found.append(int(self.indices[number]))
+        return found
+
+    def __getitem__(self, place: int) -> Any:
+        """Return one sample: a tuple with one member for each output, or a dict of raw values."""
+        return self.__getitems__([place])[0]
+
+    def __getitems__(self, places: Sequence[int]) -> list[Any]:
+        """Return several samples, made together; torch's DataLoader asks for them so."""
+        numbers = self._samples(places)
+        if self.raw:
+            return [self._values(number) for number in numbers]
+        samples = Samples()
+        samples.batch = self.loader.batch(numbers, self.epoch)
+        samples.extend(tuple(_row(member, i) for member in samples.batch) for i in range(len(numbers)))
+        return samples
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[place] for place in range(len(self)))
+
+    @staticmethod
+    def collate(samples: Sequence[Any]) -> Any:
+        """Join samples to a batch, as ``collate_fn``: without a copy where they were made together."""
+        if isinstance(samples, Samples):
+            return samples.batch
+        from torch.utils.data import default_collate
+
+        return default_collate(list(samples))
+
+    # -- raw values ------------------------------------------------------------------------------------
+
+    def _values(self, number: int) -> dict[str, Any]:
+        file = int(self.files.file_of(np.array([number]))[0])
+        reader = self.files.readers[file]
+        own = number - int(self.files.starts[file])
+        values: dict[str, Any] = {}
+        for name, field in reader.fields.items():
+            value = reader.value(name, own)
+            if isinstance(field, RGBImageField):
+                value = _picture(value)
+            elif isinstance(field, NDArrayField) and field.dtype == np.dtype("<u2") and name == "tokens":
+                value = self._text(value)
+            values[name] = value
+        return values
+
+    def _text(self, tokens: npt.NDArray[Any]) -> Any:
+        vocabulary = self.files.vocabulary()
+        if vocabulary is None:
+            return tokens
+        if tokens.ndim == 1:
+            return vocabulary.decode(tokens)
+        return [vocabulary.decode(row) for row in tokens.reshape(-1, tokens.shape[-1])]
+
+    def close(self) -> None:
+        """Let go of the files. Samples handed out stay valid."""
+        if self._loader is not None:
+            self._loader.close()
+        if self._files is not None:
+            self._files.close()
+        self._loader = self._files = None
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_loader": None, "_files": None}
+
+    def __repr__(self) -> str:
+        return f"<Dataset of {self.files}: {len(self)} samples{', raw' if self.raw else ''}>"
+
+
+def _row(member: Any, i: int) -> Any:
+    """One sample of a batch's member, which may be a named tuple such as ragged data and their lengths."""
+    if isinstance(member, tuple) and hasattr(member, "_make"):
+        return member._make(part[i] for part in member)
+    return member[i]
+
+
+def _picture(value: Any) -> Any:
+    from PIL import Image
+
+    if isinstance(value, np.ndarray):
+        return Image.fromarray(value)
+    return Image.open(io.BytesIO(value))
