@@ -26,6 +26,9 @@ from ffprep.text.vocabulary import replace_surrogates
 
 WHOLE = 1 << 20
 """Documents of up to this many bytes are cleaned in one go."""
+PIECE = 1 << 16
+"""Bytes of a longer document that are decoded at a time. The heap fills up with some hundred times as much: glibc
+cannot use the room again that strings of ever new lengths leave between others."""
 LONGEST_INDENT = 1 << 20
 """Whitespace at the start of a line beyond this many characters is taken for a blank line of its own."""
 
@@ -139,7 +142,7 @@ def clean_pieces(pieces: Iterable[bytes], removed: Removed) -> Iterator[str]:
 
 
 def _decoded(pieces: Iterable[bytes], removed: Removed) -> Iterator[str]:
-    source = iter(pieces)
+    source = (piece[i : i + PIECE] for piece in pieces for i in range(0, len(piece), PIECE))
     head = b""
     for piece in source:
         head += piece

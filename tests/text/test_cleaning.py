@@ -112,6 +112,8 @@ def test_a_document_larger_than_a_piece(monkeypatch: pytest.MonkeyPatch) -> None
     whole = clean(data, Removed())
     monkeypatch.setattr(cleaning, "WHOLE", 7)
     assert clean(data, Removed()) == whole
+    monkeypatch.setattr(cleaning, "PIECE", 3)
+    assert clean(data, Removed()) == whole
 
 
 def test_endless_whitespace_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:

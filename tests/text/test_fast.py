@@ -84,6 +84,14 @@ def test_every_class_of_character(encoder: FastEncoder) -> None:
     assert known > 2000
 
 
+def test_every_character_whose_class_is_known(encoder: FastEncoder) -> None:
+    known = np.flatnonzero(kernel.character_classes() != kernel.UNKNOWN)
+    points = [p for p in known.tolist() if not 0xD800 <= p < 0xE000]
+    texts = ["".join(f"a{c}1{c}. {c}\n" for c in map(chr, points[i : i + 64])) for i in range(0, len(points), 64)]
+    assert check(encoder, texts) == 0
+    assert len(points) > 90_000
+
+
 def test_demo_texts_are_done_without_tiktoken(encoder: FastEncoder, demo_data: Any) -> None:
     texts = [path.read_text() for path in sorted((demo_data / "text").iterdir())]
     assert check(encoder, texts * 3) == 0
