@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ffprep.errors import ConversionError, FfprepError
-from ffprep.sources.base import Named, Source, StreamSource
+from ffprep.sources.base import Named, Source, StreamSource, announce_samples
 
 if TYPE_CHECKING:
     from ffprep.fields import Encoded, Field
@@ -96,6 +96,8 @@ def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda
     one. ``stopped`` is asked before each sample.
     """
     results: list[Result] = []
+    if unit.items is None:
+        announce_samples(source, range(unit.start, unit.stop))
     for index in range(unit.start, unit.stop):
         if stopped():
             break

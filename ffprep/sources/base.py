@@ -50,6 +50,13 @@ class Source(Protocol):
         """Facts about the data set for the file's manifest: JSON values, no times, nothing of the machine."""
 
 
+class AnnouncedSource(Source, Protocol):
+    """A source that does part of its work for many samples at once."""
+
+    def announce(self, indices: Sequence[int]) -> None:
+        """Called with the samples that the calling thread asks for next. Raises nothing: ``sample`` does."""
+
+
 class Named(NamedTuple):
     """A sample of a stream with its name; instead of values, why it cannot be read."""
 
@@ -101,11 +108,21 @@ class Selection:
     def sample(self, index: int) -> tuple[Any, ...]:
         return self.source.sample(int(self.indices[index]))
 
+    def announce(self, indices: Sequence[int]) -> None:
+        announce_samples(self.source, [int(self.indices[index]) for index in indices])
+
     def sample_name(self, index: int) -> str:
         return self.source.sample_name(int(self.indices[index]))
 
     def manifest(self) -> dict[str, Any]:
         return {**self.source.manifest(), **self.facts}
+
+
+def announce_samples(source: Source, indices: Sequence[int]) -> None:
+    """Tell a source, if it wants to know, which samples this thread asks for next."""
+    announce = getattr(source, "announce", None)
+    if announce is not None:
+        announce(indices)
 
 
 def shuffled(source: Source, seed: int) -> Selection:

@@ -18,6 +18,7 @@ from ffprep.beton.reader import Reader
 from ffprep.convert.run import convert
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
+from ffprep.sources.base import shuffled
 from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.sources.captions import CaptionSource
 from ffprep.sources.coco import open_coco
@@ -88,6 +89,39 @@ def test_pairs_share_images_and_keep_text(photos: Path, tmp_path: Path, options:
     facts = source.manifest()
     assert (facts["images"], facts["captions"]) == (3, 7)
     assert (facts["images_without_caption"], facts["images_missing"], facts["images_not_annotated"]) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("form", ["pairs", "grouped"])
+def test_captions_encoded_together_are_those_encoded_alone(
+    photos: Path, tmp_path: Path, options: dict[str, Any], form: str
+) -> None:
+    captions = [(1 + n % 3, text) for n, text in enumerate(HARD * 2)]
+    annotations = official(tmp_path / "captions.json", photos, captions)
+    source = open_coco([photos], annotations, form=form, text=True, length=9, **options)
+    alone = [source.sample(index) for index in range(len(source))]
+
+    def comparable(values: tuple[Any, ...]) -> list[Any]:
+        return [getattr(values[0], "value", values[0]), values[1].tokens.tolist(), values[1].cut, *map(str, values[2:])]
+
+    mixed = shuffled(source, 3)
+    mixed.announce(range(len(source)))
+    together = {int(mixed.indices[i]): comparable(mixed.sample(i)) for i in range(len(source))}
+    assert [together[i] for i in range(len(source))] == [comparable(values) for values in alone]
+
+
+def test_a_bad_caption_among_good_ones_is_the_only_one_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for number in range(4):
+            facts = {"caption": "fine" if number != 2 else 7}
+            for name, data in ((f"{number}.jpg", b"jpeg"), (f"{number}.json", json.dumps(facts).encode())):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    source = open_caption_shards("cc3m", [tmp_path], **options)
+    source.announce(range(4))
+    with pytest.raises(SourceError, match="holds no caption"):
+        source.sample(2)
+    assert [source.sample(i)[3] for i in (0, 1, 3)] == [0, 1, 3]
 
 
 def test_grouped_has_a_row_for_each_caption(photos: Path, tmp_path: Path, options: dict[str, Any]) -> None:
