@@ -58,11 +58,12 @@ class ReadAhead:
         self._oldest = self._window
         self._asked = 0
         self._held: dict[int, set[int]] = {}
-        self._requests: queue.SimpleQueue[tuple[_File, int] | None] = queue.SimpleQueue()
+        self._requests = _Requests(self._oldest)
         self._thread = threading.Thread(target=_read, args=(self._requests,), name="ffprep-readahead", daemon=True)
-        self._end = weakref.finalize(self, self._requests.put, None)
+        self._end = weakref.finalize(self, self._requests.end)
         self._thread.start()
         self._ask(self._window, 1.0)
+        self._asked = 0
 
     def _set(self, window: int) -> set[int]:
         if window not in self._held:
@@ -77,7 +78,7 @@ class ReadAhead:
         pages = sorted(self._set(window))
         wanted = int(np.ceil(share * len(pages)))
         for page in pages[self._asked : wanted]:
-            self._requests.put(self._place(page))
+            self._requests.queue.put((window, *self._place(page)))
         self._asked = max(self._asked, wanted)
 
     def published(self, position: int) -> None:
@@ -94,6 +95,7 @@ class ReadAhead:
         """Take note that the workers are done with everything before `position`."""
         while self._oldest < len(self._edges) - 1 and position >= self._edges[self._oldest + 1]:
             done = self._set(self._oldest)
+            self._requests.oldest = self._oldest + 1  # what was not read by now is not read after its release
             still = self._set(self._oldest + 1) | self._set(self._oldest + 2)
             for page in sorted(done - still):
                 self._release(page)
@@ -118,11 +120,31 @@ class ReadAhead:
         self._held.clear()
 
 
+class _Requests:
+    """Pages to read, with the window that each is for; shared with the reading thread."""
+
+    def __init__(self, oldest: int) -> None:
+        self.queue: queue.SimpleQueue[tuple[int, _File, int] | None] = queue.SimpleQueue()
+        self.oldest: float = oldest
+
+    def end(self) -> None:
+        """Let the thread read nothing more, and end."""
+        self.oldest = float("inf")
+        self.queue.put(None)
+
+
 class _File:
     def __init__(self, path: Path, mapping: mmap.mmap | None, page_size: int) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self.page_size = page_size
         self._mapping = mapping
+        # Or the system reads around what is asked for, megabytes here and there, into pages of windows far away.
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        if mapping is not None and hasattr(mmap, "MADV_RANDOM"):
+            with contextlib.suppress(OSError, ValueError):
+                mapping.madvise(mmap.MADV_RANDOM)
 
     def release(self, offset: int) -> None:
         """Let go of a page, in this process and in the system's cache."""
@@ -141,16 +163,16 @@ class _File:
                 os.close(self.descriptor)
 
 
-def _read(requests: queue.SimpleQueue[tuple[_File, int] | None]) -> None:
+def _read(requests: _Requests) -> None:
     """Read the pages that are requested into the system's cache, until None comes."""
     scratch = bytearray(PIECE)
     while True:
-        request = requests.get()
+        request = requests.queue.get()
         if request is None:
             return
-        file, offset = request
+        window, file, offset = request
         for begin in range(offset, offset + file.page_size, PIECE):
-            if not _preadv(file.descriptor, scratch, begin):
+            if window < requests.oldest or not _preadv(file.descriptor, scratch, begin):
                 break
         del file, request
 
