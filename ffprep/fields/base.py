@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import ConversionError
+from ffprep.fields.ffcv_style import adapt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ARGUMENTS_SIZE = 1024
+ARG_TYPE = np.dtype([("", "<u1", 1024)])
 """Bytes of a field descriptor that belong to the field."""
 
 CUSTOM_TYPE_ID = 255
@@ -97,6 +99,10 @@ class Field(ABC):
 
     type_id: ClassVar[int] = CUSTOM_TYPE_ID
     pointer: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        adapt(cls)
 
     @property
     @abstractmethod

@@ -101,7 +101,7 @@ class NDArrayField(Field):
     def _encode_array(self, array: Any, value: Any) -> Encoded:
         if not isinstance(array, (np.ndarray, np.generic)) or array.dtype != self.dtype:
             refuse(self, value, f"a numpy array of dtype {self.dtype}")
-        if array.shape != self.shape:
+        if array.shape != self.shape and [n for n in array.shape if n != 1] != [n for n in self.shape if n != 1]:
             refuse(self, value, f"an array of shape {self.shape}")
         return Encoded((0,), array.tobytes())
 
