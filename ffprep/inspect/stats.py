@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.shared import count_images
 from ffprep.convert.report import size_text
 from ffprep.errors import FfprepError, OptionError
 from ffprep.text.blocks import open_blocks, source_facts
@@ -67,7 +68,7 @@ def stats_of(path: Path) -> Stats:
         images = pairs = None
         words = tokens = None
         if "image" in reader.fields and reader.fields["image"].type_id == 2:
-            images = len(np.unique(reader.extents("image")[0]))
+            images = count_images(reader)
         lengths = _caption_lengths(reader)
         if lengths is not None and images is not None:
             pairs = len(lengths)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.shared import count_images
 from ffprep.errors import OptionError
 from ffprep.loader.files import Files
 from ffprep.loader.mix import MixOrder, apportion, seed_of_file
@@ -221,4 +222,4 @@ def images_of(reader: Reader, samples: Ids) -> int:
     """
     if "image" not in reader.fields or not has_payload(reader, "image"):
         raise OptionError(f"{reader.path}: has no field 'image' to balance by; give weights as numbers")
-    return len(np.unique(reader.extents("image")[0][samples]))
+    return count_images(reader, samples)
