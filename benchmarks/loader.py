@@ -65,6 +65,7 @@ def repeat_folder(data: Path, out: Path, images: int) -> int:
 def make_files(scratch: Path) -> Files:
     """Converts ``scratch/train`` to every form; stock ffcv's own writer makes its file where it is installed."""
     from ffprep.convert.run import convert
+    from ffprep.convert.seek_index import make_index
     from ffprep.fields import RGBImageField
     from ffprep.sources.imagenet import open_imagenet
 
@@ -79,6 +80,8 @@ def make_files(scratch: Path) -> Files:
         writer = Contestant("writer", "loader:stock_writer", job, environment=IMPORTABLE)
         if failure := compare([writer], 1)[0].failure:
             raise SystemExit(f"stock ffcv's writer failed: {failure}")
+        make_index(stock)
+    make_index(paths["keep"])
     return Files(scratch / "train", stock=stock, **paths)
 
 
@@ -134,7 +137,8 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
         ours("seekable", files.seekable),
         ours("seekable, AVX2", files.seekable, simd="avx2"),
         ours("seekable, scalar", files.seekable, simd="scalar"),
-        ours("original bytes", files.keep),
+        ours("original bytes", files.keep, index=False),
+        ours("original bytes, index", files.keep, index=True),
         torch_loader("torch DataLoader + Pillow", "torch_pillow"),
     ]
     rows = [("RRC (0.08-1), seekable", "seekable", "torch DataLoader + Pillow")]
@@ -149,13 +153,20 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
             ("the same, AVX-512 off", "seekable, AVX2", beside),
             ("the same, vectors off", "seekable, scalar", beside),
             ("RRC (0.08-1), original bytes (`keep`)", "original bytes", beside),
+            ("the same, with a seek index", "original bytes, index", beside),
         ]
         own = "stock ffcv, its own file"
         result += [
             Group(
-                [ours("ffcv's file", files.stock), ours("reencode", files.reencode), stock(own, files.stock)],
+                [
+                    ours("ffcv's file", files.stock, index=False),
+                    ours("ffcv's file, index", files.stock, index=True),
+                    ours("reencode", files.reencode),
+                    stock(own, files.stock),
+                ],
                 [
                     ("RRC (0.08-1), the file stock ffcv wrote", "ffcv's file", own),
+                    ("the same, with a seek index", "ffcv's file, index", own),
                     ("RRC (0.08-1), `reencode` (quality 90)", "reencode", own),
                 ],
             ),
@@ -182,7 +193,7 @@ def peer_group(files: Files, cores: Sequence[int], clock: str, python: str) -> G
         return Contestant(name, runner, options, cores or None, IMPORTABLE, clock, python)
 
     def ours(name: str, path: Path) -> Contestant:
-        options = {"path": str(path), "batch_size": BATCH, "num_workers": 1}
+        options = {"path": str(path), "batch_size": BATCH, "num_workers": 1, "index": False}
         return Contestant(name, RUNNERS + "ffprep_loader", options, cores or None, clock=clock)
 
     others = [

@@ -40,11 +40,11 @@ def image_options() -> Callable[[F], F]:
         [
             click.option(
                 "--jpeg",
-                type=click.Choice(["seekable", "keep", "reencode"]),
+                type=click.Choice(["seekable", "keep", "reencode", "raw"]),
                 default="seekable",
                 show_default=True,
-                help="JPEG files: rewritten without loss so that crops decode fast; byte for byte; or encoded anew "
-                "(with --quality).",
+                help="JPEG files: rewritten without loss so that crops decode fast; byte for byte; encoded anew "
+                "(with --quality); or the pixels themselves, which need no decoding and about ten times the room.",
             ),
             click.option(
                 "--max-side",
@@ -73,6 +73,11 @@ def image_options() -> Callable[[F], F]:
                 help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
             ),
             click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
+            click.option(
+                "--index",
+                is_flag=True,
+                help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
+            ),
         ]
     )
 
@@ -88,13 +93,16 @@ class ImageChoices:
     apply_orientation: bool
     keep_metadata: bool
     damaged: str
+    index: bool = False
 
     def field(self) -> RGBImageField:
         """The field that stores images so."""
         from ffprep.fields import RGBImageField
 
+        raw = self.jpeg == "raw"
         return RGBImageField(
-            jpeg=self.jpeg,
+            "raw" if raw else "jpg",
+            jpeg=None if raw else self.jpeg,
             max_resolution=self.max_side,
             min_resolution=self.min_side,
             jpeg_quality=self.quality,
@@ -151,8 +159,8 @@ class WritingChoices:
     report: Path | None
     quiet: bool
 
-    def run(self, source: Source) -> Report:
-        """Converts, shows how far it is and what came of it."""
+    def run(self, source: Source, index: bool = False) -> Report:
+        """Converts, shows how far it is and what came of it; with `index` makes the seek index as well."""
         from ffprep.convert.progress import Shown, Silent
         from ffprep.convert.run import convert
         from ffprep.sources.base import shuffled
@@ -175,7 +183,17 @@ class WritingChoices:
             self.report.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
         if not self.quiet:
             click.echo(f"{self.out}\n{result.table()}")
+        if index:
+            self._index()
         return result
+
+    def _index(self) -> None:
+        from ffprep.convert.seek_index import make_index
+
+        with terminable(), followed("index") as progress:
+            report = make_index(self.out, workers=self.workers, progress=None if self.quiet else progress)
+        if not self.quiet:
+            click.echo(str(report))
 
 
 def planning_options() -> Callable[[F], F]:

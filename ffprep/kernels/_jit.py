@@ -10,6 +10,9 @@ function, and that flag.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,30 @@ from numba.core import config
 from numba.core.caching import FunctionCache
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _defer_scipy() -> None:
+    """Import numba's array functions without scipy.linalg, whose own import takes as long as numba's.
+
+    numba imports it to know whether ``np.dot`` has a BLAS, and again when ``np.dot`` is compiled. Here it is told yes
+    where scipy is installed, and left to the second time.
+    """
+    if "numba.np.arraymath" in sys.modules or importlib.util.find_spec("scipy") is None:
+        return
+    try:
+        from numba.np import linalg
+
+        ask = linalg.ensure_blas
+    except (ImportError, AttributeError):  # another numba
+        return
+    linalg.ensure_blas = lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = ask
+
+
+_defer_scipy()
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "nopython": True}
 

@@ -93,7 +93,7 @@ def run(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[Cap
     source = make(**rest, **taken)
     if not writing.quiet:
         tell(source)
-    writing.run(source)
+    writing.run(source, values["index"])
     return source, writing.out
 
 

@@ -76,7 +76,7 @@ def command(**values: Any) -> None:
     """ImageNet-1K, or any data set laid out like it: fields "image" and "label"."""
     image, rest = take_image(values)
     writing, rest = take_writing(rest)
-    writing.run(_open(image, **rest))
+    writing.run(_open(image, **rest), image.index)
 
 
 @click.command("imagenet")

@@ -1,0 +1,278 @@
+"""How long it takes until training begins: import, first batch, second loader, opening a file of ImageNet's size.
+
+    python benchmarks/startup.py --markdown
+    python benchmarks/startup.py --cold        # also the first call ever, which compiles
+
+Every figure is of a process of its own, with the file in the page cache, the median of several; times of whole
+processes begin when the process does. The file for the opening row has 1,281,167 samples of a tiny JPEG each, every one
+stored by itself; it takes 0.3 GB of the temporary folder, and --file keeps it for another time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SAMPLES = 1_281_167
+HERE = Path(__file__).resolve().parent
+
+
+def make_large(path: Path, samples: int = SAMPLES) -> None:
+    """Writes a file of many samples: a grey JPEG of 8x8 pixels and a label."""
+    from PIL import Image
+
+    from ffprep.beton.writer import Writer
+    from ffprep.fields import IntField, RGBImageField
+    from ffprep.fields.base import Encoded
+
+    out = io.BytesIO()
+    Image.new("L", (8, 8), 100).save(out, "JPEG", quality=50, optimize=True)
+    image = Encoded((0, 8, 8, 0), out.getvalue())
+    label = IntField()
+    with Writer(path, {"image": RGBImageField(jpeg="keep"), "label": label}, samples, overwrite=True) as writer:
+        for index in range(samples):
+            writer.write([image, label.encode(index % 1000)])
+
+
+def make_small(path: Path) -> None:
+    """Writes a file of 512 photographs."""
+    from ffprep.convert.run import convert
+    from ffprep.demo.photographs import make_photographs
+    from ffprep.fields import RGBImageField
+    from ffprep.sources.imagenet import open_imagenet
+
+    folder = make_photographs(path.parent / "photographs", 512)
+    convert(open_imagenet(str(folder), "train", image=RGBImageField(jpeg="seekable")), path)
+
+
+def memory(kind: str = "Anon") -> int:
+    """Bytes of memory the process holds of its own, or with ``File`` of mapped files that it has touched; 0 where Linux
+    does not say."""
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return 1024 * int(text.split(f"Rss{kind}:")[1].split()[0])
+
+
+# -- what a process of its own measures ----------------------------------------------------------------
+
+
+def importing() -> dict[str, float]:
+    """``import ffprep``."""
+    begun = time.perf_counter()
+    import ffprep  # noqa: F401
+
+    return {"seconds": time.perf_counter() - begun}
+
+
+def importing_loader() -> dict[str, float]:
+    """``from ffprep import Loader``, torch's own import apart."""
+    import torch  # noqa: F401
+
+    begun = time.perf_counter()
+    from ffprep import Loader  # noqa: F401
+
+    return {"seconds": time.perf_counter() - begun}
+
+
+def importing_torch() -> dict[str, float]:
+    """``import torch``, for comparison."""
+    begun = time.perf_counter()
+    import torch  # noqa: F401
+
+    return {"seconds": time.perf_counter() - begun}
+
+
+def first_batch(path: str) -> dict[str, float]:
+    """The preset's first batch, from making the loader on, torch being imported; then a second loader's."""
+    import torch  # noqa: F401
+
+    begun = time.perf_counter()
+    from ffprep.presets import imagenet_train
+
+    next(iter(imagenet_train(path, batch_size=64, num_workers=1, seed=0)))
+    first = time.perf_counter() - begun
+    begun = time.perf_counter()
+    next(iter(imagenet_train(path, batch_size=64, num_workers=1, seed=0)))
+    return {"seconds": first, "second": time.perf_counter() - begun}
+
+
+def stock_first_batch(path: str) -> dict[str, float]:
+    """The same of stock ffcv."""
+    import torch  # noqa: F401
+
+    begun = time.perf_counter()
+    import numpy as np
+    from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, Squeeze, ToTensor, ToTorchImage
+
+    def make() -> Any:
+        image = [RandomResizedCropRGBImageDecoder((224, 224)), RandomHorizontalFlip()]
+        image += [NormalizeImage(np.full(3, 120.0), np.full(3, 60.0), np.float32), ToTensor()]
+        image += [ToTorchImage(channels_last=False)]
+        pipelines = {"image": image, "label": [IntDecoder(), ToTensor(), Squeeze()]}
+        return Loader(path, batch_size=64, num_workers=1, order=OrderOption.RANDOM, os_cache=True, pipelines=pipelines)
+
+    next(iter(make()))
+    first = time.perf_counter() - begun
+    begun = time.perf_counter()
+    next(iter(make()))
+    return {"seconds": first, "second": time.perf_counter() - begun}
+
+
+def opening(path: str) -> dict[str, float]:
+    """Opening a file: its tables are checked; and then, finding its payloads."""
+    from ffprep.beton.reader import Reader
+
+    with Reader(path, check=False):
+        pass  # what is imported on the first use is no part of opening
+    own, mapped = memory(), memory("File")
+    begun = time.perf_counter()
+    reader = Reader(path)
+    opened = time.perf_counter() - begun
+    reader.extents("image")
+    found = time.perf_counter() - begun
+    return {"seconds": opened, "second": found, "own": memory() - own, "mapped": memory("File") - mapped}
+
+
+def opening_loader(path: str) -> dict[str, float]:
+    """Making a loader of a file, and then its first batch, the kernels being loaded already."""
+    import numpy as np
+
+    from ffprep.presets import imagenet_train
+
+    small: dict[str, Any] = {"batch_size": 64, "num_workers": 1, "seed": 0, "size": 32}
+    next(iter(imagenet_train(path, indices=np.arange(64), **small)))
+    own = memory()
+    begun = time.perf_counter()
+    loader = imagenet_train(path, **small)
+    made = time.perf_counter() - begun
+    next(iter(loader))
+    return {"seconds": made, "second": time.perf_counter() - begun, "own": memory() - own}
+
+
+def stock_opening(path: str) -> dict[str, float]:
+    """Opening a file with stock ffcv's reader."""
+    from ffcv.reader import Reader
+
+    own, mapped = memory(), memory("File")
+    begun = time.perf_counter()
+    reader = Reader(path)
+    seconds = time.perf_counter() - begun
+    del reader
+    return {"seconds": seconds, "own": memory() - own, "mapped": memory("File") - mapped}
+
+
+def stock_opening_loader(path: str) -> dict[str, float]:
+    """Making stock ffcv's loader, without a batch: that would compile."""
+    from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
+    from ffcv.loader import Loader, OrderOption
+
+    own = memory()
+    begun = time.perf_counter()
+    pipelines = {"image": [RandomResizedCropRGBImageDecoder((32, 32))], "label": [IntDecoder()]}
+    loader = Loader(path, batch_size=64, num_workers=1, order=OrderOption.RANDOM, os_cache=True, pipelines=pipelines)
+    loader.next_traversal_order()
+    return {"seconds": time.perf_counter() - begun, "own": memory() - own}
+
+
+# -- asking for it -------------------------------------------------------------------------------------
+
+
+def ask(function: str, *arguments: str, times: int = 5, environment: dict[str, str] | None = None) -> dict[str, float]:
+    """Runs a function in processes of their own; medians, and ``process``, the whole process."""
+    found: dict[str, list[float]] = {}
+    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    for _ in range(times):
+        begun = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).resolve()), "--measure", function, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": paths, **(environment or {})},
+        )
+        if done.returncode:
+            raise SystemExit(f"{function} failed: {done.stderr.strip().splitlines()[-1]}")
+        result = json.loads(done.stdout.strip().splitlines()[-1])
+        for key, value in {**result, "process": time.perf_counter() - begun}.items():
+            found.setdefault(key, []).append(value)
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def rows(small: Path, large: Path, times: int, cold: bool) -> list[tuple[str, str, str]]:
+    """What, ours, stock ffcv's."""
+    stock = importlib.util.find_spec("ffcv") is not None
+    ask("first_batch", str(small), times=1)  # fills the cache of compiled kernels
+    ours = ask("first_batch", str(small), times=times)
+    theirs = ask("stock_first_batch", str(small), times=min(times, 3)) if stock else None
+    opened, loader = ask("opening", str(large), times=times), ask("opening_loader", str(large), times=times)
+    stock_opened = ask("stock_opening", str(large), times=min(times, 3)) if stock else None
+    stock_loader = ask("stock_opening_loader", str(large), times=min(times, 3)) if stock else None
+
+    def seconds(found: dict[str, float] | None, key: str = "seconds") -> str:
+        return "" if found is None else f"{found[key]:.3f} s"
+
+    def mega(found: dict[str, float] | None, key: str = "own") -> str:
+        return "" if found is None else f"{found[key] / 1e6:.0f} MB"
+
+    lines = [
+        ("import ffprep", seconds(ask("importing", times=times)), ""),
+        ("from ffprep import Loader, torch imported before", seconds(ask("importing_loader", times=times)), ""),
+        ("(import torch)", seconds(ask("importing_torch", times=times)), ""),
+        ("first batch of a process, torch imported before", seconds(ours), seconds(theirs)),
+        ("first batch of a second loader", seconds(ours, "second"), seconds(theirs, "second")),
+        ("the whole process: start, torch, two loaders, end", seconds(ours, "process"), seconds(theirs, "process")),
+        ("opening 1,281,167 samples", seconds(opened), seconds(stock_opened)),
+        ("the same, and finding all payloads", seconds(opened, "second"), ""),
+        ("memory of its own for that", mega(opened), mega(stock_opened)),
+        ("pages of the file looked at", mega(opened, "mapped"), mega(stock_opened, "mapped")),
+        ("making a loader of it", seconds(loader), seconds(stock_loader)),
+        ("the same, and its first batch", seconds(loader, "second"), ""),
+        ("memory of its own for that", mega(loader), mega(stock_loader)),
+    ]
+    if cold:
+        with tempfile.TemporaryDirectory(prefix="ffprep-cold-") as cache:
+            first = ask("first_batch", str(small), times=1, environment={"NUMBA_CACHE_DIR": cache})
+        lines.append(("first batch ever: the kernels are compiled", seconds(first), ""))
+    return lines
+
+
+def main() -> None:
+    """Measures everything and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", type=Path, help="keep the file of 1,281,167 samples here, or use the one there")
+    parser.add_argument("--times", type=int, default=5, help="processes for each figure")
+    parser.add_argument("--cold", action="store_true", help="also compile everything anew, once")
+    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(globals()[options.measure[0]](*options.measure[1:])))
+        return
+    with tempfile.TemporaryDirectory(prefix="ffprep-startup-") as folder:
+        large = options.file or Path(folder) / "large.beton"
+        if not large.exists():
+            make_large(large)
+        make_small(Path(folder) / "small.beton")
+        found = rows(Path(folder) / "small.beton", large, options.times, options.cold)
+    if options.markdown:
+        print("| | ffprep | stock ffcv |\n|---|---|---|")
+    for what, ours, theirs in found:
+        print(f"| {what} | {ours} | {theirs} |" if options.markdown else f"{what:<52} {ours:>10} {theirs:>10}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What each form of storing images costs and buys: bytes an image, and images a second of one core.
+
+    python benchmarks/storage.py --data /path/to/ImageFolder --cores 1 --markdown
+
+The folder is converted to every form by the command that a user would give; the loaders of all forms then take turns
+(random resized crop to 224, flip, normalised float32 CHW), as in `benchmarks/loader.py`. The last columns say how many
+times as fast as the first form a form is, and the bytes a second that it must be fed: what a disk or network has to
+deliver for one core, where the file is not in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loader import BATCH, RUNNERS, repeat_folder
+
+from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+
+FORMS: list[tuple[str, list[str]]] = [
+    ("seekable", ["--jpeg", "seekable"]),
+    ("keep", ["--jpeg", "keep"]),
+    ("keep, with index", ["--jpeg", "keep", "--index"]),
+    ("reencode, quality 90", ["--jpeg", "reencode"]),
+    ("longer side 500, quality 90", ["--jpeg", "reencode", "--max-side", "500"]),
+    ("longer side 400, quality 90", ["--jpeg", "reencode", "--max-side", "400"]),
+    ("shorter side 256, quality 90", ["--jpeg", "reencode", "--min-side", "256"]),
+    ("shorter side 256, quality 75", ["--jpeg", "reencode", "--min-side", "256", "--quality", "75"]),
+    ("raw", ["--jpeg", "raw"]),
+    ("raw, longer side 400", ["--jpeg", "raw", "--max-side", "400"]),
+    ("raw, shorter side 256", ["--jpeg", "raw", "--min-side", "256"]),
+]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A file of the images in one form.
+
+    Attributes
+    ----------
+    name : str
+    command : str
+        Options of ``ffprep convert imagenet`` that make it.
+    path : Path
+    bytes_each : float
+        Bytes of the file and of its index, for each image.
+    """
+
+    name: str
+    command: str
+    path: Path
+    bytes_each: float
+
+
+def make_form(name: str, options: Sequence[str], scratch: Path, images: int) -> Form:
+    """Converts ``scratch/train`` by the command."""
+    path = scratch / f"{len(list(scratch.glob('*.beton')))}.beton"
+    command = [sys.executable, "-m", "ffprep", "convert", "imagenet", "--source", str(scratch), "--out", str(path)]
+    done = subprocess.run([*command, *options, "--quiet"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name}: {done.stderr.strip()}")
+    size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+    return Form(name, " ".join(options), path, size / images)
+
+
+def table(forms: Sequence[Form], timings: Sequence[Timing], markdown: bool) -> str:
+    """A line a form."""
+    lines = []
+    if markdown:
+        lines = [
+            "| form | options | bytes an image | images/s | times the first | MB/s |",
+            "|---|---|---|---|---|---|",
+        ]
+    for form, timing in zip(forms, timings, strict=True):
+        if timing.failure or timings[0].failure:
+            cells = [form.name, f"`{form.command}`", f"{form.bytes_each:,.0f}", "failed", timing.failure, ""]
+        else:
+            low, middle, high = ratio(timing, timings[0])
+            speed = f"{middle:.2f} ({low:.2f} - {high:.2f})"
+            fed = f"{timing.median * form.bytes_each / 1e6:,.0f}"
+            cells = [form.name, f"`{form.command}`", f"{form.bytes_each:,.0f}", f"{timing.median:,.0f}", speed, fed]
+        widths = (0,) * 6 if markdown else (30, 52, 9, 8, 20, 0)
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append(f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Makes all forms, times them and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with [train/]<class>/*; made of demo photographs if absent")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--images", type=int, default=1500, help="repeat the folder up to at least this many")
+    parser.add_argument("--cores", help="processor to pin to")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: per second of processor time")
+    parser.add_argument("--scale", type=float, nargs=2, default=(0.08, 1.0), help="area of the random crops")
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    cores = [int(core) for core in options.cores.split(",")][:1] if options.cores else None
+    with tempfile.TemporaryDirectory(prefix="ffprep-storage-") as folder:
+        scratch = Path(folder)
+        data = options.data
+        if data is None:
+            from ffprep.demo.photographs import make_photographs
+
+            data = make_photographs(scratch / "photographs", 500)
+        count = repeat_folder(data, scratch, options.images)
+        forms = [make_form(name, arguments, scratch, count) for name, arguments in FORMS]
+        contestants = [
+            Contestant(
+                form.name,
+                RUNNERS + "ffprep_loader",
+                {"path": str(form.path), "batch_size": BATCH, "num_workers": 1, "scale": list(options.scale)},
+                cores,
+                clock=options.clock,
+            )
+            for form in forms
+        ]
+        timings = compare(contestants, options.rounds)
+    print(f"{count} images, batches of {BATCH}, {options.rounds} rounds, {options.clock} time\n")
+    print(table(forms, timings, options.markdown))
+
+
+if __name__ == "__main__":
+    main()
