@@ -64,7 +64,31 @@ def test_convert_info_verify(folder: Path, tmp_path: Path) -> None:
     assert "no problem found" in checked.output
 
 
-@pytest.mark.parametrize("jpeg", ["seekable", "keep", "reencode"])
+def test_raw_pixels_and_an_index_beside(folder: Path, tmp_path: Path) -> None:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    raw, keep = tmp_path / "raw.beton", tmp_path / "keep.beton"
+    assert convert(folder, raw, "--jpeg", "raw", "--min-side", 100).exit_code == 0
+    done = convert(folder, keep, "--jpeg", "keep", "--index")
+    assert done.exit_code == 0 and "48 of 48 JPEGs" in done.output
+    with Reader(raw) as pixels, Reader(keep) as streams:
+        for index in range(6):
+            found = pixels.value("image", index)
+            with Image.open(io.BytesIO(streams.value("image", index))) as image:
+                wanted = np.asarray(image.convert("RGB").resize(found.shape[1::-1], Image.Resampling.BICUBIC))
+            assert min(found.shape[:2]) == 100
+            assert np.abs(found.astype(int) - wanted).mean() < 2
+    facts = json.loads(ffprep("info", raw, "--json").output)
+    assert facts["fields"]["image"]["images"]["raw"] == 48 and facts["seek_index"] is None
+    assert json.loads(ffprep("info", keep, "--json").output)["seek_index"]["indexed"] == 48
+    planned = ffprep("plan", "imagenet", "--source", folder, "--jpeg", "raw", "--json")
+    assert json.loads(planned.output)["actions"] == {"image raw pixels": 1.0}
+
+
+@pytest.mark.parametrize("jpeg", ["seekable", "keep", "reencode", "raw"])
 def test_same_bytes_for_any_number_of_workers(folder: Path, tmp_path: Path, jpeg: str) -> None:
     found = set()
     for workers in (1, 2, 5):
