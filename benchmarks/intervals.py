@@ -105,7 +105,8 @@ def table(folder: str, sampling: str, limit: int, rounds: int, core: int, scale:
         low, middle, high = ratio(timing, timings[1])
         change = 100 * (size / original - 1)
         print(
-            f"| {way} | {change:+.2f} % | {made:.2f} | {1e3 / timing.median:.3f} | {middle:.2f} ({low:.2f} - {high:.2f}) |"
+            f"| {way} | {change:+.2f} % | {made:.2f} | {1e3 / timing.median:.3f} "
+            f"| {middle:.2f} ({low:.2f} - {high:.2f}) |"
         )
 
 

@@ -1,6 +1,6 @@
 """What the decoders for stock ffcv call from its compiled code: one image, in whatever thread that runs in.
 
-A block of int64 (`W_*`) says what to do, as for ``ffprep.kernels.batch``. Decoder contexts lie in slots that a thread
+A block of int64 (`W_*`) says what to do, as for ``ffprep.kernels.job``. Decoder contexts lie in slots that a thread
 claims for one image, so it does not matter how many threads or loaders there are.
 """
 
@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.jpeg import native
-from ffprep.kernels import batch as kernel_batch
+from ffprep.kernels import job as kernel_job
 from ffprep.kernels._jit import entry_address
-from ffprep.kernels.batch import S_OUT_H, S_OUT_W, S_PITCH, SPEC_SIZE, THREAD_SIZE, process_image
+from ffprep.kernels.batch import process_image
+from ffprep.kernels.job import S_OUT_H, S_OUT_W, S_PITCH, SPEC_SIZE, THREAD_SIZE
 from ffprep.kernels.layout import NO_MEMORY
 from ffprep.kernels.memory import atomic_add, call_entry, copy_bytes, doubles_at, floats_at, longs_at
 from ffprep.loader.atomics import store_release, swap_if_equal
@@ -70,19 +71,19 @@ def decode_one(
     items[0, 0], items[0, 1], items[0, 2], items[0, 3] = address, size, width, height
     items[0, 4], items[0, 5], items[0, 6], items[0, 7] = mode, sample, 0, 0
     thread = longs_at(slot + 8 * K_THREAD, THREAD_SIZE)
-    if thread[kernel_batch.T_CONTEXT] == 0:
-        thread[kernel_batch.T_CONTEXT] = call_entry(block[W_NEW_CONTEXT], ())
+    if thread[kernel_job.T_CONTEXT] == 0:
+        thread[kernel_job.T_CONTEXT] = call_entry(block[W_NEW_CONTEXT], ())
     status = np.int64(NO_MEMORY)
-    if thread[kernel_batch.T_CONTEXT] != 0:
+    if thread[kernel_job.T_CONTEXT] != 0:
         status = process_image(
             0,
             items,
             spec,
-            doubles_at(block[W_REALS], kernel_batch.REALS_SIZE),
+            doubles_at(block[W_REALS], kernel_job.REALS_SIZE),
             floats_at(block[W_COLOUR], 6),
             out,
             longs_at(slot + 8 * K_STATUS, 1),
-            doubles_at(slot + 8 * K_USED, kernel_batch.USED_SIZE).reshape((1, kernel_batch.USED_SIZE)),
+            doubles_at(slot + 8 * K_USED, kernel_job.USED_SIZE).reshape((1, kernel_job.USED_SIZE)),
             thread,
         )
     store_release(slot, np.int64(0))
@@ -104,7 +105,7 @@ def slots() -> npt.NDArray[np.int64]:
     """Return the slots of this process, for as long as it lives."""
     made = np.zeros((SLOTS, SLOT_SIZE), np.int64)
     decode = ctypes.cast(native.library().ffp_decode_region, ctypes.c_void_p).value or 0
-    made[:, K_THREAD : K_THREAD + THREAD_SIZE] = kernel_batch.new_thread(0, decode)
+    made[:, K_THREAD : K_THREAD + THREAD_SIZE] = kernel_job.new_thread(0, decode)
     return made
 
 
@@ -118,7 +119,7 @@ class Work:
 
     def __init__(self) -> None:
         self._spec = np.zeros(SPEC_SIZE, np.int64)
-        self._reals = np.zeros(kernel_batch.REALS_SIZE, np.float64)
+        self._reals = np.zeros(kernel_job.REALS_SIZE, np.float64)
         self._colour = np.zeros(6, np.float32)
         self.block = np.zeros(WORK_SIZE, np.int64)
         self.block[: W_NEW_CONTEXT + 1] = (
@@ -130,7 +131,7 @@ class Work:
         )
 
     def set(self, spec: npt.NDArray[Any], reals: npt.NDArray[Any], colour: npt.NDArray[Any]) -> None:
-        """Take over what `ffprep.kernels.batch.image_spec` gave."""
+        """Take over what `ffprep.kernels.job.image_spec` gave."""
         self._spec[:], self._reals[:], self._colour[:] = spec, reals, colour
 
     def failures(self) -> tuple[int, list[tuple[int, int]]]:

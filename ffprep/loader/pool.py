@@ -23,7 +23,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from ffprep.errors import FfprepError
 from ffprep.jpeg import native
-from ffprep.kernels import batch as kernel_batch
+from ffprep.kernels import job as kernel_job
 from ffprep.loader import rows, worker
 
 JOIN_SECONDS = 10.0
@@ -62,8 +62,8 @@ class Program:
         return cls(
             starts,
             np.zeros((len(starts) - 1, count, rows.OP_SIZE), np.int64),
-            np.zeros((count, kernel_batch.SPEC_SIZE), np.int64),
-            np.zeros((count, kernel_batch.REALS_SIZE), np.float64),
+            np.zeros((count, kernel_job.SPEC_SIZE), np.int64),
+            np.zeros((count, kernel_job.REALS_SIZE), np.float64),
             np.zeros((count, 6), np.float32),
         )
 
@@ -99,12 +99,12 @@ class PoolMemory:
         self.program = Program(
             np.zeros((slots, files + 1), np.int64),
             np.zeros((slots, files, operations, rows.OP_SIZE), np.int64),
-            np.zeros((slots, operations, kernel_batch.SPEC_SIZE), np.int64),
-            np.zeros((slots, operations, kernel_batch.REALS_SIZE), np.float64),
+            np.zeros((slots, operations, kernel_job.SPEC_SIZE), np.int64),
+            np.zeros((slots, operations, kernel_job.REALS_SIZE), np.float64),
             np.zeros((slots, operations, 6), np.float32),
         )
-        self.items = np.zeros((slots, operations, batch_size, kernel_batch.ITEM_SIZE), np.int64)
-        self.used = np.zeros((slots, operations, batch_size, kernel_batch.USED_SIZE), np.float64)
+        self.items = np.zeros((slots, operations, batch_size, kernel_job.ITEM_SIZE), np.int64)
+        self.used = np.zeros((slots, operations, batch_size, kernel_job.USED_SIZE), np.float64)
         self.status = np.zeros((slots, operations, batch_size), np.int64)
         self.kept: list[Any] = [None] * slots
         self.crashes: list[BaseException] = []
@@ -147,7 +147,7 @@ class Pool:
         self._published = 0
         self._collected = 0
         decode = ctypes.cast(native.library().ffp_decode_region, ctypes.c_void_p).value or 0
-        owned = [kernel_batch.new_thread(0, decode) for _ in range(threads)]
+        owned = [kernel_job.new_thread(0, decode) for _ in range(threads)]
         self._compile(owned[0])
         self._threads = [
             threading.Thread(target=_thread_main, args=(self._memory, mine), name=f"ffprep-worker-{i}", daemon=True)
@@ -164,7 +164,7 @@ class Pool:
         self._memory.control[worker.C_STOP] = 1
         self._memory.run(thread)
         self._memory.control[worker.C_STOP] = 0
-        kernel_batch.free_thread(thread)
+        kernel_job.free_thread(thread)
 
     @property
     def pending(self) -> int:
@@ -292,7 +292,7 @@ def _thread_main(memory: PoolMemory, thread: npt.NDArray[np.int64]) -> None:
     # Nothing here may take a lock of the compiler or of imports: a fork would leave it locked in the child.
     context = None
     try:
-        context = thread[kernel_batch.T_CONTEXT] = native.library().ffp_context_new()
+        context = thread[kernel_job.T_CONTEXT] = native.library().ffp_context_new()
         if not context:
             raise MemoryError("no memory for a JPEG decoder")
         memory.run(thread)
@@ -300,7 +300,7 @@ def _thread_main(memory: PoolMemory, thread: npt.NDArray[np.int64]) -> None:
         memory.crashes.append(error)
         os.write(memory.done_pipe.writes, b"\0")
     finally:
-        kernel_batch.free_thread(thread)
+        kernel_job.free_thread(thread)
         if context:
             native.library().ffp_context_free(context)
 

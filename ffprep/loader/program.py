@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
-from ffprep.kernels.batch import S_AUGMENT, S_FORMAT, S_NEXT, S_PITCH, S_STREAM, image_spec
+from ffprep.kernels.job import S_AUGMENT, S_FORMAT, S_NEXT, S_PITCH, S_STREAM, image_spec
 from ffprep.kernels.render import streaming_pays
 from ffprep.loader import rows
 from ffprep.loader.block_reader import BlockReader
@@ -167,7 +167,7 @@ def address(array: npt.NDArray[Any]) -> int:
 def image_numbers(
     form: ImageForm, decoder: ImageDecoder, stream: int, batch_bytes: int, seed: int, epoch: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Return what ``ffprep.kernels.batch`` needs to make images of a form."""
+    """Return what ``ffprep.kernels.job`` needs to make images of a form."""
     crop = decoder.crop()
     numbers: dict[str, Any] = {}
     if crop.kind == "random":

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels._jit import inline, kernel
-from ffprep.kernels.batch import S_NEXT, process_image, process_views
+from ffprep.kernels.batch import process_image, process_views
+from ffprep.kernels.job import S_NEXT
 from ffprep.kernels.memory import atomic_add, bytes_at, longs_at
 from ffprep.loader.atomics import load_acquire, read, store_release, swap_if_equal, write
 from ffprep.loader.rows import (
@@ -190,12 +191,12 @@ def work(
     ops : int64 array (slots, files, ops, OP_SIZE)
         See ``ffprep.loader.rows``.
     spec, reals, colour : arrays (slots, ops, 16), (slots, ops, 8), (slots, ops, 6)
-        For image operations, see ``ffprep.kernels.batch``.
+        For image operations, see ``ffprep.kernels.job``.
     items, used, status : arrays (slots, ops, batch size, 8), (slots, ops, batch size, 5), (slots, ops,
     batch size)
         Work space of image operations, and what became of each row.
     thread : int64 array
-        From ``ffprep.kernels.batch.new_thread``.
+        From ``ffprep.kernels.job.new_thread``.
     scratch : uint8 array, at least 1 byte
     """
     batch_size = control[C_BATCH_SIZE]

@@ -158,7 +158,7 @@ def with_pixel(numbers: Sequence[float], pixel: bytes) -> Numbers:
 def build_program(form: ImageForm) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Return the program of a form's operations for ``ffprep.transforms.compiled.run``, and what its addresses need."""
     from ffprep.kernels._jit import entry_address
-    from ffprep.kernels.batch import G_BYTES, G_ENTRY, G_SCRATCH, RUN_SIGNATURE
+    from ffprep.kernels.job import G_BYTES, G_ENTRY, G_SCRATCH, RUN_SIGNATURE
     from ffprep.transforms.compiled import run
 
     program = np.zeros(run.HEAD_SIZE + run.RECORD_SIZE * len(form.ops), np.int64)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ffprep.errors import OptionError
-from ffprep.kernels import batch, layout
+from ffprep.kernels import batch, job, layout
 from ffprep.kernels.render import packed_desc, render
 
 Decode = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)
@@ -24,7 +24,7 @@ class Images:
         rng = np.random.default_rng(1)
         shapes = [(int(rng.integers(1, 80)), int(rng.integers(1, 80)), 3) for _ in range(n)]
         self.pixels = [rng.integers(0, 256, s, dtype=np.uint8) for s in shapes]
-        self.items = np.zeros((n, batch.ITEM_SIZE), np.int64)
+        self.items = np.zeros((n, job.ITEM_SIZE), np.int64)
         for i, p in enumerate(self.pixels):
             self.items[i, :6] = p.ctypes.data, p.size, p.shape[1], p.shape[0], mode, 1000 + i
         self.decode = Decode(self._decode)  # a stand-in with the native kernel's signature
@@ -59,16 +59,16 @@ class Images:
 class Run:
     def __init__(self, images: Images, threads: int = 1, size: tuple[int, int] = (9, 11), **options: object) -> None:
         options.setdefault("format", "u8_hwc")
-        self.spec, self.reals, colour = batch.image_spec(size, **options)  # type: ignore[arg-type]
+        self.spec, self.reals, colour = job.image_spec(size, **options)  # type: ignore[arg-type]
         n = len(images.items)
         self.out = np.full((n, *size, 3), 0xA5, np.uint8)
         self.status = np.full(n, -1, np.int64)
-        self.used = np.full((n, batch.USED_SIZE), -1.0)
+        self.used = np.full((n, job.USED_SIZE), -1.0)
         self.done = [0] * threads
         counter = np.zeros(1, np.int64)
 
         def work(k: int) -> None:
-            state = batch.new_thread(0, images.entry(), exact=True)
+            state = job.new_thread(0, images.entry(), exact=True)
             self.done[k] = batch.process_images(
                 counter.ctypes.data,
                 images.items,
@@ -80,7 +80,7 @@ class Run:
                 self.used,
                 state,
             )
-            batch.free_thread(state)
+            job.free_thread(state)
 
         work(0) if threads == 1 else None
         if threads > 1:
@@ -93,7 +93,7 @@ class Run:
     def expected(self, images: Images, i: int) -> NDArray[np.uint8]:
         y, x, h, w, flip = self.used[i]
         bounds = None
-        if self.spec[batch.S_CROP] == batch.CROP_RESIZE_CENTER:
+        if self.spec[job.S_CROP] == job.CROP_RESIZE_CENTER:
             bounds = (0, images.pixels[i].shape[0], 0, images.pixels[i].shape[1])
         out: NDArray[np.uint8] = render(
             packed_desc(images.pixels[i]),
@@ -107,7 +107,7 @@ class Run:
 
 
 @pytest.mark.parametrize("mode", [0, 1])
-@pytest.mark.parametrize("crop", sorted(batch.CROPS))
+@pytest.mark.parametrize("crop", sorted(job.CROPS))
 def test_images_are_cropped_flipped_and_rendered(mode: int, crop: str) -> None:
     images = Images(20, mode)
     run = Run(images, crop=crop, flip=0.5, seed=3, short=16)
@@ -131,13 +131,13 @@ def test_results_depend_on_sample_epoch_and_seed_but_not_on_threads_or_place() -
 
 def test_failures_are_reported_and_leave_zeros() -> None:
     images = Images(12, 0)
-    images.items[1, batch.I_ADDRESS] = 0
-    images.items[2, batch.I_SIZE] -= 1
-    images.items[3, batch.I_MODE] = 2
-    images.items[4, batch.I_MODE] = 1
-    images.items[4, batch.I_SIZE] += 3
-    images.items[5, batch.I_WIDTH] = 0
-    images.items[6, batch.I_HEIGHT] = 65536
+    images.items[1, job.I_ADDRESS] = 0
+    images.items[2, job.I_SIZE] -= 1
+    images.items[3, job.I_MODE] = 2
+    images.items[4, job.I_MODE] = 1
+    images.items[4, job.I_SIZE] += 3
+    images.items[5, job.I_WIDTH] = 0
+    images.items[6, job.I_HEIGHT] = 65536
     images.pixels[7] = (
         np.ascontiguousarray(images.pixels[7][:-1]) if images.pixels[7].shape[0] > 1 else images.pixels[7]
     )
@@ -159,7 +159,7 @@ def test_failures_are_reported_and_leave_zeros() -> None:
 def test_another_size_than_stored_is_a_mismatch() -> None:
     images = Images(3, 0)
     y, x = images.pixels[1].shape[:2]
-    images.items[1, batch.I_WIDTH] = max(1, x - 1) if x > 1 else 1
+    images.items[1, job.I_WIDTH] = max(1, x - 1) if x > 1 else 1
     run = Run(images)
     assert run.status.tolist() == [0, layout.SIZE_MISMATCH, 0]
     assert not run.out[1].any() and run.out[0].any() and y > 0
@@ -167,18 +167,18 @@ def test_another_size_than_stored_is_a_mismatch() -> None:
 
 def test_workspace_grows_and_is_given_back() -> None:
     images = Images(5, 1)
-    spec, reals, colour = batch.image_spec((8, 8))
-    state = batch.new_thread(0, 0)
+    spec, reals, colour = job.image_spec((8, 8))
+    state = job.new_thread(0, 0)
     out, status, used = (
         np.zeros(5 * 8 * 8 * 3, np.float32),
         np.zeros(5, np.int64),
-        np.zeros((5, batch.USED_SIZE)),
+        np.zeros((5, job.USED_SIZE)),
     )
     for i in range(5):
         assert batch.process_image(i, images.items, spec, reals, colour, out.ctypes.data, status, used, state) == 0
-    assert state[batch.T_WORK] != 0 and state[batch.T_WORK_SIZE] > 0
-    batch.free_thread(state)
-    assert state[batch.T_WORK] == 0 and state[batch.T_WORK_SIZE] == 0
+    assert state[job.T_WORK] != 0 and state[job.T_WORK_SIZE] > 0
+    job.free_thread(state)
+    assert state[job.T_WORK] == 0 and state[job.T_WORK_SIZE] == 0
 
 
 @pytest.mark.parametrize(
@@ -197,6 +197,6 @@ def test_workspace_grows_and_is_given_back() -> None:
 )
 def test_impossible_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):
-        batch.image_spec((8, 8), **wrong)  # type: ignore[arg-type]
+        job.image_spec((8, 8), **wrong)  # type: ignore[arg-type]
     with pytest.raises(OptionError):
-        batch.image_spec((0, 8))
+        job.image_spec((0, 8))

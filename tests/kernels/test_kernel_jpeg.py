@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ffprep.jpeg.native import library
-from ffprep.kernels import batch, simd
+from ffprep.kernels import batch, job, simd
 from ffprep.kernels.weights import FILTERS
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -47,17 +47,17 @@ def run(
     entry = ctypes.cast(library().ffp_decode_region, ctypes.c_void_p).value or 0
     blobs = [np.frombuffer(p, np.uint8) for p in pictures]
     n = len(blobs)
-    items = np.zeros((n, batch.ITEM_SIZE), np.int64)
+    items = np.zeros((n, job.ITEM_SIZE), np.int64)
     for i, blob in enumerate(blobs):
         width, height = Image.open(io.BytesIO(pictures[i])).size
         items[i, :6] = blob.ctypes.data, blob.size, width, height, 0, i
-    spec, reals, colour = batch.image_spec(size, format="u8_hwc", **options)  # type: ignore[arg-type]
+    spec, reals, colour = job.image_spec(size, format="u8_hwc", **options)  # type: ignore[arg-type]
     out = np.full((n, *size, 3), 0xA5, np.uint8)
-    status, used = np.full(n, -1), np.zeros((n, batch.USED_SIZE))
+    status, used = np.full(n, -1), np.zeros((n, job.USED_SIZE))
     counter = np.zeros(1, np.int64)
-    thread = batch.new_thread(context, entry, exact=exact)
+    thread = job.new_thread(context, entry, exact=exact)
     batch.process_images(counter.ctypes.data, items, spec, reals, colour, out.ctypes.data, status, used, thread)
-    batch.free_thread(thread)
+    job.free_thread(thread)
     assert not status.any()
     return out, used
 
@@ -109,7 +109,7 @@ def test_reduced_decoding_shows_the_same(pictures: list[bytes], context: int, mo
         np.testing.assert_array_equal(used, again)
         for a, b, how in zip(whole.astype(float), reduced.astype(float), used, strict=True):
             ratio = min(how[2] / size[0], how[3] / size[1])
-            limits = batch.LEAST_SHRINKING[3 * FILTERS[mode] :][:3]
+            limits = job.LEAST_SHRINKING[3 * FILTERS[mode] :][:3]
             scales.add(sum(ratio >= limit for limit in limits))
             if ratio < limits[0]:
                 np.testing.assert_array_equal(a, b)

@@ -25,7 +25,7 @@ OP_SIGNATURE = f"int64({', '.join(['int64'] * 13)})"
 
 HEAD_SIZE, RECORD_SIZE = 16, 8
 H_COUNT, H_BUFFER, H_TABLE, H_ITEM, H_PLANAR, H_PIXELS = 3, 4, 5, 6, 7, 8
-"""Entries of a program (int64) behind those of ``ffprep.kernels.batch.G_ENTRY``: operations; bytes of one of the two
+"""Entries of a program (int64) behind those of ``ffprep.kernels.job.G_ENTRY``: operations; bytes of one of the two
 image buffers; address of the table of output elements, (3, 256) of H_ITEM bytes each; whether channels are planes;
 pixels of the finished image. Then a record for each operation."""
 
