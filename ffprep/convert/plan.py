@@ -98,7 +98,8 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
     results = _try_some(source, total)
     elapsed = time.perf_counter() - begun
     tried = sum(len(run) for run in results)
-    raw = stored = 0.0
+    raw: Counter[str] = Counter()
+    stored: Counter[str] = Counter()
     rows = refused = good = 0
     actions: Counter[str] = Counter()
     for run in results:
@@ -115,15 +116,11 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
                 if value.key is not None and keys.get(name, ...) == value.key:
                     continue
                 keys[name] = value.key
-                raw += size
-                stored += memoryview(value.payload).nbytes if value.payload is not None else 0
+                raw[name] += size
+                stored[name] += memoryview(value.payload).nbytes if value.payload is not None else 0
     if not good:
         raise next(result.refusal for run in results for result in run if result.refusal is not None)
-    size_in = raw / good * total
-    estimate = getattr(source, "size_estimate", None)
-    if estimate is not None and raw:
-        size_in = estimate() * total / len(source)
-    payload = stored / good * total * (size_in / (raw / good * total) if raw else 1.0)
+    size_in, payload = _extrapolate(source, total, good, raw, stored)
     record = sum(field.metadata_type.itemsize + 8 for field in source.fields.values())
     return Plan(
         samples=total,
@@ -136,6 +133,25 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
         actions={what: count / good for what, count in actions.items()},
         refused=refused,
     )
+
+
+def _extrapolate(source: Source, total: int, good: int, raw: Counter[str], stored: Counter[str]) -> tuple[float, float]:
+    """Bytes that the source has and that the file will, from those of the samples tried.
+
+    A source may know better: ``size_estimate()`` of all it has, or ``field_bytes()`` of a field, which counts once what
+    several samples share.
+    """
+    known = source.field_bytes() if hasattr(source, "field_bytes") else {}
+    part = total / len(source)
+    size_in = payload = 0.0
+    for name in source.fields:
+        whole = known[name] * part if name in known else raw[name] / good * total
+        size_in += whole
+        payload += stored[name] * (whole / raw[name] if name in known and raw[name] else total / good)
+    if hasattr(source, "size_estimate") and size_in:
+        estimate = source.size_estimate() * part
+        return estimate, payload * estimate / size_in
+    return size_in, payload
 
 
 def _try_some(source: Source, total: int) -> list[list[Result]]:
