@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ffprep.fields import Encoded, Field
 
 UNIT = 16
+IMAGE = 2  # type id of images
 """Samples in a unit: enough that handing it over costs nothing, few enough that a unit of photographs is small."""
 
 
@@ -138,18 +139,20 @@ def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[En
     Raises
     ------
     ConversionError
-        When a value does not fit its field, which the message names.
+        When a value does not fit its field, which the message names, unless it is the only image: what is wrong with a
+        file's image needs no more than the file's name.
     """
     if not isinstance(values, (tuple, list)) or len(values) != len(fields):
         kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
         raise ConversionError(f"the source gave {kind} for the {len(fields)} fields {', '.join(fields)}")
     encoded = []
+    single = sum(field.type_id == IMAGE for field in fields.values()) == 1
     for (name, field), value in zip(fields.items(), values, strict=True):
         try:
             encoded.append(field.encode_any(value))
         except ConversionError as error:
-            text = str(error)
-            raise ConversionError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from error
+            text = str(error).removeprefix(f"{name}: ")
+            raise ConversionError(text if single and field.type_id == IMAGE else f"{name}: {text}") from error
     return encoded
 
 

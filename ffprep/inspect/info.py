@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -160,15 +161,28 @@ def _text_lines(source: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _source_lines(source: dict[str, Any]) -> list[str]:
+    """Where the data came from: names first, then counts that are not 0, in lines that fit a screen."""
+    told = ("blocks", "rows", "text", "vocabulary")
+    names = [f"{key} {value}" for key, value in source.items() if isinstance(value, str) and value]
+    names.sort(key=lambda name: not name.startswith("dataset "))
+    counts = [
+        f"{key.replace('_', ' ')} {value:,}"
+        for key, value in source.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value
+    ]
+    sizes = [f"{len(v):,} {k}" for k, v in source.items() if isinstance(v, (list, dict)) and k not in told]
+    lines = []
+    for parts in (names, counts + sizes):
+        lines += textwrap.wrap(", ".join(parts), 100, break_long_words=False, break_on_hyphens=False)
+    return [f"  {'' if number else 'from':<16} {line}" for number, line in enumerate(lines)]
+
+
 def _manifest_lines(manifest: dict[str, Any]) -> list[str]:
     lines = []
     source = manifest.get("source")
     if isinstance(source, dict):
-        plain = {key: value for key, value in source.items() if isinstance(value, (str, int, float))}
-        shown = ("blocks", "rows", "text", "vocabulary")
-        counts = {k: len(v) for k, v in source.items() if isinstance(v, (list, dict)) and k not in shown}
-        text = ", ".join([f"{key} {value}" for key, value in plain.items()] + [f"{n:,} {k}" for k, n in counts.items()])
-        lines.append(f"  from             {text}")
+        lines.extend(_source_lines(source))
         lines.extend(_text_lines(source))
     report = manifest.get("report")
     if isinstance(report, dict):

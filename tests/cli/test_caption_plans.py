@@ -123,3 +123,23 @@ def test_stats_of_several_files(place: Path, tmp_path: Path, vocabulary: Vocabul
     assert len(markdown) == 6 and len(table) == 5 and table[0].startswith("file,samples,images,pairs")
     plain: list[Any] = ffprep("stats", *paths).output.splitlines()
     assert len(plain) == 5 and plain[0].split()[:4] == ["file", "samples", "images", "pairs"]
+
+
+def test_info_says_where_the_data_came_from(place: Path, tmp_path: Path, vocabulary: Vocabulary) -> None:
+    out = tmp_path / "x.beton"
+    assert ffprep("convert", "coco", *source_of(place, "coco"), "--out", out, "--quiet").exit_code == 0
+    lines = ffprep("info", out).output.splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("  from "))
+    assert lines[begin].split() == ["from", "dataset", "coco,", "annotations", "captions.json,", "form", "pairs"]
+    pairs = sum(len(captions_of(i)) for i in range(COUNT))
+    assert lines[begin + 1].split() == f"captions {pairs}, images {COUNT}, length 64".split()
+
+
+def test_refusals_name_the_image_once(place: Path, tmp_path: Path, vocabulary: Vocabulary) -> None:
+    shutil.copytree(place, tmp_path / "copy")
+    (tmp_path / "copy" / "images" / "7.jpg").write_bytes(b"no image")
+    source = source_of(tmp_path / "copy", "coco")
+    done = ffprep("convert", "coco", *source, "--grouped", "--out", tmp_path / "x.beton", "--on-error", "skip")
+    assert done.exit_code == 0
+    [line] = [line for line in done.output.splitlines() if "7.jpg" in line and "17.jpg" not in line]
+    assert line.strip().startswith("7.jpg: ") and "image: " not in line

@@ -215,7 +215,7 @@ def test_sample_that_cannot_be_converted_is_named(folder: Path, tmp_path: Path) 
     name = str(bad.relative_to(folder / "train"))
     done = convert(folder, tmp_path / "x.beton")
     assert done.exit_code == 1
-    assert f"ffprep: {name} (sample 17): image: " in done.stderr
+    assert f"ffprep: {name} (sample 17): " in done.stderr
     assert not (tmp_path / "x.beton").exists()
     done = convert(folder, tmp_path / "x.beton", "--resume", "--on-error", "skip")
     assert done.exit_code == 0, done.output
