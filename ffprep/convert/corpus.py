@@ -17,7 +17,8 @@ from ffprep.convert.run import convert, processors
 from ffprep.errors import OptionError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.block_source import BlockSource
-from ffprep.text.parts import Part, Settings, Statistics, make_parts
+from ffprep.text.part_files import Part, Statistics
+from ffprep.text.parts import Settings, make_parts
 from ffprep.text.vocabulary import Vocabulary
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 2, 1 << 16

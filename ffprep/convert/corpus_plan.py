@@ -13,7 +13,8 @@ from ffprep.errors import SourceError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks import best_per_sample, overhead
 from ffprep.text.documents import Unit
-from ffprep.text.parts import Settings, Statistics, make_part
+from ffprep.text.part_files import Statistics
+from ffprep.text.parts import Settings, make_part
 from ffprep.text.vocabulary import Vocabulary
 
 TRIED = 6

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.text import Labels, TextRows, load_hub, read_labels, read_table
+from ffprep.sources.text import TextRows, load_hub
+from ffprep.sources.text_table import Labels, read_labels, read_table
 from ffprep.text.tables import Dialect, Rows, delimited_rows, hub_rows, parquet_rows
 from ffprep.text.vocabulary import Vocabulary
 

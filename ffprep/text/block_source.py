@@ -10,7 +10,7 @@ import numpy as np
 from ffprep.errors import SourceError
 from ffprep.fields import Field, NDArrayField
 from ffprep.text.blocks import TOKEN, best_per_sample
-from ffprep.text.parts import Part, Statistics
+from ffprep.text.part_files import Part, Statistics
 from ffprep.text.vocabulary import Tokens, Vocabulary
 
 

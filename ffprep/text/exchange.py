@@ -17,7 +17,7 @@ from ffprep.errors import ConversionError, CorruptError, OptionError, SourceErro
 from ffprep.fields import IntField, NDArrayField
 from ffprep.text.blocks import open_blocks, source_facts
 from ffprep.text.indexed import IndexedWriter, open_indexed, paths_of
-from ffprep.text.parts import Part, PartWriter, Statistics
+from ffprep.text.part_files import Part, PartWriter, Statistics
 from ffprep.text.vocabulary import Tokens, Vocabulary, from_manifest
 
 if TYPE_CHECKING:

@@ -7,32 +7,28 @@ so any number of workers, in any order, stopped and started at any time, gives t
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 
 from ffprep.errors import ConversionError, SourceError
-from ffprep.text.cleaning import WHOLE, Removed, clean, clean_pieces, clean_text
+from ffprep.text.cleaning import WHOLE, clean, clean_pieces, clean_text
 from ffprep.text.documents import Document, Ignored, Unit
+from ffprep.text.part_files import LISTED, Part, PartWriter, Sink, Statistics, file_hash, part_paths
 from ffprep.text.segments import SEGMENT, Cuts, segments
 from ffprep.text.tables import Bad
 from ffprep.text.vocabulary import Tokens, Vocabulary
 
 BATCH = 1 << 18
 """Characters of small documents that are tokenised in one call."""
-LISTED = 100
-"""Bad rows that are named; all are counted."""
 VERSION = 1
 
 
@@ -61,219 +57,6 @@ class Settings:
         """The settings as a short string; equal ones give equal parts."""
         record = [VERSION, self.vocabulary.manifest(), self.padded, list(self.share), self.skip]
         return xxhash.xxh3_128_hexdigest(json.dumps(record, sort_keys=True).encode())
-
-
-@dataclass
-class Statistics:
-    """What became of a unit's documents.
-
-    Attributes
-    ----------
-    documents : int
-        Documents with text, which are in the part.
-    tokens : int
-        Tokens without padding, separators included.
-    size : int
-        Bytes of UTF-8 of the cleaned documents.
-    empty : int
-        Documents without any text after cleaning.
-    outside : int
-        Documents outside the share asked for.
-    ignored : int
-        Files that are no text.
-    bad : int
-        Rows that cannot be used.
-    unknown : int
-        Tokens the dictionary lacks.
-    cut_words : int
-        Words cut because they are longer than 2^20 characters.
-    removed : Removed
-        What cleaning took away.
-    bad_rows : list of [name, reason]
-        The first of the bad rows.
-    """
-
-    documents: int = 0
-    tokens: int = 0
-    size: int = 0
-    empty: int = 0
-    outside: int = 0
-    ignored: int = 0
-    bad: int = 0
-    unknown: int = 0
-    cut_words: int = 0
-    removed: Removed = field(default_factory=Removed)
-    bad_rows: list[list[str]] = field(default_factory=list)
-
-    def add(self, other: Statistics) -> None:
-        """Add another unit's."""
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.removed.add(other.removed)
-        self.bad_rows.extend(islice(other.bad_rows, LISTED - len(self.bad_rows)))
-
-    def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Statistics:
-        """What :meth:`as_dict` gave."""
-        return cls(**{**record, "removed": Removed(**record["removed"])})
-
-
-_COUNTS = [f.name for f in dataclasses.fields(Statistics) if f.type == "int"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A finished part.
-
-    Attributes
-    ----------
-    path : Path
-        Its tokens.
-    lengths_path : Path or None
-        Lengths of its blocks, where they are padded.
-    count : int
-        Tokens in the file, padding included.
-    statistics : Statistics
-    """
-
-    path: Path
-    lengths_path: Path | None
-    count: int
-    statistics: Statistics
-
-
-class Sink(Protocol):
-    """Where the tokens of documents go."""
-
-    def documents(self, ids: Tokens, ends: npt.NDArray[np.int64]) -> None:
-        """Whole documents; ``ends`` are the positions of their separators."""
-
-    def piece(self, ids: Tokens) -> None:
-        """More of a long document."""
-
-    def end(self) -> None:
-        """The long document's end."""
-
-
-class _File:
-    """A file that is hashed as it is written, and named when it is finished."""
-
-    def __init__(self, path: Path, stack: ExitStack) -> None:
-        self.path = path
-        self._temporary = path.with_name(path.name + ".tmp")
-        self._file: BinaryIO = stack.enter_context(self._temporary.open("wb"))
-        self._hash = xxhash.xxh3_64()
-        self.count = 0
-
-    def write(self, values: npt.NDArray[Any]) -> None:
-        data = np.ascontiguousarray(values, "<u2").data.cast("B")
-        self._hash.update(data)
-        self._file.write(data)
-        self.count += values.size
-
-    def finish(self) -> str:
-        self._file.close()
-        self._temporary.replace(self.path)
-        return self._hash.hexdigest()
-
-
-class _Stream:
-    """One stream: documents one after the other, each with its separator."""
-
-    def __init__(self, file: _File, vocabulary: Vocabulary) -> None:
-        self._file = file
-        self._end = np.array([vocabulary.eos], np.uint16)
-
-    def documents(self, ids: Tokens, ends: npt.NDArray[np.int64]) -> None:
-        self._file.write(ids)
-
-    def piece(self, ids: Tokens) -> None:
-        self._file.write(ids)
-
-    def end(self) -> None:
-        self._file.write(self._end)
-
-
-class _Padded:
-    """Blocks within documents; a document's last one is filled up."""
-
-    def __init__(self, file: _File, lengths: _File, vocabulary: Vocabulary, block: int) -> None:
-        self._file = file
-        self._lengths = lengths
-        self._vocabulary = vocabulary
-        self._block = block
-        self._held: Tokens = np.empty(0, np.uint16)
-
-    def documents(self, ids: Tokens, ends: npt.NDArray[np.int64]) -> None:
-        starts = np.concatenate([[0], ends[:-1] + 1])
-        sizes = ends + 1 - starts
-        counts = -(-sizes // self._block)
-        first = np.cumsum(counts) - counts
-        blocks = np.full(int(counts.sum()) * self._block, self._vocabulary.pad, np.uint16)
-        blocks[np.arange(len(ids)) + np.repeat(first * self._block - starts, sizes)] = ids
-        lengths = np.full(int(counts.sum()), self._block)
-        lengths[first + counts - 1] = sizes - (counts - 1) * self._block
-        self._file.write(blocks)
-        self._lengths.write(lengths)
-
-    def piece(self, ids: Tokens) -> None:
-        ids = np.concatenate([self._held, ids])
-        whole = len(ids) // self._block
-        self._file.write(ids[: whole * self._block])
-        self._lengths.write(np.full(whole, self._block))
-        self._held = ids[whole * self._block :]
-
-    def end(self) -> None:
-        ids = np.append(self._held, np.uint16(self._vocabulary.eos))
-        self._held = np.empty(0, np.uint16)
-        self.documents(ids, np.array([len(ids) - 1]))
-
-
-class PartWriter:
-    """The files of a part that is being made.
-
-    Parameters
-    ----------
-    folder : Path
-        For the files.
-    number : int
-        The part's.
-    vocabulary : Vocabulary
-    padded : int
-        As in ``Settings``.
-    stack : ExitStack
-        Closes the files.
-
-    Attributes
-    ----------
-    sink : Sink
-        Takes the tokens.
-    """
-
-    def __init__(self, folder: Path, number: int, vocabulary: Vocabulary, padded: int, stack: ExitStack) -> None:
-        tokens_path, lengths_path, _ = _paths(folder, number)
-        self._tokens = _File(tokens_path, stack)
-        self._lengths = _File(lengths_path, stack) if padded else None
-        self.sink: Sink = _Stream(self._tokens, vocabulary)
-        if self._lengths is not None:
-            self.sink = _Padded(self._tokens, self._lengths, vocabulary, padded)
-
-    @property
-    def count(self) -> int:
-        """Tokens written, padding included."""
-        return self._tokens.count
-
-    def finish(self) -> list[str]:
-        """Close and name the files; their hashes."""
-        return [self._tokens.finish(), self._lengths.finish() if self._lengths else ""]
-
-    def part(self, statistics: Statistics) -> Part:
-        """The finished part."""
-        return Part(self._tokens.path, self._lengths.path if self._lengths else None, self.count, statistics)
 
 
 class _Tokeniser:
@@ -407,7 +190,7 @@ def make_part(
     done = find_part(unit, settings, folder, number)
     if done is not None:
         return done
-    record_path = _paths(folder, number)[2]
+    record_path = part_paths(folder, number)[2]
     record_path.unlink(missing_ok=True)
     with ExitStack() as stack:
         writer = PartWriter(folder, number, settings.vocabulary, settings.padded, stack)
@@ -426,32 +209,20 @@ def make_part(
     return writer.part(statistics)
 
 
-def _paths(folder: Path, number: int) -> tuple[Path, Path, Path]:
-    return folder / f"{number:06}.tokens", folder / f"{number:06}.lengths", folder / f"{number:06}.json"
-
-
 def find_part(unit: Unit, settings: Settings, folder: Path, number: int) -> Part | None:
     """The finished part of a unit, if it is there, whole, and was made with the same settings."""
-    tokens_path, lengths_path, record_path = _paths(folder, number)
+    tokens_path, lengths_path, record_path = part_paths(folder, number)
     try:
         record = json.loads(record_path.read_text())
         if record["unit"] != unit.key or record["settings"] != settings.fingerprint():
             return None
-        hashes = [_hash(tokens_path), _hash(lengths_path) if settings.padded else ""]
+        hashes = [file_hash(tokens_path), file_hash(lengths_path) if settings.padded else ""]
         if record["hashes"] != hashes:
             return None
         statistics = Statistics.from_dict(record["statistics"])
         return Part(tokens_path, lengths_path if settings.padded else None, int(record["count"]), statistics)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _hash(path: Path) -> str:
-    found = xxhash.xxh3_64()
-    with path.open("rb") as file:
-        while data := file.read(1 << 22):
-            found.update(data)
-    return found.hexdigest()
 
 
 def make_parts(

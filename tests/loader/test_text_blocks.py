@@ -23,7 +23,7 @@ from ffprep.loader.block_reader import BlockReader
 from ffprep.presets import text_blocks
 from ffprep.text import vocabulary as vocabularies
 from ffprep.text.block_source import BlockSource
-from ffprep.text.parts import Part, Statistics
+from ffprep.text.part_files import Part, Statistics
 
 BLOCK, COUNT = 12, 1003
 STOCK = Path(__file__).parent.parent / "beton" / "stock_ffcv.py"

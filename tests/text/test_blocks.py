@@ -18,13 +18,14 @@ from ffprep.beton import Reader
 from ffprep.convert.run import convert
 from ffprep.errors import CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
-from ffprep.text import parts as parts_module
+from ffprep.text import part_files
 from ffprep.text import segments as segments_module
 from ffprep.text import vocabulary as vocabularies
 from ffprep.text.block_source import BlockSource
 from ffprep.text.blocks import TokenBlocks, best_per_sample, open_blocks, overhead
 from ffprep.text.documents import Document, Ignored, Item
-from ffprep.text.parts import Part, Settings, find_part, make_part, make_parts
+from ffprep.text.part_files import Part
+from ffprep.text.parts import Settings, find_part, make_part, make_parts
 from ffprep.text.tables import Bad
 from ffprep.text.vocabulary import Vocabulary
 
@@ -253,7 +254,7 @@ def test_more_blocks_than_a_page(vocabulary: Vocabulary, tmp_path: Path) -> None
     ids = np.arange(3 << 20).astype(np.uint16)
     path = tmp_path / "x.tokens"
     ids.tofile(path)
-    part = Part(path, None, ids.size, parts_module.Statistics())
+    part = Part(path, None, ids.size, part_files.Statistics())
     with write([part], vocabulary, tmp_path / "x.beton", 192) as reader:
         blocks = open_blocks(reader)
         assert np.array_equal(np.concatenate(list(blocks.stream())), ids)
