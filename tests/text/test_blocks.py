@@ -19,6 +19,7 @@ from ffprep.convert.run import convert
 from ffprep.errors import CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
 from ffprep.text import part_files
+from ffprep.text import parts as parts_module
 from ffprep.text import segments as segments_module
 from ffprep.text import vocabulary as vocabularies
 from ffprep.text.block_source import BlockSource
