@@ -248,8 +248,8 @@ class ImageDecoder(Decoder):
     exact : bool
         False: a JPEG whose crop is shrunk 2.25 times or more both ways (2.75 with ``area``) is decoded at a half, a
         quarter or an eighth of its resolution first, which costs less; such images then differ from the others' by a
-        PSNR of 42 dB or more in the mean. True: always at its own. Crops that are shrunk less come out the same, and so
-        do several views of one field, which share a decoded image.
+        PSNR of 42 dB or more in the mean. True: always at its own. Crops that are shrunk less come out the same.
+        Random crops start with False, the decoders of evaluation with True.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (2,)
@@ -328,7 +328,7 @@ class CenterCropRGBImageDecoder(_ResizedDecoder):
         See `ImageDecoder`.
     """
 
-    def __init__(self, output_size: Size, ratio: float, interpolation: str = "bilinear", exact: bool = False) -> None:
+    def __init__(self, output_size: Size, ratio: float, interpolation: str = "bilinear", exact: bool = True) -> None:
         super().__init__(output_size, interpolation, exact)
         if not 0 < ratio <= 1:
             raise OptionError(f"ratio is {ratio}; it is the share of the shorter side, above 0 and up to 1")
@@ -348,7 +348,7 @@ class ResizeRGBImageDecoder(_ResizedDecoder):
         See `ImageDecoder`.
     """
 
-    def __init__(self, output_size: Size, interpolation: str = "bilinear", exact: bool = False) -> None:
+    def __init__(self, output_size: Size, interpolation: str = "bilinear", exact: bool = True) -> None:
         super().__init__(output_size, interpolation, exact)
 
 
@@ -364,7 +364,7 @@ class ResizeCenterCropRGBImageDecoder(_ResizedDecoder):
         See `ImageDecoder`.
     """
 
-    def __init__(self, output_size: Size, resize: int, interpolation: str = "bilinear", exact: bool = False) -> None:
+    def __init__(self, output_size: Size, resize: int, interpolation: str = "bilinear", exact: bool = True) -> None:
         super().__init__(output_size, interpolation, exact)
         if resize < 1:
             raise OptionError(f"resize is {resize}; the shorter side needs at least one pixel")

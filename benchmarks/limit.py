@@ -1,0 +1,127 @@
+"""How far the loader is from its limit: the time to entropy-decode just the bytes under the crop, beside all its time.
+
+    python benchmarks/limit.py FILE.beton [--rounds 7] [--core 0] [--size 224] [--scale 0.08,1]
+
+The file must have been converted with restart markers (``--jpeg seekable``, the default). One core, one worker, random
+resized crops to normalised float32. Stages of decoding are timed inside the C kernel (``limit.c``, built with the
+compiler that ``cc`` names), the whole of an image's work by the loop that the loader's threads run, the quickest of
+the rounds counting each time. The loader's total is processor time, the median of the epochs, whose crops differ, so
+the last row but one is uncertain by about 5 % of the total. ``FFPREP_SIMD=avx2`` or ``scalar`` in the environment
+measures these levels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import ffprep.jpeg
+from ffprep.beton.reader import Reader
+from ffprep.fields import RGBImageField
+from ffprep.inspect.paired import Contestant, compare
+from ffprep.inspect.runners import MEAN, STD
+from ffprep.jpeg.native import library
+from ffprep.kernels import batch, job
+
+NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
+
+
+def build(folder: Path) -> Path:
+    """Compile limit.c with the kernel's sources as setup.py does."""
+    program = folder / "limit"
+    sources = [Path(__file__).with_name("limit.c"), *(p for p in sorted(NATIVE.glob("*.c")) if p.name != "region.c")]
+    compiler = shutil.which(os.environ.get("CC", "cc")) or "cc"
+    subprocess.run([compiler, "-std=gnu11", "-O3", f"-I{NATIVE}", *sources, "-o", program], check=True)
+    return program
+
+
+def loop(
+    jpegs: list[np.ndarray], sizes: list[tuple[int, int]], side: int, scale: tuple[float, float], rounds: int
+) -> tuple[float, np.ndarray]:
+    """Nanoseconds an image of the loader's loop over single images, and the crops it took."""
+    n = 64
+    spec, reals, colour = job.image_spec(
+        (side, side),
+        crop="random",
+        format="f32_chw",
+        scale=scale,
+        flip=0.5,
+        stream=True,
+        mean=[255 * m for m in MEAN],
+        std=[255 * s for s in STD],
+    )
+    entry = ctypes.cast(library().ffp_decode_region, ctypes.c_void_p).value or 0
+    thread = job.new_thread(library().ffp_context_new(), entry)
+    out = np.zeros((n, 3, side, side), np.float32)
+    used, status = np.zeros((len(jpegs), job.USED_SIZE)), np.zeros(len(jpegs), np.int64)
+    best = np.full(len(jpegs) // n, np.inf)
+    for _ in range(rounds + 1):
+        for k in range(len(best)):
+            items = np.zeros((n, job.ITEM_SIZE), np.int64)
+            for i in range(n):
+                data, (width, height) = jpegs[k * n + i], sizes[k * n + i]
+                items[i, :6] = data.ctypes.data, data.size, width, height, 0, k * n + i
+            counter = np.zeros(1, np.int64)
+            part = slice(k * n, (k + 1) * n)
+            start = time.process_time_ns()
+            batch.process_images(
+                counter.ctypes.data, items, spec, reals, colour, out.ctypes.data, status[part], used[part], thread
+            )
+            best[k] = min(best[k], time.process_time_ns() - start)
+    assert not status.any()
+    return best.sum() / (len(best) * n), used[: len(best) * n]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("beton")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--core", type=int, default=0)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--scale", default="0.08,1")
+    arguments = parser.parse_args()
+    low, high = (float(part) for part in arguments.scale.split(","))
+    os.sched_setaffinity(0, [arguments.core])
+    with Reader(arguments.beton) as reader, tempfile.TemporaryDirectory() as temporary:
+        name = next(name for name, field in reader.fields.items() if isinstance(field, RGBImageField))
+        jpegs = [np.array(reader.payload(name, i)) for i in range(reader.num_samples)]
+        column = reader.column(name)
+        sizes = [(int(row["width"]), int(row["height"])) for row in column]
+        whole, used = loop(jpegs, sizes, arguments.size, (low, high), arguments.rounds)
+        crops = Path(temporary) / "crops"
+        with crops.open("wb") as file:
+            for data, (y, x, h, w, _) in zip(jpegs, used, strict=False):
+                file.write(np.array([data.size, x, y, w, h], np.int64).tobytes() + data.tobytes())
+        printed = subprocess.run(
+            [build(Path(temporary)), str(arguments.rounds), crops], check=True, capture_output=True, text=True
+        ).stdout.split()
+    images, (header, find, entropy, inverse, decode) = int(printed[0]), (float(v) for v in printed[1:])
+    options = {"path": arguments.beton, "size": arguments.size, "scale": [low, high], "exact": True}
+    timing = compare(
+        [Contestant("loader", "ffprep.inspect.runners:ffprep_loader", options, [arguments.core], clock="cpu")],
+        arguments.rounds,
+    )[0]
+    total = 1e9 / timing.median
+    print(f"{images} of {len(used)} images, {arguments.size} pixels, crops {low:g} to {high:g}\n")
+    print("| stage | us an image | share |\n|---|---|---|")
+    for stage, ns in (
+        ("entropy decoding of what the crop needs", entropy),
+        ("inverse DCT", inverse),
+        ("headers, geometry, finding the segments", header + find),
+        ("resampling, colour, normalising, writing", whole - decode),
+        ("the loader around it", total - whole),
+        ("all", total),
+    ):
+        print(f"| {stage} | {ns / 1e3:.0f} | {100 * ns / total:.0f} % |")
+
+
+if __name__ == "__main__":
+    main()
