@@ -32,12 +32,15 @@ class Progress:
         Batches this rank has taken.
     exhausted : bool
         The end has been reported.
+    asked : bool
+        A batch has been asked for. An iterator that is dropped before has begun nothing: trainers make one to look.
     """
 
     epoch: int
     first: int
     batches: int = 0
     exhausted: bool = False
+    asked: bool = False
 
 
 class EpochIterator(Iterator[tuple[Any, ...]]):
@@ -67,6 +70,7 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
 
     def __next__(self) -> tuple[Any, ...]:
         with self._lock:
+            self._progress.asked = True
             if self._ended:
                 raise StopIteration
             if self._pid != os.getpid():

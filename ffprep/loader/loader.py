@@ -185,9 +185,11 @@ class Loader:
         self._finalizer = weakref.finalize(self, self._parking.close)
         self._finalizer.atexit = False
         self._iterators: weakref.WeakSet[EpochIterator] = weakref.WeakSet()
+        self._latest: Callable[[], EpochIterator | None] = lambda: None
         self._progress: Progress | None = None
         self._next_epoch = 0
         self._first = 0
+        self._over = False  # a state was loaded that lies at its epoch's end
         self._closed = False
         self.seed = self._drawn_seed() if seed is None else operator.index(seed)
         self._recipes = read_pipelines(self._pipelines, self.files)
@@ -273,6 +275,7 @@ class Loader:
 
         if self._closed:
             raise FfprepError(f"{self.files}: this loader was closed")
+        self._settle()
         setup = self._setup(self._next_epoch, self._first)
         feed = self._feed(setup)
         self._progress = progress = Progress(setup.epoch, setup.first)
@@ -280,7 +283,16 @@ class Loader:
         self._first = 0
         iterator = EpochIterator(feed, progress, self, self.batches_ahead)
         self._iterators.add(iterator)
+        self._latest = weakref.ref(iterator)
         return iterator
+
+    def _settle(self) -> None:
+        """Decide which epoch is next where that was open."""
+        if self._over:
+            self.next_epoch = self._next_epoch + 1
+        progress = self._progress
+        if progress is not None and not progress.asked and self._latest() is None:
+            self._next_epoch, self._first = progress.epoch, progress.first
 
     def batch(self, samples: Sequence[int] | npt.NDArray[np.integer[Any]], epoch: int | None = None) -> tuple[Any, ...]:
         """Make one batch of any samples, just as an epoch makes it; epochs under way are not disturbed.
@@ -349,22 +361,25 @@ class Loader:
     def epoch(self) -> int:
         """The epoch that is running, or the next one if none is."""
         progress = self._progress
-        return self._next_epoch if progress is None or progress.exhausted else progress.epoch
+        return self.next_epoch if progress is None or progress.exhausted else progress.epoch
 
     @property
     def next_epoch(self) -> int:
         """The epoch that the next ``iter(loader)`` begins. Setting it begins that epoch from its start."""
-        return self._next_epoch
+        return self._next_epoch + self._over
 
     @next_epoch.setter
     def next_epoch(self, epoch: int) -> None:
         self._next_epoch = _at_least(epoch, 0, "epoch")
         self._first = 0
+        self._over = False
         self._progress = None
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next ``iter(loader)`` begin this epoch; the place inside it that was loaded is kept."""
-        if epoch != self._next_epoch:
+        if epoch == self._next_epoch:
+            self._over = False
+        else:
             self.next_epoch = epoch
 
     # -- state -----------------------------------------------------------------------------------------
@@ -393,6 +408,10 @@ class Loader:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next ``iter(loader)`` go on exactly where `state_dict` was called.
 
+        After an epoch's last batch the next epoch begins; but if `set_epoch` names the epoch that was loaded, what is
+        left of that comes first, which is nothing. So both kinds of loop go on as they would have: those that count
+        epochs themselves, and trainers that only ask for another ``iter(loader)``.
+
         Raises
         ------
         OptionError
@@ -403,6 +422,7 @@ class Loader:
             self.seed = known.seed
             self._order = self._traversal.order(self._order_option, self.seed, self)
         self._next_epoch, self._first, self._progress = known.epoch, known.position, None
+        self._over = known.position == len(self._order)
 
     # -- the rest --------------------------------------------------------------------------------------
 

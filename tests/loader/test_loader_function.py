@@ -72,6 +72,7 @@ def test_a_batch_is_a_function_of_its_numbers(
     tail = [torch.nn.Identity()] if staged else []  # puts a thread of its own between the workers and the loop
     with open_images(image_beton, batch_size, *tail, num_workers=threads, order=order, seed=seed, **options) as loader:
         loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "position": first})
+        loader.set_epoch(epoch)
         step = batch_size * world
         for number, (images, labels) in enumerate(loader):
             positions = range(first + number * step + rank, min(SAMPLES, first + (number + 1) * step), world)
@@ -96,6 +97,7 @@ def test_every_number_of_threads_resumes_at_every_batch(
             iterator = iter(loader)
             for stop in range(9):
                 again.load_state_dict(loader.state_dict())
+                again.set_epoch(1)
                 rest = [row for images, labels in again for row in zip(labels.tolist(), images, strict=True)]
                 assert [label for label, _ in rest] == [label for label, _ in wanted[5 * stop :]]
                 assert all(torch.equal(a, b) for (_, a), (_, b) in zip(rest, wanted[5 * stop :], strict=True))

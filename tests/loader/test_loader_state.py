@@ -69,6 +69,57 @@ def test_state_is_integers_and_moves_with_what_was_handed_out(image_beton: Path)
         assert json.loads(json.dumps(state)) == state
 
 
+def test_after_the_last_batch_both_kinds_of_loop_go_on(image_beton: Path) -> None:
+    with open_images(image_beton) as loader:
+        epochs = [list(loader) for _ in range(3)]
+        loader.next_epoch = 1
+        iterator = iter(loader)
+        for _ in range(7):
+            next(iterator)
+        state = loader.state_dict()  # all batches are taken, and the end is not yet noticed
+        assert (state["epoch"], state["position"]) == (1, 35)
+        assert list(iterator) == []
+        whole = loader.state_dict()
+        assert (whole["epoch"], whole["position"]) == (2, 0)
+    with open_images(image_beton, drop_last=False) as loader:
+        iterator = iter(loader)
+        for _ in range(8):
+            next(iterator)
+        state = loader.state_dict()
+        assert (state["epoch"], state["position"]) == (0, 37)
+    with open_images(image_beton) as again:
+        again.load_state_dict(state)
+        assert again.state_dict() == state and again.epoch == again.next_epoch == 1
+        assert equal(list(again), epochs[1])  # a trainer that asks for another epoch
+        again.load_state_dict(state)
+        for epoch in range(2):  # a loop that counts for itself, and was in epoch 0
+            again.set_epoch(epoch)
+            assert equal(list(again), epochs[1] if epoch else [])
+        again.load_state_dict(state)
+        again.set_epoch(2)
+        assert equal(list(again), epochs[2])
+
+
+def test_an_iterator_that_only_looks_begins_nothing(image_beton: Path) -> None:
+    # Lightning makes one to see whether it can
+    with open_images(image_beton) as loader:
+        whole, following = list(loader), list(loader)
+        loader.next_epoch = 0
+        iter(loader)
+        assert equal(list(loader), whole) and equal(list(loader), following)
+        loader.next_epoch = 0
+        iterator = iter(loader)
+        next(iterator), next(iterator)
+        state = loader.state_dict()
+    with open_images(image_beton) as again:
+        again.load_state_dict(state)
+        iter(again)
+        assert again.state_dict() == state
+        assert equal(list(again), whole[2:]) and equal(list(again), following)
+        one, two = iter(again), iter(again)  # both alive: two epochs
+        assert not equal(list(one), list(two))
+
+
 def test_a_broken_off_epoch_can_be_gone_on_with(image_beton: Path) -> None:
     with open_images(image_beton) as loader:
         whole = list(loader)
