@@ -20,7 +20,7 @@ def pictures_beton(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """29 JPEGs of odd sizes (every fifth raw pixels) and their numbers."""
     rng = np.random.default_rng(8)
     path = tmp_path_factory.mktemp("pictures") / "pictures.beton"
-    fields = {"image": RGBImageField(), "label": IntField()}
+    fields = {"image": RGBImageField("jpg"), "label": IntField()}
     with Writer(path, fields, COUNT) as writer:
         for i in range(COUNT):
             coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3)).astype(np.uint8))
@@ -30,5 +30,6 @@ def pictures_beton(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 buffer = io.BytesIO()
                 picture.save(buffer, "JPEG", quality=90, subsampling=i % 3)
                 stored = buffer.getvalue()
-            writer.write([fields["image"].encode(stored), fields["label"].encode(i)])
+            kind = fields["image"] if i % 5 else RGBImageField("raw")
+            writer.write([kind.encode(stored), fields["label"].encode(i)])
     return path
