@@ -33,6 +33,10 @@ from ffprep.kernels.layout import OK, SIZE_MISMATCH, item_bytes
 from ffprep.kernels.memory import atomic_add, fill_zero, longs_at
 from ffprep.kernels.view import choose, decode, reduction, render_view
 
+DECODE_OVERHEAD = 12
+"""To begin decoding costs about as much as this part of an image's pixels; measured on ImageNet's with restart markers,
+for crops of 5 to 80 %. It is more without markers."""
+
 
 @inline
 def _fits(item: NDArray[np.int64]) -> bool:
@@ -160,7 +164,8 @@ def process_views(
                 if reduction(spec[end], used[end, i]) != scale:
                     break
                 _join(whole, reach, both)
-                if _area(both) > _area(whole) + _area(reach):
+                spared = item[I_WIDTH] * item[I_HEIGHT] // DECODE_OVERHEAD
+                if _area(both) > _area(whole) + _area(reach) + spared:
                     break
                 _join(both, both, whole)
                 end = spec[end, S_NEXT]

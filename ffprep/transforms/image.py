@@ -186,11 +186,18 @@ def build_program(form: ImageForm) -> tuple[npt.NDArray[np.int64], list[Any]]:
 
 
 def element_table(form: ImageForm) -> npt.NDArray[Any]:
-    """Return what each level becomes in each channel, (3, 256) of the batch's stored type."""
-    levels = np.arange(256, dtype=np.float64)
+    """Return what makes elements of levels.
+
+    For float32 scale and bias of each channel, (6,); for 16-bit types what each level becomes in a channel, (3, 256);
+    for uint8 nothing.
+    """
     mean = np.asarray(form.mean if form.mean is not None else (0.0,) * 3)
     std = np.asarray(form.std if form.std is not None else (1.0,) * 3)
-    values = (levels[None, :] - mean[:, None]) / std[:, None]
+    if form.dtype == "uint8":
+        return np.zeros(1, np.uint8)
+    if form.dtype == "float32":
+        return np.concatenate([1.0 / std, -mean / std]).astype(np.float32)
+    values = (np.arange(256.0)[None, :] - mean[:, None]) / std[:, None]
     if form.dtype == "bfloat16":
         return np.frombuffer(pixel_bytes(values.reshape(-1).tolist(), "bfloat16", 768), np.uint16).reshape(3, 256)
     return np.ascontiguousarray(values.astype(form.dtype))

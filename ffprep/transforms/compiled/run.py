@@ -19,15 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels._jit import inline, kernel
-from ffprep.kernels.memory import bytes_at, call_entry, halves_at, ints_at, longs_at
+from ffprep.kernels.memory import bytes_at, call_entry, floats_at, halves_at, longs_at
+from ffprep.loader.atomics import copy_memory
 
 OP_SIGNATURE = f"int64({', '.join(['int64'] * 13)})"
 
 HEAD_SIZE, RECORD_SIZE = 16, 8
 H_COUNT, H_BUFFER, H_TABLE, H_ITEM, H_PLANAR, H_PIXELS = 3, 4, 5, 6, 7, 8
 """Entries of a program (int64) behind those of ``ffprep.kernels.job.G_ENTRY``: operations; bytes of one of the two
-image buffers; address of the table of output elements, (3, 256) of H_ITEM bytes each; whether channels are planes;
-pixels of the finished image. Then a record for each operation."""
+image buffers; address of what makes elements of levels: for float32 scale and bias of each channel, for 16-bit types a
+table (3, 256); bytes of an element; whether channels are planes; pixels of the finished image. Then a record for each
+operation."""
 
 R_ENTRY, R_STREAM, R_H, R_W, R_OUT_H, R_OUT_W, R_MOVES, R_NUMBERS = range(RECORD_SIZE)
 """Entries of a record: address of the operation, its random stream, sizes, whether it writes to another buffer, address
@@ -35,29 +37,63 @@ of its parameters."""
 
 
 @inline
-def _finish(image: int, out: int, table: int, item: int, planar: int, pixels: int) -> None:
-    """Look up the batch's element for every level, for packed RGB; to planes or to packed pixels."""
-    step = np.int64(1) if planar else np.int64(3)
-    jump = np.int64(pixels) if planar else np.int64(1)
+def _finish_floats(image: int, out: int, scale: NDArray[np.float32], planar: int, pixels: int) -> None:
+    """Write ``scale[c] * level + scale[3 + c]`` as float32."""
     levels = bytes_at(image, 3 * pixels)
-    if item == 4:
-        ints, int_table = ints_at(out, 3 * pixels), ints_at(table, 768)
+    a, b, c, d, e, f = scale[0], scale[1], scale[2], scale[3], scale[4], scale[5]
+    if planar:
+        red, green, blue = (
+            floats_at(out, pixels),
+            floats_at(out + 4 * pixels, pixels),
+            floats_at(out + 8 * pixels, pixels),
+        )
         for i in range(pixels):
-            ints[step * i] = int_table[levels[3 * i]]
-            ints[step * i + jump] = int_table[256 + np.int64(levels[3 * i + 1])]
-            ints[step * i + 2 * jump] = int_table[512 + np.int64(levels[3 * i + 2])]
-    elif item == 2:
-        halves, half_table = halves_at(out, 3 * pixels), halves_at(table, 768)
-        for i in range(pixels):
-            halves[step * i] = half_table[levels[3 * i]]
-            halves[step * i + jump] = half_table[256 + np.int64(levels[3 * i + 1])]
-            halves[step * i + 2 * jump] = half_table[512 + np.int64(levels[3 * i + 2])]
+            red[i] = np.float32(levels[3 * i]) * a + d
+            green[i] = np.float32(levels[3 * i + 1]) * b + e
+            blue[i] = np.float32(levels[3 * i + 2]) * c + f
     else:
-        small = bytes_at(out, 3 * pixels)
+        packed = floats_at(out, 3 * pixels)
         for i in range(pixels):
-            small[step * i] = levels[3 * i]
-            small[step * i + jump] = levels[3 * i + 1]
-            small[step * i + 2 * jump] = levels[3 * i + 2]
+            packed[3 * i] = np.float32(levels[3 * i]) * a + d
+            packed[3 * i + 1] = np.float32(levels[3 * i + 1]) * b + e
+            packed[3 * i + 2] = np.float32(levels[3 * i + 2]) * c + f
+
+
+@inline
+def _finish_halves(image: int, out: int, table: int, planar: int, pixels: int) -> None:
+    """Look up two bytes for every level, in a table for each channel."""
+    levels = bytes_at(image, 3 * pixels)
+    reds, greens, blues = halves_at(table, 256), halves_at(table + 512, 256), halves_at(table + 1024, 256)
+    if planar:
+        red, green, blue = (
+            halves_at(out, pixels),
+            halves_at(out + 2 * pixels, pixels),
+            halves_at(out + 4 * pixels, pixels),
+        )
+        for i in range(pixels):
+            red[i] = reds[levels[3 * i]]
+            green[i] = greens[levels[3 * i + 1]]
+            blue[i] = blues[levels[3 * i + 2]]
+    else:
+        packed = halves_at(out, 3 * pixels)
+        for i in range(pixels):
+            packed[3 * i] = reds[levels[3 * i]]
+            packed[3 * i + 1] = greens[levels[3 * i + 1]]
+            packed[3 * i + 2] = blues[levels[3 * i + 2]]
+
+
+@inline
+def _finish_levels(image: int, out: int, planar: int, pixels: int) -> None:
+    """Write levels as they are."""
+    if not planar:
+        copy_memory(np.int64(out), np.int64(image), 3 * pixels)
+        return
+    levels = bytes_at(image, 3 * pixels)
+    red, green, blue = bytes_at(out, pixels), bytes_at(out + pixels, pixels), bytes_at(out + 2 * pixels, pixels)
+    for i in range(pixels):
+        red[i] = levels[3 * i]
+        green[i] = levels[3 * i + 1]
+        blue[i] = levels[3 * i + 2]
 
 
 def run_program(program: int, image: int, out: int, seed: int, epoch: int, sample: int) -> int:
@@ -90,7 +126,12 @@ def run_program(program: int, image: int, out: int, seed: int, epoch: int, sampl
             return status
         if record[R_MOVES]:
             here, there = there, here
-    _finish(here, out, head[H_TABLE], head[H_ITEM], head[H_PLANAR], head[H_PIXELS])
+    if head[H_ITEM] == 4:
+        _finish_floats(here, out, floats_at(head[H_TABLE], 6), head[H_PLANAR], head[H_PIXELS])
+    elif head[H_ITEM] == 2:
+        _finish_halves(here, out, head[H_TABLE], head[H_PLANAR], head[H_PIXELS])
+    else:
+        _finish_levels(here, out, head[H_PLANAR], head[H_PIXELS])
     return np.int64(0)
 
 

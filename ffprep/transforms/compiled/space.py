@@ -38,11 +38,11 @@ def flip_vertical(
 ) -> int:  # fmt: skip
     """Numbers: probability. In place."""
     if uniform(seed, epoch, sample, stream, 0) < doubles_at(numbers, 1)[0]:
-        image = bytes_at(source, h * w * pixel)
+        size = w * pixel
         for y in range(h // 2):
-            a, b = y * w * pixel, (h - 1 - y) * w * pixel
-            for k in range(w * pixel):
-                image[a + k], image[b + k] = image[b + k], image[a + k]
+            upper, lower = bytes_at(source + y * size, size), bytes_at(source + (h - 1 - y) * size, size)
+            for k in range(size):
+                upper[k], lower[k] = lower[k], upper[k]
     return np.int64(0)
 
 
