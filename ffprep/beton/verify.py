@@ -16,8 +16,9 @@ import xxhash
 from ffprep.beton import layout, sections
 from ffprep.beton.check import MissingAllocation, bad_allocations, bad_metadata, table_sizes
 from ffprep.beton.reader import Reader
-from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
-from ffprep.errors import BetonError, DecodeError, JpegError, OptionError
+from ffprep.beton.seek_index import SeekIndex
+from ffprep.beton.verify_index import index_beside, wrong_indexes
+from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
 from ffprep.fields.rgb_image import MODE_JPEG
 
@@ -131,9 +132,9 @@ def verify(
     try:
         check.tables()
         check.checksums()
+        index = check.seek_index()
         if deep:
-            check.payloads(workers or os.cpu_count() or 1, progress)
-        check.seek_index(workers or os.cpu_count() or 1, deep)
+            check.payloads(workers or os.cpu_count() or 1, index, progress)
     except _Full:
         report.complete = False
     return report
@@ -254,10 +255,10 @@ class _Check:
 
     # -- payloads --------------------------------------------------------------------------------------
 
-    def payloads(self, workers: int, progress: Callable[[int, int], None] | None) -> None:
-        """Decode every image and parse every document, each payload once."""
+    def payloads(self, workers: int, index: SeekIndex | None, progress: Callable[[int, int], None] | None) -> None:
+        """Decode every image and parse every document, each payload once; make every seek index again."""
         jobs = [(name, samples) for name in self.extents if len(samples := self._to_decode(name))]
-        total, done = sum(len(samples) for _, samples in jobs), 0
+        total, done = sum(len(samples) for _, samples in jobs) + (0 if index is None else len(index)), 0
         with ThreadPoolExecutor(workers, thread_name_prefix="ffprep-verify") as pool:
             try:
                 for name, samples in jobs:
@@ -270,6 +271,13 @@ class _Check:
                         done += len(chunk)
                         if progress is not None:
                             progress(done, total)
+                for complaint in wrong_indexes(index, self.reader, pool) if index is not None else ():
+                    if complaint:
+                        self.problem(complaint)
+                    self._count("indexes", 1)
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -309,46 +317,14 @@ class _Check:
 
     # -- the index beside the file ---------------------------------------------------------------------
 
-    def seek_index(self, workers: int, deep: bool) -> None:
-        """Compare the seek index beside the file, if there is one, with what would be made now."""
-        path = beside(self.reader.path)
-        if not path.exists():
-            return
-        try:
-            index = SeekIndex(path, self.reader)
-            offsets, sizes = jpeg_payloads(self.reader)
-        except (BetonError, OSError) as error:
-            self.problem(str(error))
-            return
-        again = f"make it again with `ffprep index --overwrite {self.reader.path}`"
-        if not np.array_equal(offsets, index.entries["payload"][:-1]):
-            self.problem(f"{path}: does not list the JPEGs of the file; {again}")
-            return
-        self._count("bytes of index", len(index.data))
-        if not deep:
-            return
-
-        def wrong(entry: int) -> bool:
-            start, stored = int(offsets[entry]), index.of(entry)
-            return not index_fits(self.reader.data[start : start + int(sizes[entry])], stored)
-
-        with ThreadPoolExecutor(workers, thread_name_prefix="ffprep-verify") as pool:
-            for first in range(0, len(offsets), _CHUNK):
-                entries = range(first, min(first + _CHUNK, len(offsets)))
-                for entry, bad in zip(entries, pool.map(wrong, entries), strict=True):
-                    if bad:
-                        self.problem(f"{path}: is wrong for the JPEG at byte {offsets[entry]}; {again}")
-        self._count("indexes", len(offsets))
-
-
-def index_fits(data: npt.NDArray[np.uint8], stored: npt.NDArray[np.uint8]) -> bool:
-    """Whether a stream's seek index, or its having none, is what would be made of it now."""
-    from ffprep.jpeg.index import build_index, interval_of
-
-    try:
-        return build_index(data, interval_of(stored)) == stored.tobytes()
-    except (JpegError, OptionError):
-        return not len(stored)
+    def seek_index(self) -> SeekIndex | None:
+        """Open the seek index beside the file, if there is one."""
+        index, complaint = index_beside(self.reader)
+        if complaint:
+            self.problem(complaint)
+        elif index is not None:
+            self._count("bytes of index", len(index.data))
+        return index
 
 
 def jpeg_problem(data: npt.NDArray[np.uint8], width: int, height: int) -> str | None:

@@ -3,9 +3,9 @@
  *   index_fuzz ROUNDS SEED FILE...
  *
  * Round 0: the index of the file decodes random rectangles to the samples that decoding without it gives. Later rounds:
- * index or stream are damaged, the checksum made right again; every level must answer with the same status and, where
- * that is FFP_OK, the same samples. Index and stream lie in blocks of exactly their size. Prints how often each status
- * was seen.
+ * index or stream are damaged, or marks made up, the checksum made right again; every level must answer with the same
+ * status and, where that is FFP_OK, the same samples. Index and stream lie in blocks of exactly their size. Prints how
+ * often each status was seen.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +39,22 @@ static void fix(uint8_t *index, int64_t n, const uint8_t *data, int64_t size, in
     }
 }
 
+/* Marks that are well-formed and mean nothing: steps of no bits and of billions, growth up to the largest number. */
+static void invent(uint8_t *p, int64_t n, int components) {
+    for (int64_t at = 0, field = 0; at < n; field++) {
+        static const uint64_t edges[] = {0, 1, 63, 4095, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (UINT64_C(1) << 35) - 1};
+        uint64_t value = field % (components + 1) ? (uint64_t)below(64) : (uint64_t)below(2000);
+        if (below(20) == 0) {
+            value = edges[below(8)];
+        }
+        do {
+            p[at] = (uint8_t)((value & 0x7F) | (value >= 0x80 && at + 1 < n ? 0x80 : 0));
+            at++;
+            value >>= 7;
+        } while (value && at < n);
+    }
+}
+
 static uint64_t hash_planes(const int64_t *desc) {
     uint64_t hash = 0xCBF29CE484222325u;
     for (int64_t c = 0; c < desc[2]; c++) {
@@ -68,6 +84,9 @@ static int round_of(ffp_context *ctx, const uint8_t *stream, int64_t size, const
     if (hurt && below(5) != 0) {
         for (int64_t k = 1 + below(4); k > 0; k--) {
             index[below(4) ? 16 + below(n - 16) : 12 + below(4)] = (uint8_t)(below(2) ? below(256) : below(4));
+        }
+        if (below(4) == 0) {
+            invent(index + 16, n - 16, h.ncomp);
         }
         uint8_t *shorter = copy(index, n = below(4) ? n : 16 + below(n - 15));
         free(index);
