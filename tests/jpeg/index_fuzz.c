@@ -94,7 +94,7 @@ static int round_of(ffp_context *ctx, const uint8_t *stream, int64_t size, const
     }
     fix(index, n, data, size, h.scan_offset);
     int64_t x = below(h.width), y = below(h.height), w = 1 + below(h.width - x), high = 1 + below(h.height - y);
-    int64_t desc[FFP_DESC_SIZE], first = -1;
+    int64_t desc[FFP_DESC_SIZE], first = -1, scale = below(2) ? 0 : below(4);
     uint64_t hash = 0;
     int good = 1;
     for (int i = hurt ? 1 : 0; good && i < 4; i++) { /* 0: without the index */
@@ -104,7 +104,8 @@ static int round_of(ffp_context *ctx, const uint8_t *stream, int64_t size, const
         if (ctx->planes.ptr) {
             memset(ctx->planes.ptr, i % 2 ? 0x55 : 0xAA, ctx->planes.size);
         }
-        int64_t status = ffp_decode_region(ctx, data, size, i ? index : NULL, i ? n : 0, x, y, w, high, 0, desc);
+        int64_t status =
+            ffp_decode_region(ctx, data, size, i ? index : NULL, i ? n : 0, x, y, w, high, scale, desc);
         uint64_t mine = status == FFP_OK ? hash_planes(desc) : 0;
         good = status >= 0 && status < FFP_STATUS_COUNT && (first < 0 || (status == first && mine == hash));
         good &= hurt || status == FFP_OK;
