@@ -175,6 +175,7 @@ def test_doctor_examines_this_machine() -> None:
     assert facts["kernel"]["level"] in ("scalar", "avx2", "avx512")
     assert facts["packages"]["numpy"] is not None
     assert "ffprep" in ffprep("doctor").output
+    assert "kernels compiled" in ffprep("doctor", "--compile", "--json").stderr
 
 
 # -- what does not ---------------------------------------------------------------------------------------------------
