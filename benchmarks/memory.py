@@ -122,7 +122,7 @@ def main() -> None:
         return
     failed = False
     lines = [
-        "| order | os_cache | one rank of | of the file in the system's cache, MiB | mapped by the process, MiB | own, MiB |",
+        "| order | os_cache | one rank of | of the file in the system's cache, MiB | mapped, MiB | own, MiB |",
         "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory(prefix="ffprep-memory-", dir=options.folder) as folder:
