@@ -184,9 +184,13 @@ class Feed:
             raise DecodeError(f"{message}; or leave such samples out with Loader(on_error='skip')")
         more = f" (and {len(bad) - 1} more of this batch)" if len(bad) > 1 else ""
         warnings.warn(f"left out: {message}{more}", RuntimeWarning, stacklevel=4)
+        if info.mask is not None:  # batches stay full, and as many, on all ranks
+            for group, codes in zip(arrays, status, strict=False):
+                for array in group:
+                    array[codes != 0] = 0
+            return replace(info, mask=info.mask & ~(status != 0).any(axis=0)), arrays
         good = np.delete(np.arange(len(ids)), bad)
-        mask = None if info.mask is None else info.mask[good]
-        info = replace(info, ids=ids[good], mask=mask, draws=info.keys[good])
+        info = replace(info, ids=ids[good], draws=info.keys[good])
         return info, [[array[good] for array in group] for group in arrays]
 
     def _complaint(self, sample: int, field: str, code: int) -> str:

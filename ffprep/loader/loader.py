@@ -80,7 +80,8 @@ class Loader:
     rank, world_size : int, optional
         Which share of how many this process takes. Giving them implies `distributed`.
     on_error : {'raise', 'skip'}
-        What to do about a sample that cannot be decoded: raise `DecodeError`, or leave it out with a warning.
+        What to do about a sample that cannot be decoded: raise `DecodeError`, or leave it out with a warning. With a
+        mask its row stays, as zeros, and is masked.
     window_pages : int
         Pages of the file that QUASI_RANDOM shuffles together.
     pad : {'repeat', 'mask'}, optional

@@ -85,7 +85,7 @@ def test_padding_resumes(plain_beton: Path) -> None:
                 assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
 
 
-def test_the_mask_leaves_out_what_cannot_be_decoded(image_beton: Path, tmp_path: Path) -> None:
+def test_the_mask_covers_what_cannot_be_decoded(image_beton: Path, tmp_path: Path) -> None:
     from ffprep.beton.reader import Reader
 
     path = tmp_path / "bad.beton"
@@ -96,8 +96,13 @@ def test_the_mask_leaves_out_what_cannot_be_decoded(image_beton: Path, tmp_path:
     pipelines = {"image": [ResizeRGBImageDecoder(8), ToTensor()], "label": [IntDecoder(), ToTensor(), Squeeze()]}
     options: dict[str, Any] = {"pipelines": pipelines, "pad": "mask", "on_error": "skip", "indices": [1, 2, 3]}
     with Loader(path, 4, 2, **options) as loader, pytest.warns(RuntimeWarning, match="sample 2"):
-        [(_, labels, mask)] = list(loader)
-    assert labels.tolist() == [1, 3, 1] and mask.tolist() == [True, True, False]
+        [(images, labels, mask)] = list(loader)
+    assert labels.tolist() == [1, 2, 3, 1] and mask.tolist() == [True, False, True, False]
+    assert images[1].sum() == 0 and all(image.sum() > 0 for image in images[[0, 2, 3]])
+    options |= {"indices": [2], "world_size": 1, "rank": 0}
+    with Loader(path, 2, 2, **options) as loader, pytest.warns(RuntimeWarning, match="sample 2"):
+        [(_, _, mask)] = list(loader)  # a batch of nothing else is a step of an evaluation all the same
+    assert mask.tolist() == [False, False]
 
 
 def test_filter_looks_at_each_sample_once(plain_beton: Path) -> None:

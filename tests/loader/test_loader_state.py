@@ -100,6 +100,12 @@ def test_after_the_last_batch_both_kinds_of_loop_go_on(image_beton: Path) -> Non
         assert equal(list(again), epochs[2])
 
 
+def test_trainers_find_the_convention(plain_beton: Path) -> None:
+    stateful = pytest.importorskip("torchdata.stateful_dataloader.stateful")
+    with Loader(plain_beton, 4, 1) as loader:
+        assert isinstance(loader, stateful.Stateful)
+
+
 def test_an_iterator_that_only_looks_begins_nothing(image_beton: Path) -> None:
     # Lightning makes one to see whether it can
     with open_images(image_beton) as loader:
