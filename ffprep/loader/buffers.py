@@ -36,10 +36,14 @@ class BufferPool:
     """
 
     def __init__(self, keep: int, allocate: Callable[[int], Any] | None = None, smallest: int = POOLED_FROM) -> None:
-        self._keep = keep
+        self._each = self._keep = keep
         self._allocate = allocate or _map
         self._smallest = smallest
         self._free: dict[int, deque[Any]] = {}
+
+    def serve(self, arrays: int) -> None:
+        """Keep as many for each of that many arrays of a batch: they may all be of one size."""
+        self._keep = self._each * max(1, arrays)
 
     def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return a C-contiguous array, 64-byte aligned, contents undefined."""

@@ -232,8 +232,10 @@ class Loader:
     def _to_device(self, outputs: Sequence[Output]) -> tuple[Side | None, list[BufferPool]]:
         """Return what serves the device that outputs go to, if any do, and for each operation its memory."""
         targets = {step.device for output in outputs for step in output.steps if step.device is not None}
+        natives = [(op, output.transfer is not None) for output in outputs for op in output.natives]
+        self._buffers.serve(sum(len(op.rows) for op, moves in natives if not moves))
         if not targets:
-            return None, [self._buffers for output in outputs for _ in output.natives]
+            return None, [self._buffers for _ in natives]
         if len(targets) > 1:
             raise OptionError(f"{self.files}: the pipelines go to {' and '.join(sorted(targets))}; choose one device")
         [target] = targets
@@ -243,8 +245,8 @@ class Loader:
             side = open_side(target)
             self._lane = (target, side, BufferPool(self.batches_ahead + SPARE_PINNED, side.host, 1))
         _, side, pinned = self._lane
-        moving = [output.transfer is not None for output in outputs for _ in output.natives]
-        return side, [pinned if moves else self._buffers for moves in moving]
+        pinned.serve(sum(len(op.rows) for op, moves in natives if moves))
+        return side, [pinned if moves else self._buffers for _, moves in natives]
 
     def _refuse_nothing(self) -> None:
         total = len(self._order)

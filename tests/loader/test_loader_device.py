@@ -32,6 +32,7 @@ from ffprep.loader import transfer
 from ffprep.loader.finish import Finish, on_host
 from ffprep.loader.loader import SPARE_PINNED
 from ffprep.pipeline.form import ImageForm, dtype_name, torch_dtype
+from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import (
     Convert,
     NormalizeImage,
@@ -241,6 +242,27 @@ def test_host_memory_waits_for_its_copy(image_beton: Path, ahead: int) -> None:
         take_late(loader, 3, ahead)
         assert len(side.memories) == made  # the same few buffers go round for ever
         assert len(Late.made) == 1
+
+
+def test_views_of_one_size_go_round_too(image_beton: Path) -> None:
+    views = {name: PipelineSpec("image", transforms=image_pipeline("late", None, True)) for name in ("two", "three")}
+    pipelines = {"image": image_pipeline("late", None, True), **views, "label": None}
+    with open_late(image_beton, 2, pipelines=pipelines) as loader:
+        take_late(loader, 2, 2)
+        made = len(Late.made[-1].memories)
+        for _ in range(3):
+            list(loader)
+        assert len(Late.made[-1].memories) == made <= 3 * (2 + SPARE_PINNED)
+
+
+def test_what_ffcv_scripts_do_on_the_device(image_beton: Path) -> None:
+    # the end of ffcv's CIFAR script; the module stands for torchvision's Normalize
+    double = torch.nn.Hardtanh(0.0, 200.0)
+    start = [RandomResizedCropRGBImageDecoder(48), RandomHorizontalFlip()]
+    tail = [ToTensor(), ToDevice("late", non_blocking=True), ToTorchImage(), Convert(torch.float16), double]
+    wanted = [double(images.half()) for images, _ in expected(image_beton, None, True)]
+    got = load(image_beton, {"image": [*start, *tail], "label": [*LABEL, ToDevice("late")]})
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for (a, _), b in zip(got, wanted, strict=True))
 
 
 def test_memory_that_goes_back_too_early_would_show(image_beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
