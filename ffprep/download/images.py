@@ -72,14 +72,17 @@ def check_image(
                 raise Unusable("too_many_pixels")
             if min(image.size) < min_side:
                 raise Unusable("too_small")
+            width, height = image.size
+            shrunk = resize_to is not None and min(image.size) > resize_to
             try:
+                if not shrunk:
+                    image.draft(None, (1, 1))  # a JPEG at an eighth of its size: all its bits are decoded, for half
                 image.load()
-                if resize_to is not None and min(image.size) > resize_to:
+                if shrunk and resize_to is not None:
                     return _smaller(image, resize_to, quality)
             except Exception:
                 raise Unusable("undecodable") from None
-            extension = _EXTENSIONS.get(image.format or "", "img")
-            return Checked(data, image.width, image.height, extension)
+            return Checked(data, width, height, _EXTENSIONS.get(image.format or "", "img"))
 
 
 def _smaller(image: Image.Image, side: int, quality: int) -> Checked:

@@ -12,12 +12,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ffprep.download import shards
+from ffprep.download.checks import Checks
 from ffprep.download.fetch import Fetched, Fetcher, Limits
 from ffprep.download.images import Unusable, check_image
 from ffprep.download.index import Row
@@ -150,7 +150,7 @@ class _Run:
         self._retry_failed = retry_failed
         self._on_progress = on_progress
         self._progress = Progress()
-        self._checkers = ThreadPoolExecutor(thread_name_prefix="ffprep-check")
+        self._checks = Checks(self._check)
         self._spools: dict[int, ShardSpool] = {}
         self._left: dict[int, int] = {}  # rows still under way, by shard
         self._judge = _Judge(options.limit, options.max_bytes)
@@ -158,7 +158,7 @@ class _Run:
         self._writes: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
-        self._checkers.shutdown(cancel_futures=True)
+        self._checks.close()
         for spool in self._spools.values():
             spool.close()
 
@@ -257,23 +257,21 @@ class _Run:
 
     async def _one(self, row: Row, fetcher: Fetcher) -> tuple[Outcome, bytes]:
         fetched = await fetcher.fetch(row.url)
-        status, data = fetched.status, fetched.data
-        if status == "ok":
-            loop = asyncio.get_running_loop()
-            try:
-                digest = hashlib.sha256(data).hexdigest()
-                if row.sha256 and digest != row.sha256:
-                    raise Unusable("changed")
-                options = self._options
-                image = await loop.run_in_executor(
-                    self._checkers, check_image, data, options.max_pixels, options.min_side, options.resize_to
-                )
-            except Unusable as cause:
-                status = str(cause)
-            else:
-                facts = (digest, len(image.data), image.width, image.height, image.extension)
-                return Outcome(row.number, row.url, row.caption, "ok", *facts), image.data
-        return Outcome(row.number, row.url, row.caption, status), b""
+        if fetched.status != "ok":
+            return Outcome(row.number, row.url, row.caption, fetched.status), b""
+        return await self._checks.put(row, fetched.data)
+
+    def _check(self, row: Row, data: bytes) -> tuple[Outcome, bytes]:
+        digest = hashlib.sha256(data).hexdigest()
+        options = self._options
+        try:
+            if row.sha256 and digest != row.sha256:
+                raise Unusable("changed")
+            image = check_image(data, options.max_pixels, options.min_side, options.resize_to)
+        except Unusable as cause:
+            return Outcome(row.number, row.url, row.caption, str(cause)), b""
+        facts = (digest, len(image.data), image.width, image.height, image.extension)
+        return Outcome(row.number, row.url, row.caption, "ok", *facts), image.data
 
     def _cut(self) -> None:
         """Drops what lies behind the row that completed the limit."""

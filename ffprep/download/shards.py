@@ -9,13 +9,12 @@ this file is complete and one without it is done again. Both are the same bytes 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,7 +59,7 @@ class Outcome:
 
     def line(self) -> str:
         """The row as one line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        return json.dumps(self.__dict__, ensure_ascii=False) + "\n"
 
 
 class ShardSpool:
@@ -92,17 +91,16 @@ class ShardSpool:
 def write_shard(folder: Path, number: int, spool: ShardSpool) -> list[Outcome]:
     """Writes a shard's tar and then its mark; returns its outcomes by row."""
     outcomes = [spool.outcomes[row] for row in sorted(spool.outcomes)]
-    with (
-        _replacing(tar_path(folder, number)) as file,
-        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
+    with _replacing(tar_path(folder, number)) as file:
         for outcome in outcomes:
             if outcome.ok:
                 key = f"{outcome.id:09d}"
-                facts = {k: v for k, v in asdict(outcome).items() if k != "caption"}
-                _add(tar, f"{key}.{outcome.extension}", spool.image(outcome.id))
-                _add(tar, f"{key}.txt", outcome.caption.encode(errors="replace"))
-                _add(tar, f"{key}.json", json.dumps(facts).encode())
+                facts = {k: v for k, v in outcome.__dict__.items() if k != "caption"}
+                _add(file, f"{key}.{outcome.extension}", spool.image(outcome.id))
+                _add(file, f"{key}.txt", outcome.caption.encode(errors="replace"))
+                _add(file, f"{key}.json", json.dumps(facts).encode())
+        end = 2 * tarfile.BLOCKSIZE
+        file.write(bytes(end + -(file.tell() + end) % tarfile.RECORDSIZE))
     write_lines(mark_path(folder, number), outcomes)
     return outcomes
 
@@ -177,11 +175,27 @@ def remove_shard(folder: Path, number: int) -> None:
     tar_path(folder, number).unlink(missing_ok=True)
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def _member(name: str) -> bytes:
+    """Header of an empty member."""
     info = tarfile.TarInfo(name)
-    info.size = len(data)
     info.mode = 0o644
-    tar.addfile(info, io.BytesIO(data))
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+_EMPTY = _member("")
+_SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)
+
+
+def _add(file: IO[bytes], name: str, data: bytes) -> None:
+    """Write a member of at most 8 GiB with a short ASCII name; tarfile's own way takes ten times as long."""
+    header = bytearray(_EMPTY)
+    header[: len(name)] = name.encode("ascii")
+    header[_SIZE] = b"%011o\0" % len(data)
+    header[_CHECKSUM] = b" " * 8
+    header[_CHECKSUM] = b"%06o\0 " % sum(header)
+    file.write(header)
+    file.write(data)
+    file.write(bytes(-len(data) % tarfile.BLOCKSIZE))
 
 
 @contextlib.contextmanager
