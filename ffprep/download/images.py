@@ -5,11 +5,33 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 from PIL import Image
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-_EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff"}
+from ffprep.errors import JpegError
+from ffprep.jpeg.header import read_header
+from ffprep.jpeg.prepare import PILLOW_MAY
+from ffprep.jpeg.rewrite import check_scan
+from ffprep.jpeg.status import Status
+
+_EXTENSIONS = {
+    "JPEG": "jpg",
+    "MPO": "jpg",  # some cameras' JPEGs
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tiff",
+    "AVIF": "avif",
+}
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """What this Pillow opens of them; an unknown name would keep it from trying the next."""
+    Image.init()
+    return tuple(name for name in _EXTENSIONS if name in Image.OPEN)
 
 
 @dataclass(frozen=True)
@@ -59,30 +81,54 @@ def check_image(
     Unusable
         With cause ``not_an_image``, ``too_many_pixels``, ``too_small`` or ``undecodable``.
     """
+    whole = _whole_jpeg(data, max_pixels, min_side, resize_to) if data.startswith(b"\xff\xd8") else None
+    if whole is not None:
+        return Checked(data, *whole, "jpg")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=_formats())
         except Image.DecompressionBombError:
             raise Unusable("too_many_pixels") from None
         except Exception:  # Pillow's plugins raise almost anything on hostile bytes
             raise Unusable("not_an_image") from None
         with image:
-            if image.width * image.height > max_pixels:
-                raise Unusable("too_many_pixels")
-            if min(image.size) < min_side:
-                raise Unusable("too_small")
-            width, height = image.size
-            shrunk = resize_to is not None and min(image.size) > resize_to
+            _check_size(image.width, image.height, max_pixels, min_side)
             try:
-                if not shrunk:
-                    image.draft(None, (1, 1))  # a JPEG at an eighth of its size: all its bits are decoded, for half
                 image.load()
-                if shrunk and resize_to is not None:
+                if resize_to is not None and min(image.size) > resize_to:
                     return _smaller(image, resize_to, quality)
             except Exception:
                 raise Unusable("undecodable") from None
-            return Checked(data, width, height, _EXTENSIONS.get(image.format or "", "img"))
+            return Checked(data, image.width, image.height, _EXTENSIONS[image.format or "JPEG"])
+
+
+def _check_size(width: int, height: int, max_pixels: int, min_side: int) -> None:
+    if width * height > max_pixels:
+        raise Unusable("too_many_pixels")
+    if min(width, height) < min_side:
+        raise Unusable("too_small")
+
+
+def _whole_jpeg(data: bytes, max_pixels: int, min_side: int, resize_to: int | None) -> tuple[int, int] | None:
+    """Size of a JPEG that is whole and good for conversion; None where Pillow must see to it.
+
+    The kernel decodes all Huffman codes and no pixel, in a seventh of the time that Pillow takes, and sees damage that
+    Pillow passes over.
+    """
+    try:
+        header = read_header(data)
+        _check_size(header.width, header.height, max_pixels, min_side)
+        if header.color not in ("gray", "ycc") or (
+            resize_to is not None and resize_to < min(header.width, header.height)
+        ):
+            return None
+        check_scan(data)
+    except JpegError as error:
+        if error.status in PILLOW_MAY:
+            return None
+        raise Unusable("undecodable" if error.status != Status.NOT_JPEG else "not_an_image") from None
+    return header.width, header.height
 
 
 def _smaller(image: Image.Image, side: int, quality: int) -> Checked:

@@ -43,7 +43,7 @@ FORCED_QUALITY = 95
 FORCED_SUBSAMPLING = "4:4:4"
 CHOSEN_SUBSAMPLING = "4:2:0"
 
-_PILLOW_MAY = (
+PILLOW_MAY = (
     Status.UNSUPPORTED_PROCESS,
     Status.UNSUPPORTED_COLOR,
     Status.UNSUPPORTED_SAMPLING,
@@ -210,7 +210,7 @@ def _prepare_jpeg(data: bytes, options: _Options) -> Prepared:
 def _despite(error: JpegError, data: bytes, options: _Options, turned: int) -> Prepared:
     """What the kernel does not decode, Pillow may."""
     why = sentence(error.status)
-    if error.status in _PILLOW_MAY:
+    if error.status in PILLOW_MAY:
         reason = why
     elif options.damaged == "reencode" and error.status != Status.TOO_LARGE:
         reason = f"damaged: {why}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
+import struct
 import subprocess
 import sys
 import tarfile
@@ -19,11 +21,15 @@ from typing import ClassVar
 import pytest
 from PIL import Image
 
+from ffprep.convert.run import convert
 from ffprep.download.fetch import Limits
 from ffprep.download.index import Row, read_index
 from ffprep.download.run import Options, download
 from ffprep.download.shards import mark_path, read_lines
 from ffprep.errors import FfprepError, OptionError
+from ffprep.fields import RGBImageField
+from ffprep.sources.caption_shards import open_caption_shards
+from ffprep.text.vocabulary import Vocabulary
 
 LOCAL = Limits(deadline=5, retries=1, backoff=0.01, allow_private=True, max_bytes=200_000)
 
@@ -73,6 +79,35 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             for _ in range(100):
                 self.wfile.write(b"10000\r\n" + b"\0" * 65536 + b"\r\n")
+        elif kind == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            while not self.server.release.wait(0.02):  # type: ignore[attr-defined]
+                self.wfile.write(b"\xff")
+        elif kind == "type":
+            self.reply(jpeg(6), headers={"Content-Type": "text/plain"})
+        elif kind == "short":
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(jpeg(7))
+            self.close_connection = True
+        elif kind == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RD)
+            self.close_connection = True
+        elif kind == "corrupt":
+            good = jpeg(8, (300, 300))
+            self.reply(good[:-400] + bytes(390) + b"\xff\xd9")
+        elif kind in ("png", "gif", "webp", "bmp", "tiff"):
+            buffer = io.BytesIO()
+            Image.new("RGB", (40, 30)).save(buffer, kind)
+            self.reply(buffer.getvalue())
+        elif kind == "cmyk":
+            buffer = io.BytesIO()
+            Image.new("CMYK", (40, 30)).save(buffer, "JPEG")
+            self.reply(buffer.getvalue())
         elif kind == "hang":
             self.server.release.wait()  # type: ignore[attr-defined]
         else:
@@ -136,6 +171,16 @@ def contents(folder: Path) -> dict[str, str]:
         ("/large", "too_large"),
         ("/endless", "too_large"),
         ("/flaky", "ok"),
+        ("/type", "ok"),
+        ("/png", "ok"),
+        ("/gif", "ok"),
+        ("/webp", "ok"),
+        ("/bmp", "ok"),
+        ("/tiff", "ok"),
+        ("/cmyk", "ok"),
+        ("/corrupt", "undecodable"),
+        ("/short", "broken_response"),
+        ("/reset", "connection"),
     ],
 )
 def test_each_cause(server: str, tmp_path: Path, path: str, cause: str) -> None:
@@ -143,13 +188,14 @@ def test_each_cause(server: str, tmp_path: Path, path: str, cause: str) -> None:
     download(rows(server, [path]), tmp_path / "out", options)
     (outcome,) = read_lines(tmp_path / "out" / "manifest.jsonl")
     assert outcome.status == cause
-    expected_tries = 2 if path in ("/status/500", "/flaky") else 1
-    assert Handler.hits[path] == expected_tries or path in ("/loop",)
+    expected_tries = 2 if path in ("/status/500", "/flaky", "/reset") else 1
+    assert Handler.hits[path] == expected_tries or path in ("/loop", "/reset")
 
 
-def test_a_server_that_never_answers_costs_the_deadline_only(server: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/hang", "/drip"])
+def test_a_server_that_never_ends_costs_the_deadline_only(server: str, tmp_path: Path, path: str) -> None:
     options = Options(connections=2, fetch=replace(LOCAL, deadline=0.2, retries=0))
-    report = download(rows(server, ["/hang", "/ok/1"]), tmp_path / "out", options)
+    report = download(rows(server, [path, "/ok/1"]), tmp_path / "out", options)
     assert report["causes"] == {"timeout": 1}
     assert report["ok"] == 1
 
@@ -233,6 +279,57 @@ def test_a_killed_download_goes_on_and_gives_the_same(server: str, tmp_path: Pat
     assert not (tmp_path / "killed" / "manifest.jsonl").exists()
     download(read_index(index), tmp_path / "killed", options)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from ffprep.download import run, shards
+from ffprep.download.fetch import Limits
+from ffprep.download.index import read_index
+
+left = int(sys.argv[1])
+name = sys.argv[2]
+original = getattr(shards, name) if name != "add" else shards.ShardSpool.add
+
+def killed(*arguments):
+    global left
+    left -= 1
+    if left < 0:
+        os._exit(9)
+    return original(*arguments)
+
+if name == "add":
+    shards.ShardSpool.add = killed
+else:
+    setattr(shards, name, killed)
+options = run.Options(shard_size=4, connections=3, fetch=Limits(**LOCAL))
+run.download(read_index(Path(sys.argv[3])), Path(sys.argv[4]), options)
+"""
+
+
+def test_killed_anywhere_and_resumed_it_makes_the_same_file(
+    server: str, tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    treated = ["ok", "status/404", "html", "cut", "ok", "type", "noai", "ok", "reset", "ok"]
+    paths = [f"/{treated[i % 10]}{f'/{i}' if treated[i % 10] == 'ok' else ''}" for i in range(30)]
+    index = tmp_path / "index.tsv"
+    index.write_text("".join(f"caption {i}\t{server}{p}\n" for i, p in enumerate(paths)))
+    options = Options(shard_size=4, connections=3, fetch=LOCAL)
+    report = download(read_index(index), tmp_path / "whole", options)
+    assert report["ok"] == 15
+    program = KILLED.replace("**LOCAL", f"**{vars(LOCAL)!r}")
+    for name, after in (("add", 0), ("add", 9), ("_add", 3), ("write_lines", 1), ("write_shard", 2), ("_add", 7)):
+        command = [sys.executable, "-c", program, str(after), name, str(index), str(tmp_path / "killed")]
+        assert subprocess.run(command, timeout=60, check=False).returncode == 9
+    download(read_index(index), tmp_path / "killed", options)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    for folder in ("killed", "whole"):
+        source = open_caption_shards(
+            "cc3m", [tmp_path / folder], image=RGBImageField(jpeg="keep"), vocabulary=vocabulary, text=True
+        )
+        convert(source, tmp_path / f"{folder}.beton")
+    assert (tmp_path / "killed.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
 
 
 def test_a_larger_limit_extends_a_cut_shard(server: str, tmp_path: Path) -> None:
