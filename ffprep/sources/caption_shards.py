@@ -21,6 +21,8 @@ from ffprep.sources.files import TarFiles, is_image_name
 from ffprep.sources.tar import members
 
 ABSENT = -1
+_MORE = ("gif", "avif")
+"""Images that servers send and folders of photographs do not hold."""
 
 
 class ShardCaptions:
@@ -151,7 +153,7 @@ class _Index:
                     self._close(sample)
                     key, sample = folder + "/" + stem, {}
                 kind = {"txt": "texts", "json": "facts"}.get(extension.lower())
-                if kind is None and is_image_name(member.name):
+                if kind is None and (is_image_name(member.name) or extension.lower() in _MORE):
                     kind = "images"
                 if kind is not None:
                     sample.setdefault(kind, (f"{path.stem}/{member.name}", (number, member.offset, member.size)))
