@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.errors import DecodeError, FfprepError, OptionError
-from ffprep.loader.buffers import BufferPool
+from ffprep.loader.course import Course
 from ffprep.loader.files import open_files
+from ffprep.loader.memory import Memory
+from ffprep.loader.options import at_least, check_enough, one_of, usable_cpus
 from ffprep.loader.order import (
     HasSampleOrder,
     Ids,
@@ -25,19 +27,17 @@ from ffprep.loader.order import (
     as_indices,
     distributed_share,
 )
-from ffprep.loader.plan import Output, mask_output, moved, plan_output, read_pipelines
+from ffprep.loader.plan import Output, mask_output, plan_output
+from ffprep.loader.recipes import moved, read_pipelines
 from ffprep.loader.state import State, read_state
 from ffprep.loader.traversal import Traversal, payload_fields
 from ffprep.loader.weighted import WeightedOrder
 
 if TYPE_CHECKING:
     from ffprep.loader.feed import EpochSetup, Feed
-    from ffprep.loader.iterator import EpochIterator, Progress
-    from ffprep.loader.transfer import Side
+    from ffprep.loader.iterator import EpochIterator
 
 DEFAULT_WINDOW_PAGES = 64
-SPARE_PINNED = 5
-"""Page-locked buffers beside those of `batches_ahead`: being filled, being submitted, and two in flight."""
 
 
 class Loader:
@@ -148,30 +148,21 @@ class Loader:
         weights: Sequence[float] | str | None = None,
         epoch_samples: int | None = None,
     ) -> None:
-        self._arguments: dict[str, Any] = {
-            "batch_size": batch_size, "num_workers": num_workers, "os_cache": os_cache, "order": order,
-            "distributed": distributed, "pipelines": pipelines, "custom_fields": custom_fields,
-            "drop_last": drop_last, "batches_ahead": batches_ahead, "recompile": recompile, "rank": rank,
-            "world_size": world_size, "on_error": on_error, "window_pages": window_pages, "pad": pad, "index": index,
-            "device": device, "weights": weights, "epoch_samples": epoch_samples,
-        }  # fmt: skip
+        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.feed import Parking
 
         self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
-        self.batch_size = _at_least(batch_size, 1, "batch_size")
-        self.batches_ahead = _at_least(batches_ahead, 0, "batches_ahead")
-        self.num_workers = _usable_cpus() if num_workers < 1 else int(num_workers)
+        self.batch_size = at_least(batch_size, 1, "batch_size")
+        self.batches_ahead = at_least(batches_ahead, 0, "batches_ahead")
+        self.num_workers = usable_cpus() if num_workers < 1 else int(num_workers)
         self.drop_last = bool(drop_last) and pad is None
         self.os_cache = bool(os_cache)
         self.distributed = bool(distributed) or rank is not None
         self.recompile = recompile
         self.on_error = on_error
-        if on_error not in ("raise", "skip"):
-            raise OptionError(f"on_error is {on_error!r}; choose 'raise' or 'skip'")
-        if pad not in (None, "repeat", "mask"):
-            raise OptionError(f"pad is {pad!r}; choose 'repeat', 'mask' or None")
-        self.pad = pad
-        self._window_pages = _at_least(window_pages, 1, "window_pages")
+        one_of(on_error, ("raise", "skip"), "on_error")
+        self.pad = one_of(pad, ("repeat", "mask", None), "pad")
+        self._window_pages = at_least(window_pages, 1, "window_pages")
         self._share = distributed_share(self.batch_size, distributed, rank, world_size, os.environ, pad is not None)
         self._pipelines: dict[str, Any] = {
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
@@ -180,30 +171,25 @@ class Loader:
         self.indices: Ids = as_indices(indices, self.files.num_samples)
         self._order_option = order
         self._device = device
-        self._buffers = BufferPool(self.batches_ahead + 4)
-        self._lane: tuple[str, Side, BufferPool] | None = None
+        self._memory = Memory(self.batches_ahead, str(self.files))
         self._parking = Parking()
         self._finalizer = weakref.finalize(self, self._parking.close)
         self._finalizer.atexit = False
         self._iterators: weakref.WeakSet[EpochIterator] = weakref.WeakSet()
-        self._latest: Callable[[], EpochIterator | None] = lambda: None
-        self._progress: Progress | None = None
-        self._next_epoch = 0
-        self._first = 0
-        self._over = False  # a state was loaded that lies at its epoch's end
+        self._course = Course()
         self._closed = False
         self.seed = self._drawn_seed() if seed is None else operator.index(seed)
         self._recipes = read_pipelines(self._pipelines, self.files)
         if device is not None:
             self._recipes = [moved(recipe, device) for recipe in self._recipes]
         self._outputs()  # whatever is wrong with the pipelines is said here
-        samples = None if epoch_samples is None else _at_least(epoch_samples, 1, "epoch_samples")
+        samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples")
         payloads = payload_fields(self._recipes, self.files)
         self._traversal = Traversal(
             self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples
         )
         self._order = self._traversal.order(self._order_option, self.seed, self)
-        self._refuse_nothing()
+        check_enough(len(self._order), self._share, self.drop_last, str(self.files))
 
     # -- making ----------------------------------------------------------------------------------------
 
@@ -229,36 +215,6 @@ class Loader:
         outputs = [plan_output(recipe, self.files, epoch) for recipe in self._recipes]
         return [*outputs, mask_output(self._device)] if self.pad == "mask" else outputs
 
-    def _to_device(self, outputs: Sequence[Output]) -> tuple[Side | None, list[BufferPool]]:
-        """Return what serves the device that outputs go to, if any do, and for each operation its memory."""
-        targets = {step.device for output in outputs for step in output.steps if step.device is not None}
-        natives = [(op, output.transfer is not None) for output in outputs for op in output.natives]
-        self._buffers.serve(sum(len(op.rows) for op, moves in natives if not moves))
-        if not targets:
-            return None, [self._buffers for _ in natives]
-        if len(targets) > 1:
-            raise OptionError(f"{self.files}: the pipelines go to {' and '.join(sorted(targets))}; choose one device")
-        [target] = targets
-        if self._lane is None or self._lane[0] != target:
-            from ffprep.loader.transfer import open_side
-
-            side = open_side(target)
-            self._lane = (target, side, BufferPool(self.batches_ahead + SPARE_PINNED, side.host, 1))
-        _, side, pinned = self._lane
-        pinned.serve(sum(len(op.rows) for op, moves in natives if moves))
-        return side, [pinned if moves else self._buffers for _, moves in natives]
-
-    def _refuse_nothing(self) -> None:
-        total = len(self._order)
-        if total == 0:
-            raise OptionError(f"{self.files}: no samples to load: the file or indices is empty")
-        if self.drop_last and total < self._share.step:
-            ranks = f" on each of {self._share.world_size} ranks" if self._share.world_size > 1 else ""
-            raise OptionError(
-                f"{self.files}: {total} samples do not fill one batch of {self.batch_size}{ranks}; "
-                "use a smaller batch_size, or drop_last=False"
-            )
-
     # -- epochs ----------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -278,24 +234,14 @@ class Loader:
 
         if self._closed:
             raise FfprepError(f"{self.files}: this loader was closed")
-        self._settle()
-        setup = self._setup(self._next_epoch, self._first)
+        self._course.settle()
+        setup = self._setup(self._course.epoch, self._course.first)
         feed = self._feed(setup)
-        self._progress = progress = Progress(setup.epoch, setup.first)
-        self._next_epoch += 1
-        self._first = 0
+        progress = Progress(setup.epoch, setup.first)
         iterator = EpochIterator(feed, progress, self, self.batches_ahead)
         self._iterators.add(iterator)
-        self._latest = weakref.ref(iterator)
+        self._course.begun(progress, iterator)
         return iterator
-
-    def _settle(self) -> None:
-        """Decide which epoch is next where that was open."""
-        if self._over:
-            self.next_epoch = self._next_epoch + 1
-        progress = self._progress
-        if progress is not None and not progress.asked and self._latest() is None:
-            self._next_epoch, self._first = progress.epoch, progress.first
 
     def batch(self, samples: Sequence[int] | npt.NDArray[np.integer[Any]], epoch: int | None = None) -> tuple[Any, ...]:
         """Make one batch of any samples, just as an epoch makes it; epochs under way are not disturbed.
@@ -319,7 +265,7 @@ class Loader:
         ids = as_indices(samples, self.files.num_samples)
         if len(ids) == 0:
             raise OptionError("a batch needs at least one sample")
-        epoch = self._next_epoch if epoch is None else _at_least(epoch, 0, "epoch")
+        epoch = self._course.upcoming if epoch is None else at_least(epoch, 0, "epoch")
         setup = self._setup(epoch, 0, SequentialOrder(ids), Share(len(ids), padded=self.pad is not None))
         iterator = EpochIterator(self._feed(setup), Progress(epoch, 0), self, 0)
         self._iterators.add(iterator)
@@ -338,7 +284,7 @@ class Loader:
             for recipe in self._recipes:
                 recipe.stages.clear()
         outputs = self._outputs(epoch)
-        side, buffers = self._to_device(outputs)
+        side, buffers = self._memory.of(outputs)
         ops = [op for output in outputs for op in output.natives]
         share = self._share if share is None else share
         setup = EpochSetup(
@@ -363,26 +309,20 @@ class Loader:
     @property
     def epoch(self) -> int:
         """The epoch that is running, or the next one if none is."""
-        progress = self._progress
-        return self.next_epoch if progress is None or progress.exhausted else progress.epoch
+        return self._course.current
 
     @property
     def next_epoch(self) -> int:
         """The epoch that the next ``iter(loader)`` begins. Setting it begins that epoch from its start."""
-        return self._next_epoch + self._over
+        return self._course.upcoming
 
     @next_epoch.setter
     def next_epoch(self, epoch: int) -> None:
-        self._next_epoch = _at_least(epoch, 0, "epoch")
-        self._first = 0
-        self._over = False
-        self._progress = None
+        self._course.go_to(at_least(epoch, 0, "epoch"))
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next ``iter(loader)`` begin this epoch; the place inside it that was loaded is kept."""
-        if epoch == self._next_epoch:
-            self._over = False
-        else:
+        if not self._course.name(epoch):
             self.next_epoch = epoch
 
     # -- state -----------------------------------------------------------------------------------------
@@ -396,12 +336,11 @@ class Loader:
             A few integers. ``position`` counts samples over all ranks, so the state fits any number of workers,
             any batch size and any world size.
         """
-        progress = self._progress
-        epoch, position = self._next_epoch, self._first
-        if progress is not None and not progress.exhausted:
-            epoch = progress.epoch
-            position = self._share.consumed(progress.batches, len(self._order), progress.first)
+        running, position = self._course.running, self._course.first
+        if running is not None:
+            position = self._share.consumed(running.batches, len(self._order), running.first)
         parts = self._traversal.parts(self._order)
+        epoch = self._course.epoch if running is None else running.epoch
         return State(epoch, position, self.seed, len(self._order), self._order_name(), parts).to_dict()
 
     def _order_name(self) -> str:
@@ -424,8 +363,7 @@ class Loader:
         if known.seed != self.seed:
             self.seed = known.seed
             self._order = self._traversal.order(self._order_option, self.seed, self)
-        self._next_epoch, self._first, self._progress = known.epoch, known.position, None
-        self._over = known.position == len(self._order)
+        self._course.go_to(known.epoch, known.position, known.position == len(self._order))
 
     # -- the rest --------------------------------------------------------------------------------------
 
@@ -444,25 +382,11 @@ class Loader:
         OptionError
             There is no such output, or no sample is left.
         """
-        names = [recipe.name for recipe in self._recipes]
-        if field_name not in names and field_name not in self.files.fields:
-            raise OptionError(f"{self.files} has no output {field_name!r}; it has {', '.join(names)}")
-        only = {name: None for name in self.files.fields if name != field_name}
+        from ffprep.loader.subset import fulfilling
+
+        outputs = [recipe.name for recipe in self._recipes]
         own = self._pipelines.get(field_name)
-        looked = {
-            **self._arguments,
-            "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None,
-            "world_size": None, "seed": self.seed, "indices": self.indices, "on_error": "raise", "pad": None,
-            "device": None, "weights": None, "epoch_samples": None,
-            "pipelines": {**only, **({field_name: own} if own is not None else {})},
-        }  # fmt: skip
-        kept: list[bool] = []
-        with type(self)(self.fname, **looked) as loader:
-            for (rows,) in loader:
-                kept += [bool(condition(row)) for row in rows]
-        chosen = self.indices[np.array(kept, dtype=bool)]
-        if len(chosen) == 0:
-            raise OptionError(f"{self.files}: no sample fulfils the condition on {field_name!r}")
+        chosen = fulfilling(self, self._arguments, outputs, own, field_name, condition)
         return type(self)(self.fname, **{**self._arguments, "seed": self.seed, "indices": chosen})
 
     def close(self) -> None:
@@ -471,8 +395,7 @@ class Loader:
         for iterator in list(self._iterators):
             iterator.close()
         self._parking.close(wait=True)
-        self._buffers.clear()
-        self._lane = None
+        self._memory.close()
         self.files.close()
 
     def __enter__(self) -> Loader:
@@ -486,22 +409,6 @@ class Loader:
             f"<Loader of {self.files}: {len(self.indices)} samples, {len(self)} batches of {self.batch_size}, "
             f"{self._order_name()}, seed {self.seed}>"
         )
-
-
-def _at_least(value: int, low: int, name: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise OptionError(f"{name} is {value!r}; give a whole number") from None
-    if number < low:
-        raise OptionError(f"{name} is {number}; it must be at least {low}")
-    return number
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 __all__ = ["Loader", "OrderOption", "Share"]

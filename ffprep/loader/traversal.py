@@ -23,8 +23,8 @@ from ffprep.loader.order import (
     RandomOrder,
     SequentialOrder,
 )
-from ffprep.loader.plan import Recipe
 from ffprep.loader.readahead import first_pages
+from ffprep.loader.recipes import Recipe
 from ffprep.loader.weighted import WeightedOrder
 
 if TYPE_CHECKING:

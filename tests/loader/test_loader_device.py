@@ -30,7 +30,7 @@ from ffprep.fields.decoders import (
 )
 from ffprep.loader import transfer
 from ffprep.loader.finish import Finish, on_host
-from ffprep.loader.loader import SPARE_PINNED
+from ffprep.loader.memory import SPARE_PINNED
 from ffprep.pipeline.form import ImageForm, dtype_name, torch_dtype
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import (
