@@ -295,6 +295,20 @@ def test_a_broken_off_epoch_lands_before_its_memory_is_used_again(image_beton: P
         assert same(list(loader), wanted[:10])
 
 
+def test_dropped_loaders_end_their_threads(image_beton: Path) -> None:
+    for taken in range(20):
+        iterator = iter(open_late(image_beton, 2))
+        for _ in range(taken % 3):
+            next(iterator)
+    del iterator
+    gc.collect()
+    mine = [thread for thread in threading.enumerate() if thread.name.startswith("ffprep-")]
+    for thread in mine:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in mine)
+    assert all(side.done == len(side.queued) for side in Late.made)
+
+
 class Broken(Exception):
     pass
 
