@@ -198,6 +198,20 @@ def test_a_loader_gives_any_batch(photographs: Path, wanted: Any) -> None:
         loader.batch([0])
 
 
+def test_an_iterator_dropped_unseen_begins_no_epoch(photographs: Path) -> None:
+    with Loader(photographs, 5, 2, pipelines=pipelines(), seed=7) as loader:
+        iter(loader)
+        first = [labels.tolist() for _, labels in loader]
+        loader.load_state_dict({**loader.state_dict(), "epoch": 0, "position": 10})
+        iter(loader)
+        iter(loader)
+        assert [labels.tolist() for _, labels in loader] == first[2:]
+        one = iter(loader)
+        two = iter(loader)  # two that live are two epochs
+        assert not torch.equal(next(one)[0], next(two)[0])
+        assert loader.next_epoch == 3
+
+
 def test_importing_it_imports_no_torch() -> None:
     code = "import sys, ffprep; ffprep.Dataset; assert not {'torch', 'numba'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
