@@ -6,11 +6,12 @@ import argparse
 
 import numpy as np
 import torch
+from models import ImageEncoder
+from torch import nn
+
 from ffprep.fields.decoders import CenterCropRGBImageDecoder, IntDecoder, RandomResizedCropRGBImageDecoder
 from ffprep.loader import Loader, OrderOption
 from ffprep.transforms import NormalizeImage, RandomHorizontalFlip, Squeeze, ToTensor, ToTorchImage
-from models import ImageEncoder
-from torch import nn
 
 MEAN = np.array([0.485, 0.456, 0.406]) * 255
 STD = np.array([0.229, 0.224, 0.225]) * 255

@@ -1,7 +1,7 @@
 """Hugging Face's Trainer with ffprep's loaders: batches as dicts, and checkpoints that hold the place in the epoch.
 
-    pip install transformers accelerate
-    python examples/huggingface_trainer.py --train train.beton --val val.beton --out runs/vit
+pip install transformers accelerate
+python examples/huggingface_trainer.py --train train.beton --val val.beton --out runs/vit
 """
 
 from __future__ import annotations
@@ -14,13 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import demo_data
-import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments, ViTConfig, ViTForImageClassification
+from models import ImageEncoder
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ffprep import Loader
 from ffprep.presets import imagenet_train, imagenet_val
 
 STATE = "ffprep_loader.json"
+
+
+class Classifier(nn.Module):
+    """As the Trainer wants models: keyword arguments in, a dict with the loss out."""
+
+    def __init__(self, classes: int = 6) -> None:
+        super().__init__()
+        self.model = nn.Sequential(ImageEncoder(), nn.Linear(64, classes))
+
+    def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        logits = self.model(pixel_values)
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
 class Batches:
@@ -35,7 +48,10 @@ class Batches:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def set_epoch(self, epoch: int) -> None:
+        self.loader.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for batch in self.loader:
             yield dict(zip(self.names, batch, strict=True))
 
@@ -97,23 +113,19 @@ def main() -> None:
             ignore_data_skip=True,  # the loader goes on at its place by itself
             seed=0,
         )
-        config = ViTConfig(
-            image_size=options.size, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
-            num_labels=6,
-        )  # fmt: skip
         loaders = {
             "train_loader": imagenet_train(
                 train, options.batch_size, seed=0, size=options.size, device=arguments.device
             ),
             "val_loader": imagenet_val(val, options.batch_size, size=options.size, device=arguments.device),
         }
-        trainer = ImageTrainer(ViTForImageClassification(config), arguments, **loaders)
+        trainer = ImageTrainer(Classifier(), arguments, **loaders)
         trainer.train()
         print({name: round(value, 3) for name, value in trainer.evaluate().items() if name == "eval_loss"})
         checkpoint = Path(arguments.output_dir) / "checkpoint-4"
         if (checkpoint / STATE).exists():
             loaders["train_loader"].load_state_dict(json.loads((checkpoint / STATE).read_text()))
-            again = ImageTrainer(ViTForImageClassification(config), arguments, **loaders)
+            again = ImageTrainer(Classifier(), arguments, **loaders)
             again.train(resume_from_checkpoint=str(checkpoint))
             print(f"went on from {checkpoint.name} to step {again.state.global_step}")
 

@@ -1,7 +1,7 @@
 """Align images and captions, as CLIP does, on pairs: one caption of each image, another one in every epoch.
 
-    ffprep convert coco --images DIR --annotations JSON --grouped --out coco.beton
-    python examples/image_text_contrastive.py --data coco.beton
+ffprep convert coco --images DIR --annotations JSON --grouped --out coco.beton
+python examples/image_text_contrastive.py --data coco.beton
 """
 
 from __future__ import annotations

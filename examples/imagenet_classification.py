@@ -1,6 +1,6 @@
 """Classify images: growing resolution, classes drawn evenly, an evaluation that counts every image once.
 
-    python examples/imagenet_classification.py --train train.beton --val val.beton --classes 1000 --size 128 192
+python examples/imagenet_classification.py --train train.beton --val val.beton --classes 1000 --size 128 192
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def main() -> None:
             with torch.no_grad():
                 right = sum(int((model(images).argmax(1) == labels).sum()) for images, labels in val)
             loss_shown = float(torch.stack(losses).mean())
-            print(f"epoch {epoch}: {images_size(train, epoch)} loss {loss_shown:.3f}, {right} of {len(val.indices)} right")
+            print(
+                f"epoch {epoch}: {images_size(train, epoch)} loss {loss_shown:.3f}, {right} of {len(val.indices)} right"
+            )
         train.close()
         val.close()
 

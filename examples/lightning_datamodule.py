@@ -80,7 +80,7 @@ def main() -> None:
         quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         lightning.seed_everything(0)
         model = Classifier()
-        stop = 3 * options.epochs // 2
+        stop = max(1, len(data.train_dataloader()) * options.epochs * 2 // 3)
         keep = ModelCheckpoint(made, "{step}", every_n_train_steps=stop, save_top_k=-1)
         trainer = lightning.Trainer(max_epochs=options.epochs, devices=1, callbacks=[keep], **quiet)
         trainer.fit(model, data)

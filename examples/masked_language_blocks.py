@@ -1,7 +1,7 @@
 """Predict masked tokens, as BERT does, in blocks of text; stop in the middle of an epoch and go on.
 
-    ffprep convert openwebtext --source DIR --block 192 --out owt.beton
-    python examples/masked_language_blocks.py --data owt.beton
+ffprep convert openwebtext --source DIR --block 192 --out owt.beton
+python examples/masked_language_blocks.py --data owt.beton
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def main() -> None:
                 step += 1
                 state = loader.state_dict()
                 if step % 5 == 0:
-                    print(f"step {step}: loss {loss.item():.3f} at sample {state['position']} of epoch {state['epoch']}")
+                    print(
+                        f"step {step}: loss {loss.item():.3f} at sample {state['position']} of epoch {state['epoch']}"
+                    )
                 if step == options.steps:
                     break
         loader.close()
