@@ -217,6 +217,8 @@ def convert_parts(
         raise OptionError(f"block {block}: give {SMALLEST_BLOCK} to {LARGEST_BLOCK - 1} tokens")
     if out.exists() and not overwrite:
         raise OptionError(f"{out}: exists already; delete it or ask for overwriting")
+    if not out.parent.is_dir():
+        raise OptionError(f"{out.parent}: no such folder; make it first")
     count = processors(workers)
     begun = time.perf_counter()
     folder = out.with_name(out.name + ".parts")

@@ -287,6 +287,8 @@ def test_without_resume_parts_are_made_anew(vocabulary: Vocabulary, tmp_path: Pa
     for options in ({"block": 1}, {"block": 1 << 16}, {"on_error": "ignore"}):
         with pytest.raises(OptionError):
             converted(open_corpus(source), vocabulary, out, **options)
+    with pytest.raises(OptionError, match="make it first"):
+        converted(open_corpus(source), vocabulary, tmp_path / "none" / "x.beton")
 
 
 def test_one_conversion_to_a_file_at_a_time(vocabulary: Vocabulary, tmp_path: Path) -> None:
