@@ -1,7 +1,7 @@
 """A Lightning DataModule: ranks from the trainer, and checkpoints that hold the place inside the epoch.
 
-Lightning keeps the state of every loader that has ``state_dict`` and ``load_state_dict``, as ffprep's has, so a
-checkpoint of the middle of an epoch goes on with the very next batch.
+The data module keeps the training loader and hands its state to Lightning, so every checkpoint, of the middle of an
+epoch or of its end, goes on with the very next batch.
 
     pip install lightning
     python examples/lightning_datamodule.py --train train.beton --val val.beton
@@ -32,6 +32,8 @@ class Images(lightning.LightningDataModule):
         super().__init__()
         self.files = train, val
         self.options: dict[str, Any] = {"batch_size": batch_size, "size": size, "num_workers": num_workers}
+        self.loader: Loader | None = None
+        self.place: dict[str, Any] = {}
 
     def _ranks(self) -> dict[str, int]:
         trainer = self.trainer
@@ -40,10 +42,21 @@ class Images(lightning.LightningDataModule):
         return {"rank": trainer.global_rank, "world_size": trainer.world_size}
 
     def train_dataloader(self) -> Loader:
-        return imagenet_train(self.files[0], seed=0, **self.options, **self._ranks())
+        self.loader = imagenet_train(self.files[0], seed=0, **self.options, **self._ranks())
+        if self.place:
+            self.loader.load_state_dict(self.place)
+        return self.loader
 
     def val_dataloader(self) -> Loader:
         return imagenet_val(self.files[1], **self.options, **self._ranks())
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.place if self.loader is None else self.loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.place = state_dict
+        if self.loader is not None:
+            self.loader.load_state_dict(state_dict)
 
 
 class Classifier(lightning.LightningModule):
@@ -72,15 +85,17 @@ def main() -> None:
     parser.add_argument("--val", type=Path)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--stop", type=int, default=4, help="step of the checkpoint to go on from")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
         train = options.train or demo_data.images(made, 48)
-        data = Images(train, options.val or demo_data.images(made, 24, seed=1), options.batch_size)
+        val = options.val or demo_data.images(made, 24, seed=1)
+        data = Images(train, val, options.batch_size)
         quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         lightning.seed_everything(0)
         model = Classifier()
-        stop = max(1, len(data.train_dataloader()) * options.epochs * 2 // 3)
+        stop = options.stop
         keep = ModelCheckpoint(made, "{step}", every_n_train_steps=stop, save_top_k=-1)
         trainer = lightning.Trainer(max_epochs=options.epochs, devices=1, callbacks=[keep], **quiet)
         trainer.fit(model, data)
@@ -88,6 +103,7 @@ def main() -> None:
 
         again = Classifier()  # as a job does that was killed after the checkpoint
         trainer = lightning.Trainer(max_epochs=options.epochs, devices=1, callbacks=[keep], **quiet)
+        data = Images(train, val, options.batch_size)
         trainer.fit(again, data, ckpt_path=made / f"step={stop}.ckpt", weights_only=False)
         same = again.seen == model.seen[stop:]
         print(f"from step {stop} on {len(again.seen)} batches, {'the same' if same else 'others'} as in the first run")

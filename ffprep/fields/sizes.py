@@ -42,7 +42,7 @@ class ProgressiveSize:
     """Images that grow from epoch to epoch, linearly, in steps: give it to a decoder or a preset as its size.
 
     The first epochs of a training learn as much from small images, and cost less. ffcv's ImageNet recipe is
-    ``ProgressiveSize(160, 192, 35, 76)`` for 88 epochs.
+    ``ProgressiveSize(160, 192, 65, 76)`` for 88 epochs.
 
     Parameters
     ----------

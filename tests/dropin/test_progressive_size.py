@@ -23,7 +23,7 @@ def recipe(epoch: int, start: int, end: int, first: int, last: int) -> int:
     return int(np.round(np.interp([epoch], [first, last], [start, end])[0] / 32)) * 32
 
 
-@pytest.mark.parametrize("numbers", [(160, 192, 35, 76), (128, 224, 5, 14), (96, 96, 0, 0), (224, 64, 2, 9)])
+@pytest.mark.parametrize("numbers", [(160, 192, 65, 76), (128, 224, 5, 14), (96, 96, 0, 0), (224, 64, 2, 9)])
 def test_sizes_are_those_of_the_recipe(numbers: tuple[int, int, int, int]) -> None:
     size = ProgressiveSize(*numbers)
     assert [size(epoch) for epoch in range(90)] == [recipe(epoch, *numbers) for epoch in range(90)]

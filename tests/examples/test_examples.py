@@ -77,10 +77,11 @@ def test_ffcv_before(files: list[Path]) -> None:
     assert "of 20 right" in run("ffcv_before", *files, "--epochs", 1, "--size", 32, strict=False)
 
 
-def test_lightning_datamodule(files: list[Path]) -> None:
+@pytest.mark.parametrize("stop", [3, 4])  # an epoch has 3 batches
+def test_lightning_datamodule(files: list[Path], stop: int) -> None:
     pytest.importorskip("lightning")
-    printed = run("lightning_datamodule", "--train", files[0], "--val", files[1], strict=False)
-    assert "2 batches, the same as in the first run" in printed
+    printed = run("lightning_datamodule", "--train", files[0], "--val", files[1], "--stop", stop, strict=False)
+    assert f"{6 - stop} batches, the same as in the first run" in printed
 
 
 def test_huggingface_trainer(files: list[Path]) -> None:
