@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ffprep.errors import JpegError, OptionError
-from ffprep.jpeg import coefficients, decode_planes
+from ffprep.jpeg import build_index, coefficients, decode_planes, rewrite
 from ffprep.jpeg.native import set_simd_level
 from ffprep.jpeg.planes import Plane
 
@@ -156,6 +156,23 @@ def test_samples_stand_for_squares_of_the_image(level: str, subsampling: int, sc
         means = whole.samples.reshape(plane.height, own, plane.width, own).mean((1, 3))
         assert own * whole.hs == step * plane.hs
         assert np.abs(means - plane.samples).max() < 1.5
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_every_way_to_the_coefficients_gives_the_same(level: str, subsampling: int, scale: int) -> None:
+    """Progressive, one long scan, with an index, with restart markers."""
+    rng = np.random.default_rng(scale)
+    pixels = np.kron(rng.integers(0, 256, (25, 40, 3)), np.ones((12, 12, 1))).astype(np.uint8)
+    outs = [io.BytesIO(), io.BytesIO()]
+    for out, progressive in zip(outs, (True, False), strict=True):
+        Image.fromarray(pixels).save(out, "JPEG", quality=93, subsampling=subsampling, progressive=progressive)
+    first, second = (out.getvalue() for out in outs)
+    for rect in (None, (37, 21, 300, 200)):
+        expected = [plane.samples for plane in decode_planes(rewrite(second), rect, scale=scale)]
+        for stream, index in ((first, b""), (second, b""), (second, build_index(second))):
+            planes = decode_planes(stream, rect, scale=scale, index=index)
+            assert all((a.samples == b).all() for a, b in zip(planes, expected, strict=True))
 
 
 def test_scale_is_checked() -> None:
