@@ -468,6 +468,16 @@ def test_what_cuda_is_asked_for(image_beton: Path, monkeypatch: pytest.MonkeyPat
     assert set(recorded) == {x.data_ptr() for batch in got for x in batch}
 
 
+def test_cuda_is_the_device_of_the_training_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    streams: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "Stream", streams.append)
+    for name, index in (("cuda", 1), ("cuda:0", 0), ("cuda:3", 3)):
+        assert transfer.open_side(name).device == torch.device("cuda", index)  # type: ignore[attr-defined]
+    assert streams == [torch.device("cuda", index) for index in (1, 0, 3)]
+
+
 def test_finish_reads_every_pixel_value() -> None:
     values = torch.arange(256, dtype=torch.uint8).repeat_interleave(3).view(1, 16, 16, 3)
     for dtype in ("float32", "float16", "bfloat16"):
