@@ -378,7 +378,7 @@ def test_caller_errors(plain: bytes) -> None:
     assert small == Status.NO_SPACE and count[0] == 3 * 3 * 6 * 64
     context = lib.ffp_context_new()
     try:
-        for scale in (1, 4, -1):
+        for scale in (4, -1, 1 << 40):
             arguments = (context, view.ctypes.data, view.size, None, 0, 0, 0, 8, 8, scale, native.int64s(desc))
             assert lib.ffp_decode_region(*arguments) == Status.BAD_RECTANGLE
     finally:
