@@ -15,6 +15,7 @@ from ffprep.errors import OptionError
 from ffprep.fields import NDArrayField, RGBImageField
 from ffprep.loader.files import Files, open_files
 from ffprep.loader.order import Ids, as_indices
+from ffprep.text.blocks import source_facts
 
 Path = str | os.PathLike[str]
 
@@ -34,8 +35,9 @@ class Samples(list[Any]):
 class Dataset:
     """A ``.beton`` file as a map-style data set: ``dataset[i]``, ``len(dataset)``.
 
-    Sample i is, to the pixel, what a `Loader` of the same pipelines and seed gives for it in that epoch. Objects can
-    be pickled, forked and spawned: what travels is the path and the options.
+    Sample i is, to the pixel, what a `Loader` of the same pipelines and seed gives for it in that epoch. Of a file of
+    token blocks, samples are single blocks, as for the preset `text_blocks`. Objects can be pickled, forked and spawned:
+    what travels is the path and the options.
 
     ::
 
@@ -99,15 +101,24 @@ class Dataset:
         return self._files
 
     def _open(self) -> Files:
-        return open_files(self.fname, self._options["custom_fields"])
+        custom = self._options["custom_fields"]
+        files = open_files(self.fname, custom)
+        if not _holds_blocks(files):
+            return files
+        from ffprep.loader.block_reader import BlockReader
+
+        files.close()
+        return open_files(self.fname, custom, BlockReader)
 
     @property
     def loader(self) -> Any:
         """The loader that makes the samples, in this process."""
         if self._loader is None:
             from ffprep.loader import Loader
+            from ffprep.loader.block_loader import BlockLoader
 
-            self._loader = Loader(self.fname, 1, self._num_workers, drop_last=False, batches_ahead=0, **self._options)
+            kind = BlockLoader if _holds_blocks(self.files) else Loader
+            self._loader = kind(self.fname, 1, self._num_workers, drop_last=False, batches_ahead=0, **self._options)
         return self._loader
 
     def set_epoch(self, epoch: int) -> None:
@@ -195,6 +206,10 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<Dataset of {self.files}: {len(self)} samples{', raw' if self.raw else ''}>"
+
+
+def _holds_blocks(files: Files) -> bool:
+    return "blocks" in source_facts(files.readers[0])
 
 
 def _row(member: Any, i: int) -> Any:

@@ -19,7 +19,7 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
 )
 
-pytestmark = pytest.mark.ffcv
+pytestmark = [pytest.mark.ffcv, pytest.mark.slow]
 pytest.importorskip("ffcv")
 
 MEAN, STD = np.array([120.0, 110.0, 100.0]), np.array([60.0, 61.0, 62.0])

@@ -181,6 +181,18 @@ def test_tokens_become_text(vocabulary: Any, tmp_path: Path) -> None:
     assert [sample["tokens"] for sample in Dataset(path, raw=True)] == words
 
 
+def test_single_blocks_of_a_file_of_blocks(vocabulary: Any, tmp_path: Path) -> None:
+    table, path = tmp_path / "texts.jsonl", tmp_path / "blocks.beton"
+    table.write_text("\n".join(f'{{"text": "The number {i} is followed by {i + 1}."}}' for i in range(40)))
+    words = ["convert", "text", "--files", str(table), "--layout", "blocks", "--block", "16", "--out", str(path)]
+    subprocess.run([sys.executable, "-m", "ffprep", *words], check=True, capture_output=True)
+    texts = [sample["tokens"] for sample in Dataset(path, raw=True)]
+    assert "".join(texts).startswith("The number 0 is followed by 1.The number 1 is")
+    dataset = Dataset(path)
+    assert len(dataset) == len(texts) > 20
+    assert vocabulary.decode(dataset[7][0].numpy()) == texts[7] and dataset[7][0].shape == (16,)
+
+
 def test_a_loader_gives_any_batch(photographs: Path, wanted: Any) -> None:
     with Loader(photographs, 5, 2, pipelines=pipelines(), seed=7, pad="mask") as loader:
         under_way = iter(loader)

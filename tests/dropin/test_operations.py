@@ -15,6 +15,7 @@ from ffprep import Loader, OrderOption
 from ffprep.fields.decoders import IntDecoder
 from ffprep.fields.ndarray import NDArrayDecoder
 from ffprep.fields.rgb_image import RandomResizedCropRGBImageDecoder, SimpleRGBImageDecoder
+from ffprep.libffcv import memcpy
 from ffprep.pipeline import PipelineSpec
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
@@ -183,17 +184,22 @@ class FirstRow(SimpleRGBImageDecoder):
     def generate_code(self) -> Any:
         read = self.memory_read
         loop = Compiler.get_iterator()
+        copy = Compiler.compile(memcpy)
 
         def decode(batch: Any, out: Any, metadata: Any, storage: Any) -> Any:
             for i in loop(len(batch)):
                 record = metadata[batch[i]]
                 pixels = read(record["data_ptr"], storage)
-                for x in range(record["width"]):
-                    for c in range(3):
-                        out[i, x, c] = pixels[3 * x + c]
+                copy(pixels[: 3 * record["width"]], out[i])
             return out[: len(batch)]
 
         return decode
+
+
+def test_memcpy_copies_bytes() -> None:
+    words = np.zeros((2, 2), np.uint32)
+    memcpy(np.array([1, 0, 0, 0, 2], np.uint8), words)
+    assert words.tolist() == [[1, 2], [0, 0]]
 
 
 def test_decoders_of_users(small: Path) -> None:

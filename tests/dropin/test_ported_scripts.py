@@ -25,6 +25,7 @@ def run(name: str, folder: Path, *, stock: bool = False) -> Any:
     return np.load(folder / "found.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.ffcv
 @pytest.mark.parametrize("name", ["cifar", "regression"])
 def test_the_results_are_stocks(tmp_path: Path, name: str) -> None:
