@@ -36,8 +36,8 @@ class Dataset:
     """A ``.beton`` file as a map-style data set: ``dataset[i]``, ``len(dataset)``.
 
     Sample i is, to the pixel, what a `Loader` of the same pipelines and seed gives for it in that epoch. Of a file of
-    token blocks, samples are single blocks, as for the preset `text_blocks`. Objects can be pickled, forked and spawned:
-    what travels is the path and the options.
+    token blocks, samples are single blocks, as for the preset `text_blocks`. Objects can be pickled, forked and
+    spawned: what travels is the path and the options.
 
     ::
 
