@@ -112,6 +112,9 @@ def _block_form(path: PathLike, block: int | None, vocabulary: str | None) -> bo
     with Reader(path, check=False) as reader:
         if vocabulary is not None:
             check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
+        image = next((name for name, field in reader.fields.items() if isinstance(field, RGBImageField)), None)
+        if image is not None:
+            raise OptionError(f"{path}: holds images ({image}); load it with image_text_train or imagenet_train")
         grouped = "blocks" in source_facts(reader)
         blocks = open_blocks(reader) if grouped or block is not None else None
     if block is not None and blocks is not None and blocks.block != block:

@@ -11,6 +11,7 @@ import torch
 
 from ffprep import presets
 from ffprep.beton.writer import Writer
+from ffprep.errors import OptionError
 from ffprep.fields import BytesField, FloatField, IntField, NDArrayField, RGBImageField
 
 
@@ -69,3 +70,8 @@ def test_text_preset(plain_beton: Path) -> None:
     assert number.shape == real.shape == (10,)
     assert array.shape == (10, 5, 3) and array.dtype == torch.int64
     assert strings.lengths.shape == documents.lengths.shape == (10,)
+
+
+def test_text_preset_refuses_images(image_beton: Path) -> None:
+    with pytest.raises(OptionError, match="holds images"):
+        presets.text_blocks(image_beton, 2, 1, 0)
