@@ -167,10 +167,12 @@ def resampling(path: Path, size: int, markdown: bool) -> None:
     table = Table(f"Decoding, cropping and resizing, against Pillow and {name} (antialiased)", "operation", markdown)
     for mode in ("bilinear", "bicubic"):
         random = RandomResizedCropRGBImageDecoder(size, interpolation=mode)
+        whole = RandomResizedCropRGBImageDecoder(size, interpolation=mode, exact=True)
         for title, decoder, box in (
             (f"Resize({size}x{size})", ResizeRGBImageDecoder(size, interpolation=mode), lambda h, w, i: (0, 0, h, w)),
             ("centre crop 224/256", CenterCropRGBImageDecoder(size, 224 / 256, interpolation=mode), centre(224 / 256)),
             ("RandomResizedCrop", random, random_box(path, random)),
+            ("RandomResizedCrop(exact=True)", whole, random_box(path, whole)),
         ):
             found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
             for i, (ours, stream) in enumerate(zip(load(path, decoder), streams(path), strict=True)):
@@ -187,9 +189,9 @@ def resampling(path: Path, size: int, markdown: bool) -> None:
             pixels = np.asarray(Image.open(io.BytesIO(stream)).convert("RGB"))
             height, width = pixels.shape[:2]
             long = int(short * max(height, width) / min(height, width))
-            whole = resized(pixels, (short, long) if height <= width else (long, short), mode)
-            top, left = (round((side - size) / 2.0) for side in whole.shape[:2])
-            pairs.append((ours, whole[top : top + size, left : left + size]))
+            shown = resized(pixels, (short, long) if height <= width else (long, short), mode)
+            top, left = (round((side - size) / 2.0) for side in shown.shape[:2])
+            pairs.append((ours, shown[top : top + size, left : left + size]))
         table.add(f"Resize({short}) + CenterCrop({size}), {mode}, all", pairs)
     table.show()
 

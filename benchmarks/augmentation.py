@@ -1,11 +1,18 @@
-"""What augmentation costs per image in the loader, and what two views from one decode save.
+"""What augmentation costs per image, and what two views from one decode save.
 
-    python benchmarks/augmentation.py FILE.beton [--rounds 7] [--core 0] [--clock cpu] [--markdown]
+    python benchmarks/augmentation.py FILE.beton [--rounds 7] [--core 0] [--clock cpu] [--markdown] [--only PART]
 
-Each row is the reference study's training pipeline (random resized crop to 224, flip, float32 CHW normalised) with one
-operation more, done to every image (p=1), against the same without it: both load the whole file, in processes of their
-own that take turns. Given are the difference of their fastest rounds in microseconds an image, in processor time, and,
-where torchvision is installed, what its function takes for one uint8 tensor of that size on one thread.
+operations
+    Each compiled operation on a batch of 64 uint8 images of 224x224 that the file's are resized to, done to every image
+    (p=1), copying the batch included; and torchvision's function, where it is installed, on one uint8 tensor at a time.
+    Both on one thread.
+loader
+    The reference study's training pipeline (random resized crop to 224, flip, float32 CHW normalised) with and without
+    augmentation, in processes of their own that take turns.
+views
+    Several views of each image from one loader, beside one loader for each view, in the same way.
+
+All in microseconds of processor time an image, of the fastest round: what disturbs a round makes it slower.
 """
 
 from __future__ import annotations
@@ -13,7 +20,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +29,6 @@ from ffprep.inspect.paired import Contestant, Timing, compare
 
 HERE = Path(__file__).resolve().parent
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
-GROUP = 6
 SIZE = 224
 
 OPERATIONS: dict[str, str] = {
@@ -47,10 +52,23 @@ OPERATIONS: dict[str, str] = {
     "RandomResizedCrop((0.2, 1), (0.75, 1.33), 224)": "RandomResizedCrop((0.2, 1), (0.75, 1.33), 224)",
     "Mixup(0.2)": "Mixup(0.2).images",
     "CutMix(1.0)": "CutMix(1.0, 224).images",
+}
+PIPELINES: dict[str, str] = {
+    "an operation that does nothing": "RandomSolarize(p=0)",
+    "ColorJitter(0.4, 0.4, 0.4, 0.1)": "ColorJitter(0.4, 0.4, 0.4, 0.1)",
     "SimCLR: jitter 0.8, grey 0.2, blur 0.5": (
         "ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), RandomGrayscale(0.2), GaussianBlur(23, p=0.5)"
     ),
+    "Mixup(0.2) of uint8": "Mixup(0.2).images",
 }
+
+
+def made(operations: str) -> list[Any]:
+    """Operations as they are written above."""
+    from ffprep import transforms
+
+    names = {name: getattr(transforms, name) for name in transforms.__all__}
+    return list(eval(f"[{operations}]", names))
 
 
 def pipeline(operations: str = "", scale: Sequence[float] = (0.08, 1.0), size: int = SIZE) -> list[Any]:
@@ -60,8 +78,7 @@ def pipeline(operations: str = "", scale: Sequence[float] = (0.08, 1.0), size: i
     from ffprep import transforms
     from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder
 
-    names = {name: getattr(transforms, name) for name in transforms.__all__}
-    more = eval(f"[{operations}]", names)
+    more = made(operations)
     mean, std = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
     return [
         RandomResizedCropRGBImageDecoder(size, scale=(scale[0], scale[1])),
@@ -113,7 +130,32 @@ def views_apart(path: str, scale: Sequence[float], small: int = 0) -> Callable[[
     return _epoch(*loaders)
 
 
-def theirs() -> dict[str, float]:
+def ours(path: str, rounds: int) -> dict[str, float]:
+    """Microseconds of each operation on one uint8 image, on one thread."""
+    import numpy as np
+
+    from ffprep import Loader
+    from ffprep.fields.decoders import ResizeRGBImageDecoder
+    from ffprep.pipeline.form import BatchInfo
+
+    pipelines: dict[str, Any] = {"image": [ResizeRGBImageDecoder(SIZE)], "label": None}
+    with Loader(path, 64, 1, pipelines=pipelines) as loader:
+        (images,) = next(iter(loader))
+    batch = BatchInfo(np.arange(len(images)), 0, 0, 1)
+    out = {}
+    for name, operation in OPERATIONS.items():
+        [way] = made(operation)
+        way.apply(images[:2], BatchInfo(batch.ids[:2], 0, 0, 1))
+        least = float("inf")
+        for _ in range(rounds):
+            start = time.process_time()
+            way.apply(images, batch)
+            least = min(least, time.process_time() - start)
+        out[name] = least / len(images) * 1e6
+    return out
+
+
+def theirs(rounds: int) -> dict[str, float]:
     """Microseconds of torchvision's functions on one uint8 image, channels first, on one thread."""
     import torch
     from torchvision.transforms import v2
@@ -137,24 +179,17 @@ def theirs() -> dict[str, float]:
         "RandomCrop(224, 16, padding_mode='reflect')": v2.RandomCrop(224, 16, padding_mode="reflect"),
         "RandomVerticalFlip()": v2.RandomVerticalFlip(1),
         "RandomResizedCrop((0.2, 1), (0.75, 1.33), 224)": v2.RandomResizedCrop(224, (0.2, 1), antialias=True),
-        "SimCLR: jitter 0.8, grey 0.2, blur 0.5": v2.Compose(
-            [
-                v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8),
-                v2.RandomGrayscale(0.2),
-                v2.RandomApply([v2.GaussianBlur(23)], 0.5),
-            ]
-        ),
     }
     out = {}
     for name, way in ways.items():
         way(image)
-        rounds = []
-        for _ in range(5):
+        least = float("inf")
+        for _ in range(rounds):
             start = time.process_time()
-            for _ in range(60):
+            for _ in range(64):
                 way(image)
-            rounds.append((time.process_time() - start) / 60 * 1e6)
-        out[name] = statistics.median(rounds)
+            least = min(least, time.process_time() - start)
+        out[name] = least / 64 * 1e6
     return out
 
 
@@ -180,7 +215,7 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="cpu")
     parser.add_argument("--markdown", action="store_true")
-    parser.add_argument("--only", choices=["operations", "views"])
+    parser.add_argument("--only", choices=["operations", "loader", "views"])
     arguments = parser.parse_args()
 
     def contestant(name: str, runner: str, **options: Any) -> Contestant:
@@ -193,23 +228,28 @@ def main() -> None:
             arguments.clock,
         )
 
-    if arguments.only != "views":
-        peers = theirs() if importlib.util.find_spec("torchvision") else {}
-        line(["operation", "us an image", "torchvision's function, us"], arguments.markdown)
+    def head(cells: Sequence[str]) -> None:
+        print()
+        line(cells, arguments.markdown)
         if arguments.markdown:
-            print("|---|---:|---:|")
-        names = list(OPERATIONS)
-        for begin in range(0, len(names), GROUP):
-            group = [contestant(name, "one_view", operations=OPERATIONS[name]) for name in names[begin : begin + GROUP]]
-            base, *timings = compare([contestant("without", "one_view"), *group], arguments.rounds)
-            for timing in timings:
-                peer = f"{peers[timing.name]:.0f}" if timing.name in peers else ""
-                line([timing.name, f"{least(timing) - least(base):.0f}", peer], arguments.markdown)
-        line(["(all the rest)", f"{least(base):.0f}", ""], arguments.markdown)
-    if arguments.only != "operations":
-        line(["views of an image", "one decode, us", "apart, us", "apart / one decode"], arguments.markdown)
-        if arguments.markdown:
-            print("|---|---:|---:|---:|")
+            print("|---|" + "---:|" * (len(cells) - 1))
+
+    if arguments.only in (None, "operations"):
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, [arguments.core])
+        peers = theirs(arguments.rounds) if importlib.util.find_spec("torchvision") else {}
+        head(["operation", "us an image", "torchvision's function, us"])
+        for name, cost in ours(arguments.beton, arguments.rounds).items():
+            line([name, f"{cost:.0f}", f"{peers[name]:.0f}" if name in peers else ""], arguments.markdown)
+    if arguments.only in (None, "loader"):
+        group = [contestant(name, "one_view", operations=PIPELINES[name]) for name in PIPELINES]
+        base, *timings = compare([contestant("without", "one_view"), *group], arguments.rounds)
+        head(["pipeline", "us an image", "more than without"])
+        line(["without augmentation", f"{least(base):.0f}", ""], arguments.markdown)
+        for timing in timings:
+            line([timing.name, f"{least(timing):.0f}", f"{least(timing) - least(base):.0f}"], arguments.markdown)
+    if arguments.only in (None, "views"):
+        head(["views of an image", "one decode, us", "apart, us", "apart / one decode"])
         for title, options in (
             ("2 of scale 0.08 to 1", {"scale": (0.08, 1.0)}),
             ("2 of scale 0.2 to 1 (SimCLR)", {"scale": (0.2, 1.0)}),

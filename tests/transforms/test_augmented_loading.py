@@ -14,8 +14,13 @@ from ffprep import Loader, OrderOption
 from ffprep import transforms as T
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder
+from ffprep.kernels._jit import entry_address
+from ffprep.kernels.memory import bytes_at, doubles_at
+from ffprep.kernels.random import uniform
 from ffprep.pipeline import PipelineSpec
 from ffprep.pipeline.form import BatchInfo
+from ffprep.transforms.compiled.run import OP_SIGNATURE
+from ffprep.transforms.image import ImageOp
 
 MEAN, STD = np.array([120.0, 115.0, 100.0]), np.array([60.0, 58.0, 57.0])
 COUNT = 29
@@ -161,3 +166,33 @@ def test_erasing_after_normalisation(pictures_beton: Path) -> None:
 def test_mistakes_are_seen_when_the_loader_is_made(pictures_beton: Path, steps: list[Any], complaint: str) -> None:
     with pytest.raises(OptionError, match=complaint):
         load(pictures_beton, steps)
+
+
+def swap_channels(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Exchange red and blue. Numbers: probability."""
+    if uniform(seed, epoch, sample, stream, 0) < doubles_at(numbers, 1)[0]:
+        levels = bytes_at(source, 3 * h * w)
+        for i in range(h * w):
+            levels[3 * i], levels[3 * i + 2] = levels[3 * i + 2], levels[3 * i]
+    return np.int64(0)
+
+
+class SwapChannels(ImageOp):
+    """An operation of a user's own."""
+
+    def entry(self) -> int:
+        return entry_address(swap_channels, OP_SIGNATURE)
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Any:
+        return np.array([0.5])
+
+
+def test_an_operation_of_ones_own(pictures_beton: Path) -> None:
+    plain = load(pictures_beton, [])
+    swapped = load(pictures_beton, [SwapChannels()])
+    done = (swapped != plain).any(axis=(1, 2, 3))
+    assert 5 < done.sum() < 25
+    assert np.array_equal(swapped[done], plain[done][..., ::-1]) and np.array_equal(swapped[~done], plain[~done])
