@@ -59,7 +59,8 @@ PIPELINES: dict[str, str] = {
     "SimCLR: jitter 0.8, grey 0.2, blur 0.5": (
         "ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), RandomGrayscale(0.2), GaussianBlur(23, p=0.5)"
     ),
-    "Mixup(0.2) of uint8": "Mixup(0.2).images",
+    "Mixup(0.2), behind normalisation": "Mixup(0.2).images",
+    "CutMix(1.0), behind normalisation": "CutMix(1.0, 224).images",
 }
 
 
@@ -72,13 +73,14 @@ def made(operations: str) -> list[Any]:
 
 
 def pipeline(operations: str = "", scale: Sequence[float] = (0.08, 1.0), size: int = SIZE) -> list[Any]:
-    """The training pipeline with operations behind the flip, as they are written in `OPERATIONS`."""
+    """The training pipeline with operations behind the flip, those on whole batches at its end."""
     import numpy as np
 
     from ffprep import transforms
     from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder
 
-    more = made(operations)
+    mixing = operations if operations.endswith(".images") else ""
+    more = made("" if mixing else operations)
     mean, std = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
     return [
         RandomResizedCropRGBImageDecoder(size, scale=(scale[0], scale[1])),
@@ -87,6 +89,7 @@ def pipeline(operations: str = "", scale: Sequence[float] = (0.08, 1.0), size: i
         transforms.NormalizeImage(mean, std, np.float32),
         transforms.ToTensor(),
         transforms.ToTorchImage(channels_last=False),
+        *made(mixing),
     ]
 
 
