@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -307,3 +308,61 @@ def test_bytes_of_several_files_have_one_length(tmp_path: Path) -> None:
     with Loader(paths, 4, 1) as loader:
         [(rows,)] = list(loader)
     assert rows.shape == (4, 6) and bytes(rows[0].tolist()) == b"ab\0\0\0\0"
+
+
+def test_presets_take_several_files(trio: list[Path]) -> None:
+    from ffprep.presets import imagenet_train, imagenet_val
+
+    with imagenet_train(trio, 7, 2, 0, size=16, weights="equal") as train:
+        assert train.files.num_samples == 28 and sum(len(labels) for _, labels in train) == 28
+    with imagenet_val(trio, 7, 2, size=16) as val:
+        labels = torch.cat([labels for _, labels in val])
+    assert labels.tolist() == [*range(9), *range(5), *range(14)]
+
+
+def test_each_file_has_its_seek_index(trio: list[Path], tmp_path: Path) -> None:
+    from ffprep.convert.seek_index import make_index
+
+    paths = [tmp_path / path.name for path in trio]
+    for path, copy in zip(trio, paths, strict=True):
+        copy.write_bytes(path.read_bytes())
+    make_index(paths[1])
+    with open_mix(trio) as plain, open_mix(paths) as indexed:
+        assert [reader.seek_index is not None for reader in indexed.files.readers] == [False, True, False]
+        assert equal(list(plain), list(indexed))
+    with pytest.raises(Exception, match=r"part0\.beton"):
+        open_mix(paths, index=True)
+
+
+@pytest.mark.parametrize("order", [OrderOption.QUASI_RANDOM, OrderOption.SEQUENTIAL])
+@pytest.mark.parametrize("mix", [{}, {"weights": [1, 1, 1]}, {"epoch_samples": 40}])
+def test_what_is_read_ahead_are_the_pages_that_are_shown(
+    trio: list[Path], order: OrderOption, mix: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ffprep.loader import traversal
+
+    asked: list[tuple[int, int, set[int]]] = []
+
+    class Noted:
+        def __init__(self, readers: Any, edges: np.ndarray, pages: Any, first: int) -> None:
+            assert edges[0] == 0 and edges[-1] == total and (np.diff(edges) > 0).all() and len(readers) == 3
+            for start, stop in pairwise(edges):
+                asked.append((int(start), int(stop), {int(page) for page in pages(int(start), int(stop))}))
+
+        def published(self, position: int) -> None: ...
+
+        def finished(self, position: int) -> None: ...
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("ffprep.loader.readahead.ReadAhead", Noted)
+    with open_mix(trio, order=order, os_cache=False, window_pages=1, **mix) as loader:
+        total = len(loader._order)
+        samples = joined(list(loader))[3]
+        firsts = traversal.first_pages(loader.files.readers)
+        page_of = np.concatenate(
+            [traversal.pages_of(r, "image") + first for r, first in zip(loader.files.readers, firsts[:-1], strict=True)]
+        )
+    assert len(asked) >= 1
+    for start, stop, pages in asked:
+        assert pages == set(page_of[samples[start:stop]].tolist())

@@ -262,3 +262,30 @@ def test_stock_ffcv_reads_the_file(make: Make, tmp_path: Path, padded: bool) -> 
         assert (found["tokens"].reshape(-1, BLOCK)[COUNT:] == 1).all()
         if padded:
             assert np.array_equal(found["length"].reshape(-1)[:COUNT], lengths)
+
+
+@pytest.mark.parametrize("order", [OrderOption.SEQUENTIAL, OrderOption.RANDOM, OrderOption.QUASI_RANDOM])
+def test_several_files_of_blocks(make: Make, order: OrderOption) -> None:
+    (a, tokens, _), (b, _, _) = make(7), make(64)
+    with text_blocks([a, b], 100, 2, 0, order=order, drop_last=False) as loader:
+        rows = torch.cat([x for (x,) in loader]).numpy()
+        assert loader.vocabulary.size == 50262
+    both = np.concatenate([tokens, tokens])
+    if order is not OrderOption.SEQUENTIAL:
+        rows, both = rows[np.lexsort(rows.T)], both[np.lexsort(both.T)]
+    assert np.array_equal(rows, both)
+    with text_blocks([a, b], 100, 2, 0, weights=[1, 3], epoch_samples=400, block=BLOCK) as loader:
+        assert torch.cat([x for (x,) in loader]).shape == (400, BLOCK)
+
+
+def test_files_of_blocks_must_agree(make: Make, tmp_path: Path) -> None:
+    (a, _, _), (padded, _, _) = make(7), make(7, padded=True)
+    other, _, _ = make(7, kind=vocabularies.gpt2())
+    with pytest.raises(OptionError, match="has a field 'length'"):
+        text_blocks([a, padded], 10)
+    with pytest.raises(OptionError, match=r"numbered as fairseq .* as gpt2"):
+        text_blocks([a, other], 10)
+    with Writer(tmp_path / "n.beton", {"n": IntField()}, 1) as writer:
+        writer.write([IntField().encode(1)])
+    with pytest.raises(OptionError, match="only some hold blocks"):
+        text_blocks([a, tmp_path / "n.beton"], 10)
