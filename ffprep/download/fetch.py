@@ -136,6 +136,8 @@ class Fetcher:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # `Limits.deadline` is for all of it
+            read_bufsize=1 << 18,
             headers={"User-Agent": f"ffprep/{__version__} (data set download)", "Accept": "image/*,*/*;q=0.5"},
         )
         return self
@@ -212,12 +214,12 @@ class Fetcher:
         if (response.content_length or 0) > self._limits.max_bytes:
             return Fetched("too_large")
         chunks, size = [], 0
-        async for chunk in response.content.iter_chunked(1 << 16):
+        while chunk := await response.content.readany():
             size += len(chunk)
             if size > self._limits.max_bytes:
                 return Fetched("too_large")
             chunks.append(chunk)
-        return Fetched("ok", b"".join(chunks))
+        return Fetched("ok", b"".join(chunks) if len(chunks) != 1 else chunks[0])
 
 
 def _literal_is_public(host: str) -> bool:
