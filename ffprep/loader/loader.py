@@ -148,7 +148,8 @@ class Loader:
         weights: Sequence[float] | str | None = None,
         epoch_samples: int | None = None,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
+        given = dict(locals())
+        self._arguments = {name: given[name] for name in given if name not in ("self", "fname")}
         from ffprep.loader.feed import Parking
 
         self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]

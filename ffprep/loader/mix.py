@@ -22,6 +22,7 @@ SLICE = 4096
 """Positions of an epoch that are shuffled among each other, on average."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
+_SLICES = 0x5851F42D4C957F2D
 
 
 class MixOrder(Order):
@@ -56,22 +57,30 @@ class MixOrder(Order):
         self._streams = list(streams)
         self._sizes = [len(stream) for stream in streams]
         self._samples = samples
-        self._seed = np.uint64(seed & MASK)
+        self._seed = seed & MASK
         self._shuffled = shuffled
         self._segments = segments
         self._total = int(self.counts.sum())
         self._due = due_before(self.counts, self._total)
         self._slices: Ids = self._due.sum(axis=1)
         self._cache: tuple[tuple[int, int], tuple[Ids, Ids]] | None = None
+        self._latest: tuple[int, Ids, Ids] | None = None
 
     def __len__(self) -> int:
         return self._total
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
-        return self._look_up(epoch, positions)[0]
+        ids, rounds = self._look_up(epoch, positions)
+        self._latest = epoch, positions, rounds  # keys() is asked for the same positions next
+        return ids
 
     def keys(self, epoch: int, positions: Ids, ids: Ids) -> Ids:
-        return ids + self._samples * self._look_up(epoch, positions)[1]
+        latest = self._latest
+        if latest is None or latest[0] != epoch or latest[1] is not positions:
+            rounds = self._look_up(epoch, positions)[1]
+        else:
+            rounds = latest[2]
+        return ids + self._samples * rounds
 
     def edges(self, epoch: int) -> Ids | None:
         if not self._segments:
@@ -82,26 +91,41 @@ class MixOrder(Order):
         """Return samples, and how often the epoch has been through their files before."""
         files, ranks = self._places(epoch, positions)
         ids = np.empty(len(positions), np.int64)
-        rounds = np.empty(len(positions), np.int64)
-        for f in np.unique(files):
+        rounds = np.zeros(len(positions), np.int64)
+        for f, size in enumerate(self._sizes):
             chosen = np.flatnonzero(files == f)
-            begin = epoch * int(self.counts[f])
-            first_pass, offset = divmod(begin, self._sizes[f])
-            turns, places = np.divmod(offset + ranks[chosen], self._sizes[f])
-            for turn in np.unique(turns):
+            if len(chosen) == 0:
+                continue
+            first_pass, offset = divmod(epoch * int(self.counts[f]), size)
+            places = offset + ranks[chosen]
+            low, high = int(places.min()) // size, int(places.max()) // size
+            if low == high:
+                ids[chosen] = self._streams[f].ids(first_pass + low, places - low * size)
+                rounds[chosen] = low
+                continue
+            turns, places = np.divmod(places, size)
+            for turn in range(low, high + 1):
                 at = turns == turn
-                ids[chosen[at]] = self._streams[f].ids(first_pass + int(turn), places[at])
+                ids[chosen[at]] = self._streams[f].ids(first_pass + turn, places[at])
             rounds[chosen] = turns
         return ids, rounds
 
     def _places(self, epoch: int, positions: Ids) -> tuple[Ids, Ids]:
         """Return the file that each position shows, and how many samples of it the epoch has shown before."""
+        if len(positions) == 0:
+            return positions, positions
+        ends = np.array([positions.min(), positions.max()])
+        low, high = (np.searchsorted(self._slices, ends, side="right") - 1).tolist()
+        if low == high:
+            all_files, all_ranks = self._slice(epoch, low)
+            in_slice = positions - self._slices[low]
+            return all_files[in_slice], all_ranks[in_slice]
         slices = np.searchsorted(self._slices, positions, side="right") - 1
         files, ranks = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
-        for s in np.unique(slices):
+        for s in np.unique(slices).tolist():
             at = slices == s
+            all_files, all_ranks = self._slice(epoch, s)
             in_slice = positions[at] - self._slices[s]
-            all_files, all_ranks = self._slice(epoch, int(s))
             files[at], ranks[at] = all_files[in_slice], all_ranks[in_slice]
         return files, ranks
 
@@ -109,15 +133,15 @@ class MixOrder(Order):
         cache = self._cache
         if cache is not None and cache[0] == (epoch, number):
             return cache[1]
-        from ffprep.loader.permute import permute
+        from ffprep.kernels.random import permutation
 
         before, counts = self._due[number], self._due[number + 1] - self._due[number]
         files = np.repeat(np.arange(len(counts)), counts)
         starts = np.cumsum(counts) - counts
         ranks = before[files] + np.arange(len(files)) - starts[files]
         if self._shuffled:
-            stream = np.uint64((1 << 32) + number)
-            files = files[permute(np.arange(len(files)), len(files), self._seed, np.uint64(epoch & MASK), stream)]
+            key = np.uint64(derived_seed(self._seed ^ _SLICES, number)).astype(np.int64)
+            files = files[permutation(len(files), int(key), epoch)]
         else:
             files = files[np.argsort((ranks + 0.5) / self.counts[files], kind="stable")]
         by_file = np.argsort(files, kind="stable")
@@ -144,9 +168,9 @@ def due_before(counts: Ids, total: int) -> Ids:
     return due
 
 
-def seed_of_file(seed: int, file: int) -> int:
-    """Seed of a file's stream, so that files of one size are not shuffled alike."""
-    return (seed + file * _GOLDEN) & MASK
+def derived_seed(seed: int, number: int) -> int:
+    """One of many seeds made from one: of a file's stream, so that files of one size are not shuffled alike."""
+    return (seed + number * _GOLDEN) & MASK
 
 
 def apportion(weights: Sequence[float] | npt.NDArray[np.float64], total: int) -> Ids:

@@ -12,7 +12,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
 from ffprep.errors import OptionError
 from ffprep.loader.files import Files
-from ffprep.loader.mix import MixOrder, apportion, seed_of_file
+from ffprep.loader.mix import MixOrder, apportion, derived_seed
 from ffprep.loader.order import (
     GivenOrder,
     HasSampleOrder,
@@ -104,7 +104,7 @@ class Traversal:
                 read[f] = len(np.unique(pages[part])) * counts[f] / len(part)
         windows = np.maximum(1, np.rint(self.window_pages * read / max(1, read.sum()))).astype(int)
         for f, part in enumerate(parts):
-            own = seed_of_file(seed, f)
+            own = derived_seed(seed, f)
             if option is OrderOption.RANDOM:
                 streams.append(RandomOrder(part, own))
             elif option is OrderOption.SEQUENTIAL or pages is None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ffprep.errors import OptionError
 from ffprep.loader import mix
-from ffprep.loader.mix import MixOrder, apportion, due_before, seed_of_file
+from ffprep.loader.mix import MixOrder, apportion, derived_seed, due_before
 from ffprep.loader.order import Order, QuasiRandomOrder, RandomOrder, SequentialOrder
 
 
@@ -27,7 +27,7 @@ def make(kind: str, sizes: list[int], counts: list[int], seed: int) -> MixOrder:
     streams: list[Order] = []
     for f, size in enumerate(sizes):
         part = np.arange(starts[f], starts[f] + size)
-        own = seed_of_file(seed, f)
+        own = derived_seed(seed, f)
         if kind == "random":
             streams.append(RandomOrder(part, own))
         elif kind == "quasi":
