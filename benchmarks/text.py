@@ -1,7 +1,7 @@
 """Text: tokenising and writing beside tiktoken itself, and loading blocks beside the usual ways.
 
     python benchmarks/text.py --source /data/openwebtext --cores 0,1
-    python benchmarks/text.py --source captions.jsonl --column caption --part tokenise
+    python benchmarks/text.py --source captions.jsonl --column caption --part tokenise --megabytes 3
 
 Tokenising: the documents of the source, cleaned, are written as text files in compressed archives (the form OpenWebText
 is published in) and as JSON lines, and converted to a .beton file from each. Beside it, tiktoken tokenises the same
@@ -36,6 +36,8 @@ Round = Callable[[], int]
 BLOCK = 192
 ARCHIVE = 2 << 20
 """Bytes of text in a file, about what OpenWebText's inner archives have."""
+CAPTION = 300
+"""Bytes; texts shorter than this in the mean are captions, and become rows of tokens instead of blocks."""
 
 
 # contestants
@@ -58,12 +60,34 @@ def conversion(source: str, out: str, column: str = "text", workers: int = 1, co
     return run
 
 
+def _texts(source: str, column: str) -> list[str]:
+    files = sorted(Path(source).iterdir())
+    return [json.loads(line)[column] for path in files for line in path.read_text("utf-8").split("\n") if line]
+
+
+def rows(source: str, column: str = "text", length: int = 64) -> Round:
+    """Texts as rows of tokens, as many at a time as a conversion of captions has in a unit."""
+    from ffprep.convert.units import UNIT
+    from ffprep.text.sequences import encode_rows
+    from ffprep.text.vocabulary import fairseq
+
+    texts = _texts(source, column)
+    size = sum(len(text.encode()) for text in texts)
+    vocabulary = fairseq()
+
+    def run() -> int:
+        for first in range(0, len(texts), UNIT):
+            encode_rows(vocabulary, texts[first : first + UNIT], None, length)
+        return size
+
+    return run
+
+
 def tiktoken_alone(source: str, column: str = "text") -> Round:
     """tiktoken on cleaned documents in memory, one call a document."""
     from ffprep.text.bpe import encoding
 
-    files = sorted(Path(source).iterdir())
-    texts = [json.loads(line)[column] for path in files for line in path.read_text("utf-8").split("\n") if line]
+    texts = _texts(source, column)
     size = sum(len(text.encode()) for text in texts)
     encode = encoding().encode_to_numpy
 
@@ -250,8 +274,10 @@ def tokenise(texts: Sequence[str], folder: Path, rounds: int, cores: Sequence[in
         contestant("chunks (tar, xz)", "conversion", source=str(chunks), out=out + "3"),
         contestant("chunks, tiktoken inside", "conversion", source=str(chunks), out=out + "4", compiled=False),
     ]
+    if size / len(texts) < CAPTION:
+        every[1:] = [contestant("captions as rows of 64 tokens", "rows", source=str(lines))]
     pairs = [(entry.name, alone) for entry in every[1:]]
-    if len(two) == 2 and clock == "wall":
+    if len(two) == 2 and clock == "wall" and len(every) > 2:
         for name, source in (("JSON lines", lines), ("chunks (tar, xz)", chunks)):
             both = f"{name}, two workers"
             options = {"source": str(source), "out": f"{out}{both}", "workers": 2}
