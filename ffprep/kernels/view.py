@@ -80,6 +80,7 @@ from ffprep.kernels.layout import (
     UNFIT,
 )
 from ffprep.kernels.memory import allocate, call_entry, longs_at, release
+from ffprep.kernels.plain import copy_plain, is_plain
 from ffprep.kernels.plan import WIDE_SCALE
 from ffprep.kernels.random import uniform
 from ffprep.kernels.render import work_size
@@ -265,7 +266,11 @@ def render_view(
     else:
         size = work_size(kind, h, w, rows, cols, out_h, out_w)
     status = np.int64(UNFIT)
-    for attempt in range(1 if same else 0, 2):
+    plain = is_plain(desc, y, x, h, w, out_h, out_w, form)
+    if plain:
+        copy_plain(desc, np.int64(y), np.int64(x), out_h, out_w, np.int64(flip), target, form, colour)
+        status = np.int64(OK)
+    for attempt in range(2 if plain else 1 if same else 0, 2):
         if not _grow(thread, T_WORK, size):
             return NO_MEMORY
         status = call_entry(
