@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm, dtype_name, torch_dtype
 from ffprep.transforms.base import Transform, is_tensor
+from ffprep.transforms.image import channels_last, element_table
 
 FUSED_TYPES = ("float32", "float16", "bfloat16")
 
@@ -65,6 +66,9 @@ class NormalizeImage(Transform):
         return replace(form, dtype=self.type, mean=self.mean, std=self.std)
 
     def apply(self, x: Any, batch: BatchInfo) -> Any:
+        done = self._apply_compiled(x)
+        if done is not None:
+            return done
         if not is_tensor(x):
             wide = np.float64 if self.type == "float64" else np.float32
             return ((x - np.asarray(self.mean, wide)) / np.asarray(self.std, wide)).astype(self.type)
@@ -76,6 +80,34 @@ class NormalizeImage(Transform):
         mean = torch.tensor(self.mean, dtype=wide_type, device=x.device).view(shape)
         std = torch.tensor(self.std, dtype=wide_type, device=x.device).view(shape)
         return ((x - mean) / std).to(target)
+
+    def _apply_compiled(self, x: Any) -> Any:
+        """Return the result for uint8 images on the CPU that keep a pixel's channels together, None for others."""
+        tensor = is_tensor(x)
+        if not str(x.dtype).endswith("uint8") or len(x.shape) != 4 or self.type not in FUSED_TYPES:
+            return None
+        if (tensor and x.device.type != "cpu") or (not tensor and self.type == "bfloat16"):
+            return None
+        last = channels_last(x)
+        rows = x if last else (x.permute(0, 2, 3, 1) if tensor else x.transpose(0, 2, 3, 1))
+        dense = rows.is_contiguous() if tensor else rows.flags.c_contiguous
+        if not dense or rows.shape[3] != 3:
+            return None
+        from ffprep.transforms.compiled.run import finish_rows
+
+        images = rows.numpy() if tensor else rows
+        count, height, width, _ = images.shape
+        form = ImageForm(height, width, dtype=self.type, mean=self.mean, std=self.std)
+        table = element_table(form)
+        out = np.empty(images.shape, table.dtype)
+        finish_rows(images.ctypes.data, out.ctypes.data, count, height * width, table.ctypes.data, table.itemsize)
+        if not tensor:
+            return out if last else out.transpose(0, 3, 1, 2)
+        import torch
+
+        made = torch.from_numpy(out.view(np.int16)).view(torch.bfloat16) if self.type == "bfloat16" else None
+        made = torch.from_numpy(out) if made is None else made
+        return made if last else made.permute(0, 3, 1, 2)
 
     def __repr__(self) -> str:
         return f"NormalizeImage({self.mean}, {self.std}, {self.type})"

@@ -154,6 +154,25 @@ def test_erasing_after_normalisation(pictures_beton: Path) -> None:
     assert same.any() and before.permute(0, 2, 3, 1)[changed].abs().max() < 0.01
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, torch.bfloat16, np.float64], ids=str)
+def test_normalisation_of_finished_batches(dtype: Any) -> None:
+    """Behind mixup, say, where it is no part of the threads' pass; the same numbers for every layout."""
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 6, 7, 3)).astype(np.uint8))
+    wanted = (x.double() - torch.from_numpy(MEAN)) / torch.from_numpy(STD)
+    normal, batch = T.NormalizeImage(MEAN, STD, dtype), BatchInfo(np.arange(4), 0, 0, 0)
+    tolerance = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2, "float64": 1e-12}[normal.type]
+    last, first = x.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2).contiguous()
+    for given in (x, last, first, last[:, :, ::2], x[::2], x[:, :, 1:]):
+        out = normal.apply(given, batch)
+        shown = given.double() - torch.from_numpy(MEAN).view((3,) if given.shape[3] == 3 else (3, 1, 1))
+        shown = shown / torch.from_numpy(STD).view((3,) if given.shape[3] == 3 else (3, 1, 1))
+        assert str(out.dtype) == f"torch.{normal.type}" and out.shape == given.shape
+        assert (out.double() - shown).abs().max() <= tolerance * 4
+        if normal.type != "bfloat16" and given.shape[3] == 3:
+            assert np.array_equal(normal.apply(given.numpy(), batch), out.numpy())
+    assert (normal.apply(x, batch).double() - wanted).abs().max() <= tolerance * 4
+
+
 @pytest.mark.parametrize(
     ("steps", "complaint"),
     [

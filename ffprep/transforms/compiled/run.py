@@ -175,3 +175,14 @@ def run_rows(
         if status != 0:
             return status
     return np.int64(0)
+
+
+@kernel
+def finish_rows(source: int, target: int, count: int, pixels: int, table: int, item: int) -> None:
+    """Make elements of the levels of `count` packed images, packed again; see :data:`H_TABLE` for `table`."""
+    for i in range(count):
+        image, out = source + 3 * i * pixels, target + 3 * i * pixels * item
+        if item == 4:
+            _finish_floats(image, out, floats_at(table, 6), 0, pixels)
+        else:
+            _finish_halves(image, out, table, 0, pixels)
