@@ -1,0 +1,92 @@
+"""Raw pictures of 32 x 32, as CIFAR's: ffprep beside stock ffcv, with and without flip and normalisation.
+
+    python benchmarks/small_pictures.py --rounds 7 --clock cpu
+
+Both read the same file, made in a temporary folder, in random order, in processes of their own and in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffprep.inspect.paired import Contestant, compare, ratio
+
+HERE = Path(__file__).resolve().parent
+IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
+
+
+def runner(library: str, path: str, normalise: bool) -> Callable[[], int]:
+    """Return what runs one epoch; the two libraries differ in nothing but the name."""
+    decoders: Any = importlib.import_module(f"{library}.fields.decoders")
+    transforms: Any = importlib.import_module(f"{library}.transforms")
+    loading: Any = importlib.import_module(f"{library}.loader")
+    image = [decoders.SimpleRGBImageDecoder()]
+    if normalise:
+        mean, std = np.array([125.3, 123.0, 113.9]), np.array([63.0, 62.1, 66.7])
+        image += [transforms.RandomHorizontalFlip(), transforms.NormalizeImage(mean, std, np.float32)]
+    loader = loading.Loader(
+        path,
+        batch_size=512,
+        num_workers=1,
+        order=loading.OrderOption.RANDOM,
+        seed=0,
+        pipelines={"image": [*image, transforms.ToTensor(), transforms.ToTorchImage()], "label": None},
+    )
+    return lambda: sum(len(images) for (images,) in loader)
+
+
+def write(path: Path, count: int) -> None:
+    """Write a file of random pictures."""
+    from ffprep.beton.writer import Writer
+    from ffprep.fields import IntField, RGBImageField
+
+    rng = np.random.default_rng(0)
+    fields = {"image": RGBImageField(), "label": IntField()}
+    with Writer(path, fields, count) as writer:
+        for i in range(count):
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            writer.write([fields["image"].encode(pixels), fields["label"].encode(i % 10)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--core", type=int, default=0)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "small.beton"
+        write(path, arguments.count)
+        for normalise in (False, True):
+            contestants = [
+                Contestant(
+                    library,
+                    "small_pictures:runner",
+                    {"library": library, "path": str(path), "normalise": normalise},
+                    [arguments.core],
+                    IMPORTABLE,
+                    arguments.clock,
+                )
+                for library in ("ffcv", "ffprep")
+            ]
+            timings = compare(contestants, arguments.rounds)
+            print("flip, normalised float32" if normalise else "uint8 as stored")
+            for timing in timings:
+                if timing.failure:
+                    print(f"  {timing.name:8} {timing.failure}")
+                    continue
+                low, middle, high = ratio(timing, timings[0])
+                print(f"  {timing.name:8} {timing.median:9.0f} images/s  {middle:5.2f} x ({low:.2f}-{high:.2f})")
+
+
+if __name__ == "__main__":
+    main()
