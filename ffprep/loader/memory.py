@@ -12,8 +12,9 @@ from ffprep.loader.plan import Output
 if TYPE_CHECKING:
     from ffprep.loader.transfer import Side
 
-SPARE_PINNED = 5
-"""Page-locked buffers beside those of `batches_ahead`: being filled, being submitted, and two in flight."""
+SPARE_PINNED = 8
+"""Page-locked buffers beside those of `batches_ahead`: one being filled, one being submitted, three in flight, and three
+of the epoch before that may not have landed yet."""
 
 
 class Memory:
