@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ffprep.loader.transfer import Side
 
 SPARE_PINNED = 8
-"""Page-locked buffers beside those of `batches_ahead`: one being filled, one being submitted, three in flight, and three
-of the epoch before that may not have landed yet."""
+"""Page-locked buffers beside those of `batches_ahead`: one being filled, one being submitted, three in flight, and
+three of the epoch before that may not have landed yet."""
 
 
 class Memory:
