@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ffprep.download.index import Row
 from ffprep.download.shards import Outcome
 
-Checked = tuple[Outcome, bytes]
-_Waiting = tuple[Row, bytes, "asyncio.Future[Checked]"]
+_Waiting = tuple[Row, bytes, "asyncio.Future[Outcome]"]
 
 
 class Checks:
@@ -27,22 +26,23 @@ class Checks:
     MOST = 16
     """Images a thread takes at once."""
 
-    def __init__(self, check: Callable[[Row, bytes], Checked]) -> None:
+    def __init__(self, check: Callable[[Row, bytes], Outcome]) -> None:
         self._check = check
         self._free = min(32, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(self._free, thread_name_prefix="ffprep-check")
         self._waiting: deque[_Waiting] = deque()
 
-    async def put(self, row: Row, data: bytes) -> Checked:
+    async def put(self, row: Row, data: bytes) -> Outcome:
         """What became of an image."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Checked] = loop.create_future()
+        future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((row, data, future))
         self._start(loop)
         return await future
 
     def close(self) -> None:
         """End the threads; images that no thread has taken yet are dropped."""
+        self._waiting.clear()
         self._pool.shutdown(cancel_futures=True)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -53,7 +53,7 @@ class Checks:
             self._pool.submit(self._work, loop, some)
 
     def _work(self, loop: asyncio.AbstractEventLoop, some: list[_Waiting]) -> None:
-        done: list[Checked | BaseException] = []
+        done: list[Outcome | BaseException] = []
         for row, data, _ in some:
             try:
                 done.append(self._check(row, data))
@@ -63,7 +63,7 @@ class Checks:
             loop.call_soon_threadsafe(self._finish, loop, some, done)
 
     def _finish(
-        self, loop: asyncio.AbstractEventLoop, some: list[_Waiting], done: list[Checked | BaseException]
+        self, loop: asyncio.AbstractEventLoop, some: list[_Waiting], done: list[Outcome | BaseException]
     ) -> None:
         self._free += 1
         for (_, _, future), found in zip(some, done, strict=True):

@@ -190,6 +190,7 @@ class _Run:
                 for task in (feeder, cut, *workers):
                     task.cancel()
                 await asyncio.gather(work, feeder, cut, *workers, return_exceptions=True)
+                await asyncio.to_thread(self._checks.close)  # no thread writes to a spool after this
                 await asyncio.gather(*self._writes)
         self._cut()
 
@@ -241,12 +242,12 @@ class _Run:
 
     async def _worker(self, queue: asyncio.Queue[Row | None], fetcher: Fetcher) -> None:
         while not self._judge.reached.is_set() and (row := await queue.get()) is not None:
-            outcome, data = await self._one(row, fetcher)
+            outcome = await self._one(row, fetcher)
             self._progress.done += 1
             self._progress.ok += outcome.ok
             self._progress.bytes += outcome.bytes
             number = row.number // self._options.shard_size
-            self._spools[number].add(outcome, data)
+            self._spools[number].outcomes[outcome.id] = outcome
             self._judge.add(number, outcome)
             self._left[number] -= 1
             if not self._left[number]:
@@ -264,13 +265,14 @@ class _Run:
         del self._spools[number]
         self._room.set()
 
-    async def _one(self, row: Row, fetcher: Fetcher) -> tuple[Outcome, bytes]:
+    async def _one(self, row: Row, fetcher: Fetcher) -> Outcome:
         fetched = await fetcher.fetch(row.url)
         if fetched.status != "ok":
-            return Outcome(row.number, row.url, row.caption, fetched.status), b""
+            return Outcome(row.number, row.url, row.caption, fetched.status)
         return await self._checks.put(row, fetched.data)
 
-    def _check(self, row: Row, data: bytes) -> tuple[Outcome, bytes]:
+    def _check(self, row: Row, data: bytes) -> Outcome:
+        """Check an image and keep it in its shard's spool; in a thread."""
         digest = hashlib.sha256(data).hexdigest()
         options = self._options
         try:
@@ -278,9 +280,10 @@ class _Run:
                 raise Unusable("changed")
             image = check_image(data, options.max_pixels, options.min_side, options.resize_to)
         except Unusable as cause:
-            return Outcome(row.number, row.url, row.caption, str(cause)), b""
+            return Outcome(row.number, row.url, row.caption, str(cause))
+        self._spools[row.number // options.shard_size].keep(row.number, image.data)
         facts = (digest, len(image.data), image.width, image.height, image.extension)
-        return Outcome(row.number, row.url, row.caption, "ok", *facts), image.data
+        return Outcome(row.number, row.url, row.caption, "ok", *facts)
 
     def _cut(self) -> None:
         """Drops what lies behind the row that completed the limit."""

@@ -13,6 +13,7 @@ import json
 import os
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,21 +68,31 @@ class ShardSpool:
 
     def __init__(self, folder: Path) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed in close()
+        self._lock = threading.Lock()
+        self._end = 0
         self._places: dict[int, tuple[int, int]] = {}
         self.outcomes: dict[int, Outcome] = {}
 
     def add(self, outcome: Outcome, data: bytes) -> None:
         """Keeps one outcome and, if it is ``ok``, its image."""
         if outcome.ok:
-            self._places[outcome.id] = (self._file.seek(0, os.SEEK_END), len(data))
-            self._file.write(data)
+            self.keep(outcome.id, data)
         self.outcomes[outcome.id] = outcome
+
+    def keep(self, number: int, data: bytes) -> None:
+        """Keeps a row's image; from any thread."""
+        with self._lock:
+            offset = self._end
+            self._end += len(data)
+            self._places[number] = (offset, len(data))
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._file.fileno(), data[written:] if written else data, offset + written)
 
     def image(self, number: int) -> bytes:
         """Image of a row that worked."""
         offset, size = self._places[number]
-        self._file.seek(offset)
-        return self._file.read(size)
+        return os.pread(self._file.fileno(), size, offset)
 
     def close(self) -> None:
         """Frees the temporary file."""

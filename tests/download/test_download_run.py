@@ -291,7 +291,7 @@ from ffprep.download.index import read_index
 
 left = int(sys.argv[1])
 name = sys.argv[2]
-original = getattr(shards, name) if name != "add" else shards.ShardSpool.add
+original = getattr(shards, name) if name != "keep" else shards.ShardSpool.keep
 
 def killed(*arguments):
     global left
@@ -300,8 +300,8 @@ def killed(*arguments):
         os._exit(9)
     return original(*arguments)
 
-if name == "add":
-    shards.ShardSpool.add = killed
+if name == "keep":
+    shards.ShardSpool.keep = killed
 else:
     setattr(shards, name, killed)
 options = run.Options(shard_size=4, connections=3, fetch=Limits(**LOCAL))
@@ -320,7 +320,7 @@ def test_killed_anywhere_and_resumed_it_makes_the_same_file(
     report = download(read_index(index), tmp_path / "whole", options)
     assert report["ok"] == 18
     program = KILLED.replace("**LOCAL", f"**{vars(LOCAL)!r}")
-    for name, after in (("add", 0), ("add", 9), ("_add", 3), ("write_lines", 1), ("write_shard", 2), ("_add", 7)):
+    for name, after in (("keep", 0), ("keep", 9), ("_add", 3), ("write_lines", 1), ("write_shard", 2), ("_add", 7)):
         command = [sys.executable, "-c", program, str(after), name, str(index), str(tmp_path / "killed")]
         assert subprocess.run(command, timeout=60, check=False).returncode == 9
     download(read_index(index), tmp_path / "killed", options)
