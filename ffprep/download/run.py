@@ -201,7 +201,7 @@ class _Run:
                 known = await asyncio.to_thread(self._known, number, shard_rows)
             missing = [row for row in shard_rows if row.number not in known]
             if missing:
-                self._spools[number] = await asyncio.to_thread(self._open_spool, number, known)
+                await asyncio.to_thread(self._open_spool, number, known)
             self._left[number] = len(missing)
             self._judge.expect(number, [row.number for row in shard_rows], known)
             await self._feed_shard(missing, queue)
@@ -233,12 +233,13 @@ class _Run:
             known = {row: o for row, o in known.items() if not Fetched(o.status).may_recover}
         return known
 
-    def _open_spool(self, number: int, known: dict[int, Outcome]) -> ShardSpool:
-        if not known:
-            return ShardSpool(self._folder)
-        spool = shards.read_spool(self._folder, number)
-        spool.outcomes = dict(known)
-        return spool
+    def _open_spool(self, number: int, known: dict[int, Outcome]) -> None:
+        """Open a shard's spool; kept here, in the thread, so that `close` finds it when the feeder is cancelled."""
+        if known:
+            self._spools[number] = shards.read_spool(self._folder, number)
+            self._spools[number].outcomes = dict(known)
+        else:
+            self._spools[number] = ShardSpool(self._folder)
 
     async def _worker(self, queue: asyncio.Queue[Row | None], fetcher: Fetcher) -> None:
         while not self._judge.reached.is_set() and (row := await queue.get()) is not None:

