@@ -181,12 +181,11 @@ class RandomResizedCropRGBImageDecoder(_StockDecoder):
     scale, ratio : (low, high)
     interpolation : {'bilinear', 'bicubic', 'area'}
         Antialiased, as torchvision's; or ``area``, which stock ffcv's own decoders use.
-    seed : int
-        Key of the draws, which are a function of (seed, epoch, sample), for any number of workers.
-    flip_prob : float
-        Probability of a horizontal flip: replaces stock's transform behind, and its pass over the batch.
-    mean, std, dtype
-        Normalise to float32 or float16, as stock's ``NormalizeImage(mean, std, dtype)`` behind would: replaces it.
+    **options
+        ``seed``, the key of the draws, which are a function of (seed, epoch, sample), for any number of workers;
+        ``flip_prob``, the probability of a horizontal flip: replaces stock's transform behind, and its pass over the
+        batch; ``mean``, ``std`` and ``dtype`` to normalise to float32 or float16, as stock's
+        ``NormalizeImage(mean, std, dtype)`` behind would: replaces it.
     """
 
     def __init__(
