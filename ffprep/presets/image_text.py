@@ -63,10 +63,9 @@ def caption_pipelines(
     native = dtype_name(token_dtype)
     convert = [] if native in ("int64", "int32", "uint16") else [Convert(token_dtype)]
     shared = {name for name in names[0] if all(name in others for others in names[1:])}
+    numbers = number_pipelines(paths[0], device)
     pipelines: dict[str, Any] = {
-        name: pipeline if name in shared else None
-        for name, pipeline in number_pipelines(paths[0], device).items()
-        if name not in OWN_FIELDS
+        name: pipeline if name in shared else None for name, pipeline in numbers.items() if name not in OWN_FIELDS
     }
     for name in {name for some in names for name in some} - shared:
         pipelines[name] = None
@@ -77,10 +76,8 @@ def caption_pipelines(
         *moved,
     ]
     pipelines["length"] = [CaptionLengthDecoder(captions), ToTensor(), *moved]
-    if captions != "all" and "captions" in shared:
-        pipelines["captions"] = None
-    elif "captions" in shared:
-        pipelines["captions"] = number_pipelines(paths[0], device)["captions"]
+    if "captions" in shared:
+        pipelines["captions"] = numbers["captions"] if captions == "all" else None
     if text:
         lacking = [each for each, some in zip(paths, names, strict=True) if "caption" not in some]
         if lacking:

@@ -123,19 +123,19 @@ class _File:
         self.path = path
         self._temporary = path.with_name(path.name + ".tmp")
         self._file: BinaryIO = stack.enter_context(self._temporary.open("wb"))
-        self.file_hash = xxhash.xxh3_64()
+        self._hash = xxhash.xxh3_64()
         self.count = 0
 
     def write(self, values: npt.NDArray[Any]) -> None:
         data = np.ascontiguousarray(values, "<u2").data.cast("B")
-        self.file_hash.update(data)
+        self._hash.update(data)
         self._file.write(data)
         self.count += values.size
 
     def finish(self) -> str:
         self._file.close()
         self._temporary.replace(self.path)
-        return self.file_hash.hexdigest()
+        return self._hash.hexdigest()
 
 
 class _Stream:
