@@ -66,7 +66,7 @@ def finish(
     sink.sync()
     try:
         sink.path.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise sink.failure(error, end) from error
 
@@ -81,7 +81,7 @@ def _write_table(sink: Sink, offset: int, pieces: Iterable[bytes]) -> tuple[int,
     return offset, hasher.intdigest()
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Force a folder's entries to the disk, after a rename; some file systems cannot and need not."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.beton.finish import sync_folder
 from ffprep.beton.reader import Reader
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
@@ -218,20 +219,12 @@ def write_index(path: Path, reader: Reader, offsets: npt.NDArray[np.uint64], ind
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise ConversionError(f"{partial}: cannot write: {error.strerror}; make room or take another folder") from error
     finally:
         partial.unlink(missing_ok=True)
     return position
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def find_index(reader: Reader, wanted: bool | str | os.PathLike[str] | None) -> SeekIndex | None:
