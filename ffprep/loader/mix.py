@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.loader.order import MASK, Ids, Order
+from ffprep.transforms.base import signed
 
 SLICE = 4096
 """Positions of an epoch that are shuffled among each other, on average."""
@@ -140,8 +141,7 @@ class MixOrder(Order):
         starts = np.cumsum(counts) - counts
         ranks = before[files] + np.arange(len(files)) - starts[files]
         if self._shuffled:
-            key = np.uint64(derived_seed(self._seed ^ _SLICES, number)).astype(np.int64)
-            files = files[permutation(len(files), int(key), epoch)]
+            files = files[permutation(len(files), signed(derived_seed(self._seed ^ _SLICES, number)), epoch)]
         else:
             files = files[np.argsort((ranks + 0.5) / self.counts[files], kind="stable")]
         by_file = np.argsort(files, kind="stable")

@@ -22,6 +22,7 @@ from ffprep.loader.files import Files
 from ffprep.loader.plan import NativeOp
 from ffprep.loader.pool import Program
 from ffprep.pipeline.form import ImageForm
+from ffprep.transforms.base import signed
 
 KINDS = {
     "value": rows.KIND_VALUE,
@@ -143,7 +144,7 @@ def _fill_captions(
     line[rows.O_ROWS_EACH], line[rows.O_WIDTH], line[rows.O_SOURCE] = stored, width, size
     line[rows.O_COLUMNS] = choice.columns
     line[rows.O_CHOOSE] = CHOICES[choice.which]
-    line[rows.O_SEED], line[rows.O_EPOCH] = np.uint64(seed % (1 << 64)).astype(np.int64), epoch
+    line[rows.O_SEED], line[rows.O_EPOCH] = signed(seed), epoch
     line[rows.O_STREAM] = STREAM
     if stored == 1 or "captions" not in reader.fields:
         return []

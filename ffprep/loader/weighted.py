@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.loader.order import Ids, Order
+from ffprep.transforms.base import signed
 
 OP_WEIGHTED = 0xFFFF0010
 """Operation number of the draws; pipeline operations count from 0."""
@@ -115,17 +116,13 @@ class WeightedOrder:
         return f"WeightedOrder({len(self.weights)} weights, num_samples={self.num_samples}, {self.replacement})"
 
 
-def _signed(seed: int) -> int:
-    return int(np.uint64(seed & ((1 << 64) - 1)).astype(np.int64))
-
-
 class _WithReplacement(Order):
     def __init__(self, indices: Ids, weights: npt.NDArray[np.float64], length: int, seed: int) -> None:
         some = np.flatnonzero(weights)  # equal ends would let a draw at the very end fall on a weight of 0
         self._indices = indices[some]
         self._ends = np.cumsum(weights[some])
         self._length = length
-        self._seed = _signed(seed)
+        self._seed = signed(seed)
 
     def __len__(self) -> int:
         return self._length
@@ -147,7 +144,7 @@ class _WithoutReplacement(Order):
         self._indices = indices
         self._weights = weights
         self._length = length
-        self._seed = _signed(seed)
+        self._seed = signed(seed)
         self._cache: tuple[int, Ids] | None = None
 
     def __len__(self) -> int:
