@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels._jit import inline, kernel
-from ffprep.kernels.memory import bytes_at, call_entry, floats_at, halves_at, longs_at
-from ffprep.loader.atomics import copy_memory
+from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, floats_at, halves_at, longs_at
 
 OP_SIGNATURE = f"int64({', '.join(['int64'] * 13)})"
 
@@ -86,7 +85,7 @@ def _finish_halves(image: int, out: int, table: int, planar: int, pixels: int) -
 def _finish_levels(image: int, out: int, planar: int, pixels: int) -> None:
     """Write levels as they are."""
     if not planar:
-        copy_memory(np.int64(out), np.int64(image), 3 * pixels)
+        copy_bytes(np.int64(out), np.int64(image), 3 * pixels)
         return
     levels = bytes_at(image, 3 * pixels)
     red, green, blue = bytes_at(out, pixels), bytes_at(out + pixels, pixels), bytes_at(out + 2 * pixels, pixels)

@@ -7,9 +7,8 @@ import numpy as np
 from ffprep.kernels import layout
 from ffprep.kernels._jit import inline
 from ffprep.kernels.crop import random_resized_crop
-from ffprep.kernels.memory import bytes_at, call_entry, doubles_at, longs_at
+from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, doubles_at, longs_at
 from ffprep.kernels.random import bits64, uniform
-from ffprep.loader.atomics import copy_memory
 
 CONSTANT, REFLECT, EDGE = 0, 1, 2
 TRIES = 10
@@ -90,7 +89,7 @@ def crop_padded(
         begin = y * out_w * pixel
         if row >= 0:
             offset = (row * w + left) * pixel
-            copy_memory(
+            copy_bytes(
                 np.int64(out.ctypes.data) + begin + first * pixel,
                 np.int64(image.ctypes.data) + offset + first * pixel,
                 (last - first) * pixel,
