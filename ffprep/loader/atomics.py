@@ -64,4 +64,3 @@ def prefetch(_typing: Any, address: Any) -> Any:
 
 read = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))
 write = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
-copy_memory = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels._jit import inline
-from ffprep.kernels.memory import bytes_at, halves_at, ints_at, longs_at
+from ffprep.kernels.memory import bytes_at, copy_bytes, halves_at, ints_at, longs_at
 from ffprep.kernels.random import uniform
-from ffprep.loader.atomics import copy_memory, prefetch
+from ffprep.loader.atomics import prefetch
 
 OP_SIZE = 32
 O_KIND, O_OUT, O_ROW_BYTES, O_META, O_META_STRIDE, O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE = range(9)
@@ -83,7 +83,7 @@ def zero(address: int, size: int) -> None:
 @inline
 def copy_value(op: NDArray[np.int64], row: int, sample: int) -> int:
     size = op[O_ROW_BYTES]
-    copy_memory(op[O_OUT] + row * size, op[O_META] + sample * op[O_META_STRIDE], size)
+    copy_bytes(op[O_OUT] + row * size, op[O_META] + sample * op[O_META_STRIDE], size)
     return np.int64(0)
 
 
@@ -94,7 +94,7 @@ def copy_array(op: NDArray[np.int64], row: int, sample: int) -> int:
     if size != want:
         zero(op[O_OUT] + row * want, want)
         return np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
-    copy_memory(op[O_OUT] + row * want, address, size)
+    copy_bytes(op[O_OUT] + row * want, address, size)
     return np.int64(0)
 
 
@@ -128,7 +128,7 @@ def _widen(source: int, count: int, out: int, element: int) -> None:
         for i in range(count):
             ints[i] = tokens[i]
     else:
-        copy_memory(out, source, 2 * count)
+        copy_bytes(out, source, 2 * count)
 
 
 @inline
@@ -231,7 +231,7 @@ def copy_ragged(op: NDArray[np.int64], row: int, sample: int) -> int:
     size = min(size, room)
     begin = op[O_OUT] + row * room
     if size > 0:
-        copy_memory(begin, address, size)
+        copy_bytes(begin, address, size)
     rest = bytes_at(begin + size, room - size)
     for i in range(room - size):
         rest[i] = np.uint8((op[O_FILL] >> (8 * (i % element))) & 255)
