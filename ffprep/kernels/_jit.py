@@ -4,7 +4,7 @@ content.
 numba's own ``cache=True`` looks at one file's time stamp. A kernel here is linked together from several
 files, so a change in one of them would leave stale machine code behind, and so would ``NUMBA_BOUNDSCHECK``.
 The cache of :func:`kernel` is keyed by the text of this whole package, the text of the file that holds the
-function, and that flag.
+function, for ffprep's own functions that of their folder and of the loader's, and that flag.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ def source_stamp(file: str) -> tuple[str, bool]:
     path = Path(file).resolve()
     if path.parent != here:
         state.update(path.read_bytes())
+        if here.parent in path.parents:
+            for folder in (here.parent / "loader", path.parent):
+                state.update(_digest(folder))
     return state.hexdigest(), bool(config.BOUNDSCHECK)
 
 

@@ -57,3 +57,11 @@ def test_array_kernels_stay_in_bounds_under_numbas_own_check(tmp_path: Path) -> 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     done = subprocess.run(command, env=variables, cwd=here.parents[1], capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("changed", ["kernels", "loader", "compat"])
+def test_stamp_follows_what_is_inlined_from_other_files(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = Path(_jit.__file__).resolve().parents[1] / "compat" / "decode.py"
+    before, digest = _jit.source_stamp(str(decode)), _jit._digest
+    monkeypatch.setattr(_jit, "_digest", lambda folder: digest(folder) + bytes(folder.name == changed))
+    assert _jit.source_stamp(str(decode)) != before
