@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ffprep._cpus import usable_cpus
 from ffprep.beton.columns import RecordPacker
 from ffprep.beton.writer import Writer, check_page_size
 from ffprep.convert.processes import Failure, results_in_order
@@ -77,7 +78,7 @@ class DatasetWriter:
         self.page_size = page_size
         RecordPacker(self.fields)
         check_page_size(page_size)
-        self.num_workers = num_workers if num_workers > 0 else _processors()
+        self.num_workers = num_workers if num_workers > 0 else usable_cpus()
         self.processes = processes
         self.manifest = dict(manifest or {})
         self.seed = seed
@@ -321,12 +322,6 @@ def spool_shard(
     except (Exception, SystemExit) as error:
         return Failure.of(shard, error)
     return Spool(str(path), heads)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 __all__ = ["DatasetWriter"]

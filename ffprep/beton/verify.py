@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep._cpus import usable_cpus
 from ffprep.beton import layout, sections
 from ffprep.beton.check import MissingAllocation, bad_allocations, bad_metadata, table_sizes
 from ffprep.beton.reader import Reader
@@ -134,7 +135,7 @@ def verify(
         check.checksums()
         index = check.seek_index()
         if deep:
-            check.payloads(workers or os.cpu_count() or 1, index, progress)
+            check.payloads(workers or usable_cpus(), index, progress)
     except _Full:
         report.complete = False
     return report

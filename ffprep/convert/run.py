@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ffprep._cpus import usable_cpus
 from ffprep.beton.writer import COMMIT_SAMPLES, Writer
 from ffprep.convert.progress import Progress, Silent
 from ffprep.convert.report import Report
@@ -150,9 +151,7 @@ def processors(workers: int | None) -> int:
         if workers < 1:
             raise OptionError(f"workers: at least 1 is needed, not {workers}")
         return workers
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cpus()
 
 
 def _engine(name: str) -> Callable[[Source, Iterator[Unit], int], Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ffprep._cpus import usable_cpus
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, write_index
 from ffprep.convert.report import duration_text, size_text
@@ -137,7 +138,7 @@ def make_index(
                     raise OptionError(f"{target}: exists and is no seek index; give another place") from error
         offsets, sizes = jpeg_payloads(reader)
         report.jpegs, report.jpeg_bytes = len(offsets), int(sizes.sum(dtype=np.uint64))
-        made = _by_threads(reader, offsets, sizes, interval, workers or os.cpu_count() or 1)
+        made = _by_threads(reader, offsets, sizes, interval, workers or usable_cpus())
         report.index_bytes = write_index(target, reader, offsets, _counted(made, report, progress))
         if not report.index_bytes:
             target.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ffprep._cpus import usable_cpus
 from ffprep._version import __version__
 from ffprep.convert.report import size_text
 
@@ -87,19 +88,7 @@ def _processor() -> str:
 
 
 def _cores() -> dict[str, int]:
-    present = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
-    quota = _quota()
-    return {"present": present, "usable": usable if quota is None else max(1, min(usable, quota))}
-
-
-def _quota() -> int | None:
-    """Processors a control group allows, as containers have it; None without a limit."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) // int(period)
-    except (OSError, ValueError):
-        return None
+    return {"present": os.cpu_count() or 1, "usable": usable_cpus()}
 
 
 def _memory() -> int | None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep._cpus import usable_cpus
 from ffprep.beton.reader import Reader
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.course import Course
 from ffprep.loader.files import open_files
 from ffprep.loader.memory import Memory
-from ffprep.loader.options import at_least, check_enough, one_of, usable_cpus
+from ffprep.loader.options import at_least, check_enough, one_of
 from ffprep.loader.order import (
     HasSampleOrder,
     Ids,

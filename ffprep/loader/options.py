@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import os
 
 from ffprep.errors import OptionError
 from ffprep.loader.order import Share
@@ -55,10 +54,3 @@ def check_enough(total: int, share: Share, drop_last: bool, label: str) -> None:
             f"{label}: {total} samples do not fill one batch of {share.batch_size}{ranks}; "
             "use a smaller batch_size, or drop_last=False"
         )
-
-
-def usable_cpus() -> int:
-    """How many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
