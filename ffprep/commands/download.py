@@ -31,6 +31,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Rows a shard."),
         click.option("--connections", type=click.IntRange(1), default=256, show_default=True, help="At once, in all."),
         click.option("--per-host", type=click.IntRange(1), default=32, show_default=True, help="At once, at a host."),
+        click.option("--workers", type=click.IntRange(1), help="Processes that fetch; by default one a processor."),
         click.option("--deadline", type=float, default=30.0, show_default=True, help="Seconds for one attempt."),
         click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="After what may pass."),
         click.option("--max-file-bytes", type=click.IntRange(1), default=64 << 20, help="Refuse larger files."),
@@ -51,10 +52,10 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:
     from ffprep.convert.progress import Progress, Shown, Silent
-    from ffprep.download.fetch import Limits
     from ffprep.download.index import read_index
-    from ffprep.download.run import Options, download
+    from ffprep.download.options import Limits, Options
     from ffprep.download.run import Progress as Counts
+    from ffprep.download.run import download
 
     if (index is None) == (only is None):
         raise click.UsageError("give either --index or --only")
@@ -74,6 +75,7 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         shard_size=values["shard_size"],
         connections=values["connections"],
         per_host=values["per_host"],
+        workers=values["workers"],
         max_pixels=values["max_pixels"],
         min_side=values["min_side"],
         resize_to=values["resize"],

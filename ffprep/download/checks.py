@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from ffprep.download.index import Row
-from ffprep.download.shards import Outcome
+from ffprep.download.messages import Asked, Found
 
-_Waiting = tuple[Row, bytes, "asyncio.Future[Outcome]"]
+_Waiting = tuple[Asked, bytes, "asyncio.Future[Found]"]
 
 
 class Checks:
@@ -21,29 +19,25 @@ class Checks:
     ----------
     check : callable
         Given a row and what its URL gave; run in the threads.
+    threads : int
     """
 
     MOST = 16
     """Images a thread takes at once."""
 
-    def __init__(self, check: Callable[[Row, bytes], Outcome]) -> None:
+    def __init__(self, check: Callable[[Asked, bytes], Found], threads: int) -> None:
         self._check = check
-        self._free = min(32, os.cpu_count() or 1)
-        self._pool = ThreadPoolExecutor(self._free, thread_name_prefix="ffprep-check")
+        self._free = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ffprep-check")
         self._waiting: deque[_Waiting] = deque()
 
-    async def put(self, row: Row, data: bytes) -> Outcome:
+    async def put(self, row: Asked, data: bytes) -> Found:
         """What became of an image."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
+        future: asyncio.Future[Found] = loop.create_future()
         self._waiting.append((row, data, future))
         self._start(loop)
         return await future
-
-    def close(self) -> None:
-        """End the threads; images that no thread has taken yet are dropped."""
-        self._waiting.clear()
-        self._pool.shutdown(cancel_futures=True)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._free and self._waiting:
@@ -53,22 +47,17 @@ class Checks:
             self._pool.submit(self._work, loop, some)
 
     def _work(self, loop: asyncio.AbstractEventLoop, some: list[_Waiting]) -> None:
-        done: list[Outcome | BaseException] = []
+        done: list[Found | BaseException] = []
         for row, data, _ in some:
             try:
                 done.append(self._check(row, data))
             except BaseException as error:
                 done.append(error)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._finish, loop, some, done)
+        loop.call_soon_threadsafe(self._finish, loop, some, done)
 
-    def _finish(
-        self, loop: asyncio.AbstractEventLoop, some: list[_Waiting], done: list[Outcome | BaseException]
-    ) -> None:
+    def _finish(self, loop: asyncio.AbstractEventLoop, some: list[_Waiting], done: list[Found | BaseException]) -> None:
         self._free += 1
         for (_, _, future), found in zip(some, done, strict=True):
-            if future.cancelled():
-                continue
             if isinstance(found, BaseException):
                 future.set_exception(found)
             else:

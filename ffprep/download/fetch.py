@@ -8,55 +8,26 @@ import random
 import socket
 import ssl
 import sys
+import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ffprep._version import __version__
+from ffprep.download.options import Limits, may_recover
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
 else:
     from async_timeout import timeout  # comes with aiohttp
 
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _REDIRECTS = (301, 302, 303, 307, 308)
-_RECOVERABLE_HTTP = (408, 425, 429, 500, 502, 503, 504)
-_RECOVERABLE = ("timeout", "connection", "dns_temporary")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of one fetch.
-
-    Attributes
-    ----------
-    deadline : float
-        Seconds for one attempt, redirects and body included.
-    max_bytes : int
-        Bytes of the body; more is refused without reading on.
-    redirects : int
-        Hops followed.
-    retries : int
-        Further attempts after a failure that may pass: time-outs, broken connections, HTTP 408, 425, 429 and 5xx.
-    backoff : float
-        Seconds before the first further attempt; doubled each time, spread by a random half.
-    allow_private : bool
-        Whether loopback, private and link-local addresses may be connected to.
-    honour_robots : bool
-        Whether an ``X-Robots-Tag`` of ``noai`` or ``noimageai`` refuses the image.
-    """
-
-    deadline: float = 30.0
-    max_bytes: int = 64 << 20
-    redirects: int = 5
-    retries: int = 2
-    backoff: float = 1.0
-    allow_private: bool = False
-    honour_robots: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,34 +37,61 @@ class Fetched:
     status: str
     data: bytes = b""
 
-    @property
-    def may_recover(self) -> bool:
-        """Whether another attempt may succeed."""
-        return self.status in _RECOVERABLE or self.status in {f"http_{code}" for code in _RECOVERABLE_HTTP}
-
 
 class _RefusedAddress(OSError):
     """The name resolves to no address that may be connected to."""
 
 
-class _PublicResolver(AbstractResolver):
-    """Drops addresses that are not on the public Internet from what another resolver finds.
+class Resolver(AbstractResolver):
+    """The system's resolver, for an index with many dead names.
 
-    The check is made on the address that is then connected to, so a name cannot point elsewhere between the two.
+    Many names are looked up at once: event loops give this four threads or a few more, so a handful of dead names
+    would stop everything. A name without address is remembered. Addresses that are not on the public Internet are
+    dropped; the check is made on the address that is then connected to, so a name cannot point elsewhere between the
+    two.
+
+    Parameters
+    ----------
+    allow_private : bool
+        Keep private addresses.
     """
 
-    def __init__(self, inner: AbstractResolver) -> None:
-        self._inner = inner
+    THREADS = 64
+    REMEMBERED = 600.0
+    """Seconds that a name is believed to have no address."""
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[Any]:
-        found = await self._inner.resolve(host, port, family)
-        public = [entry for entry in found if _is_public(entry["host"])]
-        if found and not public:
+    def __init__(self, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._pool = ThreadPoolExecutor(self.THREADS, thread_name_prefix="ffprep-dns")
+        self._dead: OrderedDict[str, tuple[float, socket.gaierror]] = OrderedDict()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if (dead := self._dead.get(host)) is not None:
+            if time.monotonic() < dead[0]:
+                raise dead[1]
+            del self._dead[host]
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, ask)
+        except socket.gaierror as error:
+            if error.errno != socket.EAI_AGAIN:
+                self._dead[host] = time.monotonic() + self.REMEMBERED, error
+                if len(self._dead) > 65536:
+                    self._dead.popitem(last=False)
+            raise
+        addresses: list[ResolveResult] = [
+            ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=_NUMERIC)
+            for kind, _, protocol, _, address in found
+            if self._allow_private or _is_public(str(address[0]))
+        ]
+        if not addresses:
             raise _RefusedAddress(f"{host} resolves to private addresses only")
-        return public
+        return addresses
 
     async def close(self) -> None:
-        await self._inner.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _is_public(address: str) -> bool:
@@ -125,11 +123,10 @@ class Fetcher:
         self._random = random.Random()
 
     async def __aenter__(self) -> Fetcher:
-        inner = aiohttp.DefaultResolver()
         connector = aiohttp.TCPConnector(
             limit=self._connections,
             ssl=ssl.create_default_context(),
-            resolver=inner if self._limits.allow_private else _PublicResolver(inner),
+            resolver=Resolver(self._limits.allow_private),
             ttl_dns_cache=600,
         )
         self._session = aiohttp.ClientSession(
@@ -152,7 +149,7 @@ class Fetcher:
                 wait = self._limits.backoff * 2 ** (attempt - 1)
                 await asyncio.sleep(wait * (0.5 + self._random.random()))
             fetched = await self._attempt(url)
-            if not fetched.may_recover:
+            if not may_recover(fetched.status):
                 break
         return fetched
 

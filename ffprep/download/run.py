@@ -6,58 +6,33 @@ are judged in index order, and the cut is made after the row that completes the 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ffprep._cpus import usable_cpus
 from ffprep.download import shards
-from ffprep.download.checks import Checks
-from ffprep.download.fetch import Fetched, Fetcher, Limits
-from ffprep.download.images import Unusable, check_image
 from ffprep.download.index import Row
+from ffprep.download.judge import Judge
+from ffprep.download.messages import Asked, Found, Share
+from ffprep.download.options import Options, may_recover
 from ffprep.download.shards import Outcome, ShardSpool
-from ffprep.errors import FfprepError, OptionError
+from ffprep.download.team import Team
+from ffprep.errors import OptionError
 
+_DEFAULTS = Options()
 
-@dataclass(frozen=True)
-class Options:
-    """What to fetch and how.
+OPEN_SHARDS = 16
+"""Bounds how far ahead of a slow row the others run."""
 
-    Attributes
-    ----------
-    limit : int | None
-        Stop after the first `limit` rows, by index order, that work.
-    max_bytes : int | None
-        Stop before the row, by index order, that would make the stored images larger than this.
-    shard_size : int
-        Index rows a shard.
-    connections, per_host : int
-        Fetches under way at once, in all and at one host.
-    max_pixels, min_side, resize_to : int
-        See `check_image`.
-    fetch : Limits
-    """
-
-    limit: int | None = None
-    max_bytes: int | None = None
-    shard_size: int = 1000
-    connections: int = 256
-    per_host: int = 32
-    max_pixels: int = 1 << 27
-    min_side: int = 0
-    resize_to: int | None = None
-    fetch: Limits = field(default_factory=Limits)
-
-    def lasting(self) -> dict[str, Any]:
-        """The settings that decide what is stored, hence must stay the same when a download goes on."""
-        chosen = ("shard_size", "max_pixels", "min_side", "resize_to")
-        return {name: getattr(self, name) for name in chosen} | {"max_file_bytes": self.fetch.max_bytes}
+GIVEN_AT_ONCE = 16
+"""Rows a process is given in one message."""
 
 
 @dataclass
@@ -72,7 +47,7 @@ class Progress:
 def download(
     rows: Iterable[Row],
     folder: Path,
-    options: Options = Options(),
+    options: Options = _DEFAULTS,
     retry_failed: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
@@ -104,21 +79,16 @@ def download(
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, options)
-    run = _Run(folder, options, retry_failed, on_progress)
-    try:
-        _run_loop(run.all(iter(rows)))
-    finally:
-        run.close()
+    if find_spec("aiohttp") is None:
+        raise OptionError("downloading needs aiohttp: pip install 'ffprep[download]'")
+    with contextlib.closing(_Run(folder, options, retry_failed, on_progress)) as run:
+        try:
+            run.all(iter(rows))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted after {run.done:,} rows; complete shards are kept: the same command goes on"
+            ) from None
     return _finish(folder)
-
-
-def _run_loop(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(work)
-    else:
-        uvloop.run(work)  # takes a fifth off the time
 
 
 def _check_settings(folder: Path, options: Options) -> None:
@@ -159,65 +129,49 @@ class _Run:
         self._retry_failed = retry_failed
         self._on_progress = on_progress
         self._progress = Progress()
-        self._checks = Checks(self._check)
-        self._spools: dict[int, ShardSpool] = {}
-        self._left: dict[int, int] = {}  # rows still under way, by shard
-        self._judge = _Judge(options.limit, options.max_bytes)
-        self._room = asyncio.Event()
-        self._writes: set[asyncio.Task[None]] = set()
+        self._judge = Judge(options.limit, options.max_bytes)
+        self._shards: dict[int, _Shard] = {}
+        self._waiting: deque[Row] = deque()
+        self._writers = ThreadPoolExecutor(2, thread_name_prefix="ffprep-shard")
+        self._writes: dict[int, Future[Any]] = {}
+
+    @property
+    def done(self) -> int:
+        """Rows dealt with, this time."""
+        return self._progress.done
 
     def close(self) -> None:
-        self._checks.close()
-        for spool in self._spools.values():
-            spool.close()
+        self._writers.shutdown()
+        for shard in self._shards.values():
+            shard.spool.close()
 
-    async def all(self, rows: Iterator[Row]) -> None:
-        """Fetches shard after shard, several at once, and cuts where the limit is reached."""
+    def all(self, rows: Iterator[Row]) -> None:
+        """Fetch shard after shard, several at once, and cut where the limit is reached."""
         done = set(shards.complete_shards(self._folder))
-        options = self._options
-        async with Fetcher(options.fetch, options.connections, options.per_host) as fetcher:
-            queue: asyncio.Queue[Row | None] = asyncio.Queue(maxsize=options.connections)
-            workers = [asyncio.create_task(self._worker(queue, fetcher)) for _ in range(options.connections)]
-            feeder = asyncio.create_task(self._feed(rows, done, queue, len(workers)))
-            cut = asyncio.create_task(self._judge.reached.wait())
-            work: asyncio.Future[Any] = asyncio.gather(feeder, *workers)
-            try:
-                waited: list[asyncio.Future[Any]] = [work, cut]
-                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    work.result()
-            finally:
-                for task in (feeder, cut, *workers):
-                    task.cancel()
-                await asyncio.gather(work, feeder, cut, *workers, return_exceptions=True)
-                await asyncio.to_thread(self._checks.close)  # no thread writes to a spool after this
-                await asyncio.gather(*self._writes)
+        coming = self._missing(rows, done)
+        with Team(_shares(self._options)) as team:
+            while not self._judge.reached:
+                self._give(team, coming)
+                if not team.busy and not self._writes:
+                    break
+                for process, found in team.collect():
+                    self._take(team, process, found)
+                self._finish_writes(team)
+        for write in self._writes.values():
+            write.result()
         self._cut()
 
-    async def _feed(self, rows: Iterator[Row], done: set[int], queue: asyncio.Queue[Row | None], workers: int) -> None:
+    def _missing(self, rows: Iterator[Row], done: set[int]) -> Iterator[list[Row]]:
+        """Shard after shard, the rows that no complete shard knows about."""
         for number, shard_rows in _by_shard(rows, self._options.shard_size):
-            known: dict[int, Outcome] = {}
-            if number in done:
-                known = await asyncio.to_thread(self._known, number, shard_rows)
+            known = self._known(number, shard_rows) if number in done else {}
             missing = [row for row in shard_rows if row.number not in known]
             if missing:
-                await asyncio.to_thread(self._open_spool, number, known)
-            self._left[number] = len(missing)
+                spool = shards.read_spool(self._folder, number) if known else ShardSpool(self._folder)
+                spool.outcomes = dict(known)
+                self._shards[number] = _Shard(spool, {row.number: row for row in missing})
             self._judge.expect(number, [row.number for row in shard_rows], known)
-            await self._feed_shard(missing, queue)
-            if self._judge.reached.is_set():
-                return
-        for _ in range(workers):
-            await queue.put(None)
-
-    async def _feed_shard(self, rows: list[Row], queue: asyncio.Queue[Row | None]) -> None:
-        while len(self._spools) > 16:  # bounds how far ahead of a slow row the others run
-            self._room.clear()
-            await self._room.wait()
-        for row in rows:
-            if self._judge.reached.is_set():
-                return
-            await queue.put(row)
+            yield missing
 
     def _known(self, number: int, rows: list[Row]) -> dict[int, Outcome]:
         """What a shard written before says of these rows, but for failures that are to be tried again."""
@@ -230,64 +184,54 @@ class _Run:
                     "use another folder"
                 )
         if self._retry_failed:
-            known = {row: o for row, o in known.items() if not Fetched(o.status).may_recover}
+            known = {row: o for row, o in known.items() if not may_recover(o.status)}
         return known
 
-    def _open_spool(self, number: int, known: dict[int, Outcome]) -> None:
-        """Open a shard's spool; kept here, in the thread, so that `close` finds it when the feeder is cancelled."""
-        if known:
-            self._spools[number] = shards.read_spool(self._folder, number)
-            self._spools[number].outcomes = dict(known)
-        else:
-            self._spools[number] = ShardSpool(self._folder)
+    def _give(self, team: Team, coming: Iterator[list[Row]]) -> None:
+        """Give rows out, in order, to whoever has most room."""
+        while not self._judge.reached:
+            process, room = team.room()
+            if not room:
+                return
+            while not self._waiting:
+                if len(self._shards) > OPEN_SHARDS or self._judge.reached or (more := next(coming, None)) is None:
+                    return
+                self._waiting.extend(more)
+            some = [self._waiting.popleft() for _ in range(min(room, GIVEN_AT_ONCE, len(self._waiting)))]
+            for number in {row.number // self._options.shard_size for row in some}:
+                spool = self._shards[number].spool
+                if process not in spool:
+                    team.open(process, number, spool.file_of(process))
+            team.give(process, [Asked(row.number, row.url, row.sha256) for row in some])
 
-    async def _worker(self, queue: asyncio.Queue[Row | None], fetcher: Fetcher) -> None:
-        while not self._judge.reached.is_set() and (row := await queue.get()) is not None:
-            outcome = await self._one(row, fetcher)
+    def _take(self, team: Team, process: int, found: list[Found]) -> None:
+        for one in found:
+            shard_number = one.number // self._options.shard_size
+            shard = self._shards[shard_number]
+            row = shard.missing.pop(one.number)
+            facts = (one.status, one.sha256, one.bytes, one.width, one.height, one.extension)
+            outcome = Outcome(one.number, row.url, row.caption, *facts)
+            shard.spool.add(outcome, process, one.offset)
+            self._judge.add(shard_number, outcome)
             self._progress.done += 1
             self._progress.ok += outcome.ok
             self._progress.bytes += outcome.bytes
-            number = row.number // self._options.shard_size
-            self._spools[number].outcomes[outcome.id] = outcome
-            self._judge.add(number, outcome)
-            self._left[number] -= 1
-            if not self._left[number]:
-                write = asyncio.create_task(self._close_shard(number))
-                self._writes.add(write)
-                await asyncio.shield(write)
-                self._writes.discard(write)
-            if self._on_progress is not None:
-                self._on_progress(self._progress)
+            if not shard.missing:
+                write = self._writers.submit(shards.write_shard, self._folder, shard_number, shard.spool)
+                write.add_done_callback(lambda _: team.wake())
+                self._writes[shard_number] = write
+        if self._on_progress is not None:
+            self._on_progress(self._progress)
 
-    async def _close_shard(self, number: int) -> None:
-        spool = self._spools[number]
-        await asyncio.to_thread(shards.write_shard, self._folder, number, spool)
-        spool.close()
-        del self._spools[number]
-        self._room.set()
-
-    async def _one(self, row: Row, fetcher: Fetcher) -> Outcome:
-        fetched = await fetcher.fetch(row.url)
-        if fetched.status != "ok":
-            return Outcome(row.number, row.url, row.caption, fetched.status)
-        return await self._checks.put(row, fetched.data)
-
-    def _check(self, row: Row, data: bytes) -> Outcome:
-        """Check an image and keep it in its shard's spool; in a thread."""
-        digest = hashlib.sha256(data).hexdigest()
-        options = self._options
-        try:
-            if row.sha256 and digest != row.sha256:
-                raise Unusable("changed")
-            image = check_image(data, options.max_pixels, options.min_side, options.resize_to)
-        except Unusable as cause:
-            return Outcome(row.number, row.url, row.caption, str(cause))
-        self._spools[row.number // options.shard_size].keep(row.number, image.data)
-        facts = (digest, len(image.data), image.width, image.height, image.extension)
-        return Outcome(row.number, row.url, row.caption, "ok", *facts)
+    def _finish_writes(self, team: Team) -> None:
+        for number in [number for number, write in self._writes.items() if write.done()]:
+            self._writes.pop(number).result()
+            spool = self._shards.pop(number).spool
+            team.close_shard(spool.writers, number)
+            spool.close()
 
     def _cut(self) -> None:
-        """Drops what lies behind the row that completed the limit."""
+        """Drop what lies behind the row that completed the limit."""
         last = self._judge.last
         if last is None:
             return
@@ -295,67 +239,38 @@ class _Run:
         for number in shards.complete_shards(self._folder):
             if number > last_shard:
                 shards.remove_shard(self._folder, number)
-        spool = self._spools.pop(last_shard, None)
-        if spool is None:
-            spool = shards.read_spool(self._folder, last_shard)
+        shard = self._shards.pop(last_shard, None)
+        spool = shards.read_spool(self._folder, last_shard) if shard is None else shard.spool
         with contextlib.closing(spool):
             if any(row > last for row in spool.outcomes) or last_shard not in shards.complete_shards(self._folder):
                 spool.outcomes = {row: o for row, o in spool.outcomes.items() if row <= last}
                 shards.write_shard(self._folder, last_shard, spool)
 
 
-class _Judge:
-    """Finds, in index order, the last row that a limit takes in."""
+@dataclass
+class _Shard:
+    """A shard that is being filled."""
 
-    def __init__(self, limit: int | None, max_bytes: int | None) -> None:
-        if limit is not None and limit < 1:
-            raise OptionError("limit must be at least 1")
-        self._limit, self._max_bytes = limit, max_bytes
-        self._waiting: dict[int, tuple[list[int], dict[int, Outcome]]] = {}
-        self._next_shard: int | None = None
-        self._order: list[int] = []
-        self._position = 0
-        self._count = self._bytes = 0
-        self._before: int | None = None
-        self.last: int | None = None
-        self.reached = asyncio.Event()
+    spool: ShardSpool
+    missing: dict[int, Row]
 
-    def expect(self, shard: int, rows: list[int], known: dict[int, Outcome]) -> None:
-        """Announces a shard's rows; shards are announced in order."""
-        self._order.append(shard)
-        self._waiting[shard] = (rows, dict(known))
-        self._advance()
 
-    def add(self, shard: int, outcome: Outcome) -> None:
-        """Takes in one outcome."""
-        self._waiting[shard][1][outcome.id] = outcome
-        self._advance()
+def _shares(options: Options) -> list[Share]:
+    """What each process may do, so that together they do no more than was asked for."""
+    cpus = usable_cpus()
+    count = cpus if options.workers is None else options.workers
+    count = min(count, options.connections, options.per_host)
+    if count < 1:
+        raise OptionError("workers, connections and per_host must be at least 1")
+    threads = min(32, max(1, cpus // count))
 
-    def _advance(self) -> None:
-        while self._order and not self.reached.is_set():
-            rows, known = self._waiting[self._order[0]]
-            while self._position < len(rows) and (outcome := known.get(rows[self._position])) is not None:
-                self._position += 1
-                if self._completes(outcome):
-                    return
-            if self._position < len(rows):
-                return
-            del self._waiting[self._order.pop(0)]
-            self._position = 0
+    def part(whole: int, process: int) -> int:
+        return whole // count + (process < whole % count)
 
-    def _completes(self, outcome: Outcome) -> bool:
-        if outcome.ok and self._max_bytes is not None and self._bytes + outcome.bytes > self._max_bytes:
-            if self._before is None:
-                raise FfprepError(f"row {outcome.id}: already the first image is larger than the byte limit; raise it")
-            self.last = self._before
-        self._count += outcome.ok
-        self._bytes += outcome.bytes
-        self._before = outcome.id
-        if self._limit is not None and self._count >= self._limit and self.last is None:
-            self.last = outcome.id
-        if self.last is not None:
-            self.reached.set()
-        return self.reached.is_set()
+    return [
+        Share(options, part(options.connections, process), part(options.per_host, process), threads)
+        for process in range(count)
+    ]
 
 
 def _by_shard(rows: Iterator[Row], size: int) -> Iterator[tuple[int, list[Row]]]:

@@ -21,6 +21,11 @@ from typing import IO, Any
 
 from ffprep.errors import SourceError
 
+OWN = -1
+"""The writer that is this process itself."""
+
+AGAIN = "delete the shard's .tar and .jsonl to fetch it again"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -63,40 +68,68 @@ class Outcome:
         return json.dumps(self.__dict__, ensure_ascii=False) + "\n"
 
 
-class ShardSpool:
-    """The images of a shard while it is being filled, in arrival order, in an unnamed temporary file."""
+class Appender:
+    """Puts images one after the other into a file, from several threads."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed in close()
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._lock = threading.Lock()
         self._end = 0
-        self._places: dict[int, tuple[int, int]] = {}
-        self.outcomes: dict[int, Outcome] = {}
 
-    def add(self, outcome: Outcome, data: bytes) -> None:
-        """Keeps one outcome and, if it is ``ok``, its image."""
-        if outcome.ok:
-            self.keep(outcome.id, data)
-        self.outcomes[outcome.id] = outcome
-
-    def keep(self, number: int, data: bytes) -> None:
-        """Keeps a row's image; from any thread."""
+    def append(self, data: bytes) -> int:
+        """Write an image; where in the file it begins."""
         with self._lock:
             offset = self._end
             self._end += len(data)
-            self._places[number] = (offset, len(data))
         written = 0
         while written < len(data):
-            written += os.pwrite(self._file.fileno(), data[written:] if written else data, offset + written)
+            written += os.pwrite(self._descriptor, data[written:] if written else data, offset + written)
+        return offset
+
+
+class ShardSpool:
+    """The outcomes of a shard while it is being filled, and its images in unnamed temporary files.
+
+    Every process that fetches appends to a file of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[int, IO[bytes]] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+        self.outcomes: dict[int, Outcome] = {}
+
+    def __contains__(self, writer: int) -> bool:
+        """Whether a writer has a file here."""
+        return writer in self._files
+
+    @property
+    def writers(self) -> list[int]:
+        """Who has a file here, but for this process."""
+        return [writer for writer in self._files if writer != OWN]
+
+    def file_of(self, writer: int) -> int:
+        """Descriptor of a writer's file, made at first use."""
+        if writer not in self._files:
+            self._files[writer] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed in close()
+        return self._files[writer].fileno()
+
+    def add(self, outcome: Outcome, writer: int = 0, offset: int = 0) -> None:
+        """Keep one outcome and, if it is ``ok``, where its image is: in which writer's file, from which byte."""
+        if outcome.ok:
+            self._places[outcome.id] = (writer, offset)
+        self.outcomes[outcome.id] = outcome
 
     def image(self, number: int) -> bytes:
         """Image of a row that worked."""
-        offset, size = self._places[number]
-        return os.pread(self._file.fileno(), size, offset)
+        writer, offset = self._places[number]
+        return os.pread(self._files[writer].fileno(), self.outcomes[number].bytes, offset)
 
     def close(self) -> None:
-        """Frees the temporary file."""
-        self._file.close()
+        """Free the temporary files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
 
 
 def write_shard(folder: Path, number: int, spool: ShardSpool) -> list[Outcome]:
@@ -119,15 +152,26 @@ def write_shard(folder: Path, number: int, spool: ShardSpool) -> list[Outcome]:
 def read_spool(folder: Path, number: int) -> ShardSpool:
     """A complete shard's content, to be changed and written again."""
     spool = ShardSpool(folder)
-    images: dict[str, bytes] = {}
-    with tarfile.open(tar_path(folder, number)) as tar:
-        for member in tar:
-            key, _, extension = member.name.partition(".")
-            if extension not in ("txt", "json"):
-                reader = tar.extractfile(member)
-                images[key] = reader.read() if reader is not None else b""
-    for outcome in read_lines(mark_path(folder, number)):
-        spool.add(outcome, images.get(f"{outcome.id:09d}", b""))
+    images = Appender(spool.file_of(OWN))
+    places: dict[str, tuple[int, int]] = {}
+    path = tar_path(folder, number)
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                key, _, extension = member.name.partition(".")
+                if extension not in ("txt", "json") and (reader := tar.extractfile(member)) is not None:
+                    data = reader.read()
+                    places[key] = len(data), images.append(data)
+        for outcome in read_lines(mark_path(folder, number)):
+            size, offset = places.get(f"{outcome.id:09d}", (-1, 0))
+            if outcome.ok and size != outcome.bytes:
+                raise SourceError(f"{path}: row {outcome.id} is not in it as its mark says; {AGAIN}")
+            spool.add(outcome, OWN, offset)
+    except BaseException as error:
+        spool.close()
+        if isinstance(error, tarfile.TarError):
+            raise SourceError(f"{path}: damaged ({error}); {AGAIN}") from error
+        raise
     return spool
 
 
@@ -144,9 +188,7 @@ def read_lines(path: Path) -> Iterator[Outcome]:
             try:
                 yield Outcome(**json.loads(line))
             except (ValueError, TypeError) as error:
-                raise SourceError(
-                    f"{path}, line {line_number}: not a line of a download manifest; delete the shard to fetch it again"
-                ) from error
+                raise SourceError(f"{path}, line {line_number}: not a line of a download manifest; {AGAIN}") from error
 
 
 def write_lines(path: Path, outcomes: Iterable[Outcome]) -> None:

@@ -3,156 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import socket
-import struct
 import subprocess
 import sys
 import tarfile
-import threading
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from PIL import Image
+from local_server import LOCAL, Handler, contents, jpeg, rows
 
 from ffprep.beton.reader import Reader
 from ffprep.convert.run import convert
-from ffprep.download.fetch import Limits
 from ffprep.download.index import Row, read_index
-from ffprep.download.run import Options, download
+from ffprep.download.options import Options
+from ffprep.download.run import download
 from ffprep.download.shards import mark_path, read_lines
 from ffprep.errors import FfprepError, OptionError
 from ffprep.fields import RGBImageField
 from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.text.vocabulary import Vocabulary
-
-LOCAL = Limits(deadline=5, retries=1, backoff=0.01, allow_private=True, max_bytes=200_000)
-
-
-def jpeg(number: int, size: tuple[int, int] = (40, 30)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, (number * 37 % 256, number * 59 % 256, number * 83 % 256)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-class Handler(BaseHTTPRequestHandler):
-    """``/ok/N`` an image, ``/N/status`` an error, and the ways a server misbehaves by name."""
-
-    protocol_version = "HTTP/1.1"
-    hits: ClassVar[Counter[str]] = Counter()
-    flaky_after: ClassVar[int] = 1
-
-    def do_GET(self) -> None:
-        Handler.hits[self.path] += 1
-        kind, _, rest = self.path.strip("/").partition("/")
-        if kind == "ok":
-            self.reply(jpeg(int(rest)))
-        elif kind == "status":
-            self.reply(b"no", int(rest.split("/")[0]))
-        elif kind == "flaky":
-            good = Handler.hits[self.path] > Handler.flaky_after
-            self.reply(jpeg(1) if good else b"later", 200 if good else 503)
-        elif kind == "html":
-            self.reply(b"<html>gone</html>")
-        elif kind == "cut":
-            self.reply(jpeg(2, (200, 200))[:-300])
-        elif kind == "bomb":
-            self.reply(jpeg(3, (3000, 3000)))
-        elif kind == "noai":
-            self.reply(jpeg(4), headers={"X-Robots-Tag": "noindex, noai"})
-        elif kind == "redirect":
-            self.reply(b"", 302, {"Location": f"/redirect/{int(rest) - 1}" if int(rest) else "/ok/5"})
-        elif kind == "loop":
-            self.reply(b"", 301, {"Location": "/loop"})
-        elif kind == "scheme":
-            self.reply(b"", 302, {"Location": "file:///etc/hostname"})
-        elif kind == "large":
-            self.reply(b"\0" * 300_000)
-        elif kind == "endless":
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for _ in range(100):
-                self.wfile.write(b"10000\r\n" + b"\0" * 65536 + b"\r\n")
-        elif kind == "drip":
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            while not self.server.release.wait(0.02):  # type: ignore[attr-defined]
-                self.wfile.write(b"\xff")
-        elif kind == "type":
-            self.reply(jpeg(6), headers={"Content-Type": "text/plain"})
-        elif kind == "short":
-            self.send_response(200)
-            self.send_header("Content-Length", "100000")
-            self.end_headers()
-            self.wfile.write(jpeg(7))
-            self.close_connection = True
-        elif kind == "reset":
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.shutdown(socket.SHUT_RD)
-            self.close_connection = True
-        elif kind == "corrupt":
-            good = jpeg(8, (300, 300))
-            self.reply(good[:-400] + bytes(390) + b"\xff\xd9")
-        elif kind in ("png", "gif", "webp", "bmp", "tiff"):
-            buffer = io.BytesIO()
-            Image.new("RGB", (40, 30)).save(buffer, kind)
-            self.reply(buffer.getvalue())
-        elif kind == "cmyk":
-            buffer = io.BytesIO()
-            Image.new("CMYK", (40, 30)).save(buffer, "JPEG")
-            self.reply(buffer.getvalue())
-        elif kind == "hang":
-            self.server.release.wait()  # type: ignore[attr-defined]
-        else:
-            self.reply(b"no", 404)
-
-    def reply(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is what some tests are about."""
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    Handler.hits.clear()
-    httpd = Server(("127.0.0.1", 0), Handler)
-    httpd.release = threading.Event()  # type: ignore[attr-defined]
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.release.set()  # type: ignore[attr-defined]
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
-
-
-def rows(base: str, paths: list[str]) -> list[Row]:
-    return [Row(i, base + path, f"caption {i}") for i, path in enumerate(paths)]
-
-
-def contents(folder: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
 @pytest.mark.parametrize(
@@ -267,7 +137,7 @@ def test_a_killed_download_goes_on_and_gives_the_same(server: str, tmp_path: Pat
     index.write_text("".join(f"caption {i}\t{server}{p}\n" for i, p in enumerate(paths)))
     program = (
         "import os, sys; from pathlib import Path; from ffprep.download import run, shards\n"
-        "from ffprep.download.index import read_index; from ffprep.download.fetch import Limits\n"
+        "from ffprep.download.index import read_index; from ffprep.download.options import Limits\n"
         "write = shards.write_shard\n"
         "def killed(folder, number, spool):\n"
         "    if number == 2: os._exit(9)\n"
@@ -286,12 +156,12 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from ffprep.download import run, shards
-from ffprep.download.fetch import Limits
+from ffprep.download.options import Limits, Options
 from ffprep.download.index import read_index
 
 left = int(sys.argv[1])
 name = sys.argv[2]
-original = getattr(shards, name) if name != "keep" else shards.ShardSpool.keep
+original = getattr(shards, name) if name != "add" else shards.ShardSpool.add
 
 def killed(*arguments):
     global left
@@ -300,8 +170,8 @@ def killed(*arguments):
         os._exit(9)
     return original(*arguments)
 
-if name == "keep":
-    shards.ShardSpool.keep = killed
+if name == "add":
+    shards.ShardSpool.add = killed
 else:
     setattr(shards, name, killed)
 options = run.Options(shard_size=4, connections=3, fetch=Limits(**LOCAL))
@@ -321,7 +191,7 @@ def test_killed_anywhere_and_resumed_it_makes_the_same_file(
     assert report["ok"] == 18
     program = KILLED.replace("**LOCAL", f"**{vars(LOCAL)!r}")
     codes = []
-    for name, after in (("keep", 0), ("keep", 9), ("_add", 3), ("write_lines", 1), ("write_shard", 2), ("_add", 7)):
+    for name, after in (("add", 0), ("add", 9), ("_add", 3), ("write_lines", 1), ("write_shard", 2), ("_add", 7)):
         command = [sys.executable, "-c", program, str(after), name, str(index), str(tmp_path / "killed")]
         codes.append(subprocess.run(command, timeout=60, check=False).returncode)
     # how much is left for the later runs, which may therefore reach the end, depends on what was under way at a kill

@@ -1,0 +1,125 @@
+"""A server on this machine that serves small images and misbehaves in every way that a path names."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import struct
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+from PIL import Image
+
+from ffprep.download.index import Row
+from ffprep.download.options import Limits
+
+LOCAL = Limits(deadline=5, retries=1, backoff=0.01, allow_private=True, max_bytes=200_000)
+
+
+def jpeg(number: int, size: tuple[int, int] = (40, 30)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (number * 37 % 256, number * 59 % 256, number * 83 % 256)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """``/ok/N`` an image, ``/N/status`` an error, and the ways a server misbehaves by name."""
+
+    protocol_version = "HTTP/1.1"
+    hits: ClassVar[Counter[str]] = Counter()
+    flaky_after: ClassVar[int] = 1
+
+    def do_GET(self) -> None:
+        Handler.hits[self.path] += 1
+        kind, _, rest = self.path.strip("/").partition("/")
+        if kind == "ok":
+            self.reply(jpeg(int(rest)))
+        elif kind == "status":
+            self.reply(b"no", int(rest.split("/")[0]))
+        elif kind == "flaky":
+            good = Handler.hits[self.path] > Handler.flaky_after
+            self.reply(jpeg(1) if good else b"later", 200 if good else 503)
+        elif kind == "html":
+            self.reply(b"<html>gone</html>")
+        elif kind == "cut":
+            self.reply(jpeg(2, (200, 200))[:-300])
+        elif kind == "bomb":
+            self.reply(jpeg(3, (3000, 3000)))
+        elif kind == "noai":
+            self.reply(jpeg(4), headers={"X-Robots-Tag": "noindex, noai"})
+        elif kind == "redirect":
+            self.reply(b"", 302, {"Location": f"/redirect/{int(rest) - 1}" if int(rest) else "/ok/5"})
+        elif kind == "loop":
+            self.reply(b"", 301, {"Location": "/loop"})
+        elif kind == "scheme":
+            self.reply(b"", 302, {"Location": "file:///etc/hostname"})
+        elif kind == "large":
+            self.reply(b"\0" * 300_000)
+        elif kind == "endless":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for _ in range(100):
+                self.wfile.write(b"10000\r\n" + b"\0" * 65536 + b"\r\n")
+        elif kind == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            while not self.server.release.wait(0.02):  # type: ignore[attr-defined]
+                self.wfile.write(b"\xff")
+        elif kind == "type":
+            self.reply(jpeg(6), headers={"Content-Type": "text/plain"})
+        elif kind == "short":
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(jpeg(7))
+            self.close_connection = True
+        elif kind == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RD)
+            self.close_connection = True
+        elif kind == "corrupt":
+            good = jpeg(8, (300, 300))
+            self.reply(good[:-400] + bytes(390) + b"\xff\xd9")
+        elif kind in ("png", "gif", "webp", "bmp", "tiff"):
+            buffer = io.BytesIO()
+            Image.new("RGB", (40, 30)).save(buffer, kind)
+            self.reply(buffer.getvalue())
+        elif kind == "cmyk":
+            buffer = io.BytesIO()
+            Image.new("CMYK", (40, 30)).save(buffer, "JPEG")
+            self.reply(buffer.getvalue())
+        elif kind == "hang":
+            self.server.release.wait()  # type: ignore[attr-defined]
+        else:
+            self.reply(b"no", 404)
+
+    def reply(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what some tests are about."""
+
+
+def rows(base: str, paths: list[str]) -> list[Row]:
+    return [Row(i, base + path, f"caption {i}") for i, path in enumerate(paths)]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
