@@ -65,19 +65,23 @@ def _texts(source: str, column: str) -> list[str]:
     return [json.loads(line)[column] for path in files for line in path.read_text("utf-8").split("\n") if line]
 
 
-def rows(source: str, column: str = "text", length: int = 64) -> Round:
-    """Texts as rows of tokens, as many at a time as a conversion of captions has in a unit."""
-    from ffprep.convert.units import UNIT
+def rows(source: str, column: str = "text", length: int = 64, compiled: bool = True) -> Round:
+    """Texts as rows of tokens, as many at a time as a conversion of captions announces."""
+    from ffprep.convert.units import ANNOUNCED, UNIT
+    from ffprep.text import fast
     from ffprep.text.sequences import encode_rows
     from ffprep.text.vocabulary import fairseq
 
     texts = _texts(source, column)
     size = sum(len(text.encode()) for text in texts)
     vocabulary = fairseq()
+    if not compiled:
+        fast.AFTER = sys.maxsize
+    together = ANNOUNCED * UNIT
 
     def run() -> int:
-        for first in range(0, len(texts), UNIT):
-            encode_rows(vocabulary, texts[first : first + UNIT], None, length)
+        for first in range(0, len(texts), together):
+            encode_rows(vocabulary, texts[first : first + together], None, length)
         return size
 
     return run
@@ -274,10 +278,14 @@ def tokenise(texts: Sequence[str], folder: Path, rounds: int, cores: Sequence[in
         contestant("chunks (tar, xz)", "conversion", source=str(chunks), out=out + "3"),
         contestant("chunks, tiktoken inside", "conversion", source=str(chunks), out=out + "4", compiled=False),
     ]
-    if size / len(texts) < CAPTION:
-        every[1:] = [contestant("captions as rows of 64 tokens", "rows", source=str(lines))]
+    captions = size / len(texts) < CAPTION
+    if captions:
+        every[1:] = [
+            contestant("captions as rows of 64 tokens", "rows", source=str(lines)),
+            contestant("the same, tiktoken inside", "rows", source=str(lines), compiled=False),
+        ]
     pairs = [(entry.name, alone) for entry in every[1:]]
-    if len(two) == 2 and clock == "wall" and len(every) > 2:
+    if len(two) == 2 and clock == "wall" and not captions:
         for name, source in (("JSON lines", lines), ("chunks (tar, xz)", chunks)):
             both = f"{name}, two workers"
             options = {"source": str(source), "out": f"{out}{both}", "workers": 2}

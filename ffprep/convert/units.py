@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from ffprep.fields import Encoded, Field
 
 UNIT = 16
-IMAGE = 2  # type id of images
 """Samples in a unit: enough that handing it over costs nothing, few enough that a unit of photographs is small."""
+
+ANNOUNCED = 16
+"""Units that a source is told of at a time: it may work on all their samples together."""
+
+IMAGE = 2
+"""Type id of images."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,16 @@ def raw_sizes(values: Sequence[Any]) -> list[int]:
     return [len(value) if isinstance(value, (bytes, bytearray, memoryview)) else 0 for value in plain]
 
 
+def _announced(source: Source, units: Iterator[Unit]) -> Iterator[Unit]:
+    """The same units; the source is told of several of them at a time."""
+    if not hasattr(source, "announce"):
+        yield from units
+        return
+    while some := list(islice(units, ANNOUNCED)):
+        announce_samples(source, range(some[0].start, some[-1].stop))
+        yield from some
+
+
 def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Iterator[list[Result]]:
     """Encodes units in threads and yields their results in order.
 
@@ -172,7 +187,7 @@ def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Iterator[
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ffprep-encode")
     pending: deque[Future[list[Result]]] = deque()
     try:
-        for unit in units:
+        for unit in _announced(source, units):
             pending.append(pool.submit(encode_unit, source, unit, stop.is_set))
             if len(pending) > 2 * workers + 1:
                 yield pending.popleft().result()

@@ -54,7 +54,10 @@ class AnnouncedSource(Source, Protocol):
     """A source that does part of its work for many samples at once."""
 
     def announce(self, indices: Sequence[int]) -> None:
-        """Called with the samples that the calling thread asks for next. Raises nothing: ``sample`` does."""
+        """Called with samples that are asked for soon, from any thread, maybe again for some of them.
+
+        Raises nothing: ``sample`` does.
+        """
 
 
 class Named(NamedTuple):
@@ -119,7 +122,7 @@ class Selection:
 
 
 def announce_samples(source: Source, indices: Sequence[int]) -> None:
-    """Tell a source, if it wants to know, which samples this thread asks for next."""
+    """Tell a source, if it wants to know, which samples are asked for soon."""
     announce = getattr(source, "announce", None)
     if announce is not None:
         announce(indices)

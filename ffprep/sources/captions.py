@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -60,8 +61,14 @@ class Row(NamedTuple):
     cut: int
 
 
-_Encoded = tuple[int, list[str], Rows]
-"""Of one sample: its image, its captions, their rows of tokens."""
+class _Encoded(NamedTuple):
+    """Captions of one sample, as rows `start` to `stop` of what was encoded together."""
+
+    image: int
+    texts: list[str]
+    rows: Rows
+    start: int
+    stop: int
 
 
 class CaptionTokensField(NDArrayField):
@@ -135,7 +142,7 @@ class CaptionSource:
             raise SourceError(f"{name}: no image has a caption")
         self.most = int(captions.counts.max()) if most is None else most
         self._images = _SharedImages(files)
-        self._announced = _Announced()
+        self._announced: dict[int, _Encoded] = {}
         self.fields: Mapping[str, Field] = self._make_fields(image)
         self.facts = dict(facts or {})
 
@@ -160,42 +167,39 @@ class CaptionSource:
         return int(self._ends[-1]) if self.form == "pairs" else len(self._ends)
 
     def sample(self, index: int) -> tuple[Any, ...]:
-        found = self._announced.samples.pop(index, None)
-        image, texts, rows = found if found is not None else self._encode([index])[index]
+        found = self._announced.pop(index, None)
+        image, texts, rows, start, stop = found if found is not None else self._encode([index])[0]
         number = int(self._ids[image])
         if self.form == "pairs":
-            row = Row(rows.tokens[0], int(rows.cut[0]))
-            values: tuple[Any, ...] = (self._images.get(image), row, int(rows.lengths[0]), number)
+            row = Row(rows.tokens[start], int(rows.cut[start]))
+            values: tuple[Any, ...] = (self._images.get(image), row, int(rows.lengths[start]), number)
             return (*values, texts[0].encode("utf-8", "replace")) if self._text else values
         tokens = np.full((self.most, self.length), self.vocabulary.pad, np.uint16)
         lengths = np.zeros(self.most, np.int32)
-        tokens[: len(texts)], lengths[: len(texts)] = rows.tokens, rows.lengths
-        row = Row(tokens, int(rows.cut.sum()))
+        tokens[: len(texts)], lengths[: len(texts)] = rows.tokens[start:stop], rows.lengths[start:stop]
+        row = Row(tokens, int(rows.cut[start:stop].sum()))
         values = (self._files.read(image), row, lengths, len(texts), number)
         return (*values, texts) if self._text else values
 
     def announce(self, indices: Sequence[int]) -> None:
-        """Encode the captions of samples that this thread asks for next: together, they take a tenth of the time."""
-        try:
-            self._announced.samples = self._encode(indices)
-        except Exception:
-            self._announced.samples = {}  # each is encoded when it is asked for, and the bad one raises
+        """Encode the captions of samples that are asked for soon: together, they take a fraction of the time."""
+        new = [index for index in indices if index not in self._announced]
+        # One that cannot be encoded leaves all to be encoded when they are asked for, and the bad one raises.
+        with contextlib.suppress(Exception):
+            self._announced.update(zip(new, self._encode(new) if new else (), strict=True))
 
-    def _encode(self, indices: Sequence[int]) -> dict[int, _Encoded]:
-        """Image, captions and rows of tokens of some samples."""
+    def _encode(self, indices: Sequence[int]) -> list[_Encoded]:
+        """Captions and rows of tokens of some samples."""
         places = [(index, 0) for index in indices] if self.form == "grouped" else self._places(indices)
         texts: list[list[str]] = []
         for image, number in places:
             captions = self._captions.of(image)
             texts.append(list(captions)[: self.most] if self.form == "grouped" else [captions[number]])
         rows = encode_rows(self.vocabulary, [text for some in texts for text in some], None, self.length)
-        found: dict[int, _Encoded] = {}
-        start = 0
-        for index, (image, _), some in zip(indices, places, texts, strict=True):
-            stop = start + len(some)
-            own = Rows(rows.tokens[start:stop], rows.lengths[start:stop], rows.cut[start:stop])
-            found[index] = image, some, own
-            start = stop
+        found, start = [], 0
+        for (image, _), some in zip(places, texts, strict=True):
+            found.append(_Encoded(image, some, rows, start, start + len(some)))
+            start += len(some)
         return found
 
     def sample_name(self, index: int) -> str:
@@ -228,16 +232,6 @@ class CaptionSource:
             "length": self.length,
             **self.facts,
         }
-
-
-class _Announced(threading.local):
-    """What a thread has encoded of the samples it asks for next."""
-
-    def __init__(self) -> None:
-        self.samples: dict[int, _Encoded] = {}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_Announced, ())
 
 
 class _SharedImages:

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,29 @@ def test_captions_encoded_together_are_those_encoded_alone(
     mixed.announce(range(len(source)))
     together = {int(mixed.indices[i]): comparable(mixed.sample(i)) for i in range(len(source))}
     assert [together[i] for i in range(len(source))] == [comparable(values) for values in alone]
+
+
+def test_threads_share_what_was_announced(photos: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    annotations = official(tmp_path / "captions.json", photos, [(1 + n % 3, text) for n, text in enumerate(HARD * 2)])
+    source = open_coco([photos], annotations, length=9, **options)
+    alone = [source.sample(index)[1].tokens.tolist() for index in range(len(source))]
+    asked: list[int] = []
+    encode = source._encode
+
+    def counted(indices: Any) -> Any:
+        asked.extend(indices)
+        return encode(indices)
+
+    source._encode = counted  # type: ignore[method-assign]
+    source.announce(range(len(source)))
+    source.announce(range(4))  # as the units of the same samples do
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda index: source.sample(index)[1].tokens.tolist(), range(len(source))))
+    assert found == alone
+    assert asked == list(range(len(source)))
+    convert(source, tmp_path / "all.beton", workers=2)
+    assert asked == list(range(len(source))) * 2
+    assert not source._announced
 
 
 def test_a_bad_caption_among_good_ones_is_the_only_one_refused(tmp_path: Path, options: dict[str, Any]) -> None:
