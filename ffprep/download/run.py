@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,9 @@ _DEFAULTS = Options()
 
 OPEN_SHARDS = 16
 """Bounds how far ahead of a slow row the others run."""
+
+OTHER_FILES = 64
+"""Files that a process has open beside its connections, at most: shards, pipes, libraries' own."""
 
 GIVEN_AT_ONCE = 16
 """Rows a process is given in one message."""
@@ -263,6 +267,12 @@ def _shares(options: Options) -> list[Share]:
     if count < 1:
         raise OptionError("workers, connections and per_host must be at least 1")
     threads = min(32, max(1, cpus // count))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and -(-options.connections // count) + OTHER_FILES > files:
+        raise OptionError(
+            f"{options.connections} connections in {count} processes, but a process may open {files} files only; "
+            "use fewer connections or more workers"
+        )
 
     def part(whole: int, process: int) -> int:
         return whole // count + (process < whole % count)

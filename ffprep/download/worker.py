@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import resource
 import signal
 import threading
 import traceback
@@ -33,6 +34,8 @@ def main(orders: int, results: int) -> NoReturn:
         Descriptors of a socket to read from and of a pipe to write to.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever gives the orders is told, too
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is an open file
     pipe = Connection(results, readable=False)
     try:
         incoming = Connection(orders)

@@ -18,6 +18,7 @@ def server() -> Iterator[str]:
     Handler.hits.clear()
     httpd = Server(("127.0.0.1", 0), Handler)
     httpd.release = threading.Event()  # type: ignore[attr-defined]
+    httpd.together = threading.Barrier(80)  # type: ignore[attr-defined]
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{httpd.server_port}"

@@ -93,6 +93,9 @@ class Handler(BaseHTTPRequestHandler):
             buffer = io.BytesIO()
             Image.new("CMYK", (40, 30)).save(buffer, "JPEG")
             self.reply(buffer.getvalue())
+        elif kind == "together":
+            self.server.together.wait(30)  # type: ignore[attr-defined]
+            self.reply(jpeg(9))
         elif kind == "hang":
             self.server.release.wait()  # type: ignore[attr-defined]
         else:
@@ -112,6 +115,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up is what some tests are about."""

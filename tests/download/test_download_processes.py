@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import resource
 import signal
 import subprocess
 import sys
@@ -85,6 +87,29 @@ def test_shares_add_up(connections: int, per_host: int, workers: int | None) -> 
 def test_no_connections_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(OptionError, match="at least 1"):
         download([], tmp_path, Options(**wrong))  # type: ignore[arg-type]
+
+
+def test_connections_are_held_to_the_files_a_process_may_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 256))
+    run._shares(Options(connections=384, workers=2))
+    with pytest.raises(OptionError, match=r"256 files only.*fewer connections or more workers"):
+        run._shares(Options(connections=400, workers=2))
+    run._shares(Options(connections=400, workers=3))
+
+
+def test_processes_may_have_more_connections_than_the_usual_files(server: str, tmp_path: Path) -> None:
+    """80 fetches that the server answers when all have come, by a program that may open 64 files."""
+    index = tmp_path / "index.tsv"
+    index.write_text("".join(f"caption {i}\t{server}/together\n" for i in range(80)))
+    program = (
+        "import resource, sys; from ffprep.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "main(sys.argv[1:])"
+    )
+    command = ["download", "cc3m", "--index", str(index), "--out", str(tmp_path / "out"), "--allow-private"]
+    command += ["--connections", "80", "--per-host", "80", "--workers", "1", "--retries", "0", "--quiet"]
+    subprocess.run([sys.executable, "-c", program, *command], timeout=60, check=True)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["ok"] == 80
 
 
 @pytest.mark.parametrize("when", [1, 9, 20])
