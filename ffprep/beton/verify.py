@@ -86,8 +86,8 @@ class Report:
         looked = ", ".join(f"{count} {what}" for what, count in self.checked.items())
         if self.ok:
             return f"{self.path}: {self.samples} samples, no problem found ({looked})"
-        more = "" if self.complete else " or more"
-        lines = [f"{self.path}: {len(self.problems)}{more} problems in {self.samples} samples ({looked})"]
+        count = f"{len(self.problems)}{'' if self.complete else ' or more'} problem{'s' * (len(self.problems) != 1)}"
+        lines = [f"{self.path}: {count} in {self.samples} samples ({looked})"]
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
 
 

@@ -7,6 +7,7 @@ are judged in index order, and the cut is made after the row that completes the 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import resource
 from collections import Counter, deque
@@ -28,6 +29,8 @@ from ffprep.download.team import Team
 from ffprep.errors import OptionError
 
 _DEFAULTS = Options()
+
+SETTINGS = "download.json"
 
 OPEN_SHARDS = 16
 """Bounds how far ahead of a slow row the others run."""
@@ -79,24 +82,39 @@ def download(
     Raises
     ------
     OptionError
-        When the folder holds a download with other settings.
+        When the folder holds a download with other settings, or another download is under way in it.
+    FfprepError
+        When a process that fetches died.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_settings(folder, options)
     if find_spec("aiohttp") is None:
         raise OptionError("downloading needs aiohttp: pip install 'ffprep[download]'")
-    with contextlib.closing(_Run(folder, options, retry_failed, on_progress)) as run:
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_settings(folder, options)
+    with _alone(folder), contextlib.closing(_Run(folder, options, retry_failed, on_progress)) as run:
         try:
             run.all(iter(rows))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"interrupted after {run.done:,} rows; complete shards are kept: the same command goes on"
             ) from None
-    return _finish(folder)
+        return _finish(folder)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds a folder against other downloads; a process that ends lets go of it."""
+    with (folder / SETTINGS).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OptionError(f"{folder}: another download is under way here") from None
+        except OSError:
+            pass  # some network file systems cannot lock
+        yield
 
 
 def _check_settings(folder: Path, options: Options) -> None:
-    path = folder / "download.json"
+    path = folder / SETTINGS
     if not path.exists():
         shards.write_json(path, options.lasting())
     elif (before := json.loads(path.read_text())) != options.lasting():

@@ -164,6 +164,20 @@ def test_an_exception_of_the_caller_leaves_no_process(
         download(rows(server, ["/ok/1", "/hang"]), tmp_path / "out", Options(connections=4, fetch=LOCAL), False, fail)
 
 
+def test_one_download_at_a_time_in_a_folder(server: str, tmp_path: Path) -> None:
+    options = Options(shard_size=2, connections=2, fetch=LOCAL)
+    refused: list[str] = []
+
+    def another(progress: Progress) -> None:
+        with pytest.raises(OptionError, match="another download is under way") as error:
+            download([], tmp_path / "out", options)
+        refused.append(str(error.value))
+
+    download(rows(server, ["/ok/1", "/ok/2"]), tmp_path / "out", options, on_progress=another)
+    assert refused
+    download(rows(server, ["/ok/1", "/ok/2"]), tmp_path / "out", options)
+
+
 def test_a_program_that_cannot_start_says_how_it_ended(
     server: str, tmp_path: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
