@@ -163,7 +163,6 @@ class _Run:
         return self._progress.done
 
     def close(self) -> None:
-        self._writers.shutdown()
         for shard in self._shards.values():
             shard.spool.close()
 
@@ -171,7 +170,7 @@ class _Run:
         """Fetch shard after shard, several at once, and cut where the limit is reached."""
         done = set(shards.complete_shards(self._folder))
         coming = self._missing(rows, done)
-        with Team(_shares(self._options)) as team:
+        with Team(_shares(self._options)) as team, self._writers:  # which wake the team
             while not self._judge.reached:
                 self._give(team, coming)
                 if not team.busy and not self._writes:
