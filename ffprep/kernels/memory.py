@@ -9,6 +9,7 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic as _intrinsic
+from numba.np.arrayobj import make_array
 
 from ffprep.kernels._jit import inline
 
@@ -36,6 +37,22 @@ _pointer_i32 = _pointer_to(types.int32)
 _pointer_i64 = _pointer_to(types.int64)
 _pointer_f32 = _pointer_to(types.float32)
 _pointer_f64 = _pointer_to(types.float64)
+
+
+@intrinsic
+def borrowed(_typing: Any, array: Any) -> Any:
+    """Return the same array without its reference count, for as long as the caller keeps the array.
+
+    Every slice counts its array's references with atomic instructions, on a cache line that all threads share.
+    """
+
+    def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        view = make_array(array)(context, builder, value=args[0])
+        view.meminfo = ir.Constant(view.meminfo.type, None)
+        view.parent = ir.Constant(view.parent.type, None)
+        return view._getvalue()
+
+    return array(array), build
 
 
 @inline

@@ -44,6 +44,8 @@ def copy_plain(
     """Write h x w raw pixels from (y, x) on to `out`; parameters as of the renderers."""
     stride = desc[DESC_PLANES + P_STRIDE]
     begin = desc[DESC_PLANES + P_ADDRESS] + (y - desc[DESC_PLANES + P_Y0]) * stride + 3 * (x - desc[DESC_PLANES + P_X0])
+    if flip == 0 and stride == 3 * w:  # rows that follow one another are one row
+        w, h = w * h, 1
     step = np.int64(-3 if flip else 3)
     first = np.int64(3 * (w - 1) if flip else 0)
     for row in range(h):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ffprep.kernels._jit import inline, kernel
 from ffprep.kernels.batch import process_image, process_views
 from ffprep.kernels.job import S_NEXT
-from ffprep.kernels.memory import atomic_add, bytes_at, longs_at
+from ffprep.kernels.memory import atomic_add, borrowed, bytes_at, longs_at
 from ffprep.loader.atomics import load_acquire, read, store_release, swap_if_equal, write
 from ffprep.loader.rows import (
     KIND_ARRAY,
@@ -199,6 +199,15 @@ def work(
         From ``ffprep.kernels.job.new_thread``.
     scratch : uint8 array, at least 1 byte
     """
+    control, slots, ids, keys, starts = (
+        borrowed(control),
+        borrowed(slots),
+        borrowed(ids),
+        borrowed(keys),
+        borrowed(starts),
+    )
+    ops, spec, reals, colour = borrowed(ops), borrowed(spec), borrowed(reals), borrowed(colour)
+    items, used, status, thread = borrowed(items), borrowed(used), borrowed(status), borrowed(thread)
     batch_size = control[C_BATCH_SIZE]
     while load_acquire(_address(control, C_STOP)) == 0:
         first, have = _claim(control, control[C_GRAIN])
