@@ -14,7 +14,6 @@ class Judge:
             raise OptionError("limit must be at least 1")
         self._limit, self._max_bytes = limit, max_bytes
         self._waiting: dict[int, tuple[list[int], dict[int, Outcome]]] = {}
-        self._next_shard: int | None = None
         self._order: list[int] = []
         self._position = 0
         self._count = self._bytes = 0

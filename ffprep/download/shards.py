@@ -114,7 +114,7 @@ class ShardSpool:
             self._files[writer] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed in close()
         return self._files[writer].fileno()
 
-    def add(self, outcome: Outcome, writer: int = 0, offset: int = 0) -> None:
+    def add(self, outcome: Outcome, writer: int, offset: int) -> None:
         """Keep one outcome and, if it is ``ok``, where its image is: in which writer's file, from which byte."""
         if outcome.ok:
             self._places[outcome.id] = (writer, offset)

@@ -199,13 +199,8 @@ def work(
         From ``ffprep.kernels.job.new_thread``.
     scratch : uint8 array, at least 1 byte
     """
-    control, slots, ids, keys, starts = (
-        borrowed(control),
-        borrowed(slots),
-        borrowed(ids),
-        borrowed(keys),
-        borrowed(starts),
-    )
+    control, slots = borrowed(control), borrowed(slots)
+    ids, keys, starts = borrowed(ids), borrowed(keys), borrowed(starts)
     ops, spec, reals, colour = borrowed(ops), borrowed(spec), borrowed(reals), borrowed(colour)
     items, used, status, thread = borrowed(items), borrowed(used), borrowed(status), borrowed(thread)
     batch_size = control[C_BATCH_SIZE]
