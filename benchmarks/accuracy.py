@@ -32,7 +32,7 @@ from PIL import Image
 
 from ffprep import Loader, transforms
 from ffprep.beton.reader import Reader
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.fields import RGBImageField
 from ffprep.fields.decoders import (
     CenterCropRGBImageDecoder,
@@ -42,8 +42,8 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
 )
 from ffprep.jpeg import read_header
-from ffprep.kernels._jit import kernel
-from ffprep.kernels.crop import random_resized_crop
+from ffprep.kernels.image.crop import random_resized_crop
+from ffprep.kernels.jit import kernel
 from ffprep.pipeline.form import BatchInfo
 
 HAVE_TORCHVISION = importlib.util.find_spec("torchvision") is not None

@@ -65,7 +65,7 @@ def texts_of(annotations: dict[str, Any]) -> dict[int, list[str]]:
 def check_texts(path: Path, wanted: dict[int, list[str]]) -> list[str]:
     """Decode every caption of a file; return what is wrong."""
     from ffprep.beton.reader import Reader
-    from ffprep.text.vocabulary import from_manifest
+    from ffprep.text.tokens.vocabulary import from_manifest
 
     found: dict[int, list[str]] = defaultdict(list)
     with Reader(path) as reader:
@@ -158,7 +158,7 @@ def main() -> int:
     from ffprep.convert.run import convert
     from ffprep.fields import RGBImageField
     from ffprep.sources.coco import open_coco
-    from ffprep.text.vocabulary import fairseq
+    from ffprep.text.tokens.vocabulary import fairseq
 
     annotations = json.loads(choices.annotations.read_text(encoding="utf-8"))
     folder = choices.out / "images"

@@ -29,7 +29,7 @@ from ffprep.fields import RGBImageField
 from ffprep.inspect.paired import Contestant, compare
 from ffprep.inspect.runners import MEAN, STD
 from ffprep.jpeg.native import library
-from ffprep.kernels import batch, job
+from ffprep.kernels.image import batch, job
 
 NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
 

@@ -40,7 +40,7 @@ class Peak:
 
 def make_file(path: Path, mib: int) -> int:
     """Write samples of 128 KiB until the file has about that many MiB; return how many."""
-    from ffprep.beton.writer import Writer
+    from ffprep.beton.writing.writer import Writer
     from ffprep.fields import IntField, NDArrayField
 
     count = mib * MIB // SAMPLE

@@ -45,7 +45,7 @@ def runner(library: str, path: str, normalise: bool) -> Callable[[], int]:
 
 def write(path: Path, count: int) -> None:
     """Write a file of random pictures."""
-    from ffprep.beton.writer import Writer
+    from ffprep.beton.writing.writer import Writer
     from ffprep.fields import IntField, RGBImageField
 
     rng = np.random.default_rng(0)

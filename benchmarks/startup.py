@@ -34,7 +34,7 @@ def make_large(path: Path, samples: int = SAMPLES) -> None:
     """Writes a file of many samples: a grey JPEG of 8x8 pixels and a label."""
     from PIL import Image
 
-    from ffprep.beton.writer import Writer
+    from ffprep.beton.writing.writer import Writer
     from ffprep.fields import IntField, RGBImageField
     from ffprep.fields.base import Encoded
 

@@ -47,8 +47,8 @@ def conversion(source: str, out: str, column: str = "text", workers: int = 1, co
     """``ffprep convert openwebtext`` of a whole source; a round returns the bytes of its text."""
     from ffprep.convert.corpus import convert_corpus
     from ffprep.sources.openwebtext import Choice, open_corpus
-    from ffprep.text import fast
-    from ffprep.text.vocabulary import fairseq
+    from ffprep.text.tokens import fast
+    from ffprep.text.tokens.vocabulary import fairseq
 
     if not compiled:
         fast.AFTER = sys.maxsize
@@ -68,9 +68,9 @@ def _texts(source: str, column: str) -> list[str]:
 def rows(source: str, column: str = "text", length: int = 64, compiled: bool = True) -> Round:
     """Texts as rows of tokens, as many at a time as a conversion of captions announces."""
     from ffprep.convert.units import ANNOUNCED, UNIT
-    from ffprep.text import fast
-    from ffprep.text.sequences import encode_rows
-    from ffprep.text.vocabulary import fairseq
+    from ffprep.text.tokens import fast
+    from ffprep.text.tokens.sequences import encode_rows
+    from ffprep.text.tokens.vocabulary import fairseq
 
     texts = _texts(source, column)
     size = sum(len(text.encode()) for text in texts)
@@ -89,7 +89,7 @@ def rows(source: str, column: str = "text", length: int = 64, compiled: bool = T
 
 def tiktoken_alone(source: str, column: str = "text") -> Round:
     """tiktoken on cleaned documents in memory, one call a document."""
-    from ffprep.text.bpe import encoding
+    from ffprep.text.tokens.bpe import encoding
 
     texts = _texts(source, column)
     size = sum(len(text.encode()) for text in texts)
@@ -178,8 +178,8 @@ def copying(batch_size: int, batches: int) -> Round:
 def documents(source: str | None, column: str) -> Iterator[str]:
     """Cleaned documents of a source, or made of the demo's words."""
     from ffprep.sources.openwebtext import Choice, open_corpus
-    from ffprep.text.cleaning import Removed, clean, clean_pieces, clean_text
-    from ffprep.text.documents import Document
+    from ffprep.text.documents.cleaning import Removed, clean, clean_pieces, clean_text
+    from ffprep.text.documents.documents import Document
 
     if source is None:
         yield from _made_up()
@@ -239,8 +239,8 @@ def _archive(path: Path, texts: Sequence[str]) -> None:
 def make_token_files(flat: Path, out: Path, tokens: int) -> None:
     """A flat file repeated up to so many tokens, and a .beton file of the same."""
     from ffprep.convert.corpus import convert_parts
-    from ffprep.text.exchange import import_parts
-    from ffprep.text.vocabulary import fairseq
+    from ffprep.text.blocks.exchange import import_parts
+    from ffprep.text.tokens.vocabulary import fairseq
 
     some = np.fromfile(flat, "<u2")
     with flat.open("wb") as file:
@@ -307,7 +307,7 @@ def tokenise(texts: Sequence[str], folder: Path, rounds: int, cores: Sequence[in
 def conversion_tokens(source: str, out: str) -> int:
     """Convert once, export the tokens beside it, and return their number."""
     from ffprep.beton import Reader
-    from ffprep.text.exchange import export_flat
+    from ffprep.text.blocks.exchange import export_flat
 
     conversion(source, out)()
     with Reader(out) as reader:

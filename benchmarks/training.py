@@ -72,7 +72,7 @@ class FfprepPipeline:
     """ffprep's loader on files made of the tiles."""
 
     def __init__(self, tiles: Tiles, scratch: Path) -> None:
-        from ffprep.beton.writer import Writer
+        from ffprep.beton.writing.writer import Writer
         from ffprep.fields import IntField, RGBImageField
 
         self._paths = {}

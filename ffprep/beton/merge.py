@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.errors import OptionError
 from ffprep.fields.base import Encoded
 

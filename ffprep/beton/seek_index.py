@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.finish import sync_folder
 from ffprep.beton.reader import Reader
+from ffprep.beton.writing.finish import sync_folder
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
 

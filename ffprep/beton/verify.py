@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep._cpus import usable_cpus
 from ffprep.beton import layout, sections
 from ffprep.beton.check import MissingAllocation, bad_allocations, bad_metadata, table_sizes
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex
 from ffprep.beton.verify_index import index_beside, wrong_indexes
+from ffprep.common.cpus import usable_cpus
 from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
 from ffprep.fields.rgb_image import MODE_JPEG

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ffprep.commands._options import EXISTING
+from ffprep.commands._shared.options import EXISTING
 
 DATASETS = {
     "cc3m": ("Conceptual Captions 3M", "Train_GCC-training.tsv, Validation_GCC-*.tsv, or the hub's parquet files"),

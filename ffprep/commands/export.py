@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._options import BETON
+from ffprep.commands._shared.options import BETON
 from ffprep.commands.convert._text import FOLDER
 
 
@@ -32,9 +32,9 @@ def command(path: Path, form: str, out: Path, numbering: str | None, vocab: Path
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
     from ffprep.beton import Reader
     from ffprep.errors import OptionError
-    from ffprep.text.exchange import export_fairseq, export_flat
-    from ffprep.text.indexed import paths_of
-    from ffprep.text.vocabulary import open_vocabulary
+    from ffprep.text.blocks.exchange import export_fairseq, export_flat
+    from ffprep.text.blocks.indexed import paths_of
+    from ffprep.text.tokens.vocabulary import open_vocabulary
 
     targets = [*paths_of(out), out.parent / "dict.txt"] if form == "fairseq" else [out]
     there = [target for target in targets if target.exists()]

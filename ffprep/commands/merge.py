@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._options import BETON, followed
+from ffprep.commands._shared.options import BETON, followed
 
 
 @click.command("merge")

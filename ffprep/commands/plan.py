@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ffprep.commands._group import PackageGroup
+from ffprep.commands._shared.group import PackageGroup
 
 
 def _command() -> Any:

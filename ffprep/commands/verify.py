@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._options import followed
+from ffprep.commands._shared.options import followed
 
 
 @click.command("verify")

@@ -1,7 +1,7 @@
 """What the decoders for stock ffcv call from its compiled code: one image, in whatever thread that runs in.
 
-A block of int64 (`W_*`) says what to do, as for ``ffprep.kernels.job``. Decoder contexts lie in slots that a thread
-claims for one image, so it does not matter how many threads or loaders there are.
+A block of int64 (`W_*`) says what to do, as for ``ffprep.kernels.image.job``. Decoder contexts lie in slots that a
+thread claims for one image, so it does not matter how many threads or loaders there are.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.jpeg import native
-from ffprep.kernels import job as kernel_job
-from ffprep.kernels._jit import entry_address
-from ffprep.kernels.batch import process_image
-from ffprep.kernels.job import S_OUT_H, S_OUT_W, S_PITCH, SPEC_SIZE, THREAD_SIZE
+from ffprep.kernels.atomics import store_release, swap_if_equal
+from ffprep.kernels.image import job as kernel_job
+from ffprep.kernels.image.batch import process_image
+from ffprep.kernels.image.job import S_OUT_H, S_OUT_W, S_PITCH, SPEC_SIZE, THREAD_SIZE
+from ffprep.kernels.jit import entry_address
 from ffprep.kernels.layout import NO_MEMORY
 from ffprep.kernels.memory import atomic_add, call_entry, copy_bytes, doubles_at, floats_at, longs_at
-from ffprep.loader.atomics import store_release, swap_if_equal
 
 SLOTS = 256
 K_LOCK, K_ITEM, K_STATUS, K_USED, K_SPEC, K_THREAD = 0, 8, 16, 24, 32, 32 + SPEC_SIZE
@@ -131,7 +131,7 @@ class Work:
         )
 
     def set(self, spec: npt.NDArray[Any], reals: npt.NDArray[Any], colour: npt.NDArray[Any]) -> None:
-        """Take over what `ffprep.kernels.job.image_spec` gave."""
+        """Take over what `ffprep.kernels.image.job.image_spec` gave."""
         self._spec[:], self._reals[:], self._colour[:] = spec, reals, colour
 
     def failures(self) -> tuple[int, list[tuple[int, int]]]:

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from ffprep.compat import decode as compiled
 from ffprep.errors import DecodeError, OptionError
 from ffprep.fields import decoders
-from ffprep.loader.feed import OWN_CODES
-from ffprep.loader.program import image_numbers
+from ffprep.loader.engine.program import image_numbers
+from ffprep.loader.epoch.scheduler import OWN_CODES
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms import NormalizeImage
 from ffprep.transforms.base import probability

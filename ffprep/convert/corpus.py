@@ -16,10 +16,10 @@ from ffprep.convert.report import Report, duration_text, size_text
 from ffprep.convert.run import convert, processors
 from ffprep.errors import OptionError
 from ffprep.sources.openwebtext import Corpus
-from ffprep.text.block_source import BlockSource
-from ffprep.text.part_files import Part, Statistics
-from ffprep.text.parts import Settings, make_parts
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.blocks.block_source import BlockSource
+from ffprep.text.blocks.part_files import Part, Statistics
+from ffprep.text.blocks.parts import Settings, make_parts
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 2, 1 << 16
 

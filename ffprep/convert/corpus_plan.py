@@ -11,11 +11,11 @@ from pathlib import Path
 from ffprep.convert.plan import Plan, existing_folder
 from ffprep.errors import SourceError
 from ffprep.sources.openwebtext import Corpus
-from ffprep.text.blocks import best_per_sample, overhead
-from ffprep.text.documents import Unit
-from ffprep.text.part_files import Statistics
-from ffprep.text.parts import Settings, make_part
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.blocks.blocks import best_per_sample, overhead
+from ffprep.text.blocks.part_files import Statistics
+from ffprep.text.blocks.parts import Settings, make_part
+from ffprep.text.documents.documents import Unit
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 TRIED = 6
 LARGEST = 1 << 26

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ffprep._cpus import usable_cpus
-from ffprep.beton.writer import COMMIT_SAMPLES, Writer
+from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
+from ffprep.common.cpus import usable_cpus
 from ffprep.convert.progress import Progress, Silent
 from ffprep.convert.report import Report
 from ffprep.convert.units import Result, Unit, by_threads, units_of

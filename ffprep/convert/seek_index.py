@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ffprep._cpus import usable_cpus
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, write_index
+from ffprep.common.cpus import usable_cpus
 from ffprep.convert.report import duration_text, size_text
 from ffprep.errors import IndexMismatchError, JpegError, OptionError
 from ffprep.jpeg import build_index

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ffprep._cpus import usable_cpus
+from ffprep.common.cpus import usable_cpus
 from ffprep.download import shards
 from ffprep.download.index import Row
 from ffprep.download.judge import Judge

@@ -142,8 +142,8 @@ def _split(reader: Reader, name: str, samples: int, options: Options, own: Timin
 def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> float:
     """Mean seconds to decode the rectangle of a training crop."""
     from ffprep.jpeg.native import int64s, library
-    from ffprep.kernels._jit import kernel as compiled
-    from ffprep.kernels.crop import random_resized_crop
+    from ffprep.kernels.image.crop import random_resized_crop
+    from ffprep.kernels.jit import kernel as compiled
 
     @compiled
     def sample_crop(height: int, width: int, low: float, high: float, sample: int) -> tuple[int, int, int, int]:

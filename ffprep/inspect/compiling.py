@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.fields import IntField, RGBImageField
 
 

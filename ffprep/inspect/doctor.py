@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ffprep._cpus import usable_cpus
 from ffprep._version import __version__
+from ffprep.common.cpus import usable_cpus
 from ffprep.convert.report import size_text
 
 CORE = ("numpy", "numba", "llvmlite", "torch", "Pillow", "xxhash", "click")

@@ -16,8 +16,8 @@ from ffprep.beton.reader import Reader
 from ffprep.convert.report import size_text
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.inspect.info import describe, to_text
-from ffprep.text.blocks import source_facts
-from ffprep.text.vocabulary import from_manifest
+from ffprep.text.blocks.blocks import source_facts
+from ffprep.text.tokens.vocabulary import from_manifest
 
 _LONGEST = 600  # characters of a value shown
 _STYLE = """

@@ -17,7 +17,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
 from ffprep.convert.report import size_text
 from ffprep.errors import FfprepError, OptionError
-from ffprep.text.blocks import open_blocks, source_facts
+from ffprep.text.blocks.blocks import open_blocks, source_facts
 
 SAMPLED = 200_000
 """Captions whose words are counted; of longer files that many are taken at even distances."""
@@ -143,7 +143,7 @@ def _stored_text(reader: Reader) -> Callable[[int], Sequence[str]]:
 
 
 def _decoded_text(reader: Reader) -> Callable[[int], Sequence[str]] | None:
-    from ffprep.text.vocabulary import from_manifest
+    from ffprep.text.tokens.vocabulary import from_manifest
 
     source = (reader.manifest or {}).get("source")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels._jit import kernel
+from ffprep.kernels.jit import kernel
 from ffprep.kernels.memory import copy_bytes, fill_zero, put_u8
 
 GATHER_OK, GATHER_OUTSIDE, GATHER_WRONG_SIZE = 0, 104, 105

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ffprep.kernels._jit import inline
+from ffprep.kernels.jit import inline
 
 U8_HWC, U8_CHW, F32_CHW, F16_CHW, F32_HWC, F16_HWC, BF16_CHW, BF16_HWC = 0, 1, 2, 3, 4, 5, 6, 7
 """Output formats: element type and order of an image; bfloat16 is written as its bits."""

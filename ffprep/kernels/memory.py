@@ -11,7 +11,7 @@ from numba import carray, types
 from numba.extending import intrinsic as _intrinsic
 from numba.np.arrayobj import make_array
 
-from ffprep.kernels._jit import inline
+from ffprep.kernels.jit import inline
 
 _I64 = ir.IntType(64)
 intrinsic: Any = _intrinsic

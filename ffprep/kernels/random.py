@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels._jit import inline, kernel
+from ffprep.kernels.jit import inline, kernel
 
 OP_SHUFFLE = 0xFFFF0000
 """Operation number of epoch orders; pipeline operations count from 0."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.loader import Loader
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 
 class BlockLoader(Loader):

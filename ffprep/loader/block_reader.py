@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.fields import Field, NDArrayField
-from ffprep.text.blocks import TOKEN, open_blocks
+from ffprep.text.blocks.blocks import TOKEN, open_blocks
 
 
 class BlockReader(Reader):

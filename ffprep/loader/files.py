@@ -13,10 +13,10 @@ from ffprep.beton.seek_index import find_index
 from ffprep.errors import OptionError
 from ffprep.fields import Field, NDArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
-from ffprep.text.blocks import source_facts
+from ffprep.text.blocks.blocks import source_facts
 
 if TYPE_CHECKING:
-    from ffprep.text.vocabulary import Vocabulary
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 Ids = npt.NDArray[np.int64]
 
@@ -126,7 +126,7 @@ class Files:
         OptionError
             Two files number them differently.
         """
-        from ffprep.text.vocabulary import from_manifest
+        from ffprep.text.tokens.vocabulary import from_manifest
 
         first: tuple[Reader, Vocabulary] | None = None
         for reader in self.readers:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep._cpus import usable_cpus
 from ffprep.beton.reader import Reader
+from ffprep.common.cpus import usable_cpus
 from ffprep.errors import DecodeError, FfprepError, OptionError
-from ffprep.loader.course import Course
+from ffprep.loader.engine.memory import Memory
+from ffprep.loader.epoch.position import Course
+from ffprep.loader.epoch.state import State, read_state
 from ffprep.loader.files import open_files
-from ffprep.loader.memory import Memory
-from ffprep.loader.options import at_least, check_enough, one_of
-from ffprep.loader.order import (
+from ffprep.loader.order.order import (
     HasSampleOrder,
     Ids,
     Order,
@@ -28,15 +28,15 @@ from ffprep.loader.order import (
     as_indices,
     distributed_share,
 )
-from ffprep.loader.plan import Output, mask_output, plan_output
-from ffprep.loader.recipes import moved, read_pipelines
-from ffprep.loader.state import State, read_state
-from ffprep.loader.traversal import Traversal, payload_fields
-from ffprep.loader.weighted import WeightedOrder
+from ffprep.loader.order.traversal import Traversal, payload_fields
+from ffprep.loader.order.weighted import WeightedOrder
+from ffprep.loader.plan.options import at_least, check_enough, one_of
+from ffprep.loader.plan.outputs import Output, mask_output, plan_output
+from ffprep.loader.plan.pipelines import moved, read_pipelines
 
 if TYPE_CHECKING:
-    from ffprep.loader.feed import EpochSetup, Feed
-    from ffprep.loader.iterator import EpochIterator
+    from ffprep.loader.epoch.iterator import EpochIterator
+    from ffprep.loader.epoch.scheduler import EpochSetup, Feed
 
 DEFAULT_WINDOW_PAGES = 64
 
@@ -151,7 +151,7 @@ class Loader:
     ) -> None:
         given = dict(locals())
         self._arguments = {name: given[name] for name in given if name not in ("self", "fname")}
-        from ffprep.loader.feed import Parking
+        from ffprep.loader.epoch.scheduler import Parking
 
         self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
         self.batch_size = at_least(batch_size, 1, "batch_size")
@@ -232,7 +232,7 @@ class Loader:
             One member for each output: fields in the file's order, then outputs under other names, then the mask if
             there is one.
         """
-        from ffprep.loader.iterator import EpochIterator, Progress
+        from ffprep.loader.epoch.iterator import EpochIterator, Progress
 
         if self._closed:
             raise FfprepError(f"{self.files}: this loader was closed")
@@ -260,7 +260,7 @@ class Loader:
         tuple
             One member for each output.
         """
-        from ffprep.loader.iterator import EpochIterator, Progress
+        from ffprep.loader.epoch.iterator import EpochIterator, Progress
 
         if self._closed:
             raise FfprepError(f"{self.files}: this loader was closed")
@@ -279,8 +279,8 @@ class Loader:
             iterator.close()
 
     def _setup(self, epoch: int, first: int, order: Order | None = None, share: Share | None = None) -> EpochSetup:
-        from ffprep.loader.feed import EpochSetup
-        from ffprep.loader.program import compile_program
+        from ffprep.loader.engine.program import compile_program
+        from ffprep.loader.epoch.scheduler import EpochSetup
 
         if self.recompile:
             for recipe in self._recipes:
@@ -299,7 +299,7 @@ class Loader:
         return setup
 
     def _feed(self, setup: EpochSetup) -> Feed:
-        from ffprep.loader.feed import Feed
+        from ffprep.loader.epoch.scheduler import Feed
 
         ops = setup.compiled.ops
         grain = 1 if any(op.kind == "image" for op in ops) else 64

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.loader.order import Ids, OrderOption
+from ffprep.loader.order.order import Ids, OrderOption
 
 if TYPE_CHECKING:
     from ffprep.loader.loader import Loader

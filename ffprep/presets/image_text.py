@@ -24,8 +24,8 @@ from ffprep.pipeline.form import dtype_name
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, Paths, image_pipeline, listed
 from ffprep.presets.text import number_pipelines
-from ffprep.text.blocks import source_facts
-from ffprep.text.vocabulary import check_vocabulary
+from ffprep.text.blocks.blocks import source_facts
+from ffprep.text.tokens.vocabulary import check_vocabulary
 from ffprep.transforms import Convert, ToDevice, ToTensor
 
 OWN_FIELDS = ("image", "tokens", "length", "captions", "caption")

@@ -13,8 +13,8 @@ from ffprep.fields.decoders import BytesDecoder, NDArrayDecoder, TokensDecoder
 from ffprep.loader import Loader, OrderOption, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.presets.images import PathLike, Paths, listed, scalar_pipeline
-from ffprep.text.blocks import open_blocks, source_facts
-from ffprep.text.vocabulary import check_vocabulary
+from ffprep.text.blocks.blocks import open_blocks, source_facts
+from ffprep.text.tokens.vocabulary import check_vocabulary
 from ffprep.transforms import Convert, Squeeze, ToDevice, ToTensor
 
 

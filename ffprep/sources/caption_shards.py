@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.sources.captions import CaptionSource
-from ffprep.sources.files import TarFiles, is_image_name
-from ffprep.sources.tar import members
+from ffprep.sources.reading.files import TarFiles, is_image_name
 
 ABSENT = -1
 _MORE = ("gif", "avif")

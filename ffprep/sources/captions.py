@@ -14,12 +14,12 @@ import numpy.typing as npt
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.base import Encoded, Shared
-from ffprep.sources.files import Files
-from ffprep.text.sequences import Rows, encode_rows
+from ffprep.sources.reading.files import Files
+from ffprep.text.tokens.sequences import Rows, encode_rows
 
 if TYPE_CHECKING:
     from ffprep.fields import Field, RGBImageField
-    from ffprep.text.vocabulary import Vocabulary
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 LENGTH = 64
 """Tokens of a caption by default, marks included; BEiT-3's limit for image-text pairs."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.captions import CaptionSource, ListedCaptions, as_text, parse_json
-from ffprep.sources.image_names import ImageNames
-from ffprep.sources.zipped import ZipFiles
+from ffprep.sources.reading.image_names import ImageNames
+from ffprep.sources.reading.zipped import ZipFiles
 
 KARPATHY = ("train", "restval", "val", "test")
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.errors import OptionError, SourceError
+from ffprep.sources.reading.text_table import Labels, read_labels, read_table
 from ffprep.sources.text import TextRows, load_hub
-from ffprep.sources.text_table import Labels, read_labels, read_table
-from ffprep.text.tables import Dialect, Rows, delimited_rows, hub_rows, parquet_rows
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.documents.tables import Dialect, Rows, delimited_rows, hub_rows, parquet_rows
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 HUB = "nyu-mll/glue"
 

@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources import hub, tables
 from ffprep.sources.base import Named, Source
-from ffprep.sources.files import Files, FolderFiles, index_archives, is_image_name, walk_images
-from ffprep.sources.synsets import CLASSES, WNID, Hints, find_labels
+from ffprep.sources.reading import hub, tables
+from ffprep.sources.reading.files import Files, FolderFiles, index_archives, is_image_name, walk_images
+from ffprep.sources.reading.synsets import CLASSES, WNID, Hints, find_labels
 
 if TYPE_CHECKING:
     from ffprep.fields import Field, RGBImageField

@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.tar import members
-from ffprep.text.documents import ArchiveUnit, RowsUnit, Unit, grouped, is_archive_name, is_text_name
-from ffprep.text.streams import SUFFIXES
-from ffprep.text.tables import Part, Rows, first_line, format_of, hub_rows, parts_of
+from ffprep.text.documents.documents import ArchiveUnit, RowsUnit, Unit, grouped, is_archive_name, is_text_name
+from ffprep.text.documents.streams import SUFFIXES
+from ffprep.text.documents.tables import Part, Rows, first_line, format_of, hub_rows, parts_of
 
 CHUNKS = 21
 SPLITS = {"train": (0, 6), "val": (6, 7)}

@@ -15,11 +15,11 @@ import numpy as np
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import BytesField, Field, FloatField, IntField, NDArrayField
 from ffprep.sources.openwebtext import natural
-from ffprep.sources.text_table import Labels, TextTable, read_labels, read_table
-from ffprep.text.sequences import Rows as EncodedRows
-from ffprep.text.sequences import encode_rows
-from ffprep.text.tables import Dialect, Part, format_of, hub_rows, parts_of
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.sources.reading.text_table import Labels, TextTable, read_labels, read_table
+from ffprep.text.documents.tables import Dialect, Part, format_of, hub_rows, parts_of
+from ffprep.text.tokens.sequences import Rows as EncodedRows
+from ffprep.text.tokens.sequences import encode_rows
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 CHUNK = 1024
 """Rows that are tokenised together."""

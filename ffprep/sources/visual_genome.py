@@ -11,8 +11,8 @@ import numpy as np
 
 from ffprep.errors import SourceError
 from ffprep.sources.captions import CaptionSource, ListedCaptions, as_text
-from ffprep.sources.image_names import ImageNames
-from ffprep.sources.zipped import ZipFiles
+from ffprep.sources.reading.image_names import ImageNames
+from ffprep.sources.reading.zipped import ZipFiles
 
 _CHUNK = 1 << 20
 _LARGEST_ITEM = 1 << 26

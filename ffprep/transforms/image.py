@@ -48,7 +48,7 @@ class ImageOp(Transform):
         """Return the address of the compiled function."""
         from importlib import import_module
 
-        from ffprep.kernels._jit import entry_address
+        from ffprep.kernels.jit import entry_address
         from ffprep.transforms.compiled.run import OP_SIGNATURE
 
         module, name = self.function
@@ -157,8 +157,8 @@ def with_pixel(numbers: Sequence[float], pixel: bytes) -> Numbers:
 
 def build_program(form: ImageForm) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Return the program of a form's operations for ``ffprep.transforms.compiled.run``, and what its addresses need."""
-    from ffprep.kernels._jit import entry_address
-    from ffprep.kernels.job import G_BYTES, G_ENTRY, G_SCRATCH, RUN_SIGNATURE
+    from ffprep.kernels.image.job import G_BYTES, G_ENTRY, G_SCRATCH, RUN_SIGNATURE
+    from ffprep.kernels.jit import entry_address
     from ffprep.transforms.compiled import run
 
     program = np.zeros(run.HEAD_SIZE + run.RECORD_SIZE * len(form.ops), np.int64)

@@ -18,8 +18,8 @@ class _Resized(ImageOp):
     interpolation: str
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
-        from ffprep.kernels.render import render_entry
-        from ffprep.kernels.weights import FILTERS
+        from ffprep.kernels.resample.render import render_entry
+        from ffprep.kernels.resample.weights import FILTERS
 
         room = self._room(height, width)
         return np.array([render_entry(), render_entry("wide"), FILTERS[self.interpolation], room, *self._crop()])
@@ -28,8 +28,8 @@ class _Resized(ImageOp):
         return 0.0, 0.0, 0.0, 0.0
 
     def _room(self, height: int, width: int) -> int:
-        from ffprep.kernels.render import level_work_size
-        from ffprep.kernels.weights import FILTERS
+        from ffprep.kernels.resample.render import level_work_size
+        from ffprep.kernels.resample.weights import FILTERS
 
         kind, (out_height, out_width) = FILTERS[self.interpolation], self.size(height, width)
         parts = ((height, width), (1, 1), (height, 1), (1, width))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ffprep.beton import Reader, Writer, layout
 from ffprep.beton.check import Bounds, MissingAllocation, bad_extents, table_sizes
-from ffprep.beton.placement import Placement
 from ffprep.beton.sections import BlockHasher, block_checksums
+from ffprep.beton.writing.placement import Placement
 from ffprep.errors import ConversionError
 from ffprep.fields import BytesField, Encoded, IntField, JSONField, NDArrayField, RGBImageField, Shared
 
@@ -197,7 +197,7 @@ def test_stock_files_with_empty_values_at_the_start(tmp_path: Path) -> None:
     fields = {"text": BytesField()}
     record = np.array([(0, 0), (PAGE, 3), (PAGE + 3, 0), (PAGE + 3, 2)], BytesField().metadata_type)
     table = np.array([(0, 0, 0), (1, PAGE, 3), (2, PAGE + 3, 0), (3, PAGE + 3, 2)], layout.ALLOCATION)
-    from ffprep.beton.columns import RecordPacker
+    from ffprep.beton.writing.columns import RecordPacker
 
     head = layout.Header(2, 1, PAGE, 4, PAGE + 5).pack() + RecordPacker(fields).descriptors + record.tobytes()
     path = tmp_path / "x.beton"

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from ffprep.cli import main
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 COUNT = 60
 WORDS = ["a", "cat", "on", "the", "mat", "naïve", "zoo", "of", "seven", "red", "lorries"]

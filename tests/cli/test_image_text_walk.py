@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from ffprep.cli import main
 from ffprep.presets import image_text_train, image_text_val
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ffprep.beton.seek_index import beside
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.cli import main
 from ffprep.convert.seek_index import make_index
 from ffprep.errors import ConversionError

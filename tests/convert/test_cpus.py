@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ffprep import _cpus
-from ffprep._cpus import usable_cpus
+from ffprep.common import cpus as _cpus
+from ffprep.common.cpus import usable_cpus
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ffprep.download.shards import mark_path, read_lines
 from ffprep.errors import FfprepError, OptionError
 from ffprep.fields import RGBImageField
 from ffprep.sources.caption_shards import open_caption_shards
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from ffprep import Dataset, Loader
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.errors import FfprepError, OptionError
 from ffprep.fields import BytesField, FloatField, JSONField, NDArrayField
 from ffprep.fields.decoders import (

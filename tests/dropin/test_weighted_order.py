@@ -16,7 +16,7 @@ from ffprep.errors import OptionError
 from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder
 from ffprep.kernels.random import uniforms
 from ffprep.loader import WeightedOrder
-from ffprep.loader.weighted import OP_WEIGHTED
+from ffprep.loader.order.weighted import OP_WEIGHTED
 from ffprep.transforms import Squeeze, ToTensor
 
 LABELS = {"image": None, "label": [ToTensor(), Squeeze(1)]}

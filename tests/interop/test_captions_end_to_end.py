@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "coco.py"
 HARD = ["A cat .", "  two\nlines\n", "naïve café 日本 🙂", "<|endoftext|> </s>", "a tab\tand  blanks", "A cat .", "7th"]

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ffprep.errors import OptionError
-from ffprep.kernels import batch, job, layout
-from ffprep.kernels.render import packed_desc, render
+from ffprep.kernels import layout
+from ffprep.kernels.image import batch, job
+from ffprep.kernels.resample.render import packed_desc, render
 
 Decode = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.kernels import _jit
+from ffprep.kernels import jit as _jit
 
 PROGRAM = """
 import numpy as np
@@ -35,7 +35,7 @@ def test_second_process_finds_the_code_unless_bounds_are_checked(tmp_path: Path)
     assert run(tmp_path, NUMBA_BOUNDSCHECK="1") == "0 1"
 
 
-def test_stamp_follows_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stamp_follows_the_functions_own_file(tmp_path: Path) -> None:
     other = tmp_path / "user.py"
     other.write_text("a = 1\n")
     first = _jit.source_stamp(str(other))
@@ -43,8 +43,6 @@ def test_stamp_follows_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     other.write_text("a = 2\n")
     second = _jit.source_stamp(str(other))
     assert second != first
-    monkeypatch.setattr(_jit, "_digest", lambda folder: b"other kernels")
-    assert _jit.source_stamp(str(other)) != second
 
 
 @pytest.mark.slow
@@ -59,9 +57,25 @@ def test_array_kernels_stay_in_bounds_under_numbas_own_check(tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-@pytest.mark.parametrize("changed", ["kernels", "loader", "compat"])
+@pytest.mark.parametrize(
+    "changed", ["kernels/random.py", "kernels/image/crop.py", "kernels/memory.py", "kernels/jit.py"]
+)
 def test_stamp_follows_what_is_inlined_from_other_files(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = Path(_jit.__file__).resolve().parents[1] / "compat" / "decode.py"
-    before, digest = _jit.source_stamp(str(decode)), _jit._digest
-    monkeypatch.setattr(_jit, "_digest", lambda folder: digest(folder) + bytes(folder.name == changed))
-    assert _jit.source_stamp(str(decode)) != before
+    package = Path(_jit.__file__).resolve().parents[1]
+    user = package / "loader" / "engine" / "worker.py"
+    before, read = _jit.source_stamp(str(user)), _jit._text_and_imports
+    other = {package / changed: b"# changed"}
+    monkeypatch.setattr(_jit, "_text_and_imports", lambda file: (other.get(file, b"") + read(file)[0], read(file)[1]))
+    _jit._digest.cache_clear()
+    assert _jit.source_stamp(str(user)) != before
+    monkeypatch.undo()
+    _jit._digest.cache_clear()
+    assert _jit.source_stamp(str(user)) == before
+
+
+def test_stamp_does_not_follow_what_is_not_imported(tmp_path: Path) -> None:
+    named = _jit._imported(
+        b"from ffprep.kernels import random\nfrom ffprep.kernels.image.crop import (\n    a,\n    b,\n)\n"
+    )
+    assert {file.name for file in named} == {"random.py", "crop.py"}
+    assert _jit._imported(b"import numpy\nfrom ffprepared import x\n") == set()

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ffprep.kernels import crop, random
-from ffprep.kernels._jit import kernel
+from ffprep.kernels import random
+from ffprep.kernels.image import crop
+from ffprep.kernels.jit import kernel
 
 SIDES = st.integers(1, 3000)
 

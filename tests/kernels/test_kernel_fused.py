@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ffprep.kernels import layout, simd, weights
-from ffprep.kernels._jit import kernel
-from ffprep.kernels.render import DTYPES, colour_array, packed_desc, render
+from ffprep.kernels import layout
+from ffprep.kernels.jit import kernel
+from ffprep.kernels.resample import weights
+from ffprep.kernels.resample.render import DTYPES, colour_array, packed_desc, render
+from ffprep.kernels.simd import level as simd
 
 LEVELS = [*simd.available(), "wide"]
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -235,7 +237,7 @@ def test_streaming_writes_the_same(level: str, form: str) -> None:
 @given(case=cases(60), mode=FILTERS, form=st.sampled_from(sorted(layout.FORMATS)), at_end=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_output_and_workspace_are_not_overrun(level: str, case: Any, mode: str, form: str, at_end: bool) -> None:
-    from ffprep.kernels import render as module
+    from ffprep.kernels.resample import render as module
 
     picture, box, size = case
     level = usable(level, picture, box, size) if level != "exact" else level  # type: ignore[assignment]
@@ -277,7 +279,7 @@ def test_output_and_workspace_are_not_overrun(level: str, case: Any, mode: str, 
 
 def test_unknown_and_missing_levels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from ffprep.errors import OptionError
-    from ffprep.kernels.render import render_entry
+    from ffprep.kernels.resample.render import render_entry
 
     with pytest.raises(OptionError, match="no renderer"):
         render_entry("sse9")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ffprep.jpeg.native import library
-from ffprep.kernels import batch, job, simd
-from ffprep.kernels.weights import FILTERS
+from ffprep.kernels.image import batch, job
+from ffprep.kernels.resample.weights import FILTERS
+from ffprep.kernels.simd import level as simd
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 

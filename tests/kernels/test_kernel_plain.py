@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep import Loader
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.fields import RGBImageField
 from ffprep.fields.decoders import SimpleRGBImageDecoder
 from ffprep.transforms import Convert, NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage

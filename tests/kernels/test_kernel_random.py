@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep.kernels import random
-from ffprep.kernels._jit import kernel
+from ffprep.kernels.jit import kernel
 
 # Random123, tests/kat_vectors, "philox4x32 10": counter, key, result.
 PUBLISHED = [

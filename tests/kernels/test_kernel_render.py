@@ -13,9 +13,9 @@ from PIL import Image
 
 from ffprep.errors import OptionError
 from ffprep.kernels import layout
-from ffprep.kernels._jit import kernel
-from ffprep.kernels.exact import bfloat_bits, half_bits
-from ffprep.kernels.render import DTYPES, colour_array, packed_desc, render
+from ffprep.kernels.jit import kernel
+from ffprep.kernels.resample.exact import bfloat_bits, half_bits
+from ffprep.kernels.resample.render import DTYPES, colour_array, packed_desc, render
 
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ffprep.kernels import weights
-from ffprep.kernels._jit import kernel
+from ffprep.kernels.jit import kernel
+from ffprep.kernels.resample import weights
 
 Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from ffprep.fields.base import Encoded
 from ffprep.jpeg import read_header

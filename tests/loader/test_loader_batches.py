@@ -24,7 +24,7 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
 )
 from ffprep.jpeg import decode_rgb
-from ffprep.kernels.render import packed_desc, render
+from ffprep.kernels.resample.render import packed_desc, render
 from ffprep.pipeline import PipelineSpec
 from ffprep.transforms import (
     Convert,

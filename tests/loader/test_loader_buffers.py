@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from ffprep.loader.buffers import POOLED_FROM, BufferPool
+from ffprep.loader.engine.buffers import POOLED_FROM, BufferPool
 
 F32 = np.dtype(np.float32)
 SHAPE = (4, 3, 100, 100)

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from ffprep import Loader, presets
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.errors import DecodeError, OptionError
 from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.decoders import CaptionLengthDecoder, CaptionTextDecoder, CaptionTokensDecoder
 from ffprep.kernels.random import uniforms
-from ffprep.loader.captions import STREAM
-from ffprep.text.vocabulary import Vocabulary, fairseq, gpt2
+from ffprep.loader.plan.captions import STREAM
+from ffprep.text.tokens.vocabulary import Vocabulary, fairseq, gpt2
 from ffprep.transforms import ToTensor
 
 PAD = 1

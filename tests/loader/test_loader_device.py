@@ -28,9 +28,9 @@ from ffprep.fields.decoders import (
     Ragged,
     RandomResizedCropRGBImageDecoder,
 )
-from ffprep.loader import transfer
-from ffprep.loader.finish import Finish, on_host
-from ffprep.loader.memory import SPARE_PINNED
+from ffprep.loader.engine import device as transfer
+from ffprep.loader.engine.memory import SPARE_PINNED
+from ffprep.loader.plan.finish import Finish, on_host
 from ffprep.pipeline.form import ImageForm, dtype_name, torch_dtype
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import (

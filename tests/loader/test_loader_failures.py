@@ -335,7 +335,7 @@ def test_importing_ffprep_is_light() -> None:
 
 
 def test_to_tensor_of_what_torch_does_not_have(tmp_path: Path) -> None:
-    from ffprep.beton.writer import Writer
+    from ffprep.beton.writing.writer import Writer
     from ffprep.fields import NDArrayField
 
     field = NDArrayField(np.dtype("S4"), (2,))

@@ -14,7 +14,7 @@ import torch
 
 from ffprep import Loader, OrderOption
 from ffprep.beton.reader import Reader
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.errors import DecodeError, OptionError
 from ffprep.fields import FloatField, IntField, NDArrayField
 from ffprep.fields.decoders import (
@@ -339,7 +339,7 @@ def test_each_file_has_its_seek_index(trio: list[Path], tmp_path: Path) -> None:
 def test_what_is_read_ahead_are_the_pages_that_are_shown(
     trio: list[Path], order: OrderOption, mix: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ffprep.loader import traversal
+    from ffprep.loader.order import traversal
 
     asked: list[tuple[int, int, set[int]]] = []
 
@@ -355,7 +355,7 @@ def test_what_is_read_ahead_are_the_pages_that_are_shown(
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("ffprep.loader.readahead.ReadAhead", Noted)
+    monkeypatch.setattr("ffprep.loader.engine.readahead.ReadAhead", Noted)
     with open_mix(trio, order=order, os_cache=False, window_pages=1, **mix) as loader:
         total = len(loader._order)
         samples = joined(list(loader))[3]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep.errors import OptionError
-from ffprep.loader.order import (
+from ffprep.loader.order.order import (
     GivenOrder,
     QuasiRandomOrder,
     RandomOrder,
@@ -19,7 +19,7 @@ from ffprep.loader.order import (
     as_indices,
     distributed_share,
 )
-from ffprep.loader.permute import MIN_BITS, ROUNDS, permute
+from ffprep.loader.order.permute import MIN_BITS, ROUNDS, permute
 
 MASK = (1 << 64) - 1
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ffprep import presets
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, FloatField, IntField, NDArrayField, RGBImageField
 

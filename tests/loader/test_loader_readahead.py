@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ffprep.beton.reader import Reader
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.fields import NDArrayField
-from ffprep.loader import readahead
-from ffprep.loader.readahead import ReadAhead
+from ffprep.loader.engine import readahead
+from ffprep.loader.engine.readahead import ReadAhead
 
 PAGE = 1 << 21
 PAGES = 6

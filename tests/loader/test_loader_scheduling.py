@@ -13,7 +13,7 @@ import pytest
 
 from ffprep import Loader
 from ffprep.fields.decoders import ResizeRGBImageDecoder
-from ffprep.loader import worker
+from ffprep.loader.engine import worker
 
 SPINS = 10**8
 """Turns of an empty loop to give workers, at most: minutes."""

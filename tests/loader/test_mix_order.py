@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep.errors import OptionError
-from ffprep.loader import mix
-from ffprep.loader.mix import MixOrder, apportion, derived_seed, due_before
-from ffprep.loader.order import Order, QuasiRandomOrder, RandomOrder, SequentialOrder
+from ffprep.loader.order import mix
+from ffprep.loader.order.mix import MixOrder, apportion, derived_seed, due_before
+from ffprep.loader.order.order import Order, QuasiRandomOrder, RandomOrder, SequentialOrder
 
 
 @pytest.fixture(autouse=True)

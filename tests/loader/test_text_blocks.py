@@ -21,9 +21,9 @@ from ffprep.loader import Loader, OrderOption
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.loader.block_reader import BlockReader
 from ffprep.presets import text_blocks
-from ffprep.text import vocabulary as vocabularies
-from ffprep.text.block_source import BlockSource
-from ffprep.text.part_files import Part, Statistics
+from ffprep.text.blocks.block_source import BlockSource
+from ffprep.text.blocks.part_files import Part, Statistics
+from ffprep.text.tokens import vocabulary as vocabularies
 
 BLOCK, COUNT = 12, 1003
 STOCK = Path(__file__).parent.parent / "beton" / "stock_ffcv.py"

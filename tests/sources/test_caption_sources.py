@@ -23,9 +23,9 @@ from ffprep.sources.base import shuffled
 from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.sources.captions import CaptionSource
 from ffprep.sources.coco import open_coco
+from ffprep.sources.reading.zipped import ZipFiles
 from ffprep.sources.visual_genome import json_items, open_visual_genome
-from ffprep.sources.zipped import ZipFiles
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 PHOTOS = 6
 

@@ -16,8 +16,8 @@ from ffprep.convert.run import convert
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources import text as text_source
 from ffprep.sources.glue import TASKS, find_file, find_folder, open_glue, splits_of, tasks_there
-from ffprep.text.sequences import split_row
-from ffprep.text.vocabulary import Vocabulary, from_manifest
+from ffprep.text.tokens.sequences import split_row
+from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
 FILES = {
     "CoLA/train.tsv": 'gj04\t1\t\tOur "friends" won\'t buy it.\ncj99\t0\t*\tAs you eat the most.',

@@ -16,7 +16,7 @@ from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.base import Source, shuffled
 from ffprep.sources.imagenet import open_imagenet
-from ffprep.sources.synsets import Hints
+from ffprep.sources.reading.synsets import Hints
 
 FIELD = RGBImageField(jpeg="keep")
 

@@ -24,8 +24,8 @@ from ffprep.cli import main
 from ffprep.convert.corpus import CorpusReport, convert_corpus
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.openwebtext import Choice, Corpus, natural, numbers_of, open_corpus, share_of
-from ffprep.text.blocks import open_blocks
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.blocks.blocks import open_blocks
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 TEXTS = {n: [f"Document {n}-{i} of chunk {n // 2}.\n\nIts end." for i in range(5)] for n in range(16)}
 """Texts of the archives: two a chunk, chunks 0 to 7."""

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep.errors import SourceError
-from ffprep.sources.matfile import read_struct_array
-from ffprep.sources.synsets import kit_order_of, parse_class_list, parse_labels, read_kit, read_text
+from ffprep.sources.reading.matfile import read_struct_array
+from ffprep.sources.reading.synsets import kit_order_of, parse_class_list, parse_labels, read_kit, read_text
 
 KIT = ["n00000003", "n00000001", "n00000002"]
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ffprep.common.tar import Member, members, read_at
 from ffprep.errors import SourceError
-from ffprep.sources.tar import Member, members, read_at
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from ffprep.beton import Reader
 from ffprep.cli import main
 from ffprep.errors import SourceError
+from ffprep.sources.reading.text_table import Texts, read_labels
 from ffprep.sources.text import TableChoice, open_rows
-from ffprep.sources.text_table import Texts, read_labels
-from ffprep.text.blocks import open_blocks
-from ffprep.text.sequences import split_row
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.blocks.blocks import open_blocks
+from ffprep.text.tokens.sequences import split_row
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 ROWS = [("A fine film.", "Good “indeed”.", "good"), ("So\nbad, bad", "", "bad"), ("<|endoftext|>", "x", "good")]
 

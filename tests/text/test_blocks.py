@@ -18,17 +18,17 @@ from ffprep.beton import Reader
 from ffprep.convert.run import convert
 from ffprep.errors import CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
-from ffprep.text import part_files
-from ffprep.text import parts as parts_module
-from ffprep.text import segments as segments_module
-from ffprep.text import vocabulary as vocabularies
-from ffprep.text.block_source import BlockSource
-from ffprep.text.blocks import TokenBlocks, best_per_sample, open_blocks, overhead
-from ffprep.text.documents import Document, Ignored, Item
-from ffprep.text.part_files import Part
-from ffprep.text.parts import Settings, find_part, make_part, make_parts
-from ffprep.text.tables import Bad
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.blocks import part_files
+from ffprep.text.blocks import parts as parts_module
+from ffprep.text.blocks.block_source import BlockSource
+from ffprep.text.blocks.blocks import TokenBlocks, best_per_sample, open_blocks, overhead
+from ffprep.text.blocks.part_files import Part
+from ffprep.text.blocks.parts import Settings, find_part, make_part, make_parts
+from ffprep.text.documents import segments as segments_module
+from ffprep.text.documents.documents import Document, Ignored, Item
+from ffprep.text.documents.tables import Bad
+from ffprep.text.tokens import vocabulary as vocabularies
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 WORDS = st.lists(st.sampled_from(["word ", "é", "中文", "\n", " two", "<|endoftext|>", "x" * 30, ""]), max_size=12).map(
     "".join

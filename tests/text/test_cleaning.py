@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffprep.text import cleaning
-from ffprep.text.cleaning import Removed, clean, clean_pieces, clean_text
+from ffprep.text.documents import cleaning
+from ffprep.text.documents.cleaning import Removed, clean, clean_pieces, clean_text
 
 NASTY = st.lists(
     st.sampled_from(

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from ffprep.beton import Reader
 from ffprep.cli import main
 from ffprep.errors import ConversionError, CorruptError, OptionError, SourceError
-from ffprep.text import exchange, indexed
-from ffprep.text import vocabulary as vocabularies
-from ffprep.text.blocks import open_blocks
-from ffprep.text.exchange import export_fairseq, export_flat, import_parts, recorded_vocabulary, renumbering
-from ffprep.text.indexed import IndexedWriter, open_indexed
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.blocks import exchange, indexed
+from ffprep.text.blocks.blocks import open_blocks
+from ffprep.text.blocks.exchange import export_fairseq, export_flat, import_parts, recorded_vocabulary, renumbering
+from ffprep.text.blocks.indexed import IndexedWriter, open_indexed
+from ffprep.text.tokens import vocabulary as vocabularies
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 TEXTS = ["One document.", "Another, longer one, of\ntwo lines.", "<|endoftext|>", "é" * 20]
 

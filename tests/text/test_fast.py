@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ffprep.kernels import bpe as kernel
-from ffprep.text import bpe, fast
-from ffprep.text import vocabulary as vocabularies
-from ffprep.text.fast import FastEncoder, Takeover
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens import bpe, fast
+from ffprep.text.tokens import bpe_kernel as kernel
+from ffprep.text.tokens import vocabulary as vocabularies
+from ffprep.text.tokens.fast import FastEncoder, Takeover
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 PIECES = st.sampled_from(
     [

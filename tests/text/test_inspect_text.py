@@ -13,8 +13,8 @@ from ffprep.cli import main
 from ffprep.convert.corpus_plan import plan_corpus
 from ffprep.errors import SourceError
 from ffprep.sources.openwebtext import Corpus, open_corpus
-from ffprep.text.documents import FilesUnit
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.documents.documents import FilesUnit
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 TEXT = "Call me Ishmael. Some years ago, never mind how long precisely. "
 

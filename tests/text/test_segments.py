@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffprep.text.segments import Cuts, boundary, segments
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.documents.segments import Cuts, boundary, segments
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 TEXT = st.lists(
     st.sampled_from(

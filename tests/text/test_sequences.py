@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ffprep.errors import OptionError
-from ffprep.text import vocabulary as vocabularies
-from ffprep.text.sequences import encode_rows, shares, split_row
-from ffprep.text.vocabulary import Vocabulary
+from ffprep.text.tokens import vocabulary as vocabularies
+from ffprep.text.tokens.sequences import encode_rows, shares, split_row
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 WORDS = st.lists(st.sampled_from(["a", "word", "é", "中", " two", "\n", '"q"', ""]), max_size=9).map("".join)
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ffprep.errors import SourceError
-from ffprep.text import documents as documents_module
-from ffprep.text.cleaning import WHOLE
-from ffprep.text.documents import (
+from ffprep.text.documents import documents as documents_module
+from ffprep.text.documents.cleaning import WHOLE
+from ffprep.text.documents.documents import (
     ArchiveUnit,
     Document,
     FilesUnit,
@@ -24,7 +24,7 @@ from ffprep.text.documents import (
     is_archive_name,
     is_text_name,
 )
-from ffprep.text.streams import FilePart, Forward, Pieces, decompressed
+from ffprep.text.documents.streams import FilePart, Forward, Pieces, decompressed
 
 
 def tar_of(files: dict[str, bytes]) -> bytes:

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ffprep.errors import SourceError
-from ffprep.text import tables
-from ffprep.text.tables import (
+from ffprep.text.documents import tables
+from ffprep.text.documents.tables import (
     CSV,
     TSV,
     Bad,

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ffprep.errors import CorruptError, OptionError, SourceError
-from ffprep.text import bpe
-from ffprep.text import vocabulary as vocabularies
-from ffprep.text.vocabulary import Vocabulary, from_dict, from_manifest, open_vocabulary
+from ffprep.text.tokens import bpe
+from ffprep.text.tokens import vocabulary as vocabularies
+from ffprep.text.tokens.vocabulary import Vocabulary, from_dict, from_manifest, open_vocabulary
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=6)
 

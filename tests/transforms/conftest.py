@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ffprep.beton.writer import Writer
+from ffprep.beton.writing.writer import Writer
 from ffprep.fields import IntField, RGBImageField
 
 COUNT = 29

@@ -14,7 +14,7 @@ from ffprep import Loader, OrderOption
 from ffprep import transforms as T
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder
-from ffprep.kernels._jit import entry_address
+from ffprep.kernels.jit import entry_address
 from ffprep.kernels.memory import bytes_at, doubles_at
 from ffprep.kernels.random import uniform
 from ffprep.pipeline import PipelineSpec

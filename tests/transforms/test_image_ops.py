@@ -338,7 +338,7 @@ def test_resize(size: Any, name: str) -> None:
 
 
 def test_random_resized_crop() -> None:
-    from ffprep.kernels.crop import TRIES
+    from ffprep.kernels.image.crop import TRIES
 
     x, batch = np.repeat(smooth(60, 80), 20, axis=0), info(20)
     out = T.RandomResizedCrop((0.3, 1.0), (0.75, 1.33), 24, interpolation="bilinear").apply(x, batch)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ffprep.commands._group import PackageGroup
+from ffprep.commands._shared.group import PackageGroup
 
 
 class ConvertGroup(PackageGroup):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._options import (
+from ffprep.commands._shared.options import (
     EXISTING,
     image_options,
     planning_options,
@@ -62,7 +62,7 @@ def caption_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Takes the arguments of a `CaptionSource` out of a command's values."""
-    from ffprep.text.vocabulary import open_vocabulary
+    from ffprep.text.tokens.vocabulary import open_vocabulary
 
     image, rest = take_image(values)
     taken = {

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._options import BETON, writing_options
+from ffprep.commands._shared.options import BETON, writing_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
     from ffprep.sources.openwebtext import Corpus
-    from ffprep.text.vocabulary import Vocabulary
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -68,8 +68,8 @@ def vocabulary_options() -> Callable[[F], F]:
 
 def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
     """Take the vocabulary options out of a command's values. The files are looked for now, not later."""
-    from ffprep.text import bpe
-    from ffprep.text.vocabulary import open_vocabulary
+    from ffprep.text.tokens import bpe
+    from ffprep.text.tokens.vocabulary import open_vocabulary
 
     vocabulary = open_vocabulary(values.pop("numbering"), values.pop("vocab"))
     bpe.encoding(vocabulary.directory)
@@ -159,7 +159,7 @@ def show_corpus(
     convert: Callable[..., CorpusReport], report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
     """Run a conversion to blocks with the remaining options, and show what came of it."""
-    from ffprep.commands._options import terminable
+    from ffprep.commands._shared.options import terminable
     from ffprep.convert.progress import Shown, Silent
 
     values["per_sample"] = values.pop("blocks_per_sample")

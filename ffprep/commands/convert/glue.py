@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._options import planning_options, show_plan, take_writing
+from ffprep.commands._shared.options import planning_options, show_plan, take_writing
 from ffprep.commands.convert._text import add, row_options, take_vocabulary, vocabulary_options, writing_options_with
 
 if TYPE_CHECKING:

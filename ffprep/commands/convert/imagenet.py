@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._options import (
+from ffprep.commands._shared.options import (
     EXISTING,
     ImageChoices,
     image_options,
@@ -62,7 +62,7 @@ def _open(
     streaming: bool,
 ) -> Source:
     from ffprep.sources.imagenet import open_imagenet
-    from ffprep.sources.synsets import Hints
+    from ffprep.sources.reading.synsets import Hints
 
     hints = Hints(labels, devkit, classes)
     return open_imagenet(source, split, image=image.field(), hints=hints, streaming=streaming)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ffprep.commands._options import planning_options, show_made_plan
+from ffprep.commands._shared.options import planning_options, show_made_plan
 from ffprep.commands.convert._text import (
     add,
     block_options,

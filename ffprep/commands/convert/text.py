@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._options import take_writing
+from ffprep.commands._shared.options import take_writing
 from ffprep.commands.convert._text import (
     add,
     block_options,
@@ -21,7 +21,7 @@ from ffprep.commands.convert._text import (
 
 if TYPE_CHECKING:
     from ffprep.sources.text import TableChoice
-    from ffprep.text.vocabulary import Vocabulary
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 
 _TABLE = add(
@@ -133,7 +133,7 @@ def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[st
     from ffprep.errors import OptionError
     from ffprep.sources.openwebtext import Corpus
     from ffprep.sources.text import open_table
-    from ffprep.text.documents import RowsUnit
+    from ffprep.text.documents.documents import RowsUnit
 
     for name in ("limit", "shuffle"):
         if values.pop(name) is not None:

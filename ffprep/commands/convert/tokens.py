@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Blocks from tokens that another program made: fairseq's memory-mapped files or one flat file."""
     from ffprep.convert.corpus import convert_parts
-    from ffprep.text.exchange import import_parts, recorded_vocabulary
-    from ffprep.text.indexed import paths_of
-    from ffprep.text.vocabulary import open_vocabulary
+    from ffprep.text.blocks.exchange import import_parts, recorded_vocabulary
+    from ffprep.text.blocks.indexed import paths_of
+    from ffprep.text.tokens.vocabulary import open_vocabulary
 
     if numbering is not None:
         vocabulary = open_vocabulary(numbering, vocab)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._options import EXISTING
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._captions import commands
 
 if TYPE_CHECKING:

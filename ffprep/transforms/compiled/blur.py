@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels._jit import inline
+from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, doubles_at, floats_at, longs_at
 from ffprep.kernels.random import uniform
 

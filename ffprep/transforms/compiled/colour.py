@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels._jit import inline
+from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, doubles_at, longs_at
 from ffprep.kernels.random import uniform
 

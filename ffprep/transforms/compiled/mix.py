@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels._jit import inline, kernel
+from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.random import uniform
 
 DRAWS = 1 << 12

@@ -18,14 +18,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels._jit import inline, kernel
+from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, floats_at, halves_at, longs_at
 
 OP_SIGNATURE = f"int64({', '.join(['int64'] * 13)})"
 
 HEAD_SIZE, RECORD_SIZE = 16, 8
 H_COUNT, H_BUFFER, H_TABLE, H_ITEM, H_PLANAR, H_PIXELS = 3, 4, 5, 6, 7, 8
-"""Entries of a program (int64) behind those of ``ffprep.kernels.job.G_ENTRY``: operations; bytes of one of the two
+"""Entries of a program (int64) after those of ``ffprep.kernels.image.job.G_ENTRY``: operations; bytes of one of the two
 image buffers; address of what makes elements of levels: for float32 scale and bias of each channel, for 16-bit types a
 table (3, 256); bytes of an element; whether channels are planes; pixels of the finished image. Then a record for each
 operation."""

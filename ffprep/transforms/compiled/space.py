@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ffprep.kernels import layout
-from ffprep.kernels._jit import inline
-from ffprep.kernels.crop import random_resized_crop
+from ffprep.kernels.image.crop import random_resized_crop
+from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, doubles_at, longs_at
 from ffprep.kernels.random import bits64, uniform
 
@@ -179,7 +179,7 @@ def resize(
     source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
     numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
 ) -> int:  # fmt: skip
-    """Resize the image, or a random part of it, with the renderers of ``ffprep.kernels.render``.
+    """Resize the image, or a random part of it, with the renderers of ``ffprep.kernels.resample.render``.
 
     Numbers: addresses of two renderers, the second for what the first refuses; filter; bytes of work; ranges of area
     and ratio of the part, all 0 for the whole image. Work: a descriptor (48 int64), then the renderer's.

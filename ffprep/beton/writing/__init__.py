@@ -1,0 +1,1 @@
+"""How a .beton file comes about: placement, pages, journal, the final rename."""

@@ -1,0 +1,93 @@
+"""The end of a file: sections, allocation table, header, superblock; then its name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import xxhash
+
+from ffprep.beton import layout, sections
+from ffprep.beton.writing.sink import Sink
+
+
+def finish(
+    sink: Sink,
+    path: Path,
+    contents: Mapping[str, bytes],
+    allocations: Iterable[bytes],
+    header: Callable[[int], bytes],
+    records_end: int,
+    data_start: int,
+) -> None:
+    """Write what follows the last sample, force the file to the disk and rename it.
+
+    Parameters
+    ----------
+    sink : Sink
+        The unfinished file, all payloads and records written.
+    path : Path
+        The name it gets.
+    contents : mapping of name to bytes
+        Sections.
+    allocations : iterable of bytes
+        The allocation table in pieces.
+    header : callable
+        Makes the header from the offset of the allocation table.
+    records_end, data_start : int
+        First byte behind the sample records, and first byte of the payloads.
+
+    Raises
+    ------
+    ConversionError
+        The disk is full, or fails.
+    """
+    data_end = sink.end
+    superblock_at = layout.superblock_offset(records_end)
+    placed, cursor = sections.place(contents, superblock_at, data_start, data_end)
+    for entry in placed:
+        sink.write_at(entry.offset, contents[entry.name])
+    table = layout.align_up(cursor, 8)
+    end, table_checksum = _write_table(sink, table, allocations)
+    sink.truncate(end)
+    sink.write_at(0, header(table))
+    block = layout.Superblock(
+        file_size=end,
+        num_allocations=(end - table) // layout.ALLOCATION.itemsize,
+        data_start=data_start,
+        data_end=data_end,
+        head_checksum=sink.checksum(0, superblock_at),
+        table_checksum=table_checksum,
+        sections=tuple(placed),
+    )
+    sink.write_at(superblock_at, block.pack())
+    sink.sync()
+    try:
+        sink.path.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise sink.failure(error, end) from error
+
+
+def _write_table(sink: Sink, offset: int, pieces: Iterable[bytes]) -> tuple[int, int]:
+    """Write the allocation table; return its end and its checksum."""
+    hasher = xxhash.xxh3_64()
+    for rows in pieces:
+        sink.write_at(offset, rows)
+        hasher.update(rows)
+        offset += len(rows)
+    return offset, hasher.intdigest()
+
+
+def sync_folder(path: Path) -> None:
+    """Force a folder's entries to the disk, after a rename; some file systems cannot and need not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

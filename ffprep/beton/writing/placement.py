@@ -1,0 +1,273 @@
+"""Where payloads go: in order, none across a page, and a sample's payloads in one page where possible."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+from ffprep.beton.layout import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, align_up
+from ffprep.beton.writing.columns import Column
+from ffprep.errors import ConversionError
+from ffprep.fields.base import Encoded
+
+SHARED_ROW = np.dtype([("field", "<u8"), ("digest", "V16"), ("ptr", "<u8"), ("size", "<u8"), ("check", "<u8")])
+
+
+class Placement:
+    """Hands out file offsets, always forward.
+
+    Stock ffcv's quasi-random order visits a sample once for each page it has payloads in, hence a sample is
+    kept in one page where it fits. An empty value takes one byte of the file, so that no two payloads have
+    the same offset.
+
+    Parameters
+    ----------
+    cursor : int
+        First free byte.
+    page_size : int or None
+        None starts at 8 MiB and grows to the next power of two when a sample needs it. Payloads placed
+        before keep the rule, since boundaries of large pages are boundaries of small ones too.
+    """
+
+    def __init__(self, cursor: int, page_size: int | None) -> None:
+        self.cursor = cursor
+        self.page_size = page_size or DEFAULT_PAGE_SIZE
+        self.grows = page_size is None
+
+    def page_of(self, offset: int) -> int:
+        return offset // self.page_size
+
+    def plan(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+        """Find places for the payloads of one sample; taking them is setting `cursor`.
+
+        Parameters
+        ----------
+        sizes : sequence of (size, alignment)
+
+        Returns
+        -------
+        offsets : list of int
+            One offset a payload.
+        cursor : int
+            First free byte behind them.
+
+        Raises
+        ------
+        ConversionError
+            A payload is larger than a page can be.
+        """
+        return self._together(sizes) or self._one_by_one(sizes)
+
+    def _together(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int] | None:
+        offsets, end = _in_a_row(self.cursor, sizes)
+        if self.page_of(offsets[0]) == self.page_of(end - 1):
+            return offsets, end
+        start = align_up(self.cursor, self.page_size)
+        offsets, end = _in_a_row(start, sizes)
+        total = end - start
+        if total <= self.page_size:
+            return offsets, end
+        if not self.grows or total > MAX_PAGE_SIZE:
+            return None
+        self.page_size = 1 << (total - 1).bit_length()
+        return self._together(sizes)
+
+    def _one_by_one(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+        offsets, cursor = [], self.cursor
+        most, largest = max(size for size, _ in sizes), MAX_PAGE_SIZE if self.grows else self.page_size
+        if most > largest:
+            raise ConversionError(
+                f"a value takes {most} bytes and a page {largest}; "
+                + ("store it in parts" if self.grows else "leave page_size out or make it larger")
+            )
+        self.page_size = max(self.page_size, 1 << (most - 1).bit_length())
+        for size, alignment in sizes:
+            start = align_up(cursor, alignment)
+            if self.page_of(start) != self.page_of(start + max(size, 1) - 1):
+                start = align_up(start, self.page_size)
+            offsets.append(start)
+            cursor = start + max(size, 1)
+        return offsets, cursor
+
+
+def _in_a_row(start: int, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+    offsets = []
+    for size, alignment in sizes:
+        start = (start + alignment - 1) & -alignment
+        offsets.append(start)
+        start += size or 1
+    return offsets, start
+
+
+@dataclass
+class Stored:
+    """A payload in the file that further samples may point at."""
+
+    ptr: int
+    size: int
+    check: int
+    last: int
+
+
+class SharedPayloads:
+    """Remembers where payloads with a key lie.
+
+    A sample that follows another with the same key, but in the next page, gets a copy of its own: with
+    captions of one image side by side that is one image a page, and every sample stays in one page. Samples
+    further apart point at the stored payload wherever it is.
+    """
+
+    def __init__(self) -> None:
+        self._stored: dict[tuple[int, bytes], Stored] = {}
+        self._unsaved: list[tuple[int, bytes, int, int, int]] = []
+        self._recent: list[tuple[int, bytes]] = []
+        self._recent_sample = -1
+
+    def find(self, field: int, value: Encoded) -> Stored | None:
+        """Return the stored payload of a value with a key.
+
+        Raises
+        ------
+        ConversionError
+            The key stands for another payload already.
+        """
+        stored = self._stored.get((field, _digest(value.key)))
+        if stored is not None and stored.check != _checksum(value):
+            raise ConversionError(f"the key {value.key!r} was used for another value before")
+        return stored
+
+    def used(self, field: int, value: Encoded, sample: int, ptr: int, size: int) -> None:
+        """Note that a sample uses the payload at this place."""
+        identity = (field, _digest(value.key))
+        stored = self._stored.get(identity)
+        if stored is None or stored.ptr != ptr:
+            check = _checksum(value)
+            self._stored[identity] = Stored(ptr, size, check, sample)
+            self._unsaved.append((field, identity[1], ptr, size, check))
+        else:
+            stored.last = sample
+        if sample != self._recent_sample:
+            self._recent, self._recent_sample = [], sample
+        self._recent.append(identity)
+
+    def take_unsaved(self) -> bytes:
+        """Return, once, the rows that are new since the last call."""
+        rows = np.array(self._unsaved, SHARED_ROW).tobytes()
+        self._unsaved.clear()
+        return rows
+
+    def recent(self, sample: int) -> list[list[object]]:
+        """Return what `sample` used, in JSON."""
+        used = self._recent if self._recent_sample == sample else []
+        return [[field, digest.hex()] for field, digest in used]
+
+    def restore(self, rows: bytes, recent: list[list[object]], sample: int) -> None:
+        """Take back what `take_unsaved` and `recent` gave."""
+        for field, digest, ptr, size, check in np.frombuffer(rows, SHARED_ROW).tolist():
+            self._stored[field, bytes(digest)] = Stored(ptr, size, check, -1)
+        for field, text in recent:
+            identity = (int(str(field)), bytes.fromhex(str(text)))
+            self._stored[identity].last = sample
+            self._recent.append(identity)
+        self._recent_sample = sample
+
+
+def _plain(key: Hashable) -> bool:
+    return isinstance(key, (str, int, bytes)) or (isinstance(key, tuple) and all(map(_plain, key)))
+
+
+def _digest(key: Hashable) -> bytes:
+    if not _plain(key):
+        raise ConversionError(
+            f"a shared value's key is a str, int, bytes or a tuple of these, not {type(key).__name__}"
+        )
+    return xxhash.xxh3_128_digest(repr(key).encode("utf-8", "backslashreplace"))
+
+
+def _checksum(value: Encoded) -> int:
+    hasher = xxhash.xxh3_64(repr(value.metadata).encode())
+    if value.payload is not None:
+        hasher.update(memoryview(value.payload))
+    return hasher.intdigest()
+
+
+def payloads_of(columns: Sequence[Column], sample: Sequence[Encoded]) -> dict[int, memoryview]:
+    """Return the payload of each field that has one, by the field's number.
+
+    Raises
+    ------
+    ConversionError
+        A value has a payload and its field none, or the other way round, or it is not bytes.
+    """
+    payloads = {}
+    for index, (column, value) in enumerate(zip(columns, sample, strict=True)):
+        if (column.pointer is None) != (value.payload is None):
+            has = "has no" if value.payload is None else "has a"
+            raise ConversionError(f"field {column.name!r}: the value {has} payload, unlike the field")
+        if value.payload is not None:
+            try:
+                payloads[index] = memoryview(value.payload).cast("B")
+            except TypeError as error:
+                raise ConversionError(f"field {column.name!r}: the payload is not bytes: {error}") from error
+    return payloads
+
+
+def plan_sample(
+    placement: Placement,
+    shared: SharedPayloads,
+    columns: Sequence[Column],
+    sample: Sequence[Encoded],
+    payloads: Mapping[int, memoryview],
+    number: int,
+) -> tuple[dict[int, int], int, list[int]]:
+    """Find places for a sample's payloads, changing nothing but the page size.
+
+    Returns
+    -------
+    offsets : dict of field number to offset
+    cursor : int
+        First free byte behind them.
+    fresh : list of int
+        The fields whose payloads are not in the file yet.
+
+    Raises
+    ------
+    ConversionError
+        A payload is too large, or a key was used for another value.
+    """
+    offsets: dict[int, int] = {}
+    runs: list[int] = []
+    for index in payloads:
+        if sample[index].key is None:
+            continue
+        stored = shared.find(index, sample[index])
+        if stored is not None:
+            offsets[index] = stored.ptr
+            if stored.last == number - 1:
+                runs.append(index)
+    fresh = [index for index in payloads if index not in offsets]
+    if not fresh:
+        return offsets, placement.cursor, fresh
+    placed, cursor = _plan_fields(placement, columns, fresh, payloads)
+    if runs:
+        page = placement.page_of(placed[0])
+        moved = [index for index in runs if placement.page_of(offsets[index]) != page]
+        if moved:
+            fresh = sorted(fresh + moved)
+            placed, cursor = _plan_fields(placement, columns, fresh, payloads)
+    offsets.update(zip(fresh, placed, strict=True))
+    return offsets, cursor, fresh
+
+
+def _plan_fields(
+    placement: Placement, columns: Sequence[Column], indices: list[int], payloads: Mapping[int, memoryview]
+) -> tuple[list[int], int]:
+    sizes = [(len(payloads[index]), columns[index].alignment) for index in indices]
+    try:
+        return placement.plan(sizes)
+    except ConversionError as error:
+        names = ", ".join(repr(columns[index].name) for index in indices)
+        raise ConversionError(f"field {names}: {error}") from error

@@ -1,0 +1,147 @@
+"""The unfinished file on disk: payloads arrive in order, records and tables go to their places."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import xxhash
+
+from ffprep.beton.layout import BLOCK_SIZE
+from ffprep.beton.sections import BlockHasher
+from ffprep.beton.writing.journal import write_fully
+from ffprep.errors import ConversionError, OptionError
+
+BUFFER_SIZE = 1 << 23
+
+
+class Sink:
+    """A file that is being written, locked against other writers.
+
+    Parameters
+    ----------
+    path : Path
+        The unfinished file.
+    data_start : int
+        Where its payloads begin.
+
+    Raises
+    ------
+    OptionError
+        Another process is writing it.
+    """
+
+    def __init__(self, path: Path, data_start: int) -> None:
+        self.path = path
+        self.hasher = BlockHasher(data_start)
+        self._buffer = bytearray()
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise OptionError(f"{path}: another process is writing this file; wait for it") from None
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    @property
+    def end(self) -> int:
+        """First byte after the payloads so far."""
+        return self.hasher.position + len(self._buffer)
+
+    def append(self, offset: int, payload: memoryview) -> None:
+        """Add a payload at or behind the end, zeros before it."""
+        gap = offset - self.end
+        while gap:
+            zeros = min(gap, BUFFER_SIZE)
+            self._buffer += bytes(zeros)
+            gap -= zeros
+            self._flush_large()
+        self._buffer += payload
+        self._flush_large()
+
+    def _flush_large(self) -> None:
+        if len(self._buffer) >= BUFFER_SIZE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand the buffered payloads to the system."""
+        if self._buffer:
+            data = memoryview(self._buffer)
+            self.write_at(self.hasher.position, data)
+            self.hasher.update(data)
+            data.release()
+            self._buffer = bytearray()
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write bytes anywhere.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails.
+        """
+        try:
+            write_fully(self._descriptor, memoryview(data), offset)
+        except OSError as error:
+            raise self.failure(error, offset) from error
+
+    def failure(self, error: OSError, offset: int) -> ConversionError:
+        """Name a failed write in one line."""
+        return ConversionError(
+            f"{self.path}: byte {offset}: cannot write: {error.strerror}; "
+            "make room or take another folder, then convert again (a resumable conversion goes on)"
+        )
+
+    def truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            raise self.failure(error, size) from error
+
+    def sync(self) -> None:
+        """Force everything to the disk."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self.failure(error, self.end) from error
+
+    def checksum(self, start: int, end: int) -> int:
+        """Return the xxh3-64 of a part of the file."""
+        hasher = xxhash.xxh3_64()
+        while start < end:
+            part = os.pread(self._descriptor, min(BUFFER_SIZE, end - start), start)
+            if not part:
+                raise ConversionError(f"{self.path}: byte {start}: the file shrank while it was written")
+            hasher.update(part)
+            start += len(part)
+        return hasher.intdigest()
+
+    def zero(self, start: int, end: int) -> None:
+        """Make a part of the file zeros, leaving holes alone."""
+        while start < end:
+            part = os.pread(self._descriptor, min(BUFFER_SIZE, end - start), start)
+            if not part:
+                return
+            if any(part):
+                self.write_at(start, bytes(len(part)))
+            start += len(part)
+
+    def restore(self, end: int, finished_blocks: list[int]) -> None:
+        """Go on behind byte `end`: later bytes are dropped, the open block is hashed again."""
+        self.truncate(end)
+        self.hasher.finished = finished_blocks
+        start = self.hasher.position
+        if finished_blocks:
+            start = (start // BLOCK_SIZE + len(finished_blocks)) * BLOCK_SIZE
+        self.hasher.position = start
+        while start < end:
+            part = os.pread(self._descriptor, min(BUFFER_SIZE, end - start), start)
+            self.hasher.update(memoryview(part))
+            start += len(part)
+
+    def close(self) -> None:
+        os.close(self._descriptor)

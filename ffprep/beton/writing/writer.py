@@ -1,0 +1,392 @@
+"""Writing ``.beton`` files: one writer, in order, so that the same samples make the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from ffprep._version import __version__
+from ffprep.beton import layout, sections
+from ffprep.beton.writing.columns import RecordPacker
+from ffprep.beton.writing.finish import finish
+from ffprep.beton.writing.journal import Committer, Journal
+from ffprep.beton.writing.placement import Placement, SharedPayloads, payloads_of, plan_sample
+from ffprep.beton.writing.sink import Sink
+from ffprep.errors import ConversionError, OptionError
+from ffprep.fields.base import Encoded, Field
+
+COMMIT_BYTES = 1 << 28
+COMMIT_SAMPLES = 1 << 18
+COMMIT_SECONDS = 60.0
+
+
+class Writer:
+    """Writes one ``.beton`` file from samples in order.
+
+    The bytes depend on the samples, their names and the manifest alone. Until `close` the file is called
+    ``NAME.partial`` and has a ``NAME.journal`` beside it; then it is forced to the disk and renamed. After a
+    crash the two are there and a `Writer` with ``resume=True`` goes on from the last commit to the same
+    bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+    fields : mapping of name to Field
+        Names have at most 16 ASCII characters.
+    num_samples : int
+        How many samples will come, or the most that can.
+    page_size : int, optional
+        A power of two from 2^21 to 2^31. By default 8 MiB, growing when a sample is larger.
+    manifest : mapping, optional
+        JSON values that are kept in the file: where the data come from, options. Nothing that differs
+        between two runs of the same conversion, such as the time.
+    resume : bool
+        Continue an unfinished file of the same conversion if there is one.
+    keep : bool, optional
+        Leave what was written, resumable, if this run fails. By default as `resume`; otherwise nothing remains.
+    overwrite : bool
+        Replace a finished file at `path` when this one is finished.
+
+    Attributes
+    ----------
+    num_written : int
+        Samples written so far. After a resume: go on with this one.
+    state : dict
+        JSON values of yours that are saved with each commit and given back on resume. What it holds when
+        `write` or `commit` is called must belong to the samples written before.
+
+    Raises
+    ------
+    OptionError
+        An argument is wrong, the file exists, or the unfinished file belongs to another conversion.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fields: Mapping[str, Field],
+        num_samples: int,
+        *,
+        page_size: int | None = None,
+        manifest: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        keep: bool | None = None,
+        overwrite: bool = False,
+        commit_bytes: int = COMMIT_BYTES,
+        commit_samples: int = COMMIT_SAMPLES,
+        commit_seconds: float = COMMIT_SECONDS,
+    ) -> None:
+        self.path = Path(path)
+        self.num_samples = _check_count(num_samples)
+        check_page_size(page_size)
+        self._check_path(overwrite)
+        self._packer = RecordPacker(fields)
+        self._columns = self._packer.columns
+        self._data_start = layout.data_start(self._record_offset(self.num_samples))
+        self._manifest = {
+            "writer": {"name": "ffprep", "version": __version__},
+            "fields": sections.field_summary(fields),
+            **(manifest or {}),
+        }
+        self._resume = resume
+        self._keep = resume if keep is None else keep
+        self._commit_bytes, self._commit_samples = commit_bytes, commit_samples
+        self._commit_seconds = commit_seconds
+        self.num_written = 0
+        self.state: dict[str, Any] = {}
+        self._saved_blocks = 0
+        self._placement = Placement(self._data_start, page_size)
+        self._shared = SharedPayloads()
+        self._forget_uncommitted()
+        self._open(page_size)
+
+    # -- opening ---------------------------------------------------------------------------------------
+
+    def _check_path(self, overwrite: bool) -> None:
+        if not self.path.parent.is_dir():
+            raise OptionError(f"{self.path.parent}: no such folder; make it first")
+        if self.path.is_dir():
+            raise OptionError(f"{self.path}: is a folder; give the name of a file")
+        if self.path.exists() and not overwrite:
+            raise OptionError(f"{self.path}: exists already; delete it or ask for overwriting")
+
+    def _open(self, page_size: int | None) -> None:
+        identity = [self._packer.descriptors.hex(), self.num_samples, page_size, self._manifest]
+        fingerprint = xxhash.xxh3_128_digest(sections.canonical_json(identity))
+        self._sink = Sink(self.path.with_name(self.path.name + ".partial"), self._data_start)
+        try:
+            self._journal = Journal(self.path.with_name(self.path.name + ".journal"), fingerprint)
+        except BaseException:
+            self._sink.close()
+            raise
+        self._committer = Committer(self._journal)
+        self._closed, self._consistent = False, True
+        try:
+            self._begin()
+        except BaseException:
+            self._release(remove=False)
+            raise
+
+    def _begin(self) -> None:
+        facts = self._journal.facts
+        if self._resume and self._journal.found == "other" and self._sink.size:
+            raise OptionError(
+                f"{self._sink.path}: belongs to a conversion with other data or options; "
+                f"delete it and {self._journal.path.name}, or do not resume"
+            )
+        if self._resume and facts is not None and self._sink.size >= facts["cursor"]:
+            self._journal.resume()
+            self._restore(facts)
+        else:
+            self._sink.truncate(0)
+            self._journal.start()
+        self._sink.write_at(0, self._header(self.num_samples, 0) + self._packer.descriptors)
+
+    def _restore(self, facts: dict[str, Any]) -> None:
+        self.num_written = facts["samples"]
+        self.state = facts["state"]
+        self._placement.cursor = facts["cursor"]
+        self._placement.page_size = facts["page_size"]
+        shared = b"".join(self._journal.attachments("shared"))
+        self._shared.restore(shared, facts["recent"], self.num_written - 1)
+        blocks = np.frombuffer(b"".join(self._journal.attachments("blocks")), "<u8")
+        self._sink.restore(facts["cursor"], blocks.tolist())
+        self._saved_blocks = len(blocks)
+        self._first_record = self.num_written
+        self._sink.zero(self._record_offset(self.num_written), self._data_start)
+
+    def _record_offset(self, sample: int) -> int:
+        return layout.records_start(len(self._columns)) + sample * self._packer.size
+
+    def _header(self, num_samples: int, alloc_table_ptr: int) -> bytes:
+        size = self._placement.page_size
+        header = layout.Header(layout.VERSION, len(self._columns), size, num_samples, alloc_table_ptr)
+        return header.pack()
+
+    def _forget_uncommitted(self) -> None:
+        self._records = bytearray()
+        self._allocations = array("Q")
+        self._names: list[bytes] = []
+        self._first_record = self.num_written
+        self._uncommitted_bytes = 0
+        self._committed_at = time.monotonic()
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def write(self, sample: Sequence[Encoded], name: str = "") -> None:
+        """Add one sample.
+
+        Parameters
+        ----------
+        sample : sequence of Encoded
+            One value a field, in the fields' order.
+        name : str
+            What the sample is called in its source; kept in the file, for error messages.
+
+        Raises
+        ------
+        ConversionError
+            The sample does not fit the fields, there are more samples than promised, or the disk is full.
+        """
+        if self._closed or not self._consistent:
+            raise OptionError(f"{self.path}: the writer is closed, or failed before")
+        self._await_commit(block=False)
+        if self._commit_due():
+            self._start_commit()
+        try:
+            if self.num_written >= self.num_samples:
+                raise ConversionError(f"one more than the {self.num_samples} promised for {self.path}")
+            if len(sample) != len(self._columns):
+                raise ConversionError(f"{len(sample)} values for {len(self._columns)} fields")
+            payloads = payloads_of(self._columns, sample)
+            offsets, cursor, fresh = plan_sample(
+                self._placement, self._shared, self._columns, sample, payloads, self.num_written
+            )
+            record = self._packer.pack(sample, offsets)
+        except ConversionError as error:
+            label = f"sample {self.num_written}" + (f" ({name})" if name else "")
+            raise ConversionError(f"{label}: {error}") from error
+        self._consistent = False
+        for index in fresh:
+            view = payloads[index]
+            self._sink.append(offsets[index], view if len(view) else memoryview(b"\0"))
+            self._uncommitted_bytes += len(view)
+        for index, view in payloads.items():
+            self._allocations.extend((self.num_written, offsets[index], len(view)))
+            if sample[index].key is not None:
+                self._shared.used(index, sample[index], self.num_written, offsets[index], len(view))
+        self._placement.cursor = cursor
+        self._records += record
+        self._names.append(sections.clean_name(name) if name else b"")
+        self._uncommitted_bytes += len(name)
+        self.num_written += 1
+        self._consistent = True
+
+    # -- commits ---------------------------------------------------------------------------------------
+
+    def _commit_due(self) -> bool:
+        waiting = self.num_written - self._first_record
+        return waiting > 0 and (
+            waiting >= self._commit_samples
+            or self._uncommitted_bytes >= self._commit_bytes
+            or time.monotonic() - self._committed_at >= self._commit_seconds
+        )
+
+    def commit(self) -> None:
+        """Make everything written so far survive a crash. `write` does so from time to time, in the background.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails.
+        """
+        self._start_commit()
+        self._await_commit()
+
+    def _start_commit(self) -> None:
+        self._await_commit()
+        # After a failed write or fsync nothing tells what is on the disk: only earlier commits count.
+        self._consistent = False
+        self._sink.flush()
+        self._sink.write_at(self._record_offset(self._first_record), self._records)
+        facts = {
+            "samples": self.num_written,
+            "cursor": self._placement.cursor,
+            "page_size": self._placement.page_size,
+            "recent": self._shared.recent(self.num_written - 1),
+            "state": self.state,
+        }
+        finished = self._sink.hasher.finished
+        attachments = {
+            "allocations": np.array(self._allocations, "<u8").tobytes(),
+            "names": b"".join(name + b"\n" for name in self._names),
+            "shared": self._shared.take_unsaved(),
+            "blocks": np.array(finished[self._saved_blocks :], "<u8").tobytes(),
+        }
+        self._committer.submit(self._sink.sync, facts, attachments)
+        self._saved_blocks = len(finished)
+        self._forget_uncommitted()
+        self._consistent = True
+
+    def _await_commit(self, *, block: bool = True) -> None:
+        try:
+            self._committer.wait(block=block)
+        except BaseException as error:
+            self._consistent = False
+            if isinstance(error, OSError):
+                raise self._sink.failure(error, self._placement.cursor) from error
+            raise
+
+    # -- closing ---------------------------------------------------------------------------------------
+
+    def close(
+        self,
+        manifest_extra: Mapping[str, Any] | None = None,
+        extra_sections: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Finish the file: tables, manifest, checksums; force it to the disk and give it its name.
+
+        Parameters
+        ----------
+        manifest_extra : mapping, optional
+            What is known only now, such as counts of re-encoded images.
+        extra_sections : mapping of name to bytes, optional
+            Further sections for `Reader.section`.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails. The file is then still unfinished.
+        """
+        if self._closed:
+            return
+        if not self._consistent:
+            raise OptionError(f"{self.path}: cannot be finished, writing a sample failed before")
+        self._await_commit()
+        if self._keep and self.num_written > self._first_record:
+            self.commit()
+        self._consistent = False
+        self._sink.flush()
+        self._sink.write_at(self._record_offset(self._first_record), self._records)
+        finish(
+            self._sink,
+            self.path,
+            self._sections(manifest_extra, extra_sections),
+            self._committed_and("allocations", np.array(self._allocations, "<u8").tobytes()),
+            lambda table: self._header(self.num_written, table),
+            self._record_offset(self.num_written),
+            self._data_start,
+        )
+        self._release(remove=True)
+
+    def _sections(
+        self, manifest_extra: Mapping[str, Any] | None, extra: Mapping[str, bytes] | None
+    ) -> dict[str, bytes]:
+        manifest = {**self._manifest, "samples": self.num_written, **(manifest_extra or {})}
+        contents = {
+            sections.MANIFEST: sections.canonical_json(manifest),
+            sections.CHECKSUMS: np.array(self._sink.hasher.digests(), "<u8").tobytes(),
+        }
+        lines = b"".join(name + b"\n" for name in self._names)
+        if names := sections.pack_names(self._committed_and("names", lines)):
+            contents[sections.NAMES] = names
+        sections.add(contents, extra or {})
+        return contents
+
+    def _committed_and(self, name: str, last: bytes) -> Iterator[bytes]:
+        yield from self._journal.attachments(name)
+        yield last
+
+    def abort(self) -> None:
+        """Give up: all written samples remain, resumable, if they are to be kept; else nothing does."""
+        if self._closed:
+            return
+        if self._keep:
+            with contextlib.suppress(ConversionError):
+                self._await_commit()
+                if self._consistent and self.num_written > self._first_record:
+                    self.commit()
+        self._release(remove=not (self._keep and self.num_written))
+
+    def _release(self, *, remove: bool) -> None:
+        self._closed = True
+        self._committer.close()
+        if remove:
+            self._sink.path.unlink(missing_ok=True)
+        self._journal.close(remove=remove)
+        self._sink.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *unused: object) -> None:
+        if kind is not None:
+            self.abort()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.abort()
+            raise
+
+
+def _check_count(num_samples: int) -> int:
+    if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 0:
+        raise OptionError(f"num_samples is a number of samples, not {num_samples!r}")
+    return int(num_samples)
+
+
+def check_page_size(page_size: int | None) -> None:
+    if page_size is None:
+        return
+    smallest, largest = layout.MIN_PAGE_SIZE, layout.MAX_PAGE_SIZE
+    if not (layout.is_power_of_two(page_size) and smallest <= page_size <= largest):
+        raise OptionError(f"page_size is a power of two from {smallest} to {largest}, not {page_size}")

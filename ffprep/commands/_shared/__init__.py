@@ -1,0 +1,1 @@
+"""Options and groups that commands share."""

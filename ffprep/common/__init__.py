@@ -1,0 +1,1 @@
+"""Small things that every room may use: processors, archives, sizes in words, files that replace others."""

@@ -1,0 +1,89 @@
+"""Which part of an image becomes the training image.
+
+A crop is ``(y, x, h, w)`` in pixels, y and x the top left corner.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ffprep.kernels.jit import inline
+from ffprep.kernels.random import uniform
+
+TRIES = 10
+
+
+@inline
+def random_resized_crop(
+    height: int,
+    width: int,
+    scale_lo: float,
+    scale_hi: float,
+    ratio_lo: float,
+    ratio_hi: float,
+    seed: int,
+    epoch: int,
+    sample: int,
+    op: int,
+) -> tuple[int, int, int, int]:
+    """Sample a crop as ``torchvision.transforms.RandomResizedCrop.get_params`` and ffcv's ``get_random_crop``
+    do.
+
+    Ten tries with an area uniform in ``scale`` times the image's and an aspect ratio (width / height)
+    log-uniform in ``ratio``; then a centred crop of the image's own ratio clipped to ``ratio``. Draws 2 t and
+    2 t + 1 of `op` belong to try t, draws 20 and 21 to the position.
+    """
+    area = np.float64(height) * np.float64(width)
+    log_lo, log_hi = np.log(ratio_lo), np.log(ratio_hi)
+    for t in range(TRIES):
+        target = area * (scale_lo + (scale_hi - scale_lo) * uniform(seed, epoch, sample, op, 2 * t))
+        aspect = np.exp(log_lo + (log_hi - log_lo) * uniform(seed, epoch, sample, op, 2 * t + 1))
+        w = np.int64(np.rint(np.sqrt(target * aspect)))
+        h = np.int64(np.rint(np.sqrt(target / aspect)))
+        if 0 < w <= width and 0 < h <= height:
+            y = np.int64(uniform(seed, epoch, sample, op, 2 * TRIES) * (height - h + 1))
+            x = np.int64(uniform(seed, epoch, sample, op, 2 * TRIES + 1) * (width - w + 1))
+            return y, x, h, w
+    h, w = np.int64(height), np.int64(width)
+    own = np.float64(width) / np.float64(height)
+    if own < ratio_lo:
+        h = np.int64(np.rint(w / ratio_lo))
+    elif own > ratio_hi:
+        w = np.int64(np.rint(h * ratio_hi))
+    h = min(max(h, 1), np.int64(height))
+    w = min(max(w, 1), np.int64(width))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+@inline
+def center_crop(height: int, width: int, ratio: float) -> tuple[int, int, int, int]:
+    """Return the centred square of side ``int(ratio * min(height, width))``, as ffcv's CenterCrop decoder
+    does."""
+    side = max(np.int64(ratio * min(height, width)), 1)
+    side = min(side, np.int64(min(height, width)))
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+@inline
+def resize_center_crop(
+    height: int, width: int, short: int, out_h: int, out_w: int
+) -> tuple[float, float, float, float]:
+    """Return the box (y, x, h, w), in fractional source pixels, that torchvision's ``Resize(short)`` followed
+    by ``CenterCrop((out_h, out_w))`` shows.
+
+    Resize makes the shorter side `short` and the longer ``int(short * longer / shorter)``. Where the resized
+    image is smaller than the crop (torchvision would pad) the box is the whole side, stretched.
+    """
+    if height <= width:
+        rh, rw = np.int64(short), np.int64(np.float64(short) * width / height)
+    else:
+        rw, rh = np.int64(short), np.int64(np.float64(short) * height / width)
+    rh, rw = max(rh, np.int64(1)), max(rw, np.int64(1))
+    y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
+    if out_h < rh:
+        y = np.rint((rh - out_h) / 2.0) * height / rh
+        h = np.float64(out_h) * height / rh
+    if out_w < rw:
+        x = np.rint((rw - out_w) / 2.0) * width / rw
+        w = np.float64(out_w) * width / rw
+    return y, x, h, w

@@ -1,0 +1,1 @@
+"""Vectors inside kernels: their types, operations on them, and which of them this CPU has."""

@@ -1,0 +1,1 @@
+"""Which sample comes when: a function of (seed, epoch, position)."""

@@ -1,0 +1,176 @@
+"""Reading the pipelines a loader is given: what decodes each output, what follows, and its random streams."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ffprep.errors import OptionError
+from ffprep.fields.decoders import CaptionTextDecoder, Decoder, JSONDecoder, PlaceDecoder
+from ffprep.loader.files import Files
+from ffprep.loader.plan.stages import OperationStage, is_operation
+from ffprep.pipeline.pipeline_spec import PipelineSpec
+from ffprep.transforms import ModuleWrapper, ToDevice, ToTensor
+from ffprep.transforms.base import Transform
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One output as its pipeline says: a decoder and what follows it, each with its random stream.
+
+    `stages` keeps what was compiled for operations of users, by their stream, from epoch to epoch.
+    """
+
+    name: str
+    source: str
+    decoder: Any
+    stream: int
+    transforms: tuple[tuple[Any, int], ...]
+    stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
+
+
+def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Recipe]:
+    """Check ``pipelines`` and complete them with the fields' defaults. Nothing given is changed.
+
+    Parameters
+    ----------
+    pipelines : mapping of output name to a sequence of operations, a PipelineSpec, or None to leave a field out
+
+    Returns
+    -------
+    list of Recipe
+        Fields in the file's order, then outputs under other names.
+
+    Raises
+    ------
+    OptionError
+        A name, a decoder or an entry does not fit; the message says which.
+    """
+    specs: dict[str, PipelineSpec] = {}
+    for name in (*files.fields, *(n for n in pipelines if n not in files.fields)):
+        given = pipelines.get(name, PipelineSpec(name))
+        if given is None:
+            continue
+        if _is_spec(given):
+            specs[name] = given
+        elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+            if given and isinstance(given[0], PlaceDecoder):
+                specs[name] = PipelineSpec("", decoder=given[0], transforms=given[1:])
+                continue
+            if name not in files.fields:
+                raise OptionError(
+                    f"pipelines has {name!r}, but {files} has the fields {', '.join(files.fields)}; "
+                    "for a second output of a field give PipelineSpec(field, transforms=[...])"
+                )
+            specs[name] = PipelineSpec(name, transforms=given)
+        else:
+            raise OptionError(
+                f"the pipeline of {name!r} must be a list of operations, a PipelineSpec or None, not {given!r}"
+            )
+    if not specs:
+        raise OptionError("every field is switched off in pipelines; a loader needs at least one output")
+    recipes: dict[str, Recipe] = {}
+    for name, spec in specs.items():
+        if isinstance(spec.source, str):
+            recipes[name] = _read_spec(name, spec, files)
+    for name, spec in specs.items():
+        if not isinstance(spec.source, str):
+            recipes[name] = _continue(name, spec, recipes)
+    return [recipes[name] for name in specs]
+
+
+def is_stock_decoder(item: Any) -> bool:
+    """Whether something is a decoder of stock ffcv's; does not import it."""
+    return any(kind.__module__.startswith("ffcv.fields") for kind in type(item).__mro__)
+
+
+def _is_spec(given: Any) -> bool:
+    return all(hasattr(given, name) for name in ("source", "decoder", "transforms"))
+
+
+def _streams(name: str, items: Sequence[Any], seen: dict[str, int]) -> list[tuple[Any, int]]:
+    """Give each item its random stream: a hash of output, class and how often the class occurred before."""
+    out = []
+    for item in items:
+        kind = type(item).__name__
+        number = seen[kind] = seen.get(kind, -1) + 1
+        out.append((item, zlib.crc32(f"{name}:{kind}:{number}".encode()) & 0x7FFFFFFF))
+    return out
+
+
+def _wrap_module(item: Any, name: str) -> Any:
+    if isinstance(item, Decoder) or is_stock_decoder(item):
+        raise OptionError(f"pipeline {name!r}: {type(item).__name__} must come first, and only once")
+    if isinstance(item, type):
+        raise OptionError(f"pipeline {name!r} holds the class {item.__name__}; make an object of it: {item.__name__}()")
+    if isinstance(item, Transform) or is_operation(item):
+        return item
+    if callable(item):
+        return ModuleWrapper(item)
+    raise OptionError(f"pipeline {name!r} holds {item!r}, which is no transform, operation, torch module or function")
+
+
+def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Recipe:
+    if isinstance(spec.decoder, PlaceDecoder):
+        transforms = _streams(name, [_wrap_module(item, name) for item in spec.transforms], {})
+        return Recipe(name, "", spec.decoder, 0, tuple(transforms))
+    if spec.source not in files.fields:
+        raise OptionError(
+            f"pipeline {name!r} reads the field {spec.source!r}, but {files} has the fields {', '.join(files.fields)}"
+        )
+    own = files.fields[spec.source]
+    default = own.get_decoder_class()
+    decoder, rest = spec.decoder, list(spec.transforms)
+    if decoder is None and rest and (isinstance(rest[0], (Decoder, default)) or is_stock_decoder(rest[0])):
+        decoder = rest.pop(0)
+    if decoder is None:
+        try:
+            decoder = default()
+        except TypeError as error:
+            raise OptionError(
+                f"pipeline {name!r}: {default.__name__} needs arguments; begin the pipeline with one ({error})"
+            ) from None
+    if isinstance(decoder, Decoder) and not is_operation(decoder):
+        if own.type_id not in decoder.type_ids:
+            raise OptionError(
+                f"pipeline {name!r}: {type(decoder).__name__} cannot read {spec.source!r}, a {type(own).__name__}"
+            )
+    elif not is_operation(decoder):
+        raise OptionError(f"pipeline {name!r}: {decoder!r} is no decoder")
+    elif len(files) > 1:
+        raise OptionError(f"pipeline {name!r}: {type(decoder).__name__}, an Operation, decodes a single file only")
+    files.check(name, spec.source, decoder)
+    if not rest and spec.default_pipeline and not isinstance(decoder, (JSONDecoder, CaptionTextDecoder)):
+        rest = [ToTensor()]
+    seen: dict[str, int] = {}
+    [(decoder, stream)] = _streams(name, [decoder], seen)
+    transforms = _streams(name, [_wrap_module(item, name) for item in rest], seen)
+    return Recipe(name, spec.source, decoder, stream, tuple(transforms))
+
+
+def _continue(name: str, spec: PipelineSpec, recipes: Mapping[str, Recipe]) -> Recipe:
+    """Make the recipe that goes on from an operation of another one; the same draws, made again."""
+    if spec.decoder is not None:
+        raise OptionError(f"pipeline {name!r} continues {spec.source!r}, so it cannot have a decoder of its own")
+    found = [
+        (recipe, i)
+        for recipe in recipes.values()
+        for i, item in enumerate([recipe.decoder, *(t for t, _ in recipe.transforms)])
+        if item is spec.source or (isinstance(item, ModuleWrapper) and item.module is spec.source)
+    ]
+    if len(found) != 1:
+        problem = "is in no other pipeline" if not found else "occurs more than once, so it is ambiguous"
+        raise OptionError(f"pipeline {name!r} continues {spec.source!r}, which {problem}")
+    recipe, place = found[0]
+    rest = _streams(name, [_wrap_module(item, name) for item in spec.transforms], {})
+    return Recipe(name, recipe.source, recipe.decoder, recipe.stream, (*recipe.transforms[:place], *rest))
+
+
+def moved(recipe: Recipe, device: Any) -> Recipe:
+    """Return the recipe with its result on a device, unless it sees to that itself or gives no tensor."""
+    decides = any(isinstance(item, ToDevice) for item, _ in recipe.transforms)
+    if decides or isinstance(recipe.decoder, (JSONDecoder, CaptionTextDecoder)):
+        return recipe
+    return replace(recipe, transforms=(*recipe.transforms, (ToDevice(device), 0)))

@@ -1,0 +1,1 @@
+"""What sources read: folders, tars, zips, tables, the hub, lists of names."""

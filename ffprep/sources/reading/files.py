@@ -1,0 +1,211 @@
+"""Files that lie in a folder or in tar archives, read by number from any thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.common.tar import members, read_at
+from ffprep.errors import SourceError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
+"""What torchvision's ImageFolder takes for a picture, by the lower-case end of the name."""
+
+
+class Files(Protocol):
+    """Numbered files."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Their paths in the folder or archive, with forward slashes."""
+
+    def read(self, index: int) -> bytes:
+        """All bytes of a file. Raises SourceError or OSError."""
+
+    def size(self, index: int) -> int:
+        """Its size in bytes."""
+
+    def take(self, order: npt.NDArray[np.int64]) -> Files:
+        """The same files in another order, or some of them."""
+
+
+class FolderFiles:
+    """Files below a folder.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    names : Sequence[str]
+        Paths below it, with forward slashes.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        self._prefix = f"{root}{os.sep}"
+        self.names: Sequence[str] = names
+
+    def read(self, index: int) -> bytes:
+        fd = os.open(f"{self._prefix}{self.names[index]}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(fd).st_size
+            data = os.read(fd, size + 1)  # one byte more shows that the file ended
+            if len(data) != size:
+                while more := os.read(fd, 1 << 20):
+                    data += more
+            return data
+        finally:
+            os.close(fd)
+
+    def size(self, index: int) -> int:
+        return (self.root / self.names[index]).stat().st_size
+
+    def take(self, order: npt.NDArray[np.int64]) -> FolderFiles:
+        return FolderFiles(self.root, [self.names[i] for i in order])
+
+
+class TarFiles:
+    """Members of tar archives.
+
+    Parameters
+    ----------
+    paths : Sequence[Path]
+        The archives.
+    names : Sequence[str]
+        What the files are called.
+    archive : ndarray of int32, shape (N,)
+        Which archive a file is in.
+    offset, size : ndarray of int64, shape (N,)
+        Where its bytes lie there.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str],
+        archive: npt.NDArray[np.int32],
+        offset: npt.NDArray[np.int64],
+        size: npt.NDArray[np.int64],
+    ) -> None:
+        self.paths = list(paths)
+        self.names: Sequence[str] = names
+        self._archive = archive
+        self._offset = offset
+        self._size = size
+        self._fds = _Descriptors()
+
+    def read(self, index: int) -> bytes:
+        path = self.paths[self._archive[index]]
+        return read_at(self._fds.get(path), int(self._offset[index]), int(self._size[index]), str(path))
+
+    def size(self, index: int) -> int:
+        return int(self._size[index])
+
+    def take(self, order: npt.NDArray[np.int64]) -> TarFiles:
+        names = [self.names[i] for i in order]
+        return TarFiles(self.paths, names, self._archive[order], self._offset[order], self._size[order])
+
+
+class _Descriptors:
+    """Open files by path; opened when first read, also after a copy arrived in another process."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, int] = {}
+        self._lock = threading.Lock()
+
+    def get(self, path: Path) -> int:
+        fd = self._open.get(path)
+        if fd is None:
+            with self._lock:
+                fd = self._open.get(path)
+                if fd is None:
+                    fd = self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return fd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_Descriptors, ())
+
+    def __del__(self) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+
+
+def walk_images(root: Path, folder: str) -> list[str]:
+    """Names below ``root`` of the pictures in its subfolder ``folder``, in the order of torchvision's ImageFolder.
+
+    That is by folder and then by name, as strings; symbolic links are followed; what is a picture goes by the name.
+    """
+    found: list[str] = []
+    for path, _, names in sorted(os.walk(root / folder, followlinks=True, onerror=_raise)):
+        below = os.path.relpath(path, root)
+        prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
+        found.extend(prefix + name for name in sorted(names) if is_image_name(name))
+    return found
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name ends like a picture's."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - called a million times
+
+
+def _raise(error: OSError) -> None:
+    raise SourceError(f"{error.filename}: cannot be listed: {error.strerror}")
+
+
+def index_archives(paths: Iterable[Path], *, prefix: bool = False) -> TarFiles:
+    """All pictures in tar archives and in archives inside these, in the archives' order.
+
+    A file ``x.JPEG`` of the inner archive ``n1.tar`` is called ``n1/x.JPEG``.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The archives.
+    prefix : bool
+        Put the outer archive's name before its files as well: the archives are classes.
+
+    Raises
+    ------
+    SourceError
+        When an archive is damaged or incomplete.
+    """
+    listed = list(paths)
+    names: list[str] = []
+    where: list[tuple[int, int, int]] = []
+    for number, path in enumerate(listed):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # headers lie far apart: no reading ahead
+            for member in members(fd, label=str(path)):
+                name = f"{path.stem}/{_relative(member.name)}" if prefix else _relative(member.name)
+                if is_image_name(name):
+                    names.append(name)
+                    where.append((number, member.offset, member.size))
+                elif name.endswith(".tar"):
+                    inner = members(
+                        fd,
+                        label=f"{path}, in it {member.name}",
+                        start=member.offset,
+                        end=member.offset + member.size,
+                    )
+                    for image in inner:
+                        if is_image_name(image.name):
+                            names.append(f"{name[:-4]}/{_relative(image.name)}")
+                            where.append((number, image.offset, image.size))
+        finally:
+            os.close(fd)
+    table = np.array(where, np.int64).reshape(-1, 3)
+    return TarFiles(listed, names, table[:, 0].astype(np.int32), table[:, 1].copy(), table[:, 2].copy())
+
+
+def _relative(name: str) -> str:
+    while name.startswith(("./", "/")):
+        name = name[2:] if name[0] == "." else name[1:]
+    return name

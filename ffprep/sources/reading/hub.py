@@ -1,0 +1,87 @@
+"""Data sets by way of the ``datasets`` library: hub names, cached or streamed, and ``save_to_disk`` folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+from ffprep.errors import SourceError
+from ffprep.sources.reading.tables import SPLITS, find_columns, first_line, image_of
+
+
+def load_saved(path: Path, split: str) -> Any:
+    """The ``datasets.Dataset`` of a ``save_to_disk`` folder, the split of it where there are several."""
+    datasets = _datasets()
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except Exception as error:
+        raise SourceError(f"{path}: cannot be read as a saved data set: {first_line(error)}") from None
+    if isinstance(loaded, datasets.DatasetDict):
+        name = next((name for name in SPLITS[split] if name in loaded), None)
+        if name is None:
+            raise SourceError(f"{path}: has the splits {', '.join(loaded)}, none of them {split!r}")
+        return loaded[name]
+    return loaded
+
+
+def load_hub(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
+    """A split of a data set on the Hugging Face hub, or of a folder laid out like one, and its number of rows.
+
+    Raises
+    ------
+    SourceError
+        When it cannot be reached, asks for a licence to be accepted, or does not state its size.
+    """
+    datasets = _datasets()
+    try:
+        builder = datasets.load_dataset_builder(name)
+        splits = builder.info.splits or {}
+        if not splits:
+            splits = dict.fromkeys(datasets.get_dataset_split_names(name))
+        chosen = next((alias for alias in SPLITS[split] if alias in splits), None)
+        if chosen is None:
+            raise SourceError(f"{name}: has the splits {', '.join(splits)}, none of them {split!r}")
+        loaded = datasets.load_dataset(name, split=chosen, streaming=streaming)
+    except SourceError:
+        raise
+    except Exception as error:  # the client raises errors of many libraries
+        raise SourceError(
+            f"{name}: neither a file or folder here nor a data set the Hugging Face hub gives: {first_line(error)}"
+        ) from None
+    if not streaming:
+        return loaded, len(loaded)
+    info = splits[chosen]
+    rows = getattr(info, "num_examples", None)
+    if not rows:
+        raise SourceError(f"{name}: does not state its number of rows, so it cannot be streamed; leave --streaming out")
+    return loaded, int(rows)
+
+
+def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, bytes | SourceError, int]]:
+    """Name, image bytes and label of the rows of a ``datasets.IterableDataset`` from number ``start`` on.
+
+    Instead of bytes that are missing there is an error.
+    """
+    from datasets import Image
+
+    features = dataset.features.to_dict() if dataset.features is not None else {}
+    columns = find_columns(list(features), features, label)
+    rows = dataset.select_columns([columns.image, columns.label]).cast_column(columns.image, Image(decode=False))
+    for number, row in enumerate(rows.skip(start) if start else rows, start):
+        cell = row[columns.image]
+        path = cell.get("path") if isinstance(cell, dict) else None
+        data: bytes | SourceError
+        try:
+            data = image_of(cell, None, f"{label}, row {number:,}")
+        except SourceError as error:
+            data = error
+        yield PurePath(path).name if path else "", data, int(row[columns.label])
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise SourceError("reading Hugging Face data sets needs datasets: pip install 'ffprep[convert]'") from None
+    return datasets

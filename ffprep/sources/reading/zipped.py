@@ -1,0 +1,113 @@
+"""Files in zip archives, read without unpacking them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.common.tar import read_at
+from ffprep.errors import SourceError
+from ffprep.sources.reading.files import is_image_name
+
+_LOCAL_HEADER = 30
+
+
+class ZipFiles:
+    """Members of a zip archive.
+
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    wanted : Callable[[str], bool]
+        Which members to take, by name.
+
+    Raises
+    ------
+    SourceError
+        When it is not a zip archive.
+    """
+
+    def __init__(self, path: Path, wanted: Callable[[str], bool] = is_image_name) -> None:
+        try:
+            archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise SourceError(f"{path}: cannot be read as a zip archive: {error}") from None
+        members = [m for m in archive.infolist() if not m.is_dir() and wanted(m.filename)]
+        self._setup(path, archive, members)
+
+    def _setup(self, path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
+        self.path = path
+        self._archive = archive
+        self._members = members
+        self._lock = threading.Lock()
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.names: Sequence[str] = [member.filename for member in members]
+
+    def read(self, index: int) -> bytes:
+        member = self._members[index]
+        if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
+            # Images are stored as they are: one read without a lock serves all threads.
+            header = read_at(self._fd, member.header_offset, _LOCAL_HEADER, str(self.path))
+            if header[:4] == b"PK\3\4":
+                skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+                start = member.header_offset + _LOCAL_HEADER + skip
+                return read_at(self._fd, start, member.file_size, f"{self.path}, in it {member.filename}")
+        try:
+            with self._lock:
+                return self._archive.read(member)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+            raise SourceError(f"{self.path}, in it {member.filename}: {error}") from None
+
+    def size(self, index: int) -> int:
+        return self._members[index].file_size
+
+    def take(self, order: npt.NDArray[np.int64]) -> ZipFiles:
+        taken = ZipFiles.__new__(ZipFiles)
+        taken._setup(self.path, zipfile.ZipFile(self.path), [self._members[i] for i in order])
+        return taken
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
+            self._archive.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = set(self.names)
+        return (ZipFiles, (self.path, names.__contains__))
+
+
+class JoinedFiles:
+    """Several groups of files as one.
+
+    Parameters
+    ----------
+    groups : Sequence[Files]
+    group, number : ndarray of int64, shape (N,)
+        Where each file is: the group, and its number there.
+    """
+
+    def __init__(self, groups: Sequence[Any], group: npt.NDArray[np.int64], number: npt.NDArray[np.int64]) -> None:
+        self._groups = list(groups)
+        self._group = group
+        self._number = number
+        self.names: Sequence[str] = [
+            self._groups[g].names[n] for g, n in zip(group.tolist(), number.tolist(), strict=True)
+        ]
+
+    def read(self, index: int) -> bytes:
+        data: bytes = self._groups[self._group[index]].read(int(self._number[index]))
+        return data
+
+    def size(self, index: int) -> int:
+        return int(self._groups[self._group[index]].size(int(self._number[index])))
+
+    def take(self, order: npt.NDArray[np.int64]) -> JoinedFiles:
+        return JoinedFiles(self._groups, self._group[order], self._number[order])

@@ -1,0 +1,1 @@
+"""Blocks of tokens: how they are made, stored, read and exchanged with other tools."""

@@ -1,0 +1,126 @@
+"""Finished parts of a corpus as samples of blocks, for writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ffprep.errors import SourceError
+from ffprep.fields import Field, NDArrayField
+from ffprep.text.blocks.blocks import TOKEN, best_per_sample
+from ffprep.text.blocks.part_files import Part, Statistics
+from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
+
+
+class BlockSource:
+    """The blocks of finished parts, as samples of a file.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        In the corpus's order. Those of padded blocks have lengths.
+    vocabulary : Vocabulary
+        What the parts were tokenised with.
+    block : int
+        Tokens in a block.
+    per_sample : int, optional
+        Blocks in a sample; by default what makes the smallest file.
+    name : str
+        The data set.
+    facts : mapping
+        More for the manifest.
+
+    Raises
+    ------
+    SourceError
+        When there is not a single block.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        vocabulary: Vocabulary,
+        block: int,
+        per_sample: int | None = None,
+        name: str = "text",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self._parts = list(parts)
+        self._vocabulary = vocabulary
+        self._block = block
+        self._facts = dict(facts or {})
+        self._padded = any(part.lengths_path is not None for part in parts)
+        self._starts = np.cumsum([0, *(part.count for part in parts)])
+        total = int(self._starts[-1])
+        self.blocks, tail = divmod(total, block)
+        self.statistics = Statistics()
+        for part in parts:
+            self.statistics.add(part.statistics)
+        if self.blocks == 0:
+            raise SourceError(
+                f"{name}: {self.statistics.documents:,} documents with {total:,} tokens, fewer than a block of {block}"
+            )
+        self.per_sample = per_sample or best_per_sample(self.blocks, block, self._padded)
+        self.tail = self._read(total - tail, tail).tolist()
+        self._fields: dict[str, Field] = {"tokens": NDArrayField(TOKEN, (self.per_sample, block))}
+        if self._padded:
+            self._fields["length"] = NDArrayField(TOKEN, (self.per_sample,))
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        return self._fields
+
+    def __len__(self) -> int:
+        return -(-self.blocks // self.per_sample)
+
+    def sample(self, index: int) -> tuple[Any, ...]:
+        """Tokens of shape (per_sample, block), and lengths of shape (per_sample,) where blocks are padded."""
+        first = index * self.per_sample
+        count = min(self.per_sample, self.blocks - first)
+        tokens = np.full((self.per_sample, self._block), self._vocabulary.pad, TOKEN)
+        found = self._read(first * self._block, count * self._block)
+        tokens[:count] = found.reshape(count, self._block)
+        if not self._padded:
+            return (tokens,)
+        lengths = np.zeros(self.per_sample, TOKEN)
+        lengths[:count] = self._read(first, count, lengths=True)
+        return tokens, lengths
+
+    def _read(self, start: int, count: int, lengths: bool = False) -> Tokens:
+        starts = self._starts // self._block if lengths else self._starts
+        number = int(np.searchsorted(starts, start, "right")) - 1
+        pieces: list[Tokens] = []
+        while count > 0:
+            part = self._parts[number]
+            within = start - int(starts[number])
+            some = min(count, int(starts[number + 1]) - start)
+            path = part.lengths_path if lengths else part.path
+            assert path is not None
+            piece = np.fromfile(path, TOKEN, some, offset=2 * within)
+            if len(piece) != some:
+                raise SourceError(f"{path}: is shorter than it was; start the conversion again")
+            pieces.append(piece)
+            start, count, number = start + some, count - some, number + 1
+        return np.concatenate(pieces) if pieces else np.empty(0, TOKEN)
+
+    def sample_name(self, index: int) -> str:
+        first = index * self.per_sample
+        return f"blocks {first}-{min(first + self.per_sample, self.blocks) - 1}"
+
+    def manifest(self) -> dict[str, Any]:
+        """What the file says about its blocks; the tokens after the last whole block are in it, too."""
+        return {
+            **self._facts,
+            "vocabulary": self._vocabulary.manifest(),
+            "blocks": {
+                "block": self._block,
+                "count": self.blocks,
+                "per_sample": self.per_sample,
+                "padded": self._padded,
+                "tail": self.tail,
+            },
+            "text": self.statistics.as_dict(),
+        }

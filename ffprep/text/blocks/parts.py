@@ -1,0 +1,277 @@
+"""A corpus to tokens, unit by unit, into files that are joined afterwards.
+
+Each unit becomes a part: a file of little-endian 16-bit tokens, for padded blocks one of their lengths, and
+a record in JSON, which is written last and marks the part as finished. Units are independent of each other,
+so any number of workers, in any order, stopped and started at any time, gives the same parts.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from ffprep.errors import ConversionError, SourceError
+from ffprep.text.blocks.part_files import LISTED, Part, PartWriter, Sink, Statistics, file_hash, part_paths
+from ffprep.text.documents.cleaning import WHOLE, clean, clean_pieces, clean_text
+from ffprep.text.documents.documents import Document, Ignored, Unit
+from ffprep.text.documents.segments import SEGMENT, Cuts, segments
+from ffprep.text.documents.tables import Bad
+from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
+
+BATCH = 1 << 18
+"""Characters of small documents that are tokenised in one call."""
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a part depends on, besides its unit.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary
+    padded : int
+        0 for one stream of tokens; else documents are cut into blocks of this many tokens, the last one
+        padded.
+    share : tuple of float
+        Documents whose hash, as a fraction, lies in this half-open range are taken. (0, 1) takes all.
+    skip : bool
+        Go on past bad rows. If not, the first one is an error.
+    """
+
+    vocabulary: Vocabulary
+    padded: int = 0
+    share: tuple[float, float] = (0.0, 1.0)
+    skip: bool = False
+
+    def fingerprint(self) -> str:
+        """The settings as a short string; equal ones give equal parts."""
+        record = [VERSION, self.vocabulary.manifest(), self.padded, list(self.share), self.skip]
+        return xxhash.xxh3_128_hexdigest(json.dumps(record, sort_keys=True).encode())
+
+
+class _Tokeniser:
+    """Cleans and tokenises documents into a sink, small ones many at a time."""
+
+    def __init__(self, settings: Settings, sink: Sink, unit: Unit) -> None:
+        self._settings = settings
+        self._vocabulary = settings.vocabulary
+        self._sink = sink
+        self._unit = unit
+        self._batch: list[str] = []
+        self._characters = 0
+        self._cuts = Cuts()
+        self._everything = settings.share == (0.0, 1.0)
+        self.statistics = Statistics()
+
+    def run(self, stopped: Callable[[], bool]) -> Statistics:
+        for item in self._unit.documents():
+            if stopped():
+                raise Stopped
+            if isinstance(item, Document):
+                self._document(item)
+            elif isinstance(item, Bad):
+                self._bad(item)
+            elif isinstance(item, Ignored):
+                self.statistics.ignored += 1
+        self._flush()
+        self.statistics.cut_words = self._cuts.inside_words
+        return self.statistics
+
+    def _bad(self, item: Bad) -> None:
+        if not self._settings.skip:
+            raise SourceError(f"{item.name}: {item.reason}; --on-error skip leaves such rows out")
+        self.statistics.bad += 1
+        if len(self.statistics.bad_rows) < LISTED:
+            self.statistics.bad_rows.append([item.name, item.reason])
+
+    def _document(self, document: Document) -> None:
+        content = document.content
+        if not isinstance(content, (bytes, str)):
+            self._long(content)
+            return
+        if not (self._everything or self._inside(content)):
+            return
+        removed = self.statistics.removed
+        text = clean(content, removed) if isinstance(content, bytes) else clean_text(content, removed)
+        if not text:
+            self.statistics.empty += 1
+        elif len(text) > SEGMENT:
+            self._flush()
+            self._segments(iter([text]))
+        else:
+            self.statistics.documents += 1
+            self._batch.append(text)
+            self._characters += len(text)
+            if self._characters >= BATCH:
+                self._flush()
+
+    def _inside(self, content: bytes | str) -> bool:
+        """Whether a document belongs to the share: by the hash of its first ``WHOLE`` bytes."""
+        data = content[:WHOLE]
+        data = data.encode("utf-8", "surrogatepass")[:WHOLE] if isinstance(data, str) else data
+        low, high = self._settings.share
+        if low <= xxhash.xxh3_64_intdigest(data) / 2.0**64 < high:
+            return True
+        self.statistics.outside += 1
+        return False
+
+    def _long(self, pieces: Iterator[bytes]) -> None:
+        first = next(pieces, b"")
+        if not (self._everything or self._inside(first)):
+            return
+        self._flush()
+        self._segments(clean_pieces(_chain(first, pieces), self.statistics.removed))
+
+    def _segments(self, texts: Iterator[str]) -> None:
+        found = False
+        for text in segments(texts, self._cuts):
+            found = True
+            self.statistics.size += len(text.encode("utf-8", "surrogatepass"))
+            ids = self._vocabulary.encode(text)
+            self._count(ids)
+            self._sink.piece(ids)
+        if found:
+            self._sink.end()
+            self.statistics.documents += 1
+            self.statistics.tokens += 1
+        else:
+            self.statistics.empty += 1
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        ids, ends = self._vocabulary.encode_batch(self._batch)
+        self.statistics.size += sum(len(t) if t.isascii() else len(t.encode("utf-8")) for t in self._batch)
+        self._count(ids)
+        self._sink.documents(ids, ends)
+        self._batch, self._characters = [], 0
+
+    def _count(self, ids: Tokens) -> None:
+        self.statistics.tokens += len(ids)
+        if self._vocabulary.kind == "dict":
+            self.statistics.unknown += int(np.count_nonzero(ids == self._vocabulary.unk))
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+class Stopped(Exception):
+    """Another unit failed."""
+
+
+def make_part(
+    unit: Unit, settings: Settings, folder: Path, number: int, stopped: Callable[[], bool] = lambda: False
+) -> Part:
+    """Tokenise a unit, or find that it was done before.
+
+    Parameters
+    ----------
+    unit : Unit
+    settings : Settings
+    folder : Path
+        Where the parts lie.
+    number : int
+        The unit's place in the corpus.
+    stopped : callable
+        Asked before each document.
+    """
+    done = find_part(unit, settings, folder, number)
+    if done is not None:
+        return done
+    record_path = part_paths(folder, number)[2]
+    record_path.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        writer = PartWriter(folder, number, settings.vocabulary, settings.padded, stack)
+        statistics = _Tokeniser(settings, writer.sink, unit).run(stopped)
+        hashes = writer.finish()
+    record = {
+        "unit": unit.key,
+        "settings": settings.fingerprint(),
+        "count": writer.count,
+        "hashes": hashes,
+        "statistics": statistics.as_dict(),
+    }
+    temporary = record_path.with_name(record_path.name + ".tmp")
+    temporary.write_text(json.dumps(record))
+    temporary.replace(record_path)
+    return writer.part(statistics)
+
+
+def find_part(unit: Unit, settings: Settings, folder: Path, number: int) -> Part | None:
+    """The finished part of a unit, if it is there, whole, and was made with the same settings."""
+    tokens_path, lengths_path, record_path = part_paths(folder, number)
+    try:
+        record = json.loads(record_path.read_text())
+        if record["unit"] != unit.key or record["settings"] != settings.fingerprint():
+            return None
+        hashes = [file_hash(tokens_path), file_hash(lengths_path) if settings.padded else ""]
+        if record["hashes"] != hashes:
+            return None
+        statistics = Statistics.from_dict(record["statistics"])
+        return Part(tokens_path, lengths_path if settings.padded else None, int(record["count"]), statistics)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def make_parts(
+    units: Sequence[Unit],
+    settings: Settings,
+    folder: Path,
+    workers: int,
+    progress: Callable[[int, int], None] = lambda done, size: None,
+) -> list[Part]:
+    """Tokenise all units in threads; tiktoken, decompression and hashing leave the interpreter's lock.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+    settings : Settings
+    folder : Path
+        For the parts; made if need be. Parts that are there already are kept.
+    workers : int
+        Threads.
+    progress : callable
+        Told the number of finished units and their bytes.
+
+    Raises
+    ------
+    SourceError, ConversionError, OSError
+        The first unit's that fails. Finished parts stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stop = threading.Event()
+    results: dict[int, Part] = {}
+    size = 0
+    with ThreadPoolExecutor(max(1, workers), thread_name_prefix="ffprep-tokenise") as pool:
+        todo = iter(enumerate(units))
+        running: dict[Future[Part], int] = {}
+        try:
+            while True:
+                for number, unit in islice(todo, 2 * workers - len(running)):
+                    running[pool.submit(make_part, unit, settings, folder, number, stop.is_set)] = number
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    number = running.pop(future)
+                    results[number] = future.result()
+                    size += units[number].size
+                    progress(len(results), size)
+        except BaseException as error:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            if isinstance(error, MemoryError):
+                raise ConversionError("out of memory while tokenising; give fewer --workers") from error
+            raise
+    return [results[number] for number in range(len(units))]

@@ -1,0 +1,1 @@
+"""Vocabularies, byte-pair encoding, sequences of tokens."""
