@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import carray, from_dtype, types
 from numba.extending import intrinsic as _intrinsic
 from numba.np.arrayobj import make_array
 
@@ -95,6 +95,30 @@ def floats_at(address: int, count: int) -> Any:
 def doubles_at(address: int, count: int) -> Any:
     """Return a float64 array of `count` elements at `address`."""
     return carray(_pointer_f64(address), (count,), np.float64)
+
+
+def record_at(dtype: np.dtype[Any]) -> Any:
+    """Return a function for kernels: the record of a structured dtype at an address, to be read and written in place."""
+    record = from_dtype(dtype)
+
+    @intrinsic
+    def at(_typing: Any, address: Any) -> Any:
+        def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(record))
+
+        return record(types.int64), build
+
+    return at
+
+
+@intrinsic
+def address_of(_typing: Any, record: Any) -> Any:
+    """Return the address of a record (of an array, of another record, of :func:`record_at`)."""
+
+    def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], _I64)
+
+    return types.int64(record), build
 
 
 def _getter(kind: Any) -> Any:

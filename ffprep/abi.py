@@ -1,0 +1,273 @@
+"""The structures that Python, the compiled kernels and the C library hand to one another.
+
+Each is a numpy structured dtype, used three ways: Python fills an array of it by field name
+(``task["row_bytes"] = 12``), kernels take its records (``task.row_bytes``; :mod:`ffprep.kernels.memory` gives the record
+at an address), and the C library has the same layout in ``jpeg/native/abi.h``, which a test compares with this file.
+
+Conventions: whole numbers are int64 and real numbers float64 unless said otherwise; an *address* is that of memory which
+the array's maker keeps alive, 0 for none; sizes and strides are bytes; a flag is 0 or 1. Two tables hold what several
+threads write: their fields lie on cache lines of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+CACHE_LINE = 64
+MOST_COMPONENTS = 4
+
+
+def _whole(names: str) -> list[tuple[str, Any]]:
+    return [(name, np.int64) for name in names.split()]
+
+
+def _real(names: str) -> list[tuple[str, Any]]:
+    return [(name, np.float64) for name in names.split()]
+
+
+# ---- decoded images: written by the C library, read by the renderers -------------------------------------------------
+
+PLANE = np.dtype(_whole("address stride x0 y0 w h hs vs width height"))
+"""Decoded samples of one component, uint8.
+
+address, stride
+    Sample (x0, y0) of the component; bytes from one row to the next.
+x0, y0, w, h
+    The rectangle of the component's samples that is held.
+hs, vs
+    Pixels of the image that a sample stands for, across and down.
+width, height
+    Samples of the whole component.
+"""
+
+IMAGE = np.dtype(
+    [
+        *_whole("width height components color"),
+        ("reserved", np.int64, (4,)),
+        ("planes", PLANE, (MOST_COMPONENTS,)),
+    ]
+)
+"""A decoded image, or the part of it that was asked for: its size in pixels, and a plane for each component.
+
+`color` is one of ``GRAY``, ``YCC``, ``RGB`` of :mod:`ffprep.kernels.layout`, or ``RGB_PACKED`` for one plane of
+interleaved pixels, three bytes each.
+"""
+
+DECODE_REQUEST = np.dtype(_whole("context data size index index_size x y w h scale image"))
+"""What ``ffp_decode_region`` is asked for.
+
+context
+    Address of an ``ffp_context``; the decoded planes live in it until its next use.
+data, size; index, index_size
+    The JPEG stream; its seek index, or 0 and 0.
+x, y, w, h
+    Pixels of the whole image that are needed.
+scale
+    0 to 3: the image is halved so many times while it is decoded.
+image
+    Address of the :data:`IMAGE` that receives what was decoded.
+"""
+
+# ---- from a decoded image to pixels: renderers -----------------------------------------------------------------------
+
+COLOUR = np.dtype([("scale", np.float32, (3,)), ("bias", np.float32, (3,))])
+"""Normalisation of each of R, G, B: a level of 0..255 becomes ``scale * level + bias``."""
+
+RENDER = np.dtype(
+    [
+        *_whole("image"),
+        *_real("y x h w"),
+        *_whole("lo_y hi_y lo_x hi_x flip filter out out_h out_w format colour work work_size stream"),
+    ]
+)
+"""What a renderer is asked for; see :mod:`ffprep.kernels.resample.render`.
+
+image
+    Address of an :data:`IMAGE`.
+y, x, h, w
+    Box in pixels of that image: the output shows exactly this.
+lo_y, hi_y, lo_x, hi_x
+    Pixels that may be used, ends excluded; for a crop, its own ends.
+flip, filter
+    1 mirrors left and right; one of ``weights.FILTERS``.
+out, out_h, out_w, format
+    Address of the output, ``out_h * out_w * 3`` elements, densely packed, in one of ``layout.FORMATS``.
+colour
+    Address of a :data:`COLOUR`; ignored for uint8.
+work, work_size
+    Workspace.
+stream
+    1: write past the cache where the format allows it.
+"""
+
+AXIS_TABLES = np.dtype(_whole("first shift last used weight pitch origin count base index groups"))
+"""One axis of one class of planes, as a fixed-point renderer reads it; see :mod:`ffprep.kernels.resample.plan`.
+
+Down (rows): `first` is the address of each output row's first source row (int32), `shift` what to add to it for a row of
+the component, `last` the last source row used, counted as those are; `used` the address of the taps, or pairs of taps, of
+each output row (int32); `weight` the address of the weights (int32 table, tap-major), `pitch` the bytes from one of its
+rows to the next.
+
+Along (columns): `origin` and `count` are the first column of the component and how many are used. With block tables,
+`base`, `index` and `weight` are the tables of :func:`ffprep.kernels.resample.axis.block_tables` and `groups` their groups
+of four taps; without, `first`, `used`, `weight` and `pitch` are as for rows, and the first output's entry in `first` is
+the column `origin`.
+"""
+
+PLANE_TABLES = np.dtype([("down", AXIS_TABLES), ("along", AXIS_TABLES)])
+"""Both axes of a class of planes: luma, or chroma at another resolution."""
+
+WIDE_AXIS = np.dtype(_whole("first count weight pitch least"))
+"""One axis as the wide renderer reads it: addresses of each output's first source sample and of how many there are
+(int64), of its weights (float32), how many weights from one output to the next, the least first sample."""
+
+# ---- images of a batch -----------------------------------------------------------------------------------------------
+
+ITEM = np.dtype(_whole("address size index index_size width height mode sample"))
+"""A stored image: its bytes (checked to lie in the file), its seek index or 0 and 0, width and height from its record,
+storage mode (0 JPEG, 1 raw RGB), and the number that its random draws are keyed by."""
+
+IMAGE_SPEC = np.dtype(
+    [
+        *_whole("crop filter format out_h out_w pitch seed epoch crop_op flip_op stream short reduce next augment"),
+        *_real("scale_lo scale_hi ratio_lo ratio_hi center flip"),
+        ("colour", COLOUR),
+    ]
+)
+"""What an image operation makes of every image; :func:`ffprep.kernels.image.job.image_spec` fills it.
+
+crop, filter, format
+    One of ``job.CROPS``, ``weights.FILTERS``, ``layout.FORMATS``.
+out_h, out_w, pitch
+    Size of the output; bytes from one output to the next.
+seed, epoch, crop_op, flip_op
+    Key and counters of the random draws.
+stream
+    1: write past the cache.
+short
+    Of ``resize_center``: the shorter side after the resize.
+reduce
+    1 where JPEGs may be halved while they are decoded.
+next
+    The operation that makes the next view of the same image, 0 for none.
+augment
+    Address of an :data:`AUGMENTATION`, 0 for none.
+scale_lo .. ratio_hi, center, flip
+    Ranges of the random crop; share of the shorter side of the centred one; probability of mirroring.
+"""
+
+BOX = np.dtype(_real("y x h w flip"))
+"""What an image was cut to, in pixels, and 1 where it was mirrored, else 0."""
+
+REACH = np.dtype(_whole("lo_y hi_y lo_x hi_x"))
+"""Pixels of an image that a box and its filter need, ends excluded."""
+
+THREAD = np.dtype(
+    [
+        *_whole("context decode render wide exact scale work work_size scratch scratch_size"),
+        ("image", IMAGE),
+        ("reach", REACH),
+        ("whole", REACH),
+        ("both", REACH),
+        ("request", DECODE_REQUEST),
+        ("arguments", RENDER),
+    ]
+)
+"""What one thread owns. Made by :func:`ffprep.kernels.image.job.new_thread`, freed by ``free_thread``.
+
+context
+    Address of its ``ffp_context``.
+decode, render, wide
+    Addresses of ``ffp_decode_region``, of the CPU's renderer, of the one that takes what that leaves.
+exact
+    1: both renderers are the exact one.
+scale
+    How often the decoded image was halved.
+work, work_size; scratch, scratch_size
+    Memory of the C heap: workspace of the renderers; what an augmentation works in.
+image, reach, whole, both, request, arguments
+    Of the image under way.
+"""
+
+# ---- augmentations ---------------------------------------------------------------------------------------------------
+
+AUGMENTATION = np.dtype(_whole("entry scratch bytes count steps buffer table item planar pixels"))
+"""Operations on a rendered image; :func:`ffprep.transforms.image.build_program` fills it.
+
+entry
+    Address of a C function ``run(augmentation, image, out, seed, epoch, sample) -> status``.
+scratch
+    Bytes of scratch memory, at whose beginning the rendered image lies as uint8 (H, W, 3).
+bytes
+    Of the finished image.
+count, steps
+    Address of so many :data:`AUGMENTATION_STEP`.
+buffer
+    Bytes of one of the two image buffers in the scratch memory.
+table, item
+    Address of what makes elements of levels; bytes of an element. For float32 a :data:`COLOUR`, for 16-bit types a table
+    (3, 256).
+planar, pixels
+    Whether channels are planes; pixels of the finished image.
+"""
+
+AUGMENTATION_STEP = np.dtype(_whole("entry stream h w out_h out_w moves numbers"))
+"""One operation: its address and random stream, sizes before and after, whether it writes to the other buffer, address of
+its parameters (float64)."""
+
+# ---- what worker threads do ------------------------------------------------------------------------------------------
+
+TASK = np.dtype(
+    _whole(
+        "kind out row_bytes meta meta_stride offsets sizes data data_size lengths element fill rows_each "
+        "index index_sizes width source columns counts counts_stride choose seed epoch stream"
+    )
+)
+"""What an operation does with the samples of one file; :mod:`ffprep.loader.engine.rows` carries it out.
+
+kind, out, row_bytes
+    One of ``rows.KIND_*``; address of the batch's first row, bytes of a row.
+meta, meta_stride
+    Address of the first sample's record, bytes from one to the next.
+offsets, sizes, data, data_size
+    Addresses of two int64 a sample that say where its payload lies; the file's bytes.
+lengths, element, fill
+    Address of the lengths of ragged rows or 0; bytes of an element; what to put after the end, as an int64.
+rows_each
+    Of tokens and captions: rows that lie one after the other at each of `offsets`.
+index, index_sizes
+    Of images: addresses of two int64 a sample, address and size of its seek index; 0 where there is none.
+width, source, columns
+    Of captions: elements of a stored row, bytes of a stored element, elements of a row of the batch.
+counts, counts_stride
+    Of captions: address of the first sample's int64 that says how many rows count, bytes to the next; 0: all count.
+choose, seed, epoch, stream
+    Of captions: which rows to take, key and counters of the draw.
+"""
+
+
+def _lines(*lines: str) -> np.dtype[Any]:
+    """A table whose groups of fields begin a cache line each."""
+    names: list[str] = []
+    offsets: list[int] = []
+    for number, line in enumerate(lines):
+        for place, name in enumerate(line.split()):
+            names.append(name)
+            offsets.append(number * CACHE_LINE + 8 * place)
+    return np.dtype(
+        {
+            "names": names,
+            "formats": [np.int64] * len(names),
+            "offsets": offsets,
+            "itemsize": len(lines) * CACHE_LINE,
+        }
+    )
+
+
+CONTROL = _lines("next_ticket", "published", "sleepers", "stop", "batch_size slots grain work_fd done_fd")
+"""What all threads of a pool share: the next ticket, tickets published, threads asleep, the order to end; constants."""
+
+SLOT = _lines("left", "count cancelled failed")
+"""One batch under way: tickets not finished yet; its rows, whether to skip them, rows that failed."""
