@@ -1,12 +1,12 @@
 """The structures that Python, the compiled kernels and the C library hand to one another.
 
-Each is a numpy structured dtype, used three ways: Python fills an array of it by field name
-(``task["row_bytes"] = 12``), kernels take its records (``task.row_bytes``; :mod:`ffprep.kernels.memory` gives the record
-at an address), and the C library has the same layout in ``jpeg/native/abi.h``, which a test compares with this file.
+Each is a numpy structured dtype, used three ways: Python fills an array of it by field name (``task["row_bytes"] =
+12``), kernels take its records (``task.row_bytes``; :mod:`ffprep.kernels.memory` gives the record at an address), and
+the C library has the same layout in ``jpeg/native/abi.h``, which a test compares with this file.
 
-Conventions: whole numbers are int64 and real numbers float64 unless said otherwise; an *address* is that of memory which
-the array's maker keeps alive, 0 for none; sizes and strides are bytes; a flag is 0 or 1. Two tables hold what several
-threads write: their fields lie on cache lines of their own.
+Conventions: whole numbers are int64 and real numbers float64 unless said otherwise; an *address* is that of memory
+which the array's maker keeps alive, 0 for none; sizes and strides are bytes; a flag is 0 or 1. Two tables hold what
+several threads write: their fields lie on cache lines of their own.
 """
 
 from __future__ import annotations
@@ -105,15 +105,15 @@ stream
 AXIS_TABLES = np.dtype(_whole("first shift last used weight pitch origin count base index groups"))
 """One axis of one class of planes, as a fixed-point renderer reads it; see :mod:`ffprep.kernels.resample.plan`.
 
-Down (rows): `first` is the address of each output row's first source row (int32), `shift` what to add to it for a row of
-the component, `last` the last source row used, counted as those are; `used` the address of the taps, or pairs of taps, of
-each output row (int32); `weight` the address of the weights (int32 table, tap-major), `pitch` the bytes from one of its
-rows to the next.
+Down (rows): `first` is the address of each output row's first source row (int32), `shift` what to add to it for a row
+of the component, `last` the last source row used, counted as those are; `used` the address of the taps, or pairs of
+taps, of each output row (int32); `weight` the address of the weights (int32 table, tap-major), `pitch` the bytes from
+one of its rows to the next.
 
 Along (columns): `origin` and `count` are the first column of the component and how many are used. With block tables,
-`base`, `index` and `weight` are the tables of :func:`ffprep.kernels.resample.axis.block_tables` and `groups` their groups
-of four taps; without, `first`, `used`, `weight` and `pitch` are as for rows, and the first output's entry in `first` is
-the column `origin`.
+`base`, `index` and `weight` are the tables of :func:`ffprep.kernels.resample.axis.block_tables` and `groups` their
+groups of four taps; without, `first`, `used`, `weight` and `pitch` are as for rows, and the first output's entry in
+`first` is the column `origin`.
 """
 
 PLANE_TABLES = np.dtype([("down", AXIS_TABLES), ("along", AXIS_TABLES)])
@@ -207,15 +207,15 @@ count, steps
 buffer
     Bytes of one of the two image buffers in the scratch memory.
 table, item
-    Address of what makes elements of levels; bytes of an element. For float32 a :data:`COLOUR`, for 16-bit types a table
-    (3, 256).
+    Address of what makes elements of levels; bytes of an element. For float32 a :data:`COLOUR`, for 16-bit types a
+    table (3, 256).
 planar, pixels
     Whether channels are planes; pixels of the finished image.
 """
 
 AUGMENTATION_STEP = np.dtype(_whole("entry stream h w out_h out_w moves numbers"))
-"""One operation: its address and random stream, sizes before and after, whether it writes to the other buffer, address of
-its parameters (float64)."""
+"""One operation: its address and random stream, sizes before and after, whether it writes to the other buffer, address
+of its parameters (float64)."""
 
 # ---- what worker threads do ------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def doubles_at(address: int, count: int) -> Any:
 
 
 def record_at(dtype: np.dtype[Any]) -> Any:
-    """Return a function for kernels: the record of a structured dtype at an address, to be read and written in place."""
+    """Return a function for kernels that gives the record of a structured dtype at an address, to be used in place."""
     record = from_dtype(dtype)
 
     @intrinsic
