@@ -97,31 +97,51 @@ out, out_h, out_w, format
 colour
     Address of a :data:`COLOUR`; ignored for uint8.
 work, work_size
-    Workspace.
+    Workspace: its address, at least as many bytes as ``render.work_size`` says.
 stream
     1: write past the cache where the format allows it.
 """
 
-AXIS_TABLES = np.dtype(_whole("first shift last used weight pitch origin count base index groups"))
-"""One axis of one class of planes, as a fixed-point renderer reads it; see :mod:`ffprep.kernels.resample.plan`.
+ROW_TABLES = np.dtype(_whole("first used weight pitch shift last"))
+"""Which rows of a plane make each output row, as a fixed-point renderer reads it.
 
-Down (rows): `first` is the address of each output row's first source row (int32), `shift` what to add to it for a row
-of the component, `last` the last source row used, counted as those are; `used` the address of the taps, or pairs of
-taps, of each output row (int32); `weight` the address of the weights (int32 table, tap-major), `pitch` the bytes from
-one of its rows to the next.
-
-Along (columns): `origin` and `count` are the first column of the component and how many are used. With block tables,
-`base`, `index` and `weight` are the tables of :func:`ffprep.kernels.resample.axis.block_tables` and `groups` their
-groups of four taps; without, `first`, `used`, `weight` and `pitch` are as for rows, and the first output's entry in
-`first` is the column `origin`.
+first, used
+    Addresses of each output row's first source row and of how many taps, or pairs of taps, it has (int32).
+weight, pitch
+    Address of the weights (int32 table, tap-major), bytes from one of its rows to the next.
+shift
+    What to add to a source row to get a row of the component.
+last
+    The last source row used, counted as those in `first` are.
 """
 
-PLANE_TABLES = np.dtype([("down", AXIS_TABLES), ("along", AXIS_TABLES)])
-"""Both axes of a class of planes: luma, or chroma at another resolution."""
+COLUMN_TABLES = np.dtype(_whole("first used weight pitch origin columns base index groups"))
+"""Which columns of a plane make each output column, as a fixed-point renderer reads it.
+
+origin, columns
+    The first column of the component that is used, and how many are.
+base, index, weight, groups
+    With block tables: those of :func:`ffprep.kernels.resample.axis.block_tables` and their groups of four taps.
+first, used, weight, pitch
+    Without block tables: as of :data:`ROW_TABLES`; the first output's entry in `first` is the column `origin`.
+"""
+
+PLANE_TABLES = np.dtype([("rows", ROW_TABLES), ("columns", COLUMN_TABLES)])
+"""Both axes of a class of planes: luma, or chroma at another resolution; see :mod:`ffprep.kernels.resample.plan`."""
 
 WIDE_AXIS = np.dtype(_whole("first count weight pitch least"))
-"""One axis as the wide renderer reads it: addresses of each output's first source sample and of how many there are
-(int64), of its weights (float32), how many weights from one output to the next, the least first sample."""
+"""One axis of a plane as the wide renderer reads it.
+
+first, count
+    Addresses of each output's first source sample and of how many samples it has (int64).
+weight, pitch
+    Address of the weights (float32), how many weights from one output to the next.
+least
+    The first source sample of the first output.
+"""
+
+WIDE_PLANE = np.dtype([("rows", WIDE_AXIS), ("columns", WIDE_AXIS)])
+"""Both axes of a plane as the wide renderer reads them."""
 
 # ---- images of a batch -----------------------------------------------------------------------------------------------
 

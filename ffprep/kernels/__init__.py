@@ -1,1 +1,1 @@
-"""Numba kernels: random numbers, crops, resampling, colour, gathering."""
+"""Numba kernels: random numbers, crops, resampling, colour."""

@@ -1,5 +1,4 @@
-"""What kernels agree on: output formats, colour codes, where things lie in a plane descriptor, status
-codes."""
+"""What kernels agree on: output formats, colour codes and status codes."""
 
 from __future__ import annotations
 
@@ -21,22 +20,13 @@ FORMATS = {
 }
 
 GRAY, YCC, RGB, RGB_PACKED = 1, 2, 3, 16
-"""Colour codes of a descriptor: the native kernel's, and interleaved RGB (one plane of 3 bytes a pixel)."""
-
-DESC_SIZE = 48
-DESC_WIDTH, DESC_HEIGHT, DESC_COMPONENTS, DESC_COLOR = 0, 1, 2, 3
-DESC_PLANES, DESC_PLANE_SIZE = 8, 10
-P_ADDRESS, P_STRIDE, P_X0, P_Y0, P_W, P_H, P_HS, P_VS, P_WIDTH, P_HEIGHT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+"""Values of ``IMAGE.color``: the C library's, and interleaved RGB (one plane of 3 bytes a pixel)."""
 
 OK, UNSUPPORTED_COLOR, BAD_RECTANGLE, NO_MEMORY, SIZE_MISMATCH, NO_SPACE = 0, 5, 14, 15, 18, 19
-"""The native kernel's status codes that these kernels return as well."""
+"""Status codes of the C library that the kernels return as well."""
 BAD_MODE, RAW_SIZE, BAD_OPTION, UNFIT = 101, 102, 103, 106
-"""Status codes of these kernels' own: unknown storage mode, wrong size of raw pixels, impossible parameter,
-image that only the wide renderer takes (never the status of an item)."""
-
-COLOUR_SIZE = 6
-"""float32 values: scale of R, G, B, then bias of R, G, B; an output is ``scale * v + bias`` for v in
-0..255."""
+"""Status codes of the kernels alone: unknown storage mode, wrong size of raw pixels, impossible parameter, and an image
+that only the wide renderer can render (which never becomes the status of an item)."""
 
 
 @inline

@@ -1,5 +1,4 @@
-"""Addresses and atomics inside kernels: arrays over foreign memory, C calls, counters, a heap that needs no
-GIL."""
+"""Addresses inside kernels: arrays and records over foreign memory, C calls, counters, a heap that needs no GIL."""
 
 from __future__ import annotations
 
@@ -31,7 +30,6 @@ def _pointer_to(dtype: Any) -> Any:
 
 
 _pointer_u8 = _pointer_to(types.uint8)
-_pointer_i16 = _pointer_to(types.int16)
 _pointer_u16 = _pointer_to(types.uint16)
 _pointer_i32 = _pointer_to(types.int32)
 _pointer_i64 = _pointer_to(types.int64)
@@ -65,12 +63,6 @@ def bytes_at(address: int, count: int) -> Any:
 def halves_at(address: int, count: int) -> Any:
     """Return a uint16 array of `count` elements at `address`."""
     return carray(_pointer_u16(address), (count,), np.uint16)
-
-
-@inline
-def shorts_at(address: int, count: int) -> Any:
-    """Return an int16 array of `count` elements at `address`."""
-    return carray(_pointer_i16(address), (count,), np.int16)
 
 
 @inline
@@ -147,9 +139,8 @@ def _putter(kind: Any) -> Any:
 
 
 get_u8, put_u8 = _getter(types.uint8), _putter(types.uint8)
-get_i16, put_i16 = _getter(types.int16), _putter(types.int16)
+put_i16 = _putter(types.int16)
 get_i32, put_i32 = _getter(types.int32), _putter(types.int32)
-get_i64, put_i64 = _getter(types.int64), _putter(types.int64)
 get_f32, put_f32 = _getter(types.float32), _putter(types.float32)
 
 

@@ -1,9 +1,9 @@
-"""Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy
-as 1, 2, 3", SC 2011).
+"""Counter-based random numbers: Philox4x32-10.
 
-A draw is a function of (seed, epoch, sample, operation, index), so it does not depend on the number of
-threads, on the rank or on what was drawn before. The seed is the key, the rest the counter, each 32 bits
-wide.
+See Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+
+A draw is a function of (seed, epoch, sample, operation, index), so it does not depend on the number of threads, on the
+rank or on what was drawn before. The seed is the key; the rest is the counter, each part 32 bits wide.
 """
 
 from __future__ import annotations
@@ -62,16 +62,6 @@ def uniforms(seed: int, epoch: int, samples: NDArray[np.int64], op: int, k: int)
     out = np.empty(samples.size, np.float64)
     for i in range(samples.size):
         out[i] = uniform(seed, epoch, samples[i], op, k)
-    return out
-
-
-@kernel
-def permutation_keys(n: int, seed: int, epoch: int) -> NDArray[np.uint64]:
-    """Return uint64 keys of shape (n,): sorting by them is a random order of n things, key i a function of i
-    alone."""
-    out = np.empty(n, np.uint64)
-    for i in range(n):
-        out[i] = bits64(seed, epoch, i, OP_SHUFFLE + 1, 0)
     return out
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ffprep.abi import IMAGE, RENDER
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import INTERPOLATIONS, RandomResizedCropRGBImageDecoder, size_pair
 from ffprep.transforms.image import ImageOp, Numbers
@@ -28,15 +29,15 @@ class _Resized(ImageOp):
         return 0.0, 0.0, 0.0, 0.0
 
     def _room(self, height: int, width: int) -> int:
-        from ffprep.kernels.resample.render import level_work_size
+        from ffprep.kernels.resample.render import level_work_size, render_request
         from ffprep.kernels.resample.weights import FILTERS
 
-        kind, (out_height, out_width) = FILTERS[self.interpolation], self.size(height, width)
+        kind, size = FILTERS[self.interpolation], self.size(height, width)
         parts = ((height, width), (1, 1), (height, 1), (1, width))
-        return max(level_work_size(None, kind, h, w, h, w, out_height, out_width) for h, w in parts)
+        return max(level_work_size(None, render_request((0, 0, h, w), (0, h, 0, w), size, kind)) for h, w in parts)
 
     def work(self, height: int, width: int) -> int:
-        return 48 * 8 + self._room(height, width)
+        return IMAGE.itemsize + RENDER.itemsize + self._room(height, width)
 
 
 class RandomResizedCrop(_Resized):

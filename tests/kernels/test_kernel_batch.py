@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ffprep.errors import OptionError
+from ffprep.abi import IMAGE
 from ffprep.kernels import layout
 from ffprep.kernels.image import batch, job
 from ffprep.kernels.resample.render import packed_desc, render
@@ -49,7 +50,7 @@ class Images:
                 if size != p.size:
                     return 11
                 assert x >= 0 and y >= 0 and x + w <= p.shape[1] and y + h <= p.shape[0]
-                ctypes.memmove(desc, packed_desc(p).ctypes.data, 8 * layout.DESC_SIZE)
+                ctypes.memmove(desc, packed_desc(p).ctypes.data, IMAGE.itemsize)
                 return 0
         return 1
 

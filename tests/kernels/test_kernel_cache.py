@@ -1,5 +1,4 @@
-"""Machine code is cached on disk, found again by other processes, and not when any source it came from
-changed."""
+"""Machine code is cached on disk and found again by other processes, unless a source that it came from has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from ffprep.kernels import jit as _jit
 
 PROGRAM = """
 import numpy as np
-from ffprep.kernels import gather, random
+from ffprep.kernels import random
 random.uniforms(1, 2, np.arange(3), 0, 0)
 print(sum(random.uniforms.stats.cache_hits.values()), sum(random.uniforms.stats.cache_misses.values()))
 """
@@ -47,11 +46,10 @@ def test_stamp_follows_the_functions_own_file(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_array_kernels_stay_in_bounds_under_numbas_own_check(tmp_path: Path) -> None:
-    """The kernels written on arrays, run with every index checked; those on addresses have guard pages
-    instead."""
+    """Kernels that use arrays run with every index checked; those that use addresses have guard pages instead."""
     here = Path(__file__).resolve().parent
     variables = {**os.environ, "NUMBA_BOUNDSCHECK": "1"}
-    files = [str(here / f"test_kernel_{name}.py") for name in ("weights", "gather", "crop", "random", "render")]
+    files = [str(here / f"test_kernel_{name}.py") for name in ("weights", "crop", "random", "render")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     done = subprocess.run(command, env=variables, cwd=here.parents[1], capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stdout[-3000:]

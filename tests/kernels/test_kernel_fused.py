@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ffprep.abi import IMAGE
 from ffprep.kernels import layout
 from ffprep.kernels.jit import kernel
 from ffprep.kernels.resample import weights
@@ -74,10 +75,11 @@ class Picture:
             planes.append(np.clip(smooth + rng.integers(-20, 21, shape), 0, 255).astype(np.uint8))
         return cls(height, width, color, sampling, planes)
 
-    def describe(self, box: tuple[int, int, int, int], at_end: bool) -> NDArray[np.int64]:
+    def describe(self, box: tuple[int, int, int, int], at_end: bool) -> NDArray[np.void]:
         y, x, h, w = box
-        desc = np.zeros(layout.DESC_SIZE, np.int64)
-        desc[:4] = self.width, self.height, len(self.planes), self.color
+        image = np.zeros((), IMAGE)
+        image["width"], image["height"] = self.width, self.height
+        image["components"], image["color"] = len(self.planes), self.color
         for c, plane in enumerate(self.planes):
             hs, vs = self.sampling if c else (1, 1)
             y0, y1 = max(y // vs - 1, 0), min((y + h - 1) // vs + 2, plane.shape[0])
@@ -86,21 +88,10 @@ class Picture:
             store = Guarded(part.size, at_end)
             store.array[:] = part.reshape(-1)
             self.kept.append(store)
-            start = layout.DESC_PLANES + layout.DESC_PLANE_SIZE * c
             stride = part.shape[1] * (3 if part.ndim == 3 else 1)
-            desc[start : start + 10] = (
-                store.array.ctypes.data,
-                stride,
-                x0,
-                y0,
-                x1 - x0,
-                y1 - y0,
-                hs,
-                vs,
-                plane.shape[1],
-                plane.shape[0],
-            )
-        return desc
+            address, (rows, columns) = store.array.ctypes.data, part.shape[:2]
+            image["planes"][c] = address, stride, x0, y0, columns, rows, hs, vs, plane.shape[1], plane.shape[0]
+        return image
 
     def twin(self, box: tuple[int, int, int, int], size: tuple[int, int], kind: int, flip: bool) -> NDArray[Any]:
         """The same in floats without rounding: upsample as libjpeg, resample by dense matrices, convert,
@@ -246,35 +237,18 @@ def test_output_and_workspace_are_not_overrun(level: str, case: Any, mode: str, 
     kind = weights.FILTERS[mode]
     dtype, _ = DTYPES[form]
     out = Guarded(size[0] * size[1] * 3 * np.dtype(dtype).itemsize, at_end)
-    need = module.level_work_size(level, kind, float(h), float(w), h, w, *size)
+    request = module.render_request((y, x, h, w), (y, y + h, x, x + w), size, kind)
+    need = module.level_work_size(level, request)
     work = Guarded(need, at_end)
     colour = colour_array(MEAN, STD)
-    arguments = (
-        desc.ctypes.data,
-        float(y),
-        float(x),
-        float(h),
-        float(w),
-        y,
-        y + h,
-        x,
-        x + w,
-        0,
-        kind,
-        out.array.ctypes.data,
-        size[0],
-        size[1],
-        layout.FORMATS[form],
-        colour.ctypes.data,
-        work.array.ctypes.data,
-        need,
-        1,
-    )
-    assert module._call(module.render_entry(level), arguments) == layout.OK
+    request["image"], request["out"], request["colour"] = desc.ctypes.data, out.array.ctypes.data, colour.ctypes.data
+    request["work"], request["work_size"] = work.array.ctypes.data, need
+    request["format"], request["stream"] = layout.FORMATS[form], 1
+    assert module._call(module.render_entry(level), request.ctypes.data) == layout.OK
     expected = render(desc, box, size, filter=mode, format=form, colour=colour, level=level)
     np.testing.assert_array_equal(out.array.view(dtype).reshape(expected.shape), expected)
-    short = (*arguments[:17], 100, 1)
-    assert module._call(module.render_entry(level), short) == layout.NO_SPACE
+    request["work_size"] = 100
+    assert module._call(module.render_entry(level), request.ctypes.data) == layout.NO_SPACE
 
 
 def test_unknown_and_missing_levels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_what_cannot_be_rendered_is_refused() -> None:
         render(desc, (0, 0, 0, 5), (8, 8))
     with pytest.raises(OptionError, match="filter must be"):
         render(desc, (0, 0, 5, 5), (8, 8), filter="lanczos")
-    desc[layout.DESC_COLOR] = 4
+    desc["color"] = 4
     with pytest.raises(OptionError, match="status 5"):
         render(desc, (0, 0, 5, 5), (8, 8))
     with pytest.raises(OptionError, match="contiguous"):

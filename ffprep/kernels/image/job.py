@@ -81,11 +81,11 @@ CROPS = {
 USED_SIZE = 5
 """Columns of `used` (float64): the box y, x, h, w an image was cut to, and 1 where it was mirrored."""
 
-THREAD_SIZE = 72
+THREAD_SIZE = 96
 T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_WIDE, T_EXACT, T_SCALE, T_DESC = 0, 1, 2, 3, 4, 5, 6, 7, 8
-T_SCRATCH, T_REACH = 56, 58
+T_SCRATCH, T_REACH, T_ARGUMENTS = 56, 58, 72
 """Entries of `thread` (int64). The size of a memory follows its address; T_SCALE is how often the decoded image was
-halved."""
+halved; an IMAGE begins at T_DESC, a RENDER at T_ARGUMENTS (see :mod:`ffprep.abi`)."""
 
 LEAST_SHRINKING = (2.25, 4.5, 11.0, 2.25, 4.75, 13.0, 2.75, 6.25, 17.0)
 """For each filter (bilinear, bicubic, area): a box that is shrunk at least so much both ways is decoded at a half, a

@@ -40,6 +40,7 @@ from ffprep.kernels.image.job import (
     S_SEED,
     S_SHORT,
     S_STREAM,
+    T_ARGUMENTS,
     T_CONTEXT,
     T_DECODE,
     T_DESC,
@@ -55,34 +56,18 @@ from ffprep.kernels.image.plain import copy_plain, is_plain
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.layout import (
     BAD_MODE,
-    DESC_COLOR,
-    DESC_COMPONENTS,
-    DESC_HEIGHT,
-    DESC_PLANES,
-    DESC_SIZE,
-    DESC_WIDTH,
     NO_MEMORY,
     OK,
-    P_ADDRESS,
-    P_H,
-    P_HEIGHT,
-    P_HS,
-    P_STRIDE,
-    P_VS,
-    P_W,
-    P_WIDTH,
-    P_X0,
-    P_Y0,
     RAW_SIZE,
-    RGB_PACKED,
     SIZE_MISMATCH,
     U8_HWC,
     UNFIT,
 )
-from ffprep.kernels.memory import allocate, call_entry, longs_at, release
+from ffprep.kernels.memory import address_of, allocate, call_entry, longs_at, release
 from ffprep.kernels.random import uniform
 from ffprep.kernels.resample.exact import exact_work_size
 from ffprep.kernels.resample.plan import WIDE_SCALE
+from ffprep.kernels.resample.records import describe_packed, image_at, render_at
 from ffprep.kernels.resample.render import work_size
 from ffprep.kernels.resample.weights import support
 from ffprep.kernels.resample.wide import wide_work_size
@@ -143,19 +128,6 @@ def _reach(kind: int, begin: float, extent: float, out: int, length: int) -> tup
 
 
 @inline
-def _describe_raw(desc: NDArray[np.int64], address: int, height: int, width: int) -> None:
-    desc[DESC_WIDTH], desc[DESC_HEIGHT], desc[DESC_COMPONENTS], desc[DESC_COLOR] = (
-        width,
-        height,
-        1,
-        RGB_PACKED,
-    )
-    p = desc[DESC_PLANES:]
-    p[P_ADDRESS], p[P_STRIDE], p[P_X0], p[P_Y0] = address, 3 * width, 0, 0
-    p[P_W], p[P_H], p[P_HS], p[P_VS], p[P_WIDTH], p[P_HEIGHT] = width, height, 1, 1, width, height
-
-
-@inline
 def choose(
     spec: NDArray[np.int64],
     reals: NDArray[np.float64],
@@ -196,7 +168,7 @@ def decode(item: NDArray[np.int64], reach: NDArray[np.int64], scale: int, thread
     """Decode the pixels in reach of an image, a JPEG halved `scale` times; the thread's descriptor tells where they
     lie."""
     width, height, mode = item[I_WIDTH], item[I_HEIGHT], item[I_MODE]
-    desc = thread[T_DESC : T_DESC + DESC_SIZE]
+    image = image_at(np.int64(thread[T_DESC:].ctypes.data))
     thread[T_SCALE] = scale if mode == 0 else np.int64(0)
     if mode == 0:
         status = OK
@@ -214,7 +186,7 @@ def decode(item: NDArray[np.int64], reach: NDArray[np.int64], scale: int, thread
                     reach[3] - reach[2],
                     reach[1] - reach[0],
                     scale,
-                    np.int64(desc.ctypes.data),
+                    address_of(image),
                 ),
             )
             if status == OK or item[I_INDEX] == 0:
@@ -222,12 +194,12 @@ def decode(item: NDArray[np.int64], reach: NDArray[np.int64], scale: int, thread
             item[I_INDEX], item[I_INDEX_SIZE] = 0, 0  # the index may be what is wrong: the stream alone decides
         if status != OK:
             return status
-        if desc[DESC_WIDTH] != _reduced(width, scale) or desc[DESC_HEIGHT] != _reduced(height, scale):
+        if image.width != _reduced(width, scale) or image.height != _reduced(height, scale):
             return SIZE_MISMATCH
     elif mode == 1:
         if item[I_SIZE] != 3 * width * height:
             return RAW_SIZE
-        _describe_raw(desc, item[I_ADDRESS], height, width)
+        describe_packed(image, item[I_ADDRESS], height, width)
     else:
         return BAD_MODE
     return OK
@@ -244,63 +216,44 @@ def render_view(
     thread: NDArray[np.int64],
 ) -> int:
     """Render one view of the image that the thread has decoded, and augment it."""
-    scale, flip = thread[T_SCALE], used[4]
+    scale = thread[T_SCALE]
     part = 1.0 / (np.int64(1) << scale)
-    y, x, h, w = used[0] * part, used[1] * part, used[2] * part, used[3] * part
-    lo_y, hi_y = reach[0] >> scale, _reduced(reach[1], scale)
-    lo_x, hi_x = reach[2] >> scale, _reduced(reach[3], scale)
-    out_h, out_w, kind = spec[S_OUT_H], spec[S_OUT_W], spec[S_FILTER]
-    target, form, stream = np.int64(out), spec[S_FORMAT], spec[S_STREAM]
+    image = image_at(np.int64(thread[T_DESC:].ctypes.data))
+    request = render_at(np.int64(thread[T_ARGUMENTS:].ctypes.data))
+    request.image = address_of(image)
+    request.y, request.x, request.h, request.w = used[0] * part, used[1] * part, used[2] * part, used[3] * part
+    request.lo_y, request.hi_y = reach[0] >> scale, _reduced(reach[1], scale)
+    request.lo_x, request.hi_x = reach[2] >> scale, _reduced(reach[3], scale)
+    request.flip, request.filter = np.int64(used[4]), spec[S_FILTER]
+    request.out, request.out_h, request.out_w = np.int64(out), spec[S_OUT_H], spec[S_OUT_W]
+    request.format, request.colour, request.stream = spec[S_FORMAT], np.int64(colour.ctypes.data), spec[S_STREAM]
     program = spec[S_AUGMENT]
     if program != 0:
         if not _grow(thread, T_SCRATCH, longs_at(program, 3)[G_SCRATCH]):
             return NO_MEMORY
-        target, form, stream = thread[T_SCRATCH], np.int64(U8_HWC), np.int64(0)
-    desc = thread[T_DESC : T_DESC + DESC_SIZE]
-    rows, cols = hi_y - lo_y, hi_x - lo_x
+        request.out, request.format, request.stream = thread[T_SCRATCH], U8_HWC, 0
+    h, w, out_h, out_w = request.h, request.w, request.out_h, request.out_w
     same = h == out_h and w == out_w  # then every level comes out as it is, which fixed point does not promise
     if thread[T_EXACT]:
-        size = exact_work_size(kind, h, w, rows, cols, out_h, out_w)
+        size = exact_work_size(request)
     elif same or h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
-        size = wide_work_size(kind, h, w, rows, cols, out_h, out_w)
+        size = wide_work_size(request)
     else:
-        size = work_size(kind, h, w, rows, cols, out_h, out_w)
+        size = work_size(request)
     status = np.int64(UNFIT)
-    plain = is_plain(desc, y, x, h, w, out_h, out_w, form)
+    plain = is_plain(image, request)
     if plain:
-        copy_plain(desc, np.int64(y), np.int64(x), out_h, out_w, np.int64(flip), target, form, colour)
+        copy_plain(image, request)
         status = np.int64(OK)
     for attempt in range(2 if plain else 1 if same else 0, 2):
         if not _grow(thread, T_WORK, size):
             return NO_MEMORY
-        status = call_entry(
-            thread[T_WIDE if attempt else T_RENDER],
-            (
-                np.int64(desc.ctypes.data),
-                y,
-                x,
-                h,
-                w,
-                lo_y,
-                hi_y,
-                lo_x,
-                hi_x,
-                np.int64(flip),
-                kind,
-                target,
-                out_h,
-                out_w,
-                form,
-                np.int64(colour.ctypes.data),
-                thread[T_WORK],
-                thread[T_WORK_SIZE],
-                stream,
-            ),
-        )
+        request.work, request.work_size = thread[T_WORK], thread[T_WORK_SIZE]
+        status = call_entry(thread[T_WIDE if attempt else T_RENDER], (address_of(request),))
         if status != UNFIT:
             break
-        size = wide_work_size(kind, h, w, rows, cols, out_h, out_w)
+        size = wide_work_size(request)
     if status == OK and program != 0:
         entry = longs_at(program, 3)[G_ENTRY]
-        return call_entry(entry, (program, target, np.int64(out), spec[S_SEED], spec[S_EPOCH], np.int64(sample)))
+        return call_entry(entry, (program, request.out, np.int64(out), spec[S_SEED], spec[S_EPOCH], np.int64(sample)))
     return status

@@ -1,1 +1,1 @@
-"""From decoded planes to pixels: weights, the renderers of each CPU level, colour and element type."""
+"""From decoded planes to pixels: axis weights, the renderers of each CPU level, colour and element type."""

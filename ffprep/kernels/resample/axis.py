@@ -1,25 +1,54 @@
-"""Axis weights for the fused renderers, sixteen outputs at a time: the fast form of
-:mod:`ffprep.kernels.resample.weights`.
+"""Axis weights for the fixed-point renderers, computed for sixteen outputs at a time.
 
-An axis of n outputs is a few arrays of 4-byte elements in the workspace, tap-major: element o of row k of a
-table is weight k of output o. Rows are :func:`lanes` (n) elements apart and begin 16 elements in, so that a
-vector that starts before output 0 or ends behind output n - 1 stays inside. Weights are float32 first, then
-integers.
+This is the fast form of :mod:`ffprep.kernels.resample.weights`, which says why there are two.
+
+An axis of n outputs is a few arrays of 4-byte elements in the workspace, tap-major: element o of row k of a table is
+weight k of output o. Rows are :func:`lanes` (n) elements apart and begin 16 elements in, so that a vector that starts
+before output 0 or ends after output n - 1 stays inside. Weights are float32 first, then integers.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import get_f32, get_i32, put_f32, put_i32
-from ffprep.kernels.resample.weights import AREA, BICUBIC, STRETCH, support
+from ffprep.kernels.resample.weights import (
+    AREA,
+    BICUBIC,
+    STRETCH,
+    outputs_per_sample,
+    smooth_first,
+    stretch_place,
+    support,
+)
 from ffprep.kernels.simd import operations as v
 
 FRONT = 64
 """Bytes of a row in front of output 0."""
 SPARE_ROWS = 3
-"""Rows of zeros around a weight table that :func:`compose_fancy` reads."""
+"""Rows of zeros above and below a weight table that :func:`compose_fancy` reads."""
+
+
+class Axis(NamedTuple):
+    """An axis in the workspace; the addresses are those of output 0.
+
+    Attributes
+    ----------
+    outputs, taps : int
+        How many outputs there are; rows of the table of weights.
+    first : int
+        Address of each output's first source sample (int32).
+    weights : int
+        Address of the table of weights: float32, or int32 once :func:`quantise_axis` has rounded them.
+    """
+
+    outputs: int
+    taps: int
+    first: int
+    weights: int
 
 
 @inline
@@ -29,66 +58,42 @@ def lanes(n: int) -> int:
 
 
 @inline
-def taps(kind: int, scale: float, length: int) -> int:
-    """Return how many source samples an output of this scale can have."""
-    if kind == STRETCH:
-        count = np.int64(2)
-    elif kind == AREA:
-        count = np.int64(np.ceil(scale)) + 1
-    else:
-        count = np.int64(np.ceil(2.0 * support(kind, scale)))
-    return min(count, length)
-
-
-@inline
 def composed_taps(count: int) -> int:
     """Return how many samples of a component at half resolution `count` neighbouring image samples need."""
     return (count + 2) // 2 + 1
 
 
 @inline
-def _places(kind: int, offset: float, scale: float, length: int, n: int, first: int, place: int) -> None:
-    """Write each output's first sample (int32) and where it lies, for :func:`fill_axis`, relative to the
-    output."""
+def _places(kind: int, offset: float, scale: float, length: int, axis: Axis, place: int) -> None:
+    """Write each output's first sample and, as :func:`fill_axis` needs it, where that lies relative to the output."""
     v.compact()
     reach = support(kind, scale)
-    extent = scale * n
-    if abs(extent - np.rint(extent)) < 1e-6:
-        extent = np.rint(extent)
-    inverse = n / extent
-    step = 1.0 / inverse
-    for o in range(n):
+    inverse = outputs_per_sample(scale, axis.outputs)
+    for o in range(axis.outputs):
         if kind == STRETCH:
-            start = np.int64(np.floor(o * step + offset))
-            part = np.float32((o + 1) - (start + 1 - offset) * inverse)
-            part = part - np.floor(part) if part > np.float32(0) else np.float32(0)
-            if start < 0:
-                start, part = np.int64(0), np.float32(0)
-            if start >= length - 1:
-                start, part = length - 1, np.float32(0)
-            put_f32(place + 4 * o, part)
+            start, part = stretch_place(o, offset, inverse, length)
+            put_f32(place + 4 * o, np.float32(part))
         elif kind == AREA:
             begin = max(offset + scale * o, 0.0)
             start = min(np.int64(np.floor(begin)), length - 1)
             put_f32(place + 4 * o, np.float32(start - begin))
         else:
             center = offset + (o + 0.5) * scale
-            start = min(max(np.int64(np.floor(center - reach + 0.5)), 0), length - 1)
+            start = smooth_first(center, reach, length)
             put_f32(place + 4 * o, np.float32(start + 0.5 - center))
-        put_i32(first + 4 * o, np.int32(start))
+        put_i32(axis.first + 4 * o, np.int32(start))
 
 
 @inline
-def fill_axis(
-    kind: int, offset: float, scale: float, length: int, n: int, count: int, first: int, place: int, weights: int
-) -> None:
+def fill_axis(kind: int, offset: float, scale: float, length: int, axis: Axis, place: int) -> None:
     """Fill an axis whose output o covers ``offset + scale * [o, o + 1)`` of `length` samples.
 
-    `first`: int32 row; `place`: float32 row of scratch; `weights`: float32 table of `count` = :func:`taps`
-    rows, with SPARE_ROWS zeroed rows on either side. All are addresses of output 0.
+    The axis has :func:`ffprep.kernels.resample.weights.tap_count` taps and SPARE_ROWS zeroed rows above and below its
+    weights. `place` is the address of output 0 in a float32 row of scratch.
     """
     v.compact()
-    _places(kind, offset, scale, length, n, first, place)
+    n, count, first, weights = axis
+    _places(kind, offset, scale, length, axis, place)
     pitch = 4 * lanes(n)
     one, nothing = v.fill_f32x16(np.float32(1)), v.fill_f32x16(np.float32(0))
     inverse = v.fill_f32x16(np.float32(1.0 / max(scale, 1.0)))
@@ -121,18 +126,17 @@ def fill_axis(
 
 
 @inline
-def compose_fancy(
-    lo: int, length: int, n: int, count: int, first: int, weights: int, out_first: int, out_weights: int
-) -> None:
-    """Push an axis through libjpeg's 3:1 upsampling of a component of `length` samples, at half resolution.
+def compose_fancy(lo: int, length: int, axis: Axis, composed: Axis) -> None:
+    """Combine an axis with libjpeg's 3:1 upsampling of a component of `length` samples at half resolution.
 
-    `first` counts from image sample `lo`, `out_first` from the component's sample 0. The result has
-    :func:`composed_taps` (count) rows. Image sample p is 3/4 of sample p // 2 and 1/4 of the one on p's side,
-    so tap j of the result gathers four taps of the axis, one further on where the axis begins at an odd p.
+    The first samples of `axis` count from image sample `lo`, those of `composed` from the component's sample 0;
+    `composed` has :func:`composed_taps` rows. Image sample p is 3/4 of sample p // 2 and 1/4 of its neighbour on p's
+    side, so tap j of the result gathers four taps of the axis, one further on where the axis begins at an odd p.
     """
     v.compact()
+    n, _, first, weights = axis
+    _, total, out_first, out_weights = composed
     pitch = 4 * lanes(n)
-    total = composed_taps(count)
     quarter, most = v.fill_f32x16(np.float32(0.25)), v.fill_f32x16(np.float32(0.75))
     start = v.fill_i32x16(lo)
     for at in range(0, 4 * n, 64):
@@ -166,16 +170,17 @@ def compose_fancy(
 
 
 @inline
-def quantise_axis(n: int, count: int, weights: int, one: int, out: int, used: int) -> None:
+def quantise_axis(axis: Axis, one: int, out: int, used: int) -> None:
     """Round each output's weights to integers that sum to `one`, by rounding their running sum.
 
-    `out`: int32 table of `count` rows; `used`: int32 row that receives how many taps there are up to the last
-    that is not 0.
+    `out` is the address of an int32 table of as many rows, `used` that of an int32 row that receives how many taps
+    there are up to the last that is not 0.
     """
     v.compact()
+    n, count, _, weights = axis
     pitch = 4 * lanes(n)
     unit = v.fill_f32x16(np.float32(one))
-    # The sum may be below 0 for a while; moved up, truncating is rounding down.
+    # The running sum may be negative; moved up by 1024, it is rounded down by truncation.
     half = v.fill_f32x16(np.float32(1024.5))
     for at in range(0, 4 * n, 64):
         total = v.fill_f32x16(np.float32(0))
@@ -192,13 +197,14 @@ def quantise_axis(n: int, count: int, weights: int, one: int, out: int, used: in
 
 
 @inline
-def pair_weights(n: int, count: int, table: int, used: int, out: int) -> None:
-    """Pack neighbouring taps as bytes (w0, w1, w0, w1): an int32 table of ``(count + 1) // 2`` rows.
+def pair_weights(axis: Axis, used: int, out: int) -> None:
+    """Pack integer weights of neighbouring taps as bytes (w0, w1, w0, w1): an int32 table of ``(taps + 1) // 2`` rows.
 
-    `used` is turned from taps into pairs. Row `count` of `table` is read where `count` is odd, and must be
+    `used` is turned from taps into pairs. Where the number of taps is odd, the row after the last is read and must be
     zero.
     """
     v.compact()
+    n, count, _, table = axis
     pitch = 4 * lanes(n)
     low = v.fill_i32x16(255)
     for at in range(0, 4 * n, 64):
@@ -217,10 +223,14 @@ def block_start(b: int, n: int) -> int:
 
 
 @inline
-def pad_axis(n: int, count: int, first: int, table: int) -> None:
-    """Give an axis of fewer than 16 outputs neighbours on both sides that begin where its ends do and weigh
-    nothing."""
+def pad_axis(axis: Axis) -> None:
+    """Give an axis of fewer than 16 outputs neighbours that begin where its first and last do and weigh nothing.
+
+    Rows up to the next multiple of 4 taps are padded.
+    """
     v.compact()
+    n, taps, first, table = axis
+    count = (taps + 3) & ~np.int64(3)
     pitch = 4 * lanes(n)
     for o in range(-16, 16):
         if o < 0:
@@ -233,29 +243,25 @@ def pad_axis(n: int, count: int, first: int, table: int) -> None:
 
 
 @inline
-def block_tables(
-    n: int,
-    count: int,
-    first: int,
-    table: int,
-    origin: int,
-    flip: int,
-    window: int,
-    base: int,
-    index: int,
-    weights: int,
-) -> int:
-    """Write what the horizontal pass needs for each block of 16 outputs; return the groups of four taps.
+def block_tables(axis: Axis, origin: int, flip: int, window: int, columns: Any) -> None:
+    """Write what the horizontal pass needs for each block of 16 outputs, to the addresses in a COLUMN_TABLES record.
 
-    For each block, 64 bytes at `base` (int32: the column, less `origin`, where each `window` of outputs, 16
-    or 4, begins to read, repeated for each of them), 64 at `index` (for each output and tap of a group the
-    byte within its window), 64 a group at `weights` (bytes, in the same order). Group g reads 4 g columns
-    further on. `flip` mirrors the outputs. Rows of `table` up to the next multiple of 4 behind `count` must
-    be zero.
+    For each block:
+
+    - at `base` 16 int32: the column, less `origin`, where each `window` of outputs (16 or 4) begins to read, repeated
+      for each of them;
+    - at `index` 64 bytes: for each output and tap of a group, the byte within its window;
+    - at `weight` 64 bytes for each group of four taps, in the same order. Group g reads 4 g columns further on.
+
+    The number of groups is stored in `groups`. `flip` mirrors the outputs. `axis` has integer weights, and its rows up
+    to the next multiple of 4 taps must be zero.
     """
     v.compact()
+    n, count, first, table = axis
+    base, index, weights = columns.base, columns.index, columns.weight
     pitch = 4 * lanes(n)
     groups = (count + 3) // 4
+    columns.groups = groups
     low = v.fill_i32x16(255)
     for b in range((n + 15) // 16):
         x = block_start(b, n)
@@ -277,4 +283,3 @@ def block_tables(
             if flip:
                 packed = v.reverse_i32x16(packed)
             v.store_i32x16(weights + 64 * (b * groups + g), packed)
-    return groups

@@ -1,7 +1,7 @@
-"""The last step of the fused renderers: three rows of resampled samples to pixels of the output format.
+"""The last step of the fused renderers: resampled rows of the three components become pixels of the output format.
 
-Sixteen pixels at a time: colour conversion, normalisation and the scale of the fixed-point samples are one
-3x4 matrix, then a clamp (to what levels 0 and 255 become), the element type and the store.
+Sixteen pixels at a time. One 3x4 matrix converts the colour, normalises and undoes the scale of fixed-point samples;
+then the values are clamped to what levels 0 and 255 become, converted to the element type and stored.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline
 from ffprep.kernels.layout import (
@@ -26,27 +25,30 @@ from ffprep.kernels.layout import (
     item_bytes,
 )
 from ffprep.kernels.memory import copy_bytes, floats_at
+from ffprep.kernels.resample.records import colour_at
 from ffprep.kernels.simd import operations as v
 
 MATRIX_SIZE = 18
-"""float32 values: for each of R, G, B the factors of the three samples, the constant, the least, the greatest
-value."""
+"""float32 values of a colour matrix: for each of R, G, B the factors of the three samples, the constant, the least and
+the greatest value."""
 
 ROW_PAD_BYTES = 3 * 16 * 4
 """Bytes of the scratch row that outputs narrower than 16 pixels go through."""
 
 
 @inline
-def colour_matrix(color: int, form: int, unit: float, colour: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Fill the matrix that takes samples in fixed point to outputs.
+def make_matrix(color: int, form: int, unit: float, colour_address: int, matrix_address: int) -> None:
+    """Write the matrix that turns samples into outputs.
 
-    `unit` is the sample value of level 1; `colour` the scale and bias of each channel (layout.COLOUR_SIZE).
-    YCbCr to RGB is JFIF's, as in libjpeg: R = Y + 1.402 (Cr - 128), and so on.
+    `color` is that of the IMAGE, `form` the output format, `unit` the sample value of level 1, `colour_address` that of
+    a COLOUR, `matrix_address` that of MATRIX_SIZE float32. YCbCr becomes RGB as JFIF and libjpeg have it:
+    R = Y + 1.402 (Cr - 128), and so on.
     """
+    colour, out = colour_at(colour_address), floats_at(matrix_address, MATRIX_SIZE)
     whole = item_bytes(form) == 1
     for c in range(3):
-        scale = 1.0 if whole else np.float64(colour[c])
-        bias = 0.0 if whole else np.float64(colour[3 + c])
+        scale = 1.0 if whole else np.float64(colour.scale[c])
+        bias = 0.0 if whole else np.float64(colour.bias[c])
         cb, cr = 0.0, 0.0
         if color == YCC:
             if c == 0:
@@ -99,9 +101,9 @@ def emit_block(first: Any, second: Any, third: Any, matrix: int, form: int, at: 
 def emit_values(y: Any, cb: Any, cr: Any, matrix: int, form: int, at: int, plane: int, stream: int) -> None:
     """Write 16 pixels.
 
-    `y`, `cb`, `cr` are their samples (f32x16), `matrix` the address of :func:`colour_matrix`'s result, `at`
-    the address of the first pixel (of its first channel), `plane` the bytes from one channel to the next
-    where they are apart. With `stream`, `at` and `plane` must be multiples of 64.
+    `y`, `cb`, `cr` are their samples (f32x16), `matrix` the address of what :func:`make_matrix` wrote, `at` the address
+    of the first pixel (of its first channel), `plane` the bytes from one channel to the next where each channel is a
+    plane. With `stream`, `at` and `plane` must be multiples of 64.
     """
     v.compact()
     r = _channel(y, cb, cr, matrix)
@@ -149,6 +151,16 @@ def emit_values(y: Any, cb: Any, cr: Any, matrix: int, form: int, at: int, plane
 
 
 @inline
+def output_steps(form: int, out_h: int, out_w: int) -> tuple[int, int]:
+    """Return the bytes from one pixel to the next and, where each channel is a plane, from one channel to the next.
+
+    Outputs narrower than 16 pixels go through a scratch row (see :func:`copy_narrow_row`), whose planes are 16 elements.
+    """
+    size = item_bytes(form)
+    return 3 * size if channels_last(form) else size, 16 * size if out_w < 16 else out_h * out_w * size
+
+
+@inline
 def may_stream(form: int, out: int, out_w: int) -> bool:
     """Return whether every block of an output can be written past the cache."""
     return item_bytes(form) == 4 and out % 64 == 0 and out_w % 16 == 0
@@ -165,9 +177,3 @@ def copy_narrow_row(pad: int, form: int, out: int, y: int, out_h: int, out_w: in
         n = out_w * size
         for c in range(3):
             copy_bytes(out + (c * out_h + y) * n, pad + 16 * c * size, n)
-
-
-@inline
-def make_matrix(color: int, form: int, unit: float, colour_address: int, matrix_address: int) -> None:
-    """:func:`colour_matrix` by addresses."""
-    colour_matrix(color, form, unit, floats_at(colour_address, 6), floats_at(matrix_address, MATRIX_SIZE))

@@ -1,21 +1,19 @@
-"""The exact renderer: RGB first, then Pillow's fixed-point resampling, bit for bit.
+"""The exact renderer: converts to RGB first, then resamples in Pillow's fixed point, bit for bit.
 
-Slower than the fused kernels (see ``render``), and their reference: what it writes as uint8 equals
-``Image.open(...).convert("RGB").crop(...).resize(...)`` in every bit for BILINEAR and BICUBIC. For AREA it
-differs from OpenCV's float arithmetic by at most one level.
+It is slower than the fused renderers, and their reference: what it writes as uint8 equals
+``Image.open(...).convert("RGB").crop(...).resize(...)`` in every bit for BILINEAR and BICUBIC. For AREA it differs from
+OpenCV's float arithmetic by at most one level.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.layout import (
-    BAD_OPTION,
-    BF16_HWC,
-    COLOUR_SIZE,
-    DESC_SIZE,
     F16_CHW,
     F16_HWC,
     F32_CHW,
@@ -28,6 +26,7 @@ from ffprep.kernels.layout import (
     channels_last,
 )
 from ffprep.kernels.memory import bytes_at, doubles_at, floats_at, halves_at, ints_at, longs_at
+from ffprep.kernels.resample.records import check_request, colour_at, image_at, render_at
 from ffprep.kernels.resample.upsample import check_planes, rgb_row
 from ffprep.kernels.resample.weights import axis_weights, effective_filter, tap_limit
 
@@ -58,11 +57,13 @@ def bfloat_bits(value: float) -> int:
 
 
 @inline
-def exact_work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
-    """Return the bytes of workspace that :func:`render_exact` needs; rows, cols: source samples in reach."""
-    kind = effective_filter(kind, box_h / out_h, box_w / out_w)
-    taps_y = tap_limit(kind, box_h / out_h, 0, rows)
-    taps_x = tap_limit(kind, box_w / out_w, 0, cols)
+def exact_work_size(request: Any) -> int:
+    """Return the bytes of workspace that :func:`render_exact` needs for a RENDER record."""
+    rows, cols = request.hi_y - request.lo_y, request.hi_x - request.lo_x
+    out_h, out_w = request.out_h, request.out_w
+    scale_y, scale_x = request.h / out_h, request.w / out_w
+    kind = effective_filter(request.filter, scale_y, scale_x)
+    taps_y, taps_x = tap_limit(kind, scale_y, 0, rows), tap_limit(kind, scale_x, 0, cols)
     size = 2 * aligned(8 * out_h) + 2 * aligned(8 * out_w)
     size += aligned(8 * out_h * taps_y) + aligned(8 * out_w * taps_x)
     size += 2 * aligned(3 * cols) + aligned(4 * (cols + 2)) + aligned(3 * out_w) + aligned(3 * out_w * rows)
@@ -82,23 +83,22 @@ def _level(total: int) -> int:
 
 
 @inline
-def _write_row(
-    row: NDArray[np.uint8], form: int, out: int, y: int, out_h: int, out_w: int, colour: NDArray[np.float32]
-) -> None:
-    """Convert one output row of interleaved levels to a format and store it."""
+def _write_row(row: NDArray[np.uint8], form: int, out: int, y: int, out_h: int, out_w: int, colour: Any) -> None:
+    """Convert one output row of interleaved levels to a format and store it; `colour` is a COLOUR record."""
     last = channels_last(form)
     pitch_x = 3 if last else 1
     pitch_c = 1 if last else out_h * out_w
     base = y * out_w * pitch_x
     total = 3 * out_h * out_w
     for c in range(3):
-        scale, bias = colour[c], colour[3 + c]
         at = base + c * pitch_c
         if form in (U8_HWC, U8_CHW):
             bytes_out = bytes_at(out, total)
             for x in range(out_w):
                 bytes_out[at + x * pitch_x] = row[3 * x + c]
-        elif form in (F32_CHW, F32_HWC):
+            continue
+        scale, bias = colour.scale[c], colour.bias[c]
+        if form in (F32_CHW, F32_HWC):
             floats_out = floats_at(out, total)
             for x in range(out_w):
                 floats_out[at + x * pitch_x] = np.float32(row[3 * x + c]) * scale + bias
@@ -113,41 +113,25 @@ def _write_row(
 
 
 @kernel
-def render_exact(
-    desc_address: int,
-    y: float,
-    x: float,
-    h: float,
-    w: float,
-    lo_y: int,
-    hi_y: int,
-    lo_x: int,
-    hi_x: int,
-    flip: int,
-    kind: int,
-    out: int,
-    out_h: int,
-    out_w: int,
-    form: int,
-    colour_address: int,
-    work: int,
-    work_size: int,
-    stream: int,
-) -> int:
-    """Render a box of an image; parameters and result as in :data:`ffprep.kernels.resample.render.SIGNATURE`."""
-    rows, cols = hi_y - lo_y, hi_x - lo_x
-    if out_h < 1 or out_w < 1 or rows < 1 or cols < 1 or form < U8_HWC or form > BF16_HWC:
-        return BAD_OPTION
-    if not (h > 0.0 and w > 0.0) or work_size < exact_work_size(kind, h, w, rows, cols, out_h, out_w):
-        return NO_SPACE
-    desc = longs_at(desc_address, DESC_SIZE)
-    status = check_planes(desc, lo_y, hi_y - 1, lo_x, hi_x - 1)
+def render_exact(arguments: int) -> int:
+    """Render a box of an image; see :mod:`ffprep.kernels.resample.render`."""
+    request = render_at(arguments)
+    status = check_request(request)
     if status != OK:
         return status
-    scale_y, scale_x = h / out_h, w / out_w
-    kind = effective_filter(kind, scale_y, scale_x)
+    if request.work_size < exact_work_size(request):
+        return NO_SPACE
+    image = image_at(request.image)
+    status = check_planes(image, request)
+    if status != OK:
+        return status
+    lo_y, hi_y, lo_x, hi_x = request.lo_y, request.hi_y, request.lo_x, request.hi_x
+    rows, cols = hi_y - lo_y, hi_x - lo_x
+    out, out_h, out_w, form, flip = request.out, request.out_h, request.out_w, request.format, request.flip
+    scale_y, scale_x = request.h / out_h, request.w / out_w
+    kind = effective_filter(request.filter, scale_y, scale_x)
     taps_y, taps_x = tap_limit(kind, scale_y, lo_y, hi_y), tap_limit(kind, scale_x, lo_x, hi_x)
-    at = aligned(work)
+    at = aligned(request.work)
     starts_y, at = longs_at(at, out_h), at + aligned(8 * out_h)
     counts_y, at = longs_at(at, out_h), at + aligned(8 * out_h)
     starts_x, at = longs_at(at, out_w), at + aligned(8 * out_w)
@@ -160,8 +144,8 @@ def render_exact(
     levels, at = bytes_at(at, 3 * out_w), at + aligned(3 * out_w)
     narrow = bytes_at(at, 3 * out_w * rows).reshape(rows, 3 * out_w)
 
-    axis_weights(kind, y, scale_y, lo_y, hi_y, starts_y, counts_y, weights_y)
-    axis_weights(kind, x, scale_x, lo_x, hi_x, starts_x, counts_x, weights_x)
+    axis_weights(kind, request.y, scale_y, lo_y, hi_y, starts_y, counts_y, weights_y)
+    axis_weights(kind, request.x, scale_x, lo_x, hi_x, starts_x, counts_x, weights_x)
     for o in range(out_h):
         _fixed(weights_y[o], counts_y[o])
     for o in range(out_w):
@@ -169,7 +153,7 @@ def render_exact(
 
     half = np.int64(1) << (BITS - 1)
     for r in range(starts_y[0], starts_y[out_h - 1] + counts_y[out_h - 1]):
-        rgb_row(desc, r, lo_x, pixels, parts, sums)
+        rgb_row(image, r, lo_x, pixels, parts, sums)
         for o in range(out_w):
             red = green = blue = half
             first = 3 * (starts_x[o] - lo_x)
@@ -183,7 +167,7 @@ def render_exact(
             narrow[r - lo_y, to + 1] = _level(green)
             narrow[r - lo_y, to + 2] = _level(blue)
 
-    colour = floats_at(colour_address, COLOUR_SIZE)
+    colour = colour_at(request.colour)
     for o in range(out_h):
         first = starts_y[o] - lo_y
         for i in range(3 * out_w):

@@ -1,9 +1,9 @@
-"""The frame of the fixed-point fused renderers: plan, then row by row a vertical pass, a horizontal one, and
-pixels.
+"""What the fixed-point renderers of AVX2 and AVX-512 have in common: all but the instructions of the two passes.
 
-A CPU level supplies functions that are inlined here: ``vertical(source, stride, last, size, pairs, weights,
-pitch, out)`` weights pairs of source rows to a row of bytes, ``one_row(row, base, index, weights, groups)``
-makes sixteen outputs of such a row, ``two_rows`` and ``three_rows`` those of several at once.
+They make a plan; then, for each output row, a vertical pass, a horizontal pass, and pixels. A CPU level supplies
+functions that are inlined here: ``vertical(source, stride, last, size, pairs, weights, pitch, out)`` weights pairs of
+source rows into a row of bytes; ``one_row(row, base, index, weights, groups)`` makes sixteen outputs from such a row,
+``two_rows`` and ``three_rows`` make those of several rows at once.
 """
 
 from __future__ import annotations
@@ -11,32 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline
-from ffprep.kernels.layout import (
-    BAD_OPTION,
-    BF16_HWC,
-    DESC_COLOR,
-    DESC_PLANE_SIZE,
-    DESC_PLANES,
-    DESC_SIZE,
-    GRAY,
-    NO_SPACE,
-    OK,
-    P_ADDRESS,
-    P_STRIDE,
-    P_X0,
-    P_Y0,
-    RGB,
-    RGB_PACKED,
-    U8_HWC,
-    UNFIT,
-    aligned,
-    channels_last,
-    item_bytes,
-)
-from ffprep.kernels.memory import get_i32, get_u8, longs_at, put_u8
+from ffprep.kernels.layout import GRAY, NO_SPACE, OK, RGB, RGB_PACKED, UNFIT, aligned
+from ffprep.kernels.memory import get_i32, get_u8, put_u8
 from ffprep.kernels.resample.axis import block_start
 from ffprep.kernels.resample.emit import (
     MATRIX_SIZE,
@@ -45,47 +23,32 @@ from ffprep.kernels.resample.emit import (
     emit_block,
     make_matrix,
     may_stream,
+    output_steps,
 )
-from ffprep.kernels.resample.plan import (
-    H_BASE,
-    H_COLS,
-    H_GROUPS,
-    H_INDEX,
-    H_ORIGIN,
-    H_WEIGHT,
-    PLAN_SIZE,
-    V_FIRST,
-    V_LAST,
-    V_PITCH,
-    V_SHIFT,
-    V_USED,
-    V_WEIGHT,
-    WIDE_SCALE,
-    fits,
-    make_plan,
-    plan_size,
-    unit_weight,
-)
+from ffprep.kernels.resample.plan import TABLES_SIZE, WIDE_SCALE, fits, make_plan, plan_size, unit_weight
+from ffprep.kernels.resample.records import check_request, image_at, plane_tables_at, render_at
 from ffprep.kernels.resample.upsample import check_planes
-from ffprep.kernels.resample.weights import effective_filter
 from ffprep.kernels.simd import operations as v
 
 ROW_SLACK = 256
-"""Bytes behind a row buffer that a horizontal pass may read (and multiply by 0)."""
+"""Bytes after a row buffer that a horizontal pass may read (and multiply by 0)."""
 
 
 @inline
-def fixed_work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
-    """Return the bytes of workspace a fixed-point renderer needs."""
-    return plan_size(kind, box_h, box_w, rows, cols, out_h, out_w) + 6 * aligned(cols + ROW_SLACK) + 2048
+def fixed_work_size(request: Any) -> int:
+    """Return the bytes of workspace that :func:`render_fixed` needs for a RENDER record."""
+    cols = request.hi_x - request.lo_x
+    return plan_size(request) + 6 * aligned(cols + ROW_SLACK) + 2048
 
 
 @inline
 def narrow_columns(
     source: int, stride: int, last: int, size: int, pairs: int, weights: int, pitch: int, out: int
 ) -> None:
-    """The vertical pass of rows narrower than a level's vectors: 16 columns at a time, or singly below
-    that."""
+    """Make the vertical pass over rows narrower than a level's vectors: 16 columns at a time, or one below 16.
+
+    The parameters are those of ``vertical``.
+    """
     v.compact()
     if size >= 16:
         for start in range(0, size, 16):
@@ -107,7 +70,7 @@ def narrow_columns(
 
 @inline
 def split_pixels(packed: int, cols: int, first: int, second: int, third: int) -> None:
-    """Take a row of interleaved RGB apart; reads and writes up to 16 pixels beyond `cols`."""
+    """Split a row of interleaved RGB into three; reads and writes up to 16 pixels beyond `cols`."""
     v.compact()
     for x in range(0, cols, 16):
         a = v.load_i8x16(packed + 3 * x)
@@ -119,98 +82,70 @@ def split_pixels(packed: int, cols: int, first: int, second: int, third: int) ->
 
 
 @inline
-def _weigh(vertical: Any, plan: NDArray[np.int64], plane: NDArray[np.int64], step: int, o: int, out: int) -> None:
-    """Make row o of a plane: `plane` is its part of the descriptor, `step` its bytes a sample."""
+def _weigh(vertical: Any, tables: Any, plane: Any, step: int, o: int, out: int) -> None:
+    """Make the vertical pass for output row o of a plane, whose samples are `step` bytes, into the row at `out`."""
     v.compact()
-    stride = plane[P_STRIDE]
-    column = plane[P_ADDRESS] + (plan[H_ORIGIN] - plane[P_X0]) * step
-    base = column + (plan[V_SHIFT] - plane[P_Y0]) * stride
+    rows, columns = tables.rows, tables.columns
+    stride = plane.stride
+    column = plane.address + (columns.origin - plane.x0) * step
+    base = column + (rows.shift - plane.y0) * stride
     vertical(
-        base + np.int64(get_i32(plan[V_FIRST] + 4 * o)) * stride,
+        base + np.int64(get_i32(rows.first + 4 * o)) * stride,
         stride,
-        base + plan[V_LAST] * stride,
-        plan[H_COLS] * step,
-        np.int64(get_i32(plan[V_USED] + 4 * o)),
-        plan[V_WEIGHT] + 4 * o,
-        plan[V_PITCH],
+        base + rows.last * stride,
+        columns.columns * step,
+        np.int64(get_i32(rows.used + 4 * o)),
+        rows.weight + 4 * o,
+        rows.pitch,
         out,
     )
 
 
 @inline
-def render_fixed(
-    vertical: Any,
-    one_row: Any,
-    two_rows: Any,
-    three_rows: Any,
-    window: int,
-    desc_address: int,
-    y: float,
-    x: float,
-    h: float,
-    w: float,
-    lo_y: int,
-    hi_y: int,
-    lo_x: int,
-    hi_x: int,
-    flip: int,
-    kind: int,
-    out: int,
-    out_h: int,
-    out_w: int,
-    form: int,
-    colour_address: int,
-    work: int,
-    work_size: int,
-    stream: int,
-) -> int:
-    """Render a box of an image; see :data:`ffprep.kernels.resample.render.SIGNATURE`. UNFIT: ask the wide renderer."""
+def render_fixed(vertical: Any, one_row: Any, two_rows: Any, three_rows: Any, window: int, arguments: int) -> int:
+    """Render a box of an image; see :mod:`ffprep.kernels.resample.render`. UNFIT: ask the wide renderer."""
     v.compact()
-    rows, cols = hi_y - lo_y, hi_x - lo_x
-    if out_h < 1 or out_w < 1 or rows < 1 or cols < 1 or form < U8_HWC or form > BF16_HWC:
-        return BAD_OPTION
-    if not (h > 0.0 and w > 0.0):
-        return BAD_OPTION
-    if h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
-        return UNFIT
-    if work_size < fixed_work_size(kind, h, w, rows, cols, out_h, out_w):
-        return NO_SPACE
-    desc = longs_at(desc_address, DESC_SIZE)
-    status = check_planes(desc, lo_y, hi_y - 1, lo_x, hi_x - 1)
+    request = render_at(arguments)
+    status = check_request(request)
     if status != OK:
         return status
-    if not fits(desc):
+    out, out_h, out_w, form = request.out, request.out_h, request.out_w, request.format
+    if request.h > WIDE_SCALE * out_h or request.w > WIDE_SCALE * out_w:
         return UNFIT
-    kind = effective_filter(kind, h / out_h, w / out_w)
-    at = aligned(work)
-    plan, at = longs_at(at, 2 * PLAN_SIZE), at + aligned(16 * PLAN_SIZE)
+    if request.work_size < fixed_work_size(request):
+        return NO_SPACE
+    image = image_at(request.image)
+    status = check_planes(image, request)
+    if status != OK:
+        return status
+    if not fits(image):
+        return UNFIT
+    at = aligned(request.work)
+    luma, at = plane_tables_at(at), at + aligned(TABLES_SIZE)
+    chroma, at = plane_tables_at(at), at + aligned(TABLES_SIZE)
     matrix, at = at, at + aligned(4 * MATRIX_SIZE)
     pad, at = at, at + aligned(ROW_PAD_BYTES)
-    color = desc[DESC_COLOR]
+    color = image.color
     packed = color == RGB_PACKED
     planes = 1 if color == GRAY else 3
-    row = aligned(cols + ROW_SLACK)
+    row = aligned(request.hi_x - request.lo_x + ROW_SLACK)
     row_0, row_1, row_2, row_packed, at = at, at + row, at + 2 * row, at + 3 * row, at + 6 * row
-    differ = make_plan(desc, y, x, h, w, lo_y, hi_y, lo_x, hi_x, flip, kind, out_h, out_w, window, plan, at)
-    luma, chroma = plan[:PLAN_SIZE], plan[PLAN_SIZE:]
-    unit = np.float64(unit_weight(kind))
-    make_matrix(RGB if packed else color, form, unit * unit / 128.0, colour_address, matrix)
+    differ = make_plan(image, request, window, luma, chroma, at)
+    unit = np.float64(unit_weight(request.filter))
+    make_matrix(RGB if packed else color, form, unit * unit / 128.0, request.colour, matrix)
 
-    size = item_bytes(form)
-    step = 3 * size if channels_last(form) else size
+    step, plane = output_steps(form, out_h, out_w)
     narrow = out_w < 16
-    plane = 16 * size if narrow else out_h * out_w * size
-    nt = np.int64(stream and may_stream(form, out, out_w))
-    first = desc[DESC_PLANES : DESC_PLANES + DESC_PLANE_SIZE]
-    second = desc[DESC_PLANES + DESC_PLANE_SIZE : DESC_PLANES + 2 * DESC_PLANE_SIZE]
-    third = desc[DESC_PLANES + 2 * DESC_PLANE_SIZE : DESC_PLANES + 3 * DESC_PLANE_SIZE]
-    base_0, index_0, weight_0, groups_0 = luma[H_BASE], luma[H_INDEX], luma[H_WEIGHT], luma[H_GROUPS]
-    base_1, index_1, weight_1, groups_1 = chroma[H_BASE], chroma[H_INDEX], chroma[H_WEIGHT], chroma[H_GROUPS]
+    nt = np.int64(request.stream and may_stream(form, out, out_w))
+    first, second, third = image.planes[0], image.planes[1], image.planes[2]
+    fine, coarse = luma.columns, chroma.columns
+    base_0, index_0, weight_0, groups_0 = fine.base, fine.index, fine.weight, fine.groups
+    base_1, index_1, weight_1, groups_1 = coarse.base, coarse.index, coarse.weight, coarse.groups
     zero = v.fill_i32x16(0)
     for o in range(out_h):
         if packed:
             _weigh(vertical, luma, first, 3, o, row_packed)
-            split_pixels(row_packed, luma[H_COLS], row_0, row_1, row_2)
+            split_pixels(row_packed, fine.columns, row_0, row_1, row_2)
         else:
             _weigh(vertical, luma, first, 1, o, row_0)
             if planes == 3:

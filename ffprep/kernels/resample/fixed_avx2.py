@@ -1,5 +1,4 @@
-"""The fused renderer in AVX2: as the AVX-512 one, with byte shuffles that reach 16 columns for four outputs
-each."""
+"""The fused renderer in AVX2: as that in AVX-512, but each byte shuffle reaches 16 columns and serves four outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ WINDOW = 4
 
 @inline
 def _store(out: int, low: Any, high: Any) -> None:
-    """Take rounded sums of 128ths to bytes."""
+    """Store sums of 128ths, to which a half has been added, as bytes."""
     v.store_i8x32(out, v.vpackuswb_i16x16(v.arithmetic_shift_7_i16x16(low), v.arithmetic_shift_7_i16x16(high)))
 
 
@@ -81,7 +80,7 @@ def _eight(row: int, left: int, right: int, order: Any, weights: int) -> Any:
 
 @inline
 def one_row(row: int, base: int, index: int, weights: int, groups: int) -> Any:
-    """Return 16 outputs of a row (i32x16); the other arguments are addresses in ``axis.block_tables``."""
+    """Return 16 outputs of a row (i32x16); `base`, `index` and `weights` are addresses in ``axis.block_tables``."""
     v.compact()
     b0, b1, b2, b3 = get_i32(base), get_i32(base + 16), get_i32(base + 32), get_i32(base + 48)
     low, high = v.load_i8x32(index), v.load_i8x32(index + 32)
@@ -110,52 +109,7 @@ def three_rows(row: int, other: int, another: int, base: int, index: int, weight
 
 
 @kernel
-def render_avx2(
-    desc: int,
-    y: float,
-    x: float,
-    h: float,
-    w: float,
-    lo_y: int,
-    hi_y: int,
-    lo_x: int,
-    hi_x: int,
-    flip: int,
-    kind: int,
-    out: int,
-    out_h: int,
-    out_w: int,
-    form: int,
-    colour: int,
-    work: int,
-    work_size: int,
-    stream: int,
-) -> int:
-    """Render a box of an image; see :data:`ffprep.kernels.resample.render.SIGNATURE`."""
+def render_avx2(arguments: int) -> int:
+    """Render a box of an image; see :mod:`ffprep.kernels.resample.render`."""
     v.compact()
-    return render_fixed(
-        vertical,
-        one_row,
-        two_rows,
-        three_rows,
-        WINDOW,
-        desc,
-        y,
-        x,
-        h,
-        w,
-        lo_y,
-        hi_y,
-        lo_x,
-        hi_x,
-        flip,
-        kind,
-        out,
-        out_h,
-        out_w,
-        form,
-        colour,
-        work,
-        work_size,
-        stream,
-    )
+    return render_fixed(vertical, one_row, two_rows, three_rows, WINDOW, arguments)

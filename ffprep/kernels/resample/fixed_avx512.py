@@ -1,9 +1,9 @@
 """The fused renderer in AVX-512 (VBMI, VNNI): bytes times byte weights, vertical pass first, a row at a time.
 
-An output row: each plane's source rows are weighted two at a time (vpmaddubsw on interleaved rows) into a row
-buffer of bytes; then, for 16 outputs at once, one load, one byte permutation (vpermb) that gives every output
-its four taps, and one multiplication that sums them (vpdpbusd), as often as there are groups of four taps;
-then :func:`ffprep.kernels.resample.emit.emit_block`.
+For an output row, each plane's source rows are weighted two at a time (vpmaddubsw on interleaved rows) into a row
+buffer of bytes. Then, for 16 outputs at once and each group of four taps: one load, one byte permutation (vpermb) that
+gives every output its four taps, and one multiplication that sums them (vpdpbusd). Last comes
+:func:`ffprep.kernels.resample.emit.emit_block`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WINDOW = 16
 
 @inline
 def _store(out: int, low: Any, high: Any) -> None:
-    """Take rounded sums of 128ths to bytes."""
+    """Store sums of 128ths, to which a half has been added, as bytes."""
     v.store_i8x64(out, v.vpackuswb_i16x32(v.arithmetic_shift_7_i16x32(low), v.arithmetic_shift_7_i16x32(high)))
 
 
@@ -52,11 +52,10 @@ def _two_pairs(p0: int, p1: int, p2: int, p3: int, size: int, weights: int, pitc
 
 @inline
 def vertical(source: int, stride: int, last: int, size: int, pairs: int, weights: int, pitch: int, out: int) -> None:
-    """Weight rows of `size` bytes, `source` and 2 `pairs` - 1 more but none behind `last`, into the bytes at
-    `out`.
+    """Write the weighted sum of 2 `pairs` rows of `size` bytes, divided by 128, to the bytes at `out`.
 
-    `weights`: address of the first pair's (w0, w1, w0, w1), the others `pitch` bytes apart. The result is the
-    sum divided by 128.
+    The first row is at `source`; rows after `last` are replaced by it. `weights` is the address of the first pair's
+    (w0, w1, w0, w1), those of the others are `pitch` bytes apart.
     """
     v.compact()
     if size < 64:
@@ -88,7 +87,7 @@ def _taps(at: int, order: Any) -> Any:
 
 @inline
 def one_row(row: int, base: int, index: int, weights: int, groups: int) -> Any:
-    """Return 16 outputs of a row (i32x16); the other arguments are addresses in ``axis.block_tables``."""
+    """Return 16 outputs of a row (i32x16); `base`, `index` and `weights` are addresses in ``axis.block_tables``."""
     v.compact()
     at = row + get_i32(base)
     order = v.load_i8x64(index)
@@ -131,52 +130,7 @@ def three_rows(row: int, other: int, another: int, base: int, index: int, weight
 
 
 @kernel
-def render_avx512(
-    desc: int,
-    y: float,
-    x: float,
-    h: float,
-    w: float,
-    lo_y: int,
-    hi_y: int,
-    lo_x: int,
-    hi_x: int,
-    flip: int,
-    kind: int,
-    out: int,
-    out_h: int,
-    out_w: int,
-    form: int,
-    colour: int,
-    work: int,
-    work_size: int,
-    stream: int,
-) -> int:
-    """Render a box of an image; see :data:`ffprep.kernels.resample.render.SIGNATURE`."""
+def render_avx512(arguments: int) -> int:
+    """Render a box of an image; see :mod:`ffprep.kernels.resample.render`."""
     v.compact()
-    return render_fixed(
-        vertical,
-        one_row,
-        two_rows,
-        three_rows,
-        WINDOW,
-        desc,
-        y,
-        x,
-        h,
-        w,
-        lo_y,
-        hi_y,
-        lo_x,
-        hi_x,
-        flip,
-        kind,
-        out,
-        out_h,
-        out_w,
-        form,
-        colour,
-        work,
-        work_size,
-        stream,
-    )
+    return render_fixed(vertical, one_row, two_rows, three_rows, WINDOW, arguments)

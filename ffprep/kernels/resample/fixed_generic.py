@@ -1,9 +1,8 @@
 """The fused renderer in LLVM's generic vectors of 16-bit numbers: for any CPU, without byte shuffles.
 
-Sixteen output rows at a time: the vertical pass sums bytes times weights in 16 bits; 16 x 16 blocks of that
-are transposed, so that in the horizontal pass the lanes are rows and a tap is a multiplication of a whole
-vector by one number; its results are transposed back to rows of samples for
-:func:`ffprep.kernels.resample.emit.emit_block`.
+It makes sixteen output rows at a time. The vertical pass sums bytes times weights in 16 bits; 16 x 16 blocks of that are
+transposed, so that in the horizontal pass the lanes are rows and a tap is a multiplication of a whole vector by one
+number; the results are transposed back to rows of samples for :func:`ffprep.kernels.resample.emit.emit_block`.
 """
 
 from __future__ import annotations
@@ -11,32 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline, kernel
-from ffprep.kernels.layout import (
-    BAD_OPTION,
-    BF16_HWC,
-    DESC_COLOR,
-    DESC_PLANE_SIZE,
-    DESC_PLANES,
-    DESC_SIZE,
-    GRAY,
-    NO_SPACE,
-    OK,
-    P_ADDRESS,
-    P_STRIDE,
-    P_X0,
-    P_Y0,
-    RGB,
-    RGB_PACKED,
-    U8_HWC,
-    UNFIT,
-    aligned,
-    channels_last,
-    item_bytes,
-)
-from ffprep.kernels.memory import get_i32, get_u8, longs_at, put_i16
+from ffprep.kernels.layout import GRAY, NO_SPACE, OK, RGB, RGB_PACKED, UNFIT, aligned
+from ffprep.kernels.memory import get_i32, get_u8, put_i16
 from ffprep.kernels.resample.axis import block_start
 from ffprep.kernels.resample.emit import (
     MATRIX_SIZE,
@@ -45,29 +22,11 @@ from ffprep.kernels.resample.emit import (
     emit_block,
     make_matrix,
     may_stream,
+    output_steps,
 )
-from ffprep.kernels.resample.plan import (
-    H_COLS,
-    H_FIRST,
-    H_ORIGIN,
-    H_PITCH,
-    H_USED,
-    H_WEIGHT,
-    PLAN_SIZE,
-    V_FIRST,
-    V_LAST,
-    V_PITCH,
-    V_SHIFT,
-    V_USED,
-    V_WEIGHT,
-    WIDE_SCALE,
-    fits,
-    make_plan,
-    plan_size,
-    unit_weight,
-)
+from ffprep.kernels.resample.plan import TABLES_SIZE, WIDE_SCALE, fits, make_plan, plan_size, unit_weight
+from ffprep.kernels.resample.records import check_request, image_at, plane_tables_at, render_at
 from ffprep.kernels.resample.upsample import check_planes
-from ffprep.kernels.resample.weights import effective_filter
 from ffprep.kernels.simd import operations as v
 
 STRIP = 16
@@ -75,17 +34,17 @@ STRIP = 16
 
 
 @inline
-def generic_work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
-    """Return the bytes of workspace that :func:`render_generic` needs."""
+def generic_work_size(request: Any) -> int:
+    """Return the bytes of workspace that :func:`render_generic` needs for a RENDER record."""
+    cols = request.hi_x - request.lo_x
     columns = aligned(2 * STRIP * (cols + 32)) + STRIP * aligned(2 * (cols + 32))
-    lines = 3 * aligned(2 * STRIP * (out_w + 32))
-    return plan_size(kind, box_h, box_w, rows, cols, out_h, out_w) + columns + lines + 4096
+    lines = 3 * aligned(2 * STRIP * (request.out_w + 32))
+    return plan_size(request) + columns + lines + 4096
 
 
 @inline
 def _levels(at: int, step: int) -> Any:
-    """Return 16 samples, `step` (1 or 3) bytes apart, as i16x16; of pixels' last one no byte but its own is
-    read."""
+    """Return 16 samples, `step` (1 or 3) bytes apart, as i16x16; no byte after the last sample is read."""
     v.compact()
     if step == 1:
         return v.widen_u8_i16x16(v.load_i8x16(at))
@@ -129,7 +88,7 @@ def _weigh_row(
 def _weigh_narrow_row(
     source: int, stride: int, last: int, step: int, size: int, count: int, weights: int, pitch: int, out: int
 ) -> None:
-    """:func:`_weigh_row` of fewer than 16 samples."""
+    """Do what :func:`_weigh_row` does with fewer than 16 samples."""
     v.compact()
     for x in range(size):
         total = np.int64(0)
@@ -141,54 +100,47 @@ def _weigh_narrow_row(
 
 @inline
 def _weigh_strip(
-    plan: NDArray[np.int64],
-    plane: NDArray[np.int64],
-    step: int,
-    channel: int,
-    begin: int,
-    out_h: int,
-    rows: int,
-    row_pitch: int,
-    out: int,
+    tables: Any, plane: Any, step: int, channel: int, begin: int, out_h: int, scratch: int, scratch_pitch: int, out: int
 ) -> None:
     """Write the vertical sums of 16 output rows from `begin` on, column by column: int16[cols][16] at `out`.
 
-    `rows`: 16 rows of scratch, `row_pitch` bytes apart.
+    `scratch` is the address of 16 rows, `scratch_pitch` bytes apart.
     """
     v.compact()
-    stride, size = plane[P_STRIDE], plan[H_COLS]
-    column = plane[P_ADDRESS] + (plan[H_ORIGIN] - plane[P_X0]) * step + channel
-    base = column + (plan[V_SHIFT] - plane[P_Y0]) * stride
-    last = base + plan[V_LAST] * stride
+    rows, columns = tables.rows, tables.columns
+    stride, size = plane.stride, columns.columns
+    column = plane.address + (columns.origin - plane.x0) * step + channel
+    base = column + (rows.shift - plane.y0) * stride
+    last = base + rows.last * stride
     for lane in range(STRIP):
         o = 4 * min(begin + lane, out_h - 1)
-        source = base + np.int64(get_i32(plan[V_FIRST] + o)) * stride
-        count = np.int64(get_i32(plan[V_USED] + o))
-        weights, pitch, to = plan[V_WEIGHT] + o, plan[V_PITCH], rows + lane * row_pitch
+        source = base + np.int64(get_i32(rows.first + o)) * stride
+        count = np.int64(get_i32(rows.used + o))
+        weights, pitch, to = rows.weight + o, rows.pitch, scratch + lane * scratch_pitch
         if size >= 16:
             _weigh_row(source, stride, last, step, size, count, weights, pitch, to)
         else:
             _weigh_narrow_row(source, stride, last, step, size, count, weights, pitch, to)
     for x in range(0, size, 16):
-        v.transpose_i16(rows + 2 * x, row_pitch, out + 32 * x, 32)
+        v.transpose_i16(scratch + 2 * x, scratch_pitch, out + 32 * x, 32)
 
 
 @inline
-def _resample_strip(
-    plan: NDArray[np.int64], out_w: int, flip: int, columns: int, tile: int, out: int, pitch: int
-) -> None:
-    """Write 16 rows of `out_w` outputs (int16, rows `pitch` bytes apart) from the columns of
-    :func:`_weigh_strip`."""
+def _resample_strip(columns: Any, out_w: int, flip: int, samples: int, tile: int, out: int, pitch: int) -> None:
+    """Write 16 rows of `out_w` outputs (int16, rows `pitch` bytes apart) from what :func:`_weigh_strip` wrote.
+
+    `columns` is a COLUMN_TABLES record, `samples` the address of the vertical sums, `tile` that of 512 bytes of scratch.
+    """
     v.compact()
-    least = np.int64(get_i32(plan[H_FIRST]))
-    weights, row = plan[H_WEIGHT], plan[H_PITCH]
+    least = np.int64(get_i32(columns.first))
+    weights, row = columns.weight, columns.pitch
     for b in range((out_w + 15) // 16):
         begin = block_start(b, out_w)
         for lane in range(16):
             x = min(begin + lane, out_w - 1)
             o = 4 * (out_w - 1 - x if flip else x)
-            at = columns + 32 * (np.int64(get_i32(plan[H_FIRST] + o)) - least)
-            count = np.int64(get_i32(plan[H_USED] + o))
+            at = samples + 32 * (np.int64(get_i32(columns.first + o)) - least)
+            count = np.int64(get_i32(columns.used + o))
             w = weights + o
             # Every product is rounded down: half a unit each, on average.
             total = v.fill_i16x16(count >> 1)
@@ -201,47 +153,28 @@ def _resample_strip(
 
 
 @kernel
-def render_generic(
-    desc_address: int,
-    y: float,
-    x: float,
-    h: float,
-    w: float,
-    lo_y: int,
-    hi_y: int,
-    lo_x: int,
-    hi_x: int,
-    flip: int,
-    kind: int,
-    out: int,
-    out_h: int,
-    out_w: int,
-    form: int,
-    colour_address: int,
-    work: int,
-    work_size: int,
-    stream: int,
-) -> int:
-    """Render a box of an image; see :data:`ffprep.kernels.resample.render.SIGNATURE`. UNFIT: ask the wide renderer."""
+def render_generic(arguments: int) -> int:
+    """Render a box of an image; see :mod:`ffprep.kernels.resample.render`. UNFIT: ask the wide renderer."""
     v.compact()
-    rows, cols = hi_y - lo_y, hi_x - lo_x
-    if out_h < 1 or out_w < 1 or rows < 1 or cols < 1 or form < U8_HWC or form > BF16_HWC:
-        return BAD_OPTION
-    if not (h > 0.0 and w > 0.0):
-        return BAD_OPTION
-    if h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
-        return UNFIT
-    if work_size < generic_work_size(kind, h, w, rows, cols, out_h, out_w):
-        return NO_SPACE
-    desc = longs_at(desc_address, DESC_SIZE)
-    status = check_planes(desc, lo_y, hi_y - 1, lo_x, hi_x - 1)
+    request = render_at(arguments)
+    status = check_request(request)
     if status != OK:
         return status
-    if not fits(desc):
+    out, out_h, out_w, form, flip = request.out, request.out_h, request.out_w, request.format, request.flip
+    if request.h > WIDE_SCALE * out_h or request.w > WIDE_SCALE * out_w:
         return UNFIT
-    kind = effective_filter(kind, h / out_h, w / out_w)
-    at = aligned(work)
-    plan, at = longs_at(at, 2 * PLAN_SIZE), at + aligned(16 * PLAN_SIZE)
+    if request.work_size < generic_work_size(request):
+        return NO_SPACE
+    image = image_at(request.image)
+    status = check_planes(image, request)
+    if status != OK:
+        return status
+    if not fits(image):
+        return UNFIT
+    cols = request.hi_x - request.lo_x
+    at = aligned(request.work)
+    luma, at = plane_tables_at(at), at + aligned(TABLES_SIZE)
+    chroma, at = plane_tables_at(at), at + aligned(TABLES_SIZE)
     matrix, at = at, at + aligned(4 * MATRIX_SIZE)
     pad, at = at, at + aligned(ROW_PAD_BYTES)
     tile, at = at, at + 512
@@ -250,26 +183,24 @@ def render_generic(
     rows_at, at = at, at + STRIP * row_pitch
     pitch = 2 * ((out_w + 31) & ~np.int64(15))
     lines, at = at, at + 3 * STRIP * pitch
-    make_plan(desc, y, x, h, w, lo_y, hi_y, lo_x, hi_x, flip, kind, out_h, out_w, 0, plan, aligned(at))
-    color = desc[DESC_COLOR]
+    make_plan(image, request, np.int64(0), luma, chroma, aligned(at))
+    color = image.color
     packed = color == RGB_PACKED
     planes = 1 if color == GRAY else 3
-    unit = np.float64(unit_weight(kind))
-    make_matrix(RGB if packed else color, form, unit * unit / 256.0, colour_address, matrix)
+    unit = np.float64(unit_weight(request.filter))
+    make_matrix(RGB if packed else color, form, unit * unit / 256.0, request.colour, matrix)
 
-    size = item_bytes(form)
-    step = 3 * size if channels_last(form) else size
+    step, plane = output_steps(form, out_h, out_w)
     narrow = out_w < 16
-    plane = 16 * size if narrow else out_h * out_w * size
-    nt = np.int64(stream and may_stream(form, out, out_w))
+    nt = np.int64(request.stream and may_stream(form, out, out_w))
     zero = v.fill_i32x16(0)
     for begin in range(0, out_h, STRIP):
         for c in range(planes):
-            mine = plan[PLAN_SIZE:] if c > 0 else plan[:PLAN_SIZE]
-            k = 0 if packed else c
-            part = desc[DESC_PLANES + DESC_PLANE_SIZE * k : DESC_PLANES + DESC_PLANE_SIZE * (k + 1)]
-            _weigh_strip(mine, part, 3 if packed else 1, c if packed else 0, begin, out_h, rows_at, row_pitch, columns)
-            _resample_strip(mine, out_w, flip, columns, tile, lines + c * STRIP * pitch, pitch)
+            tables = chroma if c > 0 else luma
+            part = image.planes[0 if packed else c]
+            channel = c if packed else 0
+            _weigh_strip(tables, part, 3 if packed else 1, channel, begin, out_h, rows_at, row_pitch, columns)
+            _resample_strip(tables.columns, out_w, flip, columns, tile, lines + c * STRIP * pitch, pitch)
         for lane in range(min(STRIP, out_h - begin)):
             o = begin + lane
             line = pad if narrow else out + o * out_w * step

@@ -1,32 +1,24 @@
-"""What a fixed-point renderer works out once an image: for each class of planes its source rows and columns
-and its integer weights, as tables in the workspace.
+"""The plan of a fixed-point renderer: for each class of planes, its source rows and columns and its integer weights.
 
-Luma (or gray, or all of RGB) is class 0, chroma at another resolution class 1. Chroma weights are composed
-with libjpeg's upsampling (:func:`ffprep.kernels.resample.axis.compose_fancy`), so the planes need not be brought to
-full resolution.
+It is worked out once for each image, as tables in the workspace. There are two classes of planes: luma (or gray, or all
+of packed RGB), and chroma, which may have another resolution. Chroma weights are combined with libjpeg's upsampling
+(:func:`ffprep.kernels.resample.axis.compose_fancy`), so that chroma need not be brought to full resolution.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
+import numpy as np
+
+from ffprep.abi import PLANE_TABLES
 from ffprep.kernels.jit import inline
-from ffprep.kernels.layout import (
-    DESC_COLOR,
-    DESC_PLANE_SIZE,
-    DESC_PLANES,
-    GRAY,
-    P_HEIGHT,
-    P_HS,
-    P_VS,
-    P_WIDTH,
-    RGB_PACKED,
-)
-from ffprep.kernels.memory import fill_zero, get_i32
+from ffprep.kernels.layout import GRAY, RGB_PACKED
+from ffprep.kernels.memory import address_of, copy_bytes, fill_zero, get_i32
 from ffprep.kernels.resample.axis import (
     FRONT,
     SPARE_ROWS,
+    Axis,
     block_tables,
     compose_fancy,
     composed_taps,
@@ -35,25 +27,22 @@ from ffprep.kernels.resample.axis import (
     pad_axis,
     pair_weights,
     quantise_axis,
-    taps,
 )
-from ffprep.kernels.resample.weights import BICUBIC, BOX, DIRECT, component_span, effective_filter, upsampling
+from ffprep.kernels.resample.weights import (
+    BICUBIC,
+    BOX,
+    DIRECT,
+    component_span,
+    effective_filter,
+    tap_count,
+    upsampling,
+)
 from ffprep.kernels.simd import operations as v
 
-PLAN_SIZE = 16
-V_FIRST, V_SHIFT, V_LAST, V_USED, V_WEIGHT, V_PITCH = 0, 1, 2, 3, 4, 5
-"""Vertical entries of a class: address of each output row's first source row (int32), what to add to it for a
-row of the component, the last source row used (counted as those are), address of the taps (or pairs of taps)
-of each output row (int32), address of the weights (int32 table, tap-major), bytes from one of its rows to the
-next."""
-H_ORIGIN, H_COLS, H_BASE, H_INDEX, H_WEIGHT, H_GROUPS, H_FIRST, H_USED, H_PITCH = 6, 7, 8, 9, 10, 11, 12, 13, 14
-"""Horizontal entries: first column of the component and number of columns used; tables of
-:func:`axis.block_tables` and their groups of four taps. Without block tables, H_FIRST, H_USED, H_WEIGHT and
-H_PITCH are as for the rows (the first output's entry in H_FIRST is the column H_ORIGIN)."""
+TABLES_SIZE = PLANE_TABLES.itemsize
 
 WIDE_SCALE = 3.75
-"""Images shrunk more than this go to the wide renderer: the shuffles of the fixed-point ones reach no
-further."""
+"""Images that shrink more than this go to the wide renderer: the shuffles of the fixed-point ones reach no further."""
 
 
 @inline
@@ -78,36 +67,44 @@ def _axis_size(count: int, n: int) -> int:
 
 
 @inline
-def plan_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
-    """Return the bytes of workspace that :func:`make_plan` fills."""
-    kind = effective_filter(kind, box_h / out_h, box_w / out_w)
-    y, x = taps(kind, box_h / out_h, rows), taps(kind, box_w / out_w, cols)
+def plan_size(request: Any) -> int:
+    """Return the bytes of workspace that :func:`make_plan` fills for a RENDER record."""
+    out_h, out_w = request.out_h, request.out_w
+    scale_y, scale_x = request.h / out_h, request.w / out_w
+    kind = effective_filter(request.filter, scale_y, scale_x)
+    y = tap_count(kind, scale_y, request.hi_y - request.lo_y)
+    x = tap_count(kind, scale_x, request.hi_x - request.lo_x)
     size = _axis_size(y, out_h) + _axis_size(composed_taps(y), out_h)
     return size + _axis_size(x, out_w) + _axis_size(composed_taps(x), out_w)
 
 
 @inline
-def fits(desc: NDArray[np.int64]) -> bool:
-    """Return whether the samplings are such as the fixed-point renderers know: all that occur outside of
-    curiosities.
+def fits(image: Any) -> bool:
+    """Return whether the fixed-point renderers can render an image's samplings: all but very rare ones.
 
-    The first component at full resolution, the other two alike, upsampled by libjpeg's triangle or not at
+    The first component must be at full resolution, the other two alike and upsampled by libjpeg's triangle or not at
     all.
     """
-    if desc[DESC_COLOR] == RGB_PACKED or desc[DESC_COLOR] == GRAY:
-        return desc[DESC_PLANES + P_HS] == 1 and desc[DESC_PLANES + P_VS] == 1
-    second, third = DESC_PLANES + DESC_PLANE_SIZE, DESC_PLANES + 2 * DESC_PLANE_SIZE
-    for k in (P_HS, P_VS, P_WIDTH, P_HEIGHT):
-        if desc[second + k] != desc[third + k]:
-            return False
-    how_v, how_h = upsampling(desc[second + P_HS], desc[second + P_VS], desc[second + P_WIDTH])
-    return desc[DESC_PLANES + P_HS] == 1 and desc[DESC_PLANES + P_VS] == 1 and how_v != BOX and how_h != BOX
+    first = image.planes[0]
+    if first.hs != 1 or first.vs != 1:
+        return False
+    if image.color == RGB_PACKED or image.color == GRAY:
+        return True
+    second, third = image.planes[1], image.planes[2]
+    if second.hs != third.hs or second.vs != third.vs:
+        return False
+    if second.width != third.width or second.height != third.height:
+        return False
+    how_v, how_h = upsampling(second.hs, second.vs, second.width)
+    return how_v != BOX and how_h != BOX
 
 
 @inline
 def _float_table(count: int, n: int, at: int) -> tuple[int, int]:
-    """Reserve a weight table with zeroed rows around it; return the addresses of its output 0 and behind
-    it."""
+    """Reserve a weight table with zeroed rows above and below; return the address of its output 0, and the next free.
+
+    The last of `SPARE_ROWS` + 1 rows below is there because :func:`compose_fancy` reads one further.
+    """
     row = 4 * lanes(n)
     table = at + SPARE_ROWS * row
     fill_zero(at, SPARE_ROWS * row)
@@ -116,151 +113,124 @@ def _float_table(count: int, n: int, at: int) -> tuple[int, int]:
 
 
 @inline
-def _integer_table(n: int, count: int, weights: int, one: int, at: int) -> tuple[int, int, int]:
-    """Write the rounded weights; return the addresses of the table, of the taps used, and behind both."""
+def _integer_axis(axis: Axis, one: int, at: int) -> tuple[Axis, int, int]:
+    """Return the axis with its weights rounded, the address of the taps used, and the next free address."""
+    n, count, first, _ = axis
     row = 4 * lanes(n)
     whole = (count + 3) & ~np.int64(3)
     used, table = at + FRONT, at + row
     fill_zero(table + count * row, (whole - count) * row)
-    quantise_axis(n, count, weights, one, table + FRONT, used)
-    return table + FRONT, used, table + whole * row
+    quantise_axis(axis, one, table + FRONT, used)
+    return Axis(n, count, first, table + FRONT), used, table + whole * row
 
 
 @inline
-def _plan_rows(
-    n: int,
-    count: int,
-    first: int,
-    weights: int,
-    last: int,
-    shift: int,
-    one: int,
-    window: int,
-    plan: NDArray[np.int64],
-    at: int,
-) -> int:
+def _last_used(axis: Axis, last: int) -> int:
+    """Return the last sample that the last output uses, of those up to `last`."""
+    return min(np.int64(get_i32(axis.first + 4 * (axis.outputs - 1))) + axis.taps - 1, last)
+
+
+@inline
+def _plan_rows(axis: Axis, last: int, shift: int, one: int, window: int, rows: Any, at: int) -> int:
+    """Fill a ROW_TABLES record from an axis with float weights; return the next free address.
+
+    `last`: the last source row, counted as those of the axis are; `shift`: what makes it a row of the component.
+    """
     v.compact()
-    row = 4 * lanes(n)
-    table, used, at = _integer_table(n, count, weights, one, at)
-    plan[V_FIRST], plan[V_USED], plan[V_PITCH] = first, used, row
-    plan[V_SHIFT] = shift
-    plan[V_LAST] = min(np.int64(get_i32(first + 4 * (n - 1))) + count - 1, last)
-    plan[V_WEIGHT] = table
+    whole, used, at = _integer_axis(axis, one, at)
+    pitch = 4 * lanes(axis.outputs)
+    rows.first, rows.used, rows.weight, rows.pitch = axis.first, used, whole.weights, pitch
+    rows.shift, rows.last = shift, _last_used(axis, last)
     if window:
-        plan[V_WEIGHT] = at + FRONT
-        pair_weights(n, count, table, used, plan[V_WEIGHT])
-        at += ((count + 1) // 2) * row
+        pairs = at + FRONT
+        rows.weight = pairs
+        pair_weights(whole, used, pairs)
+        at += ((axis.taps + 1) // 2) * pitch
     return at
 
 
 @inline
-def _plan_columns(
-    n: int,
-    count: int,
-    first: int,
-    weights: int,
-    last: int,
-    shift: int,
-    one: int,
-    flip: int,
-    window: int,
-    plan: NDArray[np.int64],
-    at: int,
-) -> int:
+def _plan_columns(axis: Axis, last: int, shift: int, one: int, flip: int, window: int, columns: Any, at: int) -> int:
+    """Fill a COLUMN_TABLES record from an axis with float weights, as :func:`_plan_rows` does."""
     v.compact()
-    table, used, at = _integer_table(n, count, weights, one, at)
-    plan[H_FIRST], plan[H_USED], plan[H_WEIGHT], plan[H_PITCH] = first, used, table, 4 * lanes(n)
-    origin = np.int64(get_i32(first))
-    plan[H_ORIGIN] = origin + shift
-    plan[H_COLS] = min(np.int64(get_i32(first + 4 * (n - 1))) + count - 1, last) - origin + 1
+    whole, used, at = _integer_axis(axis, one, at)
+    columns.first, columns.used, columns.weight, columns.pitch = (
+        axis.first,
+        used,
+        whole.weights,
+        4 * lanes(axis.outputs),
+    )
+    origin = np.int64(get_i32(axis.first))
+    columns.origin, columns.columns = origin + shift, _last_used(axis, last) - origin + 1
     if window:
-        blocks = (n + 15) // 16
-        if n < 16:
-            pad_axis(n, (count + 3) & ~np.int64(3), first, table)
-        plan[H_BASE], plan[H_INDEX], plan[H_WEIGHT] = at, at + 64 * blocks, at + 128 * blocks
-        plan[H_GROUPS] = block_tables(
-            n, count, first, table, origin, flip, window, plan[H_BASE], plan[H_INDEX], plan[H_WEIGHT]
-        )
-        at += 64 * blocks * (2 + plan[H_GROUPS])
+        blocks = (axis.outputs + 15) // 16
+        if axis.outputs < 16:
+            pad_axis(whole)
+        columns.base, columns.index, columns.weight = at, at + 64 * blocks, at + 128 * blocks
+        block_tables(whole, origin, flip, window, columns)
+        at += 64 * blocks * (2 + columns.groups)
     return at
 
 
 @inline
-def make_plan(
-    desc: NDArray[np.int64],
-    y: float,
-    x: float,
-    h: float,
-    w: float,
-    lo_y: int,
-    hi_y: int,
-    lo_x: int,
-    hi_x: int,
-    flip: int,
-    kind: int,
-    out_h: int,
-    out_w: int,
-    window: int,
-    plan: NDArray[np.int64],
-    at: int,
-) -> int:
-    """Fill the plan of an image whose descriptor has been checked and :func:`fits`.
+def make_plan(image: Any, request: Any, window: int, luma: Any, chroma: Any, at: int) -> int:
+    """Fill the plan of an image that has been checked and :func:`fits`.
 
     Parameters
     ----------
-    desc ... out_w
-        As in :data:`ffprep.kernels.resample.render.SIGNATURE`; `kind` is an effective filter.
+    image, request : IMAGE record, RENDER record
     window : int
-        How many neighbouring outputs share a load in the horizontal pass (16 or 4); 0 for plain tables of
-        taps, horizontal weights then 256 times finer.
-    plan : int64 array of shape (2 * PLAN_SIZE,)
-        Class 0, then class 1; where class 1 has the resolution of class 0 it holds the same.
+        How many neighbouring outputs share a load in the horizontal pass (16 or 4); 0 for plain tables of taps, whose
+        horizontal weights are 256 times finer.
+    luma, chroma : PLANE_TABLES records
+        Filled. Where chroma has the resolution of luma, they hold the same.
     at : int
         Address of :func:`plan_size` bytes, a multiple of 64.
 
     Returns
     -------
     int
-        1 where class 1 differs from class 0, else 0.
+        1 where chroma differs from luma, else 0.
     """
     v.compact()
-    scale_y, scale_x = h / out_h, w / out_w
+    lo_y, hi_y, lo_x, hi_x = request.lo_y, request.hi_y, request.lo_x, request.hi_x
+    out_h, out_w, flip = request.out_h, request.out_w, request.flip
+    scale_y, scale_x = request.h / out_h, request.w / out_w
     rows, cols = hi_y - lo_y, hi_x - lo_x
+    kind = effective_filter(request.filter, scale_y, scale_x)
     one = unit_weight(kind)
     one_x = one if window else one * 256
-    taps_y, taps_x = taps(kind, scale_y, rows), taps(kind, scale_x, cols)
+    taps_y, taps_x = tap_count(kind, scale_y, rows), tap_count(kind, scale_x, cols)
     row_y, row_x = 4 * lanes(out_h), 4 * lanes(out_w)
     first_y, first_x, at = at + FRONT, at + row_y + FRONT, at + row_y + row_x
     place, at = at + FRONT, at + max(row_y, row_x)
     weights_y, at = _float_table(taps_y, out_h, at)
     weights_x, at = _float_table(taps_x, out_w, at)
-    fill_axis(kind, y - lo_y, scale_y, rows, out_h, taps_y, first_y, place, weights_y)
-    fill_axis(kind, x - lo_x, scale_x, cols, out_w, taps_x, first_x, place, weights_x)
-    luma, chroma = plan[:PLAN_SIZE], plan[PLAN_SIZE:]
+    down, along = Axis(out_h, taps_y, first_y, weights_y), Axis(out_w, taps_x, first_x, weights_x)
+    fill_axis(kind, request.y - lo_y, scale_y, rows, down, place)
+    fill_axis(kind, request.x - lo_x, scale_x, cols, along, place)
+    at = _plan_rows(down, rows - 1, lo_y, one, window, luma.rows, at)
+    at = _plan_columns(along, cols - 1, lo_x, one_x, flip, window, luma.columns, at)
+    copy_bytes(address_of(chroma), address_of(luma), TABLES_SIZE)
 
     how_v, how_h = DIRECT, DIRECT
-    second = desc[DESC_PLANES + DESC_PLANE_SIZE : DESC_PLANES + 2 * DESC_PLANE_SIZE]
-    if desc[DESC_COLOR] != RGB_PACKED and desc[DESC_COLOR] != GRAY:
-        how_v, how_h = upsampling(second[P_HS], second[P_VS], second[P_WIDTH])
-    at = _plan_rows(out_h, taps_y, first_y, weights_y, rows - 1, lo_y, one, window, luma, at)
-    at = _plan_columns(out_w, taps_x, first_x, weights_x, cols - 1, lo_x, one_x, flip, window, luma, at)
-    for k in range(PLAN_SIZE):
-        chroma[k] = luma[k]
+    plane = image.planes[1]
+    if image.color != RGB_PACKED and image.color != GRAY:
+        how_v, how_h = upsampling(plane.hs, plane.vs, plane.width)
     if how_v != DIRECT:
         count = composed_taps(taps_y)
         start, at = at + FRONT, at + row_y
         table, at = _float_table(count, out_h, at)
-        compose_fancy(lo_y, second[P_HEIGHT], out_h, taps_y, first_y, weights_y, start, table)
-        _, last = component_span(how_v, second[P_VS], second[P_HEIGHT], lo_y, hi_y - 1)
-        at = _plan_rows(out_h, count, start, table, last, 0, one, window, chroma, at)
+        composed = Axis(out_h, count, start, table)
+        compose_fancy(lo_y, plane.height, down, composed)
+        _, last = component_span(how_v, plane.vs, plane.height, lo_y, hi_y - 1)
+        at = _plan_rows(composed, last, np.int64(0), one, window, chroma.rows, at)
     if how_h != DIRECT:
         count = composed_taps(taps_x)
         start, at = at + FRONT, at + row_x
         table, at = _float_table(count, out_w, at)
-        compose_fancy(lo_x, second[P_WIDTH], out_w, taps_x, first_x, weights_x, start, table)
-        _, last = component_span(how_h, second[P_HS], second[P_WIDTH], lo_x, hi_x - 1)
-        _plan_columns(out_w, count, start, table, last, 0, one_x, flip, window, chroma, at)
+        composed = Axis(out_w, count, start, table)
+        compose_fancy(lo_x, plane.width, along, composed)
+        _, last = component_span(how_h, plane.hs, plane.width, lo_x, hi_x - 1)
+        _plan_columns(composed, last, np.int64(0), one_x, flip, window, chroma.columns, at)
     return np.int64(how_v != DIRECT or how_h != DIRECT)
-
-
-__all__ = ["WIDE_SCALE", "fits", "make_plan", "plan_size", "unit_weight"]

@@ -1,25 +1,13 @@
-"""From decoded planes to a training image: crop, resize, flip, colour, normalise, element type and order in
-one call.
+"""From decoded planes to a training image: crop, resize, flip, colour, normalisation, element type and order at once.
 
-A renderer is a C function of :data:`SIGNATURE`, called by address, so that the loop that calls it is compiled
-once and the CPU's best form is chosen at run time::
+A renderer is a C function of :data:`SIGNATURE`::
 
-    render(desc, y, x, h, w, lo_y, hi_y, lo_x, hi_x, flip, filter, out, out_h, out_w, format, colour, work,
-    work_size,
-           stream) -> status
+    render(arguments: address of an abi.RENDER) -> status
 
-    desc        address of int64[48], a descriptor as the native JPEG kernel writes it
-    y, x, h, w  box in pixels of the described image (float64): the output shows exactly this
-    lo_y .. hi_x  pixels that may be used (hi excluded); for a crop, its own ends
-    flip        1: mirror left and right
-    filter      weights.BILINEAR, BICUBIC, AREA
-    out         address of the output image, out_h x out_w x 3 in `format` (layout.FORMATS), densely packed
-    colour      address of float32[6]: scale and bias of R, G, B (out = scale * level + bias; ignored for
-    uint8) work        address of at least :func:`work_size` bytes stream      1: write past the cache where
-    the format allows it (see :func:`streaming_pays`) status      0 or a code of layout: OK,
-    UNSUPPORTED_COLOR, BAD_RECTANGLE, NO_SPACE, BAD_OPTION
-
-Nothing outside the planes, the output and the workspace is read or written.
+It is called by address, so that the loop that calls it is compiled once and the CPU's best form is chosen at run time.
+:data:`ffprep.abi.RENDER` says what the arguments are. The status is 0 or a code of :mod:`ffprep.kernels.layout`: OK,
+UNSUPPORTED_COLOR, BAD_RECTANGLE, NO_SPACE (the workspace is too small), BAD_OPTION, or UNFIT (only the wide renderer can
+render this). Nothing outside the planes, the output and the workspace is read or written.
 """
 
 from __future__ import annotations
@@ -30,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffprep.abi import IMAGE, RENDER
 from ffprep.errors import OptionError
 from ffprep.kernels import layout
 from ffprep.kernels.jit import entry_address, inline, kernel
@@ -37,11 +26,12 @@ from ffprep.kernels.memory import call_entry
 from ffprep.kernels.resample.exact import exact_work_size, render_exact
 from ffprep.kernels.resample.fixed import fixed_work_size
 from ffprep.kernels.resample.fixed_generic import generic_work_size, render_generic
+from ffprep.kernels.resample.records import render_at
 from ffprep.kernels.resample.weights import FILTERS
 from ffprep.kernels.resample.wide import render_wide, wide_work_size
 from ffprep.kernels.simd import level as simd
 
-SIGNATURE = f"int64(int64, {'float64, ' * 4}{', '.join(['int64'] * 14)})"
+SIGNATURE = "int64(int64)"
 
 DTYPES: dict[str, tuple[type, bool]] = {
     "u8_hwc": (np.uint8, True),
@@ -62,9 +52,8 @@ def render_entry(level: str | None = None) -> int:
     Parameters
     ----------
     level : {'avx512', 'avx2', 'scalar', 'wide', 'exact'}, optional
-        A fixed-point renderer of a CPU level (the one in use by default, see :mod:`ffprep.kernels.simd.level`),
-        which may return UNFIT; the wide one, which takes what they leave; the exact one, bit-equal to Pillow
-        and slower.
+        A fixed-point renderer of a CPU level (the one in use by default, see :mod:`ffprep.kernels.simd.level`), which
+        may return UNFIT; the wide one, which takes what those leave; the exact one, bit-equal to Pillow and slower.
 
     Raises
     ------
@@ -91,28 +80,28 @@ def render_entry(level: str | None = None) -> int:
 
 
 @inline
-def work_size(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> int:
-    """Return the bytes of workspace that a fixed-point renderer needs for a box with rows x cols pixels in
-    reach."""
-    generic = generic_work_size(kind, box_h, box_w, rows, cols, out_h, out_w)
-    return max(generic, fixed_work_size(kind, box_h, box_w, rows, cols, out_h, out_w))
+def work_size(request: Any) -> int:
+    """Return the bytes of workspace that any fixed-point renderer needs for a RENDER record."""
+    return max(generic_work_size(request), fixed_work_size(request))
 
 
 @kernel
-def _sizes(kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int) -> tuple[int, int, int]:
-    return (
-        work_size(kind, box_h, box_w, rows, cols, out_h, out_w),
-        wide_work_size(kind, box_h, box_w, rows, cols, out_h, out_w),
-        exact_work_size(kind, box_h, box_w, rows, cols, out_h, out_w),
-    )
+def _sizes(arguments: int) -> tuple[int, int, int]:
+    request = render_at(arguments)
+    return work_size(request), wide_work_size(request), exact_work_size(request)
 
 
-def level_work_size(
-    level: str | None, kind: int, box_h: float, box_w: float, rows: int, cols: int, out_h: int, out_w: int
-) -> int:
-    """Return the bytes of workspace that the renderer of a level needs, or the wide one too where level is
-    None."""
-    fixed, wide, exact = _sizes(kind, box_h, box_w, rows, cols, out_h, out_w)
+def level_work_size(level: str | None, request: NDArray[np.void]) -> int:
+    """Return the bytes of workspace that the renderer of a level needs; where it is None, a CPU's and the wide one.
+
+    Parameters
+    ----------
+    level : str or None
+        As for :func:`render_entry`.
+    request : RENDER array of shape ()
+        As :func:`render_request` returns it.
+    """
+    fixed, wide, exact = _sizes(request.ctypes.data)
     if level == "exact":
         return exact
     if level == "wide":
@@ -121,51 +110,65 @@ def level_work_size(
 
 
 @kernel
-def _call(entry: int, args: tuple[Any, ...]) -> int:
-    return call_entry(entry, args)
+def _call(entry: int, arguments: int) -> int:
+    return call_entry(entry, (arguments,))
 
 
 def streaming_pays(form: int, batch_bytes: int) -> bool:
-    """Return whether outputs should be written past the cache: float32 into a batch that the cache cannot
-    hold."""
+    """Return whether to write outputs past the cache: float32 into a batch that the cache cannot hold."""
     return form in (layout.F32_CHW, layout.F32_HWC) and batch_bytes >= 1 << 22
 
 
 def colour_array(
     mean: Sequence[float] = (0.0, 0.0, 0.0), std: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> NDArray[np.float32]:
-    """Return the `colour` of ``(level - mean) / std``, levels in 0..255: float32 of shape (6,)."""
+    """Return the normalisation ``(level - mean) / std`` of levels in 0..255: float32 of shape (6,), laid out as COLOUR."""
     m, s = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     if m.shape != (3,) or s.shape != (3,) or not np.all(np.isfinite(m)) or not np.all(s > 0):
         raise OptionError(f"mean and std must be three finite numbers each, std above 0; got {mean} and {std}")
     return np.concatenate([1.0 / s, -m / s]).astype(np.float32)
 
 
-def packed_desc(image: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the descriptor of an RGB image, uint8 of shape (H, W, 3), rows densely packed; it must outlive
-    the use."""
+def packed_desc(image: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Return the description of densely packed RGB, uint8 of shape (H, W, 3): an IMAGE array of shape ().
+
+    It holds the address of the pixels, which must outlive its use.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.flags.c_contiguous:
         raise OptionError(f"need contiguous uint8 of shape (H, W, 3), got {image.dtype} {image.shape}")
     h, w = image.shape[:2]
-    desc = np.zeros(layout.DESC_SIZE, np.int64)
-    desc[:4] = w, h, 1, layout.RGB_PACKED
-    desc[layout.DESC_PLANES : layout.DESC_PLANES + layout.DESC_PLANE_SIZE] = (
-        image.ctypes.data,
-        3 * w,
-        0,
-        0,
-        w,
-        h,
-        1,
-        1,
-        w,
-        h,
-    )
-    return desc
+    described = np.zeros((), IMAGE)
+    described["width"], described["height"] = w, h
+    described["components"], described["color"] = 1, layout.RGB_PACKED
+    described["planes"][0] = image.ctypes.data, 3 * w, 0, 0, w, h, 1, 1, w, h
+    return described
+
+
+def render_request(
+    box: tuple[float, float, float, float],
+    bounds: tuple[int, int, int, int],
+    size: tuple[int, int],
+    kind: int,
+) -> NDArray[np.void]:
+    """Return what a renderer is asked for, as a RENDER array of shape () whose addresses are still 0.
+
+    Parameters
+    ----------
+    box : (y, x, h, w)
+    bounds : (lo_y, hi_y, lo_x, hi_x)
+    size : (out_h, out_w)
+    kind : one of ``weights.FILTERS``
+    """
+    request = np.zeros((), RENDER)
+    request["y"], request["x"], request["h"], request["w"] = box
+    request["lo_y"], request["hi_y"], request["lo_x"], request["hi_x"] = bounds
+    request["out_h"], request["out_w"] = size
+    request["filter"] = kind
+    return request
 
 
 def render(
-    desc: NDArray[np.int64],
+    desc: NDArray[np.void],
     box: tuple[float, float, float, float],
     size: tuple[int, int],
     *,
@@ -181,16 +184,15 @@ def render(
 
     Parameters
     ----------
-    desc : int64 array of shape (48,)
-        Plane descriptor; the planes it points at must be alive.
+    desc : IMAGE array of shape ()
+        The decoded image; the planes whose addresses it holds must be alive.
     box : (y, x, h, w)
         What to show, in pixels; may be fractional.
     size : (out_h, out_w)
     bounds : (lo_y, hi_y, lo_x, hi_x), optional
         Pixels that may be used; the box's own ends, rounded outwards, by default.
     level : str, optional
-        Which renderer, as for :func:`render_entry`; by default the CPU's, or the wide one for what that
-        leaves.
+        Which renderer, as for :func:`render_entry`; by default the CPU's, or the wide one for what that leaves.
 
     Returns
     -------
@@ -214,32 +216,14 @@ def render(
     dtype, last = DTYPES[format]
     out: NDArray[Any] = np.zeros((out_h, out_w, 3) if last else (3, out_h, out_w), dtype)
     colour = colour_array() if colour is None else np.ascontiguousarray(colour, np.float32)
-    kind = FILTERS[filter]
-    work = np.empty(level_work_size(level, kind, h, w, hi_y - lo_y, hi_x - lo_x, out_h, out_w), np.uint8)
-    arguments = (
-        desc.ctypes.data,
-        y,
-        x,
-        h,
-        w,
-        lo_y,
-        hi_y,
-        lo_x,
-        hi_x,
-        int(flip),
-        kind,
-        out.ctypes.data,
-        out_h,
-        out_w,
-        layout.FORMATS[format],
-        colour.ctypes.data,
-        work.ctypes.data,
-        work.size,
-        int(stream),
-    )
-    status = _call(render_entry(level), arguments)
+    request = render_request((y, x, h, w), bounds, size, FILTERS[filter])
+    work = np.empty(level_work_size(level, request), np.uint8)
+    request["image"], request["out"], request["colour"] = desc.ctypes.data, out.ctypes.data, colour.ctypes.data
+    request["work"], request["work_size"] = work.ctypes.data, work.size
+    request["flip"], request["format"], request["stream"] = int(flip), layout.FORMATS[format], int(stream)
+    status = _call(render_entry(level), request.ctypes.data)
     if status == layout.UNFIT and level is None:
-        status = _call(render_entry("wide"), arguments)
+        status = _call(render_entry("wide"), request.ctypes.data)
     if status != layout.OK:
         raise OptionError(f"rendering box {box} with bounds {bounds} failed with status {status}")
     return out

@@ -1,84 +1,63 @@
-"""Rows of RGB pixels out of planes, with libjpeg's own integer arithmetic: the pixels Pillow would have
-decoded."""
+"""Rows of RGB pixels from decoded planes, in libjpeg's own integer arithmetic: the pixels that Pillow would decode."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline
-from ffprep.kernels.layout import (
-    BAD_RECTANGLE,
-    DESC_COLOR,
-    DESC_COMPONENTS,
-    DESC_HEIGHT,
-    DESC_PLANE_SIZE,
-    DESC_PLANES,
-    DESC_WIDTH,
-    GRAY,
-    OK,
-    P_ADDRESS,
-    P_H,
-    P_HEIGHT,
-    P_HS,
-    P_STRIDE,
-    P_VS,
-    P_W,
-    P_WIDTH,
-    P_X0,
-    P_Y0,
-    RGB,
-    RGB_PACKED,
-    UNSUPPORTED_COLOR,
-    YCC,
-)
+from ffprep.kernels.layout import BAD_RECTANGLE, GRAY, OK, RGB, RGB_PACKED, UNSUPPORTED_COLOR, YCC
 from ffprep.kernels.memory import bytes_at
 from ffprep.kernels.resample.weights import BOX, DIRECT, FANCY, component_span, upsampling
 
 
 @inline
-def check_planes(desc: NDArray[np.int64], first_y: int, last_y: int, first_x: int, last_x: int) -> int:
-    """Return OK when the planes of a descriptor hold what image rows first_y..last_y, columns first_x..last_x
-    need."""
-    color = desc[DESC_COLOR]
+def check_planes(image: Any, request: Any) -> int:
+    """Return OK where the planes of an IMAGE hold all samples that the pixels in reach of a RENDER are made of."""
+    first_y, last_y = request.lo_y, request.hi_y - 1
+    first_x, last_x = request.lo_x, request.hi_x - 1
+    color = image.color
     if color in (GRAY, RGB_PACKED):
         planes = 1
     elif color in (YCC, RGB):
         planes = 3
     else:
         return UNSUPPORTED_COLOR
-    if desc[DESC_COMPONENTS] < planes:
+    if image.components < planes:
         return UNSUPPORTED_COLOR
-    if first_y < 0 or first_x < 0 or last_y >= desc[DESC_HEIGHT] or last_x >= desc[DESC_WIDTH]:
+    if first_y < 0 or first_x < 0 or last_y >= image.height or last_x >= image.width:
         return BAD_RECTANGLE
     for c in range(planes):
-        p = desc[DESC_PLANES + DESC_PLANE_SIZE * c : DESC_PLANES + DESC_PLANE_SIZE * (c + 1)]
-        if p[P_HS] < 1 or p[P_VS] < 1 or p[P_WIDTH] < 1 or p[P_HEIGHT] < 1 or p[P_ADDRESS] == 0:
+        plane = image.planes[c]
+        hs, vs, width, height = plane.hs, plane.vs, plane.width, plane.height
+        if hs < 1 or vs < 1 or width < 1 or height < 1 or plane.address == 0:
             return BAD_RECTANGLE
-        how_v, how_h = upsampling(p[P_HS], p[P_VS], p[P_WIDTH])
-        y0, y1 = component_span(how_v, p[P_VS], p[P_HEIGHT], first_y, last_y)
-        x0, x1 = component_span(how_h, p[P_HS], p[P_WIDTH], first_x, last_x)
-        if y0 < p[P_Y0] or x0 < p[P_X0] or y1 >= p[P_Y0] + p[P_H] or x1 >= p[P_X0] + p[P_W]:
+        how_v, how_h = upsampling(hs, vs, width)
+        y0, y1 = component_span(how_v, vs, height, first_y, last_y)
+        x0, x1 = component_span(how_h, hs, width, first_x, last_x)
+        if y0 < plane.y0 or x0 < plane.x0 or y1 >= plane.y0 + plane.h or x1 >= plane.x0 + plane.w:
             return BAD_RECTANGLE
     return OK
 
 
 @inline
-def upsample_row(plane: NDArray[np.int64], y: int, first: int, out: NDArray[np.uint8], sums: NDArray[np.int32]) -> None:
+def _upsample_row(plane: Any, y: int, first: int, out: NDArray[np.uint8], sums: NDArray[np.int32]) -> None:
     """Write columns first, first + 1, ... of image row y of one component, at image resolution, to `out`.
 
-    `plane` is its ten entries of a descriptor, checked by :func:`check_planes`; `sums` holds at least
-    ``out.size + 2`` values. The arithmetic is jdsample.c's.
+    `plane` is a PLANE that :func:`check_planes` has checked; `sums` is scratch of at least ``out.size + 2`` values.
+    The arithmetic is that of libjpeg's jdsample.c.
     """
-    hs, vs, width, height = plane[P_HS], plane[P_VS], plane[P_WIDTH], plane[P_HEIGHT]
+    hs, vs, width, height = plane.hs, plane.vs, plane.width, plane.height
     how_v, how_h = upsampling(hs, vs, width)
     near = min(y // vs, height - 1)
     a, b = component_span(how_h, hs, width, first, first + out.size - 1)
     n = b - a + 1
-    row = bytes_at(plane[P_ADDRESS] + (near - plane[P_Y0]) * plane[P_STRIDE] + (a - plane[P_X0]), n)
+    row = bytes_at(plane.address + (near - plane.y0) * plane.stride + (a - plane.x0), n)
     if how_v == FANCY:
         far = min(max((y >> 1) - 1 + 2 * (y & 1), 0), height - 1)
-        other = bytes_at(plane[P_ADDRESS] + (far - plane[P_Y0]) * plane[P_STRIDE] + (a - plane[P_X0]), n)
+        other = bytes_at(plane.address + (far - plane.y0) * plane.stride + (a - plane.x0), n)
         for i in range(n):
             sums[i] = 3 * np.int32(row[i]) + np.int32(other[i])
         if how_h == DIRECT:
@@ -116,34 +95,30 @@ def _clip(v: int) -> int:
 
 @inline
 def rgb_row(
-    desc: NDArray[np.int64],
-    y: int,
-    first: int,
-    out: NDArray[np.uint8],
-    parts: NDArray[np.uint8],
-    sums: NDArray[np.int32],
+    image: Any, y: int, first: int, out: NDArray[np.uint8], parts: NDArray[np.uint8], sums: NDArray[np.int32]
 ) -> None:
-    """Write columns first, first + 1, ... of image row y as interleaved RGB to `out` (3 n bytes).
+    """Write columns first, first + 1, ... of image row y as interleaved RGB to `out`.
 
     Parameters
     ----------
-    desc : int64 array
-        Plane descriptor, checked by :func:`check_planes`.
+    image : IMAGE record
+        Checked by :func:`check_planes`.
+    out : uint8 array of 3 n bytes
     parts : uint8 array of 3 n bytes
-    sums : int32 array of n + 2
+        Scratch.
+    sums : int32 array of n + 2 values
         Scratch.
     """
     n = out.size // 3
-    color = desc[DESC_COLOR]
+    color = image.color
     if color == RGB_PACKED:
-        p = desc[DESC_PLANES : DESC_PLANES + DESC_PLANE_SIZE]
-        row = bytes_at(p[P_ADDRESS] + (y - p[P_Y0]) * p[P_STRIDE] + 3 * (first - p[P_X0]), 3 * n)
+        plane = image.planes[0]
+        row = bytes_at(plane.address + (y - plane.y0) * plane.stride + 3 * (first - plane.x0), 3 * n)
         for i in range(3 * n):
             out[i] = row[i]
         return
     for c in range(1 if color == GRAY else 3):
-        start = DESC_PLANES + DESC_PLANE_SIZE * c
-        upsample_row(desc[start : start + DESC_PLANE_SIZE], y, first, parts[c * n : (c + 1) * n], sums)
+        _upsample_row(image.planes[c], y, first, parts[c * n : (c + 1) * n], sums)
     if color == GRAY:
         for i in range(n):
             out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = parts[i]

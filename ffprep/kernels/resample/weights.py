@@ -1,13 +1,20 @@
-"""Weights of one axis of a resampling: which source samples make an output sample, and how much each.
+"""Weights of one axis of a resampling: which source samples make an output sample, and how much each counts.
 
-An axis is the linear map of `n` outputs, output o covering ``origin + scale * [o, o + 1)`` in source samples,
-from the source samples ``lo <= p < hi``; weights outside are dropped and the rest normalised. For a crop, lo
-and hi are its ends, as in ``torchvision.transforms.functional.resized_crop``.
+An axis is the linear map from the source samples ``lo <= p < hi`` to `n` outputs; output o covers
+``origin + scale * [o, o + 1)`` in source samples. Weights of samples outside are dropped and the rest normalised. For a
+crop, lo and hi are its ends, as in ``torchvision.transforms.functional.resized_crop``.
 
 Filters
-    BILINEAR, BICUBIC: the antialiased triangle and cubic convolution (a = -0.5) of Pillow's ``Image.resize``
-    and of ``torch.nn.functional.interpolate(antialias=True)``, widened by the scale when it shrinks. AREA:
-    OpenCV's ``INTER_AREA``: exact cell coverage when both axes shrink, else its two-tap stretch.
+    BILINEAR, BICUBIC: the antialiased triangle and cubic convolution (a = -0.5) of Pillow's ``Image.resize`` and of
+    ``torch.nn.functional.interpolate(antialias=True)``, widened by the scale where it shrinks. AREA: OpenCV's
+    ``INTER_AREA``: exact cell coverage where both axes shrink, else its two-tap stretch.
+
+Weights are computed in two ways, which share the rules of where a filter begins and how far it reaches:
+
+- here, in float64, one output after the other, with Pillow's and OpenCV's own roundings. The exact renderer needs these
+  to the bit, and the wide one uses them because it has no limit on taps;
+- in :mod:`ffprep.kernels.resample.axis`, in float32, for sixteen outputs at once. The fixed-point renderers use these:
+  they round weights to eight bits anyway, and computing the weights would otherwise take a good part of their time.
 """
 
 from __future__ import annotations
@@ -23,12 +30,12 @@ STRETCH = 3
 """INTER_AREA where an axis grows; kernels choose it themselves."""
 
 DIRECT, BOX, FANCY = 0, 1, 2
-"""How libjpeg brings a component to full resolution: as it is, by repetition, by its 3:1 triangle."""
+"""How libjpeg brings a component to full resolution: as it is, by repeating samples, by its 3:1 triangle."""
 
 
 @inline
 def effective_filter(kind: int, scale_y: float, scale_x: float) -> int:
-    """Return AREA's two forms apart: OpenCV stretches on both axes as soon as one of them grows."""
+    """Return STRETCH for AREA where an axis grows (OpenCV then stretches on both axes), else `kind`."""
     if kind == AREA and (scale_y < 1.0 or scale_x < 1.0):
         return STRETCH
     return kind
@@ -36,8 +43,7 @@ def effective_filter(kind: int, scale_y: float, scale_x: float) -> int:
 
 @inline
 def support(kind: int, scale: float) -> float:
-    """Return the largest distance, in source samples, from an output's centre to a sample of weight above
-    0."""
+    """Return the largest distance, in source samples, from an output's centre to a sample that counts."""
     wide = max(scale, 1.0)
     if kind == BICUBIC:
         return 2.0 * wide
@@ -48,8 +54,51 @@ def support(kind: int, scale: float) -> float:
 
 @inline
 def tap_limit(kind: int, scale: float, lo: int, hi: int) -> int:
-    """Return an upper bound of the number of source samples an output has."""
+    """Return an upper bound of the number of source samples that :func:`axis_weights` gives an output."""
     return min(np.int64(2.0 * support(kind, scale)) + 2, hi - lo)
+
+
+@inline
+def tap_count(kind: int, scale: float, length: int) -> int:
+    """Return how many of `length` source samples an output can have, exactly: the rows of an ``axis`` table."""
+    if kind == STRETCH:
+        count = np.int64(2)
+    elif kind == AREA:
+        count = np.int64(np.ceil(scale)) + 1
+    else:
+        count = np.int64(np.ceil(2.0 * support(kind, scale)))
+    return min(count, length)
+
+
+@inline
+def outputs_per_sample(scale: float, n: int) -> float:
+    """Return 1 / scale for `n` outputs, their extent rounded where it is a whole number but for rounding errors."""
+    extent = scale * n
+    if abs(extent - np.rint(extent)) < 1e-6:
+        extent = np.rint(extent)
+    return n / extent
+
+
+@inline
+def smooth_first(center: float, reach: float, length: int) -> int:
+    """Return the first of `length` source samples that a triangle or cubic around `center` reaches."""
+    return min(max(np.int64(np.floor(center - reach + 0.5)), 0), length - 1)
+
+
+@inline
+def stretch_place(o: int, offset: float, inverse: float, length: int) -> tuple[int, float]:
+    """Return the first of the two samples of output o of a stretch, and the weight of the second (0 at both ends).
+
+    The sums are OpenCV's own, in its order: they decide on which side of a whole number an output falls.
+    """
+    first = np.int64(np.floor(o * (1.0 / inverse) + offset))
+    part = np.float64(np.float32((o + 1) - (first + 1 - offset) * inverse))
+    part = part - np.floor(part) if part > 0.0 else 0.0
+    if first < 0:
+        first, part = np.int64(0), 0.0
+    if first >= length - 1:
+        first, part = length - 1, 0.0
+    return first, part
 
 
 @inline
@@ -72,9 +121,8 @@ def _cubic(x: float) -> float:
 def _smooth_taps(kind: int, center: float, scale: float, length: int, out: NDArray[np.float64]) -> tuple[int, int]:
     wide = max(scale, 1.0)
     reach = support(kind, scale)
-    first = max(np.int64(np.floor(center - reach + 0.5)), 0)
+    first = smooth_first(center, reach, length)
     last = min(np.int64(np.floor(center + reach + 0.5)), length)
-    first = min(first, length - 1)
     count = min(max(last - first, 1), out.size)
     total = 0.0
     inverse = 1.0 / wide
@@ -119,16 +167,10 @@ def _area_taps(begin: float, scale: float, length: int, out: NDArray[np.float64]
 
 @inline
 def _stretch_taps(o: int, offset: float, inverse: float, length: int, out: NDArray[np.float64]) -> tuple[int, int]:
-    """OpenCV's own sums in their own order: they decide on which side of a whole number an output falls."""
-    first = np.int64(np.floor(o * (1.0 / inverse) + offset))
-    part = np.float64(np.float32((o + 1) - (first + 1 - offset) * inverse))
-    part = part - np.floor(part) if part > 0.0 else 0.0
-    if first < 0:
-        first, part = 0, 0.0
-    if first >= length - 1:
-        out[0] = 1.0
-        return length - 1, 1
+    first, part = stretch_place(o, offset, inverse, length)
     out[0] = 1.0 - part
+    if first == length - 1:
+        return first, 1
     out[1] = part
     return first, 2
 
@@ -155,14 +197,11 @@ def axis_weights(
     lo, hi : int
         Source samples that may be used, ``lo < hi``.
     starts, counts : int64 arrays of shape (n,)
-        Receive the first source sample of each output and how many follow on.
+        Receive the first source sample of each output and how many samples it has.
     weights : float64 array of shape (n, taps), taps >= :func:`tap_limit`
         Receives the weights, which sum to 1 in each row; entries from counts[o] on are left alone.
     """
-    extent = scale * starts.size
-    if abs(extent - np.rint(extent)) < 1e-6:
-        extent = np.rint(extent)
-    inverse = starts.size / extent
+    inverse = outputs_per_sample(scale, starts.size)
     # Relative to lo, as after cropping: the same roundings as Pillow's and torch's.
     offset, length = origin - lo, hi - lo
     for o in range(starts.size):
@@ -193,8 +232,7 @@ def upsampling(hs: int, vs: int, component_width: int) -> tuple[int, int]:
 
 @inline
 def component_span(how: int, ratio: int, length: int, first: int, last: int) -> tuple[int, int]:
-    """Return the first and last sample of a component of `length` that image samples first..last are made
-    of."""
+    """Return the first and last of a component's `length` samples that image samples first..last are made of."""
     a, b = first // ratio, last // ratio
     if how == FANCY:
         a, b = (first - 1) >> 1, (last + 1) >> 1
@@ -213,12 +251,11 @@ def compose(
     out_counts: NDArray[np.int64],
     out_weights: NDArray[np.float64],
 ) -> None:
-    """Push an axis at image resolution through libjpeg's upsampling of a component, to an axis on its own
-    samples.
+    """Combine an axis at image resolution with libjpeg's upsampling of a component: an axis on the component's samples.
 
-    Both are linear, so resampling the component by the result is upsampling and resampling in one, but for
-    the rounding between. FANCY: image sample p is 3/4 of the component's sample p // 2 and 1/4 of the one
-    beside it on p's side, clamped at the ends 0 and `length` - 1.
+    Both are linear, so resampling the component by the result upsamples and resamples at once, without the rounding
+    between the two. FANCY: image sample p is 3/4 of the component's sample p // 2 and 1/4 of its neighbour on p's side,
+    clamped to the ends 0 and `length` - 1.
     """
     for o in range(starts.size):
         first, count = starts[o], counts[o]
@@ -237,15 +274,3 @@ def compose(
             else:
                 out_weights[o, near] += w
         out_starts[o], out_counts[o] = a, b - a + 1
-
-
-@inline
-def quantise(weights: NDArray[np.float64], one: int, out: NDArray[np.int64]) -> None:
-    """Round weights that sum to 1 to integers that sum to `one` exactly, by rounding their running sum."""
-    total = 0.0
-    before = np.int64(0)
-    for j in range(weights.size):
-        total += weights[j]
-        now = np.int64(np.rint(total * one))
-        out[j] = now - before
-        before = now

@@ -1,10 +1,9 @@
 """Which vector form of the kernels this process uses.
 
-Decided by the CPU features that numba compiles for (so ``NUMBA_CPU_FEATURES`` and ``NUMBA_CPU_NAME=generic``
-count, as does ``NUMBA_ENABLE_AVX=0``; any other ``NUMBA_CPU_NAME`` leaves the features the host's), never by
-a CPU's name. ``FFPREP_SIMD=scalar|avx2|avx512`` asks for a level; one that the CPU or the LLVM in use does
-not have counts as not asked for. "scalar" here is the form written in LLVM's generic vectors, which runs on
-any CPU.
+The features of the CPU that numba compiles for decide, never the CPU's name: ``NUMBA_CPU_FEATURES``,
+``NUMBA_CPU_NAME=generic`` and ``NUMBA_ENABLE_AVX=0`` change them, any other ``NUMBA_CPU_NAME`` leaves those of the host.
+``FFPREP_SIMD=scalar|avx2|avx512`` asks for a level; it is ignored where the CPU or the LLVM in use does not have that
+level. The level "scalar" is written in LLVM's generic vectors and runs on any CPU.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ _NEEDS = {
     AVX512: frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vbmi", "avx512vnni"}),
 }
 
-# Instructions a level is built on: (LLVM intrinsic, result, operands, mnemonic). The operands of vpdpbusd are
-# those of
-# LLVM before 21; later ones accept and convert them.
+# Instructions that a level is built on: (LLVM intrinsic, result, operands, mnemonic). The operands of vpdpbusd are
+# those of LLVM before 21; later ones accept and convert them.
 _PROBES = {
     AVX2: [
         ("llvm.x86.avx2.pmadd.ub.sw", "<16 x i16>", ["<32 x i8>"] * 2, "vpmaddubsw"),

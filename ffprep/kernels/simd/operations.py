@@ -1,8 +1,8 @@
 """Vectors of fixed length in numba kernels, as LLVM's own vector types.
 
-Each operation is one LLVM instruction (or a constant shuffle), so a kernel written with them compiles to what
-it says, on any CPU. Names end in element type and lanes, ``i16x16``; signedness lives in the operations, not
-in the types. The functions whose names begin with an x86 mnemonic need that instruction; see
+Most operations are one LLVM instruction (or a constant shuffle), so a kernel written with them compiles to what it says,
+on any CPU. Names end in element type and number of lanes, such as ``i16x16``; signedness is a matter of the operations,
+not of the types. Functions whose names begin with an x86 mnemonic need that instruction; see
 :mod:`ffprep.kernels.simd.level`.
 """
 
@@ -52,7 +52,6 @@ stream_f32x16 = stream_of(F32X16)
 
 fill_i16x16 = fill_of(I16X16, types.int64)
 fill_i16x32 = fill_of(I16X32, types.int64)
-fill_i32x8 = fill_of(I32X8, types.int64)
 fill_i32x16 = fill_of(I32X16, types.int64)
 fill_f32x16 = fill_of(F32X16, types.float32)
 repeat_f32x16 = load_repeated(F32X16, "f32")
@@ -262,7 +261,6 @@ low_pairs_i8x32 = shuffle_of(I8X32, I8X32, interleave_mask(32, False))
 high_pairs_i8x32 = shuffle_of(I8X32, I8X32, interleave_mask(32, True))
 low_pairs_i8x64 = shuffle_of(I8X64, I8X64, interleave_mask(64, False))
 high_pairs_i8x64 = shuffle_of(I8X64, I8X64, interleave_mask(64, True))
-as_i16x16 = operation(I16X16, [I8X32], lambda b, v: b.bitcast(v[0], llvm_type(I16X16)))
 
 vpmaddubsw_i8x32 = call_of("llvm.x86.avx2.pmadd.ub.sw", I16X16, [I8X32, I8X32])
 vpmaddwd_i16x16 = call_of("llvm.x86.avx2.pmadd.wd", I32X8, [I16X16, I16X16])
@@ -289,7 +287,7 @@ sum_f32x16 = operation(types.float32, [F32X16], _sum)
 
 
 def _transpose(builder: Any, args: Sequence[Any]) -> Any:
-    """Transpose 16 x 16 int16 from one address to another; both with their bytes from row to row."""
+    """Transpose 16 x 16 int16; `args` are source, bytes from one of its rows to the next, target, and the same of it."""
     kind, count = llvm_type(I16X16), 16
 
     def at(address: Any, pitch: Any, row: int) -> Any:
@@ -315,8 +313,7 @@ def _transpose(builder: Any, args: Sequence[Any]) -> Any:
 
 @intrinsic
 def transpose_i16(_typing: Any, source: Any, source_pitch: Any, target: Any, target_pitch: Any) -> Any:
-    """Transpose 16 x 16 int16 from `source` to `target`, rows `source_pitch` and `target_pitch` bytes
-    apart."""
+    """Transpose 16 x 16 int16 from `source` to `target`, whose rows are `source_pitch` and `target_pitch` bytes apart."""
 
     def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         _transpose(builder, args)
@@ -341,8 +338,7 @@ def store_fence(_typing: Any) -> Any:
 
 @intrinsic
 def compact(_typing: Any) -> Any:
-    """Ask for small code in the function that calls this: no unrolling and no guessed vectorisation of its
-    loops."""
+    """Ask for small code in the function that calls this: LLVM then neither unrolls nor vectorises its loops."""
 
     def build(context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
         builder.function.attributes.add("optsize")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ffprep.kernels import layout
+from ffprep.abi import IMAGE, RENDER
 from ffprep.kernels.image.crop import random_resized_crop
 from ffprep.kernels.jit import inline
-from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, doubles_at, longs_at
+from ffprep.kernels.layout import U8_HWC, UNFIT
+from ffprep.kernels.memory import address_of, bytes_at, call_entry, copy_bytes, doubles_at
 from ffprep.kernels.random import bits64, uniform
+from ffprep.kernels.resample.records import describe_packed, image_at, render_at
+
+IMAGE_SIZE, RENDER_SIZE = IMAGE.itemsize, RENDER.itemsize
 
 CONSTANT, REFLECT, EDGE = 0, 1, 2
 TRIES = 10
@@ -182,47 +186,22 @@ def resize(
     """Resize the image, or a random part of it, with the renderers of ``ffprep.kernels.resample.render``.
 
     Numbers: addresses of two renderers, the second for what the first refuses; filter; bytes of work; ranges of area
-    and ratio of the part, all 0 for the whole image. Work: a descriptor (48 int64), then the renderer's.
+    and ratio of the part, all 0 for the whole image. Work: an IMAGE, a RENDER, then the renderer's.
     """
     n = doubles_at(numbers, 8)
     y, x, rows, cols = np.int64(0), np.int64(0), np.int64(h), np.int64(w)
     if n[5] > 0.0:
         y, x, rows, cols = random_resized_crop(h, w, n[4], n[5], n[6], n[7], seed, epoch, sample, stream)
-    desc = longs_at(work, layout.DESC_SIZE)
-    for k in range(layout.DESC_SIZE):
-        desc[k] = 0
-    desc[layout.DESC_WIDTH], desc[layout.DESC_HEIGHT] = w, h
-    desc[layout.DESC_COMPONENTS], desc[layout.DESC_COLOR] = 1, layout.RGB_PACKED
-    plane = longs_at(work + 8 * layout.DESC_PLANES, layout.DESC_PLANE_SIZE)
-    plane[layout.P_ADDRESS], plane[layout.P_STRIDE] = source, 3 * w
-    plane[layout.P_W], plane[layout.P_H], plane[layout.P_WIDTH], plane[layout.P_HEIGHT] = w, h, w, h
-    plane[layout.P_HS], plane[layout.P_VS] = 1, 1
-    status = np.int64(layout.UNFIT)
-    for attempt in range(2):
-        status = call_entry(
-            np.int64(n[attempt]),
-            (
-                np.int64(work),
-                np.float64(y),
-                np.float64(x),
-                np.float64(rows),
-                np.float64(cols),
-                y,
-                y + rows,
-                x,
-                x + cols,
-                np.int64(0),
-                np.int64(n[2]),
-                np.int64(target),
-                np.int64(out_h),
-                np.int64(out_w),
-                np.int64(layout.U8_HWC),
-                np.int64(work),
-                np.int64(work + 8 * layout.DESC_SIZE),
-                np.int64(n[3]),
-                np.int64(0),
-            ),
-        )
-        if status != layout.UNFIT:
-            break
+    image, request = image_at(work), render_at(work + IMAGE_SIZE)
+    describe_packed(image, source, h, w)
+    request.image = address_of(image)
+    request.y, request.x, request.h, request.w = y, x, rows, cols
+    request.lo_y, request.hi_y, request.lo_x, request.hi_x = y, y + rows, x, x + cols
+    request.flip, request.filter = 0, np.int64(n[2])
+    request.out, request.out_h, request.out_w, request.format = target, out_h, out_w, U8_HWC
+    request.colour, request.stream = 0, 0
+    request.work, request.work_size = work + IMAGE_SIZE + RENDER_SIZE, np.int64(n[3])
+    status = call_entry(np.int64(n[0]), (address_of(request),))
+    if status == UNFIT:
+        status = call_entry(np.int64(n[1]), (address_of(request),))
     return status
