@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ffprep.abi import IMAGE
 from ffprep.inspect.paired import Contestant, compare, ratio
 from ffprep.inspect.runners import _random_crop
 from ffprep.jpeg import build_index, read_header, rewrite
-from ffprep.jpeg.native import DESC_SIZE, int64s, library
+from ffprep.jpeg.native import decode_request, library
 
 SAMPLINGS = {"4:4:4": [(1, 1)] * 3, "4:2:0": [(2, 2), (1, 1), (1, 1)]}
 WAYS = [
@@ -59,7 +60,7 @@ def stored(data: bytes, way: str) -> tuple[bytes, bytes]:
 
 def crops(folder: str, sampling: str, limit: int, way: str, scale: list[float]) -> Callable[[], int]:
     """What `paired` runs: an epoch decodes a crop of every image three times."""
-    lib, desc, rng = library(), np.zeros(DESC_SIZE, np.int64), np.random.default_rng(0)
+    lib, image, rng = library(), np.zeros(1, IMAGE), np.random.default_rng(0)
     jobs = []
     for data in streams(folder, sampling, limit):
         header = read_header(data)
@@ -71,9 +72,8 @@ def crops(folder: str, sampling: str, limit: int, way: str, scale: list[float]) 
     def epoch() -> int:
         for _ in range(3):
             for stream, index, box in jobs:
-                status = lib.ffp_decode_region(
-                    context, stream.ctypes.data, stream.size, index.ctypes.data, index.size, *box, 0, int64s(desc)
-                )
+                request = decode_request(context, stream, box, image, (index.ctypes.data, index.size))
+                status = lib.ffp_decode_region(request.ctypes.data)
                 assert status == 0
         return 3 * len(jobs)
 

@@ -77,7 +77,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     fclose(f);
-    int64_t images = 0, staged_images = 0, desc[FFP_DESC_SIZE];
+    int64_t images = 0, staged_images = 0;
+    ffp_image_desc decoded;
     for (int64_t at = 0; at < size; images++) {
         int64_t bytes;
         memcpy(&bytes, all + at, 8);
@@ -96,7 +97,10 @@ int main(int argc, char **argv) {
             at += 40 + image[0];
             int good = staged(ctx, data, image, ns);
             mark = now();
-            good &= ffp_decode_region(ctx, data, image[0], NULL, 0, image[1], image[2], image[3], image[4], 0, desc) == FFP_OK;
+            const ffp_decode_request request = {
+                .context = (int64_t)(intptr_t)ctx, .data = (int64_t)(intptr_t)data, .size = image[0],
+                .x = image[1], .y = image[2], .w = image[3], .h = image[4], .image = (int64_t)(intptr_t)&decoded};
+            good &= ffp_decode_region(&request) == FFP_OK;
             ns[4] = since(&mark);
             for (int k = 0; good && k < STAGES; k++) {
                 best[i][k] = ns[k] < best[i][k] ? ns[k] : best[i][k];

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import ffprep.jpeg
+from ffprep.abi import BOX, ITEM
 from ffprep.beton.reader import Reader
 from ffprep.fields import RGBImageField
 from ffprep.inspect.paired import Contestant, compare
@@ -49,7 +50,7 @@ def loop(
     """Nanoseconds an image of the loader's loop over single images, and the crops it took."""
     n = 8  # timed at once: few, so that most rounds of a group are undisturbed
     places = 8  # such groups in the output, a batch of 64
-    spec, reals, colour = job.image_spec(
+    spec = job.image_spec(
         (side, side),
         crop="random",
         format="f32_chw",
@@ -62,14 +63,14 @@ def loop(
     entry = ctypes.cast(library().ffp_decode_region, ctypes.c_void_p).value or 0
     thread = job.new_thread(library().ffp_context_new(), entry)
     out = np.zeros((places, n, 3, side, side), np.float32)
-    used, status = np.zeros((len(jpegs), job.USED_SIZE)), np.zeros(len(jpegs), np.int64)
+    used, status = np.zeros(len(jpegs), BOX), np.zeros(len(jpegs), np.int64)
     best = np.full(len(jpegs) // n, np.inf)
     for _ in range(rounds + 1):
         for k in range(len(best)):
-            items = np.zeros((n, job.ITEM_SIZE), np.int64)
+            items = np.zeros(n, ITEM)
             for i in range(n):
                 data, (width, height) = jpegs[k * n + i], sizes[k * n + i]
-                items[i, :6] = data.ctypes.data, data.size, width, height, 0, k * n + i
+                items[i] = data.ctypes.data, data.size, 0, 0, width, height, 0, k * n + i
             counter = np.zeros(1, np.int64)
             part = slice(k * n, (k + 1) * n)
             start = time.process_time_ns()
@@ -77,8 +78,6 @@ def loop(
                 counter.ctypes.data,
                 items,
                 spec,
-                reals,
-                colour,
                 out[k % places].ctypes.data,
                 status[part],
                 used[part],

@@ -1,7 +1,7 @@
 """What the decoders for stock ffcv call from its compiled code: one image, in whatever thread that runs in.
 
-A block of int64 (`W_*`) says what to do, as for ``ffprep.kernels.image.job``. Decoder contexts lie in slots that a
-thread claims for one image, so it does not matter how many threads or loaders there are.
+A decoder has a block (:data:`DECODER_BLOCK`) that says what to do. Decoder contexts lie in slots that a thread takes for
+one image at a time, so it does not matter how many threads or loaders there are.
 """
 
 from __future__ import annotations
@@ -13,26 +13,51 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.abi import BOX, CACHE_LINE, IMAGE_SPEC, ITEM, THREAD
 from ffprep.jpeg import native
 from ffprep.kernels.atomics import store_release, swap_if_equal
-from ffprep.kernels.image import job as kernel_job
 from ffprep.kernels.image.batch import process_image
-from ffprep.kernels.image.job import S_OUT_H, S_OUT_W, S_PITCH, SPEC_SIZE, THREAD_SIZE
+from ffprep.kernels.image.job import new_thread
 from ffprep.kernels.jit import entry_address
 from ffprep.kernels.layout import NO_MEMORY
-from ffprep.kernels.memory import atomic_add, call_entry, copy_bytes, doubles_at, floats_at, longs_at
+from ffprep.kernels.memory import address_of, atomic_add, call_entry, copy_bytes, record_at
 
 SLOTS = 256
-K_LOCK, K_ITEM, K_STATUS, K_USED, K_SPEC, K_THREAD = 0, 8, 16, 24, 32, 32 + SPEC_SIZE
-SLOT_SIZE = (K_THREAD + THREAD_SIZE + 7) // 8 * 8
-"""Entries of a slot (int64): who has it; the item, its status, box and specification; the thread's array."""
-
-W_SPEC, W_REALS, W_COLOUR, W_SLOTS, W_NEW_CONTEXT, W_FAILED = 0, 1, 2, 3, 4, 5
-W_FAILURES = 8
 KEPT_FAILURES = 32
-WORK_SIZE = W_FAILURES + 2 * KEPT_FAILURES
-"""Entries of a decoder's block (int64): addresses of specification, numbers, colours, slots and
-``ffp_context_new``; how many images failed; sample and status of the first of these."""
+
+
+def _slot() -> np.dtype[Any]:
+    formats: list[Any] = [np.int64, ITEM, BOX, IMAGE_SPEC, THREAD]
+    offsets = [0]
+    for size in (CACHE_LINE, *(kind.itemsize for kind in formats[1:])):
+        offsets.append(offsets[-1] + size)
+    size = -(-offsets.pop() // CACHE_LINE) * CACHE_LINE
+    return np.dtype(
+        {"names": ["taken", "item", "box", "spec", "thread"], "formats": formats, "offsets": offsets, "itemsize": size}
+    )
+
+
+DECODER_SLOT = _slot()
+"""What a thread takes for one image: whether it is taken, on a cache line of its own; the image, what it was cut to, its
+specification; what the thread owns meanwhile."""
+
+FAILURE = np.dtype([("sample", np.int64), ("status", np.int64)])
+DECODER_BLOCK = np.dtype(
+    [
+        ("spec", np.int64),
+        ("slots", np.int64),
+        ("new_context", np.int64),
+        ("failed", np.int64),
+        ("failures", FAILURE, (KEPT_FAILURES,)),
+    ]
+)
+"""What a decoder's compiled code is given: addresses of an IMAGE_SPEC, of the slots and of ``ffp_context_new``; how many
+images failed, and the first of these."""
+
+assert DECODER_BLOCK.fields is not None
+FAILED = DECODER_BLOCK.fields["failed"][1]
+block_at, slot_at = record_at(DECODER_BLOCK), record_at(DECODER_SLOT)
+SLOT_BYTES, SPEC_BYTES = DECODER_SLOT.itemsize, IMAGE_SPEC.itemsize
 
 SIGNATURE = f"int64({', '.join(['int64'] * 10)})"
 
@@ -56,42 +81,31 @@ def decode_one(
     work : int
         Address of a decoder's block.
     address, size, width, height, mode, sample : int
-        Where the stored bytes lie, what its record says, and its number.
+        Where the stored bytes are, what the image's record says, and its number.
     """
-    block = longs_at(work, WORK_SIZE)
-    slot = block[W_SLOTS]
+    block = block_at(work)
+    taken = block.slots  # a slot begins with the field that says whether it is taken
     number = 0
-    while not swap_if_equal(slot, np.int64(0), np.int64(1)):
+    while not swap_if_equal(taken, np.int64(0), np.int64(1)):
         number += 1
-        slot = block[W_SLOTS] + 8 * SLOT_SIZE * (number % SLOTS)
-    spec = longs_at(slot + 8 * K_SPEC, SPEC_SIZE)
-    copy_bytes(slot + 8 * K_SPEC, block[W_SPEC], 8 * SPEC_SIZE)
-    spec[S_OUT_H], spec[S_OUT_W], spec[S_PITCH] = out_h, out_w, 3 * out_h * out_w
-    items = longs_at(slot + 8 * K_ITEM, 8).reshape((1, 8))
-    items[0, 0], items[0, 1], items[0, 2], items[0, 3] = address, size, width, height
-    items[0, 4], items[0, 5], items[0, 6], items[0, 7] = mode, sample, 0, 0
-    thread = longs_at(slot + 8 * K_THREAD, THREAD_SIZE)
-    if thread[kernel_job.T_CONTEXT] == 0:
-        thread[kernel_job.T_CONTEXT] = call_entry(block[W_NEW_CONTEXT], ())
+        taken = block.slots + SLOT_BYTES * (number % SLOTS)
+    slot = slot_at(taken)
+    spec, item, thread = slot.spec, slot.item, slot.thread
+    copy_bytes(address_of(spec), block.spec, SPEC_BYTES)
+    spec.out_h, spec.out_w, spec.pitch = out_h, out_w, 3 * out_h * out_w
+    item.address, item.size, item.index, item.index_size = address, size, 0, 0
+    item.width, item.height, item.mode, item.sample = width, height, mode, sample
+    if thread.context == 0:
+        thread.context = call_entry(block.new_context, ())
     status = np.int64(NO_MEMORY)
-    if thread[kernel_job.T_CONTEXT] != 0:
-        status = process_image(
-            0,
-            items,
-            spec,
-            doubles_at(block[W_REALS], kernel_job.REALS_SIZE),
-            floats_at(block[W_COLOUR], 6),
-            out,
-            longs_at(slot + 8 * K_STATUS, 1),
-            doubles_at(slot + 8 * K_USED, kernel_job.USED_SIZE).reshape((1, kernel_job.USED_SIZE)),
-            thread,
-        )
-    store_release(slot, np.int64(0))
+    if thread.context != 0:
+        status = process_image(item, spec, out, slot.box, thread)
+    store_release(taken, np.int64(0))
     if status != 0:
-        place = atomic_add(work + 8 * W_FAILED, 1)
+        place = atomic_add(work + FAILED, 1)
         if place < KEPT_FAILURES:
-            block[W_FAILURES + 2 * place] = sample
-            block[W_FAILURES + 2 * place + 1] = status
+            block.failures[place].sample = sample
+            block.failures[place].status = status
     return int(status)
 
 
@@ -101,11 +115,11 @@ def entry() -> int:
 
 
 @cache
-def slots() -> npt.NDArray[np.int64]:
+def slots() -> npt.NDArray[np.void]:
     """Return the slots of this process, for as long as it lives."""
-    made = np.zeros((SLOTS, SLOT_SIZE), np.int64)
+    made = np.zeros(SLOTS, DECODER_SLOT)
     decode = ctypes.cast(native.library().ffp_decode_region, ctypes.c_void_p).value or 0
-    made[:, K_THREAD : K_THREAD + THREAD_SIZE] = kernel_job.new_thread(0, decode)
+    made["thread"] = new_thread(0, decode)
     return made
 
 
@@ -114,32 +128,26 @@ class Work:
 
     Attributes
     ----------
-    block : ndarray of int64
+    block : ndarray of DECODER_BLOCK, shape (1,)
     """
 
     def __init__(self) -> None:
-        self._spec = np.zeros(SPEC_SIZE, np.int64)
-        self._reals = np.zeros(kernel_job.REALS_SIZE, np.float64)
-        self._colour = np.zeros(6, np.float32)
-        self.block = np.zeros(WORK_SIZE, np.int64)
-        self.block[: W_NEW_CONTEXT + 1] = (
-            self._spec.ctypes.data,
-            self._reals.ctypes.data,
-            self._colour.ctypes.data,
-            slots().ctypes.data,
-            ctypes.cast(native.library().ffp_context_new, ctypes.c_void_p).value or 0,
-        )
+        self._spec = np.zeros(1, IMAGE_SPEC)
+        self.block = np.zeros(1, DECODER_BLOCK)
+        self.block["spec"] = self._spec.ctypes.data
+        self.block["slots"] = slots().ctypes.data
+        self.block["new_context"] = ctypes.cast(native.library().ffp_context_new, ctypes.c_void_p).value or 0
 
-    def set(self, spec: npt.NDArray[Any], reals: npt.NDArray[Any], colour: npt.NDArray[Any]) -> None:
+    def set(self, spec: npt.NDArray[np.void]) -> None:
         """Take over what `ffprep.kernels.image.job.image_spec` gave."""
-        self._spec[:], self._reals[:], self._colour[:] = spec, reals, colour
+        self._spec[:] = spec
 
     def failures(self) -> tuple[int, list[tuple[int, int]]]:
         """Return how many images failed, and sample and status of the first of them."""
-        count = int(self.block[W_FAILED])
-        kept = self.block[W_FAILURES : W_FAILURES + 2 * min(count, KEPT_FAILURES)].reshape(-1, 2)
-        return count, [(int(sample), int(status)) for sample, status in kept]
+        count = int(self.block["failed"][0])
+        kept = self.block["failures"][0][: min(count, KEPT_FAILURES)]
+        return count, [(int(failure["sample"]), int(failure["status"])) for failure in kept]
 
     def forget_failures(self) -> None:
-        """Begin to count anew."""
-        self.block[W_FAILED] = 0
+        """Start counting again."""
+        self.block["failed"] = 0

@@ -4,7 +4,7 @@ Replace the decoder that begins a pipeline, and leave the rest as it is::
 
     from ffprep.compat.ffcv import RandomResizedCropRGBImageDecoder
 
-They need none of the scratch memory of stock's, draw by (seed, epoch, sample), and leave an image that cannot be
+They need none of the scratch memory that stock's need, draw by (seed, epoch, sample), and leave an image that cannot be
 decoded black and counted rather than showing another one. The other way round needs nothing: stock ffcv's operations
 run in ``ffprep.Loader`` as they are.
 """
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ffprep.compat import decode as compiled
 from ffprep.errors import DecodeError, OptionError
 from ffprep.fields import decoders
-from ffprep.loader.engine.program import image_numbers
+from ffprep.loader.engine.program import spec_of
 from ffprep.loader.epoch.scheduler import OWN_CODES
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms import NormalizeImage
@@ -55,9 +55,9 @@ class _StockDecoder(SimpleRGBImageDecoder):
     seed : int
         Key of the draws, which are a function of (seed, epoch, sample), for any number of workers.
     flip_prob : float
-        Probability of a horizontal flip: replaces the transform behind, and its pass over the batch.
+        Probability of a horizontal flip: replaces the transform after the decoder, and its pass over the batch.
     mean, std, dtype
-        Normalise to float32 or float16, as stock's ``NormalizeImage(mean, std, dtype)`` behind would: replaces it.
+        Normalise to float32 or float16, as stock's ``NormalizeImage(mean, std, dtype)`` would after the decoder: replaces it.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class _StockDecoder(SimpleRGBImageDecoder):
         self.epoch += 1
         height, width = decoders.size_at(self.output_size, max(0, self.epoch))
         form = replace(self._form, height=height, width=width)
-        self._work.set(*image_numbers(form, self._decoder, CROP_STREAM, 0, self.seed, max(0, self.epoch)))
+        self._work.set(spec_of(form, self._decoder, CROP_STREAM, 0, self.seed, max(0, self.epoch)))
         # stock keeps half precision as int16, which its ToTorchImage turns back
         kind = np.dtype({"uint8": "u1", "float16": "i2"}.get(form.dtype, form.dtype))
         state = replace(previous_state, jit_mode=True, shape=(height, width, 3), dtype=kind)

@@ -141,7 +141,8 @@ def _split(reader: Reader, name: str, samples: int, options: Options, own: Timin
 
 def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> float:
     """Mean seconds to decode the rectangle of a training crop."""
-    from ffprep.jpeg.native import int64s, library
+    from ffprep.abi import IMAGE
+    from ffprep.jpeg.native import decode_request, library
     from ffprep.kernels.image.crop import random_resized_crop
     from ffprep.kernels.jit import kernel as compiled
 
@@ -150,7 +151,7 @@ def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> 
         return random_resized_crop(height, width, low, high, 3 / 4, 4 / 3, 0, 0, sample, 0)
 
     kernel = library()
-    desc = np.zeros(48, np.int64)
+    image = np.zeros(1, IMAGE)
     places, sizes = np.zeros(count, np.int64), np.zeros(count, np.int64)
     if reader.seek_index is not None:
         places, sizes = reader.seek_index.addresses(reader, name)
@@ -166,7 +167,8 @@ def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> 
     try:
         begun = time.perf_counter()
         for data, place, size, (y, x, h, w) in jobs:
-            kernel.ffp_decode_region(context, data.ctypes.data, data.size, place, size, x, y, w, h, 0, int64s(desc))
+            request = decode_request(context, data, (x, y, w, h), image, (place, size))
+            kernel.ffp_decode_region(request.ctypes.data)
         return (time.perf_counter() - begun) / count
     finally:
         kernel.ffp_context_free(context)

@@ -16,14 +16,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ffprep.abi import DECODE_REQUEST
 from ffprep.errors import FfprepError, OptionError
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
 
 LIBRARY_PATH = Path(__file__).resolve().parent / "_native.so"
-
-DESC_SIZE = 48
-"""int64 elements of the description that ``ffp_decode_region`` writes."""
 
 INFO_SIZE = 32
 """int64 elements that ``ffp_read_header`` writes."""
@@ -33,10 +31,7 @@ _INT64S = POINTER(c_int64)
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ffp_context_new": (c_void_p, []),
     "ffp_context_free": (None, [c_void_p]),
-    "ffp_decode_region": (
-        c_int64,
-        [c_void_p, _BYTES, c_int64, _BYTES, c_int64, c_int64, c_int64, c_int64, c_int64, c_int64, _INT64S],
-    ),
+    "ffp_decode_region": (c_int64, [c_void_p]),
     "ffp_read_header": (c_int64, [_BYTES, c_int64, _INT64S]),
     "ffp_coefficients": (c_int64, [_BYTES, c_int64, POINTER(c_int16), c_int64, _INT64S]),
     "ffp_index": (c_int64, [_BYTES, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
@@ -110,6 +105,40 @@ def as_bytes(data: BytesLike) -> NDArray[np.uint8]:
     if isinstance(data, np.ndarray):
         return np.ascontiguousarray(data).view(np.uint8).reshape(-1)
     return np.frombuffer(data, dtype=np.uint8)
+
+
+def decode_request(
+    context: int,
+    data: NDArray[np.uint8],
+    rect: tuple[int, int, int, int],
+    image: NDArray[np.void],
+    index: tuple[int, int] = (0, 0),
+    scale: int = 0,
+) -> NDArray[np.void]:
+    """Return what ``ffp_decode_region`` takes the address of, as an array of one :data:`ffprep.abi.DECODE_REQUEST`.
+
+    Parameters
+    ----------
+    context : int
+        Address of an ``ffp_context``.
+    data : ndarray of uint8
+        The JPEG stream. It and `image` must outlive the request.
+    rect : (x, y, width, height)
+        Pixels of the whole image.
+    image : ndarray of ``abi.IMAGE``, shape (1,)
+        Receives what was decoded.
+    index : (address, size)
+        Of the stream's seek index.
+    scale : int
+        How often the image is halved.
+    """
+    request = np.zeros(1, DECODE_REQUEST)
+    request["context"], request["image"] = context, image.ctypes.data
+    request["data"], request["size"] = data.ctypes.data, data.size
+    request["index"], request["index_size"] = index
+    request["x"], request["y"], request["w"], request["h"] = rect
+    request["scale"] = scale
+    return request
 
 
 def int64s(array: NDArray[np.int64]) -> Any:

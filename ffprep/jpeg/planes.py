@@ -1,7 +1,6 @@
 """Decoded planes, coefficients, and a plain reference path to RGB, for tests and tools.
 
-The loader does not come through here: it calls the kernel from compiled code and never makes RGB at full
-size.
+The loader does not use this: it calls the kernel from compiled code, and never makes RGB at full size.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ffprep.abi import IMAGE
 from ffprep.jpeg.header import COLORS
-from ffprep.jpeg.native import DESC_SIZE, INFO_SIZE, as_bytes, int64s, library
+from ffprep.jpeg.native import INFO_SIZE, as_bytes, decode_request, int64s, library
 from ffprep.jpeg.status import Status, check
 
 if TYPE_CHECKING:
@@ -49,17 +49,17 @@ class Plane:
     height: int
 
 
-def copy_planes(desc: NDArray[np.int64]) -> list[Plane]:
-    """Copies of the planes that a description tells of, before their context is used again.
+def copy_planes(image: NDArray[np.void]) -> list[Plane]:
+    """Return copies of the planes of a decoded image, before their context is used again.
 
     Parameters
     ----------
-    desc : ndarray
-        int64 (``DESC_SIZE``,) that ``ffp_decode_region`` wrote.
+    image : ndarray of ``abi.IMAGE``, shape (1,)
+        As ``ffp_decode_region`` wrote it.
     """
     planes = []
-    for i in range(int(desc[2])):
-        address, stride, x0, y0, w, h, *rest = (int(v) for v in desc[8 + 10 * i : 18 + 10 * i])
+    for plane in image["planes"][0, : image["components"][0]]:
+        address, stride, x0, y0, w, h, *rest = (int(v) for v in plane)
         raw = (ctypes.c_uint8 * (stride * h)).from_address(address)
         samples = np.ctypeslib.as_array(raw).reshape(h, stride)[:, :w].copy()
         planes.append(Plane(samples, x0, y0, *rest))
@@ -75,30 +75,18 @@ def _decode(
         info = np.zeros(INFO_SIZE, dtype=np.int64)
         check(lib.ffp_read_header(view.ctypes.data, view.size, int64s(info)), where)
         rect = (0, 0, int(info[0]), int(info[1]))
-    x, y, width, height = rect
-    desc = np.zeros(DESC_SIZE, dtype=np.int64)
+    image = np.zeros(1, IMAGE)
     context = lib.ffp_context_new()
     if not context:
         check(Status.NO_MEMORY, where)
     try:
-        status = lib.ffp_decode_region(
-            context,
-            view.ctypes.data,
-            view.size,
-            marks.ctypes.data,
-            marks.size,
-            x,
-            y,
-            width,
-            height,
-            scale,
-            int64s(desc),
-        )
+        request = decode_request(context, view, rect, image, (marks.ctypes.data, marks.size), scale)
+        status = lib.ffp_decode_region(request.ctypes.data)
         check(status, where)
-        planes = copy_planes(desc)
+        planes = copy_planes(image)
     finally:
         lib.ffp_context_free(context)
-    return planes, COLORS[int(desc[3])]
+    return planes, COLORS[int(image["color"][0])]
 
 
 def decode_planes(

@@ -301,7 +301,7 @@ class Loader:
     def _feed(self, setup: EpochSetup) -> Feed:
         from ffprep.loader.epoch.scheduler import Feed
 
-        ops = setup.compiled.ops
+        ops = setup.program.ops
         grain = 1 if any(op.kind == "image" for op in ops) else 64
         pool = self._parking.take(
             self.num_workers, self.batches_ahead + 2, max(1, len(ops)), setup.share.batch_size, grain, len(self.files)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ffprep import abi
 from ffprep.errors import FfprepError, OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms.base import Transform, is_tensor, probability, signed
@@ -155,34 +156,39 @@ def with_pixel(numbers: Sequence[float], pixel: bytes) -> Numbers:
     return np.concatenate([np.asarray(numbers, np.float64), np.frombuffer(pixel.ljust(-(-len(pixel) // 8) * 8, b"\0"))])
 
 
-def build_program(form: ImageForm) -> tuple[npt.NDArray[np.int64], list[Any]]:
-    """Return the program of a form's operations for ``ffprep.transforms.compiled.run``, and what its addresses need."""
-    from ffprep.kernels.image.job import G_BYTES, G_ENTRY, G_SCRATCH, RUN_SIGNATURE
-    from ffprep.kernels.jit import entry_address
-    from ffprep.transforms.compiled import run
+def build_program(form: ImageForm) -> list[Any]:
+    """Return the augmentation that does a form's operations, and the owners of the memory that it points into.
 
-    program = np.zeros(run.HEAD_SIZE + run.RECORD_SIZE * len(form.ops), np.int64)
-    kept: list[Any] = []
+    The first member is an array of one ``abi.AUGMENTATION``.
+    """
+    from ffprep.kernels.image.job import RUN_SIGNATURE
+    from ffprep.kernels.jit import entry_address
+    from ffprep.transforms.compiled.run import run_program
+
+    steps = np.zeros(len(form.ops), abi.AUGMENTATION_STEP)
+    kept: list[Any] = [steps]
     height, width = form.rendered_size
     largest, work = height * width, 0
-    for record, (op, stream) in zip(program[run.HEAD_SIZE :].reshape(-1, run.RECORD_SIZE), form.ops, strict=True):
+    for step, (op, stream) in zip(steps, form.ops, strict=True):
         numbers = op.numbers(height, width, "uint8")
-        out_height, out_width = op.size(height, width)
-        record[:] = op.entry(), stream, height, width, out_height, out_width, int(op.moves), numbers.ctypes.data
+        step["entry"], step["stream"], step["numbers"] = op.entry(), stream, numbers.ctypes.data
+        step["h"], step["w"] = height, width
         kept += [numbers, op]
         work = max(work, op.work(height, width))
-        height, width = out_height, out_width
+        height, width = step["out_h"], step["out_w"] = op.size(height, width)
+        step["moves"] = int(op.moves)
         largest = max(largest, height * width)
     table = element_table(form)
-    kept.append(table)
     buffer = -(-3 * largest // 64) * 64
-    program[G_ENTRY] = entry_address(run.run_program, RUN_SIGNATURE)
-    program[G_SCRATCH] = 2 * buffer + work + 64
-    program[G_BYTES] = height * width * 3 * table.itemsize
-    program[run.H_COUNT], program[run.H_BUFFER] = len(form.ops), buffer
-    program[run.H_TABLE], program[run.H_ITEM] = table.ctypes.data, table.itemsize
-    program[run.H_PLANAR], program[run.H_PIXELS] = int(form.planar), height * width
-    return program, kept
+    augmentation = np.zeros(1, abi.AUGMENTATION)
+    augmentation["entry"] = entry_address(run_program, RUN_SIGNATURE)
+    augmentation["scratch"] = 2 * buffer + work + 64
+    augmentation["bytes"] = height * width * 3 * table.itemsize
+    augmentation["count"], augmentation["steps"] = len(form.ops), steps.ctypes.data
+    augmentation["buffer"] = buffer
+    augmentation["table"], augmentation["item"] = table.ctypes.data, table.itemsize
+    augmentation["planar"], augmentation["pixels"] = int(form.planar), height * width
+    return [augmentation, *kept, table]
 
 
 def element_table(form: ImageForm) -> npt.NDArray[Any]:

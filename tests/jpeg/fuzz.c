@@ -139,13 +139,13 @@ static void discard(block *b) {
 
 static const char *const levels[] = {"scalar", "avx2", "avx512"};
 
-static uint64_t hash_planes(const int64_t *desc) {
+static uint64_t hash_planes(const ffp_image_desc *image) {
     uint64_t hash = 0xCBF29CE484222325u;
-    for (int64_t c = 0; c < desc[2]; c++) {
-        const int64_t *p = desc + 8 + 10 * c;
-        for (int64_t y = 0; y < p[5]; y++) {
-            const uint8_t *row = (const uint8_t *)(intptr_t)(p[0] + y * p[1]);
-            for (int64_t x = 0; x < p[4]; x++) {
+    for (int64_t c = 0; c < image->components; c++) {
+        const ffp_plane_desc *p = &image->planes[c];
+        for (int64_t y = 0; y < p->h; y++) {
+            const uint8_t *row = (const uint8_t *)(intptr_t)(p->address + y * p->stride);
+            for (int64_t x = 0; x < p->w; x++) {
                 hash = (hash ^ row[x]) * 0x100000001B3u;
             }
         }
@@ -162,7 +162,11 @@ static void expect_zero(const ffp_context *ctx, const char *file, int64_t round)
 
 static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t size, const int64_t *rect, int64_t scale,
                               const char *file, int64_t round) {
-    int64_t desc[FFP_DESC_SIZE], first = -1;
+    ffp_image_desc image;
+    const ffp_decode_request request = {
+        .context = (int64_t)(intptr_t)ctx, .data = (int64_t)(intptr_t)data, .size = size, .x = rect[0], .y = rect[1],
+        .w = rect[2], .h = rect[3], .scale = scale, .image = (int64_t)(intptr_t)&image};
+    int64_t first = -1;
     uint64_t hash = 0;
     for (int i = 0; i < 4; i++) {     /* the scalar level twice */
         if (ffp_set_simd_level(levels[i ? i - 1 : 0]) != FFP_OK) {
@@ -171,10 +175,10 @@ static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t siz
         if (ctx->planes.ptr) {
             memset(ctx->planes.ptr, i % 2 ? 0x55 : 0xAA, ctx->planes.size);
         }
-        int64_t status = ffp_decode_region(ctx, data, size, NULL, 0, rect[0], rect[1], rect[2], rect[3], scale, desc);
+        int64_t status = ffp_decode_region(&request);
         counted(file, round, status);
         expect_zero(ctx, file, round);
-        uint64_t mine = status == FFP_OK ? hash_planes(desc) : 0;
+        uint64_t mine = status == FFP_OK ? hash_planes(&image) : 0;
         if (first >= 0 && (status != first || mine != hash)) {
             fprintf(stderr, "level %s: status %lld after %lld\n", ffp_simd_level(), (long long)status, (long long)first);
             fail(file, round, "levels or runs differ");

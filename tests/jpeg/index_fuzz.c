@@ -55,13 +55,13 @@ static void invent(uint8_t *p, int64_t n, int components) {
     }
 }
 
-static uint64_t hash_planes(const int64_t *desc) {
+static uint64_t hash_planes(const ffp_image_desc *image) {
     uint64_t hash = 0xCBF29CE484222325u;
-    for (int64_t c = 0; c < desc[2]; c++) {
-        const int64_t *p = desc + 8 + 10 * c;
-        for (int64_t y = 0; y < p[5]; y++) {
-            const uint8_t *row = (const uint8_t *)(intptr_t)(p[0] + y * p[1]);
-            for (int64_t x = 0; x < p[4]; x++) {
+    for (int64_t c = 0; c < image->components; c++) {
+        const ffp_plane_desc *p = &image->planes[c];
+        for (int64_t y = 0; y < p->h; y++) {
+            const uint8_t *row = (const uint8_t *)(intptr_t)(p->address + y * p->stride);
+            for (int64_t x = 0; x < p->w; x++) {
                 hash = (hash ^ row[x]) * 0x100000001B3u;
             }
         }
@@ -94,7 +94,11 @@ static int round_of(ffp_context *ctx, const uint8_t *stream, int64_t size, const
     }
     fix(index, n, data, size, h.scan_offset);
     int64_t x = below(h.width), y = below(h.height), w = 1 + below(h.width - x), high = 1 + below(h.height - y);
-    int64_t desc[FFP_DESC_SIZE], first = -1, scale = below(2) ? 0 : below(4);
+    int64_t first = -1, scale = below(2) ? 0 : below(4);
+    ffp_image_desc image;
+    ffp_decode_request request = {
+        .context = (int64_t)(intptr_t)ctx, .data = (int64_t)(intptr_t)data, .size = size, .x = x, .y = y, .w = w,
+        .h = high, .scale = scale, .image = (int64_t)(intptr_t)&image};
     uint64_t hash = 0;
     int good = 1;
     for (int i = hurt ? 1 : 0; good && i < 4; i++) { /* 0: without the index */
@@ -104,9 +108,10 @@ static int round_of(ffp_context *ctx, const uint8_t *stream, int64_t size, const
         if (ctx->planes.ptr) {
             memset(ctx->planes.ptr, i % 2 ? 0x55 : 0xAA, ctx->planes.size);
         }
-        int64_t status =
-            ffp_decode_region(ctx, data, size, i ? index : NULL, i ? n : 0, x, y, w, high, scale, desc);
-        uint64_t mine = status == FFP_OK ? hash_planes(desc) : 0;
+        request.index = i ? (int64_t)(intptr_t)index : 0;
+        request.index_size = i ? n : 0;
+        int64_t status = ffp_decode_region(&request);
+        uint64_t mine = status == FFP_OK ? hash_planes(&image) : 0;
         good = status >= 0 && status < FFP_STATUS_COUNT && (first < 0 || (status == first && mine == hash));
         good &= hurt || status == FFP_OK;
         const uint8_t *p = ctx->coef.ptr;

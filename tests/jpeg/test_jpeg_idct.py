@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ffprep.abi import IMAGE
 from ffprep.errors import OptionError
 from ffprep.jpeg import decode_planes, native
 from ffprep.jpeg.planes import copy_planes
@@ -127,7 +128,7 @@ def portable(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 def test_portable_build_is_the_same(jpegmaker: ModuleType, portable: ctypes.CDLL) -> None:
     rng = np.random.default_rng(0)
     context = portable.ffp_context_new()
-    desc = np.zeros(native.DESC_SIZE, dtype=np.int64)
+    image = np.zeros(1, IMAGE)
     try:
         for sampling in ([(1, 1)], [(1, 1)] * 3, [(2, 2), (1, 1), (1, 1)], [(2, 1), (1, 1), (1, 2)]):
             for interval in (0, 1, 6):
@@ -136,11 +137,10 @@ def test_portable_build_is_the_same(jpegmaker: ModuleType, portable: ctypes.CDLL
                         rng, 61, 43, sampling, interval=interval, density=0.3, amplitude=amplitude
                     )
                     view = native.as_bytes(jpegmaker.write(frame))
-                    status = portable.ffp_decode_region(
-                        context, view.ctypes.data, view.size, None, 0, 3, 5, 50, 31, 0, native.int64s(desc)
-                    )
+                    request = native.decode_request(context, view, (3, 5, 50, 31), image)
+                    status = portable.ffp_decode_region(request.ctypes.data)
                     assert status == 0
-                    for got, expected in zip(copy_planes(desc), decode_planes(view, (3, 5, 50, 31)), strict=True):
+                    for got, expected in zip(copy_planes(image), decode_planes(view, (3, 5, 50, 31)), strict=True):
                         np.testing.assert_array_equal(got.samples, expected.samples)
     finally:
         portable.ffp_context_free(context)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import ffprep.jpeg
+from ffprep.abi import IMAGE
 from ffprep.errors import FfprepError
 from ffprep.jpeg import decode_planes, native, read_header
 from ffprep.jpeg.planes import copy_planes
@@ -41,8 +42,8 @@ def test_called_from_compiled_code(stream: bytes) -> None:
     decode = native.numba_external("ffp_decode_region")
 
     @njit(nogil=True)  # type: ignore[untyped-decorator]
-    def run(context: int, address: int, size: int, desc: int) -> int:
-        return decode(context, address, size, 0, 0, 5, 6, 40, 30, 0, desc)  # type: ignore[no-any-return]
+    def run(request: int) -> int:
+        return decode(request)  # type: ignore[no-any-return]
 
     @njit  # type: ignore[untyped-decorator]
     def make() -> int:
@@ -52,11 +53,12 @@ def test_called_from_compiled_code(stream: bytes) -> None:
     def drop(context: int) -> None:
         free(context)
 
-    view, desc = native.as_bytes(stream), np.zeros(native.DESC_SIZE, dtype=np.int64)
+    view, image = native.as_bytes(stream), np.zeros(1, IMAGE)
     context = make()
     try:
-        assert run(context, view.ctypes.data, view.size, desc.ctypes.data) == 0
-        for got, expected in zip(copy_planes(desc), decode_planes(stream, (5, 6, 40, 30)), strict=True):
+        request = native.decode_request(context, view, (5, 6, 40, 30), image)
+        assert run(request.ctypes.data) == 0
+        for got, expected in zip(copy_planes(image), decode_planes(stream, (5, 6, 40, 30)), strict=True):
             np.testing.assert_array_equal(got.samples, expected.samples)
     finally:
         drop(context)

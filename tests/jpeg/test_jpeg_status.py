@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import ffprep.jpeg
+from ffprep.abi import IMAGE
 from ffprep.errors import JpegError, OptionError
 from ffprep.jpeg import Status, coefficients, decode_planes, decode_rgb, native, read_header
 from ffprep.jpeg.status import remedy, sentence, status_name
@@ -75,7 +76,7 @@ def test_header_file_and_python_agree() -> None:
     for status in Status:
         assert sentence(status) and remedy(status) and status_name(status) == status.name
     assert status_name(99) == "UNKNOWN_99" and "99" in sentence(99) and remedy(99)
-    assert f"FFP_DESC_SIZE {native.DESC_SIZE}" in text and f"FFP_INFO_SIZE {native.INFO_SIZE}" in text
+    assert f"FFP_INFO_SIZE {native.INFO_SIZE}" in text
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(1000), b"\xd8\xff" * 9])
@@ -371,7 +372,7 @@ def test_one_component_sent_twice(jpegmaker: ModuleType) -> None:
 def test_caller_errors(plain: bytes) -> None:
     lib = native.library()
     view = native.as_bytes(plain)
-    desc, count = np.zeros(native.DESC_SIZE, np.int64), np.zeros(1, np.int64)
+    image, count = np.zeros(1, IMAGE), np.zeros(1, np.int64)
     out = np.zeros(64, np.int16)
     pointer = out.ctypes.data_as(ctypes.POINTER(ctypes.c_int16))
     small = lib.ffp_coefficients(view.ctypes.data, view.size, pointer, 64, native.int64s(count))
@@ -379,8 +380,8 @@ def test_caller_errors(plain: bytes) -> None:
     context = lib.ffp_context_new()
     try:
         for scale in (4, -1, 1 << 40):
-            arguments = (context, view.ctypes.data, view.size, None, 0, 0, 0, 8, 8, scale, native.int64s(desc))
-            assert lib.ffp_decode_region(*arguments) == Status.BAD_RECTANGLE
+            request = native.decode_request(context, view, (0, 0, 8, 8), image, scale=scale)
+            assert lib.ffp_decode_region(request.ctypes.data) == Status.BAD_RECTANGLE
     finally:
         lib.ffp_context_free(context)
         lib.ffp_context_free(None)
@@ -403,7 +404,7 @@ def test_context_survives_errors(plain: bytes, restarts: bytes) -> None:
 
     lib = native.library()
     context = lib.ffp_context_new()
-    desc = np.zeros(native.DESC_SIZE, np.int64)
+    image = np.zeros(1, IMAGE)
     rng = np.random.default_rng(9)
     try:
         for source in (plain, restarts) * 30:
@@ -411,10 +412,9 @@ def test_context_survives_errors(plain: bytes, restarts: bytes) -> None:
             damaged[int(rng.integers(scan_start(source), len(source)))] ^= 1 << int(rng.integers(8))
             for data in (bytes(damaged), source):
                 view = native.as_bytes(data)
-                lib.ffp_decode_region(
-                    context, view.ctypes.data, view.size, None, 0, 0, 0, 40, 40, 0, native.int64s(desc)
-                )
-            for got, expected in zip(planes.copy_planes(desc), decode_planes(source), strict=True):
+                request = native.decode_request(context, view, (0, 0, 40, 40), image)
+                lib.ffp_decode_region(request.ctypes.data)
+            for got, expected in zip(planes.copy_planes(image), decode_planes(source), strict=True):
                 np.testing.assert_array_equal(got.samples, expected.samples)
     finally:
         lib.ffp_context_free(context)

@@ -1,5 +1,4 @@
-"""The batch loop: dynamic distribution, determinism, crops as sampled, and failures that leave nothing
-stale."""
+"""The batch loop: dynamic distribution, determinism, crops as sampled, and failures that leave nothing stale."""
 
 from __future__ import annotations
 
@@ -10,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ffprep import abi
 from ffprep.errors import OptionError
-from ffprep.abi import IMAGE
 from ffprep.kernels import layout
 from ffprep.kernels.image import batch, job
 from ffprep.kernels.resample.render import packed_desc, render
 
-Decode = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)
+Decode = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 
 
 class Images:
@@ -26,31 +25,21 @@ class Images:
         rng = np.random.default_rng(1)
         shapes = [(int(rng.integers(1, 80)), int(rng.integers(1, 80)), 3) for _ in range(n)]
         self.pixels = [rng.integers(0, 256, s, dtype=np.uint8) for s in shapes]
-        self.items = np.zeros((n, job.ITEM_SIZE), np.int64)
+        self.items = np.zeros(n, abi.ITEM)
         for i, p in enumerate(self.pixels):
-            self.items[i, :6] = p.ctypes.data, p.size, p.shape[1], p.shape[0], mode, 1000 + i
+            self.items[i] = p.ctypes.data, p.size, 0, 0, p.shape[1], p.shape[0], mode, 1000 + i
         self.decode = Decode(self._decode)  # a stand-in with the native kernel's signature
 
-    def _decode(
-        self,
-        _ctx: int,
-        address: int,
-        size: int,
-        _i: int,
-        _n: int,
-        x: int,
-        y: int,
-        w: int,
-        h: int,
-        _s: int,
-        desc: int,
-    ) -> int:
+    def _decode(self, address: int) -> int:
+        raw = ctypes.string_at(address, abi.DECODE_REQUEST.itemsize)
+        request = np.frombuffer(raw, abi.DECODE_REQUEST)[0]
+        x, y, w, h = (int(request[name]) for name in "xywh")
         for p in self.pixels:
-            if p.ctypes.data == address:
-                if size != p.size:
+            if p.ctypes.data == request["data"]:
+                if request["size"] != p.size:
                     return 11
                 assert x >= 0 and y >= 0 and x + w <= p.shape[1] and y + h <= p.shape[0]
-                ctypes.memmove(desc, packed_desc(p).ctypes.data, IMAGE.itemsize)
+                ctypes.memmove(int(request["image"]), packed_desc(p).ctypes.data, abi.IMAGE.itemsize)
                 return 0
         return 1
 
@@ -61,11 +50,12 @@ class Images:
 class Run:
     def __init__(self, images: Images, threads: int = 1, size: tuple[int, int] = (9, 11), **options: object) -> None:
         options.setdefault("format", "u8_hwc")
-        self.spec, self.reals, colour = job.image_spec(size, **options)  # type: ignore[arg-type]
+        self.spec = job.image_spec(size, **options)  # type: ignore[arg-type]
         n = len(images.items)
         self.out = np.full((n, *size, 3), 0xA5, np.uint8)
         self.status = np.full(n, -1, np.int64)
-        self.used = np.full((n, job.USED_SIZE), -1.0)
+        used = np.full((n, 5), -1.0)
+        self.used = used
         self.done = [0] * threads
         counter = np.zeros(1, np.int64)
 
@@ -75,11 +65,9 @@ class Run:
                 counter.ctypes.data,
                 images.items,
                 self.spec,
-                self.reals,
-                colour,
                 self.out.ctypes.data,
                 self.status,
-                self.used,
+                used.view(abi.BOX)[:, 0],
                 state,
             )
             job.free_thread(state)
@@ -95,7 +83,7 @@ class Run:
     def expected(self, images: Images, i: int) -> NDArray[np.uint8]:
         y, x, h, w, flip = self.used[i]
         bounds = None
-        if self.spec[job.S_CROP] == job.CROP_RESIZE_CENTER:
+        if self.spec["crop"][0] == job.CROP_RESIZE_CENTER:
             bounds = (0, images.pixels[i].shape[0], 0, images.pixels[i].shape[1])
         out: NDArray[np.uint8] = render(
             packed_desc(images.pixels[i]),
@@ -133,13 +121,13 @@ def test_results_depend_on_sample_epoch_and_seed_but_not_on_threads_or_place() -
 
 def test_failures_are_reported_and_leave_zeros() -> None:
     images = Images(12, 0)
-    images.items[1, job.I_ADDRESS] = 0
-    images.items[2, job.I_SIZE] -= 1
-    images.items[3, job.I_MODE] = 2
-    images.items[4, job.I_MODE] = 1
-    images.items[4, job.I_SIZE] += 3
-    images.items[5, job.I_WIDTH] = 0
-    images.items[6, job.I_HEIGHT] = 65536
+    images.items["address"][1] = 0
+    images.items["size"][2] -= 1
+    images.items["mode"][3] = 2
+    images.items["mode"][4] = 1
+    images.items["size"][4] += 3
+    images.items["width"][5] = 0
+    images.items["height"][6] = 65536
     images.pixels[7] = (
         np.ascontiguousarray(images.pixels[7][:-1]) if images.pixels[7].shape[0] > 1 else images.pixels[7]
     )
@@ -161,7 +149,7 @@ def test_failures_are_reported_and_leave_zeros() -> None:
 def test_another_size_than_stored_is_a_mismatch() -> None:
     images = Images(3, 0)
     y, x = images.pixels[1].shape[:2]
-    images.items[1, job.I_WIDTH] = max(1, x - 1) if x > 1 else 1
+    images.items["width"][1] = max(1, x - 1) if x > 1 else 1
     run = Run(images)
     assert run.status.tolist() == [0, layout.SIZE_MISMATCH, 0]
     assert not run.out[1].any() and run.out[0].any() and y > 0
@@ -169,18 +157,14 @@ def test_another_size_than_stored_is_a_mismatch() -> None:
 
 def test_workspace_grows_and_is_given_back() -> None:
     images = Images(5, 1)
-    spec, reals, colour = job.image_spec((8, 8))
+    spec = job.image_spec((8, 8))
     state = job.new_thread(0, 0)
-    out, status, used = (
-        np.zeros(5 * 8 * 8 * 3, np.float32),
-        np.zeros(5, np.int64),
-        np.zeros((5, job.USED_SIZE)),
-    )
-    for i in range(5):
-        assert batch.process_image(i, images.items, spec, reals, colour, out.ctypes.data, status, used, state) == 0
-    assert state[job.T_WORK] != 0 and state[job.T_WORK_SIZE] > 0
+    out, box = np.zeros((8, 8, 3), np.float32), np.zeros(1, abi.BOX)
+    for item in images.items:
+        assert batch.process_image(item, spec[0], out.ctypes.data, box[0], state[0]) == 0
+    assert state["work"][0] != 0 and state["work_size"][0] > 0
     job.free_thread(state)
-    assert state[job.T_WORK] == 0 and state[job.T_WORK_SIZE] == 0
+    assert state["work"][0] == 0 and state["work_size"][0] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from ffprep import abi
 from ffprep.jpeg.native import library
 from ffprep.kernels.image import batch, job
 from ffprep.kernels.resample.weights import FILTERS
@@ -48,16 +49,16 @@ def run(
     entry = ctypes.cast(library().ffp_decode_region, ctypes.c_void_p).value or 0
     blobs = [np.frombuffer(p, np.uint8) for p in pictures]
     n = len(blobs)
-    items = np.zeros((n, job.ITEM_SIZE), np.int64)
+    items = np.zeros(n, abi.ITEM)
     for i, blob in enumerate(blobs):
         width, height = Image.open(io.BytesIO(pictures[i])).size
-        items[i, :6] = blob.ctypes.data, blob.size, width, height, 0, i
-    spec, reals, colour = job.image_spec(size, format="u8_hwc", **options)  # type: ignore[arg-type]
+        items[i] = blob.ctypes.data, blob.size, 0, 0, width, height, 0, i
+    spec = job.image_spec(size, format="u8_hwc", **options)  # type: ignore[arg-type]
     out = np.full((n, *size, 3), 0xA5, np.uint8)
-    status, used = np.full(n, -1), np.zeros((n, job.USED_SIZE))
+    status, used = np.full(n, -1), np.zeros((n, 5))
     counter = np.zeros(1, np.int64)
     thread = job.new_thread(context, entry, exact=exact)
-    batch.process_images(counter.ctypes.data, items, spec, reals, colour, out.ctypes.data, status, used, thread)
+    batch.process_images(counter.ctypes.data, items, spec, out.ctypes.data, status, used.view(abi.BOX)[:, 0], thread)
     job.free_thread(thread)
     assert not status.any()
     return out, used

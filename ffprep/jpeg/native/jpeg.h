@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi.h"
+
 #if defined(_WIN32)
 #define FFP_API __declspec(dllexport)
 #else
@@ -55,7 +57,6 @@ enum {
 
 enum { FFP_COLOR_GRAY = 1, FFP_COLOR_YCC = 2, FFP_COLOR_RGB = 3, FFP_COLOR_CMYK = 4, FFP_COLOR_YCCK = 5 };
 
-#define FFP_MAX_COMPONENTS 4
 #define FFP_MAX_BLOCKS_PER_MCU 10     /* T.81 B.2.3 */
 #define FFP_MAX_PIXELS ((int64_t)1 << 28)
 
@@ -142,22 +143,19 @@ const ffp_level *ffp_current_level(void);
 FFP_API ffp_context *ffp_context_new(void);
 FFP_API void ffp_context_free(ffp_context *ctx);
 
-/* Decodes the planes that the pixel rectangle [x, x+w) x [y, y+h) needs, one sample of margin included where a
- * subsampled component has it (libjpeg's "fancy" upsampling looks one sample aside). Progressive and multi-scan
- * streams go through the coefficient path. scale_log2 0..3: the image is reduced 2^scale_log2 times while it is decoded
- * (idct_reduced.c): the descriptor speaks of an image of ceil(width / 2^scale_log2) x ceil(height / 2^scale_log2) pixels,
- * each of which stands for a square of whole ones at its place; the rectangle is in whole pixels. Components that have
- * fewer samples already are reduced less: at 4:2:0 and scale 1 chroma keeps its samples and needs no upsampling.
- * index/index_size: seek index (ffp_index), NULL/0 for none; it is used
- * where the scan has no restart markers, and FFP_BAD_INDEX when it was not made from this stream.
- * The planes live in ctx until its next use. Writes desc[FFP_DESC_SIZE]:
- *   [0] width [1] height of the (reduced) image [2] components [3] colour
- *   at 8 + 10*c: address, stride, x0, y0, w, h (samples held), hs, vs (hmax/h, vmax/v), component width, height
- * Each plane has >= 128 readable bytes behind each row's and before the first row's samples, and a spare row. */
-#define FFP_DESC_SIZE 48
-FFP_API int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, const uint8_t *index,
-                                  int64_t index_size, int64_t x, int64_t y, int64_t w, int64_t h, int64_t scale_log2,
-                                  int64_t *desc);
+/* Decodes the planes that a request's pixel rectangle needs (abi.h), one sample of margin included where a subsampled
+ * component has it: libjpeg's "fancy" upsampling looks one sample aside. Progressive and multi-scan streams go through
+ * the coefficient path.
+ *
+ * With a scale the image is reduced 2^scale times while it is decoded (idct_reduced.c): the result describes an image of
+ * ceil(width / 2^scale) x ceil(height / 2^scale) pixels, each of which stands for a square of whole ones at its place; the
+ * request's rectangle is in whole pixels. Components that have fewer samples already are reduced less: at 4:2:0 and
+ * scale 1 chroma keeps its samples and needs no upsampling.
+ *
+ * The seek index (ffp_index) is used where the scan has no restart markers; FFP_BAD_INDEX when it was not made from this
+ * stream. Returns a status; the image is written only with FFP_OK. Each plane has >= 128 readable bytes after each row's
+ * and before the first row's samples, and a spare row. */
+FFP_API int64_t ffp_decode_region(const ffp_decode_request *request);
 
 /* Header facts for Python: info[FFP_INFO_SIZE] = width, height, components, colour, sof, single_scan, orientation,
  * adobe_transform, mcu_w, mcu_h, mcus_x, mcus_y, restart_interval, scan_offset, then h, v of four components. */

@@ -123,20 +123,28 @@ static int32_t allocate_planes(ffp_context *ctx, const ffp_header *h, region *r)
     return FFP_OK;
 }
 
-static void describe(const ffp_header *h, const region *r, int64_t *desc) {
-    memset(desc, 0, FFP_DESC_SIZE * sizeof *desc);
-    desc[0] = reduced(h->width, r->scale);
-    desc[1] = reduced(h->height, r->scale);
-    desc[2] = h->ncomp;
-    desc[3] = h->color;
+static void describe(const ffp_header *h, const region *r, ffp_image_desc *image) {
+    memset(image, 0, sizeof *image);
+    image->width = reduced(h->width, r->scale);
+    image->height = reduced(h->height, r->scale);
+    image->components = h->ncomp;
+    image->color = h->color;
     for (int i = 0; i < h->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
         const ffp_plane *p = &r->plane[i];
         const int32_t done = r->scale - p->scale;
-        int64_t facts[10] = {(int64_t)(intptr_t)p->addr, p->stride, p->x0, p->y0, p->w, p->h,
-                             (h->hmax / c->h) >> done, (h->vmax / c->v) >> done, reduced(c->width, p->scale),
-                             reduced(c->height, p->scale)};
-        memcpy(desc + 8 + 10 * i, facts, sizeof facts);
+        image->planes[i] = (ffp_plane_desc){
+            .address = (int64_t)(intptr_t)p->addr,
+            .stride = p->stride,
+            .x0 = p->x0,
+            .y0 = p->y0,
+            .w = p->w,
+            .h = p->h,
+            .hs = (h->hmax / c->h) >> done,
+            .vs = (h->vmax / c->v) >> done,
+            .width = reduced(c->width, p->scale),
+            .height = reduced(c->height, p->scale),
+        };
     }
 }
 
@@ -246,8 +254,12 @@ static int32_t decode_scans(ffp_context *ctx, ffp_header *h, const region *r, co
 
 /* ---- entry -------------------------------------------------------------------------------------------------------- */
 
-int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, const uint8_t *index, int64_t index_size,
-                          int64_t x, int64_t y, int64_t w, int64_t h, int64_t scale_log2, int64_t *desc) {
+int64_t ffp_decode_region(const ffp_decode_request *request) {
+    ffp_context *ctx = (ffp_context *)(intptr_t)request->context;
+    const uint8_t *data = (const uint8_t *)(intptr_t)request->data;
+    const uint8_t *index = (const uint8_t *)(intptr_t)request->index;
+    const int64_t size = request->size, index_size = request->index_size, scale = request->scale;
+    const int64_t x = request->x, y = request->y, w = request->w, h = request->h;
     ffp_header *header = &ctx->header;
     int32_t status = ffp_parse(data, size, header);
     if (status != FFP_OK) {
@@ -257,11 +269,11 @@ int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, c
         return FFP_UNSUPPORTED_COLOR;
     }
     if (x < 0 || y < 0 || w < 1 || h < 1 || w > header->width || h > header->height || x > header->width - w ||
-        y > header->height - h || scale_log2 < 0 || scale_log2 > 3) {
+        y > header->height - h || scale < 0 || scale > 3) {
         return FFP_BAD_RECTANGLE;
     }
     region r;
-    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale_log2, &r);
+    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale, &r);
     if (!ffp_plausible(header, size, (int64_t)r.mcus.y1 * header->mcus_x + r.mcus.x1 + 1)) {
         return FFP_TRUNCATED_SCAN;
     }
@@ -283,7 +295,7 @@ int64_t ffp_decode_region(ffp_context *ctx, const uint8_t *data, int64_t size, c
         status = decode_stream(ctx, header, &r, data, size);
     }
     if (status == FFP_OK) {
-        describe(header, &r, desc);
+        describe(header, &r, (ffp_image_desc *)(intptr_t)request->image);
     }
     return status;
 }

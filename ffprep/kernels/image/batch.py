@@ -1,211 +1,196 @@
-"""One thread's loop over the images of a batch: claim an item, sample its crop, decode what it needs, render
-it.
+"""One thread's work on the images of a batch: choose each image's crop, decode what it needs, render it.
 
-Several threads run :func:`process_images` on the same batch at once: an atomic counter hands out the items,
-so slow images hold nobody up. A loader with a loop of its own calls :func:`process_image` from it. Results do
-not depend on which thread does an item. Everything passed in is an array with one fixed type (see the
-parameters), so each function is compiled once; nothing needs the GIL.
+A loader calls :func:`process_image`, or :func:`process_views` where several operations show the same image, from a loop
+of its own. :func:`process_images` is such a loop for several threads: an atomic counter hands out the items, so a slow
+image delays nobody else. Results do not depend on which thread does an item, and nothing here needs the GIL.
 
-The three arrays that say what to do come from :func:`ffprep.kernels.image.job.image_spec`, the array each thread
-owns from :func:`ffprep.kernels.image.job.new_thread`.
+The structures are those of :mod:`ffprep.abi`; :func:`ffprep.kernels.image.job.image_spec` and
+:func:`ffprep.kernels.image.job.new_thread` make a specification and what a thread owns.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels.image.job import (
-    G_BYTES,
-    I_HEIGHT,
-    I_SAMPLE,
-    I_WIDTH,
-    S_AUGMENT,
-    S_FORMAT,
-    S_NEXT,
-    S_OUT_H,
-    S_OUT_W,
-    S_PITCH,
-    T_REACH,
-)
-from ffprep.kernels.image.view import choose, decode, reduction, render_view
+from ffprep.kernels.image.view import augmentation_at, choose, decode, reduction, render_view
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.layout import OK, SIZE_MISMATCH, item_bytes
-from ffprep.kernels.memory import atomic_add, fill_zero, longs_at
+from ffprep.kernels.memory import atomic_add, fill_zero
 
 DECODE_OVERHEAD = 12
-"""To begin decoding costs about as much as this part of an image's pixels; measured on ImageNet's with restart markers,
-for crops of 5 to 80 %. It is more without markers."""
+"""Starting to decode costs about as much as this fraction (one in so many) of an image's pixels; measured on ImageNet's
+images with restart markers, for crops of 5 to 80 %. Without markers it costs more."""
+
+LARGEST_SIDE = 65535
 
 
 @inline
-def _fits(item: NDArray[np.int64]) -> bool:
-    return 0 < item[I_WIDTH] <= 65535 and 0 < item[I_HEIGHT] <= 65535
+def _fits(item: Any) -> bool:
+    return 0 < item.width <= LARGEST_SIDE and 0 < item.height <= LARGEST_SIDE
 
 
 @inline
-def _clear(spec: NDArray[np.int64], out: int) -> None:
-    """Leave nothing stale in the place of an image that failed."""
-    size = spec[S_OUT_H] * spec[S_OUT_W] * 3 * item_bytes(spec[S_FORMAT])
-    if spec[S_AUGMENT] != 0:
-        size = longs_at(spec[S_AUGMENT], 3)[G_BYTES]
+def _clear(spec: Any, out: int) -> None:
+    """Zero the place of an image that failed, so that nothing stale is left there."""
+    size = spec.out_h * spec.out_w * 3 * item_bytes(spec.format)
+    if spec.augment != 0:
+        size = augmentation_at(spec.augment).bytes
     fill_zero(out, size)
 
 
 @kernel
-def process_image(
-    i: int,
-    items: NDArray[np.int64],
-    spec: NDArray[np.int64],
-    reals: NDArray[np.float64],
-    colour: NDArray[np.float32],
-    out_address: int,
-    status: NDArray[np.int64],
-    used: NDArray[np.float64],
-    thread: NDArray[np.int64],
-) -> int:
-    """Do item i: write its image to ``out_address + i * pitch`` and its status to ``status[i]``.
+def process_image(item: Any, spec: Any, out: int, box: Any, thread: Any) -> int:
+    """Make one image of a stored one.
 
     Parameters
     ----------
-    i : int
-        Item, 0 <= i < len(items).
-    items : int64 array of shape (n, 8)
-        See :data:`I_ADDRESS`. The bytes must stay where they are during the call.
-    spec, reals, colour
-        From :func:`image_spec`: int64 (16,), float64 (8,), float32 (6,).
-    out_address : int
-        Address of the output buffer, at least n times the pitch.
-    status : int64 array of shape (n,)
-        Receives 0, a code of ``ffprep.jpeg.status`` or one of ``layout.BAD_MODE, RAW_SIZE, BAD_OPTION``.
-    used : float64 array of shape (n, 5)
-        Receives the crop and the flip (see :data:`USED_SIZE`).
-    thread : int64 array
-        From :func:`new_thread`; used by one thread at a time.
+    item : ITEM
+        The bytes must stay where they are during the call.
+    spec : IMAGE_SPEC
+    out : int
+        Address of the finished image.
+    box : BOX
+        Receives the crop and the flip.
+    thread : THREAD
+        Used by one thread at a time.
 
     Returns
     -------
     int
-        The status. An image that failed is all zero: nothing stale is ever left in the output.
+        0, a code of ``ffprep.jpeg.status`` or one of ``layout.BAD_MODE, RAW_SIZE, BAD_OPTION``. An image that failed is
+        all zero.
     """
-    out = out_address + i * spec[S_PITCH]
-    reach = thread[T_REACH : T_REACH + 4]
-    result = np.int64(SIZE_MISMATCH)
-    if _fits(items[i]):
-        choose(spec, reals, items[i], used[i], reach)
-        result = decode(items[i], reach, reduction(spec, used[i]), thread)
-        if result == OK:
-            result = render_view(spec, colour, items[i, I_SAMPLE], used[i], reach, out, thread)
-    if result != OK:
+    status = np.int64(SIZE_MISMATCH)
+    if _fits(item):
+        choose(spec, item, box, thread.reach)
+        status = decode(item, thread.reach, reduction(spec, box), thread)
+        if status == OK:
+            status = render_view(spec, item.sample, box, thread.reach, out, thread)
+    if status != OK:
         _clear(spec, out)
-    status[i] = result
-    return result
+    return status
 
 
 @inline
-def _area(reach: NDArray[np.int64]) -> int:
-    return (reach[1] - reach[0]) * (reach[3] - reach[2])
+def _area(reach: Any) -> int:
+    return (reach.hi_y - reach.lo_y) * (reach.hi_x - reach.lo_x)
 
 
 @inline
-def _join(reach: NDArray[np.int64], other: NDArray[np.int64], both: NDArray[np.int64]) -> None:
-    both[0], both[1] = min(reach[0], other[0]), max(reach[1], other[1])
-    both[2], both[3] = min(reach[2], other[2]), max(reach[3], other[3])
+def _join(one: Any, other: Any, both: Any) -> None:
+    """Write down the smallest rectangle around two; `both` may be one of them."""
+    both.lo_y, both.hi_y = min(one.lo_y, other.lo_y), max(one.hi_y, other.hi_y)
+    both.lo_x, both.hi_x = min(one.lo_x, other.lo_x), max(one.hi_x, other.hi_x)
+
+
+@inline
+def _decode_shared(i: int, begin: int, item: Any, specs: Any, used: Any, thread: Any) -> tuple[int, int]:
+    """Decode an image for the views from `begin` on that gain from it; return the first that does not, and the status.
+
+    That is 0 when the last view is included.
+    """
+    whole, reach, both = thread.whole, thread.reach, thread.both
+    choose(specs[begin], item, used[begin, i], whole)
+    scale = reduction(specs[begin], used[begin, i])
+    end = specs[begin].next
+    while end != 0:
+        choose(specs[end], item, used[end, i], reach)
+        if reduction(specs[end], used[end, i]) != scale:
+            break
+        _join(whole, reach, both)
+        spared = item.width * item.height // DECODE_OVERHEAD
+        if _area(both) > _area(whole) + _area(reach) + spared:
+            break
+        _join(both, both, whole)
+        end = specs[end].next
+    return end, decode(item, whole, scale, thread)
 
 
 @kernel
 def process_views(
     i: int,
     first: int,
-    items: NDArray[np.int64],
-    spec: NDArray[np.int64],
-    reals: NDArray[np.float64],
-    colour: NDArray[np.float32],
+    item: Any,
+    specs: NDArray[np.void],
     outs: NDArray[np.int64],
     status: NDArray[np.int64],
-    used: NDArray[np.float64],
-    thread: NDArray[np.int64],
-) -> int:
-    """Do item i of several operations that show the same image, decoding what they share once.
+    used: NDArray[np.void],
+    thread: Any,
+) -> None:
+    """Make row i of several operations that show the same image, decoding once what they share.
 
-    Views are taken in order as long as they want the image reduced alike and decoding the rectangle around them is
-    less work than decoding the next one by itself. The pixels are those that :func:`process_image` makes.
+    Views are taken in order for as long as they want the image halved equally often, and decoding the rectangle around
+    them is less work than decoding the next one by itself. The pixels are those that :func:`process_image` makes.
 
     Parameters
     ----------
     i : int
-        Item.
+        Row of the batch.
     first : int
-        The first operation; ``spec[o, S_NEXT]`` is the one behind operation o.
-    items, spec, reals, colour, status, used
-        As for :func:`process_image`, with a dimension for the operation in front; ``items[first]`` is filled.
-    outs : int64 array
+        The first operation; ``specs[o].next`` is the one after operation o.
+    item : ITEM
+    specs : array of IMAGE_SPEC, shape (operations,)
+    outs : int64 array, shape (operations,)
         Address of each operation's output buffer.
-
-    Returns
-    -------
-    int
-        Status of the first view.
+    status : int64 array, shape (operations, rows)
+        Receives the status of each view.
+    used : array of BOX, shape (operations, rows)
+        Receives crop and flip of each view.
+    thread : THREAD
     """
-    reach = thread[T_REACH : T_REACH + 4]
-    whole = thread[T_REACH + 4 : T_REACH + 8]
-    both = thread[T_REACH + 8 : T_REACH + 12]
-    item = items[first, i]
     begin = np.int64(first)
     while True:
-        end = begin
-        result = np.int64(SIZE_MISMATCH)
+        end, decoded = np.int64(0), np.int64(SIZE_MISMATCH)
         if _fits(item):
-            choose(spec[begin], reals[begin], item, used[begin, i], whole)
-            scale = reduction(spec[begin], used[begin, i])
-            end = spec[begin, S_NEXT]
-            while end != 0:
-                choose(spec[end], reals[end], item, used[end, i], reach)
-                if reduction(spec[end], used[end, i]) != scale:
-                    break
-                _join(whole, reach, both)
-                spared = item[I_WIDTH] * item[I_HEIGHT] // DECODE_OVERHEAD
-                if _area(both) > _area(whole) + _area(reach) + spared:
-                    break
-                _join(both, both, whole)
-                end = spec[end, S_NEXT]
-            result = decode(item, whole, scale, thread)
-        else:
-            end = np.int64(0)
+            end, decoded = _decode_shared(i, begin, item, specs, used, thread)
         o = begin
         while True:
-            out = outs[o] + i * spec[o, S_PITCH]
-            one = result
-            if one == OK:
-                choose(spec[o], reals[o], item, used[o, i], reach)
-                one = render_view(spec[o], colour[o], item[I_SAMPLE], used[o, i], reach, out, thread)
-            if one != OK:
-                _clear(spec[o], out)
-            status[o, i] = one
-            o = spec[o, S_NEXT]
+            out = outs[o] + i * specs[o].pitch
+            result = decoded
+            if result == OK:
+                choose(specs[o], item, used[o, i], thread.reach)
+                result = render_view(specs[o], item.sample, used[o, i], thread.reach, out, thread)
+            if result != OK:
+                _clear(specs[o], out)
+            status[o, i] = result
+            o = specs[o].next
             if o == end:
                 break
         if end == 0:
-            return status[first, i]
+            return
         begin = end
 
 
 @kernel
 def process_images(
     counter_address: int,
-    items: NDArray[np.int64],
-    spec: NDArray[np.int64],
-    reals: NDArray[np.float64],
-    colour: NDArray[np.float32],
+    items: NDArray[np.void],
+    specs: NDArray[np.void],
     out_address: int,
     status: NDArray[np.int64],
-    used: NDArray[np.float64],
-    thread: NDArray[np.int64],
+    used: NDArray[np.void],
+    threads: NDArray[np.void],
 ) -> int:
-    """Do items until none is left to claim; parameters as of :func:`process_image`.
+    """Make images of items until none is left to claim; return how many this call made.
 
-    `counter_address` is the address of an int64 shared by all threads of the batch, zero at the start.
-    Returns how many items this call did; items claimed by other threads may still be under way.
+    Items that other threads have claimed may still be under way.
+
+    Parameters
+    ----------
+    counter_address : int
+        Address of an int64 that all threads of the batch share, zero at the start.
+    items : array of ITEM, shape (n,)
+    specs : array of IMAGE_SPEC, shape (1,)
+        From ``image_spec``.
+    out_address : int
+        Address of the output buffer; image i lies ``i * pitch`` bytes on.
+    status : int64 array, shape (n,)
+    used : array of BOX, shape (n,)
+    threads : array of THREAD, shape (1,)
+        From ``new_thread``.
     """
     done = 0
     n = items.shape[0]
@@ -213,5 +198,5 @@ def process_images(
         i = atomic_add(counter_address, 1)
         if i >= n:
             return done
-        process_image(i, items, spec, reals, colour, out_address, status, used, thread)
+        status[i] = process_image(items[i], specs[0], out_address + i * specs[0].pitch, used[i], threads[0])
         done += 1

@@ -26,12 +26,11 @@ def random_resized_crop(
     sample: int,
     op: int,
 ) -> tuple[int, int, int, int]:
-    """Sample a crop as ``torchvision.transforms.RandomResizedCrop.get_params`` and ffcv's ``get_random_crop``
-    do.
+    """Sample a crop as torchvision's ``RandomResizedCrop.get_params`` and ffcv's ``get_random_crop`` do.
 
     Ten tries with an area uniform in ``scale`` times the image's and an aspect ratio (width / height)
-    log-uniform in ``ratio``; then a centred crop of the image's own ratio clipped to ``ratio``. Draws 2 t and
-    2 t + 1 of `op` belong to try t, draws 20 and 21 to the position.
+    log-uniform in ``ratio``; if all fail, a centred crop of the image's own ratio clipped to ``ratio``. Try t uses the
+    draws 2 t and 2 t + 1 of `op`, the position draws 20 and 21.
     """
     area = np.float64(height) * np.float64(width)
     log_lo, log_hi = np.log(ratio_lo), np.log(ratio_hi)
@@ -57,8 +56,7 @@ def random_resized_crop(
 
 @inline
 def center_crop(height: int, width: int, ratio: float) -> tuple[int, int, int, int]:
-    """Return the centred square of side ``int(ratio * min(height, width))``, as ffcv's CenterCrop decoder
-    does."""
+    """Return the centred square of side ``int(ratio * min(height, width))``, as ffcv's CenterCrop decoder does."""
     side = max(np.int64(ratio * min(height, width)), 1)
     side = min(side, np.int64(min(height, width)))
     return (height - side) // 2, (width - side) // 2, side, side
@@ -68,10 +66,9 @@ def center_crop(height: int, width: int, ratio: float) -> tuple[int, int, int, i
 def resize_center_crop(
     height: int, width: int, short: int, out_h: int, out_w: int
 ) -> tuple[float, float, float, float]:
-    """Return the box (y, x, h, w), in fractional source pixels, that torchvision's ``Resize(short)`` followed
-    by ``CenterCrop((out_h, out_w))`` shows.
+    """Return the box that torchvision's ``Resize(short)``, then ``CenterCrop((out_h, out_w))``, shows.
 
-    Resize makes the shorter side `short` and the longer ``int(short * longer / shorter)``. Where the resized
+    The box is (y, x, h, w) in fractional source pixels. Resize makes the shorter side `short` and the longer ``int(short * longer / shorter)``. Where the resized
     image is smaller than the crop (torchvision would pad) the box is the whole side, stretched.
     """
     if height <= width:

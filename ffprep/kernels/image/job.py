@@ -1,4 +1,7 @@
-"""The numbers that tell the kernels what to make of images: of items, operations and threads."""
+"""What tells the kernels what to make of images: the specification of an image operation, and what a thread owns.
+
+The structures are those of :mod:`ffprep.abi`.
+"""
 
 from __future__ import annotations
 
@@ -7,68 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ffprep.abi import COLOUR, IMAGE_SPEC, THREAD
 from ffprep.errors import OptionError
 from ffprep.kernels.jit import kernel
 from ffprep.kernels.layout import FORMATS
 from ffprep.kernels.memory import release
 from ffprep.kernels.resample.render import DTYPES, colour_array, render_entry
 from ffprep.kernels.resample.weights import FILTERS
-
-ITEM_SIZE = 8
-I_ADDRESS, I_SIZE, I_WIDTH, I_HEIGHT, I_MODE, I_SAMPLE, I_INDEX, I_INDEX_SIZE = 0, 1, 2, 3, 4, 5, 6, 7
-"""Columns of `items` (int64): address and size of the stored bytes (already checked to lie in the file),
-width and height from the metadata, storage mode (0 JPEG, 1 raw RGB), sample id (for the random numbers),
-address and size of a seek index (0, 0: none)."""
-
-SPEC_SIZE = 16
-(
-    S_CROP,
-    S_FILTER,
-    S_FORMAT,
-    S_OUT_H,
-    S_OUT_W,
-    S_PITCH,
-    S_SEED,
-    S_EPOCH,
-    S_CROP_OP,
-    S_FLIP_OP,
-    S_STREAM,
-    S_SHORT,
-    S_REDUCE,
-    S_NEXT,
-    S_AUGMENT,
-) = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    12,
-    14,
-    15,
-)
-"""Entries of `spec` (int64). A loader changes S_EPOCH between epochs and S_STREAM with its buffers. S_REDUCE:
-1 where JPEGs may be reduced while they are decoded (see :data:`LEAST_SHRINKING`), else 0. S_NEXT is the
-operation that makes the next view of the same image, 0 for none; S_AUGMENT the address of an augmentation program
-(G_ENTRY), 0 for none."""
-
-G_ENTRY, G_SCRATCH, G_BYTES = 0, 1, 2
-"""First entries of an augmentation program (int64): the address of a C function
-``run(program, image, out, seed, epoch, sample) -> status``; bytes of scratch memory, whose beginning receives the
-rendered image as uint8 (H, W, 3) and is given as `image`; bytes of the finished image at `out`."""
-
-RUN_SIGNATURE = "int64(int64, int64, int64, int64, int64, int64)"
-
-REALS_SIZE = 8
-R_SCALE_LO, R_SCALE_HI, R_RATIO_LO, R_RATIO_HI, R_CENTER, R_FLIP = 0, 1, 2, 3, 4, 5
-"""Entries of `reals` (float64)."""
 
 CROP_WHOLE, CROP_RANDOM, CROP_CENTER, CROP_RESIZE_CENTER = 0, 1, 2, 3
 CROPS = {
@@ -78,19 +26,14 @@ CROPS = {
     "resize_center": CROP_RESIZE_CENTER,
 }
 
-USED_SIZE = 5
-"""Columns of `used` (float64): the box y, x, h, w an image was cut to, and 1 where it was mirrored."""
-
-THREAD_SIZE = 96
-T_CONTEXT, T_WORK, T_WORK_SIZE, T_DECODE, T_RENDER, T_WIDE, T_EXACT, T_SCALE, T_DESC = 0, 1, 2, 3, 4, 5, 6, 7, 8
-T_SCRATCH, T_REACH, T_ARGUMENTS = 56, 58, 72
-"""Entries of `thread` (int64). The size of a memory follows its address; T_SCALE is how often the decoded image was
-halved; an IMAGE begins at T_DESC, a RENDER at T_ARGUMENTS (see :mod:`ffprep.abi`)."""
+RUN_SIGNATURE = "int64(int64, int64, int64, int64, int64, int64)"
+"""C signature of what an augmentation's `entry` is the address of."""
 
 LEAST_SHRINKING = (2.25, 4.5, 11.0, 2.25, 4.75, 13.0, 2.75, 6.25, 17.0)
-"""For each filter (bilinear, bicubic, area): a box that is shrunk at least so much both ways is decoded at a half, a
-quarter, an eighth of its resolution. So chosen that the outputs stay, in the mean, 40 dB (PSNR) or more from those that
-all pixels make (``benchmarks/reduced.py``)."""
+"""How much a box must shrink, both ways, to be decoded at a half, a quarter or an eighth of its resolution.
+
+Three numbers for each filter: bilinear, bicubic, area. They are chosen so that, on average, the outputs agree with those
+made from all pixels to 40 dB (PSNR) or better (``benchmarks/reduced.py``)."""
 
 
 def image_spec(
@@ -113,8 +56,8 @@ def image_spec(
     stream: bool = False,
     reduce: bool = False,
     pitch: int | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]:
-    """Return (spec, reals, colour): what :func:`process_image` does with each image.
+) -> NDArray[np.void]:
+    """Return what ``process_image`` is to make of each image, as an array of one :data:`ffprep.abi.IMAGE_SPEC`.
 
     Parameters
     ----------
@@ -158,29 +101,20 @@ def image_spec(
     pitch = image if pitch is None else int(pitch)
     if pitch < image:
         raise OptionError(f"pitch {pitch} is less than an image's {image} bytes")
-    spec = np.zeros(SPEC_SIZE, np.int64)
-    spec[: S_REDUCE + 1] = (
-        CROPS[crop],
-        FILTERS[filter],
-        FORMATS[format],
-        out_h,
-        out_w,
-        pitch,
-        np.uint64(seed % (1 << 64)).astype(np.int64),
-        epoch,
-        crop_op,
-        flip_op,
-        int(stream),
-        short,
-        int(reduce),
-    )
-    reals = np.zeros(REALS_SIZE, np.float64)
-    reals[: R_FLIP + 1] = scale[0], scale[1], ratio[0], ratio[1], center, flip
-    return spec, reals, colour_array(mean, std)
+    spec = np.zeros(1, IMAGE_SPEC)
+    spec["crop"], spec["filter"], spec["format"] = CROPS[crop], FILTERS[filter], FORMATS[format]
+    spec["out_h"], spec["out_w"], spec["pitch"] = out_h, out_w, pitch
+    spec["seed"], spec["epoch"] = np.uint64(seed % (1 << 64)).astype(np.int64), epoch
+    spec["crop_op"], spec["flip_op"] = crop_op, flip_op
+    spec["stream"], spec["short"], spec["reduce"] = int(stream), short, int(reduce)
+    (spec["scale_lo"], spec["scale_hi"]), (spec["ratio_lo"], spec["ratio_hi"]) = scale, ratio
+    spec["center"], spec["flip"] = center, flip
+    spec["colour"] = colour_array(mean, std).view(COLOUR)
+    return spec
 
 
-def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArray[np.int64]:
-    """Return the array one thread owns: its decoder context, its workspace, the C functions to call.
+def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArray[np.void]:
+    """Return what one thread owns, as an array of one :data:`ffprep.abi.THREAD`.
 
     Parameters
     ----------
@@ -193,19 +127,19 @@ def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArr
 
     Give it to :func:`free_thread` in the end.
     """
-    thread = np.zeros(THREAD_SIZE, np.int64)
-    thread[T_CONTEXT] = context
-    thread[T_DECODE] = decode_entry
-    thread[T_EXACT] = int(exact)
-    thread[T_RENDER] = render_entry("exact" if exact else None)
-    thread[T_WIDE] = render_entry("exact" if exact else "wide")
+    thread = np.zeros(1, THREAD)
+    thread["context"], thread["decode"] = context, decode_entry
+    thread["render"] = render_entry("exact" if exact else None)
+    thread["wide"] = render_entry("exact" if exact else "wide")
+    thread["exact"] = int(exact)
     return thread
 
 
 @kernel
-def free_thread(thread: NDArray[np.int64]) -> None:
-    """Give back the workspace of a thread; the array may be used again."""
-    for place in (T_WORK, T_SCRATCH):
-        release(thread[place])
-        thread[place] = 0
-        thread[place + 1] = 0
+def free_thread(threads: NDArray[np.void]) -> None:
+    """Free the memory of a thread of :func:`new_thread`, which may be used again afterwards."""
+    thread = threads[0]
+    release(thread.work)
+    release(thread.scratch)
+    thread.work, thread.work_size = 0, 0
+    thread.scratch, thread.scratch_size = 0, 0

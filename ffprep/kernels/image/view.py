@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
+import numpy as np
+
+from ffprep.abi import AUGMENTATION
 from ffprep.kernels.image.crop import center_crop, random_resized_crop, resize_center_crop
-from ffprep.kernels.image.job import (
-    CROP_CENTER,
-    CROP_RANDOM,
-    CROP_RESIZE_CENTER,
-    G_ENTRY,
-    G_SCRATCH,
-    I_ADDRESS,
-    I_HEIGHT,
-    I_INDEX,
-    I_INDEX_SIZE,
-    I_MODE,
-    I_SAMPLE,
-    I_SIZE,
-    I_WIDTH,
-    LEAST_SHRINKING,
-    R_CENTER,
-    R_FLIP,
-    R_RATIO_HI,
-    R_RATIO_LO,
-    R_SCALE_HI,
-    R_SCALE_LO,
-    S_AUGMENT,
-    S_CROP,
-    S_CROP_OP,
-    S_EPOCH,
-    S_FILTER,
-    S_FLIP_OP,
-    S_FORMAT,
-    S_OUT_H,
-    S_OUT_W,
-    S_REDUCE,
-    S_SEED,
-    S_SHORT,
-    S_STREAM,
-    T_ARGUMENTS,
-    T_CONTEXT,
-    T_DECODE,
-    T_DESC,
-    T_EXACT,
-    T_RENDER,
-    T_SCALE,
-    T_SCRATCH,
-    T_WIDE,
-    T_WORK,
-    T_WORK_SIZE,
-)
+from ffprep.kernels.image.job import CROP_CENTER, CROP_RANDOM, CROP_RESIZE_CENTER, LEAST_SHRINKING
 from ffprep.kernels.image.plain import copy_plain, is_plain
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.layout import (
@@ -63,61 +20,41 @@ from ffprep.kernels.layout import (
     U8_HWC,
     UNFIT,
 )
-from ffprep.kernels.memory import address_of, allocate, call_entry, longs_at, release
+from ffprep.kernels.memory import address_of, allocate, call_entry, record_at, release
 from ffprep.kernels.random import uniform
 from ffprep.kernels.resample.exact import exact_work_size
 from ffprep.kernels.resample.plan import WIDE_SCALE
-from ffprep.kernels.resample.records import describe_packed, image_at, render_at
+from ffprep.kernels.resample.records import describe_packed
 from ffprep.kernels.resample.render import work_size
 from ffprep.kernels.resample.weights import support
 from ffprep.kernels.resample.wide import wide_work_size
 
+JPEG, RAW = 0, 1
+"""Storage modes of an image."""
 
-@inline
-def _grow(thread: NDArray[np.int64], place: int, size: int) -> bool:
-    if size > thread[place + 1]:
-        release(thread[place])
-        thread[place] = 0
-        thread[place + 1] = 0
-        size += size // 4
-        address = allocate(size)
-        if address == 0:
-            return False
-        thread[place] = address
-        thread[place + 1] = size
-    return True
+augmentation_at = record_at(AUGMENTATION)
 
 
 @inline
-def sample_box(
-    spec: NDArray[np.int64], reals: NDArray[np.float64], height: int, width: int, sample: int
-) -> tuple[float, float, float, float, int]:
-    """Return the box (y, x, h, w) that a sample's image is cut to, and 1 if it is mirrored, else 0."""
-    seed, epoch = spec[S_SEED], spec[S_EPOCH]
-    y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
-    if spec[S_CROP] == CROP_RANDOM:
-        cy, cx, ch, cw = random_resized_crop(
-            height,
-            width,
-            reals[R_SCALE_LO],
-            reals[R_SCALE_HI],
-            reals[R_RATIO_LO],
-            reals[R_RATIO_HI],
-            seed,
-            epoch,
-            sample,
-            spec[S_CROP_OP],
-        )
-        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
-    elif spec[S_CROP] == CROP_CENTER:
-        cy, cx, ch, cw = center_crop(height, width, reals[R_CENTER])
-        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
-    elif spec[S_CROP] == CROP_RESIZE_CENTER:
-        y, x, h, w = resize_center_crop(height, width, spec[S_SHORT], spec[S_OUT_H], spec[S_OUT_W])
-    flip = 0
-    if reals[R_FLIP] > 0.0 and uniform(seed, epoch, sample, spec[S_FLIP_OP], 0) < reals[R_FLIP]:
-        flip = 1
-    return y, x, h, w, flip
+def _grown(address: int, held: int, size: int) -> tuple[int, int]:
+    """Return memory of at least `size` bytes and its size: the `held` bytes at `address`, or else new ones.
+
+    Without memory both are 0, and the old memory is free.
+    """
+    if size <= held:
+        return address, held
+    release(address)
+    room = size + size // 4
+    fresh = allocate(room)
+    return fresh, room if fresh != 0 else np.int64(0)
+
+
+@inline
+def _random_box(spec: Any, height: int, width: int, sample: int) -> tuple[int, int, int, int]:
+    return random_resized_crop(
+        height, width, spec.scale_lo, spec.scale_hi, spec.ratio_lo, spec.ratio_hi,
+        spec.seed, spec.epoch, sample, spec.crop_op,
+    )  # fmt: skip
 
 
 @inline
@@ -128,32 +65,46 @@ def _reach(kind: int, begin: float, extent: float, out: int, length: int) -> tup
 
 
 @inline
-def choose(
-    spec: NDArray[np.int64],
-    reals: NDArray[np.float64],
-    item: NDArray[np.int64],
-    used: NDArray[np.float64],
-    reach: NDArray[np.int64],
-) -> None:
-    """Write down what one view shows: box and flip to `used`, the pixels it may use to `reach` (lo_y, hi_y, lo_x,
-    hi_x)."""
-    width, height = item[I_WIDTH], item[I_HEIGHT]
-    y, x, h, w, flip = sample_box(spec, reals, height, width, item[I_SAMPLE])
-    used[0], used[1], used[2], used[3], used[4] = y, x, h, w, flip
-    reach[0], reach[1], reach[2], reach[3] = np.int64(y), np.int64(y + h), np.int64(x), np.int64(x + w)
-    if spec[S_CROP] == CROP_RESIZE_CENTER:
-        kind = spec[S_FILTER]
-        reach[0], reach[1] = _reach(kind, y, h, spec[S_OUT_H], height)
-        reach[2], reach[3] = _reach(kind, x, w, spec[S_OUT_W], width)
+def choose(spec: Any, item: Any, box: Any, reach: Any) -> None:
+    """Choose what one view of an image shows.
+
+    Parameters
+    ----------
+    spec : IMAGE_SPEC
+    item : ITEM
+    box : BOX
+        Receives the box and whether it is mirrored.
+    reach : REACH
+        Receives the pixels that the view may use.
+    """
+    width, height, sample = item.width, item.height, item.sample
+    y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
+    if spec.crop == CROP_RANDOM:
+        cy, cx, ch, cw = _random_box(spec, height, width, sample)
+        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
+    elif spec.crop == CROP_CENTER:
+        cy, cx, ch, cw = center_crop(height, width, spec.center)
+        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
+    elif spec.crop == CROP_RESIZE_CENTER:
+        y, x, h, w = resize_center_crop(height, width, spec.short, spec.out_h, spec.out_w)
+    box.y, box.x, box.h, box.w, box.flip = y, x, h, w, 0.0
+    if spec.flip > 0.0 and uniform(spec.seed, spec.epoch, sample, spec.flip_op, 0) < spec.flip:
+        box.flip = 1.0
+    if spec.crop == CROP_RESIZE_CENTER:
+        reach.lo_y, reach.hi_y = _reach(spec.filter, y, h, spec.out_h, height)
+        reach.lo_x, reach.hi_x = _reach(spec.filter, x, w, spec.out_w, width)
+    else:
+        reach.lo_y, reach.hi_y = np.int64(y), np.int64(y + h)
+        reach.lo_x, reach.hi_x = np.int64(x), np.int64(x + w)
 
 
 @inline
-def reduction(spec: NDArray[np.int64], used: NDArray[np.float64]) -> int:
+def reduction(spec: Any, box: Any) -> int:
     """Return how often an image may be halved before its box is resized."""
     scale = np.int64(0)
-    if spec[S_REDUCE] != 0:
-        ratio = min(used[2] / spec[S_OUT_H], used[3] / spec[S_OUT_W])
-        while scale < 3 and ratio >= LEAST_SHRINKING[3 * spec[S_FILTER] + scale]:
+    if spec.reduce != 0:
+        ratio = min(box.h / spec.out_h, box.w / spec.out_w)
+        while scale < 3 and ratio >= LEAST_SHRINKING[3 * spec.filter + scale]:
             scale += 1
     return scale
 
@@ -164,96 +115,112 @@ def _reduced(size: int, scale: int) -> int:
 
 
 @inline
-def decode(item: NDArray[np.int64], reach: NDArray[np.int64], scale: int, thread: NDArray[np.int64]) -> int:
-    """Decode the pixels in reach of an image, a JPEG halved `scale` times; the thread's descriptor tells where they
-    lie."""
-    width, height, mode = item[I_WIDTH], item[I_HEIGHT], item[I_MODE]
-    image = image_at(np.int64(thread[T_DESC:].ctypes.data))
-    thread[T_SCALE] = scale if mode == 0 else np.int64(0)
-    if mode == 0:
-        status = OK
-        for _ in range(2):
-            status = call_entry(
-                thread[T_DECODE],
-                (
-                    thread[T_CONTEXT],
-                    item[I_ADDRESS],
-                    item[I_SIZE],
-                    item[I_INDEX],
-                    item[I_INDEX_SIZE],
-                    reach[2],
-                    reach[0],
-                    reach[3] - reach[2],
-                    reach[1] - reach[0],
-                    scale,
-                    address_of(image),
-                ),
-            )
-            if status == OK or item[I_INDEX] == 0:
-                break
-            item[I_INDEX], item[I_INDEX_SIZE] = 0, 0  # the index may be what is wrong: the stream alone decides
-        if status != OK:
-            return status
-        if image.width != _reduced(width, scale) or image.height != _reduced(height, scale):
-            return SIZE_MISMATCH
-    elif mode == 1:
-        if item[I_SIZE] != 3 * width * height:
-            return RAW_SIZE
-        describe_packed(image, item[I_ADDRESS], height, width)
-    else:
-        return BAD_MODE
-    return OK
+def decode(item: Any, reach: Any, scale: int, thread: Any) -> int:
+    """Decode the pixels of an image that are in reach, a JPEG halved `scale` times; return the status.
+
+    ``thread.image`` tells where they are. An index that turns out to be wrong is taken from the item.
+
+    Parameters
+    ----------
+    item : ITEM
+    reach : REACH
+    scale : int
+    thread : THREAD
+    """
+    if item.mode == JPEG:
+        thread.scale = scale
+        return _decode_jpeg(item, reach, scale, thread)
+    thread.scale = 0
+    if item.mode != RAW:
+        return np.int64(BAD_MODE)
+    if item.size != 3 * item.width * item.height:
+        return np.int64(RAW_SIZE)
+    describe_packed(thread.image, item.address, item.height, item.width)
+    return np.int64(OK)
+
+
+@inline
+def _decode_jpeg(item: Any, reach: Any, scale: int, thread: Any) -> int:
+    request = thread.request
+    request.context, request.image = thread.context, address_of(thread.image)
+    request.data, request.size = item.address, item.size
+    request.x, request.w = reach.lo_x, reach.hi_x - reach.lo_x
+    request.y, request.h = reach.lo_y, reach.hi_y - reach.lo_y
+    request.scale = scale
+    status = np.int64(OK)
+    for _ in range(2):
+        request.index, request.index_size = item.index, item.index_size
+        status = call_entry(thread.decode, (address_of(request),))
+        if status == OK or item.index == 0:
+            break
+        item.index, item.index_size = 0, 0  # the index may be what is wrong: the stream alone decides
+    if status != OK:
+        return status
+    if thread.image.width != _reduced(item.width, scale) or thread.image.height != _reduced(item.height, scale):
+        return np.int64(SIZE_MISMATCH)
+    return status
 
 
 @kernel
-def render_view(
-    spec: NDArray[np.int64],
-    colour: NDArray[np.float32],
-    sample: int,
-    used: NDArray[np.float64],
-    reach: NDArray[np.int64],
-    out: int,
-    thread: NDArray[np.int64],
-) -> int:
-    """Render one view of the image that the thread has decoded, and augment it."""
-    scale = thread[T_SCALE]
+def render_view(spec: Any, sample: int, box: Any, reach: Any, out: int, thread: Any) -> int:
+    """Render one view of the image that the thread has decoded to the address `out`, and augment it.
+
+    Parameters
+    ----------
+    spec : IMAGE_SPEC
+    sample : int
+        Key of the augmentation's draws.
+    box : BOX
+    reach : REACH
+        As :func:`choose` wrote them, in pixels of the whole image.
+    out : int
+        Address of the finished image.
+    thread : THREAD
+    """
+    if spec.augment == 0:
+        return _render(spec, box, reach, np.int64(out), spec.format, spec.stream, thread)
+    augmentation = augmentation_at(spec.augment)
+    thread.scratch, thread.scratch_size = _grown(thread.scratch, thread.scratch_size, augmentation.scratch)
+    if thread.scratch_size < augmentation.scratch:
+        return np.int64(NO_MEMORY)
+    status = _render(spec, box, reach, thread.scratch, np.int64(U8_HWC), np.int64(0), thread)
+    if status != OK:
+        return status
+    arguments = (spec.augment, thread.scratch, np.int64(out), spec.seed, spec.epoch, np.int64(sample))
+    return call_entry(augmentation.entry, arguments)
+
+
+@kernel
+def _render(spec: Any, box: Any, reach: Any, out: int, form: int, stream: int, thread: Any) -> int:
+    """Render the box of the decoded image to the address `out` in the format `form`; return the status."""
+    request, scale = thread.arguments, thread.scale
     part = 1.0 / (np.int64(1) << scale)
-    image = image_at(np.int64(thread[T_DESC:].ctypes.data))
-    request = render_at(np.int64(thread[T_ARGUMENTS:].ctypes.data))
-    request.image = address_of(image)
-    request.y, request.x, request.h, request.w = used[0] * part, used[1] * part, used[2] * part, used[3] * part
-    request.lo_y, request.hi_y = reach[0] >> scale, _reduced(reach[1], scale)
-    request.lo_x, request.hi_x = reach[2] >> scale, _reduced(reach[3], scale)
-    request.flip, request.filter = np.int64(used[4]), spec[S_FILTER]
-    request.out, request.out_h, request.out_w = np.int64(out), spec[S_OUT_H], spec[S_OUT_W]
-    request.format, request.colour, request.stream = spec[S_FORMAT], np.int64(colour.ctypes.data), spec[S_STREAM]
-    program = spec[S_AUGMENT]
-    if program != 0:
-        if not _grow(thread, T_SCRATCH, longs_at(program, 3)[G_SCRATCH]):
-            return NO_MEMORY
-        request.out, request.format, request.stream = thread[T_SCRATCH], U8_HWC, 0
+    request.image, request.colour = address_of(thread.image), address_of(spec.colour)
+    request.y, request.x, request.h, request.w = box.y * part, box.x * part, box.h * part, box.w * part
+    request.lo_y, request.hi_y = reach.lo_y >> scale, _reduced(reach.hi_y, scale)
+    request.lo_x, request.hi_x = reach.lo_x >> scale, _reduced(reach.hi_x, scale)
+    request.flip, request.filter = np.int64(box.flip), spec.filter
+    request.out, request.out_h, request.out_w = out, spec.out_h, spec.out_w
+    request.format, request.stream = form, stream
+    if is_plain(thread.image, request):
+        copy_plain(thread.image, request)
+        return np.int64(OK)
     h, w, out_h, out_w = request.h, request.w, request.out_h, request.out_w
     same = h == out_h and w == out_w  # then every level comes out as it is, which fixed point does not promise
-    if thread[T_EXACT]:
+    if thread.exact != 0:
         size = exact_work_size(request)
     elif same or h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
         size = wide_work_size(request)
     else:
         size = work_size(request)
     status = np.int64(UNFIT)
-    plain = is_plain(image, request)
-    if plain:
-        copy_plain(image, request)
-        status = np.int64(OK)
-    for attempt in range(2 if plain else 1 if same else 0, 2):
-        if not _grow(thread, T_WORK, size):
-            return NO_MEMORY
-        request.work, request.work_size = thread[T_WORK], thread[T_WORK_SIZE]
-        status = call_entry(thread[T_WIDE if attempt else T_RENDER], (address_of(request),))
+    for attempt in range(1 if same else 0, 2):
+        thread.work, thread.work_size = _grown(thread.work, thread.work_size, size)
+        if thread.work_size < size:
+            return np.int64(NO_MEMORY)
+        request.work, request.work_size = thread.work, thread.work_size
+        status = call_entry(thread.wide if attempt else thread.render, (address_of(request),))
         if status != UNFIT:
             break
         size = wide_work_size(request)
-    if status == OK and program != 0:
-        entry = longs_at(program, 3)[G_ENTRY]
-        return call_entry(entry, (program, request.out, np.int64(out), spec[S_SEED], spec[S_EPOCH], np.int64(sample)))
     return status

@@ -1,7 +1,7 @@
 """Worker threads and the memory they share with the consumer.
 
-The threads know :class:`PoolMemory` and nothing else, so a pool, an iterator or a loader can be dropped at any time:
-the threads are told to end, finish the row they are at, and the memory goes when the last of them has gone.
+The threads know :class:`SharedTables` and nothing else, so a pool, an iterator or a loader can be dropped at any time:
+the threads are told to end, they finish the rows they have claimed, and the memory goes when the last of them has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,12 @@ import numpy.typing as npt
 from llvmlite.binding.ffi import lib as llvm
 from numba.core.compiler_lock import global_compiler_lock
 
+from ffprep import abi
 from ffprep.errors import FfprepError
 from ffprep.jpeg import native
-from ffprep.kernels.image import job as kernel_job
-from ffprep.loader.engine import rows, worker
+from ffprep.kernels.image.job import free_thread, new_thread
+from ffprep.loader.engine import worker
+from ffprep.loader.engine.program import Program
 
 JOIN_SECONDS = 10.0
 
@@ -44,30 +45,6 @@ if hasattr(os, "register_at_fork") and hasattr(llvm, "_lock"):
     os.register_at_fork(before=_hold_compiler, after_in_parent=_release_compiler, after_in_child=_release_compiler)
 
 
-@dataclass(frozen=True)
-class Program:
-    """What workers do with each sample: a line of `ops` for each file and operation, a row of the other arrays for each
-    operation. See `worker.work`.
-    """
-
-    starts: npt.NDArray[np.int64]
-    ops: npt.NDArray[np.int64]
-    spec: npt.NDArray[np.int64]
-    reals: npt.NDArray[np.float64]
-    colour: npt.NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, count: int, starts: npt.NDArray[np.int64]) -> Program:
-        """A program of `count` operations that are all zero, for files that begin at `starts`."""
-        return cls(
-            starts,
-            np.zeros((len(starts) - 1, count, rows.OP_SIZE), np.int64),
-            np.zeros((count, kernel_job.SPEC_SIZE), np.int64),
-            np.zeros((count, kernel_job.REALS_SIZE), np.float64),
-            np.zeros((count, 6), np.float32),
-        )
-
-
 class Pipe:
     """Two file descriptors, closed when nobody holds them any more."""
 
@@ -81,48 +58,48 @@ class Pipe:
                 os.close(descriptor)
 
 
-class PoolMemory:
-    """All that worker threads read and write."""
+class SharedTables:
+    """All that worker threads read and write; its arrays are those of :func:`ffprep.loader.engine.worker.work`."""
 
     def __init__(self, slots: int, operations: int, batch_size: int, grain: int, files: int) -> None:
         self.work_pipe = Pipe(blocking_writes=False)
         self.done_pipe = Pipe(blocking_writes=True)
-        self.control = np.zeros(worker.CONTROL_SIZE, np.int64)
-        self.control[worker.C_BATCH_SIZE] = batch_size
-        self.control[worker.C_SLOTS] = slots
-        self.control[worker.C_GRAIN] = grain
-        self.control[worker.C_WORK_FD] = self.work_pipe.reads
-        self.control[worker.C_DONE_FD] = self.done_pipe.writes
-        self.slots = np.zeros((slots, worker.SLOT_SIZE), np.int64)
+        self.control = np.zeros(1, abi.CONTROL)
+        self.control["batch_size"] = batch_size
+        self.control["slots"] = slots
+        self.control["grain"] = grain
+        self.control["work_fd"] = self.work_pipe.reads
+        self.control["done_fd"] = self.done_pipe.writes
+        self.slots = np.zeros(slots, abi.SLOT)
         self.ids = np.zeros((slots, batch_size), np.int64)
         self.keys = np.zeros((slots, batch_size), np.int64)
-        self.program = Program(
-            np.zeros((slots, files + 1), np.int64),
-            np.zeros((slots, files, operations, rows.OP_SIZE), np.int64),
-            np.zeros((slots, operations, kernel_job.SPEC_SIZE), np.int64),
-            np.zeros((slots, operations, kernel_job.REALS_SIZE), np.float64),
-            np.zeros((slots, operations, 6), np.float32),
-        )
-        self.items = np.zeros((slots, operations, batch_size, kernel_job.ITEM_SIZE), np.int64)
-        self.used = np.zeros((slots, operations, batch_size, kernel_job.USED_SIZE), np.float64)
+        self.starts = np.zeros((slots, files + 1), np.int64)
+        self.tasks = np.zeros((slots, files, operations), abi.TASK)
+        self.specs = np.zeros((slots, operations), abi.IMAGE_SPEC)
+        self.items = np.zeros((slots, operations, batch_size), abi.ITEM)
+        self.used = np.zeros((slots, operations, batch_size), abi.BOX)
         self.status = np.zeros((slots, operations, batch_size), np.int64)
         self.kept: list[Any] = [None] * slots
         self.crashes: list[BaseException] = []
+
+    def slot_address(self, slot: int) -> int:
+        """Return the address of a slot's record."""
+        return self.slots.ctypes.data + slot * self.slots.itemsize
 
     def wake(self, threads: int) -> None:
         """Wake that many sleeping threads."""
         with contextlib.suppress(BlockingIOError):
             os.write(self.work_pipe.writes, b"\0" * threads)
 
-    def run(self, thread: npt.NDArray[np.int64]) -> None:
+    def run(self, thread: npt.NDArray[np.void]) -> None:
         """Work in the calling thread until the order to end."""
         worker.work(
-            self.control, self.slots, self.ids, self.keys, self.program.starts, self.program.ops, self.program.spec,
-            self.program.reals, self.program.colour, self.items, self.used, self.status, thread, np.zeros(8, np.uint8),
+            self.control, self.slots, self.ids, self.keys, self.starts, self.tasks, self.specs,
+            self.items, self.used, self.status, thread, np.zeros(8, np.uint8),
         )  # fmt: skip
 
 
-class Pool:
+class WorkerPool:
     """Worker threads, and a ring of batches they are filling.
 
     Parameters
@@ -131,7 +108,7 @@ class Pool:
     slots : int
         Batches that can be under way at once.
     operations : int
-        Rows of the programs that will be published.
+        Operations of the programs that will be published.
     batch_size : int
     grain : int
         Samples a thread takes at a time.
@@ -142,29 +119,29 @@ class Pool:
     def __init__(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> None:
         self.shape = (threads, slots, operations, batch_size, grain, files)
         self.pid = os.getpid()
-        self._memory = PoolMemory(slots, operations, batch_size, grain, files)
+        self._tables = SharedTables(slots, operations, batch_size, grain, files)
         self._slots = slots
         self._published = 0
         self._collected = 0
         decode = ctypes.cast(native.library().ffp_decode_region, ctypes.c_void_p).value or 0
-        owned = [kernel_job.new_thread(0, decode) for _ in range(threads)]
+        owned = [new_thread(0, decode) for _ in range(threads)]
         self._compile(owned[0])
         self._threads = [
-            threading.Thread(target=_thread_main, args=(self._memory, mine), name=f"ffprep-worker-{i}", daemon=True)
+            threading.Thread(target=_thread_main, args=(self._tables, mine), name=f"ffprep-worker-{i}", daemon=True)
             for i, mine in enumerate(owned)
         ]
-        self._finalizer = weakref.finalize(self, _order_to_end, self._memory, threads, self.pid)
+        self._finalizer = weakref.finalize(self, _order_to_end, self._tables, threads, self.pid)
         self._finalizer.atexit = False
         _live.add(self)
         for thread in self._threads:
             thread.start()
 
-    def _compile(self, thread: npt.NDArray[np.int64]) -> None:
-        """Call everything that the threads will call, once, without effect."""
-        self._memory.control[worker.C_STOP] = 1
-        self._memory.run(thread)
-        self._memory.control[worker.C_STOP] = 0
-        kernel_job.free_thread(thread)
+    def _compile(self, thread: npt.NDArray[np.void]) -> None:
+        """Compile everything that the threads will call, by calling it once without effect."""
+        self._tables.control["stop"] = 1
+        self._tables.run(thread)
+        self._tables.control["stop"] = 0
+        free_thread(thread)
 
     @property
     def pending(self) -> int:
@@ -178,8 +155,8 @@ class Pool:
 
     @property
     def usable(self) -> bool:
-        """Whether its threads live, in this process."""
-        return self.pid == os.getpid() and self._finalizer.alive and not self._memory.crashes
+        """Whether its threads are alive, in this process."""
+        return self.pid == os.getpid() and self._finalizer.alive and not self._tables.crashes
 
     def publish(
         self,
@@ -187,7 +164,6 @@ class Pool:
         keys: npt.NDArray[np.int64],
         program: Program,
         outputs: Sequence[Sequence[npt.NDArray[Any]]],
-        kept: Any,
     ) -> None:
         """Hand a batch to the workers.
 
@@ -200,11 +176,11 @@ class Pool:
         program : Program
         outputs : for each operation, its arrays
             First the rows, then the lengths if there are any.
-        kept : object
-            Kept alive until the batch is collected, with the outputs.
+
+        The outputs and the program are kept alive until the batch is collected.
         """
         try:
-            self._publish(ids, keys, program, outputs, kept)
+            self._publish(ids, keys, program, outputs)
         except BaseException:  # also an interrupt: a half-published batch would never end
             self.stop(wait=False)
             raise
@@ -215,32 +191,24 @@ class Pool:
         keys: npt.NDArray[np.int64],
         program: Program,
         outputs: Sequence[Sequence[npt.NDArray[Any]]],
-        kept: Any,
     ) -> None:
-        memory, slot = self._memory, self._published % self._slots
+        tables, slot = self._tables, self._published % self._slots
         self._published += 1
-        memory.ids[slot, : len(ids)] = ids
-        memory.keys[slot, : len(ids)] = keys
-        for mine, given in (
-            (memory.program.starts, program.starts),
-            (memory.program.ops, program.ops),
-            (memory.program.spec, program.spec),
-            (memory.program.reals, program.reals),
-            (memory.program.colour, program.colour),
-        ):
-            mine[slot] = given
+        tables.ids[slot, : len(ids)] = ids
+        tables.keys[slot, : len(ids)] = keys
+        tables.starts[slot], tables.tasks[slot], tables.specs[slot] = program.starts, program.tasks, program.specs
         for o, arrays in enumerate(outputs):
-            memory.program.ops[slot, :, o, rows.O_OUT] = arrays[0].ctypes.data
-            memory.program.ops[slot, :, o, rows.O_LENGTHS] = arrays[1].ctypes.data if len(arrays) > 1 else 0
-        row = memory.slots[slot]
-        row[worker.SLOT_LEFT] = memory.ids.shape[1]
-        row[worker.SLOT_COUNT] = len(ids)
-        row[worker.SLOT_CANCELLED] = 0
-        row[worker.SLOT_FAILED] = 0
-        memory.kept[slot] = (outputs, kept)
-        asleep = worker.publish(memory.control, memory.ids.shape[1])
+            tables.tasks["out"][slot, :, o] = arrays[0].ctypes.data
+            tables.tasks["lengths"][slot, :, o] = arrays[1].ctypes.data if len(arrays) > 1 else 0
+        record = tables.slots[slot]
+        record["left"] = tables.ids.shape[1]
+        record["count"] = len(ids)
+        record["cancelled"] = 0
+        record["failed"] = 0
+        tables.kept[slot] = (outputs, program)
+        asleep = worker.publish(tables.control, tables.ids.shape[1])
         if asleep:
-            memory.wake(min(asleep, len(self._threads)))
+            tables.wake(min(asleep, len(self._threads)))
 
     def collect(self) -> npt.NDArray[np.int64] | None:
         """Wait for the oldest batch.
@@ -250,32 +218,32 @@ class Pool:
         ndarray of int64, shape (operations, rows), or None
             Status of each row, when one failed.
         """
-        memory, slot = self._memory, self._collected % self._slots
-        while worker.peek(memory.slots[slot], worker.SLOT_LEFT) != 0:
+        tables, slot = self._tables, self._collected % self._slots
+        while worker.load_field(tables.slot_address(slot) + worker.LEFT) != 0:
             self._check()
-            os.read(memory.done_pipe.reads, 4096)
-        row = memory.slots[slot]
-        failed = row[worker.SLOT_FAILED] != 0
-        status = memory.status[slot, :, : row[worker.SLOT_COUNT]].copy() if failed else None
-        memory.kept[slot] = None
+            os.read(tables.done_pipe.reads, 4096)
+        record = tables.slots[slot]
+        failed = record["failed"] != 0
+        status = tables.status[slot, :, : record["count"]].copy() if failed else None
+        tables.kept[slot] = None
         self._collected += 1
         return status
 
     def cancel(self) -> None:
-        """Let workers skip what is left of the batches under way; returns at once."""
+        """Tell the workers to skip what is left of the batches under way; return at once."""
         for batch in range(self._collected, self._published):
-            worker.poke(self._memory.slots[batch % self._slots], worker.SLOT_CANCELLED, 1)
+            worker.store_field(self._tables.slot_address(batch % self._slots) + worker.CANCELLED, 1)
 
     def drain(self) -> None:
-        """Wait until workers are done with all batches under way, and forget these."""
+        """Wait until the workers have done all batches under way, and discard them."""
         while self.pending:
             self.collect()
 
     def _check(self) -> None:
         if self.pid != os.getpid():
             raise FfprepError("this epoch was begun before a fork; begin one in this process with iter(loader)")
-        if self._memory.crashes:
-            raise FfprepError(f"a worker thread died: {self._memory.crashes[0]!r}") from self._memory.crashes[0]
+        if self._tables.crashes:
+            raise FfprepError(f"a worker thread died: {self._tables.crashes[0]!r}") from self._tables.crashes[0]
         if not self._finalizer.alive:
             raise FfprepError("the loader was closed while an epoch was running")
 
@@ -288,37 +256,38 @@ class Pool:
                     thread.join(JOIN_SECONDS)
 
 
-def _thread_main(memory: PoolMemory, thread: npt.NDArray[np.int64]) -> None:
+def _thread_main(tables: SharedTables, thread: npt.NDArray[np.void]) -> None:
     # Nothing here may take a lock of the compiler or of imports: a fork would leave it locked in the child.
     context = None
     try:
-        context = thread[kernel_job.T_CONTEXT] = native.library().ffp_context_new()
+        context = native.library().ffp_context_new()
         if not context:
             raise MemoryError("no memory for a JPEG decoder")
-        memory.run(thread)
+        thread["context"] = context
+        tables.run(thread)
     except BaseException as error:
-        memory.crashes.append(error)
-        os.write(memory.done_pipe.writes, b"\0")
+        tables.crashes.append(error)
+        os.write(tables.done_pipe.writes, b"\0")
     finally:
-        kernel_job.free_thread(thread)
+        free_thread(thread)
         if context:
             native.library().ffp_context_free(context)
 
 
-def _order_to_end(memory: PoolMemory, threads: int, pid: int) -> None:
+def _order_to_end(tables: SharedTables, threads: int, pid: int) -> None:
     if pid == os.getpid():
-        worker.poke(memory.control, worker.C_STOP, 1)
-        memory.wake(threads)
+        worker.store_field(tables.control.ctypes.data + worker.STOP, 1)
+        tables.wake(threads)
         with contextlib.suppress(OSError):
-            os.write(memory.done_pipe.writes, b"\0")  # whoever waits for a batch looks again
+            os.write(tables.done_pipe.writes, b"\0")  # whoever waits for a batch looks again
 
 
-_live: weakref.WeakSet[Pool] = weakref.WeakSet()
+_live: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    # Threads without the GIL must not outlive the interpreter's memory.
+    # Threads without the GIL must not outlive the interpreter's tables.
     pools = list(_live)
     for pool in pools:
         pool.stop(wait=False)

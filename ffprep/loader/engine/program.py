@@ -1,4 +1,4 @@
-"""From a plan to the numbers and addresses that worker threads understand."""
+"""From a plan's operations to the program that worker threads carry out: tables of numbers and addresses."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep import abi
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
-from ffprep.kernels.image.job import S_AUGMENT, S_FORMAT, S_NEXT, S_PITCH, S_STREAM, image_spec
+from ffprep.kernels.image.job import image_spec
 from ffprep.kernels.resample.render import streaming_pays
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
-from ffprep.loader.engine.pool import Program
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import STREAM, CaptionChoice, caption_form
 from ffprep.loader.plan.outputs import NativeOp
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms.base import signed
+from ffprep.transforms.image import build_program
 
 KINDS = {
     "value": rows.KIND_VALUE,
@@ -38,31 +39,38 @@ LARGEST_BATCH = 1 << 40
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """A program and what belongs to it.
+class Program:
+    """What worker threads do with each sample: the tables they read, and what these were made from.
 
     Attributes
     ----------
-    program : Program
+    starts : ndarray of int64, shape (files + 1,)
+        Number of each file's first sample.
+    tasks : ndarray of ``abi.TASK``, shape (files, operations)
+    specs : ndarray of ``abi.IMAGE_SPEC``, shape (operations,)
+        All zero for operations that are not on images.
     ops : list of NativeOp
+        The operations.
     kept : list
-        What the program's addresses point into.
+        Owners of the memory that the tables' addresses point into.
     """
 
-    program: Program
+    starts: npt.NDArray[np.int64]
+    tasks: npt.NDArray[np.void]
+    specs: npt.NDArray[np.void]
     ops: list[NativeOp]
     kept: list[Any]
 
     def arrays(self, buffers: Sequence[BufferPool], batch_size: int) -> list[list[npt.NDArray[Any]]]:
-        """Take memory for a batch: for each operation, from its pool, the arrays it fills."""
+        """Return memory for a batch: for each operation the arrays that it fills, from its buffer pool."""
         return [
             [pool.take((batch_size, *shape), dtype) for shape, dtype in op.rows]
             for op, pool in zip(self.ops, buffers, strict=True)
         ]
 
 
-def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed: int, epoch: int) -> Compiled:
-    """Translate operations for the workers.
+def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed: int, epoch: int) -> Program:
+    """Translate operations into what the workers read.
 
     Parameters
     ----------
@@ -72,89 +80,84 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
     seed, epoch : int
         Key of the random draws.
     """
-    program = Program.empty(
-        max(1, len(ops)), files.starts
-    )  # one that copies nothing where operations of users do it all
+    count = max(1, len(ops))  # where the user's own operations do everything, one that copies nothing
+    tasks = np.zeros((len(files.readers), count), abi.TASK)
+    specs = np.zeros(count, abi.IMAGE_SPEC)
     kept: list[Any] = [files.starts]
-    shown: dict[str, int] = {}
+    last_view: dict[str, int] = {}  # of each image field, the last operation that shows it
     for o, op in enumerate(ops):
-        shape, dtype = op.rows[0]
-        row_bytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        if row_bytes * batch_size > LARGEST_BATCH:
-            raise OptionError(
-                f"a batch of {batch_size} rows of field {op.field!r} would take {row_bytes * batch_size} bytes; "
-                "use a smaller batch_size, or a max_length for bytes"
-            )
-        for f, reader in enumerate(files.readers):
-            line = program.ops[f, o]
-            line[rows.O_KIND] = KINDS[op.kind]
-            line[rows.O_ROW_BYTES] = row_bytes
-            line[rows.O_ELEMENT] = dtype.itemsize
-            line[rows.O_FILL] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
-            kept += _fill_line(line, op, reader)
+        row_bytes = _row_bytes(op, batch_size)
+        for reader, task in zip(files.readers, tasks[:, o], strict=True):
+            kept += _fill_task(task, op, reader, row_bytes)
             if op.captions is not None:
-                kept += _fill_captions(line, op.captions, op.field, reader, seed, epoch)
+                kept += _fill_captions(task, op.captions, op.field, reader, seed, epoch)
         if op.image is not None:
             form, decoder, stream = op.image
-            parts = image_numbers(form, decoder, stream, row_bytes * batch_size, seed, epoch)
-            program.spec[o], program.reals[o], program.colour[o] = parts
+            spec = specs[o : o + 1]
+            spec[:] = spec_of(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             if form.ops:
-                from ffprep.transforms.image import build_program
-
-                augmentation, parts_of_it = build_program(form)
-                program.spec[o, S_AUGMENT] = address(augmentation)
-                program.spec[o, S_PITCH] = row_bytes
-                kept += [augmentation, *parts_of_it]
-            if op.field in shown:
-                program.spec[shown[op.field], S_NEXT] = o
-                program.ops[:, o, rows.O_KIND] = rows.KIND_VIEW
-            shown[op.field] = o
-    return Compiled(program, list(ops), kept)
+                augmentation = build_program(form)
+                spec["augment"] = address(augmentation[0])
+                spec["pitch"] = row_bytes
+                kept += augmentation
+            if op.field in last_view:
+                specs["next"][last_view[op.field]] = o
+                tasks["kind"][:, o] = rows.KIND_VIEW
+            last_view[op.field] = o
+    return Program(files.starts, tasks, specs, list(ops), kept)
 
 
-def _fill_line(line: npt.NDArray[np.int64], op: NativeOp, reader: Reader) -> list[Any]:
-    """Write down where a file keeps a field; return what the addresses point into."""
+def _row_bytes(op: NativeOp, batch_size: int) -> int:
+    shape, dtype = op.rows[0]
+    size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    if size * batch_size > LARGEST_BATCH:
+        raise OptionError(
+            f"a batch of {batch_size} rows of field {op.field!r} would take {size * batch_size} bytes; "
+            "use a smaller batch_size, or a max_length for bytes"
+        )
+    return size
+
+
+def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int) -> list[Any]:
+    """Write down what an operation does and where a file keeps its field; return the memory's owners."""
+    task["kind"], task["row_bytes"], task["element"] = KINDS[op.kind], row_bytes, op.rows[0][1].itemsize
+    task["fill"] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
     column = reader.column(op.field)
-    line[rows.O_META] = address(column)
-    line[rows.O_META_STRIDE] = column.strides[0]
+    task["meta"], task["meta_stride"] = address(column), column.strides[0]
     kept: list[Any] = [column]
     if reader.fields[op.field].pointer is None:
         return kept
-    line[rows.O_DATA], line[rows.O_DATA_SIZE] = address(reader.data), reader.data.size
+    task["data"], task["data_size"] = address(reader.data), reader.data.size
     kept.append(reader.data)
     if op.kind == "tokens":
-        per_sample, starts = token_rows(reader, op.field)
-        line[rows.O_ROWS_EACH], line[rows.O_OFFSETS] = per_sample, address(starts)
+        task["rows_each"], starts = token_rows(reader, op.field)
+        task["offsets"] = address(starts)
         return [*kept, starts]
     offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
-    line[rows.O_OFFSETS], line[rows.O_SIZES] = address(offsets), address(sizes)
+    task["offsets"], task["sizes"] = address(offsets), address(sizes)
     kept += [offsets, sizes]
     if op.image is not None and reader.seek_index is not None:
         places, lengths = reader.seek_index.addresses(reader, op.field)
-        line[rows.O_INDEX], line[rows.O_INDEX_SIZES] = address(places), address(lengths)
+        task["index"], task["index_sizes"] = address(places), address(lengths)
         kept += [reader.seek_index.data, places, lengths]
     return kept
 
 
-def _fill_captions(
-    line: npt.NDArray[np.int64], choice: CaptionChoice, name: str, reader: Reader, seed: int, epoch: int
-) -> list[Any]:
-    """Write down the form of a file's captions, and which of them to take."""
+def _fill_captions(task: np.void, choice: CaptionChoice, name: str, reader: Reader, seed: int, epoch: int) -> list[Any]:
+    """Write down the form of a file's captions, and which of them to take; return the memory's owners."""
     stored, width, size, _ = caption_form(reader.fields[name], choice.tokens)
-    line[rows.O_ROWS_EACH], line[rows.O_WIDTH], line[rows.O_SOURCE] = stored, width, size
-    line[rows.O_COLUMNS] = choice.columns
-    line[rows.O_CHOOSE] = CHOICES[choice.which]
-    line[rows.O_SEED], line[rows.O_EPOCH] = signed(seed), epoch
-    line[rows.O_STREAM] = STREAM
+    task["rows_each"], task["width"], task["source"] = stored, width, size
+    task["columns"], task["choose"] = choice.columns, CHOICES[choice.which]
+    task["seed"], task["epoch"], task["stream"] = signed(seed), epoch, STREAM
     if stored == 1 or "captions" not in reader.fields:
         return []
     counts = reader.column("captions")
-    line[rows.O_COUNTS], line[rows.O_COUNTS_STRIDE] = address(counts), counts.strides[0]
+    task["counts"], task["counts_stride"] = address(counts), counts.strides[0]
     return [counts]
 
 
 def token_rows(reader: Reader, field: str) -> tuple[int, npt.NDArray[np.uint64]]:
-    """Return how many rows lie together, and the offset of the first of each such group."""
+    """Return how many rows of tokens lie together, and the offset of the first of each such group (uint64)."""
     if isinstance(reader, BlockReader):
         return reader.groups(field)
     return 1, np.ascontiguousarray(reader.extents(field)[0])
@@ -165,10 +168,22 @@ def address(array: npt.NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def image_numbers(
+def spec_of(
     form: ImageForm, decoder: ImageDecoder, stream: int, batch_bytes: int, seed: int, epoch: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Return what ``ffprep.kernels.image.job`` needs to make images of a form."""
+) -> npt.NDArray[np.void]:
+    """Return what the kernels need to make images of a form, as an array of one ``abi.IMAGE_SPEC``.
+
+    Parameters
+    ----------
+    form : ImageForm
+    decoder : ImageDecoder
+    stream : int
+        Stream of the random crop.
+    batch_bytes : int
+        Size of a batch, which decides whether to write past the cache.
+    seed, epoch : int
+        Key of the random draws.
+    """
     crop = decoder.crop()
     numbers: dict[str, Any] = {}
     if crop.kind == "random":
@@ -180,7 +195,7 @@ def image_numbers(
     name = f"{FORMAT_NAMES[form.dtype]}_{'chw' if form.planar else 'hwc'}"
     if form.mean is not None and form.std is not None:
         numbers |= {"mean": form.mean, "std": form.std}
-    spec, reals, colour = image_spec(
+    spec = image_spec(
         form.rendered_size,
         crop=crop.kind,
         filter=decoder.interpolation,
@@ -193,5 +208,5 @@ def image_numbers(
         flip_op=form.flip_stream,
         **numbers,
     )
-    spec[S_STREAM] = int(streaming_pays(int(spec[S_FORMAT]), batch_bytes))
-    return spec, reals, colour
+    spec["stream"] = int(streaming_pays(int(spec["format"][0]), batch_bytes))
+    return spec

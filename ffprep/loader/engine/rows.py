@@ -1,58 +1,37 @@
 """How a worker makes one row of a batch from what the files hold: numbers, arrays, tokens, captions, byte strings.
 
-Each operation of each file is described by a line of numbers and addresses; every read is bounded by the file.
+An :data:`ffprep.abi.TASK` describes each operation on each file. Rows and samples are counted from 0, samples within
+their file; every read stays inside the file. Each function that makes a row returns its status, 0 or a code.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ffprep.abi import CACHE_LINE
 from ffprep.kernels.atomics import prefetch
 from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, copy_bytes, halves_at, ints_at, longs_at
 from ffprep.kernels.random import uniform
 
-OP_SIZE = 32
-O_KIND, O_OUT, O_ROW_BYTES, O_META, O_META_STRIDE, O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE = range(9)
-O_LENGTHS, O_ELEMENT, O_FILL, O_ROWS_EACH, O_INDEX, O_INDEX_SIZES = 9, 10, 11, 12, 13, 14
-O_WIDTH, O_SOURCE, O_COLUMNS, O_COUNTS, O_COUNTS_STRIDE, O_CHOOSE, O_SEED, O_EPOCH, O_STREAM = range(16, 25)
-"""Entries of an operation's line for one file (int64).
-
-O_KIND, O_OUT, O_ROW_BYTES
-    What it is, address of the batch's first row, bytes of a row.
-O_META, O_META_STRIDE
-    Address of the first sample's record, bytes from one to the next.
-O_OFFSETS, O_SIZES, O_DATA, O_DATA_SIZE
-    Addresses of two int64 a sample that say where its payload lies; address and size of the file.
-O_LENGTHS, O_ELEMENT, O_FILL
-    Address of the lengths of ragged rows or 0; bytes of an element; what to put behind the end, as an int64.
-O_ROWS_EACH
-    Of tokens and captions: rows that lie one after the other at each of O_OFFSETS.
-O_INDEX, O_INDEX_SIZES
-    Of images: addresses of two int64 a sample, address and size of its seek index; 0 where there is none.
-O_WIDTH, O_SOURCE, O_COLUMNS
-    Of captions: elements of a stored row, bytes of a stored element, elements of a row of the batch.
-O_COUNTS, O_COUNTS_STRIDE
-    Of captions: where the first sample's int64 lies that says how many rows count, bytes to the next; 0: all count.
-O_CHOOSE, O_SEED, O_EPOCH, O_STREAM
-    Of captions: which rows to take, key and counters of the draw.
-"""
-
 KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW, KIND_CAPTIONS = range(7)
+"""Kinds of tasks; a view is made with the image operation whose ``IMAGE_SPEC.next`` leads to it."""
+
 CHOOSE_ALL, CHOOSE_FIRST, CHOOSE_RANDOM = 0, 1, 2
 
 AHEAD = 8
-"""Rows of tokens to ask memory for before their turn: a row lies anywhere in the file, far from its neighbours."""
-CACHE_LINE = 64
+"""How many rows of tokens are prefetched before their turn: a row may lie anywhere in the file, far from the last."""
 
 OUTSIDE, WRONG_SIZE = 104, 105
-"""Status codes: the payload lies outside the file; it has another size than the row."""
+"""Status codes: the payload does not lie inside the file; its size is not that of the row."""
 
 
 @inline
 def file_of(starts: NDArray[np.int64], sample: int) -> int:
-    """Return which file a sample is of; ``starts[file] <= sample < starts[file + 1]``."""
+    """Return the file that holds a sample, numbered over all files: ``starts[file] <= sample < starts[file + 1]``."""
     low, high = 0, starts.size - 1
     while high - low > 1:
         middle = (low + high) >> 1
@@ -64,60 +43,64 @@ def file_of(starts: NDArray[np.int64], sample: int) -> int:
 
 
 @inline
-def payload(op: NDArray[np.int64], sample: int) -> tuple[int, int]:
+def payload(task: Any, sample: int) -> tuple[int, int]:
     """Return address and size of a sample's payload, size -1 when it is not inside the file."""
-    offset = longs_at(op[O_OFFSETS] + 8 * sample, 1)[0]
-    size = longs_at(op[O_SIZES] + 8 * sample, 1)[0]
-    if offset < 0 or size < 0 or offset > op[O_DATA_SIZE] or size > op[O_DATA_SIZE] - offset:
+    offset = longs_at(task.offsets + 8 * sample, 1)[0]
+    size = longs_at(task.sizes + 8 * sample, 1)[0]
+    if offset < 0 or size < 0 or offset > task.data_size or size > task.data_size - offset:
         return np.int64(0), np.int64(-1)
-    return op[O_DATA] + offset, size
+    return task.data + offset, size
 
 
 @inline
 def zero(address: int, size: int) -> None:
+    """Zero `size` bytes at `address`."""
     row = bytes_at(address, size)
     for i in range(size):
         row[i] = 0
 
 
 @inline
-def copy_value(op: NDArray[np.int64], row: int, sample: int) -> int:
-    size = op[O_ROW_BYTES]
-    copy_bytes(op[O_OUT] + row * size, op[O_META] + sample * op[O_META_STRIDE], size)
+def copy_value(task: Any, row: int, sample: int) -> int:
+    """Copy a value that lies in the sample's record."""
+    size = task.row_bytes
+    copy_bytes(task.out + row * size, task.meta + sample * task.meta_stride, size)
     return np.int64(0)
 
 
 @inline
-def copy_array(op: NDArray[np.int64], row: int, sample: int) -> int:
-    want = op[O_ROW_BYTES]
-    address, size = payload(op, sample)
+def copy_array(task: Any, row: int, sample: int) -> int:
+    """Copy a payload of exactly a row's size."""
+    want = task.row_bytes
+    address, size = payload(task, sample)
     if size != want:
-        zero(op[O_OUT] + row * want, want)
+        zero(task.out + row * want, want)
         return np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
-    copy_bytes(op[O_OUT] + row * want, address, size)
+    copy_bytes(task.out + row * want, address, size)
     return np.int64(0)
 
 
 @inline
-def _ask_for(address: int, size: int) -> None:
-    """Prefetch bytes that are needed soon."""
+def _prefetch_all(address: int, size: int) -> None:
+    """Prefetch bytes that will be needed soon."""
     for offset in range(0, size, CACHE_LINE):
         prefetch(address + offset)
 
 
 @inline
-def _tokens_address(op: NDArray[np.int64], sample: int, size: int) -> int:
+def _tokens_address(task: Any, sample: int, size: int) -> int:
     """Return the address of a sample's row of tokens, or -1 when it is not inside the file."""
-    each = op[O_ROWS_EACH]
+    each = task.rows_each
     group = sample // each
-    offset = longs_at(op[O_OFFSETS] + 8 * group, 1)[0] + (sample - group * each) * size
-    if offset < 0 or offset > op[O_DATA_SIZE] - size:
+    offset = longs_at(task.offsets + 8 * group, 1)[0] + (sample - group * each) * size
+    if offset < 0 or offset > task.data_size - size:
         return np.int64(-1)
-    return op[O_DATA] + offset
+    return task.data + offset
 
 
 @inline
 def _widen(source: int, count: int, out: int, element: int) -> None:
+    """Copy `count` 16-bit tokens to elements of 8, 4 or 2 bytes."""
     tokens = halves_at(source, count)
     if element == 8:
         longs = longs_at(out, count)
@@ -133,7 +116,7 @@ def _widen(source: int, count: int, out: int, element: int) -> None:
 
 @inline
 def copy_tokens(
-    ops: NDArray[np.int64],
+    tasks: NDArray[np.void],
     o: int,
     starts: NDArray[np.int64],
     first: int,
@@ -141,17 +124,29 @@ def copy_tokens(
     ids: NDArray[np.int64],
     status: NDArray[np.int64],
 ) -> int:
-    """Copy rows of 16-bit tokens, widened to the batch's elements; return how many are not inside their file."""
-    room, element = ops[0, o, O_ROW_BYTES], ops[0, o, O_ELEMENT]
+    """Copy `count` rows of 16-bit tokens from row `first` on, widened to the batch's elements; return how many failed.
+
+    Parameters
+    ----------
+    tasks : array of TASK, shape (files, operations)
+    o : int
+        Operation.
+    starts : int64 array, shape (files + 1,)
+        Number of each file's first sample.
+    first, count : int
+    ids, status : int64 arrays, shape (rows,)
+        Sample of each row, numbered over all files; receives the status of each row.
+    """
+    room, element = tasks[0, o].row_bytes, tasks[0, o].element
     length = room // element
     failed = np.int64(0)
     for row in range(first, first + count):
         if row + AHEAD < first + count:
             file = file_of(starts, ids[row + AHEAD])
-            _ask_for(_tokens_address(ops[file, o], ids[row + AHEAD] - starts[file], 2 * length), 2 * length)
+            _prefetch_all(_tokens_address(tasks[file, o], ids[row + AHEAD] - starts[file], 2 * length), 2 * length)
         file = file_of(starts, ids[row])
-        out = ops[0, o, O_OUT] + row * room
-        source = _tokens_address(ops[file, o], ids[row] - starts[file], 2 * length)
+        out = tasks[0, o].out + row * room
+        source = _tokens_address(tasks[file, o], ids[row] - starts[file], 2 * length)
         if source < 0:
             zero(out, room)
             status[row] = OUTSIDE
@@ -174,38 +169,42 @@ def _element(address: int, size: int) -> int:
 
 @inline
 def _put(address: int, size: int, value: int) -> None:
+    """Write a little-endian number that may lie anywhere."""
     raw = bytes_at(address, size)
     for i in range(size):
         raw[i] = np.uint8((value >> (8 * i)) & 255)
 
 
 @inline
-def _chosen(op: NDArray[np.int64], sample: int, key: int) -> tuple[int, int]:
+def _chosen(task: Any, sample: int, key: int) -> tuple[int, int]:
     """Return the first of a sample's rows to take, and how many."""
-    count = op[O_ROWS_EACH]
-    if op[O_COUNTS] != 0:
-        count = min(max(_element(op[O_COUNTS] + sample * op[O_COUNTS_STRIDE], 8), 0), count)
-    if op[O_CHOOSE] == CHOOSE_ALL or count < 2:
+    count = task.rows_each
+    if task.counts != 0:
+        count = min(max(_element(task.counts + sample * task.counts_stride, 8), 0), count)
+    if task.choose == CHOOSE_ALL or count < 2:
         return np.int64(0), count
-    if op[O_CHOOSE] == CHOOSE_FIRST:
+    if task.choose == CHOOSE_FIRST:
         return np.int64(0), np.int64(1)
-    draw = uniform(op[O_SEED], op[O_EPOCH], key, op[O_STREAM], 0)
+    draw = uniform(task.seed, task.epoch, key, task.stream, 0)
     return np.int64(draw * count), np.int64(1)
 
 
 @inline
-def copy_captions(op: NDArray[np.int64], row: int, sample: int, key: int) -> int:
-    """Copy the chosen rows of a sample, each filled up or cut to the batch's columns; the rest is filling."""
-    room, element, columns = op[O_ROW_BYTES], op[O_ELEMENT], op[O_COLUMNS]
-    width, size = op[O_WIDTH], op[O_SOURCE]
-    out = op[O_OUT] + row * room
-    source = op[O_META] + sample * op[O_META_STRIDE]
-    if op[O_OFFSETS] != 0:
-        source, have = payload(op, sample)
-        if have != op[O_ROWS_EACH] * width * size:
+def copy_captions(task: Any, row: int, sample: int, key: int) -> int:
+    """Copy the chosen rows of a sample, each cut or filled up to the batch's columns; rows that are missing are filled.
+
+    `key` is what the sample's random draw is keyed by.
+    """
+    room, element, columns = task.row_bytes, task.element, task.columns
+    width, size = task.width, task.source
+    out = task.out + row * room
+    source = task.meta + sample * task.meta_stride
+    if task.offsets != 0:
+        source, have = payload(task, sample)
+        if have != task.rows_each * width * size:
             zero(out, room)
             return np.int64(OUTSIDE if have < 0 else WRONG_SIZE)
-    first, count = _chosen(op, sample, key)
+    first, count = _chosen(task, sample, key)
     for r in range(room // (element * columns)):
         target = out + r * columns * element
         begin = source + (first + r) * width * size
@@ -216,25 +215,26 @@ def copy_captions(op: NDArray[np.int64], row: int, sample: int, key: int) -> int
             for i in range(used):
                 _put(target + i * element, element, _element(begin + i * size, size))
         for i in range(used, columns):
-            _put(target + i * element, element, op[O_FILL])
+            _put(target + i * element, element, task.fill)
     return np.int64(0)
 
 
 @inline
-def copy_ragged(op: NDArray[np.int64], row: int, sample: int) -> int:
-    room, element = op[O_ROW_BYTES], op[O_ELEMENT]
-    address, size = payload(op, sample)
+def copy_ragged(task: Any, row: int, sample: int) -> int:
+    """Copy a payload of any size, cut to the row or filled up after its end, and write down its length."""
+    room, element = task.row_bytes, task.element
+    address, size = payload(task, sample)
     status = np.int64(0)
     if size < 0 or size % element != 0:
         status = np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
         size = np.int64(0)
     size = min(size, room)
-    begin = op[O_OUT] + row * room
+    begin = task.out + row * room
     if size > 0:
         copy_bytes(begin, address, size)
     rest = bytes_at(begin + size, room - size)
     for i in range(room - size):
-        rest[i] = np.uint8((op[O_FILL] >> (8 * (i % element))) & 255)
-    if op[O_LENGTHS] != 0:
-        longs_at(op[O_LENGTHS] + 8 * row, 1)[0] = size // element
+        rest[i] = np.uint8((task.fill >> (8 * (i % element))) & 255)
+    if task.lengths != 0:
+        longs_at(task.lengths + 8 * row, 1)[0] = size // element
     return status

@@ -18,8 +18,8 @@ from ffprep.kernels import layout
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
 from ffprep.loader.engine.device import Side
-from ffprep.loader.engine.pool import Pool
-from ffprep.loader.engine.program import Compiled
+from ffprep.loader.engine.pool import WorkerPool
+from ffprep.loader.engine.program import Program
 from ffprep.loader.engine.readahead import ReadAhead
 from ffprep.loader.files import Files
 from ffprep.loader.order.order import Order, Share
@@ -41,10 +41,10 @@ class Parking:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pool: Pool | None = None
+        self._pool: WorkerPool | None = None
         self._closed = False
 
-    def take(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> Pool:
+    def take(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> WorkerPool:
         """Return the parked pool if it fits, else a new one."""
         with self._lock:
             pool, self._pool = self._pool, None
@@ -53,9 +53,9 @@ class Parking:
                 pool.drain()
                 return pool
             pool.stop(wait=False)
-        return Pool(threads, slots, operations, batch_size, grain, files)
+        return WorkerPool(threads, slots, operations, batch_size, grain, files)
 
-    def give(self, pool: Pool) -> None:
+    def give(self, pool: WorkerPool) -> None:
         """Park a pool; of two the later one ends."""
         pool.cancel()
         # The garbage collector may come through here while take() holds the lock in the same thread.
@@ -88,7 +88,7 @@ class EpochSetup:
     seed: int
     first: int
     outputs: list[Output]
-    compiled: Compiled
+    program: Program
     buffers: Sequence[BufferPool]
     ahead: int
     on_error: str
@@ -117,9 +117,9 @@ class EpochSetup:
 class Feed:
     """Hands out an epoch's batches in order. Used by one thread at a time."""
 
-    def __init__(self, setup: EpochSetup, pool: Pool, parking: Parking) -> None:
+    def __init__(self, setup: EpochSetup, pool: WorkerPool, parking: Parking) -> None:
         self._setup = setup
-        self._pool: Pool | None = pool
+        self._pool: WorkerPool | None = pool
         self._parking = parking
         self._pending: deque[tuple[int, BatchInfo, list[list[npt.NDArray[Any]]]]] = deque()
         self._next = 0
@@ -127,14 +127,14 @@ class Feed:
         self.outputs = setup.outputs
         self.side = setup.side
 
-    def _publish(self, pool: Pool) -> None:
+    def _publish(self, pool: WorkerPool) -> None:
         setup = self._setup
         while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
             info = setup.info(self._next)
             if setup.readahead is not None:
                 setup.readahead.published(setup.share.consumed(self._next + 1, len(setup.order), setup.first))
-            arrays = setup.compiled.arrays(setup.buffers, setup.share.batch_size)
-            pool.publish(info.ids, info.keys, setup.compiled.program, arrays, setup.compiled.kept)
+            arrays = setup.program.arrays(setup.buffers, setup.share.batch_size)
+            pool.publish(info.ids, info.keys, setup.program, arrays)
             self._pending.append((self._next, info, arrays))
             self._next += 1
 
@@ -179,7 +179,7 @@ class Feed:
         bad = np.flatnonzero((status != 0).any(axis=0))
         row = int(bad[0])
         o = int(np.flatnonzero(status[:, row])[0])
-        message = self._complaint(int(ids[row]), self._setup.compiled.ops[o].field, int(status[o, row]))
+        message = self._complaint(int(ids[row]), self._setup.program.ops[o].field, int(status[o, row]))
         if self._setup.on_error == "raise":
             raise DecodeError(f"{message}; or leave such samples out with Loader(on_error='skip')")
         more = f" (and {len(bad) - 1} more of this batch)" if len(bad) > 1 else ""

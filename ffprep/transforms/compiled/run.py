@@ -1,11 +1,13 @@
-"""What a worker thread does between rendering an image and leaving it in the batch: a list of operations, then the
-element type and order of the batch.
+"""What a worker thread does to a rendered image before it goes to the batch.
+
+A list of operations (:data:`ffprep.abi.AUGMENTATION`) is applied to it, then its levels become elements of the batch's
+type and order.
 
 An operation is a C function of :data:`OP_SIGNATURE`::
 
     op(source, target, h, w, out_h, out_w, pixel, numbers, work, seed, epoch, sample, stream) -> status
 
-    source, target   addresses of packed (h, w) and (out_h, out_w) pixels of `pixel` bytes; one and the same where the
+    source, target   addresses of packed (h, w) and (out_h, out_w) pixels of `pixel` bytes; the same address where the
                      operation works in place
     numbers          address of its parameters, float64
     work             address of scratch memory of the size it asked for
@@ -18,28 +20,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ffprep.abi import AUGMENTATION, AUGMENTATION_STEP, COLOUR
 from ffprep.kernels.jit import inline, kernel
-from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, floats_at, halves_at, longs_at
+from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, floats_at, halves_at, record_at
 
 OP_SIGNATURE = f"int64({', '.join(['int64'] * 13)})"
 
-HEAD_SIZE, RECORD_SIZE = 16, 8
-H_COUNT, H_BUFFER, H_TABLE, H_ITEM, H_PLANAR, H_PIXELS = 3, 4, 5, 6, 7, 8
-"""Entries of a program (int64) after those of ``ffprep.kernels.image.job.G_ENTRY``: operations; bytes of one of the two
-image buffers; address of what makes elements of levels: for float32 scale and bias of each channel, for 16-bit types a
-table (3, 256); bytes of an element; whether channels are planes; pixels of the finished image. Then a record for each
-operation."""
-
-R_ENTRY, R_STREAM, R_H, R_W, R_OUT_H, R_OUT_W, R_MOVES, R_NUMBERS = range(RECORD_SIZE)
-"""Entries of a record: address of the operation, its random stream, sizes, whether it writes to another buffer, address
-of its parameters."""
+augmentation_at, step_at, colour_at = record_at(AUGMENTATION), record_at(AUGMENTATION_STEP), record_at(COLOUR)
+STEP_BYTES = AUGMENTATION_STEP.itemsize
+CHANNELS = 3
 
 
 @inline
-def _finish_floats(image: int, out: int, scale: NDArray[np.float32], planar: int, pixels: int) -> None:
-    """Write ``scale[c] * level + scale[3 + c]`` as float32."""
+def _finish_floats(image: int, out: int, table: int, planar: int, pixels: int) -> None:
+    """Write ``scale * level + bias`` as float32, with the COLOUR at `table`."""
     levels = bytes_at(image, 3 * pixels)
-    a, b, c, d, e, f = scale[0], scale[1], scale[2], scale[3], scale[4], scale[5]
+    scale, bias = colour_at(table).scale, colour_at(table).bias
+    a, b, c, d, e, f = scale[0], scale[1], scale[2], bias[0], bias[1], bias[2]
     if planar:
         red, green, blue = (
             floats_at(out, pixels),
@@ -95,42 +92,35 @@ def _finish_levels(image: int, out: int, planar: int, pixels: int) -> None:
         blue[i] = levels[3 * i + 2]
 
 
-def run_program(program: int, image: int, out: int, seed: int, epoch: int, sample: int) -> int:
-    """Apply a program to the packed RGB image at `image`, which lies at the start of the program's scratch memory."""
-    head = longs_at(program, HEAD_SIZE)
-    here, there = np.int64(image), np.int64(image + head[H_BUFFER])
-    work = image + 2 * head[H_BUFFER]
-    for k in range(head[H_COUNT]):
-        record = longs_at(program + 8 * (HEAD_SIZE + RECORD_SIZE * k), RECORD_SIZE)
-        target = there if record[R_MOVES] else here
+def run_program(address: int, image: int, out: int, seed: int, epoch: int, sample: int) -> int:
+    """Carry out the augmentation at `address`; return the status.
+
+    The packed RGB image at `image` lies at the start of the augmentation's scratch memory; the finished one goes to
+    `out`.
+    """
+    augmentation = augmentation_at(address)
+    here, there = np.int64(image), np.int64(image + augmentation.buffer)
+    work = image + 2 * augmentation.buffer
+    for k in range(augmentation.count):
+        step = step_at(augmentation.steps + k * STEP_BYTES)
+        target = there if step.moves else here
         status = call_entry(
-            record[R_ENTRY],
+            step.entry,
             (
-                here,
-                target,
-                record[R_H],
-                record[R_W],
-                record[R_OUT_H],
-                record[R_OUT_W],
-                np.int64(3),
-                record[R_NUMBERS],
-                work,
-                np.int64(seed),
-                np.int64(epoch),
-                np.int64(sample),
-                record[R_STREAM],
+                here, target, step.h, step.w, step.out_h, step.out_w, np.int64(CHANNELS), step.numbers, work,
+                np.int64(seed), np.int64(epoch), np.int64(sample), step.stream,
             ),
-        )
+        )  # fmt: skip
         if status != 0:
             return status
-        if record[R_MOVES]:
+        if step.moves:
             here, there = there, here
-    if head[H_ITEM] == 4:
-        _finish_floats(here, out, floats_at(head[H_TABLE], 6), head[H_PLANAR], head[H_PIXELS])
-    elif head[H_ITEM] == 2:
-        _finish_halves(here, out, head[H_TABLE], head[H_PLANAR], head[H_PIXELS])
+    if augmentation.item == 4:
+        _finish_floats(here, out, augmentation.table, augmentation.planar, augmentation.pixels)
+    elif augmentation.item == 2:
+        _finish_halves(here, out, augmentation.table, augmentation.planar, augmentation.pixels)
     else:
-        _finish_levels(here, out, head[H_PLANAR], head[H_PIXELS])
+        _finish_levels(here, out, augmentation.planar, augmentation.pixels)
     return np.int64(0)
 
 
@@ -147,7 +137,7 @@ def run_rows(
     ids: NDArray[np.int64],
     stream: int,
 ) -> int:
-    """Apply one operation to packed images that lie one behind the other; return the first status that is not 0.
+    """Apply one operation to packed images that lie one after the other; return the first status that is not 0.
 
     `sizes` is (h, w, out_h, out_w, bytes of a pixel).
     """
@@ -178,10 +168,10 @@ def run_rows(
 
 @kernel
 def finish_rows(source: int, target: int, count: int, pixels: int, table: int, item: int) -> None:
-    """Make elements of the levels of `count` packed images, packed again; see :data:`H_TABLE` for `table`."""
+    """Make elements of `item` bytes of the levels of `count` packed images, with the `table` of an AUGMENTATION."""
     for i in range(count):
         image, out = source + 3 * i * pixels, target + 3 * i * pixels * item
         if item == 4:
-            _finish_floats(image, out, floats_at(table, 6), 0, pixels)
+            _finish_floats(image, out, table, 0, pixels)
         else:
             _finish_halves(image, out, table, 0, pixels)
