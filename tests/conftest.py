@@ -29,6 +29,8 @@ MAY_BE_SKIPPED = {
     r"there is (a|no) CUDA device$": True,
     # scripts/setup.sh builds stock ffcv with the libraries that it installs as root
     r"could not import 'ffcv\b": WITHOUT_FFCV,
+    # scripts/test_versions.sh installs what ffprep itself depends on, and nothing else
+    r"could not import": os.environ.get("FFPREP_PARTIAL") == "1",
     r"needs (fork|/proc|named pipes|a device that is always full)$|Linux ": sys.platform != "linux",
 }
 """Reasons for which a test may be skipped, as regular expressions, and whether they count on this machine.
