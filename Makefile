@@ -33,8 +33,8 @@ lint: setup-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/codespell
-	$(VENV)/bin/python scripts/check_docstrings.py
-	$(VENV)/bin/clang-format --dry-run --Werror $(wildcard ffprep/jpeg/native/*.[ch] ffprep/jpeg/native/*/*.[ch])
+	$(VENV)/bin/python -W ignore -m numpydoc lint $(shell find ffprep -name '*.py')
+	$(VENV)/bin/clang-format --fallback-style=none --dry-run --Werror $(shell find ffprep tests benchmarks -name '*.[ch]')
 	$(VENV)/bin/python scripts/check_architecture.py
 
 bench: setup-dev
