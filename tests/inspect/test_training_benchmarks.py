@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", FOLDER / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{Path(name).name}", FOLDER / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
@@ -25,7 +25,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_training_through_both_pipelines(
     demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    training = load("training", monkeypatch)
+    training = load("training/training", monkeypatch)
     monkeypatch.setattr(training, "BATCH", 4)
     tiles = training.cut(demo_data / "imagenet", 3, 6)
     assert tiles.classes == 3 and len(tiles.train) == 12 and len(tiles.test) == 6
@@ -40,7 +40,7 @@ def test_training_through_both_pipelines(
 
 
 def test_steps_on_batches_of_every_loader(demo_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = load("gpu", monkeypatch)
+    gpu = load("training/gpu", monkeypatch)
     monkeypatch.setattr(gpu.torch, "set_num_threads", lambda count: None)
     assert sum(p.numel() for p in gpu.network("resnet50").parameters()) == 25_557_032
     folder, path, count = gpu.prepare(demo_data / "imagenet", tmp_path, 8)
@@ -52,7 +52,7 @@ def test_steps_on_batches_of_every_loader(demo_data: Path, tmp_path: Path, monke
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux only")
 def test_memory_of_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = load("memory", monkeypatch)
+    memory = load("loading/memory", monkeypatch)
     count = memory.make_file(tmp_path / "x.beton", 12)
     peak = memory.epoch(tmp_path / "x.beton", "QUASI_RANDOM", False, 1, 0, 2)
     assert peak.samples == count // 2 == 48

@@ -12,7 +12,7 @@ import pytest
 
 from ffprep.text.tokens.vocabulary import Vocabulary
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "coco.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "converting" / "coco.py"
 HARD = ["A cat .", "  two\nlines\n", "naïve café 日本 🙂", "<|endoftext|> </s>", "a tab\tand  blanks", "A cat .", "7th"]
 
 

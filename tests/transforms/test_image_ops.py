@@ -1,15 +1,21 @@
-"""Image operations against slow twins: formulas in numpy and float64, the standard library's colorsys, and Pillow."""
+"""Image operations against slow twins: formulas in numpy and float64, the standard library's colorsys, and Pillow.
+
+The kernels compute in float32 and drop the fraction, so where the exact value lies next to a whole number, their
+rounding error decides between two levels. A twin therefore gives the least and the greatest level that a value within a
+derived error of the exact one may become. Hardly anywhere do the two differ.
+"""
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -18,6 +24,7 @@ from ffprep import transforms as T
 from ffprep.errors import OptionError
 from ffprep.kernels.random import uniforms
 from ffprep.pipeline.form import BatchInfo
+from ffprep.transforms.compiled.blur import NEGLIGIBLE
 
 Picture = NDArray[np.uint8]
 STREAM = 77
@@ -49,37 +56,78 @@ def pictures(n: int, height: int, width: int, seed: int = 0) -> Picture:
     return out
 
 
-def close(a: Picture, b: NDArray[Any], share: float = 0.02) -> bool:
-    """Whether levels differ by 1 at most, and hardly ever (float32 against float64); a pair of levels that a flat
-    picture repeats counts once."""
-    difference = np.abs(a.astype(int) - b.astype(int))
-    few = (difference > 0).sum() <= max(3, share * difference.size)
-    pairs = np.unique(np.stack([a.ravel(), b.ravel()]).astype(int)[:, difference.ravel() > 0], axis=1)
-    return bool(difference.max() <= 1 and (few or pairs.shape[1] <= 3))
+Levels = tuple[NDArray[Any], NDArray[Any]]
+"""Least and greatest level that each place may have; both are whole numbers of the picture's shape."""
+
+U = 2.0**-24
+"""The relative error of one rounding to float32. The twins' own errors, in float64, vanish beside it."""
 
 
-def luma(x: NDArray[Any]) -> NDArray[np.float64]:
-    return np.floor(x.astype(np.float64) @ [0.2989, 0.587, 0.114])
+def truncated(low: NDArray[np.float64], high: NDArray[np.float64], error: NDArray[np.float64]) -> Levels:
+    """Levels of values between `low` and `high`, computed with an error of at most `error`."""
+    return np.floor((low - error).clip(0, 255)), np.floor((high + error).clip(0, 255))
 
 
-def brightness(x: NDArray[Any], f: float) -> NDArray[np.float64]:
-    return np.floor((x * f).clip(0, 255))
+def allowed(out: Picture, levels: Levels) -> bool:
+    return bool(((levels[0] <= out) & (out <= levels[1])).all())
 
 
-def contrast(x: NDArray[Any], f: float) -> NDArray[np.float64]:
-    return np.floor((x * f + luma(x).mean() * (1 - f)).clip(0, 255))
+def luma(x: Levels) -> Levels:
+    """Grey levels.
+
+    The exact one is a whole number of ten-thousandths. The kernel rounds each of its terms four times at most, so its
+    error is smaller than one of these, and the two disagree only where the exact one is whole.
+    """
+    assert 4 * U * 255 < 1e-4
+    least, most = (np.asarray(levels).astype(np.int64) @ [2989, 5870, 1140] for levels in x)
+    return least // 10000 - ((least % 10000 == 0) & (least > 0)), most // 10000
 
 
-def saturation(x: NDArray[Any], f: float) -> NDArray[np.float64]:
-    return np.floor((x * f + luma(x)[..., None] * (1 - f)).clip(0, 255))
+def brightness(x: Levels, f: float) -> Levels:
+    low, high = x[0] * f, x[1] * f
+    return truncated(low, high, 2 * U * high)  # the factor and the product are rounded
 
 
-def hue(x: NDArray[Any], turn: float) -> NDArray[np.float64]:
-    out = np.empty(x.shape)
-    for place in np.ndindex(x.shape[:2]):
-        h, s, v = colorsys.rgb_to_hsv(*(x[place] / 255.0))
-        out[place] = colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)
-    return np.floor(out * 255.999)
+def blended(x: Levels, f: float, grey: Levels) -> Levels:
+    """``x f + grey (1 - f)``. Each term is rounded four times at most: the grey level or the level, the factor, the
+    product, the sum."""
+    ends = np.stack([grey[0] * (1 - f), grey[1] * (1 - f)])
+    error = 4 * U * (x[1] * f + np.abs(ends).max(axis=0))
+    return truncated(x[0] * f + ends.min(axis=0), x[1] * f + ends.max(axis=0), error)
+
+
+def contrast(x: Levels, f: float) -> Levels:
+    low, high = luma(x)
+    return blended(x, f, (low.mean(), high.mean()))  # type: ignore[arg-type]
+
+
+def saturation(x: Levels, f: float) -> Levels:
+    low, high = luma(x)
+    return blended(x, f, (low[..., None], high[..., None]))
+
+
+def hue(x: Levels, turn: float) -> Levels:
+    """A turn of the hue, through HSV.
+
+    The kernel works on levels in 0..1, which have a relative error of 2 U. Let ``high`` be the greatest of a pixel and
+    ``span`` its distance to the least. The position on the hue's circle (0 to 19) has an error of at most
+    ``U (4 high / span + 60)``: a difference of levels has one of ``2 U high``, and sums up to 19 are rounded in six
+    steps. The result is ``high - span * sector``, where the sector is at most 1 and changes no faster than the
+    position. With the errors of ``high`` and ``span`` its error is ``U (11 high + 63 span)`` at most, before it is
+    scaled to 256.
+    """
+    low, high = np.empty(x[0].shape), np.empty(x[0].shape)
+    for place in np.ndindex(x[0].shape[:2]):
+        ends = zip(x[0][place], x[1][place], strict=True)
+        results = []
+        for pixel in product(*(range(int(least), int(most) + 1) for least, most in ends)):
+            h, s, v = colorsys.rgb_to_hsv(*(level / 255.0 for level in pixel))
+            exact = np.array(colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)) * 255.999
+            error = 256 * U * (11 * max(pixel) + 63 * (max(pixel) - min(pixel))) / 255
+            results.append(truncated(exact, exact, np.full(3, error)))
+        low[place] = np.min([least for least, _ in results], axis=0)
+        high[place] = np.max([most for _, most in results], axis=0)
+    return low, high
 
 
 def between(low: float, high: float, u: float) -> float:
@@ -93,15 +141,16 @@ sizes = st.tuples(st.integers(1, 19), st.integers(1, 23))
     ("kind", "twin"), [("RandomBrightness", brightness), ("RandomContrast", contrast), ("RandomSaturation", saturation)]
 )
 @settings(max_examples=15)
+@example(size=(3, 20), magnitude=1.7, seed=-10390310)  # a flat picture whose exact level is a whole number
 @given(size=sizes, magnitude=st.sampled_from([0.0, 0.3, 0.8, 1.7]), seed=st.integers(-(2**63), 2**64 - 1))
 def test_magnitudes(kind: str, twin: Callable[..., Any], size: tuple[int, int], magnitude: float, seed: int) -> None:
     x, batch = pictures(6, *size, seed=abs(seed) % 997), info(6, seed=seed)
     out = getattr(T, kind)(magnitude, p=0.7).apply(x, batch)
     for i in range(6):
-        wanted = x[i]
+        wanted = (x[i], x[i])
         if draw(batch, i, 0) < 0.7:
-            wanted = twin(x[i], between(max(0, 1 - magnitude), 1 + magnitude, draw(batch, i, 1)))
-        assert close(out[i], wanted), i
+            wanted = twin(wanted, between(max(0, 1 - magnitude), 1 + magnitude, draw(batch, i, 1)))
+        assert allowed(out[i], wanted), i
 
 
 @settings(max_examples=15)
@@ -110,7 +159,7 @@ def test_colour_jitter_in_random_order(size: tuple[int, int], seed: int) -> None
     x, batch = pictures(6, *size, seed=seed), info(6, seed=seed)
     out = T.ColorJitter(0.4, (0.5, 2.0), 0.3, 0.2, p=0.8).apply(x, batch)
     for i in range(6):
-        wanted: NDArray[Any] = x[i]
+        wanted: Levels = (x[i], x[i])
         if draw(batch, i, 0) < 0.8:
             order = [0, 1, 2, 3]
             for k, last in enumerate((3, 2, 1)):
@@ -120,10 +169,7 @@ def test_colour_jitter_in_random_order(size: tuple[int, int], seed: int) -> None
                 u = draw(batch, i, 4 + step)
                 low, high = ((0.6, 1.4), (0.5, 2.0), (0.7, 1.3), (-0.2, 0.2))[step]
                 wanted = (brightness, contrast, saturation, hue)[step](wanted, between(low, high, u))
-        # a step that is off by one on a rounding border is carried on by the next ones; flat pictures by all pixels
-        assert np.abs(out[i].astype(int) - wanted).max() <= 4
-        colours = len(np.unique(x[i].reshape(-1, 3), axis=0))
-        assert colours <= 20 or np.abs(out[i].astype(int) - wanted).mean() <= 0.2
+        assert allowed(out[i], wanted), i
 
 
 @settings(max_examples=10)
@@ -131,7 +177,7 @@ def test_colour_jitter_in_random_order(size: tuple[int, int], seed: int) -> None
 def test_hue_alone(size: tuple[int, int], turn: float, seed: int) -> None:
     x = pictures(6, *size, seed=seed)
     out = T.ColorJitter(hue=(turn, turn)).apply(x, info(6))
-    assert all(close(out[i], hue(x[i], turn), share=0.05) for i in range(6))
+    assert all(allowed(out[i], hue((x[i], x[i]), turn)) for i in range(6))
 
 
 def test_no_turn_changes_nothing() -> None:
@@ -141,28 +187,37 @@ def test_no_turn_changes_nothing() -> None:
     assert np.array_equal(T.ColorJitter(0.0, 0, 0, 0).apply(x, info(1)), x)
 
 
-PILLOW: list[tuple[Any, Callable[[Image.Image], Image.Image], int]] = [
-    (T.RandomEqualize(1), ImageOps.equalize, 0),
-    (T.RandomAutocontrast(1), ImageOps.autocontrast, 1),
-    (T.RandomSolarize(100, 1), lambda image: ImageOps.solarize(image, 100), 0),
-    (T.RandomSolarization(255, 1), lambda image: ImageOps.solarize(image, 255), 0),
-    (T.RandomInvert(1), ImageOps.invert, 0),
-    (T.RandomPosterize(3, 1), lambda image: ImageOps.posterize(image, 3), 0),
-    (T.RandomVerticalFlip(1), ImageOps.flip, 0),
-    (T.RandomHorizontalFlip(1), ImageOps.mirror, 0),
-    (T.RandomHorizontalFlip(0), lambda image: image, 0),
+PILLOW: list[tuple[Any, Callable[[Image.Image], Image.Image]]] = [
+    (T.RandomEqualize(1), ImageOps.equalize),
+    (T.RandomAutocontrast(1), ImageOps.autocontrast),
+    (T.RandomSolarize(100, 1), lambda image: ImageOps.solarize(image, 100)),
+    (T.RandomSolarization(255, 1), lambda image: ImageOps.solarize(image, 255)),
+    (T.RandomInvert(1), ImageOps.invert),
+    (T.RandomPosterize(3, 1), lambda image: ImageOps.posterize(image, 3)),
+    (T.RandomVerticalFlip(1), ImageOps.flip),
+    (T.RandomHorizontalFlip(1), ImageOps.mirror),
+    (T.RandomHorizontalFlip(0), lambda image: image),
 ]
 
 
-@pytest.mark.parametrize(("op", "twin", "off"), PILLOW, ids=lambda value: repr(value)[:30])
+def undecided(op: Any, x: Picture) -> NDArray[np.bool_]:
+    """Where an operation's level may be one off Pillow's: where the stretched level is a whole number, which rounding
+    errors (in float32 here, in float64 there) may miss from below."""
+    if not isinstance(op, T.RandomAutocontrast):
+        return np.zeros(x.shape, bool)
+    low, high = x.min(axis=(0, 1)).astype(int), x.max(axis=(0, 1)).astype(int)
+    return (x - low) * 255 % np.maximum(1, high - low) == 0
+
+
+@pytest.mark.parametrize(("op", "twin"), PILLOW, ids=lambda value: repr(value)[:30])
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (8, 1), (17, 30), (64, 48)])
-def test_what_pillow_does(op: Any, twin: Callable[[Image.Image], Image.Image], off: int, size: tuple[int, int]) -> None:
+def test_what_pillow_does(op: Any, twin: Callable[[Image.Image], Image.Image], size: tuple[int, int]) -> None:
     x = pictures(6, *size)
     before = x.copy()
     out = op.apply(x, info(6))
     for i in range(6):
         wanted = np.asarray(twin(Image.fromarray(x[i]))).astype(int)
-        assert np.abs(out[i].astype(int) - wanted).max() <= off, i
+        assert (np.abs(out[i].astype(int) - wanted) <= undecided(op, x[i])).all(), i
     assert np.array_equal(x, before)
 
 
@@ -171,8 +226,8 @@ def test_grayscale_and_its_probability() -> None:
     out = T.RandomGrayscale(0.3).apply(x, batch)
     done = np.array([draw(batch, i, 0) < 0.3 for i in range(400)])
     assert 80 < done.sum() < 160
-    grey = np.repeat(luma(x)[..., None], 3, axis=3)
-    assert close(out[done], grey[done]) and np.array_equal(out[~done], x[~done])
+    low, high = luma((x[done], x[done]))
+    assert allowed(out[done], (low[..., None], high[..., None])) and np.array_equal(out[~done], x[~done])
 
 
 @settings(max_examples=12)
@@ -189,8 +244,10 @@ def test_blur(size: tuple[int, int], kernel: Any, sigma: Any) -> None:
         border = ((down // 2,) * 2, (across // 2,) * 2, (0, 0))
         padded = np.pad(x[i].astype(np.float64), border, mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(padded, (down, across), axis=(0, 1))
-        wanted = np.rint((windows * weights).sum(axis=(3, 4)))
-        assert close(out[i], wanted), (i, s)
+        exact = (windows * weights).sum(axis=(3, 4))
+        # a term is rounded in the weight, the product and each sum, in both passes; weights below 1e-7 are left out
+        error = (down + across + 6) * U * exact + (down + across) * NEGLIGIBLE * 255
+        assert allowed(out[i], (np.rint(exact - error), np.rint(exact + error))), (i, s)
 
 
 DTYPES = ["uint8", "float32", "float16", "int64"]

@@ -1,6 +1,6 @@
 """Stock ffcv's loader with its own decoders and with ffprep's, on the same file; figures of docs/porting.md.
 
-    python benchmarks/compat.py FILE.beton [FILE.beton ...] --rounds 7 --clock cpu
+    python benchmarks/loading/compat.py FILE.beton [FILE.beton ...] --rounds 7 --clock cpu
 
 Each contestant is a stock ``ffcv.Loader`` in a process of its own, pinned to one processor, with the same pipeline:
 random resized crop to 224, flip, normalisation to float32 CHW. They take turns, an epoch each a round.

@@ -1,7 +1,7 @@
 """Downloads from a server on this machine: how fast, and what becomes of them when the server misbehaves.
 
-    python benchmarks/download.py --part rate --rows 20000 --img2dataset /path/to/venv/bin/python
-    python benchmarks/download.py --part hostile --index Validation_GCC-1.1.0-Validation.tsv --kills 10
+    python benchmarks/converting/download.py --part rate --rows 20000 --img2dataset /path/to/venv/bin/python
+    python benchmarks/converting/download.py --part hostile --index Validation_GCC-1.1.0-Validation.tsv --kills 10
 
 The server is a process of its own and serves photographs of about 20 kB. In the rate part every row of the index
 works. In the hostile part a third do not: the server refuses, hangs, drips, sends without end, cuts, resets,

@@ -1,6 +1,6 @@
 """A small network trained on photographs through ffprep, and through Pillow as torchvision uses it: the same accuracy?
 
-    python benchmarks/training.py --data /path/to/photographs --runs 5
+    python benchmarks/training/training.py --data /path/to/photographs --runs 5
 
 The task: tiles of 48x48 pixels cut from photographs, and which photograph a tile is from; two thirds of a photograph's
 tiles are for training, the others for the test. Training images are random resized crops of a tile to 32x32, flipped at

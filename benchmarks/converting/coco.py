@@ -1,6 +1,6 @@
 """Hold COCO captions to their text and images, from the annotations to stock ffcv's loader.
 
-    python benchmarks/coco.py --images val2017 --annotations captions_val2017.json --out /tmp/coco
+    python benchmarks/converting/coco.py --images val2017 --annotations captions_val2017.json --out /tmp/coco
 
 Converts the annotations as pairs and grouped and checks that
 

@@ -1,6 +1,6 @@
 """What augmentation costs per image, and what two views from one decode save.
 
-    python benchmarks/augmentation.py FILE.beton [--rounds 7] [--core 0] [--clock cpu] [--markdown] [--only PART]
+    python benchmarks/loading/augmentation.py FILE.beton [--rounds 7] [--core 0] [--clock cpu] [--only PART]
 
 operations
     Each compiled operation on a batch of 64 uint8 images of 224x224 that the file's are resized to, done to every image
@@ -28,7 +28,7 @@ from typing import Any
 from ffprep.inspect.paired import Contestant, Timing, compare
 
 HERE = Path(__file__).resolve().parent
-IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
+IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}
 SIZE = 224
 
 OPERATIONS: dict[str, str] = {

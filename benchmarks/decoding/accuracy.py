@@ -1,6 +1,6 @@
 """How close images are to torchvision's and to stock ffcv's: peak signal-to-noise ratio of each image, by operation.
 
-    python benchmarks/accuracy.py [FILE.beton] [--size 224] [--markdown]
+    python benchmarks/decoding/accuracy.py [FILE.beton] [--size 224] [--markdown]
 
 Without a file, the photographs of ``ffprep demo``. The references:
 

@@ -1,6 +1,6 @@
 """What it costs to load an image-text file through a mix: processor time of a sample, one file and several, in turns.
 
-    python benchmarks/mix.py coco.beton [--files 8] [--rounds 8]
+    python benchmarks/loading/mix.py coco.beton [--files 8] [--rounds 8]
 
 The same file is opened several times, so that images and captions are the same and only the looking up differs. The
 last line is JSON: microseconds of processor time a sample, the best of all rounds.

@@ -1,6 +1,6 @@
 """Conversion rate: ffprep beside stock ffcv's DatasetWriter, on the same image files with the same number of workers.
 
-    python benchmarks/convert.py --data /path/to/ImageFolder --workers 2 --rounds 5
+    python benchmarks/converting/convert.py --data /path/to/ImageFolder --workers 2 --rounds 5
 
 Each contestant runs in a process of its own and they take turns; a round converts all files once, from the page cache
 to a file that is forced to the disk. Stock ffcv decodes every image with Pillow and encodes it anew (write_mode "jpg",

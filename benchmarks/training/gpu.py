@@ -1,7 +1,7 @@
 """Images a second into a training step on a GPU, and the share of time that the step waits for them.
 
-    python benchmarks/gpu.py --data /path/to/ImageFolder --workers 8 --markdown
-    python benchmarks/gpu.py --device cpu --model tiny --size 32 --batch 8 --images 64 --rounds 1     # does it run?
+    python benchmarks/training/gpu.py --data /path/to/ImageFolder --workers 8 --markdown
+    python benchmarks/training/gpu.py --device cpu --model tiny --size 32 --batch 8 --images 64 --rounds 1  # a trial
 
 A ResNet-50 (bf16 autocast, channels_last, SGD) is trained on batches that lie on the device already, and on those of
 ffprep, of torch's DataLoader with Pillow (pinned memory, asynchronous copies) and of stock ffcv where it is installed,

@@ -1,6 +1,6 @@
 """Restart markers (or index entries) every how many MCUs: bytes, time to make them, time to decode crops.
 
-    python benchmarks/intervals.py FOLDER [--rounds 7] [--core 0] [--images 512] [--scale 0.08,1]
+    python benchmarks/decoding/intervals.py FOLDER [--rounds 7] [--core 0] [--images 512] [--scale 0.08,1]
 
 The baseline JPEGs of the folder, 4:4:4 and 4:2:0 apart. Each way of storing them is timed in a process of its own, in
 turns, by processor time: a round decodes one random resized crop of every image to planes, three times over. "size" is

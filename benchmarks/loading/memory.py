@@ -1,6 +1,6 @@
 """Memory that an epoch over a large file takes: quasi-random with its own reading ahead, beside the system's cache.
 
-    python benchmarks/memory.py --mib 2048 --bound 256
+    python benchmarks/loading/memory.py --mib 2048 --bound 256
 
 Makes a file of that many MiB (dropped from the system's cache at the start of every case), goes through one epoch of it
 in a process of its own for each case, and looks after every batch at what the process holds and, with mincore, at how

@@ -1,6 +1,6 @@
 """Raw pictures of 32 x 32, as CIFAR's: ffprep beside stock ffcv, with and without flip and normalisation.
 
-    python benchmarks/small_pictures.py --rounds 7 --clock cpu
+    python benchmarks/loading/small_pictures.py --rounds 7 --clock cpu
 
 Both read the same file, made in a temporary folder, in random order, in processes of their own and in turn.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from ffprep.inspect.paired import Contestant, compare, ratio
 
 HERE = Path(__file__).resolve().parent
-IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
+IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}
 
 
 def runner(library: str, path: str, normalise: bool) -> Callable[[], int]:

@@ -1,6 +1,6 @@
 """What decoding at a part of the resolution costs in accuracy, and what it buys: by output size and filter.
 
-    python benchmarks/reduced.py FILE.beton [--rounds 7] [--core 0] [--sizes 224,112,64,32] [--filters bilinear]
+    python benchmarks/decoding/reduced.py FILE.beton [--rounds 7] [--core 0] [--sizes 224,112,64,32] [--filters NAMES]
 
 Random resized crops (0.08 to 1 of the area), once with the decoder's default and once with ``exact=True``, the same
 crops. Accuracy: the share of images that differ, and the peak signal-to-noise ratio of these (mean, 5 % quantile,

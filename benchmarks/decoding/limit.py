@@ -1,6 +1,6 @@
 """How far the loader is from its limit: the time to entropy-decode just the bytes under the crop, beside all its time.
 
-    python benchmarks/limit.py FILE.beton [--rounds 7] [--core 0] [--size 224] [--scale 0.08,1]
+    python benchmarks/decoding/limit.py FILE.beton [--rounds 7] [--core 0] [--size 224] [--scale 0.08,1]
 
 The file must have been converted with restart markers (``--jpeg seekable``, the default). One core, one worker, random
 resized crops to normalised float32. Stages of decoding are timed inside the C kernel (``limit.c``, built with the

@@ -1,7 +1,7 @@
 """Text: tokenising and writing beside tiktoken itself, and loading blocks beside the usual ways.
 
-    python benchmarks/text.py --source /data/openwebtext --cores 0,1
-    python benchmarks/text.py --source captions.jsonl --column caption --part tokenise --megabytes 3
+    python benchmarks/converting/text.py --source /data/openwebtext --cores 0,1
+    python benchmarks/converting/text.py --source captions.jsonl --column caption --part tokenise --megabytes 3
 
 Tokenising: the documents of the source, cleaned, are written as text files in compressed archives (the form OpenWebText
 is published in) and as JSON lines, and converted to a .beton file from each. Beside it, tiktoken tokenises the same
