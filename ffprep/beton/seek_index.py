@@ -19,19 +19,20 @@ All integers are little-endian. There is one entry for each distinct JPEG, howev
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
 from ffprep.beton.reader import Reader
-from ffprep.beton.writing.finish import sync_folder
+from ffprep.common.replacing import replacing
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
 
@@ -194,36 +195,42 @@ def write_index(path: Path, reader: Reader, offsets: npt.NDArray[np.uint64], ind
     OptionError
         The folder cannot be written to.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        file = partial.open("wb", buffering=_BUFFER)
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(replacing(path, suffix=f".{os.getpid()}.partial", buffering=_BUFFER))
+            except OSError as error:
+                raise OptionError(
+                    f"{path}: cannot write: {error.strerror}; give another place for the index"
+                ) from error
+            return _write_contents(file, reader, offsets, indexes)
+    except _NothingToWriteError:
+        return 0
     except OSError as error:
-        raise OptionError(f"{partial}: cannot write: {error.strerror}; give another place for the index") from error
-    try:
-        with file:
-            entries = np.empty(len(offsets) + 1, ENTRY)
-            entries["payload"][:-1], entries["payload"][-1] = offsets, reader.head.size
-            position = HEAD_SIZE + entries.nbytes
-            file.write(bytes(position))
-            for number, index in enumerate(indexes):
-                entries["index"][number] = position
-                position += file.write(index)
-            if position == HEAD_SIZE + entries.nbytes:
-                return 0
-            entries["index"][-1] = position
-            table = entries.tobytes()
-            marks = (*fingerprint(reader), xxhash.xxh3_64_intdigest(table))
-            head = HEAD.pack(MAGIC, VERSION, 0, 0, position, len(offsets), *marks)
-            file.seek(0)
-            file.write(head + xxhash.xxh3_64_intdigest(head).to_bytes(8, "little") + table)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise ConversionError(f"{partial}: cannot write: {error.strerror}; make room or take another folder") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise ConversionError(f"{path}: cannot write: {error.strerror}; make room or take another folder") from error
+
+
+class _NothingToWriteError(Exception):
+    """No JPEG has an index."""
+
+
+def _write_contents(file: BinaryIO, reader: Reader, offsets: npt.NDArray[np.uint64], indexes: Iterable[bytes]) -> int:
+    """Write the head, the table and the indexes into an empty file and return its size in bytes."""
+    entries = np.empty(len(offsets) + 1, ENTRY)
+    entries["payload"][:-1], entries["payload"][-1] = offsets, reader.head.size
+    start = position = HEAD_SIZE + entries.nbytes
+    file.write(bytes(start))
+    for number, index in enumerate(indexes):
+        entries["index"][number] = position
+        position += file.write(index)
+    if position == start:
+        raise _NothingToWriteError
+    entries["index"][-1] = position
+    table = entries.tobytes()
+    marks = (*fingerprint(reader), xxhash.xxh3_64_intdigest(table))
+    head = HEAD.pack(MAGIC, VERSION, 0, 0, position, len(offsets), *marks)
+    file.seek(0)
+    file.write(head + xxhash.xxh3_64_intdigest(head).to_bytes(8, "little") + table)
     return position
 
 

@@ -96,7 +96,7 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
 
 
 def _table(out: Path, report: dict[str, Any]) -> str:
-    from ffprep.convert.report import size_text
+    from ffprep.common.formatting import size_text
 
     share = 100 * report["ok"] / report["tried"] if report["tried"] else 0.0
     lines = [f"{out}: {report['ok']:,} of {report['tried']:,} rows ({share:.1f} %), {size_text(report['bytes'])}"]

@@ -17,7 +17,7 @@ import numpy as np
 from ffprep.beton.writing.columns import RecordPacker
 from ffprep.beton.writing.writer import Writer, check_page_size
 from ffprep.common.cpus import usable_cpus
-from ffprep.convert.processes import Failure, results_in_order
+from ffprep.convert.processes import Failure, map_in_workers
 from ffprep.convert.progress import Progress, Shown, Silent
 from ffprep.convert.units import encode_sample
 from ffprep.errors import ConversionError, OptionError
@@ -117,7 +117,7 @@ class DatasetWriter:
             raise OptionError(f"chunksize is at least 1, not {chunksize}")
         sizer = _ChunkSizer(order, chunksize, self.num_workers)
         job = functools.partial(encode_chunk, dataset, self.fields)
-        chunks = results_in_order(job, sizer.chunks(), self.num_workers, self.processes, describe_chunk)
+        chunks = map_in_workers(job, sizer.chunks(), self.num_workers, self.processes, describe_chunk)
         names = (str(index) if named else "" for index in order)
         samples = ((sample, next(names)) for chunk in sizer.watch(chunks) for sample in chunk)
         self._write(len(order), samples, {"dataset": type(dataset).__name__})
@@ -147,7 +147,7 @@ class DatasetWriter:
         except ImportError as error:
             raise OptionError("from_webdataset needs webdataset; pip install webdataset") from error
         count = functools.partial(count_shard, pipeline)
-        counts = list(results_in_order(count, shards, self.num_workers, self.processes, str))
+        counts = list(map_in_workers(count, shards, self.num_workers, self.processes, str))
         samples = self._shard_samples(list(zip(shards, counts, strict=True)), pipeline)
         self._write(sum(counts), samples, {"shards": len(shards)})
 
@@ -163,7 +163,7 @@ class DatasetWriter:
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self.fname.parent, ignore_cleanup_errors=True) as folder:
             job = functools.partial(spool_shard, pipeline, self.fields, folder)
             tasks = [(number, shard, count) for number, (shard, count) in enumerate(shards)]
-            spools = results_in_order(job, tasks, self.num_workers, self.processes, lambda task: task[1])
+            spools = map_in_workers(job, tasks, self.num_workers, self.processes, lambda task: task[1])
             for (shard, _), spool in zip(shards, spools, strict=True):
                 for index, sample in enumerate(spool.samples()):
                     yield sample, f"{shard}:{index}"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.formatting import duration_text, size_text
 from ffprep.convert.progress import Progress, Silent
-from ffprep.convert.report import Report, duration_text, size_text
+from ffprep.convert.report import Report
 from ffprep.convert.run import convert, processors
 from ffprep.errors import OptionError
 from ffprep.sources.openwebtext import Corpus

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ffprep.convert.report import duration_text, size_text
+from ffprep.common.formatting import duration_text, size_text
 from ffprep.convert.units import Result, encode_unit, units_of
 from ffprep.errors import SourceError
 from ffprep.sources.base import Source

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
-from ffprep.convert.report import duration_text, size_text
+from ffprep.common.formatting import duration_text, size_text
 
 _BAR_EVERY = 0.1  # seconds
 _LINE_EVERY = 10.0

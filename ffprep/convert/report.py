@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ffprep.common.formatting import duration_text, size_text
+
 if TYPE_CHECKING:
     from ffprep.fields import Encoded
 
@@ -163,21 +165,3 @@ def _some(names: list[str], count: int, listed: int) -> list[str]:
     if count > len(shown):
         lines.append(f"                  ... and {count - len(shown):,} more")
     return lines
-
-
-def size_text(size: float) -> str:
-    """A number of bytes for people: ``138.2 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def duration_text(seconds: float) -> str:
-    """A length of time for people: ``2:03:09`` or ``4.2 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ def processors(workers: int | None) -> int:
     return usable_cpus()
 
 
-def _engine(name: str) -> Callable[[Source, Iterator[Unit], int], Any]:
+def _engine(name: str) -> Callable[[Source, Iterator[Unit], int], Generator[list[Result], None, None]]:
     if name == "local":
         return by_threads
     if name == "ray":

@@ -6,13 +6,12 @@ Local threads and Ray tasks do the same units; what they return is the same howe
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ffprep.common.ordered import ordered_map, threads
 from ffprep.errors import ConversionError, FfprepError
 from ffprep.sources.base import Named, Source, StreamSource, announce_samples
 
@@ -177,22 +176,17 @@ def _announced(source: Source, units: Iterator[Unit]) -> Iterator[Unit]:
         yield from some
 
 
-def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Iterator[list[Result]]:
-    """Encodes units in threads and yields their results in order.
+def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Generator[list[Result], None, None]:
+    """Encode units in threads and yield their results in order.
 
-    Encoding leaves the interpreter's lock (reading files, the JPEG kernel, Pillow), so threads do; they share the
-    source's open files and caches. No more than ``2 * workers + 2`` units are under way or waiting to be taken.
+    Encoding mostly runs without the interpreter's lock (reading files, the JPEG kernel, Pillow), so threads are enough;
+    they share the source's open files and caches. No more than ``2 * workers + 2`` units are under way or waiting to be
+    taken.
     """
     stop = threading.Event()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ffprep-encode")
-    pending: deque[Future[list[Result]]] = deque()
-    try:
-        for unit in _announced(source, units):
-            pending.append(pool.submit(encode_unit, source, unit, stop.is_set))
-            if len(pending) > 2 * workers + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+
+    def encode(unit: Unit) -> list[Result]:
+        return encode_unit(source, unit, stop.is_set)
+
+    encoders = threads(encode, workers, name="ffprep-encode", stop=stop)
+    return ordered_map(encoders, _announced(source, units), ahead=2 * workers + 1)

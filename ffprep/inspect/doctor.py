@@ -15,7 +15,7 @@ from typing import Any
 
 from ffprep._version import __version__
 from ffprep.common.cpus import usable_cpus
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 
 CORE = ("numpy", "numba", "llvmlite", "torch", "Pillow", "xxhash", "click")
 EXTRAS = ("datasets", "pyarrow", "tiktoken", "PyYAML", "aiohttp", "ray", "ffcv", "torchvision")

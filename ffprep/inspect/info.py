@@ -10,7 +10,7 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 from ffprep.errors import IndexMismatchError
 
 

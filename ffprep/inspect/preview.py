@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.inspect.info import describe, to_text
 from ffprep.text.blocks.blocks import source_facts

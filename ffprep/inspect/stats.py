@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 from ffprep.errors import FfprepError, OptionError
 from ffprep.text.blocks.blocks import open_blocks, source_facts
 

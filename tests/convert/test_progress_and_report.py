@@ -8,7 +8,8 @@ import json
 import pytest
 
 from ffprep.convert.progress import Shown
-from ffprep.convert.report import LISTED, Report, duration_text, size_text
+from ffprep.common.formatting import duration_text, size_text
+from ffprep.convert.report import LISTED, Report
 from ffprep.fields import Encoded
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import xxhash
 
 from ffprep.beton import layout, sections
 from ffprep.beton.writing.sink import Sink
+from ffprep.common.replacing import replace_durably
 
 
 def finish(
@@ -65,8 +64,7 @@ def finish(
     sink.write_at(superblock_at, block.pack())
     sink.sync()
     try:
-        sink.path.replace(path)
-        sync_folder(path.parent)
+        replace_durably(sink.path, path)
     except OSError as error:
         raise sink.failure(error, end) from error
 
@@ -79,15 +77,3 @@ def _write_table(sink: Sink, offset: int, pieces: Iterable[bytes]) -> tuple[int,
         hasher.update(rows)
         offset += len(rows)
     return offset, hasher.intdigest()
-
-
-def sync_folder(path: Path) -> None:
-    """Force a folder's entries to the disk, after a rename; some file systems cannot and need not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
