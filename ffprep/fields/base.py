@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import ConversionError
+from ffprep.fields.encoded import Encoded
 from ffprep.fields.ffcv_style import adapt
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["ARGUMENTS_SIZE", "ARG_TYPE", "CUSTOM_TYPE_ID", "UNKNOWN_SIZE", "Encoded", "Field", "Shared", "refuse"]
 
 ARGUMENTS_SIZE = 1024
 ARG_TYPE = np.dtype([("", "<u1", 1024)])
@@ -24,30 +24,8 @@ ARG_TYPE = np.dtype([("", "<u1", 1024)])
 CUSTOM_TYPE_ID = 255
 """Type id of every field that is not one of ffcv's seven."""
 
-Payload: TypeAlias = "bytes | bytearray | memoryview"
-U64 = np.dtype("<u8")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One value, ready to be written.
-
-    Attributes
-    ----------
-    metadata : tuple
-        The members of the field's metadata record in order, with 0 where the payload's offset goes.
-    payload : bytes-like or None
-        What goes into a page; None for fields that live in their metadata alone.
-    note : tuple of (action, reason), optional
-        What was done to the value, for the conversion report: ``("reencoded", "CMYK")``.
-    key : hashable, optional
-        Payloads with equal keys are stored once; set by `Shared`.
-    """
-
-    metadata: tuple[Any, ...]
-    payload: Payload | None = None
-    note: tuple[str, str] | None = None
-    key: Hashable | None = None
+UNKNOWN_SIZE = np.uint64(2**64 - 1)
+"""In `Field.payload_sizes`: ask the allocation table."""
 
 
 @dataclass
@@ -180,10 +158,6 @@ class Field(ABC):
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
         return f"{type(self).__name__}({inside})"
-
-
-UNKNOWN_SIZE = np.uint64(2**64 - 1)
-"""In `Field.payload_sizes`: ask the allocation table."""
 
 
 def refuse(owner: Field, value: Any, wanted: str) -> NoReturn:

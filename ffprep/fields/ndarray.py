@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from ffprep.errors import CorruptError, OptionError
 from ffprep.fields.base import ARGUMENTS_SIZE, Encoded, Field, refuse
+from ffprep.fields.decoders import NDArrayDecoder
+
+__all__ = ["NDArrayDecoder", "NDArrayField", "TorchTensorField"]
 
 MAX_DIMENSIONS = 32
 _SHAPE_BYTES = 8 * MAX_DIMENSIONS
@@ -116,8 +119,6 @@ class NDArrayField(Field):
         return {"dtype": self.dtype.str, "shape": list(self.shape)}
 
     def get_decoder_class(self) -> Any:
-        from ffprep.fields.decoders import NDArrayDecoder
-
         return NDArrayDecoder
 
 
@@ -173,11 +174,3 @@ def _parse_dtype(text: bytes) -> np.dtype[Any]:
     except (TypeError, ValueError) as error:
         raise CorruptError(f"numpy has no dtype {parsed[0][1]!r}") from error
     return dtype
-
-
-def __getattr__(name: str) -> Any:
-    if name == "NDArrayDecoder":
-        from ffprep.fields import decoders
-
-        return decoders.NDArrayDecoder
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import ConversionError, JpegError
+from ffprep.jpeg import pillow
+from ffprep.jpeg.header import read_header
+from ffprep.jpeg.prepare import MAX_PIXELS, scaled_size
+from ffprep.jpeg.rewrite import rewrite
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-MAX_SIDE = 65535
 
 
 def is_pillow(value: Any) -> bool:
@@ -57,9 +59,6 @@ def open_image(data: bytes, apply_orientation: bool) -> Image:
     ConversionError
         It is damaged, too large or no image.
     """
-    from ffprep.jpeg import pillow, read_header
-    from ffprep.jpeg.prepare import MAX_PIXELS
-
     kind = pillow.sniff(data)
     if kind is None:
         raise ConversionError("the file is empty" if not data else "no image format that ffprep reads")
@@ -75,15 +74,11 @@ def open_image(data: bytes, apply_orientation: bool) -> Image:
 
 def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | None) -> npt.NDArray[np.uint8]:
     """Shrink, antialiased bicubic, so that the longer and the shorter side keep their limits; never enlarge."""
-    from ffprep.jpeg.prepare import scaled_size
-
     height, width = pixels.shape[:2]
     size = scaled_size(width, height, longest, shortest)
     if size == (width, height):
         return pixels
     from PIL import Image
-
-    from ffprep.jpeg import pillow
 
     return np.asarray(pillow.resize(Image.fromarray(pixels), size))
 
@@ -97,8 +92,6 @@ def jpeg_bytes(pixels: npt.NDArray[np.uint8], quality: int, seekable: bool) -> b
         A side is longer than JPEG allows.
     """
     from PIL import Image
-
-    from ffprep.jpeg import pillow, rewrite
 
     data = pillow.encode(Image.fromarray(pixels), quality, "4:2:0")
     return rewrite(data, optimise=True) if seekable else data

@@ -7,16 +7,32 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from ffprep.errors import ConversionError, JpegError, OptionError
-from ffprep.fields import pixels as px
+from ffprep.fields import pixels
 from ffprep.fields.base import UNKNOWN_SIZE, Encoded, Field
+from ffprep.fields.decoders import (
+    CenterCropRGBImageDecoder,
+    RandomResizedCropRGBImageDecoder,
+    ResizeCenterCropRGBImageDecoder,
+    ResizeRGBImageDecoder,
+    SimpleRGBImageDecoder,
+)
+from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, MAX_SIDE, prepare
+
+__all__ = [
+    "CenterCropRGBImageDecoder",
+    "RGBImageField",
+    "RandomResizedCropRGBImageDecoder",
+    "ResizeCenterCropRGBImageDecoder",
+    "ResizeRGBImageDecoder",
+    "SimpleRGBImageDecoder",
+]
 
 IMAGE_RECORD = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
 MODE_JPEG, MODE_RAW = 0, 1
 WRITE_MODES = ("raw", "jpg", "smart", "proportion")
-JPEG_MODES = ("seekable", "keep", "reencode")
-DAMAGED = ("refuse", "reencode")
 
 
 class RGBImageField(Field):
@@ -110,18 +126,16 @@ class RGBImageField(Field):
             value = value.tobytes()
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._encode_file(bytes(value))
-        if px.is_pillow(value) and self.apply_orientation:
+        if pixels.is_pillow(value) and self.apply_orientation:
             from PIL import ImageOps
 
             value = ImageOps.exif_transpose(value)
-        return self._encode_pixels(px.rgb_array(value))
+        return self._encode_pixels(pixels.rgb_array(value))
 
     def _encode_file(self, data: bytes) -> Encoded:
         if self.write_mode != "jpg":
-            image = px.open_image(data, self.apply_orientation)
-            return self._encode_pixels(px.rgb_array(image))
-        from ffprep.jpeg import prepare
-
+            image = pixels.open_image(data, self.apply_orientation)
+            return self._encode_pixels(pixels.rgb_array(image))
         try:
             ready = prepare(
                 data,
@@ -139,11 +153,11 @@ class RGBImageField(Field):
         return Encoded((MODE_JPEG, ready.width, ready.height, 0), ready.data, note=(ready.action, ready.reason))
 
     def _encode_pixels(self, image: npt.NDArray[np.uint8]) -> Encoded:
-        image = px.shrink(image, self.max_resolution, self.min_resolution)
+        image = pixels.shrink(image, self.max_resolution, self.min_resolution)
         height, width = image.shape[:2]
         _check_sides(width, height)
         if self._compresses(image):
-            data = px.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
+            data = pixels.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
             return Encoded((MODE_JPEG, width, height, 0), data, note=("encoded", "pixels"))
         return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=("raw", "pixels"))
 
@@ -151,8 +165,6 @@ class RGBImageField(Field):
         if self.write_mode == "smart":
             return self.smart_threshold is not None and image.nbytes > self.smart_threshold
         if self.write_mode == "proportion":
-            import xxhash
-
             return xxhash.xxh3_64_intdigest(image.data) < self.proportion * 2**64
         return self.write_mode == "jpg"
 
@@ -190,22 +202,12 @@ class RGBImageField(Field):
         return named
 
     def get_decoder_class(self) -> Any:
-        from ffprep.fields.decoders import SimpleRGBImageDecoder
-
         return SimpleRGBImageDecoder
 
 
 def _check_sides(width: int, height: int) -> None:
-    if width > px.MAX_SIDE or height > px.MAX_SIDE:
+    if width > MAX_SIDE or height > MAX_SIDE:
         raise ConversionError(
-            f"the image is {width}x{height}; a .beton file holds at most {px.MAX_SIDE} pixels a side, "
+            f"the image is {width}x{height}; a .beton file holds at most {MAX_SIDE} pixels a side, "
             "so pass max_resolution"
         )
-
-
-def __getattr__(name: str) -> Any:
-    if name.endswith("Decoder"):
-        from ffprep.fields import decoders
-
-        return getattr(decoders, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
