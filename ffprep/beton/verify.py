@@ -22,6 +22,7 @@ from ffprep.common.cpus import usable_cpus
 from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
 from ffprep.fields.rgb_image import MODE_JPEG
+from ffprep.jpeg import decode_planes, read_header
 
 MAX_PROBLEMS = 1000
 _CHUNK = 256
@@ -330,8 +331,6 @@ class _Check:
 
 def jpeg_problem(data: npt.NDArray[np.uint8], width: int, height: int) -> str | None:
     """Say what is wrong with a JPEG stream that should have a size, or None; decodes all of it."""
-    from ffprep.jpeg import decode_planes, read_header
-
     try:
         header = read_header(data)
         if (header.width, header.height) != (width, height):

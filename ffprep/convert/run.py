@@ -11,6 +11,7 @@ from typing import Any
 
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
 from ffprep.common.cpus import usable_cpus
+from ffprep.convert.cluster import by_ray
 from ffprep.convert.progress import Progress, Silent
 from ffprep.convert.report import Report
 from ffprep.convert.units import Result, Unit, by_threads, units_of
@@ -158,7 +159,5 @@ def _engine(name: str) -> Callable[[Source, Iterator[Unit], int], Generator[list
     if name == "local":
         return by_threads
     if name == "ray":
-        from ffprep.convert.cluster import by_ray
-
         return by_ray
     raise OptionError(f"engine is 'local' or 'ray', not {name!r}")
