@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING
+from ffprep.commands._shared.options import EXISTING, apply_options
 
 DATASETS = {
     "cc3m": ("Conceptual Captions 3M", "Train_GCC-training.tsv, Validation_GCC-*.tsv, or the hub's parquet files"),
@@ -18,7 +18,7 @@ DATASETS = {
 
 
 def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    options = [
+    return apply_options(
         click.option("--index", type=EXISTING, help=f"{forms}."),
         click.option("--only", type=EXISTING, help="Fetch what this manifest.jsonl of an earlier download lists."),
         click.option(
@@ -40,14 +40,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option("--allow-private", is_flag=True, help="Allow addresses of this machine and of private networks."),
         click.option("--ignore-robots", is_flag=True, help="Take images whose server says noai or noimageai."),
         click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
-    ]
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
+    )
 
 
 def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:

@@ -25,7 +25,9 @@ EXISTING = click.Path(exists=True, path_type=Path)
 BETON = click.Path(dir_okay=False, path_type=Path)
 
 
-def _add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator for several of ``click.option``, shown by ``--help`` in this order."""
+
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -34,52 +36,49 @@ def _add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
     return decorate
 
 
-def image_options() -> Callable[[F], F]:
-    """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
-    return _add(
-        [
-            click.option(
-                "--jpeg",
-                type=click.Choice(["seekable", "keep", "reencode", "raw"]),
-                default="seekable",
-                show_default=True,
-                help="JPEG files: rewritten without loss so that crops decode fast; byte for byte; encoded anew "
-                "(with --quality); or the pixels themselves, which need no decoding and about ten times the room.",
-            ),
-            click.option(
-                "--max-side",
-                type=click.IntRange(1, 65535),
-                help="Shrink so that the longer side has at most this many pixels. Re-encodes; smaller images are the "
-                "surest way to faster training.",
-            ),
-            click.option(
-                "--min-side",
-                type=click.IntRange(1, 65535),
-                help="Shrink so that the shorter side has at most this many pixels. Re-encodes.",
-            ),
-            click.option(
-                "--quality",
-                type=click.IntRange(1, 100),
-                default=90,
-                show_default=True,
-                help="JPEG quality of what is encoded anew.",
-            ),
-            click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
-            click.option(
-                "--damaged",
-                type=click.Choice(["refuse", "reencode"]),
-                default="refuse",
-                show_default=True,
-                help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
-            ),
-            click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
-            click.option(
-                "--index",
-                is_flag=True,
-                help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
-            ),
-        ]
-    )
+image_options = apply_options(
+    click.option(
+        "--jpeg",
+        type=click.Choice(["seekable", "keep", "reencode", "raw"]),
+        default="seekable",
+        show_default=True,
+        help="JPEG files: rewritten without loss so that crops decode fast; byte for byte; encoded anew "
+        "(with --quality); or the pixels themselves, which need no decoding and about ten times the room.",
+    ),
+    click.option(
+        "--max-side",
+        type=click.IntRange(1, 65535),
+        help="Shrink so that the longer side has at most this many pixels. Re-encodes; smaller images are the "
+        "surest way to faster training.",
+    ),
+    click.option(
+        "--min-side",
+        type=click.IntRange(1, 65535),
+        help="Shrink so that the shorter side has at most this many pixels. Re-encodes.",
+    ),
+    click.option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        default=90,
+        show_default=True,
+        help="JPEG quality of what is encoded anew.",
+    ),
+    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+    click.option(
+        "--damaged",
+        type=click.Choice(["refuse", "reencode"]),
+        default="refuse",
+        show_default=True,
+        help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
+    ),
+    click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
+    click.option(
+        "--index",
+        is_flag=True,
+        help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
+    ),
+)
+"""How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
 
 
 @dataclass(frozen=True)
@@ -112,35 +111,32 @@ class ImageChoices:
         )
 
 
-def writing_options() -> Callable[[F], F]:
-    """Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
-    return _add(
-        [
-            click.option("--out", type=BETON, required=True, help="The .beton file to make."),
-            click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
-            click.option("--limit", type=click.IntRange(1), help="Convert the first N samples only."),
-            click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
-            click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
-            click.option(
-                "--on-error",
-                type=click.Choice(["raise", "skip"]),
-                default="raise",
-                show_default=True,
-                help="A sample that cannot be converted: stop there, or leave it out and report it.",
-            ),
-            click.option("--shuffle", type=int, metavar="SEED", help="Store the samples in a random order."),
-            click.option(
-                "--engine",
-                type=click.Choice(["local", "ray"]),
-                default="local",
-                show_default=True,
-                help="Encode in threads here, or in the tasks of a Ray cluster.",
-            ),
-            click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
-            click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
-            click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
-        ]
-    )
+writing_options = apply_options(
+    click.option("--out", type=BETON, required=True, help="The .beton file to make."),
+    click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
+    click.option("--limit", type=click.IntRange(1), help="Convert the first N samples only."),
+    click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
+    click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+    click.option(
+        "--on-error",
+        type=click.Choice(["raise", "skip"]),
+        default="raise",
+        show_default=True,
+        help="A sample that cannot be converted: stop there, or leave it out and report it.",
+    ),
+    click.option("--shuffle", type=int, metavar="SEED", help="Store the samples in a random order."),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Encode in threads here, or in the tasks of a Ray cluster.",
+    ),
+    click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
+    click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
+    click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+)
+"""Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +192,13 @@ class WritingChoices:
             click.echo(str(report))
 
 
-def planning_options() -> Callable[[F], F]:
-    """Options of a plan beside those of the source and of the images."""
-    return _add(
-        [
-            click.option("--out", type=BETON, default=Path("X.beton"), help="Where the file would go."),
-            click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
-            click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
-            click.option("--json", "as_json", is_flag=True, help="For programs."),
-        ]
-    )
+planning_options = apply_options(
+    click.option("--out", type=BETON, default=Path("X.beton"), help="Where the file would go."),
+    click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
+    click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
+    click.option("--json", "as_json", is_flag=True, help="For programs."),
+)
+"""Options of a plan beside those of the source and of the images."""
 
 
 def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import click
 
 from ffprep.commands._shared.options import (
     EXISTING,
+    apply_options,
     image_options,
     planning_options,
     show_plan,
@@ -26,38 +27,32 @@ if TYPE_CHECKING:
 NUMBERINGS = "fairseq, gpt2, or the path of a fairseq dict.txt"
 
 
-def caption_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--text``, ``--tokens`` and ``--vocab``."""
-    options = [
-        click.option(
-            "--pairs/--grouped",
-            "pairs",
-            default=True,
-            help="A sample for each caption, those of one image sharing its bytes (default); or a sample for each "
-            "image with its captions as an array.",
-        ),
-        click.option(
-            "--length", type=click.IntRange(2, 4096), default=64, show_default=True, help="Tokens of a caption."
-        ),
-        click.option(
-            "--captions",
-            "most",
-            type=click.IntRange(1, 10000),
-            help="Captions an image keeps in the grouped form; by default all.",
-        ),
-        click.option("--text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
-        click.option(
-            "--tokens",
-            default="fairseq",
-            show_default=True,
-            metavar="NUMBERING",
-            help=f"Numbering of GPT-2's tokens: {NUMBERINGS}.",
-        ),
-        click.option("--vocab", type=EXISTING, help="Folder of the GPT-2 files, for machines without network."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+caption_options = apply_options(
+    click.option(
+        "--pairs/--grouped",
+        "pairs",
+        default=True,
+        help="A sample for each caption, those of one image sharing its bytes (default); or a sample for each "
+        "image with its captions as an array.",
+    ),
+    click.option("--length", type=click.IntRange(2, 4096), default=64, show_default=True, help="Tokens of a caption."),
+    click.option(
+        "--captions",
+        "most",
+        type=click.IntRange(1, 10000),
+        help="Captions an image keeps in the grouped form; by default all.",
+    ),
+    click.option("--text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
+    click.option(
+        "--tokens",
+        default="fairseq",
+        show_default=True,
+        metavar="NUMBERING",
+        help=f"Numbering of GPT-2's tokens: {NUMBERINGS}.",
+    ),
+    click.option("--vocab", type=EXISTING, help="Folder of the GPT-2 files, for machines without network."),
+)
+"""``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--text``, ``--tokens`` and ``--vocab``."""
 
 
 def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,16 +100,16 @@ def commands(
     @click.command(name, help=summary)
     @source_options
     @caption_options
-    @image_options()
-    @writing_options()
+    @image_options
+    @writing_options
     def command(**values: Any) -> None:
         run(values, make)
 
     @click.command(name, help=f"Bytes, time and room of: {summary}")
     @source_options
     @caption_options
-    @image_options()
-    @planning_options()
+    @image_options
+    @planning_options
     def plan(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
         taken, rest = choices(values)
         show_plan(make(**rest, **taken), out=out, workers=workers, limit=limit, as_json=as_json)
@@ -145,8 +140,8 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
     @click.command(dataset, help=summary + " The ids and URLs used are listed beside the file.")
     @options
     @caption_options
-    @image_options()
-    @writing_options()
+    @image_options
+    @writing_options
     def command(**values: Any) -> None:
         source, out = run(values, make)
         record = getattr(source, "record", None)

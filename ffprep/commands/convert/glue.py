@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import planning_options, show_plan, take_writing
-from ffprep.commands.convert._text import add, row_options, take_vocabulary, vocabulary_options, writing_options_with
+from ffprep.commands._shared.options import apply_options, planning_options, show_plan, take_writing
+from ffprep.commands.convert._text import row_options, take_vocabulary, vocabulary_options, writing_options_with
 
 if TYPE_CHECKING:
     from ffprep.sources.glue import Task
@@ -19,32 +19,29 @@ NAMES = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
 def _source_options(tasks: list[str]) -> Callable[..., Any]:
-    return add(
-        [
-            click.option(
-                "--source",
-                default="nyu-mll/glue",
-                show_default=True,
-                metavar="PATH_OR_HUB",
-                help="GLUE's folder, or a task's, with tsv (or the hub's parquet) files, one such file, or a hub "
-                "data set.",
-            ),
-            click.option("--task", type=click.Choice(tasks, case_sensitive=False), required=True),
-            click.option(
-                "--split",
-                default="train",
-                show_default=True,
-                metavar="train|validation|test|all",
-                help="MNLI has validation_matched and validation_mismatched, and so for test; validation means both.",
-            ),
-        ]
+    return apply_options(
+        click.option(
+            "--source",
+            default="nyu-mll/glue",
+            show_default=True,
+            metavar="PATH_OR_HUB",
+            help="GLUE's folder, or a task's, with tsv (or the hub's parquet) files, one such file, or a hub data set.",
+        ),
+        click.option("--task", type=click.Choice(tasks, case_sensitive=False), required=True),
+        click.option(
+            "--split",
+            default="train",
+            show_default=True,
+            metavar="train|validation|test|all",
+            help="MNLI has validation_matched and validation_mismatched, and so for test; validation means both.",
+        ),
     )
 
 
 @click.command("glue")
 @_source_options([*NAMES, "all"])
-@vocabulary_options()
-@row_options()
+@vocabulary_options
+@row_options
 @writing_options_with(type=click.Path(path_type=Path), help="The .beton file, or a folder for several.")
 def command(source: str, task: str, split: str, length: int, keep_text: bool, **values: Any) -> None:
     """GLUE's tasks: fields "tokens", "length", "label" and, with --keep-text, the texts.
@@ -101,9 +98,9 @@ def _name(out: Path, task: Task, split: str) -> Path:
 
 @click.command("glue")
 @_source_options(list(NAMES))
-@vocabulary_options()
-@row_options()
-@planning_options()
+@vocabulary_options
+@row_options
+@planning_options
 def plan(
     source: str,
     task: str,

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import take_writing
+from ffprep.commands._shared.options import apply_options, take_writing
 from ffprep.commands.convert._text import (
-    add,
     block_options,
     row_options,
     run_corpus,
@@ -24,49 +23,45 @@ if TYPE_CHECKING:
     from ffprep.text.tokens.vocabulary import Vocabulary
 
 
-_TABLE = add(
-    [
-        click.option(
-            "--files",
-            multiple=True,
-            metavar="PATTERN",
-            help="JSON lines, CSV, TSV or parquet files: names, folders or patterns; or one hub data set. Repeatable.",
-        ),
-        click.option(
-            "--format", "format_", type=click.Choice(["jsonl", "csv", "tsv", "parquet"]), help="Of the files."
-        ),
-        click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
-        click.option("--text-pair", metavar="COLUMN", help="Column of the second text of pairs."),
-        click.option("--label", metavar="COLUMN", help="Column of the label."),
-        click.option(
-            "--labels",
-            multiple=True,
-            metavar="NAME",
-            help="Names of the labels in the order of their numbers. Repeatable; by default that of the alphabet.",
-        ),
-        click.option("--label-kind", type=click.Choice(["auto", "int", "float"]), default="auto", show_default=True),
-        click.option("--delimiter", help="Between values, where it is no comma (csv) or tab (tsv)."),
-        click.option("--quotes/--no-quotes", default=None, help="Whether double quotes quote values; in csv they do."),
-        click.option("--columns", multiple=True, metavar="NAME", help="Columns of files without a header. Repeatable."),
-        click.option("--split", metavar="NAME", help="Split of a hub data set; train by default."),
-        click.option("--config", "config_name", metavar="NAME", help="Configuration of a hub data set."),
-        click.option(
-            "--layout",
-            type=click.Choice(["rows", "blocks"]),
-            default="rows",
-            show_default=True,
-            help="A sample for each row of the table, or blocks of tokens as of a corpus.",
-        ),
-    ]
+_table_options = apply_options(
+    click.option(
+        "--files",
+        multiple=True,
+        metavar="PATTERN",
+        help="JSON lines, CSV, TSV or parquet files: names, folders or patterns; or one hub data set. Repeatable.",
+    ),
+    click.option("--format", "format_", type=click.Choice(["jsonl", "csv", "tsv", "parquet"]), help="Of the files."),
+    click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
+    click.option("--text-pair", metavar="COLUMN", help="Column of the second text of pairs."),
+    click.option("--label", metavar="COLUMN", help="Column of the label."),
+    click.option(
+        "--labels",
+        multiple=True,
+        metavar="NAME",
+        help="Names of the labels in the order of their numbers. Repeatable; by default that of the alphabet.",
+    ),
+    click.option("--label-kind", type=click.Choice(["auto", "int", "float"]), default="auto", show_default=True),
+    click.option("--delimiter", help="Between values, where it is no comma (csv) or tab (tsv)."),
+    click.option("--quotes/--no-quotes", default=None, help="Whether double quotes quote values; in csv they do."),
+    click.option("--columns", multiple=True, metavar="NAME", help="Columns of files without a header. Repeatable."),
+    click.option("--split", metavar="NAME", help="Split of a hub data set; train by default."),
+    click.option("--config", "config_name", metavar="NAME", help="Configuration of a hub data set."),
+    click.option(
+        "--layout",
+        type=click.Choice(["rows", "blocks"]),
+        default="rows",
+        show_default=True,
+        help="A sample for each row of the table, or blocks of tokens as of a corpus.",
+    ),
 )
 
 
 @click.command("text")
 @click.argument("settings", nargs=-1, metavar="[CONFIG.yaml [KEY=VALUE]...]")
-@_TABLE
-@vocabulary_options()
-@row_options()
-@block_options()
+@_table_options
+@vocabulary_options
+@row_options
+@block_options
 @writing_options_with(required=False)
 @click.pass_context
 def command(context: click.Context, /, settings: tuple[str, ...], **values: Any) -> None:
