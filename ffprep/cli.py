@@ -25,7 +25,7 @@ class Interrupted(Exception):
     """Ctrl-C, with what to say about it: click would replace a KeyboardInterrupt."""
 
 
-class Program(PackageGroup):
+class CommandLine(PackageGroup):
     """The top group: turns whatever ends a command into an exit status and, if need be, one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -90,7 +90,7 @@ def _complain(message: str) -> None:
 
 
 @click.group(
-    cls=Program,
+    cls=CommandLine,
     package="ffprep.commands",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="-v shows where an error came from. Exit status: 0 well, 1 the data is bad, 2 the command is.",

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.tables import BetonTables
+from ffprep.beton.beton_tables import BetonTables
 from ffprep.common.replacing import replacing
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField

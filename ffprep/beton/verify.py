@@ -53,7 +53,7 @@ class Problem:
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """What `verify` found.
 
     Attributes
@@ -103,7 +103,7 @@ def verify(
     custom_fields: Mapping[str, type[Any]] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> VerifyReport:
     """Check the structure of a file, its checksums, and with `deep` that every image and document decodes.
 
     Parameters
@@ -123,7 +123,7 @@ def verify(
     OSError
         The file cannot be opened. Whatever is wrong inside it is in the report.
     """
-    report = Report(Path(path))
+    report = VerifyReport(Path(path))
     try:
         reader = Reader(path, custom_fields, check=False)
     except BetonError as error:
@@ -145,7 +145,7 @@ def verify(
 class _Check:
     """The parts of a verification."""
 
-    def __init__(self, reader: Reader, report: Report) -> None:
+    def __init__(self, reader: Reader, report: VerifyReport) -> None:
         self.reader = reader
         self.report = report
         self.extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}

@@ -8,8 +8,8 @@ from concurrent.futures import Executor
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.beton_tables import BetonTables
 from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
-from ffprep.beton.tables import BetonTables
 from ffprep.errors import BetonError, JpegError, OptionError
 from ffprep.jpeg.index import build_index, interval_of
 

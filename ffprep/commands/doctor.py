@@ -21,7 +21,7 @@ def command(ctx: click.Context, as_json: bool, compiling: bool) -> None:
         from ffprep.inspect.compiling import compile_kernels
 
         click.echo(f"kernels compiled or found in the cache in {compile_kernels():.1f} s", err=True)
-    from ffprep.inspect.doctor import examine, to_text
+    from ffprep.inspect.doctor import doctor_text, examine
 
     facts = examine()
     if as_json:
@@ -29,5 +29,5 @@ def command(ctx: click.Context, as_json: bool, compiling: bool) -> None:
 
         click.echo(json.dumps(facts, indent=1))
     else:
-        click.echo(to_text(facts))
+        click.echo(doctor_text(facts))
     ctx.exit(1 if facts["problems"] else 0)

@@ -44,7 +44,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:
-    from ffprep.convert.progress import Progress, Shown, Silent
+    from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
     from ffprep.download.index import read_index
     from ffprep.download.options import Limits, Options
     from ffprep.download.run import Progress as Counts
@@ -75,7 +75,9 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         fetch=limits,
     )
     by_success = options.limit is not None and options.limit < rows
-    shown: Progress = Silent() if quiet else Shown(name, options.limit if by_success and options.limit else rows)
+    shown: ProgressDisplay = (
+        SilentProgress() if quiet else ShownProgress(name, options.limit if by_success and options.limit else rows)
+    )
 
     def update(counts: Counts) -> None:
         shown.update(counts.ok if by_success else counts.done, counts.bytes)

@@ -35,7 +35,7 @@ def command(
     For files that stock ffcv wrote, or that were converted with --jpeg keep. The file itself stays as it is; the index
     is a file beside it, X.beton.index, which loaders find by themselves.
     """
-    from ffprep.convert.seek_index import make_index
+    from ffprep.convert.indexing import make_index
     from ffprep.errors import OptionError
 
     if out is not None and len(paths) > 1:

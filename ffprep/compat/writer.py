@@ -18,7 +18,7 @@ from ffprep.beton.writing.columns import RecordPacker
 from ffprep.beton.writing.writer import Writer, check_page_size
 from ffprep.common.cpus import usable_cpus
 from ffprep.convert.processes import Failure, map_in_workers
-from ffprep.convert.progress import Progress, Shown, Silent
+from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
 from ffprep.convert.units import encode_sample
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields import Encoded, Field
@@ -172,7 +172,7 @@ class DatasetWriter:
         self, total: int, samples: Generator[tuple[Sequence[Encoded], str], None, None], source: dict[str, Any]
     ) -> None:
         manifest = {"source": source, **self.manifest}
-        shown: Progress = Shown(self.fname.name, total) if self._shown else Silent()
+        shown: ProgressDisplay = ShownProgress(self.fname.name, total) if self._shown else SilentProgress()
         with (
             contextlib.closing(samples),
             contextlib.closing(shown),

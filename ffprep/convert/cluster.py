@@ -8,14 +8,14 @@ from importlib import import_module
 from typing import Any
 
 from ffprep.common.ordered import Submit, ordered_map
-from ffprep.convert.units import Result, Unit, encode_unit
+from ffprep.convert.units import SampleResult, WorkUnit, encode_unit
 from ffprep.errors import OptionError
 from ffprep.sources.base import Source
 
 _AHEAD = 4  # units under way for each processor
 
 
-def by_ray(source: Source, units: Iterator[Unit], workers: int) -> Generator[list[Result], None, None]:
+def by_ray(source: Source, units: Iterator[WorkUnit], workers: int) -> Generator[list[SampleResult], None, None]:
     """Encode units in Ray tasks and yield their results in order.
 
     The source travels to each node once; the nodes must see its files at the same paths. Ray runs a task again whose
@@ -48,18 +48,18 @@ def _connected(ray: Any, workers: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _tasks(ray: Any, source: Source) -> Iterator[Submit[Unit, list[Result]]]:
+def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleResult]]]:
     """Ray tasks as the workers of `ordered_map`. Those whose results were not taken are cancelled at the end."""
     task = ray.remote(encode_unit)
     shared = ray.put(source)
     pending: dict[Any, None] = {}
 
-    def submit(unit: Unit) -> Callable[[], list[Result]]:
+    def submit(unit: WorkUnit) -> Callable[[], list[SampleResult]]:
         reference = task.remote(shared, unit)
         pending[reference] = None
 
-        def wait() -> list[Result]:
-            results: list[Result] = ray.get(reference)
+        def wait() -> list[SampleResult]:
+            results: list[SampleResult] = ray.get(reference)
             del pending[reference]
             return results
 

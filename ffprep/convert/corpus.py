@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.common.formatting import duration_text, size_text
-from ffprep.convert.progress import Progress, Silent
-from ffprep.convert.report import Report
-from ffprep.convert.run import convert, processors
+from ffprep.convert.conversion import convert, processors
+from ffprep.convert.progress import ProgressDisplay, SilentProgress
+from ffprep.convert.report import ConversionReport
 from ffprep.errors import OptionError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks.block_source import BlockSource
@@ -31,7 +31,7 @@ class CorpusReport:
 
     Attributes
     ----------
-    report : Report
+    report : ConversionReport
         Of writing the samples.
     statistics : Statistics
         Of the documents.
@@ -45,7 +45,7 @@ class CorpusReport:
         Time in all, and of tokenising; parts an earlier run left took none.
     """
 
-    report: Report
+    report: ConversionReport
     statistics: Statistics
     blocks: int
     block: int
@@ -119,7 +119,7 @@ def convert_corpus(
     overwrite: bool = False,
     on_error: str = "raise",
     page_size: int | None = None,
-    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
+    progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
     """Tokenises a corpus and writes its blocks.
 
@@ -152,7 +152,7 @@ def convert_corpus(
     page_size : int, optional
         As in ``Writer``.
     progress : callable
-        Makes a ``Progress`` from a label, the number of steps and how many are done.
+        Makes a ``ProgressDisplay`` from a label, the number of steps and how many are done.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def convert_corpus(
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
 
-    def parts(folder: Path, padding: int, count: int, shown: Callable[[str, int, int], Progress]) -> list[Part]:
+    def parts(folder: Path, padding: int, count: int, shown: Callable[[str, int, int], ProgressDisplay]) -> list[Part]:
         settings = Settings(vocabulary, padding, corpus.share, on_error == "skip")
         with contextlib.closing(shown("tokenising", len(corpus.units), 0)) as bar:
             return make_parts(corpus.units, settings, folder, count, bar.update)
@@ -185,7 +185,7 @@ def convert_corpus(
 
 
 def convert_parts(
-    make: Callable[[Path, int, int, Callable[[str, int, int], Progress]], list[Part]],
+    make: Callable[[Path, int, int, Callable[[str, int, int], ProgressDisplay]], list[Part]],
     name: str,
     facts: Mapping[str, Any],
     vocabulary: Vocabulary,
@@ -198,7 +198,7 @@ def convert_parts(
     resume: bool = False,
     overwrite: bool = False,
     page_size: int | None = None,
-    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
+    progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
     """Writes the blocks of parts that are made first.
 

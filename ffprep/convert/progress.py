@@ -16,7 +16,7 @@ _LINE_EVERY = 10.0
 _RATE_WINDOW = 15.0
 
 
-class Progress(Protocol):
+class ProgressDisplay(Protocol):
     """Told how far the work is; called from one thread."""
 
     def update(self, done: int, size: int) -> None:
@@ -26,17 +26,17 @@ class Progress(Protocol):
         """The work ended, well or not."""
 
 
-class Silent:
+class SilentProgress:
     """Shows nothing."""
 
     def update(self, done: int, size: int) -> None:
-        """See ``Progress``."""
+        """See ``ProgressDisplay``."""
 
     def close(self) -> None:
-        """See ``Progress``."""
+        """See ``ProgressDisplay``."""
 
 
-class Shown:
+class ShownProgress:
     """Shows rate and time left.
 
     Parameters

@@ -22,7 +22,7 @@ LISTED = 1000
 
 
 @dataclass
-class Report:
+class ConversionReport:
     """Counts of a conversion.
 
     Attributes

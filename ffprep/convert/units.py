@@ -29,7 +29,7 @@ IMAGE = 2
 
 
 @dataclass(frozen=True)
-class Result:
+class SampleResult:
     """What became of a sample.
 
     Attributes
@@ -54,7 +54,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Unit:
+class WorkUnit:
     """Samples ``start`` to ``stop - 1`` of a source; for a stream with their values, as they came.
 
     ``broken`` is what ended the stream behind them.
@@ -66,18 +66,18 @@ class Unit:
     broken: Exception | None = None
 
 
-def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[Unit]:
+def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[WorkUnit]:
     """Cuts samples ``start`` to ``stop - 1`` into units. A stream that ends early ends the units."""
     stream = getattr(source, "stream", None)
     if stream is None:
         for first in range(start, stop, UNIT):
-            yield Unit(first, min(first + UNIT, stop))
+            yield WorkUnit(first, min(first + UNIT, stop))
         return
     rows = iter(stream(start))
     for first in range(start, stop, UNIT):
         items, broken = _take(rows, min(UNIT, stop - first))
         if items or broken:
-            yield Unit(first, first + len(items), items, broken)
+            yield WorkUnit(first, first + len(items), items, broken)
         if first + len(items) < min(first + UNIT, stop):
             return
 
@@ -94,13 +94,13 @@ def _take(rows: Iterator[Named], count: int) -> tuple[list[Named], Exception | N
     return items, None
 
 
-def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda: False) -> list[Result]:
+def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = lambda: False) -> list[SampleResult]:
     """Reads and encodes the samples of a unit.
 
     Refusals (the sample cannot be read, or its values do not fit) are results, and so is any other error, as a fatal
     one. ``stopped`` is asked before each sample.
     """
-    results: list[Result] = []
+    results: list[SampleResult] = []
     if unit.items is None:
         announce_samples(source, range(unit.start, unit.stop))
     for index in range(unit.start, unit.stop):
@@ -116,9 +116,9 @@ def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda
                 name, values = unit.items[index - unit.start]
             if isinstance(values, Exception):
                 raise values
-            results.append(Result(name, encode_sample(source.fields, values), raw_sizes(values)))
+            results.append(SampleResult(name, encode_sample(source.fields, values), raw_sizes(values)))
         except (FfprepError, OSError) as error:
-            results.append(Result(name, (), (), error))
+            results.append(SampleResult(name, (), (), error))
         except MemoryError:
             raise
         except Exception as error:
@@ -129,12 +129,12 @@ def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda
     return results
 
 
-def _fatal(name: str, error: Exception) -> Result:
+def _fatal(name: str, error: Exception) -> SampleResult:
     if isinstance(error, FfprepError):
-        return Result(name, (), (), error, fatal=True)
+        return SampleResult(name, (), (), error, fatal=True)
     wrapped = ConversionError(f"{type(error).__name__}: {error}")
     wrapped.__cause__ = error
-    return Result(name, (), (), wrapped, fatal=True)
+    return SampleResult(name, (), (), wrapped, fatal=True)
 
 
 def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[Encoded]:
@@ -166,7 +166,7 @@ def raw_sizes(values: Sequence[Any]) -> list[int]:
     return [len(value) if isinstance(value, (bytes, bytearray, memoryview)) else 0 for value in plain]
 
 
-def _announced(source: Source, units: Iterator[Unit]) -> Iterator[Unit]:
+def _announced(source: Source, units: Iterator[WorkUnit]) -> Iterator[WorkUnit]:
     """The same units; the source is told of several of them at a time."""
     if not hasattr(source, "announce"):
         yield from units
@@ -176,7 +176,7 @@ def _announced(source: Source, units: Iterator[Unit]) -> Iterator[Unit]:
         yield from some
 
 
-def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Generator[list[Result], None, None]:
+def by_threads(source: Source, units: Iterator[WorkUnit], workers: int) -> Generator[list[SampleResult], None, None]:
     """Encode units in threads and yield their results in order.
 
     Encoding mostly runs without the interpreter's lock (reading files, the JPEG kernel, Pillow), so threads are enough;
@@ -185,7 +185,7 @@ def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Generator
     """
     stop = threading.Event()
 
-    def encode(unit: Unit) -> list[Result]:
+    def encode(unit: WorkUnit) -> list[SampleResult]:
         return encode_unit(source, unit, stop.is_set)
 
     encoders = threads(encode, workers, name="ffprep-encode", stop=stop)

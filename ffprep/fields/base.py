@@ -162,10 +162,10 @@ class Field(ABC):
 
 def refuse(owner: Field, value: Any, wanted: str) -> NoReturn:
     """Raise the one-line error for a value that does not belong into a field."""
-    raise ConversionError(f"{type(owner).__name__} wants {wanted}, got {describe(value)}")
+    raise ConversionError(f"{type(owner).__name__} wants {wanted}, got {describe_value(value)}")
 
 
-def describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Say in a few words what a value is."""
     dtype = getattr(value, "dtype", None)
     shape = getattr(value, "shape", None)

@@ -24,7 +24,7 @@ _RUNNERS = "ffprep.inspect.runners:"
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What to time.
 
     Attributes
@@ -50,7 +50,7 @@ class Options:
     baselines: bool = True
 
 
-def bench(path: Path, options: Options, on_round: Callable[[int], None] | None = None) -> dict[str, Any]:
+def bench(path: Path, options: BenchOptions, on_round: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Times the loaders on a file.
 
     Returns
@@ -83,7 +83,7 @@ def bench(path: Path, options: Options, on_round: Callable[[int], None] | None =
 
 
 def _contestants(
-    path: Path, reader: Reader, images: list[str], samples: int, options: Options, scratch: Path
+    path: Path, reader: Reader, images: list[str], samples: int, options: BenchOptions, scratch: Path
 ) -> list[Contestant]:
     common = {"batch_size": options.batch_size, "num_workers": options.workers}
     crop: dict[str, Any] = {"scale": list(options.scale), "validation": options.validation}
@@ -122,7 +122,7 @@ def _bytes_per_sample(reader: Reader, samples: int) -> float:
     return total / max(1, samples)
 
 
-def _split(reader: Reader, name: str, samples: int, options: Options, own: Timing) -> dict[str, float]:
+def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: Timing) -> dict[str, float]:
     """Milliseconds of one thread for an image: decoding the bytes the crops need, and all else.
 
     Decoding is timed here, alone; all else (reading, resampling, colour, normalising, batching) is the difference to
@@ -139,7 +139,7 @@ def _split(reader: Reader, name: str, samples: int, options: Options, own: Timin
     }
 
 
-def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> float:
+def _decode_seconds(reader: Reader, name: str, count: int, options: BenchOptions) -> float:
     """Mean seconds to decode the rectangle of a training crop."""
     from ffprep.jpeg.native import int64s, library
     from ffprep.kernels.image.crop import random_resized_crop
@@ -186,7 +186,7 @@ def _result(timing: Timing, own: Timing, size: float) -> dict[str, Any]:
     return result
 
 
-def to_text(facts: dict[str, Any]) -> str:
+def bench_text(facts: dict[str, Any]) -> str:
     """The figures for the screen."""
     crop = facts["crop"]
     crops = crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area"

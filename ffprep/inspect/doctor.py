@@ -47,7 +47,7 @@ def examine() -> dict[str, Any]:
     return facts
 
 
-def to_text(facts: dict[str, Any]) -> str:
+def doctor_text(facts: dict[str, Any]) -> str:
     """The facts for the screen."""
     cores = facts["cores"]
     kernel = facts["kernel"]

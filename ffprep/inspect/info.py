@@ -84,7 +84,7 @@ def _images(column: Any) -> dict[str, Any]:
     }
 
 
-def to_text(facts: dict[str, Any]) -> str:
+def info_text(facts: dict[str, Any]) -> str:
     """The facts for the screen."""
     lines = [
         f"{facts['path']}: {facts['samples']:,} samples, {size_text(facts['bytes'])}, "

@@ -15,7 +15,7 @@ import numpy as np
 from ffprep.beton.reader import Reader
 from ffprep.common.formatting import size_text
 from ffprep.errors import DecodeError, FfprepError, OptionError
-from ffprep.inspect.info import describe, to_text
+from ffprep.inspect.info import describe, info_text
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import from_manifest
 
@@ -57,7 +57,7 @@ def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[i
             if wrong is not None:
                 raise OptionError(f"{path}: has no sample {wrong}; there are {len(reader):,}, from 0")
         cards = [_card(reader, index) for index in chosen]
-    page = _page(path.name, to_text(describe(path)), cards)
+    page = _page(path.name, info_text(describe(path)), cards)
     out.write_text(page, encoding="utf-8")
     return len(cards)
 

@@ -16,10 +16,10 @@ import xxhash
 from ffprep._version import __version__
 from ffprep.beton import layout, sections
 from ffprep.beton.writing.columns import RecordPacker
-from ffprep.beton.writing.finish import finish
+from ffprep.beton.writing.finalise import finalise
 from ffprep.beton.writing.journal import Committer, Journal
 from ffprep.beton.writing.placement import Placement, SharedPayloads, payloads_of, plan_sample
-from ffprep.beton.writing.sink import Sink
+from ffprep.beton.writing.unfinished import UnfinishedFile
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import Encoded, Field
 
@@ -121,7 +121,7 @@ class Writer:
     def _open(self, page_size: int | None) -> None:
         identity = [self._packer.descriptors.hex(), self.num_samples, page_size, self._manifest]
         fingerprint = xxhash.xxh3_128_digest(sections.canonical_json(identity))
-        self._sink = Sink(self.path.with_name(self.path.name + ".partial"), self._data_start)
+        self._sink = UnfinishedFile(self.path.with_name(self.path.name + ".partial"), self._data_start)
         try:
             self._journal = Journal(self.path.with_name(self.path.name + ".journal"), fingerprint)
         except BaseException:
@@ -316,7 +316,7 @@ class Writer:
         self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
-        finish(
+        finalise(
             self._sink,
             self.path,
             self._sections(manifest_extra, extra_sections),

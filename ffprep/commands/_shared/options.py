@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from ffprep.convert.plan import Plan
-    from ffprep.convert.report import Report
+    from ffprep.convert.planning import ConversionPlan
+    from ffprep.convert.report import ConversionReport
     from ffprep.fields import RGBImageField
     from ffprep.sources.base import Source
 
@@ -155,10 +155,10 @@ class WritingChoices:
     report: Path | None
     quiet: bool
 
-    def run(self, source: Source, index: bool = False) -> Report:
+    def run(self, source: Source, index: bool = False) -> ConversionReport:
         """Converts, shows how far it is and what came of it; with `index` makes the seek index as well."""
-        from ffprep.convert.progress import Shown, Silent
-        from ffprep.convert.run import convert
+        from ffprep.convert.conversion import convert
+        from ffprep.convert.progress import ShownProgress, SilentProgress
         from ffprep.sources.base import shuffled
 
         warnings.filterwarnings("ignore", module=r"PIL\.")  # what it finds odd in a file is in the report
@@ -173,7 +173,7 @@ class WritingChoices:
                 on_error=self.on_error,
                 engine=self.engine,
                 page_size=self.page_size,
-                progress=(lambda *_: Silent()) if self.quiet else Shown,
+                progress=(lambda *_: SilentProgress()) if self.quiet else ShownProgress,
             )
         if self.report is not None:
             self.report.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
@@ -184,7 +184,7 @@ class WritingChoices:
         return result
 
     def _index(self) -> None:
-        from ffprep.convert.seek_index import make_index
+        from ffprep.convert.indexing import make_index
 
         with terminable(), followed("index") as progress:
             report = make_index(self.out, workers=self.workers, progress=None if self.quiet else progress)
@@ -203,12 +203,12 @@ planning_options = apply_options(
 
 def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_json: bool) -> None:
     """Makes and shows a plan; ends with status 1 when the disk has no room for the file."""
-    from ffprep.convert.plan import plan
+    from ffprep.convert.planning import plan_conversion
 
-    show_made_plan(plan(source, out, limit=limit, workers=workers), as_json)
+    show_made_plan(plan_conversion(source, out, limit=limit, workers=workers), as_json)
 
 
-def show_made_plan(made: Plan, as_json: bool) -> None:
+def show_made_plan(made: ConversionPlan, as_json: bool) -> None:
     """Shows a plan; ends with status 1 when the disk has no room for the file."""
     click.echo(json.dumps(made.to_json(), indent=1) if as_json else made.table())
     if not made.fits:
@@ -218,13 +218,13 @@ def show_made_plan(made: Plan, as_json: bool) -> None:
 @contextlib.contextmanager
 def followed(label: str) -> Iterator[Callable[[int, int], None]]:
     """Shows how far something is that reports items done and items in all."""
-    from ffprep.convert.progress import Shown
+    from ffprep.convert.progress import ShownProgress
 
-    shown: list[Shown] = []
+    shown: list[ShownProgress] = []
 
     def progress(done: int, total: int) -> None:
         if not shown:
-            shown.append(Shown(label, total, done))
+            shown.append(ShownProgress(label, total, done))
         shown[0].update(done, 0)
 
     try:

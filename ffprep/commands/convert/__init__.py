@@ -1,6 +1,6 @@
 """``ffprep convert``: a data set to a .beton file, each by a module of this package.
 
-A module defines ``command``, the conversion, and ``plan`` if what it costs can be told before.
+A module defines ``command``, the conversion, and ``plan_command`` if its cost can be estimated beforehand.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def tell(source: CaptionSource) -> None:
     click.echo("; ".join(parts))
 
 
-def run(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
+def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
     """The conversion: `make` gets the command's own values and the arguments of a `CaptionSource`."""
     writing, rest = take_writing(values)
     taken, rest = choices(rest)
@@ -103,18 +103,18 @@ def commands(
     @image_options
     @writing_options
     def command(**values: Any) -> None:
-        run(values, make)
+        convert_captions(values, make)
 
     @click.command(name, help=f"Bytes, time and room of: {summary}")
     @source_options
     @caption_options
     @image_options
     @planning_options
-    def plan(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+    def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
         taken, rest = choices(values)
         show_plan(make(**rest, **taken), out=out, workers=workers, limit=limit, as_json=as_json)
 
-    return command, plan
+    return command, plan_command
 
 
 def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Command]:
@@ -143,12 +143,12 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
     @image_options
     @writing_options
     def command(**values: Any) -> None:
-        source, out = run(values, make)
+        source, out = convert_captions(values, make)
         record = getattr(source, "record", None)
         if record is not None:
             listing = out.with_name(out.name + ".sources.jsonl")
             with listing.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in islice(record(), values["limit"]))
 
-    _, plan = commands(dataset, summary, options, make)
-    return command, plan
+    _, plan_command = commands(dataset, summary, options, make)
+    return command, plan_command

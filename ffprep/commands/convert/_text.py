@@ -137,11 +137,11 @@ def show_corpus(
 ) -> CorpusReport:
     """Run a conversion to blocks with the remaining options, and show what came of it."""
     from ffprep.commands._shared.options import terminable
-    from ffprep.convert.progress import Shown, Silent
+    from ffprep.convert.progress import ShownProgress, SilentProgress
 
     values["per_sample"] = values.pop("blocks_per_sample")
     with terminable():
-        made = convert(progress=(lambda *_: Silent()) if quiet else Shown, **values)
+        made = convert(progress=(lambda *_: SilentProgress()) if quiet else ShownProgress, **values)
     if report is not None:
         report.write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
     if not quiet:

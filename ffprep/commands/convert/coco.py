@@ -41,4 +41,6 @@ def _make(images: tuple[Path, ...], annotations: Path, split: str | None, **take
     return open_coco(images, annotations, split, **taken)
 
 
-command, plan = commands("coco", 'COCO captions: fields "image", "tokens", "length", "image_id".', _options, _make)
+command, plan_command = commands(
+    "coco", 'COCO captions: fields "image", "tokens", "length", "image_id".', _options, _make
+)

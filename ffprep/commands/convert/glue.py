@@ -101,7 +101,7 @@ def _name(out: Path, task: Task, split: str) -> Path:
 @vocabulary_options
 @row_options
 @planning_options
-def plan(
+def plan_command(
     source: str,
     task: str,
     split: str,

@@ -79,7 +79,7 @@ def command(**values: Any) -> None:
 @_source_options
 @image_options
 @planning_options
-def plan(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
     """Bytes, time and room that converting ImageNet will take."""
     image, rest = take_image(values)
     show_plan(_open(image, **rest), out=out, workers=workers, limit=limit, as_json=as_json)

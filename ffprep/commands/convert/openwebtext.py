@@ -69,7 +69,7 @@ def command(
 @vocabulary_options
 @block_options
 @planning_options
-def plan(
+def plan_command(
     source: str,
     split: str | None,
     chunks: str | None,
@@ -83,7 +83,7 @@ def plan(
     **values: Any,
 ) -> None:
     """Bytes, time and room that tokenising a corpus will take; samples are blocks here."""
-    from ffprep.convert.corpus_plan import plan_corpus
+    from ffprep.convert.corpus_planning import plan_corpus
     from ffprep.errors import OptionError
     from ffprep.sources.openwebtext import Choice, open_corpus
 

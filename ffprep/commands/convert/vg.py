@@ -32,6 +32,6 @@ def _make(images: tuple[Path, ...], annotations: Path, **taken: Any) -> CaptionS
     return open_visual_genome(images, annotations, **taken)
 
 
-command, plan = commands(
+command, plan_command = commands(
     "vg", 'Visual Genome, a caption for each region: fields "image", "tokens", "length", "image_id".', _options, _make
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.common.formatting import duration_text, size_text
-from ffprep.convert.units import Result, encode_unit, units_of
+from ffprep.convert.units import SampleResult, encode_unit, units_of
 from ffprep.errors import SourceError
 from ffprep.sources.base import Source
 
@@ -20,7 +20,7 @@ _TABLE_ROW = 24  # bytes of the allocation table for each payload
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConversionPlan:
     """What a conversion will cost.
 
     Attributes
@@ -77,7 +77,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 1) -> Plan:
+def plan_conversion(source: Source, out: Path, *, limit: int | None = None, workers: int = 1) -> ConversionPlan:
     """Encodes some runs of consecutive samples, spread over the source, and extrapolates.
 
     Parameters
@@ -122,7 +122,7 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
         raise next(result.refusal for run in results for result in run if result.refusal is not None)
     size_in, payload = _extrapolate(source, total, good, raw, stored)
     record = sum(field.metadata_type.itemsize + 8 for field in source.fields.values())
-    return Plan(
+    return ConversionPlan(
         samples=total,
         bytes_in=round(size_in),
         bytes_out=round(payload + total * (record + rows / good * _TABLE_ROW)),
@@ -154,7 +154,7 @@ def _extrapolate(source: Source, total: int, good: int, raw: Counter[str], store
     return size_in, payload
 
 
-def _try_some(source: Source, total: int) -> list[list[Result]]:
+def _try_some(source: Source, total: int) -> list[list[SampleResult]]:
     """Results of units spread over the source; of a stream the first ones."""
     units = units_of(source, 0, total)
     if hasattr(source, "stream"):

@@ -37,7 +37,7 @@ def demonstrate(out: Path, count: int = 240, rounds: int = 5, say: Callable[[str
         When the file that was made does not pass its own verification.
     """
     from ffprep.beton.verify import verify
-    from ffprep.convert.run import convert
+    from ffprep.convert.conversion import convert
     from ffprep.fields import RGBImageField
     from ffprep.sources.imagenet import open_imagenet
 

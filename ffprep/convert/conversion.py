@@ -12,9 +12,9 @@ from typing import Any
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
 from ffprep.common.cpus import usable_cpus
 from ffprep.convert.cluster import by_ray
-from ffprep.convert.progress import Progress, Silent
-from ffprep.convert.report import Report
-from ffprep.convert.units import Result, Unit, by_threads, units_of
+from ffprep.convert.progress import ProgressDisplay, SilentProgress
+from ffprep.convert.report import ConversionReport
+from ffprep.convert.units import SampleResult, WorkUnit, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Source
 
@@ -34,8 +34,8 @@ def convert(
     engine: str = "local",
     page_size: int | None = None,
     commit_samples: int = COMMIT_SAMPLES,
-    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
-) -> Report:
+    progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
+) -> ConversionReport:
     """Converts a source to a .beton file.
 
     The file's bytes depend on the source, the fields' options and ``limit`` alone: not on the workers, nor on how often
@@ -64,11 +64,11 @@ def convert(
     commit_samples : int
         Make the work survive a crash after so many samples at the latest (256 MB and a minute also do).
     progress : callable
-        Makes a ``Progress`` from a label, the number of samples and how many are done.
+        Makes a ``ProgressDisplay`` from a label, the number of samples and how many are done.
 
     Returns
     -------
-    Report
+    ConversionReport
         Also in the file's manifest, but for times.
 
     Raises
@@ -101,7 +101,7 @@ def convert(
         commit_samples=commit_samples,
         overwrite=overwrite,
     ) as writer:
-        report = Report(writer.state, workers=workers)
+        report = ConversionReport(writer.state, workers=workers)
         writer.state = report.state
         first = int(report.state["next"])
         try:
@@ -121,7 +121,12 @@ def convert(
 
 
 def _write(
-    writer: Writer, results: Iterator[list[Result]], report: Report, fields: list[str], on_error: str, shown: Progress
+    writer: Writer,
+    results: Iterator[list[SampleResult]],
+    report: ConversionReport,
+    fields: list[str],
+    on_error: str,
+    shown: ProgressDisplay,
 ) -> None:
     failures = 0
     for unit in results:
@@ -155,7 +160,7 @@ def processors(workers: int | None) -> int:
     return usable_cpus()
 
 
-def _engine(name: str) -> Callable[[Source, Iterator[Unit], int], Generator[list[Result], None, None]]:
+def _engine(name: str) -> Callable[[Source, Iterator[WorkUnit], int], Generator[list[SampleResult], None, None]]:
     if name == "local":
         return by_threads
     if name == "ray":

@@ -16,7 +16,7 @@ from ffprep.errors import ConversionError, OptionError
 BUFFER_SIZE = 1 << 23
 
 
-class Sink:
+class UnfinishedFile:
     """A file that is being written, locked against other writers.
 
     Parameters

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffprep.convert.plan import Plan, existing_folder
+from ffprep.convert.planning import ConversionPlan, existing_folder
 from ffprep.errors import SourceError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks.blocks import best_per_sample, overhead
@@ -23,7 +23,7 @@ LARGEST = 1 << 26
 
 
 @dataclass(frozen=True)
-class CorpusPlan(Plan):
+class CorpusPlan(ConversionPlan):
     """A plan that needs room twice: for the file, and for the parts it is joined from."""
 
     @property
@@ -36,7 +36,7 @@ class CorpusPlan(Plan):
 
 def plan_corpus(
     corpus: Corpus, out: Path, vocabulary: Vocabulary, *, block: int = 192, padded: bool = False, workers: int = 1
-) -> Plan:
+) -> ConversionPlan:
     """Tokenise some units, spread over the corpus, and extrapolate by their sizes.
 
     Parameters
@@ -48,7 +48,7 @@ def plan_corpus(
 
     Returns
     -------
-    Plan
+    ConversionPlan
         ``samples`` counts blocks.
 
     Raises

@@ -8,12 +8,12 @@ from pathlib import Path
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.writing.sink import Sink
+from ffprep.beton.writing.unfinished import UnfinishedFile
 from ffprep.common.replacing import replace_durably
 
 
-def finish(
-    sink: Sink,
+def finalise(
+    sink: UnfinishedFile,
     path: Path,
     contents: Mapping[str, bytes],
     allocations: Iterable[bytes],
@@ -25,7 +25,7 @@ def finish(
 
     Parameters
     ----------
-    sink : Sink
+    sink : UnfinishedFile
         The unfinished file, all payloads and records written.
     path : Path
         The name it gets.
@@ -69,7 +69,7 @@ def finish(
         raise sink.failure(error, end) from error
 
 
-def _write_table(sink: Sink, offset: int, pieces: Iterable[bytes]) -> tuple[int, int]:
+def _write_table(sink: UnfinishedFile, offset: int, pieces: Iterable[bytes]) -> tuple[int, int]:
     """Write the allocation table; return its end and its checksum."""
     hasher = xxhash.xxh3_64()
     for rows in pieces:
