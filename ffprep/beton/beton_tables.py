@@ -103,7 +103,7 @@ class BetonTables:
         return pointer if isinstance(pointer, str) else None
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """Return the metadata of a field: one record a sample, memory-mapped, read-only.
+        """Return the metadata of a field, one record for each sample: a read-only view of the file.
 
         Integers and floats are their own metadata; images have members ``mode``, ``width``, ``height`` and
         ``data_ptr``.
@@ -112,15 +112,15 @@ class BetonTables:
         return column
 
     def extents(self, name: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-        """Return where the payloads of a field lie.
+        """Return where the payloads of a field are.
 
-        Sizes come from the metadata where they tell (bytes, JSON, arrays, raw images) and from the
-        allocation table otherwise, so that files in which stock ffcv misreads empty values are read right.
+        Sizes come from the metadata where these state them (bytes, JSON, arrays, raw images), otherwise from the
+        allocation table. Files whose empty values stock ffcv misreads are therefore read correctly.
 
         Returns
         -------
         offset, size : ndarray of uint64, shape (num_samples,)
-            Absolute bytes of the file, checked against its bounds.
+            Bytes, counted from the start of the file and checked against its bounds. Read-only.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class BetonTables:
         return number
 
     def payload(self, name: str, index: int) -> npt.NDArray[np.uint8]:
-        """Return the bytes of one payload: a read-only view of the file."""
+        """Return the bytes of one payload as a read-only view of the file."""
         offset, size = self.extents(name)
         sample = self._sample(index)
         start = int(offset[sample])

@@ -21,17 +21,17 @@ from ffprep.errors import CorruptError, DecodeError
 class Reader(BetonTables):
     """A ``.beton`` file, checked when it is opened.
 
-    The file is memory-mapped. Opening looks at every row of its tables once, in constant memory, and makes
-    no Python object a sample.
+    The file is memory-mapped. Opening it checks every row of its tables once, in constant memory, without creating a
+    Python object for each sample.
 
     Parameters
     ----------
     path : str or Path
     custom_fields : mapping of name to Field subclass, optional
-        Classes of the fields whose type is not one of ffcv's seven.
+        The class of each field whose type is not one of ffcv's seven.
     check : bool
-        Whether to look at every row when opening. Without it only the header, the descriptors and the sizes
-        are checked; `extents` still checks what it returns.
+        Whether to check every row when opening. Otherwise only the header, the descriptors and the sizes are checked;
+        `extents` still checks what it returns.
 
     Attributes
     ----------
@@ -45,11 +45,11 @@ class Reader(BetonTables):
     table : ndarray of ``layout.ALLOCATION``
         The allocation table, read-only.
     records : ndarray
-        The sample records, one member ``f0``, ``f1``, ... a field, read-only.
+        The sample records, read-only, with members ``f0``, ``f1``, ... for the fields.
     superblock : Superblock or None
         None for files that ffprep did not write.
     seek_index : SeekIndex or None
-        Where decoding of its JPEGs can begin, once a loader has set it.
+        Where decoding of its JPEGs can begin; None until a loader sets it.
     manifest : dict or None
         Where the data came from and how they were converted; None for files that ffprep did not write.
 
@@ -127,7 +127,7 @@ class Reader(BetonTables):
         return self._manifest
 
     def _name_lines(self) -> tuple[bytes, npt.NDArray[np.int64]] | None:
-        """Return all names, one a line, and where each line ends: 30 bytes a sample, not 100."""
+        """Return all names as lines of text, and where each line ends. This takes 30 bytes a sample, a list 100."""
         if self._names is None:
             content = self.section("names")
             if content is None:
@@ -145,12 +145,12 @@ class Reader(BetonTables):
         return self._names
 
     def sample_names(self) -> list[str] | None:
-        """Return the samples' names in their source, or None where the file does not hold them."""
+        """Return the names that the samples have in their source, or None when the file has no names."""
         names = self._name_lines()
         return None if names is None else names[0].decode("utf-8").split("\n")[:-1]
 
     def sample_name(self, index: int) -> str:
-        """Return a sample's name in its source, or an empty string where the file does not hold it."""
+        """Return the name a sample has in its source, or an empty string when the file has no names."""
         sample = self._sample(index)
         names = self._name_lines()
         if names is None:
@@ -159,7 +159,7 @@ class Reader(BetonTables):
         return names[0][start : int(names[1][sample])].decode("utf-8")
 
     def sample_label(self, index: int) -> str:
-        """Return ``sample 7 (n01440764_18.JPEG)``, or ``sample 7`` where there are no names."""
+        """Return ``sample 7 (n01440764_18.JPEG)``, or ``sample 7`` when the file has no names."""
         name = self.sample_name(index)
         return f"sample {index} ({name})" if name else f"sample {index}"
 

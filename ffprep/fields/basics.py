@@ -1,4 +1,4 @@
-"""Numbers: one float64 or one int64 a sample, kept in the sample table itself."""
+"""Numbers: one float64 or int64 for each sample, stored in the sample table itself."""
 
 from __future__ import annotations
 

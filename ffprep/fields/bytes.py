@@ -16,7 +16,7 @@ BYTES_RECORD = np.dtype([("ptr", "<u8"), ("size", "<u8")])
 
 
 class BytesField(Field):
-    """Bytes of any length, also of length 0.
+    """Bytes of any length, including 0.
 
     Accepts ``bytes``, ``bytearray``, ``memoryview`` and one-dimensional uint8 arrays.
     """

@@ -1,4 +1,4 @@
-"""Fields of one's own written as for ffcv: ``encode(destination, value, malloc)`` in place of ``encode(value)``."""
+"""Custom fields written for ffcv, with ``encode(destination, value, malloc)`` instead of ``encode(value)``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class HasRecord(Protocol):
 
 
 def adapt(kind: type[Any]) -> None:
-    """Let a class whose ``encode`` is written as for ffcv be called as ours, and let it call its parents' as theirs."""
+    """Make a field class whose ``encode`` is in ffcv's style work here.
+
+    Its ``encode`` can then be called in ffprep's style as well, and those of its parents in ffcv's.
+    """
     own = kind.__dict__.get("encode")
     if own is None or not inspect.isfunction(own) or len(inspect.signature(own).parameters) != 4:
         return

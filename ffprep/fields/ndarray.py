@@ -1,4 +1,4 @@
-"""Arrays of one dtype and one shape for all samples."""
+"""Arrays with the same dtype and shape for all samples."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class NDArrayField(Field):
     Parameters
     ----------
     dtype : numpy dtype
-        Booleans, integers, floats, complex numbers, fixed-size strings or dates; stored in its byte order.
+        Booleans, integers, floats, complex numbers, fixed-size strings or dates, stored in the byte order of the dtype.
     shape : tuple of int
-        One to 32 dimensions, each at least 1. For a scalar take ``(1,)``.
+        One to 32 dimensions, each at least 1. Use ``(1,)`` for a scalar.
 
     Raises
     ------
@@ -123,12 +123,12 @@ class NDArrayField(Field):
 
 
 class TorchTensorField(NDArrayField):
-    """A torch tensor of fixed dtype and shape; it reads back as a numpy array.
+    """A torch tensor of fixed dtype and shape, which is read back as a numpy array.
 
     Parameters
     ----------
     dtype : torch dtype
-        Any that numpy has as well, hence not ``bfloat16``. A numpy dtype does too.
+        Any that numpy has as well, so not ``bfloat16``. A numpy dtype is accepted too.
     shape : tuple of int
     """
 

@@ -1,4 +1,4 @@
-"""Pixels given as arrays or Pillow images: to RGB, to size, to JPEG."""
+"""Converting pixels from arrays or Pillow images: to RGB, to a size, to JPEG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def is_pillow(value: Any) -> bool:
-    """Tell a Pillow image without importing Pillow."""
+    """Whether a value is a Pillow image, without importing Pillow."""
     return any(base.__module__ == "PIL.Image" and base.__name__ == "Image" for base in type(value).__mro__)
 
 
@@ -52,12 +52,12 @@ def rgb_array(value: Any) -> npt.NDArray[np.uint8]:
 
 
 def open_image(data: bytes, apply_orientation: bool) -> Image:
-    """Decode an image file with Pillow: grey or RGB, turned upright if asked to.
+    """Decode an image file with Pillow, as grey or RGB, turned upright if asked to.
 
     Raises
     ------
     ConversionError
-        It is damaged, too large or no image.
+        The file is damaged, too large or no image.
     """
     kind = pillow.sniff(data)
     if kind is None:
@@ -73,7 +73,7 @@ def open_image(data: bytes, apply_orientation: bool) -> Image:
 
 
 def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | None) -> npt.NDArray[np.uint8]:
-    """Shrink, antialiased bicubic, so that the longer and the shorter side keep their limits; never enlarge."""
+    """Shrink (antialiased bicubic) so that the longer and the shorter side are within their limits; never enlarge."""
     height, width = pixels.shape[:2]
     size = scaled_size(width, height, longest, shortest)
     if size == (width, height):
@@ -84,7 +84,7 @@ def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | N
 
 
 def jpeg_bytes(pixels: npt.NDArray[np.uint8], quality: int, seekable: bool) -> bytes:
-    """Encode RGB pixels as a baseline 4:2:0 JPEG, if `seekable` with restart markers and tables made for it.
+    """Encode RGB pixels as a baseline 4:2:0 JPEG; if `seekable`, with restart markers and tables made for it.
 
     Raises
     ------

@@ -38,35 +38,36 @@ WRITE_MODES = ("raw", "jpg", "smart", "proportion")
 class RGBImageField(Field):
     """An image of any size up to 65,535 pixels a side.
 
-    Accepts encoded image files as bytes, Pillow images, and uint8 arrays of shape (height, width, 3), or
-    grey ones. **Give JPEG files as bytes**: with ``jpeg="seekable"`` or ``"keep"`` their pixels are never
+    Accepts encoded image files as bytes, Pillow images, and uint8 arrays of shape (height, width, 3), or of shape
+    (height, width) if grey. **Give JPEG files as bytes**: with ``jpeg="seekable"`` or ``"keep"`` their pixels are never
     re-encoded.
 
     Parameters
     ----------
     write_mode : {'raw', 'jpg', 'smart', 'proportion'}, optional
-        As in ffcv: raw pixels, JPEG, JPEG where the raw pixels take more than `smart_threshold` bytes, or
-        JPEG for a share of the images. By default ``'raw'`` (ffcv's), or ``'jpg'`` if `jpeg` is given.
+        As in ffcv: raw pixels; JPEG; JPEG if the raw pixels take more than `smart_threshold` bytes; or JPEG for a share
+        of the images. By default ``'raw'``, as in ffcv, or ``'jpg'`` if `jpeg` is given.
     max_resolution : int, optional
-        Shrink (antialiased bicubic) so that the longer side has at most this many pixels; never enlarge. This
-        re-encodes.
+        Shrink (antialiased bicubic) so that the longer side has at most this many pixels; never enlarge. Images that
+        are shrunk are re-encoded.
     smart_threshold : int, optional
-        Bytes of raw pixels above which ``'smart'`` stores a JPEG; without it ``'smart'`` is ``'raw'``.
+        Bytes of raw pixels above which ``'smart'`` stores a JPEG; without it ``'smart'`` is the same as ``'raw'``.
     jpeg_quality : int
         1 to 100, for images that are encoded.
     compress_probability : float
-        Share of JPEGs under ``'proportion'``. The choice is a function of the pixels, so it repeats.
+        Share of the images that ``'proportion'`` stores as JPEG. The choice depends on the pixels alone, so it is the
+        same each time.
     jpeg : {'seekable', 'keep', 'reencode'}, optional
-        What becomes of JPEG files given as bytes: rewritten losslessly with restart markers so that crops
-        decode without the rest of the image (the default), stored byte by byte, or encoded anew.
+        What happens to JPEG files given as bytes: they are rewritten losslessly with restart markers, so that crops
+        can be decoded without the rest of the image (the default), stored byte by byte, or re-encoded.
     min_resolution : int, optional
         Shrink so that the shorter side has at most this many pixels.
     apply_orientation : bool
-        Turn pixels as the EXIF orientation says. By default it is ignored, as torchvision and ffcv do.
+        Turn images as their EXIF orientation says. By default it is ignored, as in torchvision and ffcv.
     keep_metadata : bool
         Keep APPn and COM segments when a JPEG is rewritten.
     damaged : {'refuse', 'reencode'}
-        JPEG files whose data is damaged: refuse them, or store what Pillow makes of them, where it makes something.
+        JPEG files whose data is damaged: refuse them, or store what Pillow decodes of them, if it decodes anything.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The end of a file: sections, allocation table, header, superblock; then its name."""
+"""Finishing a file: sections, allocation table, header and superblock, and then its name."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def finalise(
     records_end: int,
     data_start: int,
 ) -> None:
-    """Write what follows the last sample, force the file to the disk and rename it.
+    """Write everything that follows the last sample, force the file to the disk and rename it.
 
     Parameters
     ----------
     sink : UnfinishedFile
-        The unfinished file, all payloads and records written.
+        The unfinished file, with all payloads and records written.
     path : Path
-        The name it gets.
+        The name of the finished file.
     contents : mapping of name to bytes
         Sections.
     allocations : iterable of bytes
@@ -36,7 +36,7 @@ def finalise(
     header : callable
         Makes the header from the offset of the allocation table.
     records_end, data_start : int
-        First byte behind the sample records, and first byte of the payloads.
+        First byte after the sample records, and first byte of the payloads.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def finalise(
 
 
 def _write_table(sink: UnfinishedFile, offset: int, pieces: Iterable[bytes]) -> tuple[int, int]:
-    """Write the allocation table; return its end and its checksum."""
+    """Write the allocation table and return its end and its checksum."""
     hasher = xxhash.xxh3_64()
     for rows in pieces:
         sink.write_at(offset, rows)
