@@ -1,4 +1,4 @@
-"""One conversion: samples of a source, encoded by many, written by one, in order."""
+"""One conversion: the samples of a source are encoded by several workers and written in order by one writer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Source
 
 FAILURES_IN_A_ROW = 100
-"""So many refused samples one after another mean that the source is gone, not that it has bad samples."""
+"""This many refused samples in a row mean that the source is gone, not that some samples are bad."""
 
 
 def convert(
@@ -36,25 +36,26 @@ def convert(
     commit_samples: int = COMMIT_SAMPLES,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> ConversionReport:
-    """Converts a source to a .beton file.
+    """Convert a source to a .beton file.
 
-    The file's bytes depend on the source, the fields' options and ``limit`` alone: not on the workers, nor on how often
-    the conversion was interrupted and resumed.
+    The file's bytes depend only on the source, the fields' options and ``limit``, not on the number of workers or on how
+    often the conversion was interrupted and resumed.
 
     Parameters
     ----------
     source : Source
-        Where the samples come from.
+        The samples.
     out : path
         The file to make. It has its name only when it is finished.
     workers : int, optional
-        Threads that encode (Ray: tasks at a time). By default as many as there are processors.
+        Threads that encode, or Ray tasks at a time. By default one for each processor.
     limit : int, optional
-        Convert the first so many samples only.
+        Convert only this many samples, the first ones.
     resume : bool
-        Continue an interrupted conversion of the same source with the same options; begin anew if there is none.
+        Continue an interrupted conversion of the same source with the same options; start from the beginning if there
+        is none.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
     on_error : {"raise", "skip"}
         What to do about a sample that cannot be read or encoded: stop, or leave it out and list it in the report.
     engine : {"local", "ray"}
@@ -152,7 +153,7 @@ def _write(
 
 
 def processors(workers: int | None) -> int:
-    """Number of workers asked for, or of processors this process may use."""
+    """The number of workers asked for, or else the number of processors this process may use."""
     if workers is not None:
         if workers < 1:
             raise OptionError(f"workers: at least 1 is needed, not {workers}")

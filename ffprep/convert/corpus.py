@@ -1,4 +1,4 @@
-"""A corpus of documents to a .beton file of blocks of tokens: tokenised in parts, then joined."""
+"""Converting a corpus of documents to a .beton file of token blocks: tokenised in parts, which are then joined."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ SMALLEST_BLOCK, LARGEST_BLOCK = 2, 1 << 16
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """What came of a corpus.
+    """What the conversion of a corpus did.
 
     Attributes
     ----------
     report : ConversionReport
-        Of writing the samples.
+        Report of writing the samples.
     statistics : Statistics
-        Of the documents.
+        Counts of the documents.
     blocks, block, per_sample : int
         Blocks in the file, tokens in each, blocks in a sample.
     tail : int
-        Tokens after the last whole block, which are in the manifest.
+        Tokens after the last whole block, which are kept in the manifest.
     size : int
         Bytes of the file.
     seconds, tokenising : float
-        Time in all, and of tokenising; parts an earlier run left took none.
+        Time in all, and for tokenising. Parts that an earlier run left took no time.
     """
 
     report: ConversionReport
@@ -56,7 +56,7 @@ class CorpusReport:
     tokenising: float
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The report as JSON values."""
         return {
             "documents": self.statistics.as_dict(),
             "blocks": self.blocks,
@@ -73,7 +73,7 @@ class CorpusReport:
         }
 
     def table(self) -> str:
-        """For the screen."""
+        """The report as text for the screen."""
         s = self.statistics
         counts = [
             (s.documents, f"documents, {size_text(s.size)} of text, {s.tokens:,} tokens with separators"),
@@ -121,10 +121,10 @@ def convert_corpus(
     page_size: int | None = None,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
-    """Tokenises a corpus and writes its blocks.
+    """Tokenise a corpus and write its blocks.
 
-    While it works there is a folder ``OUT.parts`` beside the file, with the tokens of the units that are
-    done; it needs as much room as the file. The file's bytes depend on the corpus and the options alone.
+    While this runs, a folder ``OUT.parts`` beside the file holds the tokens of the units that are done; it needs as much
+    disk space as the file. The file's bytes depend only on the corpus and the options.
 
     Parameters
     ----------
@@ -200,17 +200,17 @@ def convert_parts(
     page_size: int | None = None,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
-    """Writes the blocks of parts that are made first.
+    """Make parts and write their blocks.
 
     Parameters
     ----------
     make : callable
-        Makes the parts, given the folder for them, the tokens to pad documents to (0: a stream), the number
-        of workers and ``progress``.
+        Makes the parts, given the folder for them, the tokens to pad documents to (0: a stream), the number of workers
+        and ``progress``.
     name : str
-        The data set.
+        Name of the data set.
     facts : mapping
-        For the manifest.
+        JSON values for the manifest.
     vocabulary, out, block, padded, per_sample, workers, resume, overwrite, page_size, progress
         As in ``convert_corpus``.
     """
@@ -252,7 +252,7 @@ def convert_parts(
 
 @contextlib.contextmanager
 def _parts_folder(folder: Path, resume: bool) -> Iterator[None]:
-    """The folder of parts, for this process alone; emptied unless a conversion is resumed."""
+    """The folder of parts, locked for this process, and emptied unless a conversion is resumed."""
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:

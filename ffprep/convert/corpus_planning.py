@@ -1,4 +1,4 @@
-"""What tokenising a corpus will cost, from tokenising a few of its units."""
+"""Estimating what tokenising a corpus will cost, by tokenising a few of its units."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ffprep.text.tokens.vocabulary import Vocabulary
 
 TRIED = 6
 LARGEST = 1 << 26
-"""Bytes of a unit that is worth trying."""
+"""Largest unit, in bytes, that is tokenised for an estimate."""
 
 
 @dataclass(frozen=True)
 class CorpusPlan(ConversionPlan):
-    """A plan that needs room twice: for the file, and for the parts it is joined from."""
+    """A plan with disk space for the file and for the parts it is joined from, which are as large."""
 
     @property
     def fits(self) -> bool:
@@ -37,14 +37,14 @@ class CorpusPlan(ConversionPlan):
 def plan_corpus(
     corpus: Corpus, out: Path, vocabulary: Vocabulary, *, block: int = 192, padded: bool = False, workers: int = 1
 ) -> ConversionPlan:
-    """Tokenise some units, spread over the corpus, and extrapolate by their sizes.
+    """Tokenise some units, spread over the corpus, and extrapolate from their sizes.
 
     Parameters
     ----------
     corpus, out, vocabulary, block, padded
         As in ``convert_corpus``.
     workers : int
-        Threads to reckon with.
+        Threads that the estimate assumes.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def plan_corpus(
     Raises
     ------
     SourceError
-        When no unit is small enough to try, or those tried hold no text.
+        No unit is small enough to try, or those tried contain no text.
     """
     chosen = _chosen(corpus.units)
     settings = Settings(vocabulary, block if padded else 0, corpus.share, skip=True)

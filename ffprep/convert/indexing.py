@@ -1,4 +1,4 @@
-"""Making the seek index of a file: every JPEG is looked through once, in threads, in the order of the file."""
+"""Making the seek index of a file: threads decode every JPEG once, in the order of the file."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ SHOWN = 5
 
 @dataclass
 class IndexReport:
-    """What became of the JPEGs of a file.
+    """What indexing a file did with its JPEGs.
 
     Attributes
     ----------
     path, index : Path
         The file, and its index.
     jpegs : int
-        Distinct JPEGs.
+        Number of distinct JPEGs.
     indexed, restarts, other : int
-        Those that got an index, that have restart markers and need none, and that cannot have one, being progressive
-        or of several scans.
+        How many got an index; have restart markers and need none; and cannot have one, because they are progressive or
+        have several scans.
     damaged : list of str
         One line for each that does not decode.
     jpeg_bytes, index_bytes : int
-        Bytes of the JPEGs, and of the index file; 0 where none was written.
+        Bytes of the JPEGs, and of the index file, 0 if none was written.
     seconds : float
     kept : bool
-        Whether a fitting index was there already.
+        Whether there was an index that fits already.
     """
 
     path: Path
@@ -95,8 +95,8 @@ def make_index(
 ) -> IndexReport:
     """Make the seek index of a ``.beton`` file.
 
-    The file itself is only read. The index appears when it is complete; its bytes depend on the file and `interval`
-    alone. An index that fits the file is left alone, one that does not is replaced.
+    The file itself is only read. The index appears when it is complete; its bytes depend only on the file and
+    `interval`. An existing index that fits the file is kept, and one that does not is replaced.
 
     Parameters
     ----------
@@ -104,13 +104,13 @@ def make_index(
     out : str or Path, optional
         By default beside the file, where loaders look for it: ``X.beton.index``.
     workers : int, optional
-        Threads; by default one a processor.
+        Threads; by default one for each processor.
     interval : int, optional
         MCUs between the places where decoding can begin; by default 16, or 8 with subsampled colour.
     overwrite : bool
-        Make it again even if there is one that fits.
+        Make the index again even if there is one that fits.
     progress : callable, optional
-        Called with (JPEGs done, JPEGs).
+        Called with (JPEGs done, JPEGs in all).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a line now and then elsewhere."""
+"""Showing progress: a bar on a terminal, and elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _RATE_WINDOW = 15.0
 
 
 class ProgressDisplay(Protocol):
-    """Told how far the work is; called from one thread."""
+    """Is told how far the work has got. All calls come from one thread."""
 
     def update(self, done: int, size: int) -> None:
-        """``done`` samples and ``size`` bytes are behind us."""
+        """``done`` samples with ``size`` bytes are done."""
 
     def close(self) -> None:
-        """The work ended, well or not."""
+        """The work has ended, successfully or not."""
 
 
 class SilentProgress:
     """Shows nothing."""
 
     def update(self, done: int, size: int) -> None:
-        """See ``ProgressDisplay``."""
+        """As in ``ProgressDisplay``."""
 
     def close(self) -> None:
-        """See ``ProgressDisplay``."""
+        """As in ``ProgressDisplay``."""
 
 
 class ShownProgress:
-    """Shows rate and time left.
+    """Shows the rate and the time left.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ class ShownProgress:
     total : int
         Samples in all.
     done : int
-        Samples an earlier run left.
+        Samples that an earlier run has done.
     out : text file
-        Where to; a bar that is redrawn if it is a terminal, else log lines.
+        Where to write; a bar that is redrawn if it is a terminal, otherwise log lines.
     clock : callable
-        Seconds that only grow.
+        Returns seconds that never go back.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a conversion did: counts by what became of the samples, the unusual ones by name, bytes, rate."""
+"""What a conversion did: counts of what happened to samples, names of the unusual ones, bytes, rate."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from ffprep.fields import Encoded
 
 PLAIN = frozenset({"kept", "rewritten", "encoded", "raw"})
-"""Actions that are the ordinary course; samples of all others are listed by name, ..."""
+"""Ordinary actions. Samples of all other actions are listed by name, ..."""
 
 ASKED = frozenset({"asked for", "resized", "turned upright"})
-"""... unless an option asked for what was done to them."""
+"""... unless an option asked for the action."""
 
 LISTED = 1000
 """Names kept for each action and reason."""
@@ -23,20 +23,20 @@ LISTED = 1000
 
 @dataclass
 class ConversionReport:
-    """Counts of a conversion.
+    """The counts of a conversion.
 
     Attributes
     ----------
     state : dict
         All counts, as JSON values that are updated in place: samples, bytes in (encoded values as the source gave
         them), bytes out (payloads), outcomes by field, action and reason, refused samples, and the number of the next
-        sample of the source. Given to ``Writer.state``, it survives a crash.
+        sample of the source. It is given to ``Writer.state`` and so survives a crash.
     seconds : float
-        Time this run took. Not in the file, which depends on its contents alone.
+        Time that this run took. It is not stored in the file, whose bytes must not depend on it.
     converted : int
-        Samples written in this run: fewer than there are in the file after a resumption.
+        Samples written in this run; after a resumption these are fewer than the file has.
     workers : int
-        Threads or processes that encoded.
+        Number of threads or processes that encoded.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -53,10 +53,10 @@ class ConversionReport:
         self._outcomes = {(entry["field"], entry["action"], entry["reason"]): entry for entry in outcomes}
 
     def count(self, sample: str, fields: Iterable[str], encoded: Sequence[Encoded], sizes: Sequence[int]) -> None:
-        """Counts a written sample.
+        """Count a sample that was written.
 
-        A payload that the sample shares with the one before is not counted again: neither its bytes nor what was done
-        to it.
+        If it shares a payload with the sample before, neither the payload's bytes nor what was done to it are counted
+        again.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class ConversionReport:
         encoded : sequence of Encoded
             Its values.
         sizes : sequence of int
-            Bytes of the values before they were encoded.
+            Bytes of its values before they were encoded.
         """
         self.converted += 1
         state = self.state
@@ -98,7 +98,7 @@ class ConversionReport:
                 listed.append(sample)
 
     def refuse(self, sample: str, reason: str) -> None:
-        """Counts a sample that was left out."""
+        """Count a sample that was left out."""
         self.state["refused_count"] += 1
         if len(self.state["refused"]) < LISTED:
             self.state["refused"].append({"sample": sample, "reason": reason})
@@ -115,17 +115,17 @@ class ConversionReport:
 
     @property
     def rate(self) -> float:
-        """Samples a second."""
+        """Samples per second."""
         return self.converted / self.seconds if self.seconds > 0 else 0.0
 
     def facts(self) -> dict[str, Any]:
-        """What goes into the file's manifest: the same for any number of workers and after any interruption."""
+        """The facts for the file's manifest, the same for any number of workers and after any interruption."""
         facts = {name: value for name, value in self.state.items() if name not in ("next", "shared")}
         facts["outcomes"] = [self._outcomes[key] for key in sorted(self._outcomes)]
         return facts
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, the run's time included."""
+        """All facts as JSON values, including the run's time."""
         return {
             **self.facts(),
             "converted": self.converted,
@@ -135,7 +135,7 @@ class ConversionReport:
         }
 
     def table(self, *, listed: int = 10) -> str:
-        """For the screen; of each list no more than ``listed`` names."""
+        """The report as text for the screen, with at most ``listed`` names in each list."""
         facts = self.facts()
         lines = []
         for entry in facts["outcomes"]:

@@ -1,6 +1,6 @@
-"""The work of a conversion in units: runs of consecutive samples, encoded anywhere, used in order.
+"""Units of work of a conversion: runs of consecutive samples, encoded by any worker and used in order.
 
-Local threads and Ray tasks do the same units; what they return is the same however many work and whichever is first.
+Threads and Ray tasks encode the same units. Their results do not depend on how many work or on which finishes first.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ffprep.fields import Encoded, Field
 
 UNIT = 16
-"""Samples in a unit: enough that handing it over costs nothing, few enough that a unit of photographs is small."""
+"""Samples in a unit: so many that handing it over costs little, so few that a unit of photographs is small."""
 
 ANNOUNCED = 16
-"""Units that a source is told of at a time: it may work on all their samples together."""
+"""Units announced to a source at a time, so that it can work on all their samples together."""
 
 IMAGE = 2
 """Type id of images."""
@@ -30,20 +30,20 @@ IMAGE = 2
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What became of a sample.
+    """The result of encoding a sample.
 
     Attributes
     ----------
     name : str
-        The source's name of it.
+        Its name in the source.
     encoded : sequence of Encoded
         One for each field; empty when the sample was refused.
     sizes : sequence of int
-        Bytes of each raw value; 0 for what is not bytes.
+        Bytes of each raw value; 0 for values that are not bytes.
     refusal : Exception or None
-        Why it was refused.
+        Why the sample was refused.
     fatal : bool
-        The refusal is no fault of the sample; it ends the unit and, whatever the policy, the conversion.
+        Whether the error is not the sample's fault. It then ends the unit and, whatever the policy, the conversion.
     """
 
     name: str
@@ -55,9 +55,15 @@ class SampleResult:
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """Samples ``start`` to ``stop - 1`` of a source; for a stream with their values, as they came.
+    """Samples ``start`` to ``stop - 1`` of a source.
 
-    ``broken`` is what ended the stream behind them.
+    Attributes
+    ----------
+    start, stop : int
+    items : sequence of Named, optional
+        The samples themselves, if they were read from a stream.
+    broken : Exception, optional
+        The error that ended the stream after these samples.
     """
 
     start: int
@@ -67,7 +73,7 @@ class WorkUnit:
 
 
 def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[WorkUnit]:
-    """Cuts samples ``start`` to ``stop - 1`` into units. A stream that ends early ends the units."""
+    """Cut samples ``start`` to ``stop - 1`` into units. If a stream ends early, so do its units."""
     stream = getattr(source, "stream", None)
     if stream is None:
         for first in range(start, stop, UNIT):
@@ -95,10 +101,10 @@ def _take(rows: Iterator[Named], count: int) -> tuple[list[Named], Exception | N
 
 
 def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = lambda: False) -> list[SampleResult]:
-    """Reads and encodes the samples of a unit.
+    """Read and encode the samples of a unit.
 
-    Refusals (the sample cannot be read, or its values do not fit) are results, and so is any other error, as a fatal
-    one. ``stopped`` is asked before each sample.
+    A refusal (the sample cannot be read, or its values do not fit the fields) becomes a result, and so does any other
+    error, which is fatal. ``stopped`` is called before each sample; once it is true, the rest of the unit is dropped.
     """
     results: list[SampleResult] = []
     if unit.items is None:
@@ -138,13 +144,13 @@ def _fatal(name: str, error: Exception) -> SampleResult:
 
 
 def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[Encoded]:
-    """Encodes the values of a sample.
+    """Encode the values of a sample.
 
     Raises
     ------
     ConversionError
-        When a value does not fit its field, which the message names, unless it is the only image: what is wrong with a
-        file's image needs no more than the file's name.
+        A value does not fit its field. The message names the field unless it is the only image field, since the sample's
+        name says enough then.
     """
     if not isinstance(values, (tuple, list)) or len(values) != len(fields):
         kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
@@ -161,13 +167,13 @@ def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[En
 
 
 def raw_sizes(values: Sequence[Any]) -> list[int]:
-    """Bytes of each value that is bytes or shared bytes, 0 for the others."""
+    """Size of each value that is bytes or shared bytes, 0 for the others."""
     plain = (getattr(value, "value", value) for value in values)
     return [len(value) if isinstance(value, (bytes, bytearray, memoryview)) else 0 for value in plain]
 
 
 def _announced(source: Source, units: Iterator[WorkUnit]) -> Iterator[WorkUnit]:
-    """The same units; the source is told of several of them at a time."""
+    """Pass units on, announcing several of them at a time to the source."""
     if not hasattr(source, "announce"):
         yield from units
         return

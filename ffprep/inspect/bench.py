@@ -1,7 +1,7 @@
-"""How fast a .beton file feeds training, beside stock ffcv and torch's DataLoader, and where the time goes.
+"""How fast a .beton file feeds training, compared with stock ffcv and torch's DataLoader, and where the time goes.
 
-Every loader runs in a process of its own, epochs in turn (``ffprep.inspect.paired``), so that neither disturbs another
-and a change of the machine's speed meets all of them. Ratios are taken round by round.
+Every loader runs in a process of its own, and they take turns epoch by epoch (``ffprep.inspect.paired``), so that they
+do not disturb each other and a change of the machine's speed affects all of them. Ratios are taken round by round.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+from ffprep.jpeg.native import int64s, library
 
 _RUNNERS = "ffprep.inspect.runners:"
 
@@ -30,13 +31,13 @@ class BenchOptions:
     Attributes
     ----------
     workers, batch_size, rounds : int
-        As the loader's, and epochs counted.
+        Options of the loaders, and epochs counted.
     scale : (float, float)
-        Area of the random crop.
+        Area of the random crop, as a share of the image.
     validation : bool
-        Take whole images instead.
+        Use whole images instead.
     samples : int
-        Samples an epoch, the first ones of the file.
+        Samples in an epoch: the first ones of the file.
     baselines : bool
         Time stock ffcv and torch's DataLoader as well.
     """
@@ -51,14 +52,14 @@ class BenchOptions:
 
 
 def bench(path: Path, options: BenchOptions, on_round: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Times the loaders on a file.
+    """Time the loaders on a file.
 
     Returns
     -------
     dict
-        JSON values: ``results`` has a rate (lowest, median, highest samples a second), bytes a second and the start-up
-        of each loader, and how many times as fast ffprep is; ``split`` says where ffprep's time goes. With a seek
-        index beside the file, ffprep without it is one of the loaders.
+        JSON values. ``results`` has, for each loader, its rate (lowest, median and highest samples per second), bytes
+        per second, start-up time, and how many times as fast ffprep is. ``split`` says where ffprep's time goes. If
+        there is a seek index beside the file, ffprep without the index is one of the loaders.
     """
     with Reader(path) as reader:
         samples = min(options.samples, len(reader))
@@ -106,7 +107,7 @@ def _contestants(
 
 
 def _extract(reader: Reader, name: str, samples: int, folder: Path) -> bool:
-    """Writes the JPEG images as files, as the classic loader reads them; False when they are not all JPEG."""
+    """Write the images as files for torch's DataLoader; False if they are not all JPEGs."""
     if (reader.column(name)["mode"][:samples] != 0).any():
         return False
     for index in range(samples):
@@ -123,10 +124,11 @@ def _bytes_per_sample(reader: Reader, samples: int) -> float:
 
 
 def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: Timing) -> dict[str, float]:
-    """Milliseconds of one thread for an image: decoding the bytes the crops need, and all else.
+    """Milliseconds of one thread for an image: for decoding what the crops need, and for everything else.
 
-    Decoding is timed here, alone; all else (reading, resampling, colour, normalising, batching) is the difference to
-    the loader's own time. The best of several runs for both, as they were not measured in the same second.
+    Decoding is timed here, alone; everything else (reading, resampling, colour, normalising, batching) is the
+    difference from the loader's own time. Both are the best of several runs, since they are not measured at the same
+    time.
     """
     if own.failure or (reader.column(name)["mode"][:samples] != 0).any():
         return {}
@@ -140,8 +142,7 @@ def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: 
 
 
 def _decode_seconds(reader: Reader, name: str, count: int, options: BenchOptions) -> float:
-    """Mean seconds to decode the rectangle of a training crop."""
-    from ffprep.jpeg.native import int64s, library
+    """Mean seconds for decoding the rectangle of a training crop."""
     from ffprep.kernels.image.crop import random_resized_crop
     from ffprep.kernels.jit import kernel as compiled
 
@@ -187,7 +188,7 @@ def _result(timing: Timing, own: Timing, size: float) -> dict[str, Any]:
 
 
 def bench_text(facts: dict[str, Any]) -> str:
-    """The figures for the screen."""
+    """The figures as text for the screen."""
     crop = facts["crop"]
     crops = crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area"
     head = f"median of {facts['rounds']} rounds"
