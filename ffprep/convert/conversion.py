@@ -38,8 +38,8 @@ def convert(
 ) -> ConversionReport:
     """Convert a source to a .beton file.
 
-    The file's bytes depend only on the source, the fields' options and ``limit``, not on the number of workers or on how
-    often the conversion was interrupted and resumed.
+    The file's bytes depend only on the source, the fields' options and ``limit``, not on the number of workers or on
+    how often the conversion was interrupted and resumed.
 
     Parameters
     ----------
@@ -63,20 +63,20 @@ def convert(
     page_size : int, optional
         As in ``Writer``.
     commit_samples : int
-        Make the work survive a crash after so many samples at the latest (256 MB and a minute also do).
+        After at most this many samples, 256 MB or a minute, what was written is committed, so that it survives a crash.
     progress : callable
         Makes a ``ProgressDisplay`` from a label, the number of samples and how many are done.
 
     Returns
     -------
     ConversionReport
-        Also in the file's manifest, but for times.
+        Also stored in the file's manifest, without the times.
 
     Raises
     ------
     ConversionError
-        When a sample cannot be converted (``on_error="raise"``) or the file not be written. What was written is kept
-        for ``resume``.
+        A sample cannot be converted (with ``on_error="raise"``), or the file cannot be written. What was written is
+        kept for ``resume``.
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")

@@ -123,8 +123,8 @@ def convert_corpus(
 ) -> CorpusReport:
     """Tokenise a corpus and write its blocks.
 
-    While this runs, a folder ``OUT.parts`` beside the file holds the tokens of the units that are done; it needs as much
-    disk space as the file. The file's bytes depend only on the corpus and the options.
+    While this runs, a folder ``OUT.parts`` beside the file holds the tokens of the units that are done; it needs as
+    much disk space as the file. The file's bytes depend only on the corpus and the options.
 
     Parameters
     ----------
@@ -133,22 +133,22 @@ def convert_corpus(
     out : Path
         The file to make.
     vocabulary : Vocabulary
-        Numbers of the tokens.
+        Numbering of the tokens.
     block : int
         Tokens in a block.
     padded : bool
-        Cut blocks within documents and fill up each document's last one. Otherwise documents follow each
-        other, with a separator after each, and blocks are cut across their borders.
+        Cut blocks within documents and pad the last block of each. Otherwise each document is followed by a separator
+        and the next document, and blocks run across documents.
     per_sample : int, optional
-        Blocks in a sample; by default what makes the smallest file.
+        Blocks in a sample; by default the number that makes the smallest file.
     workers : int, optional
-        Threads that tokenise; by default as many as there are processors.
+        Threads that tokenise; by default one for each processor.
     resume : bool
         Use the parts that an interrupted conversion with the same options left.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
     on_error : {"raise", "skip"}
-        What to do about rows of tables that cannot be used.
+        What to do about table rows that cannot be used.
     page_size : int, optional
         As in ``Writer``.
     progress : callable
@@ -157,7 +157,7 @@ def convert_corpus(
     Raises
     ------
     SourceError
-        When documents cannot be read or there are fewer tokens than a block has.
+        Documents cannot be read, or there are fewer tokens than a block has.
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")

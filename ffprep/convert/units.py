@@ -149,8 +149,8 @@ def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[En
     Raises
     ------
     ConversionError
-        A value does not fit its field. The message names the field unless it is the only image field, since the sample's
-        name says enough then.
+        A value does not fit its field. The message names the field, unless it is the only image field: then the
+        sample's name says enough.
     """
     if not isinstance(values, (tuple, list)) or len(values) != len(fields):
         kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
