@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -39,8 +40,6 @@ def command(
     with followed("rounds") as progress:
         facts = bench(path, options, lambda done: progress(done, rounds))
     if as_json:
-        import json
-
         click.echo(json.dumps(facts, indent=1))
     else:
         click.echo(bench_text(facts))

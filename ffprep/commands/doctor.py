@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 
@@ -25,8 +27,6 @@ def command(ctx: click.Context, as_json: bool, compiling: bool) -> None:
 
     facts = examine()
     if as_json:
-        import json
-
         click.echo(json.dumps(facts, indent=1))
     else:
         click.echo(doctor_text(facts))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.common.formatting import size_text
 
 DATASETS = {
     "cc3m": ("Conceptual Captions 3M", "Train_GCC-training.tsv, Validation_GCC-*.tsv, or the hub's parquet files"),
@@ -91,8 +92,6 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
 
 
 def _table(out: Path, report: dict[str, Any]) -> str:
-    from ffprep.common.formatting import size_text
-
     share = 100 * report["ok"] / report["tried"] if report["tried"] else 0.0
     lines = [f"{out}: {report['ok']:,} of {report['tried']:,} rows ({share:.1f} %), {size_text(report['bytes'])}"]
     lines += [f"  {count:>12,}  {cause.replace('_', ' ')}" for cause, count in report["causes"].items()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ffprep.commands._shared.options import BETON, followed, terminable
+from ffprep.errors import OptionError
 
 
 @click.command("index")
@@ -36,7 +37,6 @@ def command(
     is a file beside it, X.beton.index, which loaders find by themselves.
     """
     from ffprep.convert.indexing import make_index
-    from ffprep.errors import OptionError
 
     if out is not None and len(paths) > 1:
         raise OptionError("--out names one index; give one file, or leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -16,8 +17,6 @@ def command(path: Path, as_json: bool) -> None:
 
     facts = describe(path)
     if as_json:
-        import json
-
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
         click.echo(info_text(facts))

@@ -1,4 +1,4 @@
-"""Options that several conversions have, and what they mean."""
+"""Options that several commands have, and what they mean."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BETON = click.Path(dir_okay=False, path_type=Path)
 
 
 def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """One decorator for several of ``click.option``, shown by ``--help`` in this order."""
+    """Combine several ``click.option`` decorators into one; ``--help`` shows the options in this order."""
 
     def decorate(function: F) -> F:
         for option in reversed(options):
@@ -83,7 +83,7 @@ image_options = apply_options(
 
 @dataclass(frozen=True)
 class ImageChoices:
-    """Values of ``image_options``."""
+    """The values of ``image_options``."""
 
     jpeg: str
     max_side: int | None
@@ -95,7 +95,7 @@ class ImageChoices:
     index: bool = False
 
     def field(self) -> RGBImageField:
-        """The field that stores images so."""
+        """The field that stores images as these options say."""
         from ffprep.fields import RGBImageField
 
         raw = self.jpeg == "raw"
@@ -141,7 +141,7 @@ writing_options = apply_options(
 
 @dataclass(frozen=True)
 class WritingChoices:
-    """Values of ``writing_options``."""
+    """The values of ``writing_options``."""
 
     out: Path
     workers: int | None
@@ -156,12 +156,12 @@ class WritingChoices:
     quiet: bool
 
     def run(self, source: Source, index: bool = False) -> ConversionReport:
-        """Converts, shows how far it is and what came of it; with `index` makes the seek index as well."""
+        """Convert the source, show progress and the report, and with `index` make the seek index as well."""
         from ffprep.convert.conversion import convert
         from ffprep.convert.progress import ShownProgress, SilentProgress
         from ffprep.sources.base import shuffled
 
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # what it finds odd in a file is in the report
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # the report says what is odd about a file
         with terminable():
             result = convert(
                 source if self.shuffle is None else shuffled(source, self.shuffle),
@@ -198,18 +198,18 @@ planning_options = apply_options(
     click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
     click.option("--json", "as_json", is_flag=True, help="For programs."),
 )
-"""Options of a plan beside those of the source and of the images."""
+"""Options of all plans, besides those of the source and of the images."""
 
 
 def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_json: bool) -> None:
-    """Makes and shows a plan; ends with status 1 when the disk has no room for the file."""
+    """Make and show a plan; exit with status 1 if the disk has no room for the file."""
     from ffprep.convert.planning import plan_conversion
 
     show_made_plan(plan_conversion(source, out, limit=limit, workers=workers), as_json)
 
 
 def show_made_plan(made: ConversionPlan, as_json: bool) -> None:
-    """Shows a plan; ends with status 1 when the disk has no room for the file."""
+    """Show a plan; exit with status 1 if the disk has no room for the file."""
     click.echo(json.dumps(made.to_json(), indent=1) if as_json else made.table())
     if not made.fits:
         click.get_current_context().exit(1)
@@ -217,7 +217,7 @@ def show_made_plan(made: ConversionPlan, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def followed(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows how far something is that reports items done and items in all."""
+    """Show the progress of work that reports items done and items in all."""
     from ffprep.convert.progress import ShownProgress
 
     shown: list[ShownProgress] = []
@@ -236,7 +236,7 @@ def followed(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Lets SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does: what was written is kept."""
+    """Let SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does, so that what was written is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -248,16 +248,16 @@ def terminable() -> Iterator[None]:
 
 
 def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt  # not by way of SIGINT, which background jobs ignore
+    raise KeyboardInterrupt  # rather than sending SIGINT, which background jobs ignore
 
 
 def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
-    """Takes the image options out of a command's values."""
+    """Separate the image options from a command's other values."""
     rest = dict(values)
     return ImageChoices(**{name: rest.pop(name) for name in ImageChoices.__dataclass_fields__}), rest
 
 
 def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:
-    """Takes the writing options out of a command's values."""
+    """Separate the writing options from a command's other values."""
     rest = dict(values)
     return WritingChoices(**{name: rest.pop(name) for name in WritingChoices.__dataclass_fields__}), rest

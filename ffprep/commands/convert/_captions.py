@@ -1,4 +1,4 @@
-"""What the conversions of image-text data sets have in common."""
+"""What the commands for image-text data sets have in common."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ caption_options = apply_options(
 
 
 def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Takes the arguments of a `CaptionSource` out of a command's values."""
+    """Separate the arguments of a `CaptionSource` from a command's other values."""
     from ffprep.text.tokens.vocabulary import open_vocabulary
 
     image, rest = take_image(values)
@@ -72,7 +72,7 @@ def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def tell(source: CaptionSource) -> None:
-    """Says on the screen what the source found and what does not match in it."""
+    """Show what the source found, and what in it does not match."""
     facts = source.manifest()
     parts = [f"{facts['images']:,} images, {facts['captions']:,} captions"]
     for name, value in facts.items():
@@ -82,7 +82,7 @@ def tell(source: CaptionSource) -> None:
 
 
 def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
-    """The conversion: `make` gets the command's own values and the arguments of a `CaptionSource`."""
+    """Convert the source that `make` opens, given the command's own values and the arguments of a `CaptionSource`."""
     writing, rest = take_writing(values)
     taken, rest = choices(rest)
     source = make(**rest, **taken)
@@ -95,7 +95,7 @@ def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource])
 def commands(
     name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., CaptionSource]
 ) -> tuple[click.Command, click.Command]:
-    """The ``convert`` and ``plan`` commands of one data set."""
+    """Make the ``convert`` and ``plan`` commands of one data set."""
 
     @click.command(name, help=summary)
     @source_options
@@ -118,7 +118,7 @@ def commands(
 
 
 def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Command]:
-    """The commands of a data set that comes as webdataset tars."""
+    """Make the commands of a data set that comes as webdataset tars."""
 
     def options(function: Callable[..., Any]) -> Callable[..., Any]:
         return click.option(

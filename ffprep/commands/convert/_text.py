@@ -1,4 +1,4 @@
-"""Options that conversions of text have in common."""
+"""What the commands for text have in common."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._shared.options import BETON, apply_options, writing_options
+from ffprep.commands._shared.options import BETON, apply_options, terminable, writing_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
@@ -21,7 +21,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def writing_options_with(**changes: Any) -> Callable[[F], F]:
-    """The options of all conversions, but with another ``--out``: ``required``, ``type``, ``help``."""
+    """The options of all conversions, with changes to ``--out``: ``required``, ``type`` or ``help``."""
 
     def decorate(function: F) -> F:
         function = writing_options(function)
@@ -53,7 +53,7 @@ vocabulary_options = apply_options(
 
 
 def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
-    """Take the vocabulary options out of a command's values. The files are looked for now, not later."""
+    """Take the vocabulary options out of a command's values, and load the vocabulary now rather than later."""
     from ffprep.text.tokens import bpe
     from ffprep.text.tokens.vocabulary import open_vocabulary
 
@@ -121,7 +121,7 @@ block_writing_options = apply_options(
 def run_corpus(
     corpus: Corpus, vocabulary: Vocabulary, report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
-    """Convert a corpus as the remaining options say, and show what came of it."""
+    """Convert a corpus as the remaining options say, and show the report."""
     from ffprep.convert.corpus import convert_corpus
 
     if not quiet:
@@ -135,8 +135,7 @@ def run_corpus(
 def show_corpus(
     convert: Callable[..., CorpusReport], report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
-    """Run a conversion to blocks with the remaining options, and show what came of it."""
-    from ffprep.commands._shared.options import terminable
+    """Run a conversion to blocks with the remaining options, and show the report."""
     from ffprep.convert.progress import ShownProgress, SilentProgress
 
     values["per_sample"] = values.pop("blocks_per_sample")

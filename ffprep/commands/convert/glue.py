@@ -11,6 +11,7 @@ import click
 
 from ffprep.commands._shared.options import apply_options, planning_options, show_plan, take_writing
 from ffprep.commands.convert._text import row_options, take_vocabulary, vocabulary_options, writing_options_with
+from ffprep.errors import OptionError, SourceError
 
 if TYPE_CHECKING:
     from ffprep.sources.glue import Task
@@ -48,7 +49,6 @@ def command(source: str, task: str, split: str, length: int, keep_text: bool, **
 
     Several tasks or splits make several files: --out is a folder then, or a name to put them behind.
     """
-    from ffprep.errors import OptionError
     from ffprep.sources.glue import TASKS, open_glue, splits_of, tasks_there
 
     chosen = tasks_there(source) if task == "all" else [TASKS[task]]
@@ -70,14 +70,13 @@ def command(source: str, task: str, split: str, length: int, keep_text: bool, **
 
 
 def _skips(values: dict[str, Any]) -> bool:
-    """Whether to leave out rows of the wrong shape: by default yes, as the hub's copy does (QQP has some)."""
+    """Whether to leave out rows of the wrong shape: by default yes, as in the hub's copy (QQP has such rows)."""
     context = click.get_current_context()
     given = context.get_parameter_source("on_error") is not click.core.ParameterSource.DEFAULT
     return not given or values["on_error"] == "skip"
 
 
 def _there(source: str, task: Task, split: str) -> bool:
-    from ffprep.errors import SourceError
     from ffprep.sources.glue import find_file
 
     if not Path(source).is_dir():

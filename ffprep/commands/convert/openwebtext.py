@@ -15,6 +15,7 @@ from ffprep.commands.convert._text import (
     take_vocabulary,
     vocabulary_options,
 )
+from ffprep.errors import OptionError
 
 _source_options = apply_options(
     click.option(
@@ -84,7 +85,6 @@ def plan_command(
 ) -> None:
     """Bytes, time and room that tokenising a corpus will take; samples are blocks here."""
     from ffprep.convert.corpus_planning import plan_corpus
-    from ffprep.errors import OptionError
     from ffprep.sources.openwebtext import Choice, open_corpus
 
     if limit is not None:

@@ -1,4 +1,4 @@
-"""``ffprep convert text``: texts of any table."""
+"""``ffprep convert text``: texts from any table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.group import switches
 from ffprep.commands._shared.options import apply_options, take_writing
 from ffprep.commands.convert._text import (
     block_options,
@@ -17,6 +18,8 @@ from ffprep.commands.convert._text import (
     vocabulary_options,
     writing_options_with,
 )
+from ffprep.convert.config import read_config, to_arguments
+from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.sources.text import TableChoice
@@ -72,7 +75,6 @@ def command(context: click.Context, /, settings: tuple[str, ...], **values: Any)
     if settings:
         _run_configuration(context, settings)
         return
-    from ffprep.errors import OptionError
 
     if values["out"] is None or not values["files"]:
         raise OptionError("say where the data is and where the file goes: --files and --out, or a configuration")
@@ -85,9 +87,6 @@ def command(context: click.Context, /, settings: tuple[str, ...], **values: Any)
 
 
 def _run_configuration(context: click.Context, settings: tuple[str, ...]) -> None:
-    from ffprep.commands.convert import switches
-    from ffprep.convert.config import read_config, to_arguments
-
     conversions = read_config(Path(settings[0]), [*settings[1:], "dataset=text"])
     given = {
         parameter.opts[0][2:]: context.params[parameter.name]
@@ -102,7 +101,7 @@ def _run_configuration(context: click.Context, settings: tuple[str, ...]) -> Non
         conversion.update({name: list(v) if isinstance(v, tuple) else v for name, v in given.items()})
         arguments = to_arguments(conversion, switches(command), settings[0])
         jobs.append(command.make_context("text", arguments, parent=context.parent))
-    for job in jobs:  # all were checked before the first begins
+    for job in jobs:  # all were checked before the first one starts
         with job:
             command.invoke(job)
 
@@ -125,7 +124,6 @@ def _convert_rows(choice: TableChoice, vocabulary: Vocabulary, values: dict[str,
 
 
 def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[str, Any]) -> None:
-    from ffprep.errors import OptionError
     from ffprep.sources.openwebtext import Corpus
     from ffprep.sources.text import open_table
     from ffprep.text.documents.documents import RowsUnit
