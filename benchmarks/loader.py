@@ -64,8 +64,8 @@ def repeat_folder(data: Path, out: Path, images: int) -> int:
 
 def make_files(scratch: Path) -> Files:
     """Converts ``scratch/train`` to every form; stock ffcv's own writer makes its file where it is installed."""
-    from ffprep.convert.run import convert
-    from ffprep.convert.seek_index import make_index
+    from ffprep.convert.conversion import convert
+    from ffprep.convert.indexing import make_index
     from ffprep.fields import RGBImageField
     from ffprep.sources.imagenet import open_imagenet
 

@@ -49,7 +49,7 @@ def make_large(path: Path, samples: int = SAMPLES) -> None:
 
 def make_small(path: Path) -> None:
     """Writes a file of 512 photographs."""
-    from ffprep.convert.run import convert
+    from ffprep.convert.conversion import convert
     from ffprep.demo.photographs import make_photographs
     from ffprep.fields import RGBImageField
     from ffprep.sources.imagenet import open_imagenet

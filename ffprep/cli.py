@@ -1,4 +1,4 @@
-"""The ``ffprep`` command: exit status 0 when all is well, 1 when the data is bad, 2 when the command is.
+"""The ``ffprep`` command. Its exit status is 0 on success, 1 if the data is bad, and 2 if the command is wrong.
 
 An error is one line on standard error; ``-v`` anywhere on the command line shows where it came from.
 """
@@ -22,11 +22,11 @@ INTERRUPTED = 130  # as shells report a program ended by Ctrl-C
 
 
 class Interrupted(Exception):
-    """Ctrl-C, with what to say about it: click would replace a KeyboardInterrupt."""
+    """Ctrl-C with its message, since click would replace a KeyboardInterrupt."""
 
 
-class Program(PackageGroup):
-    """The top group: turns whatever ends a command into an exit status and, if need be, one line."""
+class CommandLine(PackageGroup):
+    """The top-level group, which turns whatever ends a command into an exit status and, for errors, one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -52,7 +52,7 @@ def _status(error: BaseException, verbose: bool) -> int:
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    if isinstance(error, BrokenPipeError):  # the reader of our output went away, as "head" does
+    if isinstance(error, BrokenPipeError):  # the reader of our output has ended, as "head" does
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -90,7 +90,7 @@ def _complain(message: str) -> None:
 
 
 @click.group(
-    cls=Program,
+    cls=CommandLine,
     package="ffprep.commands",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="-v shows where an error came from. Exit status: 0 well, 1 the data is bad, 2 the command is.",

@@ -1,4 +1,4 @@
-"""Samples one at a time: for debugging, for analysis, and for ``torch.utils.data.DataLoader``."""
+"""Samples one at a time, for debugging, analysis and ``torch.utils.data.DataLoader``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.fields import NDArrayField, RGBImageField
+from ffprep.loader import Loader
+from ffprep.loader.block_loader import BlockLoader
+from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.files import Files, open_files
 from ffprep.loader.order.order import Ids, as_indices
 from ffprep.text.blocks.blocks import source_facts
@@ -21,12 +24,12 @@ Path = str | os.PathLike[str]
 
 
 class Samples(list[Any]):
-    """What ``__getitems__`` returns: a list of samples, which also has them as one batch.
+    """What ``__getitems__`` returns: a list of samples that also keeps them as one batch.
 
     Attributes
     ----------
     batch : tuple
-        As a loader gives it; `Dataset.collate` hands it on without taking it apart and joining it again.
+        The batch as a loader makes it; `Dataset.collate` returns it without stacking the samples again.
     """
 
     batch: tuple[Any, ...]
@@ -35,9 +38,9 @@ class Samples(list[Any]):
 class Dataset:
     """A ``.beton`` file as a map-style data set: ``dataset[i]``, ``len(dataset)``.
 
-    Sample i is, to the pixel, what a `Loader` of the same pipelines and seed gives for it in that epoch. Of a file of
-    token blocks, samples are single blocks, as for the preset `text_blocks`. Objects can be pickled, forked and
-    spawned: what travels is the path and the options.
+    Sample i is, to the pixel, what a `Loader` with the same pipelines and seed gives for it in that epoch. In a file of
+    token blocks the samples are single blocks, as in the preset `text_blocks`. Objects can be pickled and used in
+    processes that are forked or spawned: only the path and the options are sent.
 
     ::
 
@@ -49,13 +52,13 @@ class Dataset:
     pipelines : mapping, optional
         As for `Loader`. Images of different sizes need a decoder that resizes.
     raw : bool
-        Give each sample as a dict of plain values instead: PIL images, numbers, bytes, arrays, JSON objects, and
-        tokens as text where the file says how they are numbered.
+        Return each sample as a dict of plain values instead: PIL images, numbers, bytes, arrays, JSON objects, and
+        tokens as text if the file says how they are numbered.
     seed : int
     epoch : int
-        For the random draws; see `set_epoch`.
+        The epoch whose random draws are used; see `set_epoch`.
     indices : sequence of int, optional
-        The samples to use; all by default.
+        The samples to use; by default all.
     custom_fields : mapping of name to Field class, optional
     num_workers : int
         Threads that decode the samples of one call.
@@ -91,11 +94,11 @@ class Dataset:
         self._files: Files | None = None
         self.indices: Ids = as_indices(indices, self.files.num_samples)
         if not raw:
-            self.loader  # noqa: B018  whatever is wrong with the pipelines is said here
+            self.loader  # noqa: B018  makes the loader now, so that wrong pipelines raise here
 
     @property
     def files(self) -> Files:
-        """The open files; ``files.readers`` tell their columns and manifests."""
+        """The open files. ``files.readers`` have their columns and manifests."""
         if self._files is None:
             self._files = self._loader.files if self._loader is not None else self._open()
         return self._files
@@ -105,24 +108,19 @@ class Dataset:
         files = open_files(self.fname, custom)
         if not _holds_blocks(files):
             return files
-        from ffprep.loader.block_reader import BlockReader
-
         files.close()
         return open_files(self.fname, custom, BlockReader)
 
     @property
     def loader(self) -> Any:
-        """The loader that makes the samples, in this process."""
+        """The loader that makes the samples in this process."""
         if self._loader is None:
-            from ffprep.loader import Loader
-            from ffprep.loader.block_loader import BlockLoader
-
             kind = BlockLoader if _holds_blocks(self.files) else Loader
             self._loader = kind(self.fname, 1, self._num_workers, drop_last=False, batches_ahead=0, **self._options)
         return self._loader
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw as in this epoch from now on. DataLoader's workers have a copy: set it before they are started."""
+        """Use the random draws of this epoch. DataLoader's workers have copies, so call this before they start."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -142,7 +140,7 @@ class Dataset:
         return self.__getitems__([place])[0]
 
     def __getitems__(self, places: Sequence[int]) -> list[Any]:
-        """Return several samples, made together; torch's DataLoader asks for them so."""
+        """Return several samples, made together. torch's DataLoader calls this for each batch."""
         numbers = self._samples(places)
         if self.raw:
             return [self._values(number) for number in numbers]
@@ -156,7 +154,7 @@ class Dataset:
 
     @staticmethod
     def collate(samples: Sequence[Any]) -> Any:
-        """Join samples to a batch, as ``collate_fn``: without a copy where they were made together."""
+        """Join samples to a batch, as DataLoader's ``collate_fn``. Samples that were made together are not copied."""
         if isinstance(samples, Samples):
             return samples.batch
         from torch.utils.data import default_collate
@@ -188,7 +186,7 @@ class Dataset:
         return [vocabulary.decode(row) for row in tokens.reshape(-1, tokens.shape[-1])]
 
     def close(self) -> None:
-        """Let go of the files. Samples handed out stay valid."""
+        """Let go of the files. Samples that were returned stay valid."""
         if self._loader is not None:
             self._loader.close()
         if self._files is not None:
@@ -213,7 +211,7 @@ def _holds_blocks(files: Files) -> bool:
 
 
 def _row(member: Any, i: int) -> Any:
-    """One sample of a batch's member, which may be a named tuple such as ragged data and their lengths."""
+    """Sample i of one member of a batch. The member may be a named tuple, such as ragged data and its lengths."""
     if isinstance(member, tuple) and hasattr(member, "_make"):
         return member._make(part[i] for part in member)
     return member[i]

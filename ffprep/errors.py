@@ -1,4 +1,4 @@
-"""Every error ffprep raises on purpose.
+"""All errors that ffprep raises on purpose.
 
 ::
 
@@ -9,7 +9,7 @@
     │   ├── UnfinishedError    the writer did not finish
     │   ├── TruncatedError     the file is shorter than its own tables say
     │   ├── CorruptError       a table, pointer, name, page or checksum is wrong
-    │   └── IndexMismatchError a seek index is damaged or of another file
+    │   └── IndexMismatchError a seek index is damaged or belongs to another file
     ├── JpegError              a JPEG stream cannot be decoded
     ├── DecodeError            a sample of a .beton file cannot be decoded
     ├── SourceError            a data set is not laid out as expected
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 
 class FfprepError(Exception):
-    """Base of all errors ffprep raises on purpose."""
+    """Base class of all errors that ffprep raises on purpose."""
 
 
 class OptionError(FfprepError, ValueError):
@@ -59,7 +59,7 @@ class JpegError(FfprepError):
     Attributes
     ----------
     status : int
-        Status code of the native kernel (``ffprep.jpeg.status``); 0 where the kernel was not asked.
+        Status code of the JPEG kernel (``ffprep.jpeg.status``); 0 if the error does not come from the kernel.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:

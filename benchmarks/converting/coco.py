@@ -155,7 +155,7 @@ def main() -> int:
     parser.add_argument("--no-stock", action="store_true")
     choices = parser.parse_args()
 
-    from ffprep.convert.run import convert
+    from ffprep.convert.conversion import convert
     from ffprep.fields import RGBImageField
     from ffprep.sources.coco import open_coco
     from ffprep.text.tokens.vocabulary import fairseq

@@ -24,7 +24,7 @@ FORMS = ("seekable", "keep", "reencode")
 
 def ffprep_conversion(folder: str, out: str, workers: int, jpeg: str) -> Round:
     """One round of ``ffprep convert imagenet``."""
-    from ffprep.convert.run import convert
+    from ffprep.convert.conversion import convert
     from ffprep.fields import RGBImageField
     from ffprep.sources.imagenet import open_imagenet
 

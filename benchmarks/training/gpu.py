@@ -200,7 +200,7 @@ def contestant(
 
 def prepare(data: Path, out: Path, images: int) -> tuple[Path, Path, int]:
     """Repeat a folder's images by links, convert them; return folder, file and how many."""
-    from ffprep.convert.run import convert
+    from ffprep.convert.conversion import convert
     from ffprep.fields import RGBImageField
     from ffprep.sources.imagenet import open_imagenet
 

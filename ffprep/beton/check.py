@@ -1,4 +1,4 @@
-"""Vectorised checks of the two tables of a file: constant memory, no Python object a row."""
+"""Vectorised checks of a file's two tables, in constant memory and without a Python object for each row."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from ffprep.beton.layout import ALLOCATION_MEMBERS
 from ffprep.fields.base import UNKNOWN_SIZE, Field
 
 CHUNK_ROWS = 1 << 15
-"""Rows looked at together: a few hundred kilobytes, so that the temporaries stay in the cache."""
-
+"""Rows checked at a time: a few hundred kilobytes, so that the temporaries stay in the cache."""
 
 OUTSIDE = "outside the payload region or across a page"
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where payloads may lie.
+    """The part of a file in which payloads may lie.
 
     Attributes
     ----------
@@ -38,7 +37,7 @@ class Bounds:
 
 
 def bad_extents(offset: npt.NDArray[np.uint64], size: npt.NDArray[np.uint64], bounds: Bounds) -> npt.NDArray[np.bool_]:
-    """Flag the extents that leave the payload region or cross a page; sums cannot overflow unnoticed."""
+    """Flag the extents that leave the payload region or cross a page. An overflow of the sums is noticed."""
     end = np.uint64(bounds.end)
     last = offset + size
     bad = (offset > end) | (size > np.uint64(bounds.page_size)) | (last > end)
@@ -52,7 +51,7 @@ def bad_extents(offset: npt.NDArray[np.uint64], size: npt.NDArray[np.uint64], bo
 def bad_allocations(table: npt.NDArray[Any], bounds: Bounds) -> Iterator[tuple[int, str]]:
     """Yield (row, complaint) for the rows of an allocation table that cannot be right.
 
-    Zero bytes at any place of the file are allowed: stock ffcv writes such rows for empty values.
+    Extents of zero bytes may start anywhere in the file, since stock ffcv writes such rows for empty values.
     """
     for first in range(0, len(table), CHUNK_ROWS):
         rows = np.asarray(table[first : first + CHUNK_ROWS])
@@ -69,7 +68,7 @@ def bad_allocations(table: npt.NDArray[Any], bounds: Bounds) -> Iterator[tuple[i
 
 
 def bad_metadata(column: npt.NDArray[Any], field: Field, bounds: Bounds) -> Iterator[tuple[int, str]]:
-    """Yield (sample, complaint) for metadata records of a field that cannot be right."""
+    """Yield (sample, complaint) for the metadata records of a field that cannot be right."""
     pointer = getattr(field, "pointer", None)
     if pointer is None:
         return
@@ -92,7 +91,7 @@ def bad_metadata(column: npt.NDArray[Any], field: Field, bounds: Bounds) -> Iter
 
 
 class MissingAllocation(Exception):
-    """A metadata record points where the allocation table has nothing."""
+    """The allocation table has no size, or two sizes, for the payload of a metadata record."""
 
     def __init__(self, sample: int, offset: int, ambiguous: bool) -> None:
         super().__init__(sample, offset, ambiguous)
@@ -112,14 +111,14 @@ def table_sizes(
     offsets : ndarray of uint64
         One payload offset a sample.
     rank, per_sample : int
-        The field is number `rank` of `per_sample` fields with payloads. A table in sample order, which every
-        file of ffprep has, is then read straight through; any other is sorted.
+        The field is number `rank` of the `per_sample` fields with payloads. A table in sample order, as in every file
+        that ffprep wrote, is read straight through; any other table is sorted first.
 
     Raises
     ------
     MissingAllocation
-        An offset is not in the table, or the table has two sizes for it. Stock ffcv puts empty values at the
-        offset of the next payload: of a size and zero, the size is taken.
+        An offset is not in the table, or the table has two sizes for it. Zero and another size are no contradiction,
+        because stock ffcv puts an empty value at the offset of the next payload; the other size is returned then.
     """
     count = len(offsets)
     if per_sample and len(table) == count * per_sample:
@@ -140,7 +139,7 @@ def table_sizes(
 def _sizes_by_pointer(
     table: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
-    """Return the different offsets of a table in order, the largest size of each, and whether it has others."""
+    """Return the distinct offsets of a table in order, the largest size of each, and whether its sizes differ."""
     pointers, sizes = np.ascontiguousarray(table["ptr"]), np.ascontiguousarray(table["size"])
     if not np.all(pointers[1:] > pointers[:-1]):
         order = np.argsort(pointers)

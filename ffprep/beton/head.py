@@ -28,7 +28,7 @@ AGAIN = "convert or copy it again"
 
 @dataclass(frozen=True)
 class Head:
-    """What the head of a file says, once it is known to fit the file.
+    """What the head of a file says, after it was checked against the file.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Head:
 
 
 def read_head(file: BinaryIO, path: Path, custom_fields: Mapping[str, type[Any]]) -> Head:
-    """Read and check everything before the sample records, and the sizes of what follows.
+    """Read and check everything before the sample records, and the sizes of what follows them.
 
     Parameters
     ----------

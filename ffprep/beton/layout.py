@@ -8,10 +8,10 @@
     ...             gap: ffprep's superblock (`Superblock`) and those of its sections that fit
     ...             payloads, none of which crosses a page boundary of the file
     ...             ffprep's sections that did not fit the gap
-    alloc_table_ptr allocation table, 24 bytes a payload, to the end of the file
+    alloc_table_ptr allocation table, 24 bytes for each payload, to the end of the file
 
-All integers are little-endian, all offsets count from the start of the file. What ffprep adds lies where
-stock ffcv looks at nothing, so both read each other's files.
+All integers are little-endian, and all offsets count from the start of the file. Stock ffcv does not look at the places
+where ffprep keeps its additions, so each reads the other's files.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ALLOCATION = np.dtype([("sample_id", "<u8"), ("ptr", "<u8"), ("size", "<u8")])
 ALLOCATION_MEMBERS = 3
 
 BLOCK_SIZE = 1 << 23
-"""Checksums of the payload region are taken over blocks of this many bytes of the file."""
+"""Each checksum of the payload region covers a block of this many bytes of the file."""
 
 DATA_ALIGNMENT = 4096
 MIN_GAP = 4096
@@ -68,7 +68,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Section:
-    """One of ffprep's own parts of a file.
+    """A part of a file that ffprep adds to the format.
 
     Attributes
     ----------
@@ -88,14 +88,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Superblock:
-    """What ffprep knows about a file beyond the format: its length, checksums and sections.
+    """What ffprep records about a file beyond the format: its length, checksums and sections.
 
-    It lies at `superblock_offset`, in the gap between the sample records and the payloads.
+    It is stored at `superblock_offset`, in the gap between the sample records and the payloads.
 
     Attributes
     ----------
     file_size : int
-        Bytes of the whole file: a shorter one is truncated.
+        Bytes of the whole file; a file that is shorter was truncated.
     num_allocations : int
         Rows of the allocation table.
     data_start, data_end : int
@@ -139,12 +139,12 @@ class Superblock:
         Returns
         -------
         Superblock or None
-            None where there is no superblock of this version.
+            None when there is no superblock of this version.
 
         Raises
         ------
         ValueError
-            There is one, and its checksum does not fit.
+            There is one, but its checksum is wrong.
         """
         if len(data) < _SUPERBLOCK.size or not data.startswith(SUPERBLOCK_MAGIC):
             return None
@@ -192,15 +192,15 @@ def record_type(metadata_types: Iterable[np.dtype[Any]]) -> np.dtype[Any]:
 
 
 def superblock_offset(records_end: int) -> int:
-    """Offset of the superblock, if there is one."""
+    """Offset at which the superblock is stored, if there is one."""
     return align_up(records_end, SUPERBLOCK_ALIGNMENT)
 
 
 def data_start(records_end: int) -> int:
     """Offset of the first payload in files that ffprep writes.
 
-    Pages are counted from the start of the file, so payloads need not start at a page of their own: a small
-    data set makes a small file.
+    Pages are counted from the start of the file, so payloads need not start on a page boundary, and a small data set
+    makes a small file.
     """
     return align_up(records_end + MIN_GAP, DATA_ALIGNMENT)
 

@@ -1,4 +1,4 @@
-"""Several files into one, by copying payloads."""
+"""Merging several files into one by copying their payloads."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def merge(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write the samples of several files, one file after another, into a new one.
+    """Write the samples of several files, one file after another, into a new file.
 
-    The files may be ffprep's or stock ffcv's. Payloads are copied byte by byte; those that samples of a file
-    share stay shared. Names and manifests are kept.
+    The files may be ffprep's or stock ffcv's. Payloads are copied byte by byte, and payloads that several samples of a
+    file share stay shared. Names and manifests are kept.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def merge(
     Raises
     ------
     OptionError
-        The files have different fields, or there is no file, or `out` is one of them.
+        The files have different fields, no file is given, or `out` is one of them.
     BetonError
         A file cannot be used.
     """
@@ -106,7 +106,7 @@ def _origin(reader: Reader) -> dict[str, Any]:
 
 
 def _samples(reader: Reader, number: int, begin: int) -> Iterator[tuple[str, list[Encoded]]]:
-    """Yield (name, values) of a file's samples from one on; payloads are views of the file."""
+    """Yield (name, values) of a file's samples, starting with sample `begin`; payloads are views of the file."""
     names = reader.sample_names()
     shared = {name: _repeated(reader.extents(name)[0]) for name in reader.fields if _pointer(reader, name)}
     for start in range(begin, len(reader), _CHUNK):
@@ -133,7 +133,7 @@ def _pointer(reader: Reader, name: str) -> bool:
 
 
 def _without_pointer(reader: Reader, name: str, metadata: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Set the pointer to 0, so that equal payloads have equal metadata."""
+    """Replace the pointer by 0, so that equal payloads have equal metadata."""
     field = reader.fields[name]
     members = field.metadata_type.names or ("",)
     place = members.index(field.pointer or "")

@@ -45,9 +45,9 @@ def clean_name(name: str) -> bytes:
 
 
 def pack_names(pieces: Iterable[bytes]) -> bytes | None:
-    """Compress lines of names that come in pieces; None where all lines are empty.
+    """Compress lines of names, given in pieces; None when all lines are empty.
 
-    zlib gets pieces of its own size, so that how the lines arrive cannot matter.
+    zlib gets pieces of a fixed size, so that the result does not depend on how the lines are divided.
     """
     packer, rest, named = zlib.compressobj(6), bytearray(), False
     packed = []
@@ -62,7 +62,7 @@ def pack_names(pieces: Iterable[bytes]) -> bytes | None:
 
 
 class BlockHasher:
-    """xxh3-64 of every `BLOCK_SIZE` bytes of the file, of a region that grows.
+    """The xxh3-64 of every block of `BLOCK_SIZE` bytes in a region of the file that is still growing.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class BlockHasher:
         self._pending = False
 
     def update(self, data: memoryview) -> None:
-        """Add the bytes that follow."""
+        """Add the next bytes of the region."""
         while len(data):
             room = BLOCK_SIZE - self.position % BLOCK_SIZE
             part = data[:room]
@@ -94,12 +94,12 @@ class BlockHasher:
         self._pending = False
 
     def digests(self) -> list[int]:
-        """Return the checksums so far, that of the unfinished block included."""
+        """Return the checksums so far, including that of the unfinished block."""
         return [*self.finished, self._open.intdigest()] if self._pending else list(self.finished)
 
 
 def block_checksums(data: npt.NDArray[np.uint8], start: int, end: int) -> list[int]:
-    """Return the checksums of a region of a file, as `BlockHasher` makes them."""
+    """Return the checksums of a region of a file as `BlockHasher` computes them."""
     hasher = BlockHasher(start)
     for first in range(start, end, BLOCK_SIZE):
         hasher.update(data[first : min(first + BLOCK_SIZE, end)].data)
@@ -115,12 +115,12 @@ def field_summary(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def add(contents: dict[str, bytes], extra: Mapping[str, bytes]) -> None:
-    """Add sections of somebody else's to the writer's own.
+    """Add a caller's sections to the writer's own.
 
     Raises
     ------
     OptionError
-        A name is not valid, or taken, or there are too many.
+        A name is invalid or taken, or there are too many sections.
     """
     for name, content in extra.items():
         if problem := layout.name_problem(name):
@@ -135,13 +135,13 @@ def add(contents: dict[str, bytes], extra: Mapping[str, bytes]) -> None:
 def place(
     contents: Mapping[str, bytes], superblock_at: int, data_start: int, data_end: int
 ) -> tuple[list[layout.Section], int]:
-    """Put sections into the gap before the payloads while they fit, the others behind the payloads.
+    """Find places for sections: in the gap before the payloads while they fit, the others after the payloads.
 
     Returns
     -------
     sections : list of Section
     end : int
-        First byte behind the payloads and the sections there.
+        First byte after the payloads and the sections that follow them.
     """
     gap = superblock_at + layout.superblock_size(len(contents))
     tail = data_end

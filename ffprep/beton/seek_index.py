@@ -12,26 +12,27 @@
     64   u8 xxh3-64 of the 64 bytes so far
     72   E + 1 entries: u8 offset of a JPEG in the .beton file, ascending, u8 offset of its index in this file
          (the last entry: the sizes of both files)
-    ...  the indexes one after the other, as ``jpeg/native/index.c`` says; empty for a JPEG that has none
+    ...  the indexes one after the other, in the format of ``jpeg/native/index.c``; empty for a JPEG that has none
 
-All integers are little-endian. There is one entry for each distinct JPEG, however many samples share it.
+All integers are little-endian. Each distinct JPEG has one entry, however many samples share it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.reader import Reader
-from ffprep.beton.writing.finish import sync_folder
+from ffprep.beton.beton_tables import BetonTables
+from ffprep.common.replacing import replacing
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
 
@@ -47,31 +48,32 @@ Ints = npt.NDArray[np.int64]
 
 
 def beside(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file's seek index: its own path and ``.index``."""
+    """Return the path where loaders look for a file's seek index: the file's own path and ``.index``."""
     return Path(f"{os.fspath(path)}{SUFFIX}")
 
 
-def fingerprint(reader: Reader) -> tuple[int, int, int]:
-    """Return what ties an index to a file: its size, xxh3-64 of all before the payloads, and of the allocation table.
+def fingerprint(file: BetonTables) -> tuple[int, int, int]:
+    """Return what ties an index to a ``.beton`` file.
 
-    Copying, renaming or touching the file changes none of them.
+    These are the file's size, the xxh3-64 of everything before the payloads, and that of the allocation table. Copying,
+    renaming or touching the file changes none of them.
     """
-    bounds = reader.head.bounds
-    head = xxhash.xxh3_64_intdigest(reader.data[: bounds.start].data)
-    return reader.head.size, head, xxhash.xxh3_64_intdigest(reader.data[bounds.end :].data)
+    bounds = file.head.bounds
+    head = xxhash.xxh3_64_intdigest(file.data[: bounds.start].data)
+    return file.head.size, head, xxhash.xxh3_64_intdigest(file.data[bounds.end :].data)
 
 
-def image_fields(reader: Reader) -> list[str]:
+def image_fields(file: BetonTables) -> list[str]:
     """Return the names of the fields that may hold JPEGs."""
-    return [name for name, field in reader.fields.items() if isinstance(field, RGBImageField)]
+    return [name for name, field in file.fields.items() if isinstance(field, RGBImageField)]
 
 
-def jpeg_payloads(reader: Reader) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Return offset and size of every distinct JPEG of a file, by ascending offset."""
+def jpeg_payloads(file: BetonTables) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Return offset and size in bytes of every distinct JPEG of a file, by ascending offset."""
     offsets, sizes = [], []
-    for name in image_fields(reader):
-        offset, size = reader.extents(name)
-        chosen = reader.column(name)["mode"] == MODE_JPEG
+    for name in image_fields(file):
+        offset, size = file.extents(name)
+        chosen = file.column(name)["mode"] == MODE_JPEG
         offsets.append(offset[chosen])
         sizes.append(size[chosen])
     if not offsets:
@@ -87,8 +89,8 @@ class SeekIndex:
     ----------
     path : str or Path
         The index.
-    reader : Reader
-        The file it should belong to.
+    beton : BetonTables
+        The ``.beton`` file it should belong to.
 
     Attributes
     ----------
@@ -98,12 +100,12 @@ class SeekIndex:
     Raises
     ------
     IndexMismatchError
-        It was made for another file, or is damaged. All entries are looked at.
+        It was made for another file, or is damaged; all its entries are checked.
     OSError
         It cannot be opened.
     """
 
-    def __init__(self, path: str | os.PathLike[str], reader: Reader) -> None:
+    def __init__(self, path: str | os.PathLike[str], beton: BetonTables) -> None:
         self.path = Path(path)
         self._addresses: dict[str, tuple[Ints, Ints]] = {}
         with self.path.open("rb") as file:
@@ -117,8 +119,8 @@ class SeekIndex:
         stated = int.from_bytes(self.data[HEAD.size : HEAD_SIZE].tobytes(), "little")
         if xxhash.xxh3_64_intdigest(self.data[: HEAD.size].data) != stated:
             raise self._refused("its head is damaged")
-        if tuple(made_for) != fingerprint(reader):
-            raise self._refused(f"it was not made from {reader.path} as it is now")
+        if tuple(made_for) != fingerprint(beton):
+            raise self._refused(f"it was not made from {beton.path} as it is now")
         if own != len(self.data) or count >= (own - HEAD_SIZE) // ENTRY.itemsize:
             raise self._refused(f"it has {len(self.data)} bytes, not {own}")
         end = HEAD_SIZE + (count + 1) * ENTRY.itemsize
@@ -127,7 +129,7 @@ class SeekIndex:
             raise self._refused("its table is damaged")
         payload, index = self.entries["payload"], self.entries["index"]
         ascending = bool((payload[1:] > payload[:-1]).all() and (index[1:] >= index[:-1]).all())
-        if not ascending or index[0] != end or index[-1] != own or payload[-1] != reader.head.size:
+        if not ascending or index[0] != end or index[-1] != own or payload[-1] != beton.head.size:
             raise self._refused("its table is not in order")
 
     def _refused(self, why: str) -> IndexMismatchError:
@@ -142,18 +144,19 @@ class SeekIndex:
         sizes: npt.NDArray[np.uint64] = np.diff(self.entries["index"])
         return sizes
 
-    def addresses(self, reader: Reader, name: str) -> tuple[Ints, Ints]:
-        """Return where in memory the indexes of a field's samples lie.
+    def addresses(self, beton: BetonTables, name: str) -> tuple[Ints, Ints]:
+        """Return where in memory the indexes of a field's samples are.
 
         Returns
         -------
         address, size : ndarray of int64, shape (num_samples,)
-            Inside `data`, to be kept while they are in use; 0 and 0 where a sample's image has no index.
+            Addresses and bytes inside `data`, which the caller must keep alive while it uses them. Both are 0 where a
+            sample's image has no index.
         """
         if name not in self._addresses:
             payload, index = self.entries["payload"][:-1], self.entries["index"].astype(np.int64)
             index += int(self.data.__array_interface__["data"][0])
-            offset, _ = reader.extents(name)
+            offset, _ = beton.extents(name)
             if np.array_equal(offset, payload):
                 start, size = index[:-1], np.diff(index)
             else:
@@ -164,28 +167,28 @@ class SeekIndex:
         return self._addresses[name]
 
     def of(self, entry: int) -> npt.NDArray[np.uint8]:
-        """Return the index of an entry, as the kernel takes it."""
+        """Return the index of one entry, as the JPEG kernel reads it."""
         start, end = self.entries["index"][entry : entry + 2].tolist()
         return self.data[start:end]
 
 
-def write_index(path: Path, reader: Reader, offsets: npt.NDArray[np.uint64], indexes: Iterable[bytes]) -> int:
-    """Write a seek index, under a temporary name until it is complete and on the disk.
+def write_index(path: Path, beton: BetonTables, offsets: npt.NDArray[np.uint64], indexes: Iterable[bytes]) -> int:
+    """Write a seek index. It has its name only when it is complete and on the disk.
 
     Parameters
     ----------
     path : Path
-    reader : Reader
-        The file it belongs to.
+    beton : BetonTables
+        The ``.beton`` file it belongs to.
     offsets : ndarray of uint64
         The JPEGs' offsets, from `jpeg_payloads`.
     indexes : iterable of bytes
-        One for each, empty for none.
+        The index of each of these JPEGs; empty where it has none.
 
     Returns
     -------
     int
-        Bytes of the file; 0 where every index is empty, and no file is written.
+        Bytes of the file, or 0 when every index is empty and no file was written.
 
     Raises
     ------
@@ -194,48 +197,56 @@ def write_index(path: Path, reader: Reader, offsets: npt.NDArray[np.uint64], ind
     OptionError
         The folder cannot be written to.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        file = partial.open("wb", buffering=_BUFFER)
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(replacing(path, suffix=f".{os.getpid()}.partial", buffering=_BUFFER))
+            except OSError as error:
+                raise OptionError(
+                    f"{path}: cannot write: {error.strerror}; give another place for the index"
+                ) from error
+            return _write_contents(file, beton, offsets, indexes)
+    except _NothingToWriteError:
+        return 0
     except OSError as error:
-        raise OptionError(f"{partial}: cannot write: {error.strerror}; give another place for the index") from error
-    try:
-        with file:
-            entries = np.empty(len(offsets) + 1, ENTRY)
-            entries["payload"][:-1], entries["payload"][-1] = offsets, reader.head.size
-            position = HEAD_SIZE + entries.nbytes
-            file.write(bytes(position))
-            for number, index in enumerate(indexes):
-                entries["index"][number] = position
-                position += file.write(index)
-            if position == HEAD_SIZE + entries.nbytes:
-                return 0
-            entries["index"][-1] = position
-            table = entries.tobytes()
-            marks = (*fingerprint(reader), xxhash.xxh3_64_intdigest(table))
-            head = HEAD.pack(MAGIC, VERSION, 0, 0, position, len(offsets), *marks)
-            file.seek(0)
-            file.write(head + xxhash.xxh3_64_intdigest(head).to_bytes(8, "little") + table)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise ConversionError(f"{partial}: cannot write: {error.strerror}; make room or take another folder") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise ConversionError(f"{path}: cannot write: {error.strerror}; make room or take another folder") from error
+
+
+class _NothingToWriteError(Exception):
+    """No JPEG has an index."""
+
+
+def _write_contents(
+    file: BinaryIO, beton: BetonTables, offsets: npt.NDArray[np.uint64], indexes: Iterable[bytes]
+) -> int:
+    """Write the head, the table and the indexes into an empty file and return its size in bytes."""
+    entries = np.empty(len(offsets) + 1, ENTRY)
+    entries["payload"][:-1], entries["payload"][-1] = offsets, beton.head.size
+    start = position = HEAD_SIZE + entries.nbytes
+    file.write(bytes(start))
+    for number, index in enumerate(indexes):
+        entries["index"][number] = position
+        position += file.write(index)
+    if position == start:
+        raise _NothingToWriteError
+    entries["index"][-1] = position
+    table = entries.tobytes()
+    marks = (*fingerprint(beton), xxhash.xxh3_64_intdigest(table))
+    head = HEAD.pack(MAGIC, VERSION, 0, 0, position, len(offsets), *marks)
+    file.seek(0)
+    file.write(head + xxhash.xxh3_64_intdigest(head).to_bytes(8, "little") + table)
     return position
 
 
-def find_index(reader: Reader, wanted: bool | str | os.PathLike[str] | None) -> SeekIndex | None:
+def find_index(beton: BetonTables, wanted: bool | str | os.PathLike[str] | None) -> SeekIndex | None:
     """Open the seek index that a loader's option asks for.
 
     Parameters
     ----------
-    reader : Reader
+    beton : BetonTables
     wanted : bool or path, optional
-        None takes the one beside the file if there is one and it belongs to it, and warns if it does not. True and a
-        path insist on it; False wants none.
+        None takes the index beside the file if there is one, and warns if it belongs to another file. True and a path
+        insist on an index; False uses none.
 
     Raises
     ------
@@ -244,15 +255,15 @@ def find_index(reader: Reader, wanted: bool | str | os.PathLike[str] | None) -> 
     OptionError
         The index insisted on is not there.
     """
-    if wanted is False or not image_fields(reader):
+    if wanted is False or not image_fields(beton):
         return None
-    path = beside(reader.path) if wanted is None or wanted is True else Path(wanted)
+    path = beside(beton.path) if wanted is None or wanted is True else Path(wanted)
     try:
-        return SeekIndex(path, reader)
+        return SeekIndex(path, beton)
     except FileNotFoundError:
         if wanted is None:
             return None
-        raise OptionError(f"{path}: no such seek index; `ffprep index {reader.path}` makes it") from None
+        raise OptionError(f"{path}: no such seek index; `ffprep index {beton.path}` makes it") from None
     except IndexMismatchError as error:
         if wanted is None:
             warnings.warn(f"images are decoded without an index: {error}", RuntimeWarning, stacklevel=3)

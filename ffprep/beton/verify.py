@@ -1,4 +1,4 @@
-"""Whether a file is what it was written as, and every sample of it decodes."""
+"""Verifying a file: whether it is as it was written, and whether every sample decodes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ffprep.common.cpus import usable_cpus
 from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
 from ffprep.fields.rgb_image import MODE_JPEG
+from ffprep.jpeg import decode_planes, read_header
 
 MAX_PROBLEMS = 1000
 _CHUNK = 256
@@ -34,9 +35,9 @@ class Problem:
     Attributes
     ----------
     message : str
-        What is wrong, and at which byte where that is known.
+        What is wrong, with the byte if it is known.
     sample : int or None
-        The sample it concerns; None where it is the whole file.
+        The sample it concerns; None when it concerns the whole file.
     name : str
         What the sample is called in its source, if the file says so.
     """
@@ -52,7 +53,7 @@ class Problem:
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """What `verify` found.
 
     Attributes
@@ -61,14 +62,14 @@ class Report:
     problems : list of Problem
         At most `MAX_PROBLEMS`.
     complete : bool
-        Whether these are all there are.
+        Whether `problems` lists all of them.
     samples : int
         Samples in the file.
     checked : dict of str to int
-        What was looked at: ``bytes`` under a checksum, ``rows`` of the allocation table, ``images`` decoded,
+        How much was checked: ``bytes`` covered by checksums, ``rows`` of the allocation table, ``images`` decoded,
         ``documents`` parsed.
     has_checksums : bool
-        Whether the file has checksums at all; those of stock ffcv have none.
+        Whether the file has checksums; files of stock ffcv have none.
     """
 
     path: Path
@@ -92,7 +93,7 @@ class Report:
 
 
 class _Full(Exception):
-    """Enough problems were found."""
+    """The list of problems is full."""
 
 
 def verify(
@@ -102,8 +103,8 @@ def verify(
     custom_fields: Mapping[str, type[Any]] | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
-    """Check the structure of a file, its checksums, and with `deep` that every image and document decodes.
+) -> VerifyReport:
+    """Check the structure and checksums of a file and, if `deep`, that every image and document decodes.
 
     Parameters
     ----------
@@ -113,16 +114,16 @@ def verify(
     custom_fields : mapping of name to Field subclass, optional
         As in `Reader`.
     workers : int, optional
-        Threads that decode; by default one a processor.
+        Threads that decode; by default one for each processor.
     progress : callable, optional
-        Called with (payloads checked, payloads) of the deep part now and then.
+        Called from time to time during the deep part, with (payloads checked, payloads).
 
     Raises
     ------
     OSError
-        The file cannot be opened. Whatever is wrong inside it is in the report.
+        The file cannot be opened. Problems inside it do not raise but are in the report.
     """
-    report = Report(Path(path))
+    report = VerifyReport(Path(path))
     try:
         reader = Reader(path, custom_fields, check=False)
     except BetonError as error:
@@ -142,9 +143,9 @@ def verify(
 
 
 class _Check:
-    """The parts of a verification."""
+    """One verification, part by part."""
 
-    def __init__(self, reader: Reader, report: Report) -> None:
+    def __init__(self, reader: Reader, report: VerifyReport) -> None:
         self.reader = reader
         self.report = report
         self.extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
@@ -163,7 +164,7 @@ class _Check:
     # -- tables ----------------------------------------------------------------------------------------
 
     def tables(self) -> None:
-        """Look at every row of both tables, and compare them with each other."""
+        """Check every row of both tables, and the tables against each other."""
         bounds = self.reader.head.bounds
         self.report.checked["rows"] = len(self.reader.table)
         sound = True
@@ -205,7 +206,7 @@ class _Check:
     # -- checksums -------------------------------------------------------------------------------------
 
     def checksums(self) -> None:
-        """Compare all checksums the file has."""
+        """Compare the file with all its checksums."""
         block = self.reader.superblock
         if block is None:
             return
@@ -257,7 +258,7 @@ class _Check:
     # -- payloads --------------------------------------------------------------------------------------
 
     def payloads(self, workers: int, index: SeekIndex | None, progress: Callable[[int, int], None] | None) -> None:
-        """Decode every image and parse every document, each payload once; make every seek index again."""
+        """Decode every image, parse every document, each payload once, and build every seek index again."""
         jobs = [(name, samples) for name in self.extents if len(samples := self._to_decode(name))]
         total, done = sum(len(samples) for _, samples in jobs) + (0 if index is None else len(index)), 0
         with ThreadPoolExecutor(workers, thread_name_prefix="ffprep-verify") as pool:
@@ -284,7 +285,7 @@ class _Check:
                 raise
 
     def _to_decode(self, name: str) -> npt.NDArray[np.int64]:
-        """Return one sample for each different payload that has something to decode."""
+        """Return one sample for each distinct payload that has something to decode."""
         kind = self.reader.fields[name]
         offset, _ = self.extents[name]
         if isinstance(kind, RGBImageField):
@@ -329,9 +330,7 @@ class _Check:
 
 
 def jpeg_problem(data: npt.NDArray[np.uint8], width: int, height: int) -> str | None:
-    """Say what is wrong with a JPEG stream that should have a size, or None; decodes all of it."""
-    from ffprep.jpeg import decode_planes, read_header
-
+    """Decode all of a JPEG that should have this size, and say what is wrong with it, or None."""
     try:
         header = read_header(data)
         if (header.width, header.height) != (width, height):

@@ -1,4 +1,4 @@
-"""Whether the seek index beside a file is what would be made of the file now."""
+"""Whether the seek index beside a file is the one that would be made of the file now."""
 
 from __future__ import annotations
 
@@ -8,49 +8,48 @@ from concurrent.futures import Executor
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.beton.reader import Reader
+from ffprep.beton.beton_tables import BetonTables
 from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
 from ffprep.errors import BetonError, JpegError, OptionError
+from ffprep.jpeg.index import build_index, interval_of
 
 _CHUNK = 256
 
 
-def index_beside(reader: Reader) -> tuple[SeekIndex | None, str]:
-    """Return the index beside a file, if it is there and fits, and what is wrong with it, if anything is."""
-    path = beside(reader.path)
+def index_beside(file: BetonTables) -> tuple[SeekIndex | None, str]:
+    """Return the index beside a file, or None, and what is wrong with it, or an empty string."""
+    path = beside(file.path)
     if not path.exists():
         return None, ""
     try:
-        index = SeekIndex(path, reader)
-        if np.array_equal(jpeg_payloads(reader)[0], index.entries["payload"][:-1]):
+        index = SeekIndex(path, file)
+        if np.array_equal(jpeg_payloads(file)[0], index.entries["payload"][:-1]):
             return index, ""
     except (BetonError, OSError) as error:
         return None, str(error)
-    return None, f"{path}: does not list the JPEGs of the file; {_again(reader)}"
+    return None, f"{path}: does not list the JPEGs of the file; {_again(file)}"
 
 
-def wrong_indexes(index: SeekIndex, reader: Reader, pool: Executor) -> Iterator[str]:
-    """Make every index again; yield for each what is wrong with it, or an empty string."""
-    offsets, sizes = (part.tolist() for part in jpeg_payloads(reader))
+def wrong_indexes(index: SeekIndex, file: BetonTables, pool: Executor) -> Iterator[str]:
+    """Build the index of every JPEG again and yield what is wrong with the stored one, or an empty string."""
+    offsets, sizes = (part.tolist() for part in jpeg_payloads(file))
 
     def fits(entry: int) -> bool:
         start = offsets[entry]
-        return index_fits(reader.data[start : start + sizes[entry]], index.of(entry))
+        return index_fits(file.data[start : start + sizes[entry]], index.of(entry))
 
     for first in range(0, len(offsets), _CHUNK):
         entries = range(first, min(first + _CHUNK, len(offsets)))
         for entry, good in zip(entries, pool.map(fits, entries), strict=True):
-            yield "" if good else f"{index.path}: is wrong for the JPEG at byte {offsets[entry]}; {_again(reader)}"
+            yield "" if good else f"{index.path}: is wrong for the JPEG at byte {offsets[entry]}; {_again(file)}"
 
 
-def _again(reader: Reader) -> str:
-    return f"make it again with `ffprep index --overwrite {reader.path}`"
+def _again(file: BetonTables) -> str:
+    return f"make it again with `ffprep index --overwrite {file.path}`"
 
 
 def index_fits(data: npt.NDArray[np.uint8], stored: npt.NDArray[np.uint8]) -> bool:
-    """Whether a stream's seek index, or its having none, is what would be made of it now."""
-    from ffprep.jpeg.index import build_index, interval_of
-
+    """Whether a JPEG's stored index, which may be empty, is the one that would be built of it now."""
     try:
         return build_index(data, interval_of(stored)) == stored.tobytes()
     except (JpegError, OptionError):

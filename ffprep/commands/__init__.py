@@ -1,6 +1,8 @@
-"""The commands: one module each, found by its file name, imported when it is asked for.
+"""The commands: one module for each, found by its file name.
 
-A module ``ffprep/commands/some_name.py`` defines ``command``, a ``click.Command``; it becomes ``ffprep some-name``. A
-folder with a ``command`` in its ``__init__`` does as well; ``convert`` is one, whose modules are the data sets.
-Modules import click and nothing slow at the top, so that ``--help`` answers at once.
+A module ``ffprep/commands/some_name.py`` defines ``command``, a ``click.Command``, which becomes ``ffprep some-name``.
+So does a folder with a ``command`` in its ``__init__``: ``convert`` is one, and its modules are the data sets.
+
+``ffprep --help`` imports all of these modules, so at the top they import only click and what is as light. The rooms
+that do the work (with numpy, asyncio and so on) are imported inside the functions that call them.
 """

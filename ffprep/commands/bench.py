@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -33,15 +34,13 @@ def command(
     as_json: bool,
 ) -> None:
     """How fast a file feeds training, beside other loaders, and where the time goes."""
-    from ffprep.inspect.bench import Options, bench, to_text
+    from ffprep.inspect.bench import BenchOptions, bench, bench_text
 
-    options = Options(workers, batch_size, rounds, scale, validation, samples, baselines=not alone)
+    options = BenchOptions(workers, batch_size, rounds, scale, validation, samples, baselines=not alone)
     with followed("rounds") as progress:
         facts = bench(path, options, lambda done: progress(done, rounds))
     if as_json:
-        import json
-
         click.echo(json.dumps(facts, indent=1))
     else:
-        click.echo(to_text(facts))
+        click.echo(bench_text(facts))
     ctx.exit(1 if "failure" in facts["results"][0] else 0)

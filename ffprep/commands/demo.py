@@ -19,6 +19,6 @@ import click
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Epochs each loader is timed for.")
 def command(out: Path, images: int, rounds: int) -> None:
     """The main job on embedded photographs: convert, verify, load, a picture, figures beside other loaders."""
-    from ffprep.demo.run import demonstrate
+    from ffprep.demo.demonstration import demonstrate
 
     demonstrate(out, images, rounds, click.echo)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 
@@ -21,13 +23,11 @@ def command(ctx: click.Context, as_json: bool, compiling: bool) -> None:
         from ffprep.inspect.compiling import compile_kernels
 
         click.echo(f"kernels compiled or found in the cache in {compile_kernels():.1f} s", err=True)
-    from ffprep.inspect.doctor import examine, to_text
+    from ffprep.inspect.doctor import doctor_text, examine
 
     facts = examine()
     if as_json:
-        import json
-
         click.echo(json.dumps(facts, indent=1))
     else:
-        click.echo(to_text(facts))
+        click.echo(doctor_text(facts))
     ctx.exit(1 if facts["problems"] else 0)

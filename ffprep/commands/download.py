@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING
+from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.common.formatting import size_text
 
 DATASETS = {
     "cc3m": ("Conceptual Captions 3M", "Train_GCC-training.tsv, Validation_GCC-*.tsv, or the hub's parquet files"),
@@ -18,7 +19,7 @@ DATASETS = {
 
 
 def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    options = [
+    return apply_options(
         click.option("--index", type=EXISTING, help=f"{forms}."),
         click.option("--only", type=EXISTING, help="Fetch what this manifest.jsonl of an earlier download lists."),
         click.option(
@@ -40,18 +41,11 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option("--allow-private", is_flag=True, help="Allow addresses of this machine and of private networks."),
         click.option("--ignore-robots", is_flag=True, help="Take images whose server says noai or noimageai."),
         click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
-    ]
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
+    )
 
 
 def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:
-    from ffprep.convert.progress import Progress, Shown, Silent
+    from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
     from ffprep.download.index import read_index
     from ffprep.download.options import Limits, Options
     from ffprep.download.run import Progress as Counts
@@ -82,7 +76,9 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         fetch=limits,
     )
     by_success = options.limit is not None and options.limit < rows
-    shown: Progress = Silent() if quiet else Shown(name, options.limit if by_success and options.limit else rows)
+    shown: ProgressDisplay = (
+        SilentProgress() if quiet else ShownProgress(name, options.limit if by_success and options.limit else rows)
+    )
 
     def update(counts: Counts) -> None:
         shown.update(counts.ok if by_success else counts.done, counts.bytes)
@@ -96,8 +92,6 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
 
 
 def _table(out: Path, report: dict[str, Any]) -> str:
-    from ffprep.convert.report import size_text
-
     share = 100 * report["ok"] / report["tried"] if report["tried"] else 0.0
     lines = [f"{out}: {report['ok']:,} of {report['tried']:,} rows ({share:.1f} %), {size_text(report['bytes'])}"]
     lines += [f"  {count:>12,}  {cause.replace('_', ' ')}" for cause, count in report["causes"].items()]

@@ -8,6 +8,7 @@ import click
 
 from ffprep.commands._shared.options import BETON
 from ffprep.commands.convert._text import FOLDER
+from ffprep.errors import OptionError
 
 
 @click.command("export")
@@ -31,7 +32,6 @@ from ffprep.commands.convert._text import FOLDER
 def command(path: Path, form: str, out: Path, numbering: str | None, vocab: Path | None, overwrite: bool) -> None:
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
     from ffprep.beton import Reader
-    from ffprep.errors import OptionError
     from ffprep.text.blocks.exchange import export_fairseq, export_flat
     from ffprep.text.blocks.indexed import paths_of
     from ffprep.text.tokens.vocabulary import open_vocabulary

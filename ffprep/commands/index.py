@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ffprep.commands._shared.options import BETON, followed, terminable
+from ffprep.errors import OptionError
 
 
 @click.command("index")
@@ -35,8 +36,7 @@ def command(
     For files that stock ffcv wrote, or that were converted with --jpeg keep. The file itself stays as it is; the index
     is a file beside it, X.beton.index, which loaders find by themselves.
     """
-    from ffprep.convert.seek_index import make_index
-    from ffprep.errors import OptionError
+    from ffprep.convert.indexing import make_index
 
     if out is not None and len(paths) > 1:
         raise OptionError("--out names one index; give one file, or leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -12,12 +13,10 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(path: Path, as_json: bool) -> None:
     """What a .beton file holds: fields, samples, sizes, where it came from."""
-    from ffprep.inspect.info import describe, to_text
+    from ffprep.inspect.info import describe, info_text
 
     facts = describe(path)
     if as_json:
-        import json
-
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
-        click.echo(to_text(facts))
+        click.echo(info_text(facts))

@@ -1,4 +1,4 @@
-"""``ffprep plan``: the modules of ``ffprep.commands.convert`` that define ``plan``."""
+"""``ffprep plan``: the modules of ``ffprep.commands.convert`` that define ``plan_command``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ffprep.commands._shared.group import PackageGroup
 
 def _command() -> Any:
     @click.group(
-        cls=PackageGroup, package="ffprep.commands.convert", attribute="plan", subcommand_metavar="DATASET ..."
+        cls=PackageGroup, package="ffprep.commands.convert", attribute="plan_command", subcommand_metavar="DATASET ..."
     )
     def plan() -> None:
         """What a conversion will cost: bytes, time, room on the disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -26,8 +27,6 @@ def command(ctx: click.Context, paths: tuple[Path, ...], quick: bool, workers: i
         if not as_json:
             click.echo(str(reports[-1]))
     if as_json:
-        import json
-
         facts = [
             {
                 "path": str(report.path),

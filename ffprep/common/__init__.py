@@ -1,1 +1,1 @@
-"""Small things that every room may use: processors, archives, sizes in words, files that replace others."""
+"""What every other part of the package may use: processors, archives, ordered work, replacing files, formatting."""

@@ -1,4 +1,4 @@
-"""How many processors there are to use."""
+"""How many processors this process may use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cpus() -> int:
-    """Processors that this process may use: those of its affinity, at most as many as its control group pays for."""
+    """Number of processors this process may use, by its CPU affinity and the limit of its control group."""
     if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
     else:
@@ -18,7 +18,7 @@ def usable_cpus() -> int:
 
 
 def _quota() -> int | None:
-    """Processors a control group allows, as containers have it; None without a limit."""
+    """Number of processors that the control group (such as a container) allows; None without a limit."""
     try:
         limit, period = _QUOTA.read_text().split()
         return None if limit == "max" else max(1, int(limit) // int(period))

@@ -1,8 +1,8 @@
-"""Where the files of a tar archive lie, so that they can be read without unpacking it.
+"""Finding the files in a tar archive, so that they can be read without unpacking it.
 
-The headers are walked once with ``pread``; afterwards any member is one ``pread`` away, from any thread. Understood are
-the forms that occur: ustar, GNU long names and base-256 sizes, pax records of path and size. Every number is checked
-against the archive's end.
+The headers are read once with ``pread``; afterwards any thread can read any member with one ``pread``. The forms that
+occur in practice are understood: ustar, GNU long names and base-256 sizes, pax records of path and size. Every number
+is checked against the end of the archive.
 
 Format: POSIX.1-2017, pax utility, "ustar Interchange Format" and "pax Interchange Format"; GNU tar manual, chapter 9.
 """
@@ -25,7 +25,7 @@ _LONGEST_EXTENSION = 1 << 20  # bytes of a long name or of pax records; real one
 
 
 class Member(NamedTuple):
-    """A regular file of an archive: its name, and where its bytes lie in the archive file."""
+    """A regular file in an archive: its name, and where its bytes are in the archive file."""
 
     name: str
     offset: int
@@ -33,14 +33,14 @@ class Member(NamedTuple):
 
 
 def read_at(fd: int, offset: int, size: int, label: str) -> bytes:
-    """``size`` bytes at ``offset`` of an open file.
+    """Read ``size`` bytes at ``offset`` of an open file.
 
-    Safe in threads: the file position is neither used nor moved.
+    Thread-safe: the file position is neither used nor moved.
 
     Raises
     ------
     SourceError
-        When the file ends before.
+        The file ends too early.
     """
     data = os.pread(fd, size, offset)
     while len(data) < size:
@@ -61,27 +61,27 @@ def members(
     end: int | None = None,
     strict: bool = True,
 ) -> Iterator[Member]:
-    """The regular files of the archive that lies in ``[start, end)`` of an open file, in the archive's order.
+    """Yield the regular files of the archive in ``[start, end)`` of an open file, in the archive's order.
 
-    Directories, links and devices are passed over.
+    Directories, links and devices are skipped.
 
     Parameters
     ----------
     archive : int or callable
-        File descriptor, opened for reading. Or, for an archive inside a compressed stream, a function of offset
-        and size that gives those bytes, fewer at the end; the offsets it is asked for only grow.
+        File descriptor, opened for reading. Or, for an archive in a compressed stream, a function that returns the
+        bytes at an offset, given offset and size, and fewer at the end; it is called with ascending offsets.
     label : str
         Name of the archive in error messages.
     start, end : int
-        Byte range of the archive in the file: an archive inside an archive is read in place. ``end`` None: the file's
-        end.
+        Byte range of the archive in the file, since an archive inside an archive is read in place. If ``end`` is None,
+        it is the end of the file.
     strict : bool
-        Refuse an archive without its end mark (a block of zeros), the sign of an interrupted download.
+        Refuse an archive without an end mark (a block of zeros), which indicates an interrupted download.
 
     Raises
     ------
     SourceError
-        When a header is damaged, a member runs past ``end`` or the end mark is missing.
+        A header is damaged, a member runs past ``end``, or the end mark is missing.
     """
     if callable(archive):
         read = archive
@@ -143,7 +143,7 @@ def members(
 
 
 def _check(header: bytes, at: int, label: str) -> int:
-    """The size a header states, its checksum verified (signed sums, which some old writers made, are accepted)."""
+    """Verify a header's checksum and return the size it states. Signed sums, as some old writers made, are accepted."""
     stored = _number(header[148:156])
     if stored is not None:
         total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
@@ -186,7 +186,7 @@ def _text(field: bytes) -> str:
 
 
 def _pax(body: bytes, at: int, label: str) -> dict[str, str]:
-    """Records ``length key=value newline``; the length counts the whole record in decimal."""
+    """Parse records ``length key=value newline``; the decimal length is that of the whole record."""
     records: dict[str, str] = {}
     position = 0
     while position < len(body) and body[position] != 0:

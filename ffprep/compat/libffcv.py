@@ -1,4 +1,4 @@
-"""What decoders of one's own import from ``ffcv.libffcv``: copying bytes; pictures are the business of our decoders."""
+"""What custom decoders import from ``ffcv.libffcv``: copying bytes. Images are decoded by ffprep's own decoders."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["memcpy"]
 
 
 def memcpy(source: Any, dest: Any) -> None:
-    """Copy all bytes of a contiguous array to the beginning of another one; compiled code may call it, too.
+    """Copy all bytes of a contiguous array to the beginning of another one. Compiled code may call it too.
 
     Parameters
     ----------
     source, dest : ndarray
-        C-contiguous; `dest` at least as large.
+        C-contiguous; `dest` has at least as many bytes.
     """
     given = source.reshape(-1).view(np.uint8)
     room = dest.reshape(-1).view(np.uint8)

@@ -1,4 +1,4 @@
-"""ffcv's name for the reader of a ``.beton`` file; the reader itself is `ffprep.beton.reader.Reader`."""
+"""The reader of ``.beton`` files under ffcv's name; it derives from `ffprep.beton.reader.Reader`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ffcv's traversal orders: what to derive an order of one's own from."""
+"""ffcv's traversal orders: base classes for custom orders of samples."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Random", "Sequential", "TraversalOrder"]
 
 
 class TraversalOrder(ABC):
-    """An order of samples made by you: give the class, or an object of it, to ``Loader(order=...)``.
+    """A custom order of samples. Give the class, or an object of it, to ``Loader(order=...)``.
 
-    The order is the whole job's: over several ranks the loader shares it out by itself.
+    The order is that of the whole job; the loader divides it among several ranks by itself.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ class TraversalOrder(ABC):
 
     @abstractmethod
     def sample_order(self, epoch: int) -> Sequence[int] | npt.NDArray[np.int64]:
-        """Return the epoch's samples in order; as many in every epoch."""
+        """Return the epoch's samples in order. Every epoch must have the same number."""
 
 
-class _Own(TraversalOrder):
+class _BuiltIn(TraversalOrder):
     def _order(self) -> Order:
         raise NotImplementedError
 
@@ -46,15 +46,15 @@ class _Own(TraversalOrder):
         return order.ids(epoch, np.arange(len(order), dtype=np.int64))
 
 
-class Sequential(_Own):
+class Sequential(_BuiltIn):
     """The loader's ``indices`` as they are."""
 
     def _order(self) -> Order:
         return SequentialOrder(self.indices)
 
 
-class Random(_Own):
-    """What ``OrderOption.RANDOM`` gives."""
+class Random(_BuiltIn):
+    """The order of ``OrderOption.RANDOM``."""
 
     def _order(self) -> Order:
         return RandomOrder(self.indices, self.seed)

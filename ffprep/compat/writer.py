@@ -1,4 +1,4 @@
-"""ffcv's ``DatasetWriter``: a ``.beton`` file from any indexable data set, or from webdataset shards."""
+"""ffcv's ``DatasetWriter``, which makes a ``.beton`` file from any indexable data set or from webdataset shards."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ import numpy as np
 from ffprep.beton.writing.columns import RecordPacker
 from ffprep.beton.writing.writer import Writer, check_page_size
 from ffprep.common.cpus import usable_cpus
-from ffprep.convert.processes import Failure, results_in_order
-from ffprep.convert.progress import Progress, Shown, Silent
+from ffprep.convert.processes import Failure, map_in_workers
+from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
 from ffprep.convert.units import encode_sample
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields import Encoded, Field
 
 CHUNK_BYTES = 1 << 22
-"""Encoded bytes that a worker hands over at once, about."""
+"""Roughly how many encoded bytes a worker returns at a time."""
 
 
 class DatasetWriter:
     """Writes a data set to a ``.beton`` file.
 
-    The bytes of the file do not depend on the number of workers. The file has its name only when it is
-    finished; an exception anywhere, and a worker that dies, end the writing with an error that names the
-    sample.
+    The bytes of the file do not depend on the number of workers. The file has its name only when it is finished. An
+    exception anywhere, or the death of a worker, ends the writing with an error that names the sample.
 
     Parameters
     ----------
@@ -43,13 +42,13 @@ class DatasetWriter:
     page_size : int, optional
         A power of two from 2^21 to 2^31; a sample's value must fit a page. By default 8 MiB, growing as needed.
     num_workers : int
-        How many workers call the data set; -1 for one a processor.
+        How many workers call the data set; -1 for one for each processor.
     processes : bool or {'fork', 'spawn', 'forkserver'}
-        Workers are processes (True: forked where the system can, so that nothing need be picklable), or
-        threads (False), for data sets that are thread-safe and leave Python's lock, as reading files and
+        Whether workers are processes (True forks where the system can, so that nothing needs to be picklable) or
+        threads (False), for data sets that are thread-safe and release the interpreter's lock, as reading files and
         Pillow do.
     progress : bool, optional
-        Show how far it is. By default on a terminal.
+        Whether to show progress. By default only on a terminal.
     manifest : mapping, optional
         JSON values to keep in the file.
     seed : int
@@ -91,22 +90,22 @@ class DatasetWriter:
         chunksize: int = 100,
         shuffle_indices: bool = False,
     ) -> None:
-        """Write ``dataset[i]`` for each index, each a tuple of one value a field.
+        """Write ``dataset[i]`` for each index, each a tuple with one value for each field.
 
         Parameters
         ----------
         dataset : object with ``__getitem__`` and, without `indices`, ``__len__``
         indices : sequence of int, optional
-            Which samples, in which order. By default all.
+            Which samples to write, and in which order. By default all.
         chunksize : int
-            The most samples that a worker takes at once.
+            The largest number of samples that a worker takes at a time.
         shuffle_indices : bool
             Shuffle the order, as a function of `seed`.
 
         Raises
         ------
         ConversionError
-            A sample cannot be had or does not fit the fields, or the file cannot be written.
+            The data set raises, a sample does not fit the fields, or the file cannot be written.
         """
         order: Sequence[Any] = range(len(dataset)) if indices is None else indices
         named = indices is not None or shuffle_indices
@@ -117,7 +116,7 @@ class DatasetWriter:
             raise OptionError(f"chunksize is at least 1, not {chunksize}")
         sizer = _ChunkSizer(order, chunksize, self.num_workers)
         job = functools.partial(encode_chunk, dataset, self.fields)
-        chunks = results_in_order(job, sizer.chunks(), self.num_workers, self.processes, describe_chunk)
+        chunks = map_in_workers(job, sizer.chunks(), self.num_workers, self.processes, describe_chunk)
         names = (str(index) if named else "" for index in order)
         samples = ((sample, next(names)) for chunk in sizer.watch(chunks) for sample in chunk)
         self._write(len(order), samples, {"dataset": type(dataset).__name__})
@@ -132,22 +131,22 @@ class DatasetWriter:
         shards : sequence of str
             Whatever ``webdataset.WebDataset`` opens.
         pipeline : callable
-            Gets the ``WebDataset`` of a shard and returns an iterable of tuples of one value a field.
+            Gets the ``WebDataset`` of a shard and returns an iterable of tuples with one value for each field.
 
         Raises
         ------
         OptionError
             webdataset is not installed.
         ConversionError
-            A sample cannot be had or does not fit the fields, a shard holds another number of samples when read
-            again, or the file cannot be written.
+            Reading a sample raises, a sample does not fit the fields, a shard has another number of samples on the
+            second reading, or the file cannot be written.
         """
         try:
             import webdataset  # noqa: F401
         except ImportError as error:
             raise OptionError("from_webdataset needs webdataset; pip install webdataset") from error
         count = functools.partial(count_shard, pipeline)
-        counts = list(results_in_order(count, shards, self.num_workers, self.processes, str))
+        counts = list(map_in_workers(count, shards, self.num_workers, self.processes, str))
         samples = self._shard_samples(list(zip(shards, counts, strict=True)), pipeline)
         self._write(sum(counts), samples, {"shards": len(shards)})
 
@@ -163,7 +162,7 @@ class DatasetWriter:
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self.fname.parent, ignore_cleanup_errors=True) as folder:
             job = functools.partial(spool_shard, pipeline, self.fields, folder)
             tasks = [(number, shard, count) for number, (shard, count) in enumerate(shards)]
-            spools = results_in_order(job, tasks, self.num_workers, self.processes, lambda task: task[1])
+            spools = map_in_workers(job, tasks, self.num_workers, self.processes, lambda task: task[1])
             for (shard, _), spool in zip(shards, spools, strict=True):
                 for index, sample in enumerate(spool.samples()):
                     yield sample, f"{shard}:{index}"
@@ -172,7 +171,7 @@ class DatasetWriter:
         self, total: int, samples: Generator[tuple[Sequence[Encoded], str], None, None], source: dict[str, Any]
     ) -> None:
         manifest = {"source": source, **self.manifest}
-        shown: Progress = Shown(self.fname.name, total) if self._shown else Silent()
+        shown: ProgressDisplay = ShownProgress(self.fname.name, total) if self._shown else SilentProgress()
         with (
             contextlib.closing(samples),
             contextlib.closing(shown),
@@ -189,7 +188,7 @@ class DatasetWriter:
 
 @dataclass
 class _ChunkSizer:
-    """Cuts the order into chunks whose encoded size stays near `CHUNK_BYTES`, learning from those done."""
+    """Cuts the order into chunks whose encoded size stays near `CHUNK_BYTES`, judging by the chunks done so far."""
 
     order: Sequence[Any]
     largest: int
@@ -198,7 +197,7 @@ class _ChunkSizer:
     samples_done: int = 0
 
     def chunks(self) -> Iterator[tuple[int, list[Any]]]:
-        """Yield (number of the first sample, indices) until the order is used up."""
+        """Yield (number of the first sample, indices) for each chunk."""
         first = 0
         while first < len(self.order):
             size = min(self.largest, 1 if self.workers > 1 and not self.samples_done else self._fitting())
@@ -210,7 +209,7 @@ class _ChunkSizer:
         return max(1, int(CHUNK_BYTES / max(1.0, mean)))
 
     def watch(self, results: Iterator[list[list[Encoded]]]) -> Iterator[list[list[Encoded]]]:
-        """Pass results on and learn their sizes."""
+        """Pass results on and record their sizes."""
         for chunk in results:
             for sample in chunk:
                 self.bytes_done += sum(len(value.payload) for value in sample if value.payload is not None)
@@ -221,7 +220,7 @@ class _ChunkSizer:
 def encode_chunk(
     dataset: Any, fields: Mapping[str, Field], chunk: tuple[int, list[Any]]
 ) -> list[list[Encoded]] | Failure:
-    """Fetch and encode some samples, in whatever worker this runs."""
+    """Fetch and encode a chunk of samples. Runs in a worker."""
     first, indices = chunk
     encoded = []
     for number, index in enumerate(indices, first):
@@ -286,13 +285,13 @@ def shard_values(
 
 @dataclass(frozen=True)
 class Spool:
-    """Encoded samples of a shard: small parts here, payloads in a temporary file."""
+    """Encoded samples of a shard: metadata in memory, payloads in a temporary file."""
 
     path: str
     heads: list[list[tuple[Encoded, int]]]
 
     def samples(self) -> Iterator[list[Encoded]]:
-        """Yield the samples once, and delete the file."""
+        """Yield the samples, then delete the file."""
         with Path(self.path).open("rb") as file:
             for head in self.heads:
                 yield [value if size < 0 else replace(value, payload=file.read(size)) for value, size in head]
@@ -305,7 +304,7 @@ def spool_shard(
     folder: str,
     task: tuple[int, str, int],
 ) -> Spool | Failure:
-    """Encode a shard into a temporary file, in whatever worker this runs."""
+    """Encode a shard into a temporary file. Runs in a worker."""
     number, shard, count = task
     path = Path(folder) / f"{number}.spool"
     heads = []

@@ -1,1 +1,1 @@
-"""Conversion: plan, run, journal, report."""
+"""Conversion: planning, encoding by threads or Ray, writing, progress and reports."""

@@ -2,52 +2,71 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from typing import Any
 
-from ffprep.convert.units import Result, Unit, encode_unit
+from ffprep.common.ordered import Submit, ordered_map
+from ffprep.convert.units import SampleResult, WorkUnit, encode_unit
 from ffprep.errors import OptionError
 from ffprep.sources.base import Source
 
 _AHEAD = 4  # units under way for each processor
 
 
-def by_ray(source: Source, units: Iterator[Unit], workers: int) -> Iterator[list[Result]]:
-    """Encodes units in Ray tasks and yields their results in order.
+def by_ray(source: Source, units: Iterator[WorkUnit], workers: int) -> Generator[list[SampleResult], None, None]:
+    """Encode units in Ray tasks and yield their results in order.
 
-    The source travels to each node once; the nodes must see its files at the same paths. A task that dies with its node
-    is run again by Ray. Connects to the cluster that ``ray.init`` or ``RAY_ADDRESS`` names, else starts one here with
-    ``workers`` processors.
+    The source travels to each node once; the nodes must see its files at the same paths. Ray runs a task again whose
+    node died. Connects to the cluster that ``ray.init`` or ``RAY_ADDRESS`` names, or else starts one on this machine
+    with ``workers`` processors.
     """
     try:
         ray: Any = import_module("ray")
     except ImportError:
         raise OptionError("--engine ray needs Ray: pip install 'ffprep[ray]'") from None
-    started = not ray.is_initialized()
-    if started:
-        _connect(ray, workers)
-    pending: deque[Any] = deque()
-    try:
-        task = ray.remote(encode_unit)
-        shared = ray.put(source)
+    with _connected(ray, workers):
         ahead = _AHEAD * max(workers, int(ray.cluster_resources().get("CPU", 1)))
-        for unit in units:
-            pending.append(task.remote(shared, unit))
-            if len(pending) > ahead:
-                yield ray.get(pending.popleft())
-        while pending:
-            yield ray.get(pending.popleft())
-    finally:
-        for reference in pending:
-            ray.cancel(reference)
-        if started:
-            ray.shutdown()
+        yield from ordered_map(_tasks(ray, source), units, ahead)
 
 
-def _connect(ray: Any, workers: int) -> None:
+@contextlib.contextmanager
+def _connected(ray: Any, workers: int) -> Iterator[None]:
+    """A connection to a cluster. It ends here if it began here."""
+    if ray.is_initialized():
+        yield
+        return
     try:
         ray.init(address="auto", log_to_driver=False)
     except ConnectionError:
         ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleResult]]]:
+    """Ray tasks as the workers of `ordered_map`. Those whose results were not taken are cancelled at the end."""
+    task = ray.remote(encode_unit)
+    shared = ray.put(source)
+    pending: dict[Any, None] = {}
+
+    def submit(unit: WorkUnit) -> Callable[[], list[SampleResult]]:
+        reference = task.remote(shared, unit)
+        pending[reference] = None
+
+        def wait() -> list[SampleResult]:
+            results: list[SampleResult] = ray.get(reference)
+            del pending[reference]
+            return results
+
+        return wait
+
+    try:
+        yield submit
+    finally:
+        for reference in pending:
+            ray.cancel(reference)

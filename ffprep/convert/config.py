@@ -1,4 +1,4 @@
-"""Conversions written down: a YAML file instead of a long command line.
+"""Configurations: conversions described in a YAML file instead of on a long command line.
 
 ::
 
@@ -9,7 +9,7 @@
     jpeg: seekable
 
 Keys are the command's options without their dashes; ``dataset`` names the command. A file with a list of such mappings
-makes several conversions. ``key=value`` on the command line overrides the file, in every conversion of it.
+describes several conversions. ``key=value`` on the command line overrides the file, in all of its conversions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
     Raises
     ------
     OptionError
-        When the file is no YAML of that shape or an override is no ``key=value``.
+        The file is not YAML of that shape, or an override is not ``key=value``.
     """
     changes = [_override(text) for text in overrides]
     loaded = _load(path)
@@ -50,16 +50,16 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: str) -> list[str]:
-    """Command-line arguments for a mapping of options.
+    """Return the command-line arguments for a mapping of options.
 
     Parameters
     ----------
     options : Mapping
-        Names without dashes; None leaves an option out, a list repeats it.
+        Values by name without dashes; None leaves an option out, a list repeats it.
     known : Mapping of str to bool
         The command's options, and whether each is a switch.
     where : str
-        For messages.
+        Where the options come from, for messages.
     """
     arguments = []
     for name, value in options.items():

@@ -1,4 +1,4 @@
-"""A corpus of documents to a .beton file of blocks of tokens: tokenised in parts, then joined."""
+"""Converting a corpus of documents to a .beton file of token blocks: tokenised in parts, which are then joined."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffprep.convert.progress import Progress, Silent
-from ffprep.convert.report import Report, duration_text, size_text
-from ffprep.convert.run import convert, processors
+from ffprep.common.formatting import duration_text, size_text
+from ffprep.convert.conversion import convert, processors
+from ffprep.convert.progress import ProgressDisplay, SilentProgress
+from ffprep.convert.report import ConversionReport
 from ffprep.errors import OptionError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks.block_source import BlockSource
@@ -26,25 +27,25 @@ SMALLEST_BLOCK, LARGEST_BLOCK = 2, 1 << 16
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """What came of a corpus.
+    """What the conversion of a corpus did.
 
     Attributes
     ----------
-    report : Report
-        Of writing the samples.
+    report : ConversionReport
+        Report of writing the samples.
     statistics : Statistics
-        Of the documents.
+        Counts of the documents.
     blocks, block, per_sample : int
         Blocks in the file, tokens in each, blocks in a sample.
     tail : int
-        Tokens after the last whole block, which are in the manifest.
+        Tokens after the last whole block, which are kept in the manifest.
     size : int
         Bytes of the file.
     seconds, tokenising : float
-        Time in all, and of tokenising; parts an earlier run left took none.
+        Time in all, and for tokenising. Parts that an earlier run left took no time.
     """
 
-    report: Report
+    report: ConversionReport
     statistics: Statistics
     blocks: int
     block: int
@@ -55,7 +56,7 @@ class CorpusReport:
     tokenising: float
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The report as JSON values."""
         return {
             "documents": self.statistics.as_dict(),
             "blocks": self.blocks,
@@ -72,7 +73,7 @@ class CorpusReport:
         }
 
     def table(self) -> str:
-        """For the screen."""
+        """The report as text for the screen."""
         s = self.statistics
         counts = [
             (s.documents, f"documents, {size_text(s.size)} of text, {s.tokens:,} tokens with separators"),
@@ -118,12 +119,12 @@ def convert_corpus(
     overwrite: bool = False,
     on_error: str = "raise",
     page_size: int | None = None,
-    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
+    progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
-    """Tokenises a corpus and writes its blocks.
+    """Tokenise a corpus and write its blocks.
 
-    While it works there is a folder ``OUT.parts`` beside the file, with the tokens of the units that are
-    done; it needs as much room as the file. The file's bytes depend on the corpus and the options alone.
+    While this runs, a folder ``OUT.parts`` beside the file holds the tokens of the units that are done; it needs as
+    much disk space as the file. The file's bytes depend only on the corpus and the options.
 
     Parameters
     ----------
@@ -132,36 +133,36 @@ def convert_corpus(
     out : Path
         The file to make.
     vocabulary : Vocabulary
-        Numbers of the tokens.
+        Numbering of the tokens.
     block : int
         Tokens in a block.
     padded : bool
-        Cut blocks within documents and fill up each document's last one. Otherwise documents follow each
-        other, with a separator after each, and blocks are cut across their borders.
+        Cut blocks within documents and pad the last block of each. Otherwise each document is followed by a separator
+        and the next document, and blocks run across documents.
     per_sample : int, optional
-        Blocks in a sample; by default what makes the smallest file.
+        Blocks in a sample; by default the number that makes the smallest file.
     workers : int, optional
-        Threads that tokenise; by default as many as there are processors.
+        Threads that tokenise; by default one for each processor.
     resume : bool
         Use the parts that an interrupted conversion with the same options left.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
     on_error : {"raise", "skip"}
-        What to do about rows of tables that cannot be used.
+        What to do about table rows that cannot be used.
     page_size : int, optional
         As in ``Writer``.
     progress : callable
-        Makes a ``Progress`` from a label, the number of steps and how many are done.
+        Makes a ``ProgressDisplay`` from a label, the number of steps and how many are done.
 
     Raises
     ------
     SourceError
-        When documents cannot be read or there are fewer tokens than a block has.
+        Documents cannot be read, or there are fewer tokens than a block has.
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
 
-    def parts(folder: Path, padding: int, count: int, shown: Callable[[str, int, int], Progress]) -> list[Part]:
+    def parts(folder: Path, padding: int, count: int, shown: Callable[[str, int, int], ProgressDisplay]) -> list[Part]:
         settings = Settings(vocabulary, padding, corpus.share, on_error == "skip")
         with contextlib.closing(shown("tokenising", len(corpus.units), 0)) as bar:
             return make_parts(corpus.units, settings, folder, count, bar.update)
@@ -184,7 +185,7 @@ def convert_corpus(
 
 
 def convert_parts(
-    make: Callable[[Path, int, int, Callable[[str, int, int], Progress]], list[Part]],
+    make: Callable[[Path, int, int, Callable[[str, int, int], ProgressDisplay]], list[Part]],
     name: str,
     facts: Mapping[str, Any],
     vocabulary: Vocabulary,
@@ -197,19 +198,19 @@ def convert_parts(
     resume: bool = False,
     overwrite: bool = False,
     page_size: int | None = None,
-    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
+    progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
-    """Writes the blocks of parts that are made first.
+    """Make parts and write their blocks.
 
     Parameters
     ----------
     make : callable
-        Makes the parts, given the folder for them, the tokens to pad documents to (0: a stream), the number
-        of workers and ``progress``.
+        Makes the parts, given the folder for them, the tokens to pad documents to (0: a stream), the number of workers
+        and ``progress``.
     name : str
-        The data set.
+        Name of the data set.
     facts : mapping
-        For the manifest.
+        JSON values for the manifest.
     vocabulary, out, block, padded, per_sample, workers, resume, overwrite, page_size, progress
         As in ``convert_corpus``.
     """
@@ -251,7 +252,7 @@ def convert_parts(
 
 @contextlib.contextmanager
 def _parts_folder(folder: Path, resume: bool) -> Iterator[None]:
-    """The folder of parts, for this process alone; emptied unless a conversion is resumed."""
+    """The folder of parts, locked for this process, and emptied unless a conversion is resumed."""
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:

@@ -1,11 +1,11 @@
-"""Work of the user's own Python code, spread over processes; results come in order, failures as errors.
+"""Work of the user's own Python code, spread over processes or threads; results come in order, failures as errors.
 
 Whatever goes wrong in a worker ends the work with one error: an exception, a worker that was killed, results that
 cannot be sent between processes.
 
-The pool is our own because ``concurrent.futures`` was found to hang: a forked worker inherits the executors of its
-parent that are garbage, and when it collects them, waits for a lock that a thread of the parent held. Here the parent
-has no threads and no locks, only a pipe to each worker, and a worker leaves what it inherited alone.
+The pool of processes is our own because ``concurrent.futures`` was found to hang: a forked worker inherits executors
+that are garbage in its parent, and when it collects them, it waits for a lock that a thread of the parent held. Here
+the parent has no threads and no locks, only a pipe to each worker, and a worker leaves alone what it inherited.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
+from ffprep.common.ordered import Submit, ordered_map, threads
 from ffprep.errors import ConversionError, OptionError
 
 Task = TypeVar("Task")
@@ -35,7 +36,7 @@ _open_pipes: set[Connection] = set()
 
 @dataclass(frozen=True)
 class Failure:
-    """An exception of a worker, as text: exceptions of users' code may not survive pickling.
+    """An exception in a worker, as text: exceptions of users' code may not survive pickling.
 
     Attributes
     ----------
@@ -64,14 +65,14 @@ class RemoteError(Exception):
         return f"\n{self.args[0]}"
 
 
-def results_in_order(
+def map_in_workers(
     job: Callable[[Task], Any],
     tasks: Iterable[Task],
     workers: int,
     processes: bool | str,
     describe: Callable[[Task], str],
 ) -> Iterator[Any]:
-    """Do tasks in several workers and yield what they return, in the tasks' order.
+    """Do tasks in several workers and yield what they return, in the order of the tasks.
 
     At most ``2 * workers + 1`` tasks are under way or waiting to be taken.
 
@@ -80,9 +81,9 @@ def results_in_order(
     job : callable
         Gets a task. A `Failure` it returns is raised.
     tasks : iterable
-        Taken one by one as workers become free.
+        Taken one by one as results are taken.
     workers : int
-        With 1 everything happens here.
+        With 1 everything happens in this thread.
     processes : bool or {'fork', 'spawn', 'forkserver'}
         Processes (True: forked where the system can) or threads.
     describe : callable
@@ -95,12 +96,16 @@ def results_in_order(
     OptionError
         The job cannot be sent to processes that are not forked.
     """
-    if workers == 1:
-        results: Iterator[Any] = map(job, tasks)
-    elif not processes:
-        results = _by_threads(job, tasks, workers)
-    else:
-        results = _by_processes(job, tasks, workers, _context(job, processes), describe)
+    results: Iterator[Any] = map(job, tasks)
+    if workers > 1:
+        if processes:
+            pool: AbstractContextManager[Submit[Task, Any]] = _ProcessPool(
+                job, workers, _context(job, processes), describe
+            )
+        else:
+            # Not waiting at the end: after a failure another task may take long, or for ever.
+            pool = threads(job, workers, name="ffprep-write", wait=False)
+        results = ordered_map(pool, tasks, ahead=2 * workers)
     try:
         for result in results:
             if isinstance(result, Failure):
@@ -109,21 +114,6 @@ def results_in_order(
     finally:
         if isinstance(results, Generator):
             results.close()
-
-
-def _by_threads(job: Callable[[Task], Any], tasks: Iterable[Task], workers: int) -> Iterator[Any]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ffprep-write")
-    pending: deque[Future[Any]] = deque()
-    try:
-        for task in tasks:
-            pending.append(pool.submit(job, task))
-            if len(pending) > 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        # Not waiting: after a failure another task may take long, or for ever.
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _context(job: Job, processes: bool | str) -> BaseContext:
@@ -142,76 +132,78 @@ def _context(job: Job, processes: bool | str) -> BaseContext:
     return multiprocessing.get_context(method)
 
 
-def _by_processes(
-    job: Callable[[Task], Any],
-    tasks: Iterable[Task],
-    workers: int,
-    context: BaseContext,
-    describe: Callable[[Task], str],
-) -> Iterator[Any]:
-    with _Team(job, workers, context, describe) as team:
-        numbered = enumerate(tasks)
-        results: dict[int, Any] = {}
-        following, started, exhausted = 0, 0, False
-        while True:
-            while team.idle and not exhausted and started <= following + 2 * workers:
-                number, task = next(numbered, (-1, None))
-                exhausted = number < 0
-                if not exhausted:
-                    started += 1
-                    team.give(number, task)
-            if following in results:
-                yield results.pop(following)
-                following += 1
-            elif team.busy:
-                results.update(team.collect())
-            else:
-                return
-
-
-class _Team:
-    """Worker processes, each with a pipe and at most one task."""
+class _ProcessPool:
+    """Worker processes, each with a pipe and at most one task; tasks wait here until a worker is idle."""
 
     def __init__(self, job: Job, size: int, context: BaseContext, describe: Callable[[Any], str]) -> None:
+        self._job = job
+        self._size = size
+        self._context = context
         self._describe = describe
         self._processes: dict[Connection, Any] = {}
-        self.idle: list[Connection] = []
-        self.busy: dict[Connection, tuple[int, Any]] = {}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-            for _ in range(size):
-                self._start(job, context)
+        self._idle: list[Connection] = []
+        self._busy: dict[Connection, tuple[int, Any]] = {}
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._results: dict[int, Any] = {}
+        self._submitted = 0
 
-    def _start(self, job: Job, context: BaseContext) -> None:
-        ours, theirs = context.Pipe()
+    def __enter__(self) -> Submit[Any, Any]:
+        """Start the processes and return the function that takes tasks."""
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+                for _ in range(self._size):
+                    self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self.submit
+
+    def _start(self) -> None:
+        ours, theirs = self._context.Pipe()
         _open_pipes.add(ours)
-        inherited = list(_open_pipes) if context.get_start_method() == "fork" else []
-        process = context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(job, theirs, inherited), name="ffprep-worker", daemon=True
+        inherited = list(_open_pipes) if self._context.get_start_method() == "fork" else []
+        process = self._context.Process(  # type: ignore[attr-defined]
+            target=_work, args=(self._job, theirs, inherited), name="ffprep-worker", daemon=True
         )
         process.start()
         theirs.close()
         self._processes[ours] = process
-        self.idle.append(ours)
+        self._idle.append(ours)
 
-    def give(self, number: int, task: Any) -> None:
-        """Hand a task to an idle worker."""
-        pipe = self.idle.pop()
-        self.busy[pipe] = number, task
-        try:
-            pipe.send(task)
-        except OSError as error:
-            raise self._died(pipe) from error
-        except Exception as error:
-            raise self._unsendable(pipe, error) from error
+    def submit(self, task: Any) -> Callable[[], Any]:
+        """Hand a task to a worker, now or when one is idle; returns the function that waits for its result."""
+        number = self._submitted
+        self._submitted += 1
+        self._waiting.append((number, task))
+        self._hand_out()
 
-    def collect(self) -> list[tuple[int, Any]]:
-        """Wait until some workers are done and return (number of the task, result) of each."""
-        sentinels = {self._processes[pipe].sentinel: pipe for pipe in self.busy}
-        done = []
-        for ready in wait([*self.busy, *sentinels]):
+        def result() -> Any:
+            while number not in self._results:
+                self._collect()
+                self._hand_out()
+            return self._results.pop(number)
+
+        return result
+
+    def _hand_out(self) -> None:
+        """Give waiting tasks to idle workers."""
+        while self._idle and self._waiting:
+            pipe = self._idle.pop()
+            self._busy[pipe] = self._waiting.popleft()
+            try:
+                pipe.send(self._busy[pipe][1])
+            except OSError as error:
+                raise self._died(pipe) from error
+            except Exception as error:
+                raise self._unsendable(pipe, error) from error
+
+    def _collect(self) -> None:
+        """Wait until some workers are done and keep their results."""
+        sentinels = {self._processes[pipe].sentinel: pipe for pipe in self._busy}
+        for ready in wait([*self._busy, *sentinels]):
             pipe = sentinels[ready] if isinstance(ready, int) else ready
-            if not isinstance(pipe, Connection) or pipe not in self.busy:
+            if not isinstance(pipe, Connection) or pipe not in self._busy:
                 continue
             try:
                 if isinstance(ready, int) and not pipe.poll():
@@ -223,28 +215,24 @@ class _Team:
                 raise
             except Exception as error:
                 raise self._unsendable(pipe, error) from error
-            number, _ = self.busy.pop(pipe)
-            self.idle.append(pipe)
-            done.append((number, result))
-        return done
+            number, _ = self._busy.pop(pipe)
+            self._idle.append(pipe)
+            self._results[number] = result
 
     def _died(self, pipe: Connection) -> ConversionError:
-        what = self._describe(self.busy[pipe][1])
+        what = self._describe(self._busy[pipe][1])
         return ConversionError(
             f"{what}: a worker process died (killed, or out of memory?); try fewer workers, or num_workers=1 to see why"
         )
 
     def _unsendable(self, pipe: Connection, error: Exception) -> ConversionError:
-        what = self._describe(self.busy[pipe][1])
+        what = self._describe(self._busy[pipe][1])
         return ConversionError(f"{what}: cannot be sent between processes: {error}")
-
-    def __enter__(self) -> _Team:
-        return self
 
     def __exit__(self, *unused: object) -> None:
         """End all workers, whatever they are doing."""
         for pipe, process in self._processes.items():
-            if pipe in self.busy:
+            if pipe in self._busy:
                 process.kill()
             _open_pipes.discard(pipe)
             pipe.close()
@@ -258,7 +246,7 @@ class _Team:
 
 def _work(job: Job, pipe: Connection, inherited: list[Connection]) -> None:
     """Do tasks until the pipe is closed; in a worker process."""
-    gc.freeze()  # garbage of the parent stays where it is: collecting it here could wait for the parent's locks
+    gc.freeze()  # leave the parent's garbage alone: collecting it here could wait for the parent's locks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for other in inherited:
         other.close()

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a line now and then elsewhere."""
+"""Showing progress: a bar on a terminal, and elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
-from ffprep.convert.report import duration_text, size_text
+from ffprep.common.formatting import duration_text, size_text
 
 _BAR_EVERY = 0.1  # seconds
 _LINE_EVERY = 10.0
 _RATE_WINDOW = 15.0
 
 
-class Progress(Protocol):
-    """Told how far the work is; called from one thread."""
+class ProgressDisplay(Protocol):
+    """Is told how far the work has got. All calls come from one thread."""
 
     def update(self, done: int, size: int) -> None:
-        """``done`` samples and ``size`` bytes are behind us."""
+        """``done`` samples with ``size`` bytes are done."""
 
     def close(self) -> None:
-        """The work ended, well or not."""
+        """The work has ended, successfully or not."""
 
 
-class Silent:
+class SilentProgress:
     """Shows nothing."""
 
     def update(self, done: int, size: int) -> None:
-        """See ``Progress``."""
+        """As in ``ProgressDisplay``."""
 
     def close(self) -> None:
-        """See ``Progress``."""
+        """As in ``ProgressDisplay``."""
 
 
-class Shown:
-    """Shows rate and time left.
+class ShownProgress:
+    """Shows the rate and the time left.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ class Shown:
     total : int
         Samples in all.
     done : int
-        Samples an earlier run left.
+        Samples that an earlier run has done.
     out : text file
-        Where to; a bar that is redrawn if it is a terminal, else log lines.
+        Where to write; a bar that is redrawn if it is a terminal, otherwise log lines.
     clock : callable
-        Seconds that only grow.
+        Returns seconds that never go back.
     """
 
     def __init__(

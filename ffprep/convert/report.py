@@ -1,4 +1,4 @@
-"""What a conversion did: counts by what became of the samples, the unusual ones by name, bytes, rate."""
+"""What a conversion did: counts of what happened to samples, names of the unusual ones, bytes, rate."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ffprep.common.formatting import duration_text, size_text
+
 if TYPE_CHECKING:
     from ffprep.fields import Encoded
 
 PLAIN = frozenset({"kept", "rewritten", "encoded", "raw"})
-"""Actions that are the ordinary course; samples of all others are listed by name, ..."""
+"""Ordinary actions. Samples of all other actions are listed by name, ..."""
 
 ASKED = frozenset({"asked for", "resized", "turned upright"})
-"""... unless an option asked for what was done to them."""
+"""... unless an option asked for the action."""
 
 LISTED = 1000
 """Names kept for each action and reason."""
 
 
 @dataclass
-class Report:
-    """Counts of a conversion.
+class ConversionReport:
+    """The counts of a conversion.
 
     Attributes
     ----------
     state : dict
         All counts, as JSON values that are updated in place: samples, bytes in (encoded values as the source gave
         them), bytes out (payloads), outcomes by field, action and reason, refused samples, and the number of the next
-        sample of the source. Given to ``Writer.state``, it survives a crash.
+        sample of the source. It is given to ``Writer.state`` and so survives a crash.
     seconds : float
-        Time this run took. Not in the file, which depends on its contents alone.
+        Time that this run took. It is not stored in the file, whose bytes must not depend on it.
     converted : int
-        Samples written in this run: fewer than there are in the file after a resumption.
+        Samples written in this run; after a resumption these are fewer than the file has.
     workers : int
-        Threads or processes that encoded.
+        Number of threads or processes that encoded.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
@@ -51,10 +53,10 @@ class Report:
         self._outcomes = {(entry["field"], entry["action"], entry["reason"]): entry for entry in outcomes}
 
     def count(self, sample: str, fields: Iterable[str], encoded: Sequence[Encoded], sizes: Sequence[int]) -> None:
-        """Counts a written sample.
+        """Count a sample that was written.
 
-        A payload that the sample shares with the one before is not counted again: neither its bytes nor what was done
-        to it.
+        If it shares a payload with the sample before, neither the payload's bytes nor what was done to it are counted
+        again.
 
         Parameters
         ----------
@@ -65,7 +67,7 @@ class Report:
         encoded : sequence of Encoded
             Its values.
         sizes : sequence of int
-            Bytes of the values before they were encoded.
+            Bytes of its values before they were encoded.
         """
         self.converted += 1
         state = self.state
@@ -96,7 +98,7 @@ class Report:
                 listed.append(sample)
 
     def refuse(self, sample: str, reason: str) -> None:
-        """Counts a sample that was left out."""
+        """Count a sample that was left out."""
         self.state["refused_count"] += 1
         if len(self.state["refused"]) < LISTED:
             self.state["refused"].append({"sample": sample, "reason": reason})
@@ -113,17 +115,17 @@ class Report:
 
     @property
     def rate(self) -> float:
-        """Samples a second."""
+        """Samples per second."""
         return self.converted / self.seconds if self.seconds > 0 else 0.0
 
     def facts(self) -> dict[str, Any]:
-        """What goes into the file's manifest: the same for any number of workers and after any interruption."""
+        """The facts for the file's manifest, the same for any number of workers and after any interruption."""
         facts = {name: value for name, value in self.state.items() if name not in ("next", "shared")}
         facts["outcomes"] = [self._outcomes[key] for key in sorted(self._outcomes)]
         return facts
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, the run's time included."""
+        """All facts as JSON values, including the run's time."""
         return {
             **self.facts(),
             "converted": self.converted,
@@ -133,7 +135,7 @@ class Report:
         }
 
     def table(self, *, listed: int = 10) -> str:
-        """For the screen; of each list no more than ``listed`` names."""
+        """The report as text for the screen, with at most ``listed`` names in each list."""
         facts = self.facts()
         lines = []
         for entry in facts["outcomes"]:
@@ -163,21 +165,3 @@ def _some(names: list[str], count: int, listed: int) -> list[str]:
     if count > len(shown):
         lines.append(f"                  ... and {count - len(shown):,} more")
     return lines
-
-
-def size_text(size: float) -> str:
-    """A number of bytes for people: ``138.2 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def duration_text(seconds: float) -> str:
-    """A length of time for people: ``2:03:09`` or ``4.2 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

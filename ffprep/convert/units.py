@@ -1,18 +1,17 @@
-"""The work of a conversion in units: runs of consecutive samples, encoded anywhere, used in order.
+"""Units of work of a conversion: runs of consecutive samples, encoded by any worker and used in order.
 
-Local threads and Ray tasks do the same units; what they return is the same however many work and whichever is first.
+Threads and Ray tasks encode the same units. Their results do not depend on how many work or on which finishes first.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ffprep.common.ordered import ordered_map, threads
 from ffprep.errors import ConversionError, FfprepError
 from ffprep.sources.base import Named, Source, StreamSource, announce_samples
 
@@ -20,31 +19,31 @@ if TYPE_CHECKING:
     from ffprep.fields import Encoded, Field
 
 UNIT = 16
-"""Samples in a unit: enough that handing it over costs nothing, few enough that a unit of photographs is small."""
+"""Samples in a unit: so many that handing it over costs little, so few that a unit of photographs is small."""
 
 ANNOUNCED = 16
-"""Units that a source is told of at a time: it may work on all their samples together."""
+"""Units announced to a source at a time, so that it can work on all their samples together."""
 
 IMAGE = 2
 """Type id of images."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of a sample.
+class SampleResult:
+    """The result of encoding a sample.
 
     Attributes
     ----------
     name : str
-        The source's name of it.
+        Its name in the source.
     encoded : sequence of Encoded
         One for each field; empty when the sample was refused.
     sizes : sequence of int
-        Bytes of each raw value; 0 for what is not bytes.
+        Bytes of each raw value; 0 for values that are not bytes.
     refusal : Exception or None
-        Why it was refused.
+        Why the sample was refused.
     fatal : bool
-        The refusal is no fault of the sample; it ends the unit and, whatever the policy, the conversion.
+        Whether the error is not the sample's fault. It then ends the unit and, whatever the policy, the conversion.
     """
 
     name: str
@@ -55,10 +54,16 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Samples ``start`` to ``stop - 1`` of a source; for a stream with their values, as they came.
+class WorkUnit:
+    """Samples ``start`` to ``stop - 1`` of a source.
 
-    ``broken`` is what ended the stream behind them.
+    Attributes
+    ----------
+    start, stop : int
+    items : sequence of Named, optional
+        The samples themselves, if they were read from a stream.
+    broken : Exception, optional
+        The error that ended the stream after these samples.
     """
 
     start: int
@@ -67,18 +72,18 @@ class Unit:
     broken: Exception | None = None
 
 
-def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[Unit]:
-    """Cuts samples ``start`` to ``stop - 1`` into units. A stream that ends early ends the units."""
+def units_of(source: Source | StreamSource, start: int, stop: int) -> Iterator[WorkUnit]:
+    """Cut samples ``start`` to ``stop - 1`` into units. If a stream ends early, so do its units."""
     stream = getattr(source, "stream", None)
     if stream is None:
         for first in range(start, stop, UNIT):
-            yield Unit(first, min(first + UNIT, stop))
+            yield WorkUnit(first, min(first + UNIT, stop))
         return
     rows = iter(stream(start))
     for first in range(start, stop, UNIT):
         items, broken = _take(rows, min(UNIT, stop - first))
         if items or broken:
-            yield Unit(first, first + len(items), items, broken)
+            yield WorkUnit(first, first + len(items), items, broken)
         if first + len(items) < min(first + UNIT, stop):
             return
 
@@ -95,13 +100,13 @@ def _take(rows: Iterator[Named], count: int) -> tuple[list[Named], Exception | N
     return items, None
 
 
-def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda: False) -> list[Result]:
-    """Reads and encodes the samples of a unit.
+def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = lambda: False) -> list[SampleResult]:
+    """Read and encode the samples of a unit.
 
-    Refusals (the sample cannot be read, or its values do not fit) are results, and so is any other error, as a fatal
-    one. ``stopped`` is asked before each sample.
+    A refusal (the sample cannot be read, or its values do not fit the fields) becomes a result, and so does any other
+    error, which is fatal. ``stopped`` is called before each sample; once it is true, the rest of the unit is dropped.
     """
-    results: list[Result] = []
+    results: list[SampleResult] = []
     if unit.items is None:
         announce_samples(source, range(unit.start, unit.stop))
     for index in range(unit.start, unit.stop):
@@ -117,9 +122,9 @@ def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda
                 name, values = unit.items[index - unit.start]
             if isinstance(values, Exception):
                 raise values
-            results.append(Result(name, encode_sample(source.fields, values), raw_sizes(values)))
+            results.append(SampleResult(name, encode_sample(source.fields, values), raw_sizes(values)))
         except (FfprepError, OSError) as error:
-            results.append(Result(name, (), (), error))
+            results.append(SampleResult(name, (), (), error))
         except MemoryError:
             raise
         except Exception as error:
@@ -130,22 +135,22 @@ def encode_unit(source: Source, unit: Unit, stopped: Callable[[], bool] = lambda
     return results
 
 
-def _fatal(name: str, error: Exception) -> Result:
+def _fatal(name: str, error: Exception) -> SampleResult:
     if isinstance(error, FfprepError):
-        return Result(name, (), (), error, fatal=True)
+        return SampleResult(name, (), (), error, fatal=True)
     wrapped = ConversionError(f"{type(error).__name__}: {error}")
     wrapped.__cause__ = error
-    return Result(name, (), (), wrapped, fatal=True)
+    return SampleResult(name, (), (), wrapped, fatal=True)
 
 
 def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[Encoded]:
-    """Encodes the values of a sample.
+    """Encode the values of a sample.
 
     Raises
     ------
     ConversionError
-        When a value does not fit its field, which the message names, unless it is the only image: what is wrong with a
-        file's image needs no more than the file's name.
+        A value does not fit its field. The message names the field, unless it is the only image field: then the
+        sample's name says enough.
     """
     if not isinstance(values, (tuple, list)) or len(values) != len(fields):
         kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
@@ -162,13 +167,13 @@ def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[En
 
 
 def raw_sizes(values: Sequence[Any]) -> list[int]:
-    """Bytes of each value that is bytes or shared bytes, 0 for the others."""
+    """Size of each value that is bytes or shared bytes, 0 for the others."""
     plain = (getattr(value, "value", value) for value in values)
     return [len(value) if isinstance(value, (bytes, bytearray, memoryview)) else 0 for value in plain]
 
 
-def _announced(source: Source, units: Iterator[Unit]) -> Iterator[Unit]:
-    """The same units; the source is told of several of them at a time."""
+def _announced(source: Source, units: Iterator[WorkUnit]) -> Iterator[WorkUnit]:
+    """Pass units on, announcing several of them at a time to the source."""
     if not hasattr(source, "announce"):
         yield from units
         return
@@ -177,22 +182,17 @@ def _announced(source: Source, units: Iterator[Unit]) -> Iterator[Unit]:
         yield from some
 
 
-def by_threads(source: Source, units: Iterator[Unit], workers: int) -> Iterator[list[Result]]:
-    """Encodes units in threads and yields their results in order.
+def by_threads(source: Source, units: Iterator[WorkUnit], workers: int) -> Generator[list[SampleResult], None, None]:
+    """Encode units in threads and yield their results in order.
 
-    Encoding leaves the interpreter's lock (reading files, the JPEG kernel, Pillow), so threads do; they share the
-    source's open files and caches. No more than ``2 * workers + 2`` units are under way or waiting to be taken.
+    Encoding mostly runs without the interpreter's lock (reading files, the JPEG kernel, Pillow), so threads are enough;
+    they share the source's open files and caches. No more than ``2 * workers + 2`` units are under way or waiting to be
+    taken.
     """
     stop = threading.Event()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ffprep-encode")
-    pending: deque[Future[list[Result]]] = deque()
-    try:
-        for unit in _announced(source, units):
-            pending.append(pool.submit(encode_unit, source, unit, stop.is_set))
-            if len(pending) > 2 * workers + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+
+    def encode(unit: WorkUnit) -> list[SampleResult]:
+        return encode_unit(source, unit, stop.is_set)
+
+    encoders = threads(encode, workers, name="ffprep-encode", stop=stop)
+    return ordered_map(encoders, _announced(source, units), ahead=2 * workers + 1)

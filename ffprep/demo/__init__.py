@@ -1,1 +1,1 @@
-"""The demonstration: from six photographs to training batches, in one command."""
+"""The demonstration: from six photographs to training batches with one command."""

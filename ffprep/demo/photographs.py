@@ -1,8 +1,8 @@
-"""A small ImageNet-like folder made from the embedded licence-clean photographs.
+"""A small ImageNet-like folder, made from the embedded photographs, whose licences are free.
 
-The photographs are 256 pixels wide. Each made image is a random enlargement and crop of one of them with some film
-grain, saved with the sizes, samplings and qualities of real ImageNet files (three in four 4:4:4, most of the others
-4:2:0, 2 % grey, by count on 1,000 files), so that decoding them costs about what ImageNet's files cost.
+The photographs are 256 pixels wide. Each image is a random enlargement and crop of one of them with some film grain,
+saved with the sizes, samplings and qualities of real ImageNet files (three in four 4:4:4, most of the others 4:2:0,
+2 % grey, counted in 1,000 files), so that decoding costs about as much as for ImageNet's files.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SAMPLINGS = (0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 1)  # Pillow's numbers: 4:4:4, 4:2:0
 
 
 def make_photographs(folder: Path, count: int = 120, seed: int = 0) -> Path:
-    """Writes `count` JPEG files as an ImageFolder (``folder/train/<wnid>/*.JPEG``).
+    """Write `count` JPEG files as an ImageFolder (``folder/train/<wnid>/*.JPEG``).
 
     Parameters
     ----------
     folder : Path
-        Made when absent; files already there are written again with the same bytes.
+        Made if it is not there; existing files are written again with the same bytes.
     count : int
         Number of files, spread evenly over the six classes.
     seed : int

@@ -1,21 +1,21 @@
-"""What every field has in common: its record in the sample table and its payload in a page."""
+"""What all fields have in common: a record in the sample table, and a payload in a page."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import ConversionError
+from ffprep.fields.encoded import Encoded
 from ffprep.fields.ffcv_style import adapt
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["ARGUMENTS_SIZE", "ARG_TYPE", "CUSTOM_TYPE_ID", "UNKNOWN_SIZE", "Encoded", "Field", "Shared", "refuse"]
 
 ARGUMENTS_SIZE = 1024
 ARG_TYPE = np.dtype([("", "<u1", 1024)])
@@ -24,43 +24,21 @@ ARG_TYPE = np.dtype([("", "<u1", 1024)])
 CUSTOM_TYPE_ID = 255
 """Type id of every field that is not one of ffcv's seven."""
 
-Payload: TypeAlias = "bytes | bytearray | memoryview"
-U64 = np.dtype("<u8")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One value, ready to be written.
-
-    Attributes
-    ----------
-    metadata : tuple
-        The members of the field's metadata record in order, with 0 where the payload's offset goes.
-    payload : bytes-like or None
-        What goes into a page; None for fields that live in their metadata alone.
-    note : tuple of (action, reason), optional
-        What was done to the value, for the conversion report: ``("reencoded", "CMYK")``.
-    key : hashable, optional
-        Payloads with equal keys are stored once; set by `Shared`.
-    """
-
-    metadata: tuple[Any, ...]
-    payload: Payload | None = None
-    note: tuple[str, str] | None = None
-    key: Hashable | None = None
+UNKNOWN_SIZE = np.uint64(2**64 - 1)
+"""What `Field.payload_sizes` returns for a payload whose size only the allocation table states."""
 
 
 @dataclass
 class Shared:
     """A value whose payload several samples have in common, such as one photograph with five captions.
 
-    Wrap the value in a `Shared` with the same key for each of these samples: the payload is stored once and
-    the samples point at it. Handing over the *same object* also encodes it only once.
+    For each of these samples, wrap the value in a `Shared` with the same key: the payload is stored once and the
+    samples point at it. If they all get the *same object*, the value is also encoded only once.
 
     Attributes
     ----------
     key : str, int, bytes, or a tuple of these
-        Identity of the payload within its field.
+        Identifies the payload within its field.
     value : object
         What the field's ``encode`` accepts.
     """
@@ -71,7 +49,7 @@ class Shared:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def encoded_by(self, owner: Field) -> Encoded:
-        """Encode the value once, however many threads ask."""
+        """Encode the value, but only once, however many threads call this."""
         with self._lock:
             if self._encoded is None:
                 plain = owner.encode(self.value)
@@ -91,10 +69,10 @@ class Field(ABC):
     Class attributes
     ----------------
     type_id : int
-        Number in the file; 255 for fields of your own, which readers then need as ``custom_fields``.
+        Number in the file; 255 for fields of your own, which must then be given to readers as ``custom_fields``.
     pointer : str or None
-        Which member of the metadata record holds the payload's absolute file offset; ``""`` where the record
-        is itself the offset, None where there is no payload.
+        The member of the metadata record that holds the payload's offset from the start of the file; ``""`` if the
+        record itself is the offset, None if there is no payload.
     """
 
     type_id: ClassVar[int] = CUSTOM_TYPE_ID
@@ -111,7 +89,7 @@ class Field(ABC):
 
     @property
     def alignment(self) -> int:
-        """Payloads start at a multiple of this many bytes: 1, 2, 4 or 8."""
+        """Payloads start at a multiple of this many bytes, which is 1, 2, 4 or 8."""
         return 1
 
     def to_binary(self) -> bytes:
@@ -130,7 +108,7 @@ class Field(ABC):
         Raises
         ------
         ConversionError
-            The value does not belong into this field; the message says why.
+            The value does not fit this field; the message says why.
         """
 
     def encode_any(self, value: Any) -> Encoded:
@@ -140,7 +118,7 @@ class Field(ABC):
         return self.encode(value)
 
     def payload_sizes(self, column: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
-        """Sizes in bytes of the payloads, as far as the metadata tell.
+        """Sizes of the payloads in bytes, as far as the metadata state them.
 
         Parameters
         ----------
@@ -149,12 +127,12 @@ class Field(ABC):
         Returns
         -------
         ndarray of uint64 or None
-            One size a sample. ``UNKNOWN_SIZE`` or None where only the allocation table knows.
+            One size for each sample, `UNKNOWN_SIZE` where only the allocation table states it; None if it does for all.
         """
         return None
 
     def bad_records(self, column: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], str] | None:
-        """Flag the records that no writer makes, with the complaint; None where any bytes are valid."""
+        """Flag the records that no writer makes, and say what is wrong; None if all bytes are valid records."""
         return None
 
     def decode(self, record: Any, payload: npt.NDArray[np.uint8] | None) -> Any:
@@ -162,11 +140,11 @@ class Field(ABC):
         raise NotImplementedError(f"{type(self).__name__} does not say how its values are decoded")
 
     def options(self) -> Mapping[str, Any]:
-        """What the field was told about encoding, for the manifest: names and JSON values."""
+        """The field's encoding options as names and JSON values, for the manifest."""
         return {}
 
     def same_layout(self, other: Field) -> bool:
-        """Whether payloads of the other field can be copied into this one."""
+        """Whether payloads of the other field can be copied into this field."""
         return (
             self.type_id == other.type_id
             and self.metadata_type == other.metadata_type
@@ -174,7 +152,7 @@ class Field(ABC):
         )
 
     def get_decoder_class(self) -> Any:
-        """Return the loader operation that reads this field when the pipeline names none."""
+        """Return the loader operation that reads this field when a pipeline names none."""
         raise NotImplementedError(f"{type(self).__name__} has no decoder class")
 
     def __repr__(self) -> str:
@@ -182,17 +160,13 @@ class Field(ABC):
         return f"{type(self).__name__}({inside})"
 
 
-UNKNOWN_SIZE = np.uint64(2**64 - 1)
-"""In `Field.payload_sizes`: ask the allocation table."""
-
-
 def refuse(owner: Field, value: Any, wanted: str) -> NoReturn:
-    """Raise the one-line error for a value that does not belong into a field."""
-    raise ConversionError(f"{type(owner).__name__} wants {wanted}, got {describe(value)}")
+    """Raise the one-line error for a value that does not fit a field."""
+    raise ConversionError(f"{type(owner).__name__} wants {wanted}, got {describe_value(value)}")
 
 
-def describe(value: Any) -> str:
-    """Say in a few words what a value is."""
+def describe_value(value: Any) -> str:
+    """Describe a value in a few words."""
     dtype = getattr(value, "dtype", None)
     shape = getattr(value, "shape", None)
     name = type(value).__name__

@@ -1,4 +1,4 @@
-"""Numbers: one float64 or one int64 a sample, kept in the sample table itself."""
+"""Numbers: one float64 or int64 for each sample, stored in the sample table itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.fields.base import Encoded, Field, refuse
+from ffprep.fields.decoders import BasicDecoder, FloatDecoder, IntDecoder
+
+__all__ = ["BasicDecoder", "FloatDecoder", "FloatField", "IntDecoder", "IntField"]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -43,8 +46,6 @@ class FloatField(Field):
         return float(record)
 
     def get_decoder_class(self) -> Any:
-        from ffprep.fields.decoders import FloatDecoder
-
         return FloatDecoder
 
 
@@ -70,14 +71,4 @@ class IntField(Field):
         return int(record)
 
     def get_decoder_class(self) -> Any:
-        from ffprep.fields.decoders import IntDecoder
-
         return IntDecoder
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("FloatDecoder", "IntDecoder", "BasicDecoder"):
-        from ffprep.fields import decoders
-
-        return getattr(decoders, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.fields.base import UNKNOWN_SIZE, Encoded, Field, refuse
+from ffprep.fields.decoders import BytesDecoder
+
+__all__ = ["BytesDecoder", "BytesField"]
 
 BYTES_RECORD = np.dtype([("ptr", "<u8"), ("size", "<u8")])
 
 
 class BytesField(Field):
-    """Bytes of any length, also of length 0.
+    """Bytes of any length, including 0.
 
     Accepts ``bytes``, ``bytearray``, ``memoryview`` and one-dimensional uint8 arrays.
     """
@@ -49,14 +52,4 @@ class BytesField(Field):
         return payload.tobytes()
 
     def get_decoder_class(self) -> Any:
-        from ffprep.fields.decoders import BytesDecoder
-
         return BytesDecoder
-
-
-def __getattr__(name: str) -> Any:
-    if name == "BytesDecoder":
-        from ffprep.fields import decoders
-
-        return decoders.BytesDecoder
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Decoders: how a field's stored values become the rows of a batch. Declarations under ffcv's names.
+"""Decoders, under ffcv's names: they declare how the stored values of a field become the rows of a batch.
 
 Images are decoded only where the crop needs them, and resampled, flipped, normalised and laid out in the same pass.
 """
@@ -47,7 +47,7 @@ INTERPOLATIONS = ("bilinear", "bicubic", "area")
 
 
 class Crop(NamedTuple):
-    """Which part of each image is shown: ``whole``, ``random``, ``center`` or ``resize_center``, with its numbers."""
+    """The part of each image that is shown: ``whole``, ``random``, ``center`` or ``resize_center``, and its numbers."""
 
     kind: str
     numbers: tuple[float, ...] = ()
@@ -59,9 +59,9 @@ class Ragged(NamedTuple):
     Attributes
     ----------
     data : array or tensor of shape (batch, longest)
-        Filled up behind each value.
+        The values, padded at their ends.
     lengths : int64 array or tensor of shape (batch,)
-        Elements of each value.
+        Number of elements of each value.
     """
 
     data: Any
@@ -81,7 +81,7 @@ class Decoder:
 
 
 class BasicDecoder(Decoder):
-    """Numbers that lie in the sample table; rows of shape (1,), as ffcv gives them."""
+    """Numbers from the sample table, as rows of shape (1,), as in ffcv."""
 
     dtype: ClassVar[np.dtype[Any]]
 
@@ -107,12 +107,12 @@ class NDArrayDecoder(Decoder):
 
 
 class TokensDecoder(Decoder):
-    """Arrays of 16-bit tokens, widened while they are copied: (batch, *shape).
+    """Arrays of 16-bit tokens, (batch, *shape), widened while they are copied.
 
     Parameters
     ----------
     dtype : numpy dtype
-        int64, which torch's embeddings take, int32, or uint16 as they are stored.
+        int64, as torch's embeddings take them; int32; or uint16, as they are stored.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (4, 6)
@@ -124,16 +124,16 @@ class TokensDecoder(Decoder):
 
 
 class CaptionDecoder(Decoder):
-    """What belongs to the captions of images, whether a file holds pairs or images with several captions each.
+    """Base class of the decoders of captions, for files of pairs and for files of images with several captions each.
 
     Parameters
     ----------
     captions : {'random', 'first', 'all'}
-        Which captions of an image to take. The random one is a function of (seed, epoch, sample), the same for all
-        decoders of captions, so that tokens, lengths and masks belong together; only captions that are there are drawn.
-        Of pairs there is one.
+        Which captions of an image to take. The random one is a function of (seed, epoch, sample) and the same for all
+        decoders of captions, so that tokens, lengths and masks belong together; only captions that exist are drawn. In
+        files of pairs each sample has just one.
     trim : bool
-        Show only as many tokens as the longest caption of the batch has: a view, without a copy.
+        Return only as many tokens as the longest caption of the batch has, as a view without a copy.
     """
 
     def __init__(self, captions: str = "random", *, trim: bool = False) -> None:
@@ -144,16 +144,16 @@ class CaptionDecoder(Decoder):
 
 
 class CaptionTokensDecoder(CaptionDecoder):
-    """Tokens of captions, (batch, length); of all captions (batch, captions, length), filled up with ``<pad>``.
+    """Tokens of captions, padded with ``<pad>``: (batch, length), or (batch, captions, length) for all captions.
 
-    Files of other lengths and numbers of captions are brought to the greatest of them.
+    If a loader's files differ in length or number of captions, all are padded to the largest.
 
     Parameters
     ----------
     captions, trim
         See `CaptionDecoder`.
     dtype : numpy dtype
-        int64, which torch's embeddings take, int32, or uint16 as they are stored.
+        int64, as torch's embeddings take them; int32; or uint16, as they are stored.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (4, 6)
@@ -164,7 +164,7 @@ class CaptionTokensDecoder(CaptionDecoder):
 
 
 class CaptionLengthDecoder(CaptionDecoder):
-    """How many tokens captions have: int64 (batch,); of all captions (batch, captions), 0 where there is none."""
+    """Number of tokens of captions: int64 (batch,), or (batch, captions) for all captions, 0 where there is none."""
 
     type_ids: ClassVar[tuple[int, ...]] = (1, 4, 6)
 
@@ -173,13 +173,13 @@ class CaptionLengthDecoder(CaptionDecoder):
 
 
 class CaptionMaskDecoder(CaptionDecoder):
-    """Where captions have tokens: bool, shaped like the tokens; reads the field of lengths."""
+    """Where captions have tokens: bool, of the tokens' shape. Reads the field of lengths."""
 
     type_ids: ClassVar[tuple[int, ...]] = (1, 4, 6)
 
 
 class CaptionTextDecoder(CaptionDecoder):
-    """Text of captions, from files that store it: a list of str; of all captions a list of lists."""
+    """Text of captions, from files that store it: a list of str, or a list of lists for all captions."""
 
     type_ids: ClassVar[tuple[int, ...]] = (3, 5)
 
@@ -188,30 +188,30 @@ class CaptionTextDecoder(CaptionDecoder):
 
 
 class PlaceDecoder(Decoder):
-    """Where samples come from. Reads no field: ``pipelines={"file": [FileDecoder(), ToTensor()]}``."""
+    """Says where samples come from. Reads no field: ``pipelines={"file": [FileDecoder(), ToTensor()]}``."""
 
 
 class FileDecoder(PlaceDecoder):
-    """Which of a loader's files each sample is of: int64 (batch,), 0 for the first."""
+    """Which of a loader's files each sample comes from: int64 (batch,), 0 for the first."""
 
 
 class SampleDecoder(PlaceDecoder):
-    """Number of each sample, over all of a loader's files: int64 (batch,)."""
+    """Number of each sample, counted through all of a loader's files: int64 (batch,)."""
 
 
 class BytesDecoder(Decoder):
-    """Byte strings, filled up to one length.
+    """Byte strings, padded to one length.
 
     Parameters
     ----------
     max_length : int, optional
         Elements of a row; by default as many as the longest value of the file has. Longer values are cut.
     dtype : numpy dtype
-        What the bytes are: ``np.uint16`` for ragged tokens.
+        What the bytes are, such as ``np.uint16`` for ragged tokens.
     fill : int
-        Value of the elements behind the end.
+        Value of the elements after the end.
     lengths : bool
-        Give a `Ragged` (data, lengths) rather than data alone.
+        Return a `Ragged` (data, lengths) instead of data alone.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (3, 5)
@@ -236,20 +236,21 @@ class JSONDecoder(Decoder):
 
 
 class ImageDecoder(Decoder):
-    """Images, uint8 of shape (batch, height, width, 3) unless the transforms behind say otherwise.
+    """Images, uint8 of shape (batch, height, width, 3) unless the transforms that follow say otherwise.
 
     Attributes
     ----------
     output_size : (height, width), None, or a function of the epoch
-        None: the images' own size. Progressive resizing: give a function such as `ProgressiveSize`, or set it anew
-        between epochs.
+        None keeps the size of the images. For progressive resizing give a function such as `ProgressiveSize`, or set
+        this attribute between epochs.
     interpolation : str
         ``bilinear`` (antialiased, as torchvision), ``bicubic`` (antialiased) or ``area`` (as ffcv).
     exact : bool
-        False: a JPEG whose crop is shrunk 2.25 times or more both ways (2.75 with ``area``) is decoded at a half, a
-        quarter or an eighth of its resolution first, which costs less; such images then differ from the others' by a
-        PSNR of 42 dB or more in the mean. True: always at its own. Crops that are shrunk less come out the same.
-        Random crops start with False, the decoders of evaluation with True.
+        False: a JPEG whose crop is shrunk by a factor of 2.25 or more in both directions (2.75 with ``area``) is first
+        decoded at a half, a quarter or an eighth of its resolution, which costs less; such images differ from exact
+        ones by a PSNR of 42 dB or more on average. True: JPEGs are always decoded at their own resolution. Crops that
+        are shrunk less are the same either way. The default is False for random crops and True for the decoders of
+        evaluation.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (2,)
@@ -258,12 +259,12 @@ class ImageDecoder(Decoder):
     exact: bool = False
 
     def crop(self) -> Crop:
-        """Return what part of each image is shown."""
+        """Return which part of each image is shown."""
         return Crop("whole")
 
 
 class SimpleRGBImageDecoder(ImageDecoder):
-    """Whole images as they are; all of them must have one size."""
+    """Whole images as they are, which must all have the same size."""
 
     def __init__(self) -> None:
         self.output_size = None
@@ -339,7 +340,7 @@ class CenterCropRGBImageDecoder(_ResizedDecoder):
 
 
 class ResizeRGBImageDecoder(_ResizedDecoder):
-    """The whole image resized to one size, whatever its shape.
+    """The whole image, resized to a given size whatever its shape.
 
     Parameters
     ----------

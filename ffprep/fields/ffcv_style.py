@@ -1,27 +1,38 @@
-"""Fields of one's own written as for ffcv: ``encode(destination, value, malloc)`` in place of ``encode(value)``."""
+"""Custom fields written for ffcv, with ``encode(destination, value, malloc)`` instead of ``encode(value)``."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import ConversionError, OptionError
-
-if TYPE_CHECKING:
-    from ffprep.fields.base import Encoded, Field
+from ffprep.fields.encoded import Encoded
 
 
-def adapt(kind: type[Field]) -> None:
-    """Let a class whose ``encode`` is written as for ffcv be called as ours, and let it call its parents' as theirs."""
+class HasRecord(Protocol):
+    """What a call in ffcv's style needs to know of a field."""
+
+    @property
+    def metadata_type(self) -> np.dtype[Any]: ...
+
+    @property
+    def pointer(self) -> str | None: ...
+
+
+def adapt(kind: type[Any]) -> None:
+    """Make a field class whose ``encode`` is in ffcv's style work here.
+
+    Its ``encode`` can then be called in ffprep's style as well, and those of its parents in ffcv's.
+    """
     own = kind.__dict__.get("encode")
     if own is None or not inspect.isfunction(own) or len(inspect.signature(own).parameters) != 4:
         return
-    kind.encode = _callable_as_ours(own)  # type: ignore[method-assign]
+    kind.encode = _callable_as_ours(own)
     for parent in kind.__mro__[1:]:
         plain = parent.__dict__.get("encode")
         if plain is not None and not hasattr(plain, "takes_both") and not getattr(plain, "__isabstractmethod__", False):
@@ -30,7 +41,7 @@ def adapt(kind: type[Field]) -> None:
 
 def _callable_as_theirs(plain: Callable[..., Encoded]) -> Callable[..., Any]:
     @functools.wraps(plain)
-    def encode(self: Field, *arguments: Any) -> Any:
+    def encode(self: HasRecord, *arguments: Any) -> Any:
         if len(arguments) != 3:
             return plain(self, *arguments)
         destination, value, malloc = arguments
@@ -49,9 +60,7 @@ def _callable_as_theirs(plain: Callable[..., Encoded]) -> Callable[..., Any]:
 
 def _callable_as_ours(own: Callable[..., None]) -> Callable[..., Any]:
     @functools.wraps(own)
-    def encode(self: Field, *arguments: Any) -> Any:
-        from ffprep.fields.base import Encoded
-
+    def encode(self: HasRecord, *arguments: Any) -> Any:
         if len(arguments) == 3:
             return own(self, *arguments)
         [value] = arguments

@@ -1,4 +1,4 @@
-"""JSON documents, stored as UTF-8 text and one NUL."""
+"""JSON documents, stored as UTF-8 text followed by one NUL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class JSONField(BytesField):
 
     @staticmethod
     def unpack(batch: Any) -> Any:
-        """Turn what a loader returned for this field back into Python objects.
+        """Turn a batch that a loader returned for this field back into Python objects.
 
         Parameters
         ----------
@@ -40,7 +40,7 @@ class JSONField(BytesField):
 
         Returns
         -------
-        list of objects for a batch, one object for a single sample
+        list of objects for a batch, an object for a single sample
         """
         if hasattr(batch, "numpy"):
             batch = batch.numpy()

@@ -1,4 +1,4 @@
-"""Arrays of one dtype and one shape for all samples."""
+"""Arrays with the same dtype and shape for all samples."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from ffprep.errors import CorruptError, OptionError
 from ffprep.fields.base import ARGUMENTS_SIZE, Encoded, Field, refuse
+from ffprep.fields.decoders import NDArrayDecoder
+
+__all__ = ["NDArrayDecoder", "NDArrayField", "TorchTensorField"]
 
 MAX_DIMENSIONS = 32
 _SHAPE_BYTES = 8 * MAX_DIMENSIONS
@@ -28,9 +31,9 @@ class NDArrayField(Field):
     Parameters
     ----------
     dtype : numpy dtype
-        Booleans, integers, floats, complex numbers, fixed-size strings or dates; stored in its byte order.
+        Booleans, integers, floats, complex numbers, fixed-size strings or dates, stored in the byte order of the dtype.
     shape : tuple of int
-        One to 32 dimensions, each at least 1. For a scalar take ``(1,)``.
+        One to 32 dimensions, each at least 1. Use ``(1,)`` for a scalar.
 
     Raises
     ------
@@ -116,18 +119,16 @@ class NDArrayField(Field):
         return {"dtype": self.dtype.str, "shape": list(self.shape)}
 
     def get_decoder_class(self) -> Any:
-        from ffprep.fields.decoders import NDArrayDecoder
-
         return NDArrayDecoder
 
 
 class TorchTensorField(NDArrayField):
-    """A torch tensor of fixed dtype and shape; it reads back as a numpy array.
+    """A torch tensor of fixed dtype and shape, which is read back as a numpy array.
 
     Parameters
     ----------
     dtype : torch dtype
-        Any that numpy has as well, hence not ``bfloat16``. A numpy dtype does too.
+        Any that numpy has as well, so not ``bfloat16``. A numpy dtype is accepted too.
     shape : tuple of int
     """
 
@@ -173,11 +174,3 @@ def _parse_dtype(text: bytes) -> np.dtype[Any]:
     except (TypeError, ValueError) as error:
         raise CorruptError(f"numpy has no dtype {parsed[0][1]!r}") from error
     return dtype
-
-
-def __getattr__(name: str) -> Any:
-    if name == "NDArrayDecoder":
-        from ffprep.fields import decoders
-
-        return decoders.NDArrayDecoder
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Pixels given as arrays or Pillow images: to RGB, to size, to JPEG."""
+"""Converting pixels from arrays or Pillow images: to RGB, to a size, to JPEG."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import ConversionError, JpegError
+from ffprep.jpeg import pillow
+from ffprep.jpeg.header import read_header
+from ffprep.jpeg.prepare import MAX_PIXELS, scaled_size
+from ffprep.jpeg.rewrite import rewrite
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_SIDE = 65535
-
 
 def is_pillow(value: Any) -> bool:
-    """Tell a Pillow image without importing Pillow."""
+    """Whether a value is a Pillow image, without importing Pillow."""
     return any(base.__module__ == "PIL.Image" and base.__name__ == "Image" for base in type(value).__mro__)
 
 
@@ -50,16 +52,13 @@ def rgb_array(value: Any) -> npt.NDArray[np.uint8]:
 
 
 def open_image(data: bytes, apply_orientation: bool) -> Image:
-    """Decode an image file with Pillow: grey or RGB, turned upright if asked to.
+    """Decode an image file with Pillow, as grey or RGB, turned upright if asked to.
 
     Raises
     ------
     ConversionError
-        It is damaged, too large or no image.
+        The file is damaged, too large or no image.
     """
-    from ffprep.jpeg import pillow, read_header
-    from ffprep.jpeg.prepare import MAX_PIXELS
-
     kind = pillow.sniff(data)
     if kind is None:
         raise ConversionError("the file is empty" if not data else "no image format that ffprep reads")
@@ -74,22 +73,18 @@ def open_image(data: bytes, apply_orientation: bool) -> Image:
 
 
 def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | None) -> npt.NDArray[np.uint8]:
-    """Shrink, antialiased bicubic, so that the longer and the shorter side keep their limits; never enlarge."""
-    from ffprep.jpeg.prepare import scaled_size
-
+    """Shrink (antialiased bicubic) so that the longer and the shorter side are within their limits; never enlarge."""
     height, width = pixels.shape[:2]
     size = scaled_size(width, height, longest, shortest)
     if size == (width, height):
         return pixels
     from PIL import Image
 
-    from ffprep.jpeg import pillow
-
     return np.asarray(pillow.resize(Image.fromarray(pixels), size))
 
 
 def jpeg_bytes(pixels: npt.NDArray[np.uint8], quality: int, seekable: bool) -> bytes:
-    """Encode RGB pixels as a baseline 4:2:0 JPEG, if `seekable` with restart markers and tables made for it.
+    """Encode RGB pixels as a baseline 4:2:0 JPEG; if `seekable`, with restart markers and tables made for it.
 
     Raises
     ------
@@ -97,8 +92,6 @@ def jpeg_bytes(pixels: npt.NDArray[np.uint8], quality: int, seekable: bool) -> b
         A side is longer than JPEG allows.
     """
     from PIL import Image
-
-    from ffprep.jpeg import pillow, rewrite
 
     data = pillow.encode(Image.fromarray(pixels), quality, "4:2:0")
     return rewrite(data, optimise=True) if seekable else data

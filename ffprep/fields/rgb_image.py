@@ -7,50 +7,67 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from ffprep.errors import ConversionError, JpegError, OptionError
-from ffprep.fields import pixels as px
+from ffprep.fields import pixels
 from ffprep.fields.base import UNKNOWN_SIZE, Encoded, Field
+from ffprep.fields.decoders import (
+    CenterCropRGBImageDecoder,
+    RandomResizedCropRGBImageDecoder,
+    ResizeCenterCropRGBImageDecoder,
+    ResizeRGBImageDecoder,
+    SimpleRGBImageDecoder,
+)
+from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, MAX_SIDE, prepare
+
+__all__ = [
+    "CenterCropRGBImageDecoder",
+    "RGBImageField",
+    "RandomResizedCropRGBImageDecoder",
+    "ResizeCenterCropRGBImageDecoder",
+    "ResizeRGBImageDecoder",
+    "SimpleRGBImageDecoder",
+]
 
 IMAGE_RECORD = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
 MODE_JPEG, MODE_RAW = 0, 1
 WRITE_MODES = ("raw", "jpg", "smart", "proportion")
-JPEG_MODES = ("seekable", "keep", "reencode")
-DAMAGED = ("refuse", "reencode")
 
 
 class RGBImageField(Field):
     """An image of any size up to 65,535 pixels a side.
 
-    Accepts encoded image files as bytes, Pillow images, and uint8 arrays of shape (height, width, 3), or
-    grey ones. **Give JPEG files as bytes**: with ``jpeg="seekable"`` or ``"keep"`` their pixels are never
+    Accepts encoded image files as bytes, Pillow images, and uint8 arrays of shape (height, width, 3), or of shape
+    (height, width) if grey. **Give JPEG files as bytes**: with ``jpeg="seekable"`` or ``"keep"`` their pixels are never
     re-encoded.
 
     Parameters
     ----------
     write_mode : {'raw', 'jpg', 'smart', 'proportion'}, optional
-        As in ffcv: raw pixels, JPEG, JPEG where the raw pixels take more than `smart_threshold` bytes, or
-        JPEG for a share of the images. By default ``'raw'`` (ffcv's), or ``'jpg'`` if `jpeg` is given.
+        As in ffcv: raw pixels; JPEG; JPEG if the raw pixels take more than `smart_threshold` bytes; or JPEG for a share
+        of the images. By default ``'raw'``, as in ffcv, or ``'jpg'`` if `jpeg` is given.
     max_resolution : int, optional
-        Shrink (antialiased bicubic) so that the longer side has at most this many pixels; never enlarge. This
-        re-encodes.
+        Shrink (antialiased bicubic) so that the longer side has at most this many pixels; never enlarge. Images that
+        are shrunk are re-encoded.
     smart_threshold : int, optional
-        Bytes of raw pixels above which ``'smart'`` stores a JPEG; without it ``'smart'`` is ``'raw'``.
+        Bytes of raw pixels above which ``'smart'`` stores a JPEG; without it ``'smart'`` is the same as ``'raw'``.
     jpeg_quality : int
         1 to 100, for images that are encoded.
     compress_probability : float
-        Share of JPEGs under ``'proportion'``. The choice is a function of the pixels, so it repeats.
+        Share of the images that ``'proportion'`` stores as JPEG. The choice depends on the pixels alone, so it is the
+        same each time.
     jpeg : {'seekable', 'keep', 'reencode'}, optional
-        What becomes of JPEG files given as bytes: rewritten losslessly with restart markers so that crops
-        decode without the rest of the image (the default), stored byte by byte, or encoded anew.
+        What happens to JPEG files given as bytes: they are rewritten losslessly with restart markers, so that crops
+        can be decoded without the rest of the image (the default), stored byte by byte, or re-encoded.
     min_resolution : int, optional
         Shrink so that the shorter side has at most this many pixels.
     apply_orientation : bool
-        Turn pixels as the EXIF orientation says. By default it is ignored, as torchvision and ffcv do.
+        Turn images as their EXIF orientation says. By default it is ignored, as in torchvision and ffcv.
     keep_metadata : bool
         Keep APPn and COM segments when a JPEG is rewritten.
     damaged : {'refuse', 'reencode'}
-        JPEG files whose data is damaged: refuse them, or store what Pillow makes of them, where it makes something.
+        JPEG files whose data is damaged: refuse them, or store what Pillow decodes of them, if it decodes anything.
 
     Raises
     ------
@@ -110,18 +127,16 @@ class RGBImageField(Field):
             value = value.tobytes()
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._encode_file(bytes(value))
-        if px.is_pillow(value) and self.apply_orientation:
+        if pixels.is_pillow(value) and self.apply_orientation:
             from PIL import ImageOps
 
             value = ImageOps.exif_transpose(value)
-        return self._encode_pixels(px.rgb_array(value))
+        return self._encode_pixels(pixels.rgb_array(value))
 
     def _encode_file(self, data: bytes) -> Encoded:
         if self.write_mode != "jpg":
-            image = px.open_image(data, self.apply_orientation)
-            return self._encode_pixels(px.rgb_array(image))
-        from ffprep.jpeg import prepare
-
+            image = pixels.open_image(data, self.apply_orientation)
+            return self._encode_pixels(pixels.rgb_array(image))
         try:
             ready = prepare(
                 data,
@@ -139,11 +154,11 @@ class RGBImageField(Field):
         return Encoded((MODE_JPEG, ready.width, ready.height, 0), ready.data, note=(ready.action, ready.reason))
 
     def _encode_pixels(self, image: npt.NDArray[np.uint8]) -> Encoded:
-        image = px.shrink(image, self.max_resolution, self.min_resolution)
+        image = pixels.shrink(image, self.max_resolution, self.min_resolution)
         height, width = image.shape[:2]
         _check_sides(width, height)
         if self._compresses(image):
-            data = px.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
+            data = pixels.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
             return Encoded((MODE_JPEG, width, height, 0), data, note=("encoded", "pixels"))
         return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=("raw", "pixels"))
 
@@ -151,8 +166,6 @@ class RGBImageField(Field):
         if self.write_mode == "smart":
             return self.smart_threshold is not None and image.nbytes > self.smart_threshold
         if self.write_mode == "proportion":
-            import xxhash
-
             return xxhash.xxh3_64_intdigest(image.data) < self.proportion * 2**64
         return self.write_mode == "jpg"
 
@@ -190,22 +203,12 @@ class RGBImageField(Field):
         return named
 
     def get_decoder_class(self) -> Any:
-        from ffprep.fields.decoders import SimpleRGBImageDecoder
-
         return SimpleRGBImageDecoder
 
 
 def _check_sides(width: int, height: int) -> None:
-    if width > px.MAX_SIDE or height > px.MAX_SIDE:
+    if width > MAX_SIDE or height > MAX_SIDE:
         raise ConversionError(
-            f"the image is {width}x{height}; a .beton file holds at most {px.MAX_SIDE} pixels a side, "
+            f"the image is {width}x{height}; a .beton file holds at most {MAX_SIDE} pixels a side, "
             "so pass max_resolution"
         )
-
-
-def __getattr__(name: str) -> Any:
-    if name.endswith("Decoder"):
-        from ffprep.fields import decoders
-
-        return getattr(decoders, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import numpy as np
 from ffprep.errors import OptionError
 
 Size: TypeAlias = "int | Sequence[int] | Callable[[int], int | Sequence[int]]"
-"""Height and width, the side of a square, or a function that gives these for an epoch."""
+"""Height and width, the side of a square, or a function that returns either for an epoch."""
 
 
 def size_pair(size: int | Sequence[int]) -> tuple[int, int]:
@@ -19,7 +19,7 @@ def size_pair(size: int | Sequence[int]) -> tuple[int, int]:
     Raises
     ------
     OptionError
-        Not one or two whole numbers from 1 to 16,384.
+        The size is not one or two whole numbers from 1 to 16,384.
     """
     pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
     if len(pair) != 2 or any(int(side) != side or not 1 <= side <= 16384 for side in pair):
@@ -39,9 +39,9 @@ def size_at(size: Size, epoch: int) -> tuple[int, int]:
 
 
 class ProgressiveSize:
-    """Images that grow from epoch to epoch, linearly, in steps: give it to a decoder or a preset as its size.
+    """A size that grows linearly from epoch to epoch, in steps, to be given to a decoder or a preset.
 
-    The first epochs of a training learn as much from small images, and cost less. ffcv's ImageNet recipe is
+    In the first epochs, training learns as much from small images, at a lower cost. ffcv's ImageNet recipe is
     ``ProgressiveSize(160, 192, 65, 76)`` for 88 epochs.
 
     Parameters

@@ -1,7 +1,7 @@
-"""How fast a .beton file feeds training, beside stock ffcv and torch's DataLoader, and where the time goes.
+"""How fast a .beton file feeds training, compared with stock ffcv and torch's DataLoader, and where the time goes.
 
-Every loader runs in a process of its own, epochs in turn (``ffprep.inspect.paired``), so that neither disturbs another
-and a change of the machine's speed meets all of them. Ratios are taken round by round.
+Every loader runs in a process of its own, and they take turns epoch by epoch (``ffprep.inspect.paired``), so that they
+do not disturb each other and a change of the machine's speed affects all of them. Ratios are taken round by round.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.abi import IMAGE
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+from ffprep.jpeg.native import decode_request, library
 
 _RUNNERS = "ffprep.inspect.runners:"
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What to time.
 
     Attributes
     ----------
     workers, batch_size, rounds : int
-        As the loader's, and epochs counted.
+        Options of the loaders, and epochs counted.
     scale : (float, float)
-        Area of the random crop.
+        Area of the random crop, as a share of the image.
     validation : bool
-        Take whole images instead.
+        Use whole images instead.
     samples : int
-        Samples an epoch, the first ones of the file.
+        Samples in an epoch: the first ones of the file.
     baselines : bool
         Time stock ffcv and torch's DataLoader as well.
     """
@@ -50,15 +52,15 @@ class Options:
     baselines: bool = True
 
 
-def bench(path: Path, options: Options, on_round: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Times the loaders on a file.
+def bench(path: Path, options: BenchOptions, on_round: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Time the loaders on a file.
 
     Returns
     -------
     dict
-        JSON values: ``results`` has a rate (lowest, median, highest samples a second), bytes a second and the start-up
-        of each loader, and how many times as fast ffprep is; ``split`` says where ffprep's time goes. With a seek
-        index beside the file, ffprep without it is one of the loaders.
+        JSON values. ``results`` has, for each loader, its rate (lowest, median and highest samples per second), bytes
+        per second, start-up time, and how many times as fast ffprep is. ``split`` says where ffprep's time goes. If
+        there is a seek index beside the file, ffprep without the index is one of the loaders.
     """
     with Reader(path) as reader:
         samples = min(options.samples, len(reader))
@@ -83,7 +85,7 @@ def bench(path: Path, options: Options, on_round: Callable[[int], None] | None =
 
 
 def _contestants(
-    path: Path, reader: Reader, images: list[str], samples: int, options: Options, scratch: Path
+    path: Path, reader: Reader, images: list[str], samples: int, options: BenchOptions, scratch: Path
 ) -> list[Contestant]:
     common = {"batch_size": options.batch_size, "num_workers": options.workers}
     crop: dict[str, Any] = {"scale": list(options.scale), "validation": options.validation}
@@ -106,7 +108,7 @@ def _contestants(
 
 
 def _extract(reader: Reader, name: str, samples: int, folder: Path) -> bool:
-    """Writes the JPEG images as files, as the classic loader reads them; False when they are not all JPEG."""
+    """Write the images as files for torch's DataLoader; False if they are not all JPEGs."""
     if (reader.column(name)["mode"][:samples] != 0).any():
         return False
     for index in range(samples):
@@ -122,11 +124,12 @@ def _bytes_per_sample(reader: Reader, samples: int) -> float:
     return total / max(1, samples)
 
 
-def _split(reader: Reader, name: str, samples: int, options: Options, own: Timing) -> dict[str, float]:
-    """Milliseconds of one thread for an image: decoding the bytes the crops need, and all else.
+def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: Timing) -> dict[str, float]:
+    """Milliseconds of one thread for an image: for decoding what the crops need, and for everything else.
 
-    Decoding is timed here, alone; all else (reading, resampling, colour, normalising, batching) is the difference to
-    the loader's own time. The best of several runs for both, as they were not measured in the same second.
+    Decoding is timed here, alone; everything else (reading, resampling, colour, normalising, batching) is the
+    difference from the loader's own time. Both are the best of several runs, since they are not measured at the same
+    time.
     """
     if own.failure or (reader.column(name)["mode"][:samples] != 0).any():
         return {}
@@ -139,10 +142,8 @@ def _split(reader: Reader, name: str, samples: int, options: Options, own: Timin
     }
 
 
-def _decode_seconds(reader: Reader, name: str, count: int, options: Options) -> float:
-    """Mean seconds to decode the rectangle of a training crop."""
-    from ffprep.abi import IMAGE
-    from ffprep.jpeg.native import decode_request, library
+def _decode_seconds(reader: Reader, name: str, count: int, options: BenchOptions) -> float:
+    """Mean seconds for decoding the rectangle of a training crop."""
     from ffprep.kernels.image.crop import random_resized_crop
     from ffprep.kernels.jit import kernel as compiled
 
@@ -188,8 +189,8 @@ def _result(timing: Timing, own: Timing, size: float) -> dict[str, Any]:
     return result
 
 
-def to_text(facts: dict[str, Any]) -> str:
-    """The figures for the screen."""
+def bench_text(facts: dict[str, Any]) -> str:
+    """The figures as text for the screen."""
     crop = facts["crop"]
     crops = crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area"
     head = f"median of {facts['rounds']} rounds"

@@ -1,4 +1,4 @@
-"""Compiling the loader's kernels ahead of the first training start, into the cache on disk."""
+"""Compiling the loader's kernels into numba's cache on disk, before training starts for the first time."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 from ffprep.beton.writing.writer import Writer
 from ffprep.fields import IntField, RGBImageField
+from ffprep.loader import OrderOption
+from ffprep.presets import imagenet_train
 
 
 def compile_kernels() -> float:
-    """Load a few batches of a file of one's own, in the orders that need different kernels.
+    """Load a few batches of a temporary file, in the orders that need different kernels.
 
-    All sizes, types and layouts of batches, and all crops and filters, are the same compiled code; augmentations are
-    compiled when they are first used. What it finds in the cache it does not compile again.
+    All sizes, types and layouts of batches, and all crops and filters, share the same compiled code; augmentations are
+    compiled when they are first used. Kernels that are in the cache already are not compiled again.
 
     Returns
     -------
     float
-        Seconds.
+        Seconds that this took.
     """
-    import numpy as np
-
-    from ffprep.loader import OrderOption
-    from ffprep.presets import imagenet_train
-
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="ffprep-compile-") as folder:
         path = Path(folder) / "x.beton"

@@ -1,4 +1,4 @@
-"""What of this machine matters to ffprep: versions, processor, caches, room, and what is slow or missing."""
+"""What matters to ffprep about this machine: versions, processor, caches, disk space, and what is slow or missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from ffprep._version import __version__
 from ffprep.common.cpus import usable_cpus
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 
 CORE = ("numpy", "numba", "llvmlite", "torch", "Pillow", "xxhash", "click")
 EXTRAS = ("datasets", "pyarrow", "tiktoken", "PyYAML", "aiohttp", "ray", "ffcv", "torchvision")
@@ -23,7 +23,7 @@ _EXPECTED_MS = {"avx512": 1.0, "avx2": 1.5, "scalar": 2.5}
 
 
 def examine() -> dict[str, Any]:
-    """Facts as JSON values; ``problems`` must be put right, ``hints`` make it faster."""
+    """Facts as JSON values. ``problems`` must be fixed; following ``hints`` makes ffprep faster."""
     facts: dict[str, Any] = {
         "ffprep": __version__,
         "python": platform.python_version(),
@@ -47,8 +47,8 @@ def examine() -> dict[str, Any]:
     return facts
 
 
-def to_text(facts: dict[str, Any]) -> str:
-    """The facts for the screen."""
+def doctor_text(facts: dict[str, Any]) -> str:
+    """The facts as text for the screen."""
     cores = facts["cores"]
     kernel = facts["kernel"]
     speed = f", a demo photograph decodes in {kernel['decode_ms']} ms" if "decode_ms" in kernel else ""
@@ -99,7 +99,7 @@ def _memory() -> int | None:
 
 
 def _numba_cache() -> dict[str, Any]:
-    """Where compiled kernels are kept, so that only the first start on a machine compiles."""
+    """The folder in which compiled kernels are kept, so that only the first start on a machine compiles them."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen) if chosen else Path(__file__).resolve().parent.parent / "kernels" / "__pycache__"
     parent = folder
@@ -115,7 +115,7 @@ def _kernel() -> dict[str, Any]:
         from ffprep.jpeg.native import simd_level
 
         level = simd_level()
-    except Exception as error:  # whatever hinders loading it is the finding
+    except Exception as error:  # whatever keeps it from loading is what the user wants to know
         return {"level": None, "error": " ".join(str(error).split())}
     photograph = next((Path(__file__).resolve().parent.parent / "demo_data" / "imagenet").rglob("*.JPEG"), None)
     if photograph is None:
@@ -125,7 +125,7 @@ def _kernel() -> dict[str, Any]:
 
 
 def _best(action: Callable[[], object], seconds: float = 0.2) -> float:
-    """Shortest of many runs, in seconds."""
+    """Seconds of the fastest of many runs."""
     best, end = float("inf"), time.perf_counter() + seconds
     while (begun := time.perf_counter()) < end:
         action()
@@ -134,7 +134,7 @@ def _best(action: Callable[[], object], seconds: float = 0.2) -> float:
 
 
 def _problems(facts: dict[str, Any]) -> list[str]:
-    """What keeps ffprep from working."""
+    """What prevents ffprep from working."""
     problems = [
         f"{name} is missing: pip install {name.lower()}" for name, found in facts["packages"].items() if found is None
     ]
@@ -147,7 +147,7 @@ def _problems(facts: dict[str, Any]) -> list[str]:
 
 
 def _hints(facts: dict[str, Any]) -> list[str]:
-    """What makes it slower than it need be."""
+    """What makes ffprep slower than it could be."""
     hints = []
     kernel = facts["kernel"]
     if kernel.get("decode_ms", 0.0) > _EXPECTED_MS.get(kernel["level"], 2.5):

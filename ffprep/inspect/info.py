@@ -1,4 +1,4 @@
-"""What a .beton file holds, for people and for programs."""
+"""What a .beton file contains, for people and for programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 from ffprep.errors import IndexMismatchError
 
 
@@ -20,7 +20,7 @@ def describe(path: Path) -> dict[str, Any]:
     Raises
     ------
     BetonError
-        When it is no .beton file, or a damaged one.
+        The file is no .beton file, or is damaged.
     """
     with Reader(path) as reader:
         facts: dict[str, Any] = {
@@ -36,7 +36,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _seek_index(reader: Reader) -> dict[str, Any] | None:
-    """The index beside the file, if there is one."""
+    """Facts about the seek index beside the file, if there is one."""
     path = beside(reader.path)
     try:
         index = SeekIndex(path, reader)
@@ -84,8 +84,8 @@ def _images(column: Any) -> dict[str, Any]:
     }
 
 
-def to_text(facts: dict[str, Any]) -> str:
-    """The facts for the screen."""
+def info_text(facts: dict[str, Any]) -> str:
+    """The facts as text for the screen."""
     lines = [
         f"{facts['path']}: {facts['samples']:,} samples, {size_text(facts['bytes'])}, "
         f"pages of {size_text(facts['page_size'])}"
@@ -135,7 +135,7 @@ def _field_text(field: dict[str, Any]) -> str:
 
 
 def _text_lines(source: dict[str, Any]) -> list[str]:
-    """What tokens, blocks and rows are, where the file has them."""
+    """Lines about tokens, blocks and rows, if the file has them."""
     lines = []
     parts = {name: source.get(name) for name in ("vocabulary", "blocks", "rows", "text")}
     known = {name: part for name, part in parts.items() if isinstance(part, dict)}
@@ -162,7 +162,7 @@ def _text_lines(source: dict[str, Any]) -> list[str]:
 
 
 def _source_lines(source: dict[str, Any]) -> list[str]:
-    """Where the data came from: names first, then counts that are not 0, in lines that fit a screen."""
+    """Lines about the origin of the data that fit a screen: names first, then counts other than 0."""
     told = ("blocks", "rows", "text", "vocabulary")
     names = [f"{key} {value}" for key, value in source.items() if isinstance(value, str) and value]
     names.sort(key=lambda name: not name.startswith("dataset "))

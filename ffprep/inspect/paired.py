@@ -1,8 +1,9 @@
 """Fair timing of loaders against each other: each in a process of its own, taking turns epoch by epoch.
 
-A machine's speed drifts by more than many differences worth knowing, and two loaders in one process disturb each
-other's threads, caches and memory. So every contestant runs in its own process (``python -m ffprep.inspect.paired``),
-warms up, and then waits; the referee lets them run one epoch each, in turn, and compares round by round.
+A machine's speed drifts by more than many differences that are worth knowing, and two loaders in one process disturb
+each other's threads, caches and memory. So every contestant runs in a process of its own (``python -m
+ffprep.inspect.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the rates of
+each round are compared.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Contestant:
     Attributes
     ----------
     name : str
-        What the table calls it.
+        Its name in the table.
     runner : str
         ``"module:function"``; the function takes the options as keyword arguments and returns a callable that runs one
         epoch and returns the number of samples it delivered.
@@ -39,10 +40,10 @@ class Contestant:
     environment : Mapping[str, str]
         Environment variables to set.
     clock : {"wall", "cpu"}
-        What a second is: of the clock, or of processor time of the process and its threads (not of its children),
-        which other work on the machine disturbs less.
+        How seconds are measured: by the clock, or as processor time of the process and its threads (without its
+        children), which other work on the machine disturbs less.
     python : str
-        The interpreter to run it with; this one by default.
+        The interpreter to run it with; by default this one.
     """
 
     name: str
@@ -56,13 +57,13 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Timing:
-    """Figures of one contestant.
+    """The figures of one contestant.
 
     Attributes
     ----------
     name : str
     rates : list[float]
-        Samples a second, one figure a round.
+        Samples per second, one figure for each round.
     start_up : float
         Seconds from starting the process to the end of its first epoch.
     failure : str
@@ -76,7 +77,7 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """Median samples a second."""
+        """Median of the samples per second."""
         return statistics.median(self.rates)
 
 
@@ -86,7 +87,7 @@ def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
     return min(ratios), statistics.median(ratios), max(ratios)
 
 
-class _Process:
+class _ContestantProcess:
     def __init__(self, contestant: Contestant) -> None:
         self.contestant = contestant
         self.started = time.perf_counter()
@@ -109,7 +110,7 @@ class _Process:
         self.failure = ""
 
     def answer(self) -> dict[str, float] | None:
-        """Next reply of the process; None (and `failure` set) when it has died."""
+        """The next reply of the process. When it has died, sets `failure` and returns None."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("{"):
@@ -142,27 +143,27 @@ class _Process:
 def compare(
     contestants: Sequence[Contestant], rounds: int = 7, on_round: Callable[[int], None] | None = None
 ) -> list[Timing]:
-    """Times contestants in turn.
+    """Time contestants in turns.
 
     Parameters
     ----------
     contestants : Sequence[Contestant]
     rounds : int
-        Epochs counted for each contestant, after one that is not.
+        Epochs counted for each contestant, after a first one that is not.
     on_round : Callable[[int], None] | None
         Called with the number of rounds done.
 
     Returns
     -------
     list[Timing]
-        In the order of `contestants`; one that died has ``failure`` set and the others go on.
+        In the order of `contestants`. If one died, its ``failure`` is set; the others continue.
     """
     if rounds < 1:
         raise FfprepError("rounds must be at least 1")
-    processes: list[_Process] = []
+    processes: list[_ContestantProcess] = []
     try:
         for contestant in contestants:
-            process = _Process(contestant)
+            process = _ContestantProcess(contestant)
             processes.append(process)
             if process.answer() is not None:
                 process.start_up = time.perf_counter() - process.started

@@ -1,4 +1,4 @@
-"""Some samples of a .beton file as one HTML page that needs nothing beside it."""
+"""Some samples of a .beton file as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 from ffprep.errors import DecodeError, FfprepError, OptionError
-from ffprep.inspect.info import describe, to_text
+from ffprep.inspect.info import describe, info_text
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import from_manifest
 
@@ -32,7 +32,7 @@ h2 { font-size: 1em; margin: 0 0 .5em } dt { color: #777; font-size: .85em } dd 
 
 
 def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[int] | None = None) -> int:
-    """Writes the page.
+    """Write the page.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[i
     count : int
         Samples to show, spread evenly over the file.
     indices : sequence of int, optional
-        These samples instead.
+        The samples to show instead.
 
     Returns
     -------
     int
-        How many samples the page shows.
+        Number of samples on the page.
     """
     with Reader(path) as reader:
         if indices is None:
@@ -57,7 +57,7 @@ def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[i
             if wrong is not None:
                 raise OptionError(f"{path}: has no sample {wrong}; there are {len(reader):,}, from 0")
         cards = [_card(reader, index) for index in chosen]
-    page = _page(path.name, to_text(describe(path)), cards)
+    page = _page(path.name, info_text(describe(path)), cards)
     out.write_text(page, encoding="utf-8")
     return len(cards)
 
@@ -110,7 +110,7 @@ def _nbytes(value: Any) -> int:
 
 
 def _decoded(reader: Reader, tokens: np.ndarray[Any, Any]) -> str | None:
-    """The words tokens stand for, special tokens spelled out but for padding; None where that cannot be told."""
+    """The text of tokens, with special tokens spelled out except padding; None if the vocabulary is not known."""
     try:
         vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
         rows = tokens.reshape(-1, tokens.shape[-1])[: 1 + _LONGEST // tokens.shape[-1]]

@@ -1,14 +1,15 @@
-"""What `ffprep.inspect.paired` can time: one function a loader, each returning a callable that runs one epoch.
+"""Loaders that `ffprep.inspect.paired` can time: each function returns a callable that runs one epoch.
 
-All do the job of the reference study: random resized crop to 224 (or the whole image), random horizontal flip,
-normalisation with ImageNet's mean and deviation, float32 CHW batches; and touch one value of each batch, as a training
-step would.
+All loaders do the same work: random resized crop to 224 (or the whole image), random horizontal flip, normalisation
+with ImageNet's mean and standard deviation, float32 CHW batches. Like a training step, they touch a value of each
+batch. Each function imports its own loader, because the time that takes is part of the start-up that is measured.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from math import exp, log, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def ffprep_loader(
     validation: bool = False,
     **options: Any,
 ) -> Epoch:
-    """ffprep's own loader on a .beton file; ``scale=None``-like validation takes the whole image."""
+    """ffprep's loader on a .beton file, with random crops or, for `validation`, whole images."""
     from ffprep.presets import imagenet_train, imagenet_val
 
     if validation:
@@ -59,7 +60,7 @@ def ffprep_images(
     validation: bool = False,
     index: bool | None = None,
 ) -> Epoch:
-    """ffprep's loader on the first samples of any file with images; all its fields are read."""
+    """ffprep's loader on the first samples of any file with images. All fields are read."""
     import numpy as np
 
     from ffprep.beton.reader import Reader
@@ -129,8 +130,8 @@ def ffcv_loader(
 ) -> Epoch:
     """Stock ffcv's loader on a .beton file, or on its first samples.
 
-    With `decoders` of ``ffprep`` the pipelines begin with ``ffprep.compat.ffcv``'s decoders, with ``ffprep+flip``
-    these flip, too, and with ``ffprep+all`` they normalise as well.
+    If `decoders` is ``ffprep``, the pipelines begin with the decoders of ``ffprep.compat.ffcv``; with ``ffprep+flip``
+    these also flip, and with ``ffprep+all`` they normalise as well.
     """
     import numpy as np
     from ffcv.fields.decoders import (
@@ -176,7 +177,7 @@ def ffcv_loader(
 
 
 class _Files:
-    """A map-style data set of image files, as torchvision's ImageFolder is."""
+    """A map-style data set of image files, like torchvision's ImageFolder."""
 
     def __init__(self, folder: Path, transform: Callable[[Any], Any]) -> None:
         self.files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpeg", ".jpg"))
@@ -195,7 +196,7 @@ class _Files:
 def _data_loader(dataset: Any, batch_size: int, num_workers: int) -> Epoch:
     import torch
 
-    # One worker process for one core: the training process only waits.
+    # One worker process for each core: the training process only waits.
     loader: Any = torch.utils.data.DataLoader(
         dataset,
         batch_size=batch_size,
@@ -220,7 +221,7 @@ def torch_pillow(
     scale: Sequence[float] = (0.08, 1.0),
     validation: bool = False,
 ) -> Epoch:
-    """torch's DataLoader with Pillow decoding and resizing, as torchvision's classic pipeline does it."""
+    """torch's DataLoader, with Pillow decoding and resizing as in torchvision's classic pipeline."""
     import numpy as np
     import torch
     from PIL import Image
@@ -262,7 +263,6 @@ def torchvision_v2(
 
 
 def _random_crop(rng: Any, width: int, height: int, scale: Sequence[float]) -> tuple[int, int, int, int]:
-    from math import exp, log, sqrt
 
     for _ in range(10):
         area = width * height * rng.uniform(*scale)

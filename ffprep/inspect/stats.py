@@ -1,4 +1,4 @@
-"""The table a paper prints about its data: examples, images, captions an image, caption lengths."""
+"""The table of its data that a paper prints: examples, images, captions per image, lengths of captions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
-from ffprep.convert.report import size_text
+from ffprep.common.formatting import size_text
 from ffprep.errors import FfprepError, OptionError
 from ffprep.text.blocks.blocks import open_blocks, source_facts
+from ffprep.text.tokens.vocabulary import from_manifest
 
 SAMPLED = 200_000
-"""Captions whose words are counted; of longer files that many are taken at even distances."""
+"""How many captions have their words counted; in files with more, captions at even distances are taken."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Stats:
     file : str
     samples : int
     images : int or None
-        Different images, shared ones counted once.
+        Distinct images, shared ones counted once.
     pairs : int or None
         Captions, each with its image.
     captions_per_image : float or None
     words, tokens : float or None
-        Average length of a caption: words between blanks, and tokens without ``<s>`` and ``</s>``. Of token blocks
-        and classified text, the average number of tokens of a sample.
+        Average length of a caption: words between blanks, and tokens without ``<s>`` and ``</s>``. For token blocks
+        and classified text, the average number of tokens in a sample.
     classes : int or None
-        Different labels.
+        Distinct labels.
     bytes : int
         Size of the file.
     """
@@ -57,12 +58,12 @@ class Stats:
 
 
 def stats_of(path: Path) -> Stats:
-    """Counts of one .beton file.
+    """Count the samples of one .beton file.
 
     Raises
     ------
     BetonError
-        When it is no .beton file, or a damaged one.
+        The file is no .beton file, or is damaged.
     """
     with Reader(path) as reader:
         images = pairs = None
@@ -98,14 +99,14 @@ def stats_of(path: Path) -> Stats:
 
 
 def _blocks(reader: Reader) -> tuple[int, float]:
-    """Number of token blocks, and tokens of a block without padding."""
+    """Number of token blocks, and mean tokens in a block without padding."""
     blocks = open_blocks(reader)
     lengths = blocks.lengths()
     return blocks.count, float(blocks.block if lengths is None else lengths.mean())
 
 
 def _caption_lengths(reader: Reader) -> npt.NDArray[np.int64] | None:
-    """Length in tokens of every caption (pairs, grouped) or text, marks included."""
+    """Length of every caption (pairs or grouped) or text in tokens, including the marks at its ends."""
     if "length" not in reader.fields:
         return None
     if reader.fields["length"].type_id == 1:
@@ -118,7 +119,7 @@ def _caption_lengths(reader: Reader) -> npt.NDArray[np.int64] | None:
 
 
 def _average_words(reader: Reader) -> float | None:
-    """Words of a caption, from its text or else from its tokens; None where neither can be read."""
+    """Mean words of a caption, from its text or else from its tokens; None if neither can be read."""
     step = max(1, -(-reader.num_samples // SAMPLED))
     text = _stored_text(reader) if "caption" in reader.fields else _decoded_text(reader)
     if text is None or not reader.num_samples:
@@ -143,8 +144,6 @@ def _stored_text(reader: Reader) -> Callable[[int], Sequence[str]]:
 
 
 def _decoded_text(reader: Reader) -> Callable[[int], Sequence[str]] | None:
-    from ffprep.text.tokens.vocabulary import from_manifest
-
     source = (reader.manifest or {}).get("source")
     try:
         vocabulary = from_manifest(source.get("vocabulary") if isinstance(source, dict) else None)
@@ -162,7 +161,7 @@ def _decoded_text(reader: Reader) -> Callable[[int], Sequence[str]] | None:
 
 
 def total(rows: Sequence[Stats]) -> Stats:
-    """All files together; averages are weighted by captions, or by samples where there are none."""
+    """The counts of all files together. Averages are weighted by captions, or by samples if there are no captions."""
 
     def add(name: str) -> int | None:
         known = [getattr(row, name) for row in rows if getattr(row, name) is not None]
@@ -194,7 +193,7 @@ def render(rows: Sequence[Stats], form: str) -> str:
     Raises
     ------
     OptionError
-        For another form.
+        The form is none of these.
     """
     if form == "json":
         return json.dumps([asdict(row) for row in rows], indent=1)

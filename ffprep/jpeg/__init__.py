@@ -1,4 +1,4 @@
-"""The JPEG kernel's bindings, and what becomes of an image file at conversion."""
+"""The Python side of the JPEG kernel, and the preparation of image files for storing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a JPEG says about itself before its first scan."""
+"""The header of a JPEG: everything it says before its first scan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLORS = {1: "gray", 2: "ycc", 3: "rgb", 4: "cmyk", 5: "ycck"}
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """Facts of a JPEG header.
+    """The facts in a JPEG header.
 
     Attributes
     ----------
@@ -32,21 +32,22 @@ class JpegHeader:
     sof : int
         0xC0 baseline, 0xC1 extended sequential, 0xC2 progressive.
     single_scan : bool
-        Sequential with all components in the first scan: any rectangle can be decoded without the whole.
+        Whether it is sequential with all components in the first scan, so that any rectangle can be decoded without the
+        rest.
     orientation : int
         EXIF orientation 1-8; 1 when absent or unreadable.
     adobe_transform : int
-        Of the APP14 segment; -1 when there is none.
+        Colour transform of the APP14 segment; -1 when there is none.
     mcu : tuple of int
-        Width and height of an MCU, pixels.
+        Width and height of an MCU in pixels.
     mcus : tuple of int
-        MCUs in a row, and rows.
+        MCUs in a row, and rows of MCUs.
     restart_interval : int
-        MCUs; 0 when there are no restart markers.
+        MCUs between restart markers; 0 when there are none.
     scan_offset : int
         First byte of entropy-coded data.
     sampling : tuple of (h, v)
-        Sampling factors of each component; (1, 1) for a single one.
+        Sampling factors of each component; (1, 1) if there is only one.
     """
 
     width: int
@@ -77,12 +78,12 @@ def read_header(data: BytesLike, where: str = "JPEG") -> JpegHeader:
     data : bytes-like
         A JPEG stream.
     where : str
-        Name that opens the error message.
+        Name at the start of the error message.
 
     Raises
     ------
     JpegError
-        When the stream is no JPEG, ends early, is malformed or of a kind the kernel does not know.
+        The stream is no JPEG, ends early, is malformed, or is of a kind that the kernel does not know.
     """
     view = as_bytes(data)
     info = np.zeros(INFO_SIZE, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""The seek index: fast crops of a JPEG stream without restart markers, which itself stays as it is.
+"""The seek index of a JPEG stream without restart markers, for fast crops of the unchanged stream.
 
-An index holds, every few MCUs, the bit at which decoding can begin and the DC predictors there; ``index.c`` gives the
-format. It is checked against the stream when it is used.
+For every few MCUs an index has the bit at which decoding can begin and the DC predictors there; ``index.c`` describes
+the format. The kernel checks an index against the stream when it uses it.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ AUTOMATIC = 0
 
 
 def interval_of(index: BytesLike) -> int | None:
-    """MCUs between the places of a seek index to begin at; None of an empty one."""
+    """MCUs between the places of a seek index where decoding can begin; None for an empty index."""
     head = as_bytes(index)[:16].tobytes()
     return int.from_bytes(head[12:], "little") if len(head) == 16 else None
 
 
 def build_index(data: BytesLike, interval: int | None = None, where: str = "JPEG") -> bytes:
-    """Make the seek index of a stream.
+    """Build the seek index of a stream.
 
     Parameters
     ----------
     data : bytes-like
         A JPEG stream of one sequential scan.
     interval : int, optional
-        MCUs from one place to begin to the next; by default 16, or 8 where an MCU has more than three blocks.
+        MCUs between the places where decoding can begin; by default 16, or 8 if an MCU has more than three blocks.
     where : str
-        Name that opens the error message.
+        Name at the start of the error message.
 
     Returns
     -------
     bytes
-        About 1 % of the stream; empty when the stream has restart markers and needs no index.
+        The index, about 1 % of the stream; empty when the stream has restart markers and needs no index.
 
     Raises
     ------
     JpegError
-        When the stream cannot be decoded, is damaged, or is progressive or of several scans.
+        The stream cannot be decoded, is damaged, is progressive or has several scans.
     OptionError
-        When ``interval`` is below 1.
+        ``interval`` is below 1.
     """
     if interval is not None and interval < 1:
         raise OptionError(f"seek index interval {interval} is below 1 MCU")

@@ -1,8 +1,6 @@
-"""The compiled JPEG kernel (``jpeg.h``) for Python and for numba.
+"""The compiled JPEG kernel (``jpeg.h``) for Python.
 
-Calls through ctypes release the GIL. Compiled numba code calls the kernel as external functions:
-:func:`load_for_numba` makes the symbols known to LLVM and must run before a cached function that uses them is
-loaded.
+Calls through ctypes release the interpreter's lock. Code compiled by numba calls its functions by address.
 """
 
 from __future__ import annotations
@@ -67,37 +65,6 @@ def library() -> ctypes.CDLL:
         ) from error
     declare(lib)
     return lib
-
-
-@lru_cache(maxsize=1)
-def load_for_numba() -> None:
-    """Make the kernel's symbols known to LLVM, for ``numba.types.ExternalFunction``; needs llvmlite."""
-    import llvmlite.binding as llvm
-
-    library()
-    llvm.load_library_permanently(str(LIBRARY_PATH))
-
-
-def numba_external(name: str) -> Any:
-    """External function for compiled code: every pointer and integer is an int64.
-
-    Parameters
-    ----------
-    name : str
-        ``ffp_context_new``, ``ffp_context_free``, ``ffp_decode_region``, ``ffp_read_header``,
-        ``ffp_coefficients``, ``ffp_index`` or ``ffp_rewrite``.
-
-    Returns
-    -------
-    numba.types.ExternalFunction
-        To be kept in a module-level name and called in ``njit(nogil=True, cache=True)`` functions.
-    """
-    from numba import types
-
-    load_for_numba()
-    result, arguments = _SIGNATURES[name]
-    signature = (types.void if result is None else types.int64)(*[types.int64] * len(arguments))
-    return types.ExternalFunction(name, signature)
 
 
 def as_bytes(data: BytesLike) -> NDArray[np.uint8]:

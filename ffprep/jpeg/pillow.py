@@ -1,8 +1,8 @@
-"""Pixels of any image file through Pillow, as torchvision's ``ImageFolder`` sees them, without Pillow's side effects.
+"""Decoding any image file with Pillow to the pixels that torchvision's ``ImageFolder`` gives, without side effects.
 
-``Image.open`` warns through a process-wide filter, tries every plugin there is (one runs Ghostscript) and leaves the
-limit on pixels to a global variable. Here the first bytes choose among a few plugins, the caller sets the limit, and
-metadata that makes Pillow warn never gets to it.
+``Image.open`` warns through a process-wide filter, tries every plugin (one runs Ghostscript) and takes the limit on
+pixels from a global variable. Here the first bytes of the file choose one of a few plugins, the caller sets the limit,
+and metadata that would make Pillow warn is removed first.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _FAILURES: tuple[type[BaseException], ...] = (
     zlib.error,
     Warning,
 )
-"""What Pillow's plugins are known to raise on malformed files; warnings where the user made them errors."""
+"""What Pillow's plugins are known to raise for malformed files, and warnings, which the user may have made errors."""
 
 
 def _failures() -> tuple[type[BaseException], ...]:
@@ -58,7 +58,7 @@ def _failures() -> tuple[type[BaseException], ...]:
 
 
 def sniff(data: bytes) -> str | None:
-    """Format of an image file by its first bytes: ``JPEG``, ``PNG``, ..., or None for what ffprep does not read."""
+    """Format of an image file by its first bytes: ``JPEG``, ``PNG``, ..., or None if ffprep does not read it."""
     for plugin, matches in _PLUGINS:
         if matches(data[:16]):
             return plugin.upper()
@@ -71,7 +71,7 @@ def _describe(error: BaseException) -> str:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """A JPEG stream without the APPn and COM segments before its first scan, but for those that tell its colours."""
+    """A JPEG stream without the APPn and COM segments before its first scan, except those that state its colours."""
     out, at = [data[:2]], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -92,18 +92,18 @@ def without_metadata(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Loaded:
-    """An image file's first picture.
+    """The first picture in an image file.
 
     Attributes
     ----------
     image : PIL.Image.Image
-        Mode ``L`` for grey images without alpha, else what ``convert("RGB")`` makes of the file: alpha is dropped, not
+        Mode ``L`` for grey images without alpha, otherwise the result of ``convert("RGB")``: alpha is dropped, not
         blended, and colour profiles are ignored.
     size : tuple of int
-        Width and height the file has; those of ``image`` unless it was decoded at a smaller scale.
+        Width and height of the picture in the file; those of ``image`` unless it was decoded at a smaller scale.
     orientation : int
-        EXIF orientation (1-8) still to be applied; 1 where it was not asked for. Never a JPEG's, whose header the
-        kernel reads.
+        EXIF orientation (1-8) that is still to be applied; 1 if it was not asked for. Always 1 for JPEGs, whose header
+        is read by the kernel.
     """
 
     image: Image.Image
@@ -126,19 +126,20 @@ def load(
     data : bytes
         The file.
     format_name : str
-        What :func:`sniff` said.
+        The result of :func:`sniff`.
     max_pixels : int
         Larger images are refused before anything is decoded.
     enough : callable, optional
-        From width and height to a size that will do, or None; a JPEG is then decoded at half, a quarter or an eighth of
-        its size where that is no smaller.
+        Returns, for a width and height, a size that is large enough, or None. A JPEG is then decoded at a half, a
+        quarter or an eighth of its size, if that is not smaller.
     orientation : bool
-        Find out the EXIF orientation.
+        Whether to read the EXIF orientation.
 
     Raises
     ------
     ConversionError
-        When the image is too large, damaged, or of a kind Pillow does not know; one clause without the file's name.
+        The image is too large, damaged, or of a kind that Pillow does not know. The message is one clause without the
+        file's name.
     """
     image = _open(data, format_name)
     size = _check_pixels(image.size, max_pixels)
@@ -150,7 +151,7 @@ def load(
         if draft is None:
             size = _check_pixels(image.size, max_pixels)  # a GIF's frame may be larger than its screen
         turned = _orientation(image) if orientation and format_name != "JPEG" else 1
-        image.info.pop("transparency", None)  # has no part in what convert("RGB") gives, and makes it warn
+        image.info.pop("transparency", None)  # convert("RGB") does not use it, but warns about it
         mode = "L" if image.mode in ("1", "L") else "RGB"
         plain: Image.Image = image if image.mode == mode else image.convert(mode)
     except _failures() as error:
@@ -179,12 +180,12 @@ def _check_pixels(size: tuple[int, int], most: int) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(0x0112, 1)  # a TIFF has lost it in load, which turns it upright
+    value = image.getexif().get(0x0112, 1)  # not set for TIFF, which load() has turned upright already
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn and mirror pixels as an EXIF orientation (1-8) asks for."""
+    """Turn and mirror pixels as an EXIF orientation (1-8) says."""
     from PIL.Image import Transpose
 
     turns: dict[int, Any] = {
@@ -200,7 +201,7 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Antialiased bicubic (a = -0.5) to width and height; the image itself where it has that size."""
+    """Resize (antialiased bicubic, a = -0.5) to width and height; an image of that size is returned as it is."""
     from PIL.Image import Resampling
 
     return image if image.size == size else image.resize(size, Resampling.BICUBIC)
@@ -212,7 +213,7 @@ def encode(image: Image.Image, quality: int, subsampling: str) -> bytes:
     Raises
     ------
     ConversionError
-        When libjpeg cannot hold the image, which has sides of up to 65,500 pixels.
+        The image has a side of more than 65,500 pixels, libjpeg's limit.
     """
     out = io.BytesIO()
     options: dict[str, Any] = {} if image.mode == "L" else {"subsampling": subsampling}

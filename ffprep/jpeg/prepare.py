@@ -1,4 +1,4 @@
-"""What becomes of an image file at conversion.
+"""Preparing image files for storing at conversion.
 
 =====================================  ===========  ==============================================================
 file                                   action       what is stored
@@ -17,7 +17,7 @@ damaged, truncated, too large, none    refused      ConversionError
 of these
 =====================================  ===========  ==============================================================
 
-Nothing is stored unproven: the codes of every stream are walked to their end before it is kept or rewritten.
+Every stream is checked to its last code before it is kept or rewritten.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ JPEG_MODES = ("seekable", "keep", "reencode")
 DAMAGED = ("refuse", "reencode")
 
 MAX_PIXELS = 178_956_970
-"""Default limit on pixels: where Pillow's ``Image.open``, hence torchvision, refuses by default."""
+"""Default limit on pixels: that of Pillow's ``Image.open``, and so of torchvision."""
 
 KERNEL_MAX_PIXELS = 1 << 28
 MAX_SIDE = 65535
@@ -49,7 +49,7 @@ PILLOW_MAY = (
     Status.UNSUPPORTED_SAMPLING,
     Status.MISSING_TABLE,
 )
-"""Statuses of streams that are whole for all the kernel knows: libjpeg may decode them."""
+"""Statuses of streams that may be whole, since the kernel cannot tell: libjpeg may decode them."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Prepared:
     Attributes
     ----------
     data : bytes
-        A JPEG stream that libjpeg, hence stock ffcv, decodes.
+        A JPEG stream that libjpeg, and so stock ffcv, can decode.
     width, height : int
         Its size in pixels.
     action : str
         ``kept``, ``rewritten``, ``transcoded`` (the first three are lossless) or ``reencoded``.
     reason : str
-        Why, as a few words that are the same for all images of a kind.
+        Why, in a few words that are the same for all images of a kind.
     """
 
     data: bytes
@@ -113,12 +113,12 @@ def scaled_size(width: int, height: int, max_side: int | None, min_side: int | N
     max_side : int, optional
         The longest side becomes at most this (ffcv's ``max_resolution``).
     min_side : int, optional
-        The shortest side becomes this if it is longer. With both, the smaller result.
+        The shortest side becomes at most this. If both are given, the smaller size results.
 
     Returns
     -------
     tuple of int
-        Width and height; the side that decided is exact, the other rounded to the nearest pixel, at least 1.
+        Width and height. The side that was limited is exact, the other is rounded to the nearest pixel, at least 1.
     """
     wanted, of = 1, 1
     for limit, side in ((max_side, max(width, height)), (min_side, min(width, height))):
@@ -141,7 +141,7 @@ def prepare(
     max_pixels: int = MAX_PIXELS,
     where: str = "image",
 ) -> Prepared:
-    """Make of any image file what a ``.beton`` stores. Thread-safe; changes no global state.
+    """Turn any image file into what a ``.beton`` file stores. Thread-safe; changes no global state.
 
     Parameters
     ----------
@@ -154,8 +154,8 @@ def prepare(
         Shrink the longest or the shortest side to this many pixels (antialiased bicubic), which re-encodes; smaller
         images are left as they are.
     quality : int
-        Of images that are re-encoded because an option asks for it, at 4:2:0. Where the file leaves no choice,
-        quality is at least 95 and sampling 4:4:4. Grey stays grey.
+        Quality of images that are re-encoded, at 4:2:0, because an option asks for it. If the file leaves no choice,
+        the quality is at least 95 and the sampling 4:4:4. Grey stays grey.
     apply_orientation : bool
         Turn images upright by their EXIF orientation, which re-encodes; ignored otherwise, as torchvision does.
     interval : int, optional
@@ -163,18 +163,18 @@ def prepare(
     keep_metadata : bool
         Keep APPn and COM segments of rewritten JPEGs.
     damaged : str
-        ``refuse`` JPEGs whose data is damaged, or ``reencode`` what Pillow makes of them where it makes something.
+        ``refuse`` JPEGs whose data is damaged, or ``reencode`` what Pillow decodes of them, if it decodes anything.
     max_pixels : int
-        Larger images are refused, unread; at most 2^28.
+        Larger images are refused before they are decoded; at most 2^28.
     where : str
-        Name that opens the error message.
+        Name at the start of the error message.
 
     Raises
     ------
     ConversionError
-        When the file is refused, saying why.
+        The file is refused; the message says why.
     OptionError
-        When an option is out of range.
+        An option is out of range.
     """
     options = _Options(
         jpeg, max_side, min_side, quality, apply_orientation, interval, keep_metadata, damaged, max_pixels
@@ -208,7 +208,7 @@ def _prepare_jpeg(data: bytes, options: _Options) -> Prepared:
 
 
 def _despite(error: JpegError, data: bytes, options: _Options, turned: int) -> Prepared:
-    """What the kernel does not decode, Pillow may."""
+    """Let Pillow decode a JPEG that the kernel does not, if the error or the options allow it."""
     why = sentence(error.status)
     if error.status in PILLOW_MAY:
         reason = why
@@ -236,7 +236,7 @@ def _lossless(data: bytes, header: JpegHeader, options: _Options) -> Prepared:
 
 
 def _reencode(data: bytes, kind: str, reason: str, options: _Options, turned: int = 1) -> Prepared:
-    """Through Pillow. ``reason`` says why the file leaves no choice; empty where only the options ask for it."""
+    """Re-encode with Pillow. ``reason`` says why the file leaves no choice; empty if only the options ask for it."""
 
     def enough(width: int, height: int) -> tuple[int, int] | None:
         size = scaled_size(width, height, options.max_side, options.min_side)

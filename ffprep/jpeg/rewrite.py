@@ -1,7 +1,7 @@
-"""Lossless rewriting of JPEG streams into seekable form, and proof that a stream is whole.
+"""Rewriting JPEG streams losslessly into seekable form, and checking that a stream is whole.
 
-Seekable means: an ordinary interleaved baseline JPEG with a restart marker every few MCUs, so that a crop can be
-decoded without what lies before it. The quantised coefficients stay the same, hence the pixels too, in every decoder.
+A seekable JPEG is an ordinary interleaved baseline JPEG with a restart marker every few MCUs, so that a crop can be
+decoded without what lies before it. The quantised coefficients stay the same, and so do the pixels in every decoder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ffprep.jpeg.native import BytesLike
 
 AUTOMATIC = -1
-"""Interval that lets the sampling decide: 16 MCUs of up to three blocks, 8 larger ones."""
+"""Interval that depends on the sampling: 16 MCUs of up to three blocks, or 8 larger ones."""
 
 MAX_INTERVAL = 65535
 KEEP_METADATA = 1
@@ -32,7 +32,7 @@ _BYTE_POINTER = ctypes.POINTER(ctypes.c_uint8)
 
 
 class _Scratch(threading.local):
-    """Memory of a thread: output, kept for the next call unless it is very large, and the size written."""
+    """Memory of a thread: an output buffer, kept for the next call unless it is very large, and the size written."""
 
     def __init__(self) -> None:
         self.buffer = np.empty(0, dtype=np.uint8)
@@ -51,12 +51,12 @@ _scratch = _Scratch()
 
 
 def _call(data: BytesLike, interval: int, flags: int, out: NDArray[np.uint8] | None) -> tuple[int, int]:
-    """Status and size written, or needed."""
+    """Call the kernel and return its status and the bytes written, or the bytes needed."""
     if isinstance(data, bytes):
         pointer: Any = data
         size = len(data)
     else:
-        view = as_bytes(data)  # may be a copy: it has to live until the call is over
+        view = as_bytes(data)  # may be a copy, which has to stay alive until the call returns
         pointer, size = view.ctypes.data, view.size
     target, room = (None, 0) if out is None else (out.ctypes.data_as(_BYTE_POINTER), out.size)
     written = _scratch.written
@@ -83,17 +83,17 @@ def rewrite(
     data : bytes-like
         A JPEG stream, 8 bits, grey, YCbCr or RGB.
     interval : int, optional
-        MCUs between restart markers, 0 for none; by default 16, or 8 where an MCU has more than three blocks. No
-        markers are written when the image has no more MCUs than that.
+        MCUs between restart markers, 0 for none; by default 16, or 8 if an MCU has more than three blocks. No markers
+        are written when the image has no more MCUs than that.
     keep_metadata : bool
         Keep the APPn and COM segments in front of the first scan (EXIF, ICC profile, ...). Otherwise they are
         dropped and a plain JFIF segment is written (RGB: an Adobe one), so that colours are read as before. EXIF
         orientation goes with them: torchvision and ffcv ignore it and see the same pixels as before; OpenCV's
         ``imread``, which applies it, then shows the image as it is stored.
     optimise : bool
-        Code everything anew with tables made for the image, also where the stream's own would do.
+        Code everything anew with tables made for the image, even if the stream's own tables would do.
     where : str
-        Name that opens the error message.
+        Name at the start of the error message.
 
     Returns
     -------
@@ -103,9 +103,9 @@ def rewrite(
     Raises
     ------
     JpegError
-        When the stream cannot be decoded, is damaged, or is CMYK or YCCK.
+        The stream cannot be decoded, is damaged, or is CMYK or YCCK.
     OptionError
-        When ``interval`` is negative or over 65535.
+        ``interval`` is negative or over 65535.
     """
     if interval is not None and not 0 <= interval <= MAX_INTERVAL:
         raise OptionError(f"restart interval {interval} is not between 0 and {MAX_INTERVAL} MCUs")
@@ -130,12 +130,12 @@ def check_scan(data: BytesLike, where: str = "JPEG") -> None:
     data : bytes-like
         A JPEG stream, 8 bits, grey, YCbCr or RGB, of any scan structure.
     where : str
-        Name that opens the error message.
+        Name at the start of the error message.
 
     Raises
     ------
     JpegError
-        When the stream cannot be decoded or is damaged.
+        The stream cannot be decoded or is damaged.
     """
     status, _ = _call(data, 0, 0, None)
     if status != Status.NO_SPACE:

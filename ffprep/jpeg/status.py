@@ -1,4 +1,4 @@
-"""What the JPEG kernel answers: its status codes, each with one sentence and what to do about it."""
+"""The status codes of the JPEG kernel, each with a sentence and advice."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ _SENTENCES: dict[Status, tuple[str, str]] = {
 
 
 def status_name(code: int) -> str:
-    """Name of a status code as in ``jpeg.h`` without ``FFP_``; ``UNKNOWN_<code>`` for any other number."""
+    """Name of a status code as in ``jpeg.h``, without ``FFP_``; ``UNKNOWN_<code>`` for any other number."""
     try:
         return Status(code).name
     except ValueError:
@@ -103,19 +103,19 @@ def remedy(code: int) -> str:
 
 
 def check(code: int, where: str = "JPEG") -> None:
-    """Raise what a status means.
+    """Raise the error that a status stands for.
 
     Parameters
     ----------
     code : int
-        Status the kernel answered with.
+        Status that the kernel returned.
     where : str
-        What was decoded: a file or sample name; opens the message.
+        Name of what was decoded, such as a file or sample; the message starts with it.
 
     Raises
     ------
     JpegError
-        When ``code`` is not ``Status.OK``; its ``status`` attribute is the code.
+        ``code`` is not ``Status.OK``. The error's ``status`` attribute is the code.
     """
     if code != Status.OK:
         raise JpegError(f"{where}: {sentence(code)}; {remedy(code)}", code)

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from ffprep.cli import main
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.fields import IntField, NDArrayField, RGBImageField
-from ffprep.inspect.bench import Options, bench, to_text
+from ffprep.inspect.bench import BenchOptions, bench, bench_text
 
 
 class Images:
@@ -60,17 +60,17 @@ def test_images_are_timed_and_the_time_is_split(tmp_path: Path, demo_data: Path)
     assert 0 < low <= median <= high
     assert facts["samples"] == 20
     assert facts["split"]["decode_ms"] > 0
-    assert "ffprep" in to_text(facts)
+    assert "ffprep" in bench_text(facts)
 
 
 @pytest.mark.slow
 def test_files_without_images_are_timed_too(tmp_path: Path) -> None:
     convert(Tokens(), tmp_path / "x.beton")  # type: ignore[arg-type]
-    facts = bench(tmp_path / "x.beton", Options(rounds=1, samples=150))
+    facts = bench(tmp_path / "x.beton", BenchOptions(rounds=1, samples=150))
     assert facts["results"][0]["samples_per_second"][0] > 0
     assert facts["bytes_per_sample"] == 32 + 8
     assert facts["split"] == {}
-    assert "150 samples" in to_text(facts)
+    assert "150 samples" in bench_text(facts)
 
 
 def test_failed_loader_is_reported_and_the_status_is_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

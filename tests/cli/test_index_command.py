@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from ffprep.beton.seek_index import beside
 from ffprep.beton.writing.writer import Writer
 from ffprep.cli import main
-from ffprep.convert.seek_index import make_index
+from ffprep.convert.indexing import make_index
 from ffprep.errors import ConversionError
 from ffprep.fields import IntField, RGBImageField
 

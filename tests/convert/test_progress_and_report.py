@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from ffprep.convert.progress import Shown
-from ffprep.convert.report import LISTED, Report, duration_text, size_text
+from ffprep.common.formatting import duration_text, size_text
+from ffprep.convert.progress import ShownProgress
+from ffprep.convert.report import LISTED, ConversionReport
 from ffprep.fields import Encoded
 
 
@@ -27,7 +28,7 @@ class Terminal(io.StringIO):
 
 def test_lines_come_now_and_then_with_rate_and_time_left() -> None:
     clock, out = Clock(), io.StringIO()
-    shown = Shown("x.beton", 1000, out=out, clock=clock)
+    shown = ShownProgress("x.beton", 1000, out=out, clock=clock)
     for step in range(1, 31):
         clock.now += 1
         shown.update(step * 10, step * 1_000_000)
@@ -41,7 +42,7 @@ def test_lines_come_now_and_then_with_rate_and_time_left() -> None:
 def test_bar_is_redrawn_and_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     clock, out = Clock(), Terminal()
-    shown = Shown("x.beton", 200, out=out, clock=clock)
+    shown = ShownProgress("x.beton", 200, out=out, clock=clock)
     for step in range(1, 101):
         clock.now += 0.02
         shown.update(step, step)
@@ -56,7 +57,7 @@ def test_bar_is_redrawn_and_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_narrow_terminal_and_empty_work_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     clock, out = Clock(), Terminal()
-    shown = Shown("a_long_name.beton", 0, out=out, clock=clock)
+    shown = ShownProgress("a_long_name.beton", 0, out=out, clock=clock)
     shown.update(0, 0)
     clock.now += 1
     shown.update(0, 0)
@@ -66,7 +67,7 @@ def test_narrow_terminal_and_empty_work_do_no_harm(monkeypatch: pytest.MonkeyPat
 
 def test_resumed_work_does_not_count_into_the_rate() -> None:
     clock, out = Clock(), io.StringIO()
-    shown = Shown("x", 1000, 900, out=out, clock=clock)
+    shown = ShownProgress("x", 1000, 900, out=out, clock=clock)
     clock.now += 10
     shown.update(950, 0)
     assert "5/s" in out.getvalue() and "10.0 s left" in out.getvalue()
@@ -77,7 +78,7 @@ def encoded(action: str, reason: str) -> list[Encoded]:
 
 
 def test_unusual_outcomes_are_listed_and_ordinary_ones_counted() -> None:
-    report = Report()
+    report = ConversionReport()
     for index in range(5):
         report.count(f"s{index}", ["image", "label"], encoded("rewritten", "restart markers"), [8, 0])
     report.count("odd", ["image", "label"], encoded("reencoded", "CMYK"), [8, 0])
@@ -94,16 +95,16 @@ def test_unusual_outcomes_are_listed_and_ordinary_ones_counted() -> None:
 
 
 def test_state_carries_on() -> None:
-    report = Report()
+    report = ConversionReport()
     report.count("a", ["image", "label"], encoded("reencoded", "CMYK"), [8, 0])
-    carried = Report(json.loads(json.dumps(report.state)))
+    carried = ConversionReport(json.loads(json.dumps(report.state)))
     carried.count("b", ["image", "label"], encoded("reencoded", "CMYK"), [8, 0])
     assert carried.facts()["outcomes"][0]["samples"] == ["a", "b"]
     assert (carried.written, carried.converted) == (2, 1)
 
 
 def test_lists_are_bounded() -> None:
-    report = Report()
+    report = ConversionReport()
     for index in range(LISTED + 5):
         report.count(f"s{index}", ["image", "label"], encoded("reencoded", "GIF"), [8, 0])
         report.refuse(f"r{index}", "bad")
@@ -114,7 +115,7 @@ def test_lists_are_bounded() -> None:
 
 
 def test_table_tells_bytes_and_rate() -> None:
-    report = Report(workers=2)
+    report = ConversionReport(workers=2)
     report.count("a", ["image", "label"], encoded("kept", ""), [8, 0])
     report.seconds = 0.5
     text = report.table()

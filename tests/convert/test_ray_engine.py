@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.errors import ConversionError
 from ffprep.fields import BytesField, IntField
 from ffprep.sources.reading.files import FolderFiles, walk_images

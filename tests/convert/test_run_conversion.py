@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ffprep.beton.reader import Reader
-from ffprep.convert.run import FAILURES_IN_A_ROW, convert
-from ffprep.convert.units import UNIT, Unit, encode_unit, units_of
+from ffprep.convert.conversion import FAILURES_IN_A_ROW, convert
+from ffprep.convert.units import UNIT, WorkUnit, encode_unit, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.fields import BytesField, IntField, Shared
 from ffprep.sources.base import Named
@@ -215,7 +215,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_run_conversion import Made, plain
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 
 def values(index):
     if index == int(sys.argv[3]):
@@ -333,7 +333,7 @@ def test_units_cover_the_samples_in_order() -> None:
     assert [(u.start, u.stop) for u in units_of(Made(100), 5, 40)] == [(5, 21), (21, 37), (37, 40)]
     streamed = list(units_of(Stream(100), 5, 40))
     assert [(u.start, u.stop, len(u.items or ())) for u in streamed] == [(5, 21, 16), (21, 37, 16), (37, 40, 3)]
-    assert len(encode_unit(Made(100), Unit(0, 16), stopped=lambda: True)) == 0
+    assert len(encode_unit(Made(100), WorkUnit(0, 16), stopped=lambda: True)) == 0
 
 
 @pytest.mark.parametrize(

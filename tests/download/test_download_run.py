@@ -14,7 +14,7 @@ import pytest
 from local_server import LOCAL, Handler, contents, jpeg, rows
 
 from ffprep.beton.reader import Reader
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.download.index import Row, read_index
 from ffprep.download.options import Options
 from ffprep.download.run import download

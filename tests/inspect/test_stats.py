@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError
 from ffprep.fields import RGBImageField
 from ffprep.inspect.stats import Stats, render, stats_of, total

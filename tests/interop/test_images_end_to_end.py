@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ffprep.beton import Reader
-from ffprep.convert.run import convert
-from ffprep.convert.seek_index import make_index
+from ffprep.convert.conversion import convert
+from ffprep.convert.indexing import make_index
 from ffprep.demo.photographs import make_photographs
 from ffprep.fields import RGBImageField
 from ffprep.fields.decoders import CenterCropRGBImageDecoder, IntDecoder

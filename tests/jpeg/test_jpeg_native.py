@@ -1,4 +1,4 @@
-"""The bindings: compiled numba code, several threads at once, every kind of bytes."""
+"""The bindings: several threads at once, every kind of bytes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 import ffprep.jpeg
-from ffprep.abi import IMAGE
 from ffprep.errors import FfprepError
 from ffprep.jpeg import decode_planes, native, read_header
-from ffprep.jpeg.planes import copy_planes
 
 
 @pytest.fixture(scope="module")
@@ -32,36 +30,6 @@ def test_public_names() -> None:
 def test_import_is_light() -> None:
     code = "import sys, ffprep.jpeg; sys.exit(any(m in sys.modules for m in ('torch', 'numba', 'llvmlite', 'PIL')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_called_from_compiled_code(stream: bytes) -> None:
-    from numba import njit
-
-    new = native.numba_external("ffp_context_new")
-    free = native.numba_external("ffp_context_free")
-    decode = native.numba_external("ffp_decode_region")
-
-    @njit(nogil=True)  # type: ignore[untyped-decorator]
-    def run(request: int) -> int:
-        return decode(request)  # type: ignore[no-any-return]
-
-    @njit  # type: ignore[untyped-decorator]
-    def make() -> int:
-        return new()  # type: ignore[no-any-return]
-
-    @njit  # type: ignore[untyped-decorator]
-    def drop(context: int) -> None:
-        free(context)
-
-    view, image = native.as_bytes(stream), np.zeros(1, IMAGE)
-    context = make()
-    try:
-        request = native.decode_request(context, view, (5, 6, 40, 30), image)
-        assert run(request.ctypes.data) == 0
-        for got, expected in zip(copy_planes(image), decode_planes(stream, (5, 6, 40, 30)), strict=True):
-            np.testing.assert_array_equal(got.samples, expected.samples)
-    finally:
-        drop(context)
 
 
 def test_threads_do_not_disturb_each_other(jpegmaker: ModuleType) -> None:

@@ -321,7 +321,7 @@ def test_presets_take_several_files(trio: list[Path]) -> None:
 
 
 def test_each_file_has_its_seek_index(trio: list[Path], tmp_path: Path) -> None:
-    from ffprep.convert.seek_index import make_index
+    from ffprep.convert.indexing import make_index
 
     paths = [tmp_path / path.name for path in trio]
     for path, copy in zip(trio, paths, strict=True):

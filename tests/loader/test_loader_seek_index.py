@@ -20,7 +20,7 @@ from ffprep import Loader, OrderOption
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import ENTRY, HEAD, HEAD_SIZE, SeekIndex, beside, find_index
 from ffprep.beton.writing.writer import Writer
-from ffprep.convert.seek_index import make_index
+from ffprep.convert.indexing import make_index
 from ffprep.errors import DecodeError, IndexMismatchError, OptionError
 from ffprep.fields import IntField, RGBImageField, Shared
 from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ffprep.beton import Reader, Writer
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.errors import CorruptError, DecodeError, OptionError
 from ffprep.fields import IntField, NDArrayField
 from ffprep.loader import Loader, OrderOption

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep.beton.reader import Reader
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.base import shuffled

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ffprep.beton import Reader
 from ffprep.cli import main
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources import text as text_source
 from ffprep.sources.glue import TASKS, find_file, find_folder, open_glue, splits_of, tasks_there

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ffprep.beton import Reader
-from ffprep.convert.run import convert
+from ffprep.convert.conversion import convert
 from ffprep.errors import CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
 from ffprep.text.blocks import part_files

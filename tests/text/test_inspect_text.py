@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ffprep.cli import main
-from ffprep.convert.corpus_plan import plan_corpus
+from ffprep.convert.corpus_planning import plan_corpus
 from ffprep.errors import SourceError
 from ffprep.sources.openwebtext import Corpus, open_corpus
 from ffprep.text.documents.documents import FilesUnit

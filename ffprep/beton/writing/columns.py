@@ -1,4 +1,4 @@
-"""Fields as the writer needs them: checked names, packed descriptors, packed records."""
+"""Fields as the writer needs them: their names checked, their descriptors and records packed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CODES |= {"<u4": "I", "<i4": "i", "<u8": "Q", "<i8": "q"}
 
 
 class Column:
-    """One field: where its record has the payload's offset, and how the record is packed."""
+    """One field: which member of its record is the payload's offset, and how the record is packed."""
 
     def __init__(self, name: str, field: Field) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Column:
             self.format = "".join(_CODES[member.str] for member in members)
 
     def values(self, metadata: tuple[Any, ...], offset: int) -> tuple[Any, ...]:
-        """Return the record's members as struct wants them, the payload's offset filled in."""
+        """Return the record's members as ``struct`` takes them, with the payload's offset filled in."""
         if self.pointer is not None:
             metadata = (*metadata[: self.pointer], offset, *metadata[self.pointer + 1 :])
         if self.format is not None:
@@ -49,7 +49,7 @@ class RecordPacker:
     size : int
         Bytes of a record.
     descriptors : bytes
-        The fields' descriptors as the file has them.
+        The fields' descriptors as they are stored in the file.
 
     Raises
     ------
@@ -77,13 +77,13 @@ class RecordPacker:
         Parameters
         ----------
         sample : sequence of Encoded
-            One value a field.
+            One value for each field.
         offsets : mapping of field number to payload offset
 
         Raises
         ------
         ConversionError
-            A value is out of the range of its metadata.
+            A value is outside the range of its metadata record.
         """
         values: list[Any] = []
         for index, (column, value) in enumerate(zip(self.columns, sample, strict=True)):

@@ -1,8 +1,8 @@
-"""The journal beside an unfinished file: what of it is safely written.
+"""The journal beside an unfinished file, which says how much of the file is safely on the disk.
 
-A journal is a header (magic, fingerprint of the conversion) and commits. A commit says how far the payloads
-reach and carries what is not yet in the file: rows of the allocation table, names, checksums. Each commit
-has its own checksum, so that one torn by a crash is recognised and dropped.
+A journal is a header (magic, fingerprint of the conversion) and commits. A commit says how far the payloads reach and
+carries what is not in the file yet: rows of the allocation table, names, checksums. Each commit has a checksum of its
+own, so that one that a crash cut off is recognised and dropped.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Journal:
     Attributes
     ----------
     found : {'nothing', 'ours', 'other'}
-        What was there: ``'other'`` is the journal of another conversion, or no journal.
+        What the file contained: nothing, the journal of this conversion, or something else.
     facts : dict or None
-        The last valid commit's facts.
+        The facts of the last valid commit.
     """
 
     def __init__(self, path: Path, fingerprint: bytes) -> None:
@@ -66,7 +66,7 @@ class Journal:
         return "ours" if magic == _MAGIC and fingerprint == self.fingerprint else "other"
 
     def _walk(self) -> Iterator[tuple[dict[str, Any], tuple[int, int]]]:
-        """Yield the facts of each valid commit and where its attachments lie; leaves the end behind it."""
+        """Yield the facts of each valid commit and where its attachments are; sets `_end` to the end of the commit."""
         position = _HEAD.size
         self._end = position
         size = os.fstat(self._descriptor).st_size
@@ -86,7 +86,7 @@ class Journal:
             yield json.loads(content[:length]), (start + length, attached)
 
     def start(self) -> None:
-        """Forget everything and begin anew."""
+        """Drop everything and begin a new journal."""
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, _HEAD.pack(_MAGIC, self.fingerprint), 0)
         self._end = _HEAD.size
@@ -94,7 +94,7 @@ class Journal:
         self.found = "ours"
 
     def resume(self) -> None:
-        """Drop what follows the last valid commit."""
+        """Drop what comes after the last valid commit."""
         os.ftruncate(self._descriptor, self._end)
 
     def append(self, commit: bytes) -> None:
@@ -104,7 +104,7 @@ class Journal:
         self._end += len(commit)
 
     def attachments(self, name: str) -> Iterator[bytes]:
-        """Yield the attachments of one name, commit by commit."""
+        """Yield the attachments with this name, commit by commit."""
         for facts, (start, _) in self._walk():
             offset = start
             for known, length in facts["attachments"]:
@@ -119,7 +119,7 @@ class Journal:
 
 
 def packed(facts: dict[str, Any], attachments: dict[str, bytes]) -> bytes:
-    """Pack a commit: facts, which are JSON values, and bytes by name."""
+    """Pack a commit from its facts, which are JSON values, and its attachments, which are bytes by name."""
     facts = {**facts, "attachments": [[name, len(content)] for name, content in attachments.items()]}
     body = json.dumps(facts, sort_keys=True).encode("utf-8")
     content = b"".join([body, *attachments.values()])
@@ -128,9 +128,9 @@ def packed(facts: dict[str, Any], attachments: dict[str, bytes]) -> bytes:
 
 
 class Committer:
-    """Adds commits to a journal in the background: waiting for the disk must not hold up the writing.
+    """Adds commits to a journal in the background, because waiting for the disk would hold up the writing.
 
-    At most one commit is under way.
+    At most one commit is under way at a time.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -139,9 +139,9 @@ class Committer:
         self._pending: Future[None] | None = None
 
     def submit(self, sync: Callable[[], None], facts: dict[str, Any], attachments: dict[str, bytes]) -> None:
-        """Force payloads to the disk by `sync`, then append a commit that tells of them."""
+        """Force the payloads to the disk with `sync`, then append the commit that records them."""
         self.wait()
-        commit = packed(facts, attachments)  # now, since the facts go on changing
+        commit = packed(facts, attachments)  # packed now, because the facts keep changing
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="ffprep-commit")
 
@@ -152,12 +152,12 @@ class Committer:
         self._pending = self._pool.submit(work)
 
     def wait(self, *, block: bool = True) -> None:
-        """Wait for the commit under way, if there is one; without `block`, only take notice of its end.
+        """Wait for the commit under way, if there is one. Without `block`, only check whether it has ended.
 
         Raises
         ------
         OSError, ConversionError
-            What went wrong with it.
+            The commit failed.
         """
         pending = self._pending
         if pending is not None and (block or pending.done()):
@@ -171,7 +171,7 @@ class Committer:
 
 
 def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
-    """Write all of the data, as one call to pwrite may not.
+    """Write all of the data, since a single call of ``pwrite`` may write less.
 
     Raises
     ------

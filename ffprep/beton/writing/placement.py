@@ -1,4 +1,4 @@
-"""Where payloads go: in order, none across a page, and a sample's payloads in one page where possible."""
+"""Placing payloads: in order, none across a page boundary, and those of a sample in one page where possible."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ SHARED_ROW = np.dtype([("field", "<u8"), ("digest", "V16"), ("ptr", "<u8"), ("si
 
 
 class Placement:
-    """Hands out file offsets, always forward.
+    """Hands out ascending file offsets.
 
-    Stock ffcv's quasi-random order visits a sample once for each page it has payloads in, hence a sample is
-    kept in one page where it fits. An empty value takes one byte of the file, so that no two payloads have
-    the same offset.
+    Stock ffcv's quasi-random order visits a sample once for each page in which it has payloads, so a sample is kept
+    within one page if it fits. An empty value takes one byte of the file, so that no two payloads have the same offset.
 
     Parameters
     ----------
     cursor : int
         First free byte.
     page_size : int or None
-        None starts at 8 MiB and grows to the next power of two when a sample needs it. Payloads placed
-        before keep the rule, since boundaries of large pages are boundaries of small ones too.
+        None starts at 8 MiB and grows to the next power of two when a sample needs it. Payloads that were placed before
+        still cross no page boundary, since every boundary of large pages is one of small pages too.
     """
 
     def __init__(self, cursor: int, page_size: int | None) -> None:
@@ -41,7 +40,7 @@ class Placement:
         return offset // self.page_size
 
     def plan(self, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
-        """Find places for the payloads of one sample; taking them is setting `cursor`.
+        """Find places for the payloads of one sample. The caller takes them by setting `cursor`.
 
         Parameters
         ----------
@@ -50,9 +49,9 @@ class Placement:
         Returns
         -------
         offsets : list of int
-            One offset a payload.
+            One offset for each payload.
         cursor : int
-            First free byte behind them.
+            First free byte after them.
 
         Raises
         ------
@@ -104,7 +103,17 @@ def _in_a_row(start: int, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], 
 
 @dataclass
 class Stored:
-    """A payload in the file that further samples may point at."""
+    """A payload in the file that further samples may point at.
+
+    Attributes
+    ----------
+    ptr, size : int
+        Its offset in the file, and its bytes.
+    check : int
+        Checksum of the value, by which another value with the same key is noticed.
+    last : int
+        Number of the last sample that used it.
+    """
 
     ptr: int
     size: int
@@ -113,11 +122,11 @@ class Stored:
 
 
 class SharedPayloads:
-    """Remembers where payloads with a key lie.
+    """Remembers where payloads with a key are stored.
 
-    A sample that follows another with the same key, but in the next page, gets a copy of its own: with
-    captions of one image side by side that is one image a page, and every sample stays in one page. Samples
-    further apart point at the stored payload wherever it is.
+    When consecutive samples have the same key but a page boundary lies between them, the sample in the next page gets a
+    copy of its own: with the captions of an image next to each other, that is one copy of the image for each page, and
+    every sample stays within one page. Samples further apart point at the stored payload, wherever it is.
     """
 
     def __init__(self) -> None:
@@ -132,7 +141,7 @@ class SharedPayloads:
         Raises
         ------
         ConversionError
-            The key stands for another payload already.
+            The key was used for another payload.
         """
         stored = self._stored.get((field, _digest(value.key)))
         if stored is not None and stored.check != _checksum(value):
@@ -140,7 +149,7 @@ class SharedPayloads:
         return stored
 
     def used(self, field: int, value: Encoded, sample: int, ptr: int, size: int) -> None:
-        """Note that a sample uses the payload at this place."""
+        """Record that a sample uses the payload at this offset."""
         identity = (field, _digest(value.key))
         stored = self._stored.get(identity)
         if stored is None or stored.ptr != ptr:
@@ -154,18 +163,18 @@ class SharedPayloads:
         self._recent.append(identity)
 
     def take_unsaved(self) -> bytes:
-        """Return, once, the rows that are new since the last call."""
+        """Return the rows that are new since the last call."""
         rows = np.array(self._unsaved, SHARED_ROW).tobytes()
         self._unsaved.clear()
         return rows
 
     def recent(self, sample: int) -> list[list[object]]:
-        """Return what `sample` used, in JSON."""
+        """Return what `sample` used, as JSON values."""
         used = self._recent if self._recent_sample == sample else []
         return [[field, digest.hex()] for field, digest in used]
 
     def restore(self, rows: bytes, recent: list[list[object]], sample: int) -> None:
-        """Take back what `take_unsaved` and `recent` gave."""
+        """Restore what `take_unsaved` and `recent` returned."""
         for field, digest, ptr, size, check in np.frombuffer(rows, SHARED_ROW).tolist():
             self._stored[field, bytes(digest)] = Stored(ptr, size, check, -1)
         for field, text in recent:
@@ -200,7 +209,7 @@ def payloads_of(columns: Sequence[Column], sample: Sequence[Encoded]) -> dict[in
     Raises
     ------
     ConversionError
-        A value has a payload and its field none, or the other way round, or it is not bytes.
+        A value has a payload although its field has none, or the other way round, or the payload is not bytes.
     """
     payloads = {}
     for index, (column, value) in enumerate(zip(columns, sample, strict=True)):
@@ -223,15 +232,15 @@ def plan_sample(
     payloads: Mapping[int, memoryview],
     number: int,
 ) -> tuple[dict[int, int], int, list[int]]:
-    """Find places for a sample's payloads, changing nothing but the page size.
+    """Find places for a sample's payloads. Nothing but the page size changes.
 
     Returns
     -------
     offsets : dict of field number to offset
     cursor : int
-        First free byte behind them.
+        First free byte after them.
     fresh : list of int
-        The fields whose payloads are not in the file yet.
+        Numbers of the fields whose payloads are not in the file yet.
 
     Raises
     ------

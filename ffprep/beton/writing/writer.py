@@ -1,4 +1,4 @@
-"""Writing ``.beton`` files: one writer, in order, so that the same samples make the same bytes."""
+"""Writing ``.beton`` files: a single writer takes samples in order, so that the same samples make the same bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import xxhash
 from ffprep._version import __version__
 from ffprep.beton import layout, sections
 from ffprep.beton.writing.columns import RecordPacker
-from ffprep.beton.writing.finish import finish
+from ffprep.beton.writing.finalise import finalise
 from ffprep.beton.writing.journal import Committer, Journal
 from ffprep.beton.writing.placement import Placement, SharedPayloads, payloads_of, plan_sample
-from ffprep.beton.writing.sink import Sink
+from ffprep.beton.writing.unfinished import UnfinishedFile
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import Encoded, Field
 
@@ -31,10 +31,9 @@ COMMIT_SECONDS = 60.0
 class Writer:
     """Writes one ``.beton`` file from samples in order.
 
-    The bytes depend on the samples, their names and the manifest alone. Until `close` the file is called
-    ``NAME.partial`` and has a ``NAME.journal`` beside it; then it is forced to the disk and renamed. After a
-    crash the two are there and a `Writer` with ``resume=True`` goes on from the last commit to the same
-    bytes.
+    The bytes depend only on the samples, their names and the manifest. Until `close` the file is called
+    ``NAME.partial`` and has a ``NAME.journal`` beside it; `close` forces it to the disk and renames it. After a crash
+    the two files are still there, and a `Writer` with ``resume=True`` continues from the last commit to the same bytes.
 
     Parameters
     ----------
@@ -42,26 +41,27 @@ class Writer:
     fields : mapping of name to Field
         Names have at most 16 ASCII characters.
     num_samples : int
-        How many samples will come, or the most that can.
+        How many samples will be written, at most.
     page_size : int, optional
         A power of two from 2^21 to 2^31. By default 8 MiB, growing when a sample is larger.
     manifest : mapping, optional
-        JSON values that are kept in the file: where the data come from, options. Nothing that differs
-        between two runs of the same conversion, such as the time.
+        JSON values to keep in the file, such as the origin of the data and options. They must not differ between two
+        runs of the same conversion, as the time would.
     resume : bool
         Continue an unfinished file of the same conversion if there is one.
     keep : bool, optional
-        Leave what was written, resumable, if this run fails. By default as `resume`; otherwise nothing remains.
+        If this run fails, leave what was written, so that it can be resumed; otherwise remove it. By default as
+        `resume`.
     overwrite : bool
         Replace a finished file at `path` when this one is finished.
 
     Attributes
     ----------
     num_written : int
-        Samples written so far. After a resume: go on with this one.
+        Samples written so far; after a resume, the number of the sample to continue with.
     state : dict
-        JSON values of yours that are saved with each commit and given back on resume. What it holds when
-        `write` or `commit` is called must belong to the samples written before.
+        JSON values of the caller, saved with each commit and restored on resume. When `write` or `commit` is called,
+        they must describe the samples written before.
 
     Raises
     ------
@@ -121,7 +121,7 @@ class Writer:
     def _open(self, page_size: int | None) -> None:
         identity = [self._packer.descriptors.hex(), self.num_samples, page_size, self._manifest]
         fingerprint = xxhash.xxh3_128_digest(sections.canonical_json(identity))
-        self._sink = Sink(self.path.with_name(self.path.name + ".partial"), self._data_start)
+        self._sink = UnfinishedFile(self.path.with_name(self.path.name + ".partial"), self._data_start)
         try:
             self._journal = Journal(self.path.with_name(self.path.name + ".journal"), fingerprint)
         except BaseException:
@@ -187,14 +187,14 @@ class Writer:
         Parameters
         ----------
         sample : sequence of Encoded
-            One value a field, in the fields' order.
+            One value for each field, in the fields' order.
         name : str
-            What the sample is called in its source; kept in the file, for error messages.
+            The sample's name in its source, kept in the file for error messages.
 
         Raises
         ------
         ConversionError
-            The sample does not fit the fields, there are more samples than promised, or the disk is full.
+            The sample does not fit the fields, there are more samples than promised, or the disk is full or fails.
         """
         if self._closed or not self._consistent:
             raise OptionError(f"{self.path}: the writer is closed, or failed before")
@@ -241,7 +241,7 @@ class Writer:
         )
 
     def commit(self) -> None:
-        """Make everything written so far survive a crash. `write` does so from time to time, in the background.
+        """Make everything written so far survive a crash. `write` does this from time to time, in the background.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Writer:
 
     def _start_commit(self) -> None:
         self._await_commit()
-        # After a failed write or fsync nothing tells what is on the disk: only earlier commits count.
+        # After a failed write or fsync it is unknown what is on the disk, so only earlier commits count.
         self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
@@ -292,19 +292,19 @@ class Writer:
         manifest_extra: Mapping[str, Any] | None = None,
         extra_sections: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Finish the file: tables, manifest, checksums; force it to the disk and give it its name.
+        """Finish the file: write tables, manifest and checksums, force it to the disk and rename it.
 
         Parameters
         ----------
         manifest_extra : mapping, optional
-            What is known only now, such as counts of re-encoded images.
+            Additions to the manifest that are known only now, such as counts of re-encoded images.
         extra_sections : mapping of name to bytes, optional
-            Further sections for `Reader.section`.
+            Further sections, which `Reader.section` returns.
 
         Raises
         ------
         ConversionError
-            The disk is full, or fails. The file is then still unfinished.
+            The disk is full or fails. The file then stays unfinished.
         """
         if self._closed:
             return
@@ -316,7 +316,7 @@ class Writer:
         self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
-        finish(
+        finalise(
             self._sink,
             self.path,
             self._sections(manifest_extra, extra_sections),
@@ -346,7 +346,7 @@ class Writer:
         yield last
 
     def abort(self) -> None:
-        """Give up: all written samples remain, resumable, if they are to be kept; else nothing does."""
+        """Give up. If `keep` was set, all written samples remain and can be resumed, otherwise nothing does."""
         if self._closed:
             return
         if self._keep:

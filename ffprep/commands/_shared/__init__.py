@@ -1,1 +1,1 @@
-"""Options and groups that commands share."""
+"""What several commands share: groups and options."""

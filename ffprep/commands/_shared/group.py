@@ -1,4 +1,4 @@
-"""Groups of commands that are made of the modules of a package."""
+"""Groups of commands whose members are the modules of a package."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import click
 
 
 class PackageGroup(click.Group):
-    """The commands of a package, each imported when it is asked for.
+    """The commands in a package, each imported when it is needed.
 
     Parameters
     ----------
     package : str
-        Its dotted name. A module ``some_name`` becomes the command ``some-name``; names with a leading underscore do
-        not.
+        Its dotted name. A module ``some_name`` becomes the command ``some-name``, unless the name starts with an
+        underscore.
     attribute : str
-        What holds the command in a module; a module without it is passed over.
+        Name of the command in each module; modules without it are skipped.
     """
 
     def __init__(self, *args: Any, package: str, attribute: str = "command", **kwargs: Any) -> None:
@@ -38,3 +38,14 @@ class PackageGroup(click.Group):
         module = import_module(f"{self.package}.{cmd_name.replace('-', '_')}")
         command = getattr(module, self.attribute, None)
         return command if isinstance(command, click.Command) else None
+
+
+def switches(command: click.Command) -> dict[str, bool]:
+    """Return a command's options by name, without dashes, and whether each is a switch."""
+    found: dict[str, bool] = {}
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            for name in parameter.opts:
+                if name.startswith("--") and name != "--help":
+                    found[name[2:]] = bool(parameter.is_flag)
+    return found

@@ -1,4 +1,4 @@
-"""Options that several conversions have, and what they mean."""
+"""Options that several commands have, and what they mean."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from ffprep.convert.plan import Plan
-    from ffprep.convert.report import Report
+    from ffprep.convert.planning import ConversionPlan
+    from ffprep.convert.report import ConversionReport
     from ffprep.fields import RGBImageField
     from ffprep.sources.base import Source
 
@@ -25,7 +25,9 @@ EXISTING = click.Path(exists=True, path_type=Path)
 BETON = click.Path(dir_okay=False, path_type=Path)
 
 
-def _add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Combine several ``click.option`` decorators into one; ``--help`` shows the options in this order."""
+
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -34,57 +36,54 @@ def _add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
     return decorate
 
 
-def image_options() -> Callable[[F], F]:
-    """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
-    return _add(
-        [
-            click.option(
-                "--jpeg",
-                type=click.Choice(["seekable", "keep", "reencode", "raw"]),
-                default="seekable",
-                show_default=True,
-                help="JPEG files: rewritten without loss so that crops decode fast; byte for byte; encoded anew "
-                "(with --quality); or the pixels themselves, which need no decoding and about ten times the room.",
-            ),
-            click.option(
-                "--max-side",
-                type=click.IntRange(1, 65535),
-                help="Shrink so that the longer side has at most this many pixels. Re-encodes; smaller images are the "
-                "surest way to faster training.",
-            ),
-            click.option(
-                "--min-side",
-                type=click.IntRange(1, 65535),
-                help="Shrink so that the shorter side has at most this many pixels. Re-encodes.",
-            ),
-            click.option(
-                "--quality",
-                type=click.IntRange(1, 100),
-                default=90,
-                show_default=True,
-                help="JPEG quality of what is encoded anew.",
-            ),
-            click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
-            click.option(
-                "--damaged",
-                type=click.Choice(["refuse", "reencode"]),
-                default="refuse",
-                show_default=True,
-                help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
-            ),
-            click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
-            click.option(
-                "--index",
-                is_flag=True,
-                help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
-            ),
-        ]
-    )
+image_options = apply_options(
+    click.option(
+        "--jpeg",
+        type=click.Choice(["seekable", "keep", "reencode", "raw"]),
+        default="seekable",
+        show_default=True,
+        help="JPEG files: rewritten without loss so that crops decode fast; byte for byte; encoded anew "
+        "(with --quality); or the pixels themselves, which need no decoding and about ten times the room.",
+    ),
+    click.option(
+        "--max-side",
+        type=click.IntRange(1, 65535),
+        help="Shrink so that the longer side has at most this many pixels. Re-encodes; smaller images are the "
+        "surest way to faster training.",
+    ),
+    click.option(
+        "--min-side",
+        type=click.IntRange(1, 65535),
+        help="Shrink so that the shorter side has at most this many pixels. Re-encodes.",
+    ),
+    click.option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        default=90,
+        show_default=True,
+        help="JPEG quality of what is encoded anew.",
+    ),
+    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+    click.option(
+        "--damaged",
+        type=click.Choice(["refuse", "reencode"]),
+        default="refuse",
+        show_default=True,
+        help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
+    ),
+    click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
+    click.option(
+        "--index",
+        is_flag=True,
+        help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
+    ),
+)
+"""How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
 
 
 @dataclass(frozen=True)
 class ImageChoices:
-    """Values of ``image_options``."""
+    """The values of ``image_options``."""
 
     jpeg: str
     max_side: int | None
@@ -96,7 +95,7 @@ class ImageChoices:
     index: bool = False
 
     def field(self) -> RGBImageField:
-        """The field that stores images so."""
+        """The field that stores images as these options say."""
         from ffprep.fields import RGBImageField
 
         raw = self.jpeg == "raw"
@@ -112,40 +111,37 @@ class ImageChoices:
         )
 
 
-def writing_options() -> Callable[[F], F]:
-    """Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
-    return _add(
-        [
-            click.option("--out", type=BETON, required=True, help="The .beton file to make."),
-            click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
-            click.option("--limit", type=click.IntRange(1), help="Convert the first N samples only."),
-            click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
-            click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
-            click.option(
-                "--on-error",
-                type=click.Choice(["raise", "skip"]),
-                default="raise",
-                show_default=True,
-                help="A sample that cannot be converted: stop there, or leave it out and report it.",
-            ),
-            click.option("--shuffle", type=int, metavar="SEED", help="Store the samples in a random order."),
-            click.option(
-                "--engine",
-                type=click.Choice(["local", "ray"]),
-                default="local",
-                show_default=True,
-                help="Encode in threads here, or in the tasks of a Ray cluster.",
-            ),
-            click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
-            click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
-            click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
-        ]
-    )
+writing_options = apply_options(
+    click.option("--out", type=BETON, required=True, help="The .beton file to make."),
+    click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
+    click.option("--limit", type=click.IntRange(1), help="Convert the first N samples only."),
+    click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
+    click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+    click.option(
+        "--on-error",
+        type=click.Choice(["raise", "skip"]),
+        default="raise",
+        show_default=True,
+        help="A sample that cannot be converted: stop there, or leave it out and report it.",
+    ),
+    click.option("--shuffle", type=int, metavar="SEED", help="Store the samples in a random order."),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Encode in threads here, or in the tasks of a Ray cluster.",
+    ),
+    click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
+    click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
+    click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+)
+"""Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
 
 
 @dataclass(frozen=True)
 class WritingChoices:
-    """Values of ``writing_options``."""
+    """The values of ``writing_options``."""
 
     out: Path
     workers: int | None
@@ -159,13 +155,13 @@ class WritingChoices:
     report: Path | None
     quiet: bool
 
-    def run(self, source: Source, index: bool = False) -> Report:
-        """Converts, shows how far it is and what came of it; with `index` makes the seek index as well."""
-        from ffprep.convert.progress import Shown, Silent
-        from ffprep.convert.run import convert
+    def run(self, source: Source, index: bool = False) -> ConversionReport:
+        """Convert the source, show progress and the report, and with `index` make the seek index as well."""
+        from ffprep.convert.conversion import convert
+        from ffprep.convert.progress import ShownProgress, SilentProgress
         from ffprep.sources.base import shuffled
 
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # what it finds odd in a file is in the report
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # the report says what is odd about a file
         with terminable():
             result = convert(
                 source if self.shuffle is None else shuffled(source, self.shuffle),
@@ -177,7 +173,7 @@ class WritingChoices:
                 on_error=self.on_error,
                 engine=self.engine,
                 page_size=self.page_size,
-                progress=(lambda *_: Silent()) if self.quiet else Shown,
+                progress=(lambda *_: SilentProgress()) if self.quiet else ShownProgress,
             )
         if self.report is not None:
             self.report.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
@@ -188,7 +184,7 @@ class WritingChoices:
         return result
 
     def _index(self) -> None:
-        from ffprep.convert.seek_index import make_index
+        from ffprep.convert.indexing import make_index
 
         with terminable(), followed("index") as progress:
             report = make_index(self.out, workers=self.workers, progress=None if self.quiet else progress)
@@ -196,27 +192,24 @@ class WritingChoices:
             click.echo(str(report))
 
 
-def planning_options() -> Callable[[F], F]:
-    """Options of a plan beside those of the source and of the images."""
-    return _add(
-        [
-            click.option("--out", type=BETON, default=Path("X.beton"), help="Where the file would go."),
-            click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
-            click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
-            click.option("--json", "as_json", is_flag=True, help="For programs."),
-        ]
-    )
+planning_options = apply_options(
+    click.option("--out", type=BETON, default=Path("X.beton"), help="Where the file would go."),
+    click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
+    click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
+    click.option("--json", "as_json", is_flag=True, help="For programs."),
+)
+"""Options of all plans, besides those of the source and of the images."""
 
 
 def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_json: bool) -> None:
-    """Makes and shows a plan; ends with status 1 when the disk has no room for the file."""
-    from ffprep.convert.plan import plan
+    """Make and show a plan; exit with status 1 if the disk has no room for the file."""
+    from ffprep.convert.planning import plan_conversion
 
-    show_made_plan(plan(source, out, limit=limit, workers=workers), as_json)
+    show_made_plan(plan_conversion(source, out, limit=limit, workers=workers), as_json)
 
 
-def show_made_plan(made: Plan, as_json: bool) -> None:
-    """Shows a plan; ends with status 1 when the disk has no room for the file."""
+def show_made_plan(made: ConversionPlan, as_json: bool) -> None:
+    """Show a plan; exit with status 1 if the disk has no room for the file."""
     click.echo(json.dumps(made.to_json(), indent=1) if as_json else made.table())
     if not made.fits:
         click.get_current_context().exit(1)
@@ -224,14 +217,14 @@ def show_made_plan(made: Plan, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def followed(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows how far something is that reports items done and items in all."""
-    from ffprep.convert.progress import Shown
+    """Show the progress of work that reports items done and items in all."""
+    from ffprep.convert.progress import ShownProgress
 
-    shown: list[Shown] = []
+    shown: list[ShownProgress] = []
 
     def progress(done: int, total: int) -> None:
         if not shown:
-            shown.append(Shown(label, total, done))
+            shown.append(ShownProgress(label, total, done))
         shown[0].update(done, 0)
 
     try:
@@ -243,7 +236,7 @@ def followed(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Lets SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does: what was written is kept."""
+    """Let SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does, so that what was written is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -255,16 +248,16 @@ def terminable() -> Iterator[None]:
 
 
 def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt  # not by way of SIGINT, which background jobs ignore
+    raise KeyboardInterrupt  # rather than sending SIGINT, which background jobs ignore
 
 
 def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
-    """Takes the image options out of a command's values."""
+    """Separate the image options from a command's other values."""
     rest = dict(values)
     return ImageChoices(**{name: rest.pop(name) for name in ImageChoices.__dataclass_fields__}), rest
 
 
 def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:
-    """Takes the writing options out of a command's values."""
+    """Separate the writing options from a command's other values."""
     rest = dict(values)
     return WritingChoices(**{name: rest.pop(name) for name in WritingChoices.__dataclass_fields__}), rest

@@ -1,6 +1,6 @@
-"""``ffprep convert``: a data set to a .beton file, each by a module of this package.
+"""``ffprep convert``: converts a data set to a .beton file, each with a module of this package.
 
-A module defines ``command``, the conversion, and ``plan`` if what it costs can be told before.
+A module defines ``command``, the conversion, and ``plan_command`` if its cost can be estimated beforehand.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.group import PackageGroup
+from ffprep.commands._shared.group import PackageGroup, switches
+from ffprep.convert.config import read_config, to_arguments
+from ffprep.errors import OptionError
 
 
 class ConvertGroup(PackageGroup):
-    """Data sets by name; and what ends in .yaml is a configuration to run."""
+    """The data sets by name. An argument that ends in .yaml is a configuration to run."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name.endswith((".yaml", ".yml")):
@@ -26,8 +28,6 @@ class ConvertGroup(PackageGroup):
         @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
         @click.pass_context
         def run(ctx: click.Context, overrides: tuple[str, ...]) -> None:
-            from ffprep.convert.config import read_config, to_arguments
-            from ffprep.errors import OptionError
 
             parent = ctx.parent or ctx
             jobs = []
@@ -39,22 +39,11 @@ class ConvertGroup(PackageGroup):
                     raise OptionError(f"{path}: unknown dataset {dataset!r}; there are {names}")
                 arguments = to_arguments(conversion, switches(command), str(path))
                 jobs.append((command, command.make_context(dataset, arguments, parent=parent)))
-            for command, context in jobs:  # all were checked before the first begins
+            for command, context in jobs:  # all were checked before the first one starts
                 with context:
                     command.invoke(context)
 
         return run
-
-
-def switches(command: click.Command) -> dict[str, bool]:
-    """A command's options by name, without dashes, and whether each is a switch."""
-    found: dict[str, bool] = {}
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            for name in parameter.opts:
-                if name.startswith("--") and name != "--help":
-                    found[name[2:]] = bool(parameter.is_flag)
-    return found
 
 
 def _command() -> Any:

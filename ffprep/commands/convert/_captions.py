@@ -1,4 +1,4 @@
-"""What the conversions of image-text data sets have in common."""
+"""What the commands for image-text data sets have in common."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from ffprep.commands._shared.options import (
     EXISTING,
+    apply_options,
     image_options,
     planning_options,
     show_plan,
@@ -26,42 +27,36 @@ if TYPE_CHECKING:
 NUMBERINGS = "fairseq, gpt2, or the path of a fairseq dict.txt"
 
 
-def caption_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--text``, ``--tokens`` and ``--vocab``."""
-    options = [
-        click.option(
-            "--pairs/--grouped",
-            "pairs",
-            default=True,
-            help="A sample for each caption, those of one image sharing its bytes (default); or a sample for each "
-            "image with its captions as an array.",
-        ),
-        click.option(
-            "--length", type=click.IntRange(2, 4096), default=64, show_default=True, help="Tokens of a caption."
-        ),
-        click.option(
-            "--captions",
-            "most",
-            type=click.IntRange(1, 10000),
-            help="Captions an image keeps in the grouped form; by default all.",
-        ),
-        click.option("--text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
-        click.option(
-            "--tokens",
-            default="fairseq",
-            show_default=True,
-            metavar="NUMBERING",
-            help=f"Numbering of GPT-2's tokens: {NUMBERINGS}.",
-        ),
-        click.option("--vocab", type=EXISTING, help="Folder of the GPT-2 files, for machines without network."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+caption_options = apply_options(
+    click.option(
+        "--pairs/--grouped",
+        "pairs",
+        default=True,
+        help="A sample for each caption, those of one image sharing its bytes (default); or a sample for each "
+        "image with its captions as an array.",
+    ),
+    click.option("--length", type=click.IntRange(2, 4096), default=64, show_default=True, help="Tokens of a caption."),
+    click.option(
+        "--captions",
+        "most",
+        type=click.IntRange(1, 10000),
+        help="Captions an image keeps in the grouped form; by default all.",
+    ),
+    click.option("--text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
+    click.option(
+        "--tokens",
+        default="fairseq",
+        show_default=True,
+        metavar="NUMBERING",
+        help=f"Numbering of GPT-2's tokens: {NUMBERINGS}.",
+    ),
+    click.option("--vocab", type=EXISTING, help="Folder of the GPT-2 files, for machines without network."),
+)
+"""``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--text``, ``--tokens`` and ``--vocab``."""
 
 
 def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Takes the arguments of a `CaptionSource` out of a command's values."""
+    """Separate the arguments of a `CaptionSource` from a command's other values."""
     from ffprep.text.tokens.vocabulary import open_vocabulary
 
     image, rest = take_image(values)
@@ -77,7 +72,7 @@ def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def tell(source: CaptionSource) -> None:
-    """Says on the screen what the source found and what does not match in it."""
+    """Show what the source found, and what in it does not match."""
     facts = source.manifest()
     parts = [f"{facts['images']:,} images, {facts['captions']:,} captions"]
     for name, value in facts.items():
@@ -86,8 +81,8 @@ def tell(source: CaptionSource) -> None:
     click.echo("; ".join(parts))
 
 
-def run(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
-    """The conversion: `make` gets the command's own values and the arguments of a `CaptionSource`."""
+def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
+    """Convert the source that `make` opens, given the command's own values and the arguments of a `CaptionSource`."""
     writing, rest = take_writing(values)
     taken, rest = choices(rest)
     source = make(**rest, **taken)
@@ -100,30 +95,30 @@ def run(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[Cap
 def commands(
     name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., CaptionSource]
 ) -> tuple[click.Command, click.Command]:
-    """The ``convert`` and ``plan`` commands of one data set."""
+    """Make the ``convert`` and ``plan`` commands of one data set."""
 
     @click.command(name, help=summary)
     @source_options
     @caption_options
-    @image_options()
-    @writing_options()
+    @image_options
+    @writing_options
     def command(**values: Any) -> None:
-        run(values, make)
+        convert_captions(values, make)
 
     @click.command(name, help=f"Bytes, time and room of: {summary}")
     @source_options
     @caption_options
-    @image_options()
-    @planning_options()
-    def plan(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+    @image_options
+    @planning_options
+    def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
         taken, rest = choices(values)
         show_plan(make(**rest, **taken), out=out, workers=workers, limit=limit, as_json=as_json)
 
-    return command, plan
+    return command, plan_command
 
 
 def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Command]:
-    """The commands of a data set that comes as webdataset tars."""
+    """Make the commands of a data set that comes as webdataset tars."""
 
     def options(function: Callable[..., Any]) -> Callable[..., Any]:
         return click.option(
@@ -145,15 +140,15 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
     @click.command(dataset, help=summary + " The ids and URLs used are listed beside the file.")
     @options
     @caption_options
-    @image_options()
-    @writing_options()
+    @image_options
+    @writing_options
     def command(**values: Any) -> None:
-        source, out = run(values, make)
+        source, out = convert_captions(values, make)
         record = getattr(source, "record", None)
         if record is not None:
             listing = out.with_name(out.name + ".sources.jsonl")
             with listing.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(line) + "\n" for line in islice(record(), values["limit"]))
 
-    _, plan = commands(dataset, summary, options, make)
-    return command, plan
+    _, plan_command = commands(dataset, summary, options, make)
+    return command, plan_command

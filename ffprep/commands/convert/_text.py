@@ -1,4 +1,4 @@
-"""Options that conversions of text have in common."""
+"""What the commands for text have in common."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._shared.options import BETON, writing_options
+from ffprep.commands._shared.options import BETON, apply_options, terminable, writing_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
@@ -20,22 +20,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-def add(options: list[Callable[[F], F]]) -> Callable[[F], F]:
-    """All of some options."""
-
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 def writing_options_with(**changes: Any) -> Callable[[F], F]:
-    """The options of all conversions, but with another ``--out``: ``required``, ``type``, ``help``."""
+    """The options of all conversions, with changes to ``--out``: ``required``, ``type`` or ``help``."""
 
     def decorate(function: F) -> F:
-        function = writing_options()(function)
+        function = writing_options(function)
         for parameter in getattr(function, "__click_params__", []):
             if parameter.name == "out":
                 for name, value in changes.items():
@@ -45,29 +34,26 @@ def writing_options_with(**changes: Any) -> Callable[[F], F]:
     return decorate
 
 
-def vocabulary_options() -> Callable[[F], F]:
-    """``--numbering`` and ``--vocab``."""
-    return add(
-        [
-            click.option(
-                "--numbering",
-                default="fairseq",
-                show_default=True,
-                metavar="fairseq|gpt2|DICT.TXT",
-                help="Numbers of the tokens: fairseq's with four special tokens first (50,262 in all), those of a "
-                "fairseq dict.txt, or GPT-2's own.",
-            ),
-            click.option(
-                "--vocab",
-                type=FOLDER,
-                help="Folder with GPT-2's vocabulary (vocab.bpe or r50k_base.tiktoken); no network is needed then.",
-            ),
-        ]
-    )
+vocabulary_options = apply_options(
+    click.option(
+        "--numbering",
+        default="fairseq",
+        show_default=True,
+        metavar="fairseq|gpt2|DICT.TXT",
+        help="Numbers of the tokens: fairseq's with four special tokens first (50,262 in all), those of a "
+        "fairseq dict.txt, or GPT-2's own.",
+    ),
+    click.option(
+        "--vocab",
+        type=FOLDER,
+        help="Folder with GPT-2's vocabulary (vocab.bpe or r50k_base.tiktoken); no network is needed then.",
+    ),
+)
+"""``--numbering`` and ``--vocab``."""
 
 
 def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
-    """Take the vocabulary options out of a command's values. The files are looked for now, not later."""
+    """Take the vocabulary options out of a command's values, and load the vocabulary now rather than later."""
     from ffprep.text.tokens import bpe
     from ffprep.text.tokens.vocabulary import open_vocabulary
 
@@ -76,75 +62,66 @@ def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
     return vocabulary
 
 
-def row_options() -> Callable[[F], F]:
-    """How texts become rows."""
-    return add(
-        [
-            click.option(
-                "--length",
-                type=click.IntRange(2, 65535),
-                default=128,
-                show_default=True,
-                help="Tokens in a row, marks included; longer pairs lose from the longer text first.",
-            ),
-            click.option("--keep-text", is_flag=True, help="Store the texts as well."),
-        ]
-    )
+row_options = apply_options(
+    click.option(
+        "--length",
+        type=click.IntRange(2, 65535),
+        default=128,
+        show_default=True,
+        help="Tokens in a row, marks included; longer pairs lose from the longer text first.",
+    ),
+    click.option("--keep-text", is_flag=True, help="Store the texts as well."),
+)
+"""How texts become rows."""
 
 
-def block_options() -> Callable[[F], F]:
-    """How documents become blocks."""
-    return add(
-        [
-            click.option(
-                "--block",
-                type=click.IntRange(2, 65535),
-                default=192,
-                show_default=True,
-                help="Tokens in a block.",
-            ),
-            click.option(
-                "--padded",
-                is_flag=True,
-                help="Cut blocks within documents and fill up the last one of each; otherwise blocks run across "
-                "documents, which a separator follows.",
-            ),
-            click.option(
-                "--blocks-per-sample",
-                type=click.IntRange(1, 65535),
-                help="Blocks in a sample of the file; by default what makes the smallest file. 1 for stock ffcv "
-                "loaders that shuffle single blocks, at 8 % more.",
-            ),
-        ]
-    )
+block_options = apply_options(
+    click.option(
+        "--block",
+        type=click.IntRange(2, 65535),
+        default=192,
+        show_default=True,
+        help="Tokens in a block.",
+    ),
+    click.option(
+        "--padded",
+        is_flag=True,
+        help="Cut blocks within documents and fill up the last one of each; otherwise blocks run across "
+        "documents, which a separator follows.",
+    ),
+    click.option(
+        "--blocks-per-sample",
+        type=click.IntRange(1, 65535),
+        help="Blocks in a sample of the file; by default what makes the smallest file. 1 for stock ffcv "
+        "loaders that shuffle single blocks, at 8 % more.",
+    ),
+)
+"""How documents become blocks."""
 
 
-def block_writing_options() -> Callable[[F], F]:
-    """Where the file goes and how the conversion runs."""
-    return add(
-        [
-            click.option("--out", type=BETON, required=True, help="The .beton file to make."),
-            click.option("--workers", type=click.IntRange(1), help="Threads that tokenise; all processors by default."),
-            click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
-            click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
-            click.option(
-                "--on-error",
-                type=click.Choice(["raise", "skip"]),
-                default="raise",
-                show_default=True,
-                help="A row of a table that cannot be used: stop there, or leave it out and report it.",
-            ),
-            click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
-            click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
-            click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
-        ]
-    )
+block_writing_options = apply_options(
+    click.option("--out", type=BETON, required=True, help="The .beton file to make."),
+    click.option("--workers", type=click.IntRange(1), help="Threads that tokenise; all processors by default."),
+    click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
+    click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+    click.option(
+        "--on-error",
+        type=click.Choice(["raise", "skip"]),
+        default="raise",
+        show_default=True,
+        help="A row of a table that cannot be used: stop there, or leave it out and report it.",
+    ),
+    click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
+    click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
+    click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+)
+"""Where the file goes and how the conversion runs."""
 
 
 def run_corpus(
     corpus: Corpus, vocabulary: Vocabulary, report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
-    """Convert a corpus as the remaining options say, and show what came of it."""
+    """Convert a corpus as the remaining options say, and show the report."""
     from ffprep.convert.corpus import convert_corpus
 
     if not quiet:
@@ -158,13 +135,12 @@ def run_corpus(
 def show_corpus(
     convert: Callable[..., CorpusReport], report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
-    """Run a conversion to blocks with the remaining options, and show what came of it."""
-    from ffprep.commands._shared.options import terminable
-    from ffprep.convert.progress import Shown, Silent
+    """Run a conversion to blocks with the remaining options, and show the report."""
+    from ffprep.convert.progress import ShownProgress, SilentProgress
 
     values["per_sample"] = values.pop("blocks_per_sample")
     with terminable():
-        made = convert(progress=(lambda *_: Silent()) if quiet else Shown, **values)
+        made = convert(progress=(lambda *_: SilentProgress()) if quiet else ShownProgress, **values)
     if report is not None:
         report.write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
     if not quiet:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from ffprep.commands.convert._captions import shard_commands
 
-command, plan = shard_commands("cc3m", "Conceptual Captions 3M")
+command, plan_command = shard_commands("cc3m", "Conceptual Captions 3M")

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING
+from ffprep.commands._shared.options import EXISTING, apply_options
 from ffprep.commands.convert._captions import commands
 
 if TYPE_CHECKING:
     from ffprep.sources.captions import CaptionSource
 
 
-def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
-        click.option(
-            "--images",
-            type=EXISTING,
-            multiple=True,
-            required=True,
-            help="Folder or zip archive of images; Karpathy's split needs train2014 and val2014, or a folder of both.",
-        ),
-        click.option(
-            "--annotations",
-            type=EXISTING,
-            required=True,
-            help="captions_*.json, Karpathy's dataset_coco.json, or the zip archive that holds it.",
-        ),
-        click.option(
-            "--split",
-            help="karpathy:train+restval (or val, test); of a zip archive of several files the one to take: train2017.",
-        ),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+_options = apply_options(
+    click.option(
+        "--images",
+        type=EXISTING,
+        multiple=True,
+        required=True,
+        help="Folder or zip archive of images; Karpathy's split needs train2014 and val2014, or a folder of both.",
+    ),
+    click.option(
+        "--annotations",
+        type=EXISTING,
+        required=True,
+        help="captions_*.json, Karpathy's dataset_coco.json, or the zip archive that holds it.",
+    ),
+    click.option(
+        "--split",
+        help="karpathy:train+restval (or val, test); of a zip archive of several files the one to take: train2017.",
+    ),
+)
 
 
 def _make(images: tuple[Path, ...], annotations: Path, split: str | None, **taken: Any) -> CaptionSource:
@@ -46,4 +41,6 @@ def _make(images: tuple[Path, ...], annotations: Path, split: str | None, **take
     return open_coco(images, annotations, split, **taken)
 
 
-command, plan = commands("coco", 'COCO captions: fields "image", "tokens", "length", "image_id".', _options, _make)
+command, plan_command = commands(
+    "coco", 'COCO captions: fields "image", "tokens", "length", "image_id".', _options, _make
+)

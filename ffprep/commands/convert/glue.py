@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import planning_options, show_plan, take_writing
-from ffprep.commands.convert._text import add, row_options, take_vocabulary, vocabulary_options, writing_options_with
+from ffprep.commands._shared.options import apply_options, planning_options, show_plan, take_writing
+from ffprep.commands.convert._text import row_options, take_vocabulary, vocabulary_options, writing_options_with
+from ffprep.errors import OptionError, SourceError
 
 if TYPE_CHECKING:
     from ffprep.sources.glue import Task
@@ -19,39 +20,35 @@ NAMES = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
 def _source_options(tasks: list[str]) -> Callable[..., Any]:
-    return add(
-        [
-            click.option(
-                "--source",
-                default="nyu-mll/glue",
-                show_default=True,
-                metavar="PATH_OR_HUB",
-                help="GLUE's folder, or a task's, with tsv (or the hub's parquet) files, one such file, or a hub "
-                "data set.",
-            ),
-            click.option("--task", type=click.Choice(tasks, case_sensitive=False), required=True),
-            click.option(
-                "--split",
-                default="train",
-                show_default=True,
-                metavar="train|validation|test|all",
-                help="MNLI has validation_matched and validation_mismatched, and so for test; validation means both.",
-            ),
-        ]
+    return apply_options(
+        click.option(
+            "--source",
+            default="nyu-mll/glue",
+            show_default=True,
+            metavar="PATH_OR_HUB",
+            help="GLUE's folder, or a task's, with tsv (or the hub's parquet) files, one such file, or a hub data set.",
+        ),
+        click.option("--task", type=click.Choice(tasks, case_sensitive=False), required=True),
+        click.option(
+            "--split",
+            default="train",
+            show_default=True,
+            metavar="train|validation|test|all",
+            help="MNLI has validation_matched and validation_mismatched, and so for test; validation means both.",
+        ),
     )
 
 
 @click.command("glue")
 @_source_options([*NAMES, "all"])
-@vocabulary_options()
-@row_options()
+@vocabulary_options
+@row_options
 @writing_options_with(type=click.Path(path_type=Path), help="The .beton file, or a folder for several.")
 def command(source: str, task: str, split: str, length: int, keep_text: bool, **values: Any) -> None:
     """GLUE's tasks: fields "tokens", "length", "label" and, with --keep-text, the texts.
 
     Several tasks or splits make several files: --out is a folder then, or a name to put them behind.
     """
-    from ffprep.errors import OptionError
     from ffprep.sources.glue import TASKS, open_glue, splits_of, tasks_there
 
     chosen = tasks_there(source) if task == "all" else [TASKS[task]]
@@ -73,14 +70,13 @@ def command(source: str, task: str, split: str, length: int, keep_text: bool, **
 
 
 def _skips(values: dict[str, Any]) -> bool:
-    """Whether to leave out rows of the wrong shape: by default yes, as the hub's copy does (QQP has some)."""
+    """Whether to leave out rows of the wrong shape: by default yes, as in the hub's copy (QQP has such rows)."""
     context = click.get_current_context()
     given = context.get_parameter_source("on_error") is not click.core.ParameterSource.DEFAULT
     return not given or values["on_error"] == "skip"
 
 
 def _there(source: str, task: Task, split: str) -> bool:
-    from ffprep.errors import SourceError
     from ffprep.sources.glue import find_file
 
     if not Path(source).is_dir():
@@ -101,10 +97,10 @@ def _name(out: Path, task: Task, split: str) -> Path:
 
 @click.command("glue")
 @_source_options(list(NAMES))
-@vocabulary_options()
-@row_options()
-@planning_options()
-def plan(
+@vocabulary_options
+@row_options
+@planning_options
+def plan_command(
     source: str,
     task: str,
     split: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from ffprep.commands._shared.options import (
     EXISTING,
     ImageChoices,
+    apply_options,
     image_options,
     planning_options,
     show_plan,
@@ -23,33 +23,29 @@ if TYPE_CHECKING:
     from ffprep.sources.base import Source
 
 
-def _source_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
-        click.option(
-            "--source",
-            required=True,
-            metavar="PATH_OR_HUB",
-            help="A folder (ImageFolder, official tars, parquet files, save_to_disk), a .tar or .parquet file, or a "
-            "data set of the Hugging Face hub such as ILSVRC/imagenet-1k.",
-        ),
-        click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True),
-        click.option(
-            "--labels",
-            type=EXISTING,
-            help="Classes of the validation images where these lie in no class folders: the ground truth, a list of "
-            "WordNet ids, val.txt or LOC_val_solution.csv. Looked for beside the images.",
-        ),
-        click.option(
-            "--devkit",
-            type=EXISTING,
-            help="ILSVRC2012_devkit_t12 (folder, .tar.gz or meta.mat), which the official ground truth needs.",
-        ),
-        click.option("--classes", type=EXISTING, help="List of all WordNet ids, where only some classes are there."),
-        click.option("--streaming", is_flag=True, help="Read a hub data set over the network, keeping nothing."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+_source_options = apply_options(
+    click.option(
+        "--source",
+        required=True,
+        metavar="PATH_OR_HUB",
+        help="A folder (ImageFolder, official tars, parquet files, save_to_disk), a .tar or .parquet file, or a "
+        "data set of the Hugging Face hub such as ILSVRC/imagenet-1k.",
+    ),
+    click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True),
+    click.option(
+        "--labels",
+        type=EXISTING,
+        help="Classes of the validation images where these lie in no class folders: the ground truth, a list of "
+        "WordNet ids, val.txt or LOC_val_solution.csv. Looked for beside the images.",
+    ),
+    click.option(
+        "--devkit",
+        type=EXISTING,
+        help="ILSVRC2012_devkit_t12 (folder, .tar.gz or meta.mat), which the official ground truth needs.",
+    ),
+    click.option("--classes", type=EXISTING, help="List of all WordNet ids, where only some classes are there."),
+    click.option("--streaming", is_flag=True, help="Read a hub data set over the network, keeping nothing."),
+)
 
 
 def _open(
@@ -70,8 +66,8 @@ def _open(
 
 @click.command("imagenet")
 @_source_options
-@image_options()
-@writing_options()
+@image_options
+@writing_options
 def command(**values: Any) -> None:
     """ImageNet-1K, or any data set laid out like it: fields "image" and "label"."""
     image, rest = take_image(values)
@@ -81,9 +77,9 @@ def command(**values: Any) -> None:
 
 @click.command("imagenet")
 @_source_options
-@image_options()
-@planning_options()
-def plan(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+@image_options
+@planning_options
+def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
     """Bytes, time and room that converting ImageNet will take."""
     image, rest = take_image(values)
     show_plan(_open(image, **rest), out=out, workers=workers, limit=limit, as_json=as_json)

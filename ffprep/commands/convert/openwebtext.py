@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ffprep.commands._shared.options import planning_options, show_made_plan
+from ffprep.commands._shared.options import apply_options, planning_options, show_made_plan
 from ffprep.commands.convert._text import (
-    add,
     block_options,
     block_writing_options,
     run_corpus,
     take_vocabulary,
     vocabulary_options,
 )
+from ffprep.errors import OptionError
 
-
-def _source_options() -> Callable[..., Any]:
-    return add(
-        [
-            click.option(
-                "--source",
-                required=True,
-                metavar="PATH_OR_HUB",
-                help="Folder with the published chunks (urlsf_subset00.tar, nested or unpacked), an archive of text, "
-                "a folder or file of text, JSON lines, CSV or parquet, or a hub data set (Skylion007/openwebtext).",
-            ),
-            click.option(
-                "--split",
-                type=click.Choice(["train", "val"]),
-                help="Chunks 0-5 or 6; where there are no chunks, the same share of the documents.",
-            ),
-            click.option("--chunks", metavar="0-5", help="Numbers of the chunks to take; 0-5 by default."),
-            click.option(
-                "--files", metavar="0-22", help="Numbers of the files to take, in the order of their names, from 0."
-            ),
-            click.option(
-                "--share",
-                metavar="0-6/21",
-                help="Part of the documents to take, by the hash of each: for forms without chunks.",
-            ),
-            click.option("--column", default="text", show_default=True, help="Where tables have the text."),
-        ]
-    )
+_source_options = apply_options(
+    click.option(
+        "--source",
+        required=True,
+        metavar="PATH_OR_HUB",
+        help="Folder with the published chunks (urlsf_subset00.tar, nested or unpacked), an archive of text, "
+        "a folder or file of text, JSON lines, CSV or parquet, or a hub data set (Skylion007/openwebtext).",
+    ),
+    click.option(
+        "--split",
+        type=click.Choice(["train", "val"]),
+        help="Chunks 0-5 or 6; where there are no chunks, the same share of the documents.",
+    ),
+    click.option("--chunks", metavar="0-5", help="Numbers of the chunks to take; 0-5 by default."),
+    click.option("--files", metavar="0-22", help="Numbers of the files to take, in the order of their names, from 0."),
+    click.option(
+        "--share",
+        metavar="0-6/21",
+        help="Part of the documents to take, by the hash of each: for forms without chunks.",
+    ),
+    click.option("--column", default="text", show_default=True, help="Where tables have the text."),
+)
 
 
 @click.command("openwebtext")
-@_source_options()
-@vocabulary_options()
-@block_options()
-@block_writing_options()
+@_source_options
+@vocabulary_options
+@block_options
+@block_writing_options
 def command(
     source: str,
     split: str | None,
@@ -73,11 +66,11 @@ def command(
 
 
 @click.command("openwebtext")
-@_source_options()
-@vocabulary_options()
-@block_options()
-@planning_options()
-def plan(
+@_source_options
+@vocabulary_options
+@block_options
+@planning_options
+def plan_command(
     source: str,
     split: str | None,
     chunks: str | None,
@@ -91,8 +84,7 @@ def plan(
     **values: Any,
 ) -> None:
     """Bytes, time and room that tokenising a corpus will take; samples are blocks here."""
-    from ffprep.convert.corpus_plan import plan_corpus
-    from ffprep.errors import OptionError
+    from ffprep.convert.corpus_planning import plan_corpus
     from ffprep.sources.openwebtext import Choice, open_corpus
 
     if limit is not None:

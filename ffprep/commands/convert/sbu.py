@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from ffprep.commands.convert._captions import shard_commands
 
-command, plan = shard_commands("sbu", "SBU captions")
+command, plan_command = shard_commands("sbu", "SBU captions")

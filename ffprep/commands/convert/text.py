@@ -1,4 +1,4 @@
-"""``ffprep convert text``: texts of any table."""
+"""``ffprep convert text``: texts from any table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import take_writing
+from ffprep.commands._shared.group import switches
+from ffprep.commands._shared.options import apply_options, take_writing
 from ffprep.commands.convert._text import (
-    add,
     block_options,
     row_options,
     run_corpus,
@@ -18,55 +18,53 @@ from ffprep.commands.convert._text import (
     vocabulary_options,
     writing_options_with,
 )
+from ffprep.convert.config import read_config, to_arguments
+from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.sources.text import TableChoice
     from ffprep.text.tokens.vocabulary import Vocabulary
 
 
-_TABLE = add(
-    [
-        click.option(
-            "--files",
-            multiple=True,
-            metavar="PATTERN",
-            help="JSON lines, CSV, TSV or parquet files: names, folders or patterns; or one hub data set. Repeatable.",
-        ),
-        click.option(
-            "--format", "format_", type=click.Choice(["jsonl", "csv", "tsv", "parquet"]), help="Of the files."
-        ),
-        click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
-        click.option("--text-pair", metavar="COLUMN", help="Column of the second text of pairs."),
-        click.option("--label", metavar="COLUMN", help="Column of the label."),
-        click.option(
-            "--labels",
-            multiple=True,
-            metavar="NAME",
-            help="Names of the labels in the order of their numbers. Repeatable; by default that of the alphabet.",
-        ),
-        click.option("--label-kind", type=click.Choice(["auto", "int", "float"]), default="auto", show_default=True),
-        click.option("--delimiter", help="Between values, where it is no comma (csv) or tab (tsv)."),
-        click.option("--quotes/--no-quotes", default=None, help="Whether double quotes quote values; in csv they do."),
-        click.option("--columns", multiple=True, metavar="NAME", help="Columns of files without a header. Repeatable."),
-        click.option("--split", metavar="NAME", help="Split of a hub data set; train by default."),
-        click.option("--config", "config_name", metavar="NAME", help="Configuration of a hub data set."),
-        click.option(
-            "--layout",
-            type=click.Choice(["rows", "blocks"]),
-            default="rows",
-            show_default=True,
-            help="A sample for each row of the table, or blocks of tokens as of a corpus.",
-        ),
-    ]
+_table_options = apply_options(
+    click.option(
+        "--files",
+        multiple=True,
+        metavar="PATTERN",
+        help="JSON lines, CSV, TSV or parquet files: names, folders or patterns; or one hub data set. Repeatable.",
+    ),
+    click.option("--format", "format_", type=click.Choice(["jsonl", "csv", "tsv", "parquet"]), help="Of the files."),
+    click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
+    click.option("--text-pair", metavar="COLUMN", help="Column of the second text of pairs."),
+    click.option("--label", metavar="COLUMN", help="Column of the label."),
+    click.option(
+        "--labels",
+        multiple=True,
+        metavar="NAME",
+        help="Names of the labels in the order of their numbers. Repeatable; by default that of the alphabet.",
+    ),
+    click.option("--label-kind", type=click.Choice(["auto", "int", "float"]), default="auto", show_default=True),
+    click.option("--delimiter", help="Between values, where it is no comma (csv) or tab (tsv)."),
+    click.option("--quotes/--no-quotes", default=None, help="Whether double quotes quote values; in csv they do."),
+    click.option("--columns", multiple=True, metavar="NAME", help="Columns of files without a header. Repeatable."),
+    click.option("--split", metavar="NAME", help="Split of a hub data set; train by default."),
+    click.option("--config", "config_name", metavar="NAME", help="Configuration of a hub data set."),
+    click.option(
+        "--layout",
+        type=click.Choice(["rows", "blocks"]),
+        default="rows",
+        show_default=True,
+        help="A sample for each row of the table, or blocks of tokens as of a corpus.",
+    ),
 )
 
 
 @click.command("text")
 @click.argument("settings", nargs=-1, metavar="[CONFIG.yaml [KEY=VALUE]...]")
-@_TABLE
-@vocabulary_options()
-@row_options()
-@block_options()
+@_table_options
+@vocabulary_options
+@row_options
+@block_options
 @writing_options_with(required=False)
 @click.pass_context
 def command(context: click.Context, /, settings: tuple[str, ...], **values: Any) -> None:
@@ -77,7 +75,6 @@ def command(context: click.Context, /, settings: tuple[str, ...], **values: Any)
     if settings:
         _run_configuration(context, settings)
         return
-    from ffprep.errors import OptionError
 
     if values["out"] is None or not values["files"]:
         raise OptionError("say where the data is and where the file goes: --files and --out, or a configuration")
@@ -90,9 +87,6 @@ def command(context: click.Context, /, settings: tuple[str, ...], **values: Any)
 
 
 def _run_configuration(context: click.Context, settings: tuple[str, ...]) -> None:
-    from ffprep.commands.convert import switches
-    from ffprep.convert.config import read_config, to_arguments
-
     conversions = read_config(Path(settings[0]), [*settings[1:], "dataset=text"])
     given = {
         parameter.opts[0][2:]: context.params[parameter.name]
@@ -107,7 +101,7 @@ def _run_configuration(context: click.Context, settings: tuple[str, ...]) -> Non
         conversion.update({name: list(v) if isinstance(v, tuple) else v for name, v in given.items()})
         arguments = to_arguments(conversion, switches(command), settings[0])
         jobs.append(command.make_context("text", arguments, parent=context.parent))
-    for job in jobs:  # all were checked before the first begins
+    for job in jobs:  # all were checked before the first one starts
         with job:
             command.invoke(job)
 
@@ -130,7 +124,6 @@ def _convert_rows(choice: TableChoice, vocabulary: Vocabulary, values: dict[str,
 
 
 def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[str, Any]) -> None:
-    from ffprep.errors import OptionError
     from ffprep.sources.openwebtext import Corpus
     from ffprep.sources.text import open_table
     from ffprep.text.documents.documents import RowsUnit

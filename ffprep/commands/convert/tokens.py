@@ -24,8 +24,8 @@ from ffprep.commands.convert._text import FOLDER, block_options, block_writing_o
     "else fairseq's for fairseq's files and GPT-2's for flat ones.",
 )
 @click.option("--vocab", type=FOLDER, help="Folder with GPT-2's vocabulary.")
-@block_options()
-@block_writing_options()
+@block_options
+@block_writing_options
 def command(
     source: Path,
     numbering: str | None,

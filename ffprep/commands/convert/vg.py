@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING
+from ffprep.commands._shared.options import EXISTING, apply_options
 from ffprep.commands.convert._captions import commands
 
 if TYPE_CHECKING:
     from ffprep.sources.captions import CaptionSource
 
 
-def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
-        click.option(
-            "--images",
-            type=EXISTING,
-            multiple=True,
-            required=True,
-            help="Folder or zip archive of images: VG_100K and VG_100K_2, or a folder of both.",
-        ),
-        click.option(
-            "--annotations", type=EXISTING, required=True, help="region_descriptions.json or its zip archive."
-        ),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+_options = apply_options(
+    click.option(
+        "--images",
+        type=EXISTING,
+        multiple=True,
+        required=True,
+        help="Folder or zip archive of images: VG_100K and VG_100K_2, or a folder of both.",
+    ),
+    click.option("--annotations", type=EXISTING, required=True, help="region_descriptions.json or its zip archive."),
+)
 
 
 def _make(images: tuple[Path, ...], annotations: Path, **taken: Any) -> CaptionSource:
@@ -39,6 +32,6 @@ def _make(images: tuple[Path, ...], annotations: Path, **taken: Any) -> CaptionS
     return open_visual_genome(images, annotations, **taken)
 
 
-command, plan = commands(
+command, plan_command = commands(
     "vg", 'Visual Genome, a caption for each region: fields "image", "tokens", "length", "image_id".', _options, _make
 )

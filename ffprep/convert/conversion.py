@@ -1,24 +1,25 @@
-"""One conversion: samples of a source, encoded by many, written by one, in order."""
+"""One conversion: the samples of a source are encoded by several workers and written in order by one writer."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
 from ffprep.common.cpus import usable_cpus
-from ffprep.convert.progress import Progress, Silent
-from ffprep.convert.report import Report
-from ffprep.convert.units import Result, Unit, by_threads, units_of
+from ffprep.convert.cluster import by_ray
+from ffprep.convert.progress import ProgressDisplay, SilentProgress
+from ffprep.convert.report import ConversionReport
+from ffprep.convert.units import SampleResult, WorkUnit, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Source
 
 FAILURES_IN_A_ROW = 100
-"""So many refused samples one after another mean that the source is gone, not that it has bad samples."""
+"""This many refused samples in a row mean that the source is gone, not that some samples are bad."""
 
 
 def convert(
@@ -33,27 +34,28 @@ def convert(
     engine: str = "local",
     page_size: int | None = None,
     commit_samples: int = COMMIT_SAMPLES,
-    progress: Callable[[str, int, int], Progress] = lambda label, total, done: Silent(),
-) -> Report:
-    """Converts a source to a .beton file.
+    progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
+) -> ConversionReport:
+    """Convert a source to a .beton file.
 
-    The file's bytes depend on the source, the fields' options and ``limit`` alone: not on the workers, nor on how often
-    the conversion was interrupted and resumed.
+    The file's bytes depend only on the source, the fields' options and ``limit``, not on the number of workers or on
+    how often the conversion was interrupted and resumed.
 
     Parameters
     ----------
     source : Source
-        Where the samples come from.
+        The samples.
     out : path
         The file to make. It has its name only when it is finished.
     workers : int, optional
-        Threads that encode (Ray: tasks at a time). By default as many as there are processors.
+        Threads that encode, or Ray tasks at a time. By default one for each processor.
     limit : int, optional
-        Convert the first so many samples only.
+        Convert only this many samples, the first ones.
     resume : bool
-        Continue an interrupted conversion of the same source with the same options; begin anew if there is none.
+        Continue an interrupted conversion of the same source with the same options; start from the beginning if there
+        is none.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
     on_error : {"raise", "skip"}
         What to do about a sample that cannot be read or encoded: stop, or leave it out and list it in the report.
     engine : {"local", "ray"}
@@ -61,20 +63,20 @@ def convert(
     page_size : int, optional
         As in ``Writer``.
     commit_samples : int
-        Make the work survive a crash after so many samples at the latest (256 MB and a minute also do).
+        After at most this many samples, 256 MB or a minute, what was written is committed, so that it survives a crash.
     progress : callable
-        Makes a ``Progress`` from a label, the number of samples and how many are done.
+        Makes a ``ProgressDisplay`` from a label, the number of samples and how many are done.
 
     Returns
     -------
-    Report
-        Also in the file's manifest, but for times.
+    ConversionReport
+        Also stored in the file's manifest, without the times.
 
     Raises
     ------
     ConversionError
-        When a sample cannot be converted (``on_error="raise"``) or the file not be written. What was written is kept
-        for ``resume``.
+        A sample cannot be converted (with ``on_error="raise"``), or the file cannot be written. What was written is
+        kept for ``resume``.
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
@@ -100,7 +102,7 @@ def convert(
         commit_samples=commit_samples,
         overwrite=overwrite,
     ) as writer:
-        report = Report(writer.state, workers=workers)
+        report = ConversionReport(writer.state, workers=workers)
         writer.state = report.state
         first = int(report.state["next"])
         try:
@@ -120,7 +122,12 @@ def convert(
 
 
 def _write(
-    writer: Writer, results: Iterator[list[Result]], report: Report, fields: list[str], on_error: str, shown: Progress
+    writer: Writer,
+    results: Iterator[list[SampleResult]],
+    report: ConversionReport,
+    fields: list[str],
+    on_error: str,
+    shown: ProgressDisplay,
 ) -> None:
     failures = 0
     for unit in results:
@@ -146,7 +153,7 @@ def _write(
 
 
 def processors(workers: int | None) -> int:
-    """Number of workers asked for, or of processors this process may use."""
+    """The number of workers asked for, or else the number of processors this process may use."""
     if workers is not None:
         if workers < 1:
             raise OptionError(f"workers: at least 1 is needed, not {workers}")
@@ -154,11 +161,9 @@ def processors(workers: int | None) -> int:
     return usable_cpus()
 
 
-def _engine(name: str) -> Callable[[Source, Iterator[Unit], int], Any]:
+def _engine(name: str) -> Callable[[Source, Iterator[WorkUnit], int], Generator[list[SampleResult], None, None]]:
     if name == "local":
         return by_threads
     if name == "ray":
-        from ffprep.convert.cluster import by_ray
-
         return by_ray
     raise OptionError(f"engine is 'local' or 'ray', not {name!r}")

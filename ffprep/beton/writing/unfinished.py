@@ -1,4 +1,4 @@
-"""The unfinished file on disk: payloads arrive in order, records and tables go to their places."""
+"""The unfinished file on disk: payloads are appended in order, records and tables are written at their places."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ffprep.errors import ConversionError, OptionError
 BUFFER_SIZE = 1 << 23
 
 
-class Sink:
-    """A file that is being written, locked against other writers.
+class UnfinishedFile:
+    """A file that is being written, locked against other processes.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Sink:
         return self.hasher.position + len(self._buffer)
 
     def append(self, offset: int, payload: memoryview) -> None:
-        """Add a payload at or behind the end, zeros before it."""
+        """Add a payload at or after the end, filling the gap before it with zeros."""
         gap = offset - self.end
         while gap:
             zeros = min(gap, BUFFER_SIZE)
@@ -68,7 +68,7 @@ class Sink:
             self.flush()
 
     def flush(self) -> None:
-        """Hand the buffered payloads to the system."""
+        """Hand the buffered payloads to the operating system."""
         if self._buffer:
             data = memoryview(self._buffer)
             self.write_at(self.hasher.position, data)
@@ -77,7 +77,7 @@ class Sink:
             self._buffer = bytearray()
 
     def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write bytes anywhere.
+        """Write bytes at any offset.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Sink:
             raise self.failure(error, offset) from error
 
     def failure(self, error: OSError, offset: int) -> ConversionError:
-        """Name a failed write in one line."""
+        """Describe a failed write in one line."""
         return ConversionError(
             f"{self.path}: byte {offset}: cannot write: {error.strerror}; "
             "make room or take another folder, then convert again (a resumable conversion goes on)"
@@ -121,7 +121,7 @@ class Sink:
         return hasher.intdigest()
 
     def zero(self, start: int, end: int) -> None:
-        """Make a part of the file zeros, leaving holes alone."""
+        """Overwrite a part of the file with zeros, leaving holes in it alone."""
         while start < end:
             part = os.pread(self._descriptor, min(BUFFER_SIZE, end - start), start)
             if not part:
@@ -131,7 +131,7 @@ class Sink:
             start += len(part)
 
     def restore(self, end: int, finished_blocks: list[int]) -> None:
-        """Go on behind byte `end`: later bytes are dropped, the open block is hashed again."""
+        """Continue after byte `end`: drop later bytes and hash the unfinished block again."""
         self.truncate(end)
         self.hasher.finished = finished_blocks
         start = self.hasher.position

@@ -1,4 +1,4 @@
-"""What tokenising a corpus will cost, from tokenising a few of its units."""
+"""Estimating what tokenising a corpus will cost, by tokenising a few of its units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffprep.convert.plan import Plan, existing_folder
+from ffprep.convert.planning import ConversionPlan, existing_folder
 from ffprep.errors import SourceError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks.blocks import best_per_sample, overhead
@@ -19,12 +19,12 @@ from ffprep.text.tokens.vocabulary import Vocabulary
 
 TRIED = 6
 LARGEST = 1 << 26
-"""Bytes of a unit that is worth trying."""
+"""Largest unit, in bytes, that is tokenised for an estimate."""
 
 
 @dataclass(frozen=True)
-class CorpusPlan(Plan):
-    """A plan that needs room twice: for the file, and for the parts it is joined from."""
+class CorpusPlan(ConversionPlan):
+    """A plan with disk space for the file and for the parts it is joined from, which are as large."""
 
     @property
     def fits(self) -> bool:
@@ -36,25 +36,25 @@ class CorpusPlan(Plan):
 
 def plan_corpus(
     corpus: Corpus, out: Path, vocabulary: Vocabulary, *, block: int = 192, padded: bool = False, workers: int = 1
-) -> Plan:
-    """Tokenise some units, spread over the corpus, and extrapolate by their sizes.
+) -> ConversionPlan:
+    """Tokenise some units, spread over the corpus, and extrapolate from their sizes.
 
     Parameters
     ----------
     corpus, out, vocabulary, block, padded
         As in ``convert_corpus``.
     workers : int
-        Threads to reckon with.
+        Threads that the estimate assumes.
 
     Returns
     -------
-    Plan
+    ConversionPlan
         ``samples`` counts blocks.
 
     Raises
     ------
     SourceError
-        When no unit is small enough to try, or those tried hold no text.
+        No unit is small enough to try, or those tried contain no text.
     """
     chosen = _chosen(corpus.units)
     settings = Settings(vocabulary, block if padded else 0, corpus.share, skip=True)

@@ -1,4 +1,4 @@
-"""What a conversion will cost, from encoding a few of its samples: bytes, time, and whether the disk has room."""
+"""Estimating a conversion by encoding a few of its samples: bytes, time, and whether the disk has room."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ffprep.convert.report import duration_text, size_text
-from ffprep.convert.units import Result, encode_unit, units_of
+from ffprep.common.formatting import duration_text, size_text
+from ffprep.convert.units import SampleResult, encode_unit, units_of
 from ffprep.errors import SourceError
 from ffprep.sources.base import Source
 
@@ -20,23 +20,23 @@ _TABLE_ROW = 24  # bytes of the allocation table for each payload
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a conversion will cost.
+class ConversionPlan:
+    """Estimates of a conversion.
 
     Attributes
     ----------
     samples : int
-        Samples the source has (or the limit).
+        Samples of the source, or the limit.
     bytes_in, bytes_out : int
-        Encoded values of the source, and the file; estimates.
+        Estimated size of the source's encoded values, and of the file.
     seconds : float
-        Time to encode on ``workers`` processors like this one; reading from a slow disk may take longer.
+        Estimated time to encode on ``workers`` processors like this one; reading from a slow disk may take longer.
     free : int
-        Bytes free where the file will go.
+        Free bytes on the disk of the file.
     tried : int
-        Samples that were encoded for this.
+        Samples that were encoded for the estimate.
     actions : dict
-        Share of the tried samples by field, action and reason.
+        Share of the tried samples for each field, action and reason.
     refused : int
         Tried samples that cannot be converted.
     """
@@ -53,15 +53,15 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether the disk has room."""
+        """Whether the disk has room for the file."""
         return self.bytes_out <= self.free
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The plan as JSON values."""
         return {**self.__dict__, "seconds": round(self.seconds, 1), "fits": self.fits}
 
     def table(self) -> str:
-        """For the screen."""
+        """The plan as text for the screen."""
         per_sample = self.bytes_out / self.samples
         lines = [
             f"  samples        {self.samples:,}",
@@ -77,15 +77,15 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 1) -> Plan:
-    """Encodes some runs of consecutive samples, spread over the source, and extrapolates.
+def plan_conversion(source: Source, out: Path, *, limit: int | None = None, workers: int = 1) -> ConversionPlan:
+    """Encode some runs of consecutive samples, spread over the source, and extrapolate.
 
     Parameters
     ----------
     source : Source
-        What would be converted.
+        The source to convert.
     out : Path
-        Where the file would go.
+        The file that would be made.
     limit, workers : int
         As in ``convert``.
     """
@@ -93,7 +93,7 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
     if total == 0:
         raise SourceError(f"{source.name}: the source has no samples")
     if not hasattr(source, "stream"):
-        _try_some(source, total)  # so that the files, and row groups of which others share the reading, are at hand
+        _try_some(source, total)  # a first time, so that files are cached and shared row groups are read already
     begun = time.perf_counter()
     results = _try_some(source, total)
     elapsed = time.perf_counter() - begun
@@ -122,7 +122,7 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
         raise next(result.refusal for run in results for result in run if result.refusal is not None)
     size_in, payload = _extrapolate(source, total, good, raw, stored)
     record = sum(field.metadata_type.itemsize + 8 for field in source.fields.values())
-    return Plan(
+    return ConversionPlan(
         samples=total,
         bytes_in=round(size_in),
         bytes_out=round(payload + total * (record + rows / good * _TABLE_ROW)),
@@ -136,10 +136,10 @@ def plan(source: Source, out: Path, *, limit: int | None = None, workers: int = 
 
 
 def _extrapolate(source: Source, total: int, good: int, raw: Counter[str], stored: Counter[str]) -> tuple[float, float]:
-    """Bytes that the source has and that the file will, from those of the samples tried.
+    """Estimate the bytes of the source and of the file from those of the samples tried.
 
-    A source may know better: ``size_estimate()`` of all it has, or ``field_bytes()`` of a field, which counts once what
-    several samples share.
+    A source may know better: ``size_estimate()`` gives the bytes of all its values, and ``field_bytes()`` those of some
+    fields, with values that several samples share counted once.
     """
     known = source.field_bytes() if hasattr(source, "field_bytes") else {}
     part = total / len(source)
@@ -154,8 +154,8 @@ def _extrapolate(source: Source, total: int, good: int, raw: Counter[str], store
     return size_in, payload
 
 
-def _try_some(source: Source, total: int) -> list[list[Result]]:
-    """Results of units spread over the source; of a stream the first ones."""
+def _try_some(source: Source, total: int) -> list[list[SampleResult]]:
+    """Encode some units: spread over the source, or the first ones of a stream."""
     units = units_of(source, 0, total)
     if hasattr(source, "stream"):
         return [encode_unit(source, unit) for unit in islice(units, RUNS)]
@@ -165,7 +165,7 @@ def _try_some(source: Source, total: int) -> list[list[Result]]:
 
 
 def existing_folder(folder: Path) -> Path:
-    """The folder, or the closest one above that exists."""
+    """The folder, or its closest parent that exists."""
     while not folder.exists():
         folder = folder.parent
     return folder

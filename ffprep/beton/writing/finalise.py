@@ -1,20 +1,19 @@
-"""The end of a file: sections, allocation table, header, superblock; then its name."""
+"""Finishing a file: sections, allocation table, header and superblock, and then its name."""
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.writing.sink import Sink
+from ffprep.beton.writing.unfinished import UnfinishedFile
+from ffprep.common.replacing import replace_durably
 
 
-def finish(
-    sink: Sink,
+def finalise(
+    sink: UnfinishedFile,
     path: Path,
     contents: Mapping[str, bytes],
     allocations: Iterable[bytes],
@@ -22,14 +21,14 @@ def finish(
     records_end: int,
     data_start: int,
 ) -> None:
-    """Write what follows the last sample, force the file to the disk and rename it.
+    """Write everything that follows the last sample, force the file to the disk and rename it.
 
     Parameters
     ----------
-    sink : Sink
-        The unfinished file, all payloads and records written.
+    sink : UnfinishedFile
+        The unfinished file, with all payloads and records written.
     path : Path
-        The name it gets.
+        The name of the finished file.
     contents : mapping of name to bytes
         Sections.
     allocations : iterable of bytes
@@ -37,7 +36,7 @@ def finish(
     header : callable
         Makes the header from the offset of the allocation table.
     records_end, data_start : int
-        First byte behind the sample records, and first byte of the payloads.
+        First byte after the sample records, and first byte of the payloads.
 
     Raises
     ------
@@ -65,29 +64,16 @@ def finish(
     sink.write_at(superblock_at, block.pack())
     sink.sync()
     try:
-        sink.path.replace(path)
-        sync_folder(path.parent)
+        replace_durably(sink.path, path)
     except OSError as error:
         raise sink.failure(error, end) from error
 
 
-def _write_table(sink: Sink, offset: int, pieces: Iterable[bytes]) -> tuple[int, int]:
-    """Write the allocation table; return its end and its checksum."""
+def _write_table(sink: UnfinishedFile, offset: int, pieces: Iterable[bytes]) -> tuple[int, int]:
+    """Write the allocation table and return its end and its checksum."""
     hasher = xxhash.xxh3_64()
     for rows in pieces:
         sink.write_at(offset, rows)
         hasher.update(rows)
         offset += len(rows)
     return offset, hasher.intdigest()
-
-
-def sync_folder(path: Path) -> None:
-    """Force a folder's entries to the disk, after a rename; some file systems cannot and need not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The demonstration's steps: make, convert, verify, load, look, compare."""
+"""The steps of the demonstration: make photographs, convert, verify, load, show a batch, compare speeds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
+from ffprep.beton.verify import verify
+from ffprep.convert.conversion import convert
 from ffprep.demo.photographs import make_photographs
 from ffprep.errors import FfprepError
+from ffprep.fields import RGBImageField
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.runners import MEAN, STD
+from ffprep.presets import imagenet_train
+from ffprep.sources.imagenet import open_imagenet
 
 EPOCHS = 3
 BATCH = 32
 
 
 def demonstrate(out: Path, count: int = 240, rounds: int = 5, say: Callable[[str], None] = print) -> None:
-    """Runs the main job on photographs made from the embedded ones.
+    """Run the whole way from images to training batches on photographs made from the embedded ones.
 
     Parameters
     ----------
@@ -27,20 +36,15 @@ def demonstrate(out: Path, count: int = 240, rounds: int = 5, say: Callable[[str
     count : int
         Photographs to make.
     rounds : int
-        Epochs each loader is timed for.
+        Epochs for which each loader is timed.
     say : Callable[[str], None]
-        Shows a line.
+        Shows a line of text.
 
     Raises
     ------
     FfprepError
-        When the file that was made does not pass its own verification.
+        The file that was made does not pass its verification.
     """
-    from ffprep.beton.verify import verify
-    from ffprep.convert.run import convert
-    from ffprep.fields import RGBImageField
-    from ffprep.sources.imagenet import open_imagenet
-
     out.mkdir(parents=True, exist_ok=True)
     beton = out / "demo.beton"
     folder = out / "photographs"
@@ -62,7 +66,6 @@ def demonstrate(out: Path, count: int = 240, rounds: int = 5, say: Callable[[str
 
 
 def _load(beton: Path, say: Callable[[str], None]) -> Any:
-    from ffprep.presets import imagenet_train
 
     loader = imagenet_train(beton, batch_size=BATCH, num_workers=len(_cores()), seed=0)
     begun = time.perf_counter()
@@ -78,21 +81,16 @@ def _load(beton: Path, say: Callable[[str], None]) -> Any:
 
 
 def contact_sheet(images: Any, path: Path, columns: int = 8, most: int = 32) -> None:
-    """Saves the pictures of a normalised batch as one PNG.
+    """Save the images of a normalised batch as one PNG.
 
     Parameters
     ----------
     images : Tensor, shape (N, 3, H, W), float
-        Normalised with ImageNet's mean and deviation.
+        Normalised with ImageNet's mean and standard deviation.
     path : Path
     columns, most : int
-        Pictures in a row, and in all.
+        Images in a row, and in all.
     """
-    import numpy as np
-    from PIL import Image
-
-    from ffprep.inspect.runners import MEAN, STD
-
     pixels = images[:most].to("cpu").float().permute(0, 2, 3, 1).numpy() * np.array(STD) + np.array(MEAN)
     pictures = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)
     height, width = pictures.shape[1:3]
@@ -105,9 +103,9 @@ def contact_sheet(images: Any, path: Path, columns: int = 8, most: int = 32) -> 
 
 
 def comparison(beton: Path, folder: Path, rounds: int) -> str:
-    """Times ffprep, stock ffcv (where it is installed) and torch's DataLoader with Pillow on the same images.
+    """Time ffprep, stock ffcv (if it is installed) and torch's DataLoader with Pillow on the same images.
 
-    Each runs in a process of its own on one and the same core, in turn.
+    Each runs in a process of its own, in turns on the same core.
     """
     core = [min(_cores())] if _cores() else None
     contestants = [Contestant("ffprep", "ffprep.inspect.runners:ffprep_loader", {"path": str(beton)}, core)]
@@ -125,7 +123,7 @@ def comparison(beton: Path, folder: Path, rounds: int) -> str:
 
 
 def table(timings: list[Timing]) -> str:
-    """Rates beside the first contestant's, for the screen."""
+    """The contestants' rates, compared with the first one's, as text for the screen."""
     lines = []
     for timing in timings:
         if timing.failure:

@@ -1,12 +1,10 @@
-"""Making the seek index of a file: every JPEG is looked through once, in threads, in the order of the file."""
+"""Making the seek index of a file: threads decode every JPEG once, in the order of the file."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +14,8 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, write_index
 from ffprep.common.cpus import usable_cpus
-from ffprep.convert.report import duration_text, size_text
+from ffprep.common.formatting import duration_text, size_text
+from ffprep.common.ordered import ordered_map, threads
 from ffprep.errors import IndexMismatchError, JpegError, OptionError
 from ffprep.jpeg import build_index
 from ffprep.jpeg.status import Status
@@ -27,24 +26,24 @@ SHOWN = 5
 
 @dataclass
 class IndexReport:
-    """What became of the JPEGs of a file.
+    """What indexing a file did with its JPEGs.
 
     Attributes
     ----------
     path, index : Path
         The file, and its index.
     jpegs : int
-        Distinct JPEGs.
+        Number of distinct JPEGs.
     indexed, restarts, other : int
-        Those that got an index, that have restart markers and need none, and that cannot have one, being progressive
-        or of several scans.
+        How many got an index; have restart markers and need none; and cannot have one, because they are progressive or
+        have several scans.
     damaged : list of str
         One line for each that does not decode.
     jpeg_bytes, index_bytes : int
-        Bytes of the JPEGs, and of the index file; 0 where none was written.
+        Bytes of the JPEGs, and of the index file, 0 if none was written.
     seconds : float
     kept : bool
-        Whether a fitting index was there already.
+        Whether there was an index that fits already.
     """
 
     path: Path
@@ -96,8 +95,8 @@ def make_index(
 ) -> IndexReport:
     """Make the seek index of a ``.beton`` file.
 
-    The file itself is only read. The index appears when it is complete; its bytes depend on the file and `interval`
-    alone. An index that fits the file is left alone, one that does not is replaced.
+    The file itself is only read. The index appears when it is complete; its bytes depend only on the file and
+    `interval`. An existing index that fits the file is kept, and one that does not is replaced.
 
     Parameters
     ----------
@@ -105,13 +104,13 @@ def make_index(
     out : str or Path, optional
         By default beside the file, where loaders look for it: ``X.beton.index``.
     workers : int, optional
-        Threads; by default one a processor.
+        Threads; by default one for each processor.
     interval : int, optional
         MCUs between the places where decoding can begin; by default 16, or 8 with subsampled colour.
     overwrite : bool
-        Make it again even if there is one that fits.
+        Make the index again even if there is one that fits.
     progress : callable, optional
-        Called with (JPEGs done, JPEGs).
+        Called with (JPEGs done, JPEGs in all).
 
     Raises
     ------
@@ -138,7 +137,7 @@ def make_index(
                     raise OptionError(f"{target}: exists and is no seek index; give another place") from error
         offsets, sizes = jpeg_payloads(reader)
         report.jpegs, report.jpeg_bytes = len(offsets), int(sizes.sum(dtype=np.uint64))
-        made = _by_threads(reader, offsets, sizes, interval, workers or usable_cpus())
+        made = _built(reader, offsets, sizes, interval, workers or usable_cpus())
         report.index_bytes = write_index(target, reader, offsets, _counted(made, report, progress))
         if not report.index_bytes:
             target.unlink(missing_ok=True)
@@ -177,16 +176,16 @@ def _counted(
         yield result.index
 
 
-def _by_threads(
+def _built(
     reader: Reader,
     offsets: npt.NDArray[np.uint64],
     sizes: npt.NDArray[np.uint64],
     interval: int | None,
     workers: int,
 ) -> Iterator[_Made]:
-    """Make indexes in threads, outside the interpreter's lock, and yield them in order."""
+    """Build indexes in threads, outside the interpreter's lock, and yield them in order."""
 
-    def make(first: int) -> list[_Made]:
+    def build(first: int) -> list[_Made]:
         made = []
         for start, size in zip(
             offsets[first : first + UNIT].tolist(), sizes[first : first + UNIT].tolist(), strict=True
@@ -197,14 +196,6 @@ def _by_threads(
                 made.append(_Made(b"", error.status, str(error)))
         return made
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ffprep-index")
-    pending: deque[Future[list[_Made]]] = deque()
-    try:
-        for first in range(0, len(offsets), UNIT):
-            pending.append(pool.submit(make, first))
-            if len(pending) > 2 * workers + 1:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    units = range(0, len(offsets), UNIT)
+    for made in ordered_map(threads(build, workers, name="ffprep-index"), units, ahead=2 * workers + 1):
+        yield from made
