@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.fields import NDArrayField, RGBImageField
-from ffprep.loader.files import Files, open_files
-from ffprep.loader.order.order import Ids, as_indices
+from ffprep.loader.files import Files, Ids, open_files
+from ffprep.loader.order.order import as_indices
 from ffprep.text.blocks.blocks import source_facts
 
 Path = str | os.PathLike[str]

@@ -53,11 +53,6 @@ def each(x: Any, function: Callable[[Any], Any]) -> Any:
     return function(x)
 
 
-def signed(seed: int) -> int:
-    """Return the int64 with the 64 lowest bits of a seed, as compiled functions take it."""
-    return (int(seed) + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
 def probability(value: float, name: str) -> float:
     """Check a probability.
 

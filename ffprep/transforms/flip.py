@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ffprep.common.seeds import signed
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import is_tensor, probability, signed
+from ffprep.transforms.base import is_tensor, probability
 from ffprep.transforms.image import ImageOp, Numbers, channels_last
 
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.seeds import signed
 from ffprep.errors import FfprepError, OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor, probability, signed
+from ffprep.transforms.base import Transform, is_tensor, probability
 
 Numbers = npt.NDArray[np.float64]
 

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import size_pair
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor, probability, signed
+from ffprep.transforms.base import Transform, is_tensor, probability
 from ffprep.transforms.image import channels_last
 
 MIXUP_STREAM, CUTMIX_STREAM, CHOICE_STREAM = (

@@ -144,7 +144,7 @@ def _nothing() -> None:
 @pytest.fixture(autouse=True)
 def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Late]]:
     Late.made = []
-    monkeypatch.setitem(transfer.SIDES, "late", Late)
+    monkeypatch.setitem(transfer.STREAMS, "late", Late)
     yield Late
     Late.made = []
 
@@ -263,7 +263,7 @@ def test_what_ffcv_scripts_do_on_the_device(image_beton: Path) -> None:
 
 def test_memory_that_goes_back_too_early_would_show(image_beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = expected(image_beton, np.float32, True)
-    monkeypatch.setattr(transfer.Flights, "add", lambda self, mark, kept: None)
+    monkeypatch.setattr(transfer.PendingCopies, "add", lambda self, mark, memory: None)
     with open_late(image_beton, 5) as loader:
         assert not same(take_late(loader, 1, 5), wanted[:10])
 
@@ -444,14 +444,14 @@ def test_what_cuda_is_asked_for(image_beton: Path, monkeypatch: pytest.MonkeyPat
     recorded = []
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: recorded.append(self.data_ptr()))
 
-    class Cuda(transfer.CudaSide):
+    class Cuda(transfer.CudaStream):
         def __init__(self, device: str) -> None:
             self._cuda, self._stream, self.device = recorder, recorder.Stream(device), torch.device("cpu")
 
         def host(self, size: int) -> npt.NDArray[np.uint8]:
             return np.empty(size, np.uint8)
 
-    monkeypatch.setitem(transfer.SIDES, "late", Cuda)
+    monkeypatch.setitem(transfer.STREAMS, "late", Cuda)
     wanted = expected(image_beton, np.float32, True)
     with open_late(image_beton, 3) as loader:
         got = list(loader)
@@ -470,7 +470,7 @@ def test_cuda_is_the_device_of_the_training_thread(monkeypatch: pytest.MonkeyPat
     streams: list[Any] = []
     monkeypatch.setattr(torch.cuda, "Stream", streams.append)
     for name, index in (("cuda", 1), ("cuda:0", 0), ("cuda:3", 3)):
-        assert transfer.open_side(name).device == torch.device("cuda", index)  # type: ignore[attr-defined]
+        assert transfer.open_stream(name).device == torch.device("cuda", index)  # type: ignore[attr-defined]
     assert streams == [torch.device("cuda", index) for index in (1, 0, 3)]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
+from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
 from ffprep.kernels.image.job import S_AUGMENT, S_FORMAT, S_NEXT, S_PITCH, S_STREAM, image_spec
@@ -19,10 +20,9 @@ from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
 from ffprep.loader.engine.pool import Program
 from ffprep.loader.files import Files
-from ffprep.loader.plan.captions import STREAM, CaptionChoice, caption_form
-from ffprep.loader.plan.outputs import NativeOp
+from ffprep.loader.plan.captions import STREAM, caption_form
+from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
 from ffprep.pipeline.form import ImageForm
-from ffprep.transforms.base import signed
 
 KINDS = {
     "value": rows.KIND_VALUE,
