@@ -60,7 +60,7 @@ class Sampling:
     def order(self, option: OrderOption | WeightedOrder | HasSampleOrder, seed: int, loader: Any) -> Order:
         """Return the order that an option stands for.
 
-        A class with the method ``sample_order``, as users of ffcv write them, is called with `loader` to make an object.
+        A class with the method ``sample_order``, as users of ffcv write, is called with `loader` to make an object.
 
         Raises
         ------
