@@ -44,11 +44,12 @@ class RandomHorizontalFlip(_Flip):
     Parameters
     ----------
     flip_prob : float
-        The draw is a function of (seed, epoch, sample).
+        Whether an image is flipped is a function of (seed, epoch, sample).
 
     Notes
     -----
-    The first flip costs nothing: the image is rendered mirrored, unless operations before it depend on its direction.
+    The first flip of a pipeline costs nothing, as the image is rendered mirrored, unless operations before it depend on
+    the image's direction.
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "flip_horizontal")
