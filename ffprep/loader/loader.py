@@ -27,7 +27,7 @@ from ffprep.loader.plan.options import at_least, one_of
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
-from ffprep.loader.subset import single_output
+from ffprep.loader.subset import IN_ORDER, fulfilling, single_output
 
 if TYPE_CHECKING:
     from ffprep.loader.epoch.iterator import EpochIterator
@@ -141,8 +141,7 @@ class Loader:
         weights: Sequence[float] | str | None = None,
         epoch_samples: int | None = None,
     ) -> None:
-        given = dict(locals())
-        self._arguments = {name: given[name] for name in given if name not in ("self", "fname")}
+        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
 
         self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
@@ -173,12 +172,12 @@ class Loader:
         self._epoch_state = EpochState()
         self._closed = False
         self.seed = self._drawn_seed() if seed is None else operator.index(seed)
-        self._checked = read_pipelines(self._pipelines, self.files)
+        self._checked_pipelines = read_pipelines(self._pipelines, self.files)
         if device is not None:
-            self._checked = [on_device(pipeline, device) for pipeline in self._checked]
+            self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
         self._plan()  # raises now whatever is wrong with the pipelines
         samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples")
-        payloads = payload_fields({pipeline.source for pipeline in self._checked}, self.files)
+        payloads = payload_fields({pipeline.source for pipeline in self._checked_pipelines}, self.files)
         self._sampling = Sampling(
             self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples
         )
@@ -259,7 +258,7 @@ class Loader:
             raise FfprepError(f"{self.files}: this loader was closed")
 
     def _plan(self, epoch: int = 0) -> list[Output]:
-        outputs = [plan_output(pipeline, self.files, epoch) for pipeline in self._checked]
+        outputs = [plan_output(pipeline, self.files, epoch) for pipeline in self._checked_pipelines]
         return [*outputs, mask_output(self._device)] if self.pad == "mask" else outputs
 
     def _start(self, progress: EpochProgress, order: Order, share: Share, drop_last: bool) -> EpochIterator:
@@ -269,7 +268,7 @@ class Loader:
         from ffprep.loader.epoch.scheduler import EpochSetup, Scheduler
 
         if self.recompile:
-            for pipeline in self._checked:
+            for pipeline in self._checked_pipelines:
                 pipeline.stages.clear()
         epoch, first = progress.epoch, progress.first
         outputs = self._plan(epoch)
@@ -363,17 +362,14 @@ class Loader:
         OptionError
             There is no such output, or no sample fulfils the condition.
         """
-        outputs = [pipeline.name for pipeline in self._checked]
-        if field_name not in outputs and field_name not in self.files.fields:
-            raise OptionError(f"{self.files} has no output {field_name!r}; it has {', '.join(outputs)}")
-        pipeline = self._pipelines.get(field_name)
-        arguments = single_output(self._arguments, self.files, self.indices, self.seed, field_name, pipeline)
-        with type(self)(self.fname, **arguments) as values:
-            fulfilled = [bool(condition(row)) for (rows,) in values for row in rows]
-        chosen = self.indices[np.array(fulfilled, dtype=bool)]
-        if len(chosen) == 0:
+        outputs = [pipeline.name for pipeline in self._checked_pipelines]
+        pipelines = single_output(field_name, self._pipelines, outputs, self.files)
+        arguments = {**self._arguments, "seed": self.seed, "indices": self.indices}
+        with type(self)(self.fname, **{**arguments, **IN_ORDER, "pipelines": pipelines}) as values:
+            arguments["indices"] = fulfilling(condition, values, self.indices)
+        if len(arguments["indices"]) == 0:
             raise OptionError(f"{self.files}: no sample fulfils the condition on {field_name!r}")
-        return type(self)(self.fname, **{**self._arguments, "seed": self.seed, "indices": chosen})
+        return type(self)(self.fname, **arguments)
 
     def close(self) -> None:
         """End the threads and close the files. Batches that were handed out stay valid."""

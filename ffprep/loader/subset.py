@@ -1,37 +1,50 @@
-"""How `Loader.filter` reads the values that it decides by: the arguments of a loader that yields a single output."""
+"""How `Loader.filter` finds samples: by a second loader, which yields one output of every sample, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from ffprep.errors import OptionError
 from ffprep.loader.files import Files, Ids
 from ffprep.loader.order.order import OrderOption
 
+IN_ORDER = {
+    "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None, "world_size": None,
+    "on_error": "raise", "pad": None, "device": None, "weights": None, "epoch_samples": None,
+}  # fmt: skip
+"""Arguments with which a loader yields each of its samples once, in the order of ``indices``, on the CPU."""
 
-def single_output(
-    arguments: Mapping[str, Any], files: Files, indices: Ids, seed: int, name: str, pipeline: Any
-) -> dict[str, Any]:
-    """Change a loader's arguments so that it yields one output of each sample of `indices`, in this order, on the CPU.
+
+def single_output(name: str, pipelines: Mapping[str, Any], outputs: Sequence[str], files: Files) -> dict[str, Any]:
+    """Return the pipelines of a loader that yields only the output called `name`.
 
     Parameters
     ----------
-    arguments : mapping
-        Keyword arguments that the loader was made with.
-    files : Files
-    indices : ndarray of int64
-    seed : int
     name : str
-        Name of the output.
-    pipeline : pipeline or None
-        Of the output; None for the field's default.
+    pipelines : mapping
+        Those that the user gave for all outputs.
+    outputs : sequence of str
+        Names of all outputs.
+    files : Files
+
+    Raises
+    ------
+    OptionError
+        There is no such output.
     """
-    pipelines: dict[str, Any] = {other: None for other in files.fields if other != name}
-    if pipeline is not None:
-        pipelines[name] = pipeline
-    changes = {
-        "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None, "world_size": None,
-        "indices": indices, "on_error": "raise", "pad": None, "device": None, "weights": None,
-        "epoch_samples": None, "seed": seed, "pipelines": pipelines,
-    }  # fmt: skip
-    return {**arguments, **changes}
+    if name not in outputs and name not in files.fields:
+        raise OptionError(f"{files} has no output {name!r}; it has {', '.join(outputs)}")
+    single: dict[str, Any] = {other: None for other in files.fields if other != name}
+    if pipelines.get(name) is not None:
+        single[name] = pipelines[name]
+    return single
+
+
+def fulfilling(condition: Callable[[Any], bool], batches: Iterable[tuple[Any, ...]], indices: Ids) -> Ids:
+    """Return those of the samples `indices` whose row in the batches of one output fulfils a condition."""
+    fulfilled = [bool(condition(row)) for (rows,) in batches for row in rows]
+    chosen: Ids = indices[np.array(fulfilled, dtype=bool)]
+    return chosen
