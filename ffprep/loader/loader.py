@@ -175,7 +175,7 @@ class Loader:
         self._checked_pipelines = read_pipelines(self._pipelines, self.files)
         if device is not None:
             self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
-        self._plan()  # raises now whatever is wrong with the pipelines
+        self._plan()  # so that mistakes in the pipelines are reported now
         samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples")
         payloads = payload_fields({pipeline.source for pipeline in self._checked_pipelines}, self.files)
         self._sampling = Sampling(

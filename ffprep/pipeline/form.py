@@ -115,7 +115,7 @@ def dtype_name(dtype: Any) -> str:
     try:
         return str(np.dtype(dtype).name)
     except TypeError:
-        raise OptionError(f"{dtype!r} is no numpy or torch dtype") from None
+        raise OptionError(f"{dtype!r} is not a numpy or torch dtype") from None
 
 
 def torch_dtype(name: str) -> Any:

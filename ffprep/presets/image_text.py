@@ -97,7 +97,7 @@ def _field_names(path: PathLike, vocabulary: str | None) -> list[str]:
     with Reader(path, check=False) as reader:
         for needed in ("image", "tokens", "length"):
             if needed not in reader.fields:
-                raise OptionError(f"{path}: has no field {needed!r}; it is no file of images with captions")
+                raise OptionError(f"{path}: has no field {needed!r}; it is not a file of images with captions")
         if vocabulary is not None:
             check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
         return list(reader.fields)

@@ -59,8 +59,8 @@ def probability(value: float, name: str) -> float:
     Raises
     ------
     OptionError
-        It does not lie between 0 and 1.
+        It is not between 0 and 1.
     """
     if not 0.0 <= value <= 1.0:
-        raise OptionError(f"{name} is {value}; a probability lies in 0 to 1")
+        raise OptionError(f"{name} is {value}; a probability is between 0 and 1")
     return float(value)

@@ -124,5 +124,5 @@ def _range(value: float | Sequence[float], name: str, middle: float, low: float,
             raise OptionError(f"{name} is {value!r}; give a number or a pair (low, high)")
         pair = (numbers[0], numbers[1])
     if not (low <= pair[0] <= pair[1] <= high and np.isfinite(pair[1])):
-        raise OptionError(f"{name} is {value!r}, from {pair[0]:g} to {pair[1]:g}; it must lie in {low:g} to {high:g}")
+        raise OptionError(f"{name} is {value!r}, from {pair[0]:g} to {pair[1]:g}; it must be in {low:g} to {high:g}")
     return pair

@@ -66,7 +66,7 @@ def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[
         their_order = str(state["order"])
         their_parts = tuple(operator.index(count) for count in state.get("parts", ()))
     except (KeyError, TypeError) as error:
-        raise OptionError(f"this is no state of a Loader: {error!r}") from None
+        raise OptionError(f"this is not the state of a Loader: {error!r}") from None
     if version != STATE_VERSION:
         raise OptionError(f"the state has version {version}; this ffprep reads version {STATE_VERSION}")
     if theirs != samples or their_order != order:
@@ -78,5 +78,5 @@ def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[
             f"the state is of files or shares of {list(their_parts)} samples, this loader's are {list(parts)}"
         )
     if not 0 <= position <= samples or epoch < 0:
-        raise OptionError(f"the state's position {position} does not lie in its {samples} samples")
+        raise OptionError(f"the state's position {position} is outside its {samples} samples")
     return SavedState(epoch, position, seed, samples, order, parts)

@@ -31,9 +31,9 @@ from ffprep.pipeline.form import BatchInfo
 
 OWN_CODES = {
     layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
-    layout.RAW_SIZE: ("the raw pixels are not as many as width and height say", "verify the file"),
+    layout.RAW_SIZE: ("the number of raw pixels does not fit width and height", "verify the file"),
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
-    rows.OUTSIDE: ("the value does not lie inside the file", "verify the file"),
+    rows.OUTSIDE: ("the value is not inside the file", "verify the file"),
     rows.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
 }
 

@@ -97,7 +97,7 @@ def distributed_share(
             return Share(batch_size, padded=padded)
         rank, world_size = _launched(env)
     if world_size < 1 or not 0 <= rank < world_size:
-        raise OptionError(f"rank {rank} of world_size {world_size}: rank must lie in 0 to world_size - 1")
+        raise OptionError(f"rank {rank} of world_size {world_size}: rank must be between 0 and world_size - 1")
     return Share(batch_size, rank, world_size, padded)
 
 

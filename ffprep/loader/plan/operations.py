@@ -52,7 +52,7 @@ def allocate(query: Any, rows: int) -> Any:
         return np.empty(shape, query.dtype)
     if isinstance(query, Sequence):
         return tuple(allocate(part, rows) for part in query)
-    raise OptionError(f"{query!r} is no AllocationQuery")
+    raise OptionError(f"{query!r} is not an AllocationQuery")
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class NativeOp:
     field : str
         Field to read.
     rows : list of (shape, dtype)
-        Arrays to fill: the values and, of ragged ones if wanted, their lengths.
+        Arrays to fill: the values and, if the decoder asks for them, the lengths of ragged values.
     image : (ImageForm, ImageDecoder, int), for images
         The last is the random stream of the crop.
     fill : bytes

@@ -154,7 +154,7 @@ def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Pipeline:
                 f"pipeline {name!r}: {type(decoder).__name__} cannot read {spec.source!r}, a {type(own).__name__}"
             )
     elif not is_operation(decoder):
-        raise OptionError(f"pipeline {name!r}: {decoder!r} is no decoder")
+        raise OptionError(f"pipeline {name!r}: {decoder!r} is not a decoder")
     elif len(files) > 1:
         raise OptionError(f"pipeline {name!r}: {type(decoder).__name__}, an Operation, decodes a single file only")
     files.check(name, spec.source, decoder)
