@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,28 @@ STREAM = zlib.crc32(b"caption") & 0x7FFFFFFF
 """Random stream of the choice among an image's captions; all caption decoders use it, so they choose the same one."""
 
 
-def caption_form(field: Field, tokens: bool) -> tuple[int, int, int, bool]:
+class CaptionForm(NamedTuple):
+    """How a field stores captions, or their lengths.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of a sample.
+    columns : int
+        Elements of a row.
+    itemsize : int
+        Bytes of an element.
+    grouped : bool
+        Whether an image has several captions.
+    """
+
+    rows: int
+    columns: int
+    itemsize: int
+    grouped: bool
+
+
+def caption_form(field: Field, tokens: bool) -> CaptionForm:
     """Return how a field stores captions, or their lengths.
 
     Parameters
@@ -31,33 +52,33 @@ def caption_form(field: Field, tokens: bool) -> tuple[int, int, int, bool]:
     tokens : bool
         Whether to look for the captions' tokens rather than their lengths.
 
-    Returns
-    -------
-    rows, columns, itemsize : int
-        Rows of a sample, elements of a row, bytes of an element.
-    grouped : bool
-        Whether an image has several captions.
-
     Raises
     ------
     OptionError
         The field stores neither.
     """
     if isinstance(field, IntField) and not tokens:
-        return 1, 1, 8, False
+        return CaptionForm(1, 1, 8, False)
     if isinstance(field, NDArrayField):
         shape = tuple(int(side) for side in field.shape)
         dtype = np.dtype(field.dtype)
         if tokens and len(shape) in (1, 2) and dtype == np.dtype("<u2"):
-            return (shape[0] if len(shape) == 2 else 1), shape[-1], 2, len(shape) == 2
+            grouped = len(shape) == 2
+            return CaptionForm(shape[0] if grouped else 1, shape[-1], 2, grouped)
         if not tokens and len(shape) == 1 and dtype in (np.dtype("<i4"), np.dtype("<i8")):
-            return shape[0], 1, dtype.itemsize, True
+            return CaptionForm(shape[0], 1, dtype.itemsize, True)
     wanted = "(length,) or (captions, length) of uint16" if tokens else "whole numbers, one an image or a caption"
     raise OptionError(f"{type(field).__name__} holds no {'captions' if tokens else 'lengths of captions'}: {wanted}")
 
 
 def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[tuple[NativeOp, ...], Any]:
-    """Plan the reading of captions: return the native operations, and the function that makes the output of theirs.
+    """Plan the reading of captions.
+
+    Returns
+    -------
+    natives : tuple of NativeOp
+    wrap : callable of (arrays, BatchInfo)
+        Makes the output of the arrays that these fill.
 
     Raises
     ------
@@ -124,11 +145,11 @@ def _lengths(source: str, decoder: CaptionDecoder, files: Files) -> NativeOp:
 def _caption_op(
     source: str, decoder: CaptionDecoder, files: Files, dtype: np.dtype[Any], tokens: bool
 ) -> tuple[NativeOp, int]:
-    """Return the operation that reads captions or their lengths, and the elements of a row in the longest form."""
+    """Return the operation that reads captions or their lengths, and the most elements that a file has in a row."""
     forms = [_form_in(reader, source, tokens) for reader in files.readers]
-    columns = max(width for _, width, _, _ in forms)
-    several = decoder.captions == "all" and any(grouped for _, _, _, grouped in forms)
-    shape = (max(count for count, _, _, _ in forms),) if several else ()
+    columns = max(form.columns for form in forms)
+    several = decoder.captions == "all" and any(form.grouped for form in forms)
+    shape = (max(form.rows for form in forms),) if several else ()
     fill = 0
     if tokens:
         shape = (*shape, columns)
@@ -139,7 +160,7 @@ def _caption_op(
     return op, columns
 
 
-def _form_in(reader: Reader, source: str, tokens: bool) -> tuple[int, int, int, bool]:
+def _form_in(reader: Reader, source: str, tokens: bool) -> CaptionForm:
     if source not in reader.fields:
         raise OptionError(
             f"{reader.path}: has no field {source!r}, which captions need; it has {', '.join(reader.fields)}"
