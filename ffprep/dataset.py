@@ -16,8 +16,8 @@ from ffprep.fields import NDArrayField, RGBImageField
 from ffprep.loader import Loader
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.loader.block_reader import BlockReader
-from ffprep.loader.files import Files, open_files
-from ffprep.loader.order.order import Ids, as_indices
+from ffprep.loader.files import Files, Ids, open_files
+from ffprep.loader.order.order import as_indices
 from ffprep.text.blocks.blocks import source_facts
 
 Path = str | os.PathLike[str]

@@ -147,7 +147,7 @@ def random_box(path: Path, decoder: ImageDecoder) -> Callable[[int, int, int], B
     with Reader(path) as reader:
         pipelines: dict[str, Any] = {name: None for name in reader.fields if name != "image"}
     with Loader(path, 1, pipelines={**pipelines, "image": [decoder]}, seed=0) as loader:
-        stream = loader._recipes[0].stream
+        stream = loader._checked_pipelines[0].stream
     return lambda height, width, sample: _box(height, width, sample, stream)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.loader.order.order import Ids, Order, RandomOrder, SequentialOrder
+from ffprep.loader.files import Ids
+from ffprep.loader.order.order import Order, RandomOrder, SequentialOrder
 
 __all__ = ["Random", "Sequential", "TraversalOrder"]
 

@@ -1,4 +1,15 @@
-"""The loader: order, plan, worker threads, batches, state."""
+"""The loader: batches from ``.beton`` files.
+
+Modules and rooms, from the top down; each imports only from those below it:
+
+- `loader`: `Loader`, the class that users make, and `block_loader`, its variant for files of token blocks; `subset`
+  helps to filter a loader's samples.
+- `epoch`: an epoch under way. Its iterator hands out batches, its scheduler keeps the workers busy.
+- `order`: which sample is shown at which position of an epoch, on which rank.
+- `engine`: what runs a plan: the worker pool and its program, the batches' memory, reading ahead, copies to a device.
+- `plan`: from pipelines to what the workers do, and the steps that are left for the finished batch.
+- `files`: the open files as one sequence of samples; `block_reader`, a file of token blocks.
+"""
 
 from ffprep.loader.loader import Loader
 from ffprep.loader.order.order import OrderOption

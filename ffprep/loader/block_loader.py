@@ -8,16 +8,16 @@ from ffprep.text.tokens.vocabulary import Vocabulary
 
 
 class BlockLoader(Loader):
-    """A `Loader` whose samples are single blocks of tokens, though many of them make a sample of the file.
+    """A `Loader` whose samples are single blocks of tokens, though the file stores many blocks in a sample.
 
-    Parameters and everything else are a `Loader`'s; ``indices`` are numbers of blocks.
+    It has the parameters of `Loader`; ``indices`` are numbers of blocks.
     """
 
     _reader_class = BlockReader
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Numbering of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on."""
+        """The vocabulary of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on."""
         first = self.files.readers[0]
         assert isinstance(first, BlockReader)
         return first.blocks.vocabulary

@@ -1,4 +1,4 @@
-"""A file of token blocks as one sample a block, however many blocks its samples hold."""
+"""A file of token blocks, with every block as a sample of its own, however many blocks the file stores in a sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ffprep.text.blocks.blocks import TOKEN, open_blocks
 
 
 class BlockReader(Reader):
-    """Reads blocks by their number.
+    """A `Reader` whose samples are single blocks.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class BlockReader(Reader):
     Attributes
     ----------
     blocks : TokenBlocks
-        The same blocks, with their numbering and what follows the last of them.
+        The same blocks, with their vocabulary and the tokens left over after the last block.
     num_samples : int
-        Blocks.
+        Number of blocks.
     fields : dict
-        ``tokens`` of shape (block,); ``length`` of shape (1,) where blocks are padded.
+        ``tokens`` of shape (block,), and ``length`` of shape (1,) if blocks are padded.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class BlockReader(Reader):
         self.fields = fields
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """Metadata of the samples that hold the blocks."""
+        """Return the metadata of the file's own samples, each of which may hold many blocks."""
         return self.blocks.reader.column(name)
 
     def groups(self, name: str) -> tuple[int, npt.NDArray[np.uint64]]:
-        """How many rows lie one after the other, and the offsets of the first of each such group."""
+        """Return how many blocks a sample of the file holds, and the byte offset of the first block of each sample."""
         return self.blocks.per_sample, np.ascontiguousarray(self.blocks.reader.extents(name)[0])
 
     def extents(self, name: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-        """Where each block's payload lies. Made when it is asked for: 16 bytes a block."""
+        """Return the byte offset and the size of each block's payload. Computed anew by each call."""
         size = self._rows[name].nbytes
         each, starts = self.groups(name)
         offsets = np.repeat(starts, each)
@@ -62,7 +62,7 @@ class BlockReader(Reader):
         return offsets[: self.num_samples], sizes
 
     def payload(self, name: str, index: int) -> npt.NDArray[np.uint8]:
-        """Bytes of one block's payload."""
+        """Return the bytes of one block's payload, a view of the file."""
         size = self._rows[name].nbytes
         each, starts = self.groups(name)
         group, row = divmod(self._sample(index), each)
@@ -70,15 +70,15 @@ class BlockReader(Reader):
         return self.data[start : start + size]
 
     def value(self, name: str, index: int) -> Any:
-        """Tokens of one block, or its length."""
+        """Return the tokens of one block, or its length."""
         return self._rows[name].decode(None, self.payload(name, index))
 
     def sample_names(self) -> list[str] | None:
-        """Blocks have no names."""
+        """Return None: blocks have no names."""
         return None
 
     def sample_label(self, index: int) -> str:
-        """``block 7``."""
+        """Return a block's name in messages: ``block 7``."""
         return f"block {index}"
 
     def close(self) -> None:

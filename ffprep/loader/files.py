@@ -1,9 +1,9 @@
-"""One file or several as one row of samples, numbered through: the first file's, then the second's, and so on."""
+"""One file or several as one sequence of samples: those of the first file, then those of the second, and so on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,14 @@ from ffprep.errors import OptionError
 from ffprep.fields import Field, NDArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
 from ffprep.text.blocks.blocks import source_facts
-
-if TYPE_CHECKING:
-    from ffprep.text.tokens.vocabulary import Vocabulary
+from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
 Ids = npt.NDArray[np.int64]
+"""Sample numbers, or positions in an epoch."""
 
 
 class Files:
-    """Files whose samples a loader takes together.
+    """The open files of a loader. Their samples are numbered over all files.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ class Files:
     starts : ndarray of int64, shape (files + 1,)
         Number of each file's first sample, and the number of all samples.
     fields : dict of str to Field
-        Of all files; where several have a name, the first of these.
+        Fields of all files. Where several files have a field of one name, that of the first such file.
     """
 
     def __init__(self, readers: Sequence[Reader]) -> None:
@@ -52,7 +51,7 @@ class Files:
 
     @property
     def num_samples(self) -> int:
-        """Samples of all files."""
+        """Number of samples in all files."""
         return int(self.starts[-1])
 
     def __str__(self) -> str:
@@ -60,27 +59,27 @@ class Files:
         return f"{self.readers[0].path}{f' and {more} more' if more else ''}"
 
     def file_of(self, samples: Ids) -> Ids:
-        """Which file each sample is of."""
+        """Return the index of the file that each sample belongs to, int64."""
         files: Ids = np.searchsorted(self.starts, samples, side="right") - 1
         return files
 
     def split(self, samples: Ids) -> list[Ids]:
-        """The samples of each file, in their order."""
+        """Return the samples that belong to each file, in the order given."""
         files = self.file_of(samples)
         return [samples[files == f] for f in range(len(self.readers))]
 
     def local(self, parts: Sequence[Ids]) -> list[Ids]:
-        """Parts that `split` made, numbered from each file's own first sample."""
+        """Return the parts that `split` made, numbered within each file instead of over all files."""
         return [part - start for part, start in zip(parts, self.starts[:-1], strict=True)]
 
     def where(self, sample: int) -> str:
-        """File and sample for a message: the sample's number is that in its own file."""
+        """Name a sample for a message: by its file and its number in this file."""
         file = int(self.file_of(np.array([sample]))[0])
         reader = self.readers[file]
         return f"{reader.path}: {reader.sample_label(sample - int(self.starts[file]))}"
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """Metadata of a field, of all files; of several files a copy."""
+        """Return a field's metadata for the samples of all files: a view of a single file, or a copy that is kept."""
         if len(self.readers) == 1:
             return self.readers[0].column(name)
         if name not in self._columns:
@@ -88,12 +87,20 @@ class Files:
         return self._columns[name]
 
     def check(self, output: str, source: str, decoder: Decoder | None) -> None:
-        """See that a field is the same in all files, as far as its decoder needs it to be.
+        """Check that a field is the same in all files, as far as its decoder needs that.
+
+        Parameters
+        ----------
+        output : str
+            Output that the check is for; the message advises how to leave it out.
+        source : str
+            Name of the field.
+        decoder : Decoder or None
 
         Raises
         ------
         OptionError
-            It differs, or tokens are numbered differently; the message names both files.
+            The field or the numbering of the tokens differs; the message names both files.
         """
         first = self.readers[0]
         if source == "tokens" and len(self.readers) > 1:
@@ -119,15 +126,13 @@ class Files:
                 )
 
     def vocabulary(self) -> Vocabulary | None:
-        """How the tokens are numbered; None where no file says.
+        """Return the vocabulary of the tokens; None if no file's manifest has one.
 
         Raises
         ------
         OptionError
-            Two files number them differently.
+            Two files number their tokens differently.
         """
-        from ffprep.text.tokens.vocabulary import from_manifest
-
         first: tuple[Reader, Vocabulary] | None = None
         for reader in self.readers:
             record = source_facts(reader).get("vocabulary")
@@ -144,7 +149,7 @@ class Files:
         return None if first is None else first[1]
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
         self._columns.clear()
         for reader in self.readers:
             reader.close()
@@ -162,12 +167,21 @@ def open_files(
     reader: type[Reader] = Reader,
     index: Any = False,
 ) -> Files:
-    """Open files with their seek indexes; of several, those that are open are closed when one cannot be.
+    """Open files and their seek indexes. If one file cannot be opened, those before it are closed again.
+
+    Parameters
+    ----------
+    paths : str or sequence of str
+    custom_fields : mapping of name to Field class, optional
+    reader : type of Reader
+        What to open the files with.
+    index : bool or path, optional
+        Seek index to use; see `Loader`.
 
     Raises
     ------
     OptionError
-        There is no path, or several and one index.
+        There is no path, or one index is given for several files.
     BetonError
         A file cannot be used.
     """

@@ -1,64 +1,50 @@
-"""The samples of a loader that fulfil a condition."""
+"""How `Loader.filter` finds samples: by a second loader, which yields one output of every sample, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.loader.order.order import Ids, OrderOption
+from ffprep.loader.files import Files, Ids
+from ffprep.loader.order.order import OrderOption
 
-if TYPE_CHECKING:
-    from ffprep.loader.loader import Loader
+IN_ORDER = {
+    "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None, "world_size": None,
+    "on_error": "raise", "pad": None, "device": None, "weights": None, "epoch_samples": None,
+}  # fmt: skip
+"""Arguments with which a loader yields each of its samples once, in the order of ``indices``, on the CPU."""
 
 
-def fulfilling(
-    loader: Loader,
-    arguments: dict[str, Any],
-    outputs: Sequence[str],
-    pipeline: Any,
-    name: str,
-    condition: Callable[[Any], bool],
-) -> Ids:
-    """Return those of a loader's samples that fulfil a condition.
+def single_output(name: str, pipelines: Mapping[str, Any], outputs: Sequence[str], files: Files) -> dict[str, Any]:
+    """Return the pipelines of a loader that yields only the output called `name`.
 
     Parameters
     ----------
-    loader : Loader
-    arguments : dict
-        What it was made with.
-    outputs : sequence of str
-        Names of its outputs.
-    pipeline : pipeline or None
-        Of the output that is looked at; None for the field's default.
     name : str
-        Of this output.
-    condition : callable
-        Gets one row.
+    pipelines : mapping
+        Those that the user gave for all outputs.
+    outputs : sequence of str
+        Names of all outputs.
+    files : Files
 
     Raises
     ------
     OptionError
-        There is no such output, or no sample is left.
+        There is no such output.
     """
-    files = loader.files
     if name not in outputs and name not in files.fields:
         raise OptionError(f"{files} has no output {name!r}; it has {', '.join(outputs)}")
-    pipelines: dict[str, Any] = {other: None for other in files.fields if other != name}
-    if pipeline is not None:
-        pipelines[name] = pipeline
-    whole = {
-        "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None, "world_size": None,
-        "indices": loader.indices, "on_error": "raise", "pad": None, "device": None, "weights": None,
-        "epoch_samples": None, "seed": loader.seed, "pipelines": pipelines,
-    }  # fmt: skip
-    kept: list[bool] = []
-    with type(loader)(loader.fname, **{**arguments, **whole}) as looked:
-        for (rows,) in looked:
-            kept += [bool(condition(row)) for row in rows]
-    chosen: Ids = loader.indices[np.array(kept, dtype=bool)]
-    if len(chosen) == 0:
-        raise OptionError(f"{files}: no sample fulfils the condition on {name!r}")
+    single: dict[str, Any] = {other: None for other in files.fields if other != name}
+    if pipelines.get(name) is not None:
+        single[name] = pipelines[name]
+    return single
+
+
+def fulfilling(condition: Callable[[Any], bool], batches: Iterable[tuple[Any, ...]], indices: Ids) -> Ids:
+    """Return those of the samples `indices` whose row in the batches of one output fulfils a condition."""
+    fulfilled = [bool(condition(row)) for (rows,) in batches for row in rows]
+    chosen: Ids = indices[np.array(fulfilled, dtype=bool)]
     return chosen

@@ -1,4 +1,7 @@
-"""What a pipeline is made of: specifications, and ffcv's protocol for operations of your own."""
+"""What users write pipelines with: `PipelineSpec`, and ffcv's protocol for operations of their own.
+
+`form` has the two classes that transforms and the loader share: `ImageForm` and `BatchInfo`.
+"""
 
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler

@@ -1,4 +1,4 @@
-"""The memory an operation asks for: ffcv's ``AllocationQuery``."""
+"""ffcv's ``AllocationQuery``: the memory that an operation asks for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class AllocationQuery:
-    """A buffer an operation wants to write its result to.
+    """A buffer that the loader allocates for each batch, for an operation to write to.
 
     Attributes
     ----------
     shape : tuple of int
-        For one sample, without the batch dimension.
+        Of one sample, without the batch dimension.
     dtype : numpy dtype, or torch dtype
     device : torch.device, optional
     """

@@ -1,4 +1,4 @@
-"""ffcv's ``Compiler``, for operations of your own that ask it for their loop or compile helpers with it."""
+"""ffcv's ``Compiler``, for user-written operations that get their loop from it or compile helpers with it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any, ClassVar
 
 
 class Compiler:
-    """Compiles the code of user-written operations. Each batch is one thread's work, so loops are plain ``range``.
+    """Compiles the code of user-written operations.
+
+    One thread works on a batch at a time, so operations loop with plain ``range``.
 
     Class attributes
     ----------------
     is_enabled : bool
-        Without it code runs uncompiled, for debugging.
+        If False, code runs uncompiled, for debugging.
     num_threads : int
-        Always 1: an operation has the batch to itself, and batches in advance keep the other processors busy.
+        Always 1: batches in advance keep the other CPUs busy.
     """
 
     is_enabled: ClassVar[bool] = True
@@ -22,21 +24,21 @@ class Compiler:
 
     @classmethod
     def set_enabled(cls, b: bool) -> None:
-        """Compile, or run operations as plain Python, from the next loader on."""
+        """Choose whether loaders that are made from now on compile operations or run them as plain Python."""
         cls.is_enabled = bool(b)
 
     @classmethod
     def set_num_threads(cls, n: int) -> None:
-        """Accepted for ffcv's sake; changes nothing, and in particular not torch's threads."""
+        """Do nothing; accepted for ffcv's sake. torch's threads are not changed either."""
 
     @classmethod
     def get_iterator(cls) -> Any:
-        """Return what an operation loops over a batch with."""
+        """Return the function that makes an operation's loop over a batch: ``range``."""
         return range
 
     @classmethod
     def compile(cls, code: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
-        """Compile a function as ffcv does: nogil, fastmath, numpy's arithmetic."""
+        """Compile a function as ffcv does: without the GIL, with fastmath and numpy's error model."""
         from numba import njit
         from numba.core.registry import CPUDispatcher
 

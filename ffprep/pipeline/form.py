@@ -1,4 +1,4 @@
-"""What the fused image kernel is asked to write, and what a stage is told about its batch."""
+"""The form of the images that workers write, and the description of a batch that steps are given."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import numpy.typing as npt
 from ffprep.errors import OptionError
 
 FUSED_DTYPES = ("uint8", "float32", "float16", "bfloat16")
+"""dtypes of images that the workers can write."""
 
 
 @dataclass(frozen=True)
 class ImageForm:
-    """An image tensor as decoder, flip, normalisation and layout leave it, all done in one pass.
+    """The images of a batch after decoding, flip, operations, normalisation and layout, which are one pass.
+
+    Each transform that can be folded into the pass changes the form of those before it; see `Transform.fuse`.
 
     Attributes
     ----------
@@ -23,23 +26,23 @@ class ImageForm:
     dtype : str
         One of `FUSED_DTYPES`.
     planar : bool
-        Stored (3, H, W) rather than (H, W, 3).
+        Stored as (3, H, W) rather than (H, W, 3).
     channels_first : bool
-        Shown as (3, H, W). With ``planar`` false that is torch's ``channels_last``.
+        Has the shape (3, H, W). If not ``planar``, that is torch's ``channels_last``.
     tensor : bool
-        Handed over as a torch tensor rather than a numpy array.
+        A torch tensor rather than a numpy array.
     flip : float or None
         Probability of a horizontal flip.
     flip_stream : int
         Random stream of the flip.
     mean, std : tuple of three floats, or None
-        ``(v - mean) / std`` for v in 0..255; None writes v.
+        Of ``(v - mean) / std`` for levels v from 0 to 255; None writes v itself.
     device : str or None
-        Where it is finished; None is the host.
+        Device that normalises and lays out the images; None for the host.
     ops : tuple of (operation, random stream)
-        Applied to the rendered uint8 image before it becomes the batch's elements, in the same thread.
+        Image operations, applied by the same thread to the rendered uint8 image before it is normalised.
     rendered : (height, width), or None
-        Size before the first of them, where one of them changes it.
+        Size before the first of these operations; None if there are none.
     """
 
     height: int
@@ -58,13 +61,13 @@ class ImageForm:
 
     @property
     def rendered_size(self) -> tuple[int, int]:
-        """(height, width) of the image that is rendered."""
+        """(height, width) of the image before any operation."""
         return self.rendered or (self.height, self.width)
 
 
 @dataclass(frozen=True)
 class BatchInfo:
-    """What a stage may know of the batch it works on; its randomness is a function of these numbers.
+    """What a step is told about its batch. Its randomness is a function of these numbers alone.
 
     Attributes
     ----------
@@ -72,11 +75,11 @@ class BatchInfo:
         Sample numbers of the rows.
     epoch, seed : int
     stream : int
-        Random stream of the stage.
+        Random stream of the step.
     mask : ndarray of bool, optional
-        Of a loader that masks padding: whether a row is a sample of its own.
+        If the loader masks padding: whether a row is a sample rather than padding.
     draws : ndarray of int64, optional
-        What the rows' random draws are keyed by; see `keys`.
+        Keys of the rows' random draws, if they differ from `ids`; see `keys`.
     """
 
     ids: npt.NDArray[np.int64]
@@ -88,19 +91,21 @@ class BatchInfo:
 
     @property
     def keys(self) -> npt.NDArray[np.int64]:
-        """Numbers to draw by: the ids, unless an order shows a sample more than once an epoch, each time under another
-        number.
+        """Keys of the rows' random draws, int64.
+
+        They are the sample numbers, unless the order shows a sample more than once in an epoch: then each time has
+        another key.
         """
         return self.ids if self.draws is None else self.draws
 
 
 def dtype_name(dtype: Any) -> str:
-    """Name shared by numpy and torch dtypes: ``float16`` for ``np.float16`` and for ``torch.float16``.
+    """Return the name that numpy and torch share for a dtype: ``float16`` for ``np.float16`` and ``torch.float16``.
 
     Raises
     ------
     OptionError
-        It is neither.
+        It is neither a numpy nor a torch dtype.
     """
     text = str(dtype)
     if text.startswith("torch."):
@@ -110,11 +115,11 @@ def dtype_name(dtype: Any) -> str:
     try:
         return str(np.dtype(dtype).name)
     except TypeError:
-        raise OptionError(f"{dtype!r} is no numpy or torch dtype") from None
+        raise OptionError(f"{dtype!r} is not a numpy or torch dtype") from None
 
 
 def torch_dtype(name: str) -> Any:
-    """Return the torch dtype of that name."""
+    """Return the torch dtype of a name."""
     import torch
 
     found = getattr(torch, {"bool": "bool"}.get(name, name), None)

@@ -1,4 +1,4 @@
-"""ffcv's protocol for operations that users write; they run as stages of their own after the fused part."""
+"""ffcv's protocol for operations that users write. They are steps of the plan, applied to finished batches."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ __all__ = ["AllocationQuery", "Operation", "State"]
 class Operation(ABC):
     """An operation on batches, written as for ffcv.
 
-    The loader calls ``accept_field``, ``accept_globals`` and ``declare_state_and_memory`` once it knows the data's
-    form, then the function that ``generate_code`` returned once for each batch: ``f(batch, memory)``, or
-    ``f(batch, memory, sample_numbers)`` when the function has the attribute ``with_indices``; for a field's decoder
-    ``f(sample_numbers, memory, metadata, storage_state)``. The function is compiled by numba when the declared state
-    has ``jit_mode``. ffprep's own operations are no subclasses of this: they are declarations that one kernel fuses.
+    When the loader knows the form of the data, it calls ``accept_field``, ``accept_globals`` and
+    ``declare_state_and_memory``. For each batch it then calls the function that ``generate_code`` returned:
+    ``f(batch, memory)``, or ``f(batch, memory, sample_numbers)`` if the function has the attribute ``with_indices``, or
+    for a field's decoder ``f(sample_numbers, memory, metadata, storage_state)``. numba compiles the function if the
+    declared state has ``jit_mode``. ffprep's own transforms are no subclasses of this; see
+    `ffprep.transforms.base.Transform`.
     """
 
     field: Any
@@ -31,11 +32,11 @@ class Operation(ABC):
         self.memory_read = None
 
     def accept_field(self, field: Any) -> None:
-        """Take note of the field whose pipeline this operation is in."""
+        """Store the field whose pipeline this operation is in."""
         self.field = field
 
     def accept_globals(self, metadata: Any, memory_read: Any) -> None:
-        """Take note of the field's metadata column and of the compiled function that reads payloads."""
+        """Store the field's metadata column and the compiled function that reads payloads."""
         self.metadata = metadata
         self.memory_read = memory_read
 
@@ -44,7 +45,7 @@ class Operation(ABC):
         """Return the function that processes one batch."""
 
     def declare_shared_memory(self, previous_state: State) -> AllocationQuery | None:
-        """Declare memory that is kept for a whole batch beside the result."""
+        """Declare memory that all uses of this operation share for a batch."""
         return None
 
     def generate_code_for_shared_state(self) -> Callable[..., Any] | None:
@@ -53,4 +54,4 @@ class Operation(ABC):
 
     @abstractmethod
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, Allocation | None]:
-        """Say what form the result has and what memory it needs."""
+        """Return the form of the result and the memory that it needs."""

@@ -1,4 +1,4 @@
-"""Several outputs from one field, or one output under another name: ffcv's ``PipelineSpec``."""
+"""ffcv's ``PipelineSpec``: several outputs from one field, or an output under another name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class PipelineSpec:
     Parameters
     ----------
     source : str or operation
-        Name of the field it is read from; or an operation of another pipeline whose result it continues.
+        Name of the field to read; or an operation of another pipeline, whose result this one continues.
     decoder : decoder, optional
         By default the field's own.
     transforms : sequence of operations, optional
-        What follows the decoder. May begin with the decoder instead of naming it above. By default ``[ToTensor()]``.
+        What follows the decoder. The list may begin with the decoder itself. By default ``[ToTensor()]``.
     """
 
     def __init__(self, source: Any, decoder: Any = None, transforms: Sequence[Any] | None = None) -> None:

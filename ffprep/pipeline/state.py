@@ -1,4 +1,4 @@
-"""What an operation receives: ffcv's ``State``."""
+"""ffcv's ``State``: the form of the data that an operation receives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class State:
     Attributes
     ----------
     jit_mode : bool
-        Whether the operation's code is compiled by numba and sees numpy arrays.
+        Whether numba compiles the operation's code, which then receives numpy arrays.
     device : torch.device
     shape : tuple of int
         Of one sample, without the batch dimension.

@@ -1,6 +1,6 @@
 """Ready-made loaders for the data sets that ffprep converts: one call each.
 
-Every function returns a :class:`ffprep.Loader`; what it does not name goes to `Loader` as a keyword.
+Every function returns a :class:`ffprep.Loader`. Keywords that it does not name are passed on to `Loader`.
 """
 
 from ffprep.presets.image_text import image_text_train, image_text_val

@@ -43,19 +43,19 @@ def caption_pipelines(
     vocabulary: str | None = None,
     device: Any = None,
 ) -> dict[str, Any]:
-    """Return pipelines for everything in files of captions but the images.
+    """Return pipelines for all fields of caption files except the images.
 
     Parameters
     ----------
     path : str or Path, or a sequence of them
-        Files of pairs or grouped, also both.
+        Files of pairs or of groups, or both kinds.
     captions, token_dtype, mask, trim, text, file, vocabulary, device
         See `image_text_train`.
 
     Raises
     ------
     OptionError
-        The tokens have another numbering, or a file has no captions or no text.
+        The tokens have another vocabulary, or a file has no captions or no text.
     """
     paths = listed(path)
     names = [_field_names(each, vocabulary) for each in paths]
@@ -97,7 +97,7 @@ def _field_names(path: PathLike, vocabulary: str | None) -> list[str]:
     with Reader(path, check=False) as reader:
         for needed in ("image", "tokens", "length"):
             if needed not in reader.fields:
-                raise OptionError(f"{path}: has no field {needed!r}; it is no file of images with captions")
+                raise OptionError(f"{path}: has no field {needed!r}; it is not a file of images with captions")
         if vocabulary is not None:
             check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
         return list(reader.fields)
@@ -130,46 +130,47 @@ def image_text_train(
     order: OrderOption | WeightedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
-    """Return a loader of images with their captions; crops keep at least `scale` of the image, so that
-    these fit.
+    """Return a loader of images with their captions.
+
+    By default, crops keep at least 0.9 of the image's area, so that the captions still fit.
 
     Parameters
     ----------
     path : str or Path, or a sequence of them
-        Files with the fields ``image``, ``tokens``, ``length`` and ``image_id``, of pairs or grouped, also both; for
-        their shares see ``weights`` of `Loader`.
+        Files with the fields ``image``, ``tokens``, ``length`` and ``image_id``, of pairs or of groups, or both kinds;
+        for their shares see ``weights`` of `Loader`.
     size, scale, ratio, flip, interpolation, exact, mean, std, dtype, channels_last, device, order, **options
         As for `imagenet_train`.
     captions : {'random', 'first', 'all'}
-        Of an image with several captions: one at random in every epoch, a function of (seed, epoch, sample) like the
-        crop; the first; or all of them.
+        Which captions to take if an image has several: one at random in every epoch, a function of (seed, epoch,
+        sample) like the crop; the first; or all of them.
     token_dtype : numpy or torch dtype
         int64, int32 or another.
     mask : bool
-        Give an attention mask as well, bool, True where a caption has a token.
+        Yield an attention mask as well: bool, True where a caption has a token.
     trim : bool
-        Cut tokens and mask behind the longest caption of the batch. They are then views of rows of the full length,
-        which cost no copy and are not contiguous.
+        Cut off tokens and mask after the longest caption of the batch. They are then views of rows of the full length,
+        which need no copy and are not contiguous.
     text : bool
-        Give the captions' text as well, a list of str; the files must hold it.
+        Yield the text of the captions as well, a list of str; the files must hold it.
     file : bool
-        Give the number of each sample's file as well, 0 for the first: image ids of different data sets may be equal.
+        Yield the number of each sample's file as well, from 0: image ids of different data sets may be equal.
     vocabulary : str, optional
-        Numbering that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt. Several files
-        must agree in any case.
+        Vocabulary that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt. Several files
+        must have the same one in any case.
 
     Returns
     -------
     Loader of (images, tokens, lengths, image ids, ...)
-        Images (batch, 3, height, width), tokens (batch, length), filled up with ``<pad>`` to the length that captions
-        have in the files (the greatest of these), lengths and image ids int64 (batch,). Then what else is asked for:
-        text, mask, file. With ``captions='all'`` tokens are (batch, captions, length) and lengths (batch, captions), 0
-        where an image has fewer; the number of captions follows the lengths where all files store it.
+        Images (batch, 3, height, width); tokens (batch, length), filled up with ``<pad>`` to the greatest length that
+        the files store; lengths and image ids, int64 (batch,). Then what else was asked for: text, mask, file. With
+        ``captions='all'`` tokens are (batch, captions, length) and lengths (batch, captions), 0 for captions that an
+        image does not have; if all files store the number of captions, that follows the lengths.
 
     Raises
     ------
     OptionError
-        The tokens have another numbering, or the files have no captions or no text.
+        The tokens have another vocabulary, or the files have no captions or no text.
     """
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
@@ -217,7 +218,7 @@ def image_text_val(
     Parameters
     ----------
     path, captions, token_dtype, mask, trim, text, file, vocabulary
-        As for `image_text_train`. All captions of an image together with its id are what retrieval needs.
+        As for `image_text_train`. Retrieval needs all captions of an image together with its id, as is the default.
     size, interpolation, exact, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `imagenet_val`.
     """

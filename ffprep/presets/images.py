@@ -1,4 +1,4 @@
-"""Loaders of classified images, and the pipeline that images of every preset go through."""
+"""Loaders of labelled images, and the image pipeline of all presets."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from ffprep.transforms import (
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of the red, green and blue channel, in units of 0 to 1."""
+"""For the red, green and blue channel, in units of 0 to 1."""
 
 PathLike = str | os.PathLike[str]
 Paths = PathLike | Sequence[PathLike]
-"""One file, or several to take together."""
+"""One file, or several that are loaded together."""
 
 
 def listed(path: Paths) -> list[PathLike]:
-    """One path or several as a list."""
+    """Return one path or several as a list."""
     return [path] if isinstance(path, (str, os.PathLike)) else list(path)
 
 
@@ -51,7 +51,7 @@ def image_pipeline(
     channels_last: bool = False,
     device: Any = None,
 ) -> list[Any]:
-    """Return decoder, flip, normalisation and layout as a list that the loader runs in one pass.
+    """Return a pipeline of decoder, flip, normalisation and layout, which the workers do in one pass.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def image_pipeline(
     flip : float
         Probability of a horizontal flip.
     mean, std : three floats each
-        In units of 0 to 1; a mean of None gives pixels from 0 to 255 in `dtype`.
+        In units of 0 to 1. A mean of None gives levels from 0 to 255 in `dtype`.
     dtype : numpy or torch dtype
-        float32, float16, bfloat16, or uint8 with a mean of None.
+        float32, float16 or bfloat16; with a mean of None also uint8.
     channels_last : bool
     device : torch.device, optional
     """
@@ -81,7 +81,7 @@ def image_pipeline(
 
 
 def scalar_pipeline(decoder: Decoder, device: Any = None) -> list[Any]:
-    """Return a pipeline that gives one number a sample, shape (batch,)."""
+    """Return a pipeline that gives one number for each sample, shape (batch,)."""
     return [decoder, ToTensor(), Squeeze(1), *([] if device is None else [ToDevice(device)])]
 
 
@@ -148,20 +148,20 @@ def imagenet_val(
     device: Any = None,
     **options: Any,
 ) -> Loader:
-    """Return a loader of evaluation batches: each image exactly once, in the file's order, the last batch
-    ragged.
+    """Return a loader of evaluation batches: each image exactly once, in the file's order.
+
+    The last batch may be shorter than the others.
 
     Parameters
     ----------
     path : str or Path, or a sequence of them
         Files with the fields ``image`` and ``label``.
     size : int or (height, width)
-        The whole image is resized to this, whatever its shape, ...
+        Size of the result. Without `resize` the whole image is resized to this, whatever its shape.
     resize : int, optional
-        ... or its shorter side is resized to this and the centre cut out, as torchvision's usual evaluation
-        does.
+        Resize the image's shorter side to this and take the centre, as evaluations with torchvision usually do.
     exact : bool
-        False: take the short cut of `ImageDecoder` for large images, as training does.
+        False takes the short cut of `ImageDecoder` for large images, as training does.
     interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `imagenet_train`.
     """

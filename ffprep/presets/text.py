@@ -19,12 +19,12 @@ from ffprep.transforms import Convert, Squeeze, ToDevice, ToTensor
 
 
 def array_pipeline(device: Any = None, dtype: Any = np.int64) -> list[Any]:
-    """Return a pipeline for stored arrays such as tokens, converted to `dtype`, which torch's embeddings want."""
+    """Return a pipeline for stored arrays, converted to `dtype`; torch's embeddings take int64 and int32."""
     return [NDArrayDecoder(), ToTensor(), Convert(dtype), *([] if device is None else [ToDevice(device)])]
 
 
 def tokens_pipeline(dtype: Any) -> list[Any]:
-    """Return a pipeline for 16-bit tokens, widened while they are gathered if `dtype` is int64, int32 or uint16."""
+    """Return a pipeline for 16-bit tokens. The workers write them as int64, int32 or uint16; others are converted."""
     name = str(dtype).removeprefix("torch.") if not isinstance(dtype, type) else np.dtype(dtype).name
     if name in ("int64", "int32", "uint16"):
         return [TokensDecoder(name), ToTensor()]
@@ -32,10 +32,9 @@ def tokens_pipeline(dtype: Any) -> list[Any]:
 
 
 def number_pipelines(path: Paths, device: Any = None, dtype: Any = np.int64) -> dict[str, list[Any]]:
-    """Return pipelines for every field of a file that holds no image: numbers (batch,), arrays as `dtype`,
-    bytes.
+    """Return pipelines for all fields of a file except images: numbers (batch,), arrays as `dtype`, byte strings.
 
-    Byte strings come as `Ragged` (data, lengths). Of several files those fields are taken that the first has.
+    Byte strings come as `Ragged` (data, lengths). If several files are given, the fields are those of the first.
     """
     moved = [] if device is None else [ToDevice(device)]
     pipelines: dict[str, list[Any]] = {}
@@ -67,39 +66,40 @@ def text_blocks(
 ) -> Loader:
     """Return a loader of token blocks, or of any file of numbers and arrays such as GLUE's.
 
-    Blocks come one by one in random order, though the file keeps many in a sample; they are widened to
-    `dtype` in the same pass that gathers them.
+    Blocks are shuffled one by one, though the file stores many in a sample. The workers widen tokens while they gather
+    them.
 
     Parameters
     ----------
     path : str or Path, or a sequence of them
     block : int, optional
-        Tokens a block must have; an error if the file has others.
+        Number of tokens that a block must have.
     vocabulary : str, optional
-        Numbering that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt; an
-        error if the file has another.
+        Vocabulary that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt.
     dtype : numpy or torch dtype
-        What stored arrays are converted to.
+        Of the tokens, and of other stored arrays.
     device, batch_size, num_workers, seed, order, **options
         As for `imagenet_train`.
 
     Returns
     -------
-    Loader of tuples, one member a field
-        Tokens (batch, block); where documents were padded, also their lengths (batch,). Of blocks it is a
+    Loader of tuples with one member for each field
+        Tokens (batch, block), and if documents were padded also their lengths (batch,). For files of blocks it is a
         `BlockLoader`, whose ``vocabulary`` has the ids of the special tokens.
 
     Raises
     ------
     OptionError
-        The file has blocks of another size, or tokens of another numbering.
+        The file has blocks of another size, or tokens of another vocabulary.
     """
     forms = {_block_form(each, block, vocabulary) for each in listed(path)}
     if forms == {None}:
         pipelines = number_pipelines(path, device, dtype)
         return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
     if None in forms:
-        raise OptionError(f"of {', '.join(map(str, listed(path)))} only some hold blocks of tokens; load them apart")
+        raise OptionError(
+            f"of {', '.join(map(str, listed(path)))} only some hold blocks of tokens; load them separately"
+        )
     moved = [] if device is None else [ToDevice(device)]
     tokens = [*tokens_pipeline(dtype), *moved]
     padded = {"length": [TokensDecoder(np.int64), ToTensor(), Squeeze(1), *moved]}
@@ -108,7 +108,7 @@ def text_blocks(
 
 
 def _block_form(path: PathLike, block: int | None, vocabulary: str | None) -> bool | None:
-    """Check a file of blocks; return whether they are padded, None where it holds none."""
+    """Check a file of blocks; return whether its blocks are padded, or None if it holds no blocks."""
     with Reader(path, check=False) as reader:
         if vocabulary is not None:
             check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))

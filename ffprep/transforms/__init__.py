@@ -1,4 +1,10 @@
-"""Transforms under ffcv's names, and more: declarations that the loader fuses into its threads' work."""
+"""Transforms under ffcv's names, and more: declarations, which the loader folds into its workers' pass if it can.
+
+There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
+`color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
+`replace_label` and `translate`. ffprep's own are `blur` and `levels` (more operations), `base` (what a transform is),
+`image` (operations on one image at a time) and the folder `compiled` (their code).
+"""
 
 from ffprep.transforms.base import Transform
 from ffprep.transforms.blur import GaussianBlur

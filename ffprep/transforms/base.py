@@ -1,4 +1,4 @@
-"""What every transform is: a declaration the loader fuses into its image kernel, or applies to finished batches."""
+"""What every transform is: a declaration that is folded into the workers' pass or else applied to finished batches."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Transform(ABC):
     Class attributes
     ----------------
     light : bool
-        The step makes a view or moves nothing, so it may run in the training thread; others run in a thread of
-        their own, ahead of it.
+        The step only makes a view or touches few bytes, so it may run in the training thread. Other steps run ahead of
+        that, in a thread of their own.
     """
 
     light: ClassVar[bool] = False
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
-        """Return the form with this step folded in, or None when the step has to be applied to batches.
+        """Return the form with this step folded in, or None if the step has to be applied to finished batches.
 
         Parameters
         ----------
         form : ImageForm
-            What the kernel writes without this step.
+            What the workers write without this step.
         stream : int
             Random stream of this step.
         """
@@ -38,34 +38,29 @@ class Transform(ABC):
 
     @abstractmethod
     def apply(self, x: Any, batch: BatchInfo) -> Any:
-        """Apply the step to a batch, a numpy array or a torch tensor whose first dimension counts samples."""
+        """Apply the step to a batch: a numpy array or a torch tensor whose first dimension counts samples."""
 
 
 def is_tensor(x: Any) -> bool:
-    """Whether x is a torch tensor; does not import torch."""
+    """Return whether x is a torch tensor, without importing torch."""
     return type(x).__module__.partition(".")[0] == "torch" or hasattr(x, "untyped_storage")
 
 
 def each(x: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to x, or to every member of a named tuple such as ragged data and their lengths."""
+    """Apply a function to x, or to each member if x is a named tuple, such as ragged data with their lengths."""
     if isinstance(x, tuple) and hasattr(x, "_make"):
         return x._make(function(member) for member in x)
     return function(x)
 
 
-def signed(seed: int) -> int:
-    """Return the int64 with the 64 lowest bits of a seed, as compiled functions take it."""
-    return (int(seed) + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
 def probability(value: float, name: str) -> float:
-    """Check a probability.
+    """Return `value` if it is a probability; messages call it `name`.
 
     Raises
     ------
     OptionError
-        It does not lie in 0 to 1.
+        It is not between 0 and 1.
     """
     if not 0.0 <= value <= 1.0:
-        raise OptionError(f"{name} is {value}; a probability lies in 0 to 1")
+        raise OptionError(f"{name} is {value}; a probability is between 0 and 1")
     return float(value)

@@ -1,4 +1,4 @@
-"""Blur."""
+"""Blurring images."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class GaussianBlur(ImageOp):
     Parameters
     ----------
     kernel_size : int or (height, width)
-        Odd numbers of pixels. SimCLR's recipe takes a tenth of the image's side: 23 for 224.
+        Odd numbers of pixels. SimCLR uses a tenth of the image's side: 23 for 224.
     sigma : float or (low, high)
-        Standard deviation in pixels, uniform between the two.
+        Standard deviation in pixels; with two numbers it is drawn uniformly between them.
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("blur", "gaussian_blur")

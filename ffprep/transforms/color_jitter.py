@@ -29,42 +29,42 @@ class _Magnitude(ImageOp):
 
 
 class RandomBrightness(_Magnitude):
-    """Multiply the levels by a factor, as torchvision's ``adjust_brightness``.
+    """Multiply all levels by a random factor, as torchvision's ``adjust_brightness`` does.
 
     Parameters
     ----------
     magnitude : float
-        The factor is uniform in ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
+        The factor is drawn uniformly from ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "brightness")
 
 
 class RandomContrast(_Magnitude):
-    """Blend with the image's mean grey level, as torchvision's ``adjust_contrast``.
+    """Blend with the image's mean grey level, as torchvision's ``adjust_contrast`` does.
 
     Parameters
     ----------
     magnitude : float
-        The share of the image is uniform in ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
+        The share of the image itself is drawn uniformly from ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "contrast")
 
 
 class RandomSaturation(_Magnitude):
-    """Blend with the grey image, as torchvision's ``adjust_saturation``.
+    """Blend with the grey image, as torchvision's ``adjust_saturation`` does.
 
     Parameters
     ----------
     magnitude : float
-        The share of the image is uniform in ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
+        The share of the image itself is drawn uniformly from ``max(0, 1 - magnitude)`` to ``1 + magnitude``.
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "saturation")
@@ -76,11 +76,11 @@ class ColorJitter(ImageOp):
     Parameters
     ----------
     brightness, contrast, saturation : float or (low, high)
-        A number x stands for ``(max(0, 1 - x), 1 + x)``; the factor is uniform between them. 0 leaves the step out.
+        A number x stands for ``(max(0, 1 - x), 1 + x)``; the factor is drawn uniformly from these. 0 changes nothing.
     hue : float or (low, high)
-        A number x stands for ``(-x, x)``, at most 0.5: the share of the circle to turn by.
+        A number x, at most 0.5, stands for ``(-x, x)``: the hue is turned by this part of a full circle.
     p : float
-        Probability that it is done to an image; 1 as in torchvision, which has ``RandomApply`` for others.
+        Probability that an image is changed. By default 1, as in torchvision, which has ``RandomApply`` for others.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "colour_jitter")
@@ -124,5 +124,5 @@ def _range(value: float | Sequence[float], name: str, middle: float, low: float,
             raise OptionError(f"{name} is {value!r}; give a number or a pair (low, high)")
         pair = (numbers[0], numbers[1])
     if not (low <= pair[0] <= pair[1] <= high and np.isfinite(pair[1])):
-        raise OptionError(f"{name} is {value!r}, from {pair[0]:g} to {pair[1]:g}; it must lie in {low:g} to {high:g}")
+        raise OptionError(f"{name} is {value!r}, from {pair[0]:g} to {pair[1]:g}; it must be in {low:g} to {high:g}")
     return pair

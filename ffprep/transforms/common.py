@@ -1,4 +1,4 @@
-"""Shapes."""
+"""Changing the shape of batches."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Squeeze(Transform):
     Parameters
     ----------
     *dims : int
-        Which ones; 0 is the batch dimension, as for ffcv. By default all but the batch dimension, so that a batch
-        of one sample keeps its form.
+        Which dimensions; 0 is the batch dimension, as in ffcv. By default all others, so that a batch of one sample
+        keeps its batch dimension.
     """
 
     light: ClassVar[bool] = True

@@ -13,16 +13,17 @@ from ffprep.transforms.image import ImageOp, Numbers, pixel_bytes, with_pixel
 
 
 class Cutout(ImageOp):
-    """Cover a square of each image (DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with
-    Cutout", 2017), at a random place inside it as ffcv does.
+    """Cover a square at a random place of each image; as in ffcv, the square lies inside the image.
+
+    DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
 
     Parameters
     ----------
     crop_size : int
         Side of the square in pixels.
     fill : three numbers
-        What it is covered with. Before `NormalizeImage`, the mean becomes zero.
-        Fractions are dropped for whole-numbered types.
+        Colour of the square. Placed before `NormalizeImage`, the mean colour becomes zero. Integer images drop
+        fractions.
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "cutout")
@@ -44,20 +45,21 @@ class Cutout(ImageOp):
 
 
 class RandomErasing(ImageOp):
-    """``torchvision.transforms.RandomErasing``: cover a rectangle of random area, shape and place (Zhong et al.,
-    "Random Erasing Data Augmentation", 2017).
+    """``torchvision.transforms.RandomErasing``: cover a rectangle of random area, shape and place.
+
+    Zhong et al., "Random Erasing Data Augmentation", 2017.
 
     Parameters
     ----------
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     scale : (low, high)
         Share of the image's area.
     ratio : (low, high)
         Height over width.
     value : number, three numbers, or 'random'
-        What it is covered with. Before `NormalizeImage`, the mean becomes zero; ``'random'`` is noise over all levels
-        and needs uint8 images.
+        Colour of the rectangle. Placed before `NormalizeImage`, the mean colour becomes zero. ``'random'`` is noise
+        over all levels and needs uint8 images.
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "erase")

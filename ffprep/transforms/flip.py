@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ffprep.common.seeds import signed
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import is_tensor, probability, signed
+from ffprep.transforms.base import is_tensor, probability
 from ffprep.transforms.image import ImageOp, Numbers, channels_last
 
 
@@ -43,11 +44,12 @@ class RandomHorizontalFlip(_Flip):
     Parameters
     ----------
     flip_prob : float
-        The draw is a function of (seed, epoch, sample).
+        Whether an image is flipped is a function of (seed, epoch, sample).
 
     Notes
     -----
-    The first flip costs nothing: the image is rendered mirrored, unless operations before it depend on its direction.
+    The first flip of a pipeline costs nothing, as the image is rendered mirrored, unless operations before it depend on
+    the image's direction.
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "flip_horizontal")

@@ -1,42 +1,45 @@
-"""Operations on one image at a time, in the loader's threads before normalisation, or on finished batches."""
+"""Operations on one image at a time: in the loader's workers, before normalisation, or on finished batches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep import abi
+from ffprep.common.seeds import signed
 from ffprep.errors import FfprepError, OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor, probability, signed
+from ffprep.transforms.base import Transform, is_tensor, probability
 
 Numbers = npt.NDArray[np.float64]
 
 
 class ImageOp(Transform):
-    """An operation on one image at a time, compiled.
+    """A compiled operation on one image at a time.
 
-    Behind the decoder, and before `NormalizeImage` and `Convert`, it runs in the loader's threads on the image that has
-    just been rendered. Elsewhere it is applied to the finished batch in the loader's stage thread, on the CPU.
+    Placed after the decoder and before `NormalizeImage` and `Convert`, it runs in the loader's workers, on the image
+    that has just been rendered. Elsewhere the loader's stage thread applies it to the finished batch, on the CPU.
 
-    A subclass says which compiled function it is (`function`) and what parameters that gets (`numbers`).
+    A subclass names its compiled function (`function`) and returns the parameters of that (`numbers`).
 
     Class attributes
     ----------------
     function : (module, name)
-        Where it is in ``ffprep.transforms.compiled``.
+        Of the compiled function, in ``ffprep.transforms.compiled``.
     moves : bool
-        The function writes to another buffer instead of working in place.
+        The function writes its result to another buffer instead of working in place.
     levels : bool
-        It needs uint8 RGB images; other operations take pixels of any type and number of channels.
+        It needs uint8 RGB images. Other operations take pixels of any dtype and any number of channels.
     pixelwise : bool
-        It may as well be done on the mirrored image.
+        Mirroring an image before the operation gives the same pixels as mirroring the result.
     by_sample : bool
-        It asks which sample an image is rather than draw by it, and so works on finished batches, which know both.
+        It needs the number of the sample, and not only the key of the sample's random draws. Workers pass on only the
+        key, so such an operation is applied to finished batches.
     """
 
     function: ClassVar[tuple[str, str]]
@@ -47,8 +50,6 @@ class ImageOp(Transform):
 
     def entry(self) -> int:
         """Return the address of the compiled function."""
-        from importlib import import_module
-
         from ffprep.kernels.jit import entry_address
         from ffprep.transforms.compiled.run import OP_SIGNATURE
 
@@ -56,21 +57,21 @@ class ImageOp(Transform):
         return entry_address(getattr(import_module(f"ffprep.transforms.compiled.{module}"), name), OP_SIGNATURE)
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
-        """Return the function's parameters for images of that form, float64.
+        """Return the function's parameters for images of this size, dtype and number of channels: float64, (n,).
 
         Raises
         ------
         OptionError
-            The operation cannot be done on such images.
+            The operation cannot be applied to such images.
         """
         raise NotImplementedError
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) of what it makes of images of a size."""
+        """Return (height, width) of the result for images of this size."""
         return height, width
 
     def work(self, height: int, width: int) -> int:
-        """Return the bytes of scratch memory the function needs."""
+        """Return how many bytes of scratch memory the function needs for images of this size."""
         return 0
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
@@ -92,12 +93,12 @@ class ImageOp(Transform):
 
 
 class ChanceOp(ImageOp):
-    """An image operation on levels that has no parameter but its probability.
+    """An operation on levels whose only parameter is its probability.
 
     Parameters
     ----------
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -111,14 +112,15 @@ class ChanceOp(ImageOp):
 
 
 def channels_last(x: Any) -> bool:
-    """Whether a batch of images is (batch, height, width, channels) rather than (batch, channels, height, width).
+    """Return whether a batch of images has its channels last rather than second.
 
-    Three channels are looked for behind, then in front, for tensors the other way round.
+    A dimension of size 3 is taken for the channels. Where both could be, arrays have their channels last and tensors
+    have them second.
 
     Raises
     ------
     OptionError
-        It is no batch of images.
+        The batch does not have four dimensions.
     """
     if len(x.shape) != 4:
         raise OptionError(f"images have four dimensions, this batch has the shape {tuple(x.shape)}")
@@ -129,12 +131,12 @@ def channels_last(x: Any) -> bool:
 
 
 def pixel_bytes(fill: Sequence[float] | float, dtype: str, channels: int = 3) -> bytes:
-    """Return the bytes of one pixel of a colour.
+    """Return the bytes of one pixel of a colour, as images of this dtype and number of channels store it.
 
     Raises
     ------
     OptionError
-        The colour has another number of channels, or does not fit the type.
+        The colour has another number of channels, or a value that does not fit the dtype.
     """
     values = np.asarray(fill, np.float64).reshape(-1)
     if values.size == 1:
@@ -152,7 +154,7 @@ def pixel_bytes(fill: Sequence[float] | float, dtype: str, channels: int = 3) ->
 
 
 def with_pixel(numbers: Sequence[float], pixel: bytes) -> Numbers:
-    """Return parameters with the bytes of a pixel behind them."""
+    """Return parameters followed by the bytes of a pixel, padded with zeros to a multiple of 8: float64."""
     return np.concatenate([np.asarray(numbers, np.float64), np.frombuffer(pixel.ljust(-(-len(pixel) // 8) * 8, b"\0"))])
 
 
@@ -192,10 +194,10 @@ def build_program(form: ImageForm) -> list[Any]:
 
 
 def element_table(form: ImageForm) -> npt.NDArray[Any]:
-    """Return what makes elements of levels.
+    """Return the table by which levels become elements of the batch.
 
-    For float32 scale and bias of each channel, (6,); for 16-bit types what each level becomes in a channel, (3, 256);
-    for uint8 nothing.
+    For float32 it holds the scale of each channel and then the bias of each, shape (6,). For 16-bit dtypes it holds the
+    element for each level in each channel, shape (3, 256). For uint8 it is not used.
     """
     mean = np.asarray(form.mean if form.mean is not None else (0.0,) * 3)
     std = np.asarray(form.std if form.std is not None else (1.0,) * 3)
@@ -210,12 +212,12 @@ def element_table(form: ImageForm) -> npt.NDArray[Any]:
 
 
 def apply_to_batch(op: ImageOp, x: Any, batch: BatchInfo) -> Any:
-    """Apply an operation to a batch of images in either layout; returns new memory in the same layout and type.
+    """Apply an operation to a batch of images in either layout; the result is new memory in the same layout and dtype.
 
     Raises
     ------
     OptionError
-        The images are on another device, or of a type the operation does not take.
+        The images are on another device, or have a dtype that the operation does not take.
     """
     if is_tensor(x):
         return _apply_to_tensor(op, x, batch)
@@ -246,6 +248,10 @@ def _apply_to_tensor(op: ImageOp, x: Any, batch: BatchInfo) -> Any:
 
 
 def _apply_to_rows(op: ImageOp, x: npt.NDArray[Any], dtype: str, batch: BatchInfo) -> npt.NDArray[Any]:
+    """Apply an operation to images (batch, height, width, channels), C-contiguous; return a new array.
+
+    `dtype` is the name of the images' dtype; bfloat16 is stored as 16-bit integers.
+    """
     from ffprep.transforms.compiled.run import run_rows
 
     count, height, width, channels = x.shape

@@ -1,4 +1,4 @@
-"""Operations on levels that take no magnitude, or a fixed one."""
+"""Operations on the levels of pixels, 0 to 255, that draw nothing but whether an image is changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RandomGrayscale(ChanceOp):
     Parameters
     ----------
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "grayscale")
@@ -33,7 +33,7 @@ class RandomAutocontrast(ChanceOp):
     Parameters
     ----------
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "autocontrast")
@@ -46,7 +46,7 @@ class RandomEqualize(ChanceOp):
     Parameters
     ----------
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "equalize")
@@ -57,14 +57,14 @@ class RandomEqualize(ChanceOp):
 
 
 class RandomSolarize(ImageOp):
-    """Invert all levels from a threshold on.
+    """Invert all levels that reach a threshold.
 
     Parameters
     ----------
     threshold : float
         Levels of at least this become ``255 - level``.
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "solarize")
@@ -93,7 +93,7 @@ class RandomInvert(RandomSolarize):
     Parameters
     ----------
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -106,9 +106,9 @@ class RandomPosterize(ImageOp):
     Parameters
     ----------
     bits : int
-        How many, 0 to 8.
+        How many bits to keep, 0 to 8.
     p : float
-        Probability that it is done to an image.
+        Probability that an image is changed.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "posterize")

@@ -1,7 +1,7 @@
-"""Mixup and CutMix: each image and label with those of the sample before it in the batch, the first with the last's.
+"""Mixup and CutMix: each sample is mixed with the one before it in the batch, and the first with the last.
 
-What happens to a batch is drawn once, from the seed, the epoch and the batch's samples, so that the transform of the
-images and that of the labels agree although they stand in different pipelines.
+How a batch is mixed is drawn from the seed, the epoch and the batch's samples alone, so the transforms of the images
+and of the labels agree although they are in different pipelines.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import size_pair
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor, probability, signed
+from ffprep.transforms.base import Transform, is_tensor, probability
 from ffprep.transforms.image import channels_last
 
 MIXUP_STREAM, CUTMIX_STREAM, CHOICE_STREAM = (
@@ -25,61 +26,62 @@ MIXUP_STREAM, CUTMIX_STREAM, CHOICE_STREAM = (
 
 
 class Blend(NamedTuple):
-    """What happens to a batch.
+    """How a batch is mixed.
 
     Attributes
     ----------
-    share : ndarray of float64, (batch,)
-        How much of each image, and label, is its own.
-    boxes : ndarray of int64, (batch, 4), or None
-        Rows and columns (top, bottom, left, right) that come from the other image; None: images are added up.
+    share : ndarray of float64, shape (batch,)
+        Share of the sample itself in its image and label; the rest comes from the other sample.
+    boxes : ndarray of int64, shape (batch, 4), or None
+        The box that comes from the other image: top, bottom, left, right. None: the images are added up.
     """
 
     share: npt.NDArray[np.float64]
     boxes: npt.NDArray[np.int64] | None
 
 
-class _Recipe:
-    """Draws a `Blend` for each batch."""
+class _Mixing:
+    """A way of mixing batches, which the transforms of images and of labels share."""
 
     def draw(self, batch: BatchInfo) -> Blend:
+        """Return how to mix this batch."""
         raise NotImplementedError
 
     def check(self, height: int, width: int) -> None:
-        """Refuse images of another size than the recipe is for."""
+        """Raise `OptionError` if images have another size than they must have."""
 
 
 class _MixImages(Transform):
-    def __init__(self, recipe: _Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, mixing: _Mixing) -> None:
+        self.mixing = mixing
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
-        self.recipe.check(form.height, form.width)
+        self.mixing.check(form.height, form.width)
         return None
 
     def apply(self, x: Any, batch: BatchInfo) -> Any:
         height, width = x.shape[1:3] if channels_last(x) else x.shape[2:4]
-        self.recipe.check(int(height), int(width))
-        blend = self.recipe.draw(batch)
+        self.mixing.check(int(height), int(width))
+        blend = self.mixing.draw(batch)
         if blend.boxes is not None:
             return _paste(x, blend.boxes)
         return _add_up(x, blend.share)
 
     def __repr__(self) -> str:
-        return f"{self.recipe!r}.images"
+        return f"{self.mixing!r}.images"
 
 
 class _MixLabels(Transform):
     light: ClassVar[bool] = True
 
-    def __init__(self, recipe: _Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, mixing: _Mixing) -> None:
+        self.mixing = mixing
 
     def apply(self, x: Any, batch: BatchInfo) -> Any:
         labels = (x.numpy() if is_tensor(x) else x).reshape(len(x), -1)
         if labels.shape[1] != 1:
             raise OptionError(f"{self!r} mixes one label a sample; this batch has the shape {tuple(x.shape)}")
-        share = self.recipe.draw(batch).share
+        share = self.mixing.draw(batch).share
         out = np.stack([labels[:, 0], np.roll(labels[:, 0], 1), share], axis=1).astype(np.float32)
         if not is_tensor(x):
             return out
@@ -88,29 +90,31 @@ class _MixLabels(Transform):
         return torch.from_numpy(out)
 
     def __repr__(self) -> str:
-        return f"{self.recipe!r}.labels"
+        return f"{self.mixing!r}.labels"
 
 
-class Mixup(_Recipe):
-    """Mixup (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017), for images and labels.
+class Mixup(_Mixing):
+    """Mixup for images and labels.
+
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017.
 
     Put ``.images`` into the images' pipeline and ``.labels`` into the labels'.
 
     Parameters
     ----------
     alpha : float
-        The share of the own image is drawn from Beta(alpha, alpha).
+        Each image's own share is drawn from Beta(alpha, alpha).
     same_lambda : bool
-        One draw for all of a batch, rather than one for each sample.
+        Draw once for the whole batch rather than for each sample.
     p : float
         Probability that a batch is mixed.
 
     Attributes
     ----------
     images : Transform
-        ``share * image + (1 - share) * other``; uint8 drops the fraction, as ffcv does.
+        ``share * image + (1 - share) * other``; uint8 images drop the fraction, as in ffcv.
     labels : Transform
-        (batch, 3) float32: own label, the other's label, share. `MixupToOneHot` makes class probabilities of it.
+        (batch, 3) float32: own label, other label, own share. `MixupToOneHot` turns them into class probabilities.
     """
 
     def __init__(self, alpha: float, same_lambda: bool = True, p: float = 1.0) -> None:
@@ -134,28 +138,30 @@ class Mixup(_Recipe):
         return f"Mixup({self.alpha:g}, same_lambda={self.same_lambda}, p={self.p:g})"
 
 
-class CutMix(_Recipe):
-    """CutMix (Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
-    2019), for images and labels; the box is torchvision's.
+class CutMix(_Mixing):
+    """CutMix for images and labels, with boxes drawn as in torchvision.
+
+    Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019.
 
     Put ``.images`` into the images' pipeline and ``.labels`` into the labels'.
 
     Parameters
     ----------
     alpha : float
-        The box covers ``1 - share`` of the image before it is cut off at the edges, the share from Beta(alpha, alpha).
+        The box covers ``1 - share`` of the image, less what lies outside the image; the share is drawn from
+        Beta(alpha, alpha).
     size : int or (height, width)
-        Of the images at that place of the pipeline; the labels' shares are the boxes' exact areas.
+        Of the images at this place of the pipeline. The labels' shares follow from the exact areas of the boxes.
     p : float
         Probability that a batch is mixed.
     same_box : bool
-        One box for all of a batch, rather than one for each sample.
+        Draw one box for the whole batch rather than one for each sample.
 
     Attributes
     ----------
     images : Transform
     labels : Transform
-        (batch, 3) float32: own label, the other's label, share of the own pixels.
+        (batch, 3) float32: own label, other label, share of the pixels that are the image's own.
     """
 
     def __init__(self, alpha: float, size: int | Sequence[int], p: float = 1.0, same_box: bool = True) -> None:
@@ -194,8 +200,8 @@ class CutMix(_Recipe):
         return f"CutMix({self.alpha:g}, {self.size}, p={self.p:g}, same_box={self.same_box})"
 
 
-class MixupOrCutMix(_Recipe):
-    """One or the other for each batch.
+class MixupOrCutMix(_Mixing):
+    """Mixup or CutMix, chosen at random for each batch.
 
     Put ``.images`` into the images' pipeline and ``.labels`` into the labels'.
 
@@ -204,7 +210,7 @@ class MixupOrCutMix(_Recipe):
     mixup : Mixup
     cutmix : CutMix
     cutmix_prob : float
-        Probability that it is the latter.
+        Probability of CutMix.
     """
 
     def __init__(self, mixup: Mixup, cutmix: CutMix, cutmix_prob: float = 0.5) -> None:
@@ -232,9 +238,9 @@ class ImageMixup(_MixImages):
     Parameters
     ----------
     alpha : float
-        The share of the own image is drawn from Beta(alpha, alpha).
+        Each image's own share is drawn from Beta(alpha, alpha).
     same_lambda : bool
-        One draw for all of a batch, rather than one for each sample.
+        Draw once for the whole batch rather than for each sample.
     """
 
     def __init__(self, alpha: float, same_lambda: bool) -> None:
@@ -242,12 +248,12 @@ class ImageMixup(_MixImages):
 
 
 class LabelMixup(_MixLabels):
-    """`Mixup` for labels, under ffcv's name: (batch, 3) float32 of own label, other label, share.
+    """`Mixup` for labels, under ffcv's name: (batch, 3) float32 of own label, other label, own share.
 
     Parameters
     ----------
     alpha, same_lambda
-        The same as of the `ImageMixup` it belongs to.
+        The same as those of the `ImageMixup` that it belongs to.
     """
 
     def __init__(self, alpha: float, same_lambda: bool) -> None:
@@ -255,7 +261,7 @@ class LabelMixup(_MixLabels):
 
 
 class MixupToOneHot(Transform):
-    """Turn mixed labels, (batch, 3) of label, other label and share, into class probabilities (batch, classes).
+    """Turn mixed labels, (batch, 3) of own label, other label and own share, into probabilities (batch, classes).
 
     Parameters
     ----------
@@ -263,7 +269,7 @@ class MixupToOneHot(Transform):
 
     Notes
     -----
-    Where both labels are the same class, it has probability 1; ffcv's transform leaves it ``1 - share``.
+    If both labels are the same class, its probability is 1; ffcv's transform makes it ``1 - share``.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -308,8 +314,10 @@ def _positive(value: float, name: str) -> float:
 
 
 def _by_kernel(x: Any) -> tuple[npt.NDArray[Any], Any] | None:
-    """Return a batch on the CPU as an array that is dense in its own order, and what makes an array like it a batch
-    again; None for other devices and memory."""
+    """Return a batch on the CPU as a C-contiguous array, and the function that turns such an array into a batch again.
+
+    Tensors with their channels last in memory become arrays with their channels last. Returns None for other devices.
+    """
     if not is_tensor(x):
         return np.ascontiguousarray(x), lambda array: array
     import torch
@@ -328,7 +336,7 @@ def _by_kernel(x: Any) -> tuple[npt.NDArray[Any], Any] | None:
 
 
 def _add_up(x: Any, share: npt.NDArray[np.float64]) -> Any:
-    """Return ``share * x + (1 - share) * (the image before)``, of x's kind and type."""
+    """Return ``share * x + (1 - share) * (the image before)`` as new memory of x's kind and dtype."""
     from ffprep.transforms.compiled.mix import mix_floats, mix_levels
 
     share = np.array(share)
@@ -349,7 +357,7 @@ def _add_up(x: Any, share: npt.NDArray[np.float64]) -> Any:
 
 
 def _paste(x: Any, boxes: npt.NDArray[np.int64]) -> Any:
-    """Return x with a box of each image from the one before."""
+    """Return a copy of x in which a box of each image comes from the image before."""
     from ffprep.transforms.compiled.mix import paste
 
     boxes = np.array(boxes)

@@ -15,8 +15,8 @@ class ModuleWrapper(Transform):
     Parameters
     ----------
     module : torch.nn.Module or callable
-        A module or function listed in a pipeline is wrapped in this by itself. Randomness inside it is its own and
-        not covered by the loader's seed.
+        Modules and functions that are listed in a pipeline are wrapped in this automatically. Any randomness inside
+        is their own and does not follow the loader's seed.
     """
 
     def __init__(self, module: Callable[[Any], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Normalisation of images by channel."""
+"""Normalising images, channel by channel."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FUSED_TYPES = ("float32", "float16", "bfloat16")
 
 
 def three(value: Any, name: str) -> tuple[float, float, float]:
-    """Check a number for each channel, or one for all.
+    """Return one number for each of three channels; `value` may be a single number for all. Messages call it `name`.
 
     Raises
     ------
     OptionError
-        It is neither, or not finite.
+        There is another number of values, or one is not finite.
     """
     numbers = np.asarray(value, np.float64).reshape(-1)
     if numbers.size == 1:
@@ -42,7 +42,7 @@ class NormalizeImage(Transform):
         In units of 0 to 255, as for ffcv: ImageNet's are ``np.array([0.485, 0.456, 0.406]) * 255`` and
         ``np.array([0.229, 0.224, 0.225]) * 255``.
     type : dtype
-        ``np.float32``, ``np.float16`` or ``torch.bfloat16`` cost nothing extra; other floating-point types are
+        ``np.float32``, ``np.float16`` and ``torch.bfloat16`` cost nothing extra; other floating-point types are
         computed from the finished batch.
     """
 
@@ -82,7 +82,7 @@ class NormalizeImage(Transform):
         return ((x - mean) / std).to(target)
 
     def _apply_compiled(self, x: Any) -> Any:
-        """Return the result for uint8 images on the CPU that keep a pixel's channels together, None for others."""
+        """Return the result for uint8 images on the CPU whose channels lie together in memory, None for others."""
         tensor = is_tensor(x)
         if not str(x.dtype).endswith("uint8") or len(x.shape) != 4 or self.type not in FUSED_TYPES:
             return None

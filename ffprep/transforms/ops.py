@@ -1,4 +1,4 @@
-"""From array to tensor, from type to type, from layout to layout, from device to device."""
+"""Conversions: to tensors, to another dtype, to another layout, to another device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ffprep.transforms.base import Transform, each, is_tensor
 
 
 class ToTensor(Transform):
-    """Hand batches over as torch tensors, without a copy."""
+    """Yield batches as torch tensors, without a copy."""
 
     light: ClassVar[bool] = True
 
@@ -28,12 +28,12 @@ class ToTensor(Transform):
 
 
 def as_tensor(x: Any) -> Any:
-    """Wrap a numpy array as a tensor over the same memory.
+    """Return a tensor over the memory of a numpy array; tensors are returned as they are.
 
     Raises
     ------
     OptionError
-        torch has no such type.
+        torch has no such dtype, or x is no array.
     """
     import torch
 
@@ -52,16 +52,16 @@ def as_tensor(x: Any) -> Any:
 class ToDevice(Transform):
     """Move tensors to a device, in a stream beside the training.
 
-    Wherever it stands among flip, normalisation, conversion and layout, images cross the bus as uint8 and what does not
-    belong to the host's one pass is done on the device. Pixels are then whole numbers before they are normalised, as
-    with torchvision, where the host's pass rounds only its result.
+    Wherever it stands among flip, normalisation, conversion and layout, images are copied as uint8; normalisation,
+    conversion and layout are then done on the device. In that case pixels are rounded to whole levels before they are
+    normalised, as in torchvision; on the host, only the result is rounded.
 
     Parameters
     ----------
     device : torch.device, str or int
-        A number is that CUDA device; ``cuda`` the one that is current when an epoch begins.
+        A number means the CUDA device of that number, ``cuda`` the device that is current when an epoch begins.
     non_blocking : bool
-        Accepted for ffcv's sake: copies never hold up the training thread.
+        Accepted for ffcv's sake. Copies never hold up the training thread in any case.
     """
 
     def __init__(self, device: Any, non_blocking: bool = True) -> None:
@@ -87,7 +87,7 @@ class ToDevice(Transform):
 
 
 class ToTorchImage(Transform):
-    """Show images as (batch, 3, height, width).
+    """Give images the shape (batch, 3, height, width).
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class ToTorchImage(Transform):
         Keep the three channels of a pixel together in memory (``torch.channels_last``); otherwise each channel is
         a plane of its own.
     convert_back_int16 : bool
-        Accepted for ffcv's sake, where float16 travels as int16; it does not here.
+        Accepted for ffcv's sake, where float16 is passed on as int16. int16 images are read as float16.
     """
 
     def __init__(self, channels_last: bool = True, convert_back_int16: bool = True) -> None:
@@ -121,7 +121,7 @@ class ToTorchImage(Transform):
 
 
 class Convert(Transform):
-    """Convert to another type.
+    """Convert to another dtype.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class Convert(Transform):
 
 
 class View(Transform):
-    """Read the same memory as another type.
+    """Read the same memory as another dtype.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Marking chosen images."""
+"""Marking chosen images, for research on poisoned data."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ffprep.transforms.image import ImageOp, Numbers
 
 
 class Poison(ImageOp):
-    """Blend a mask into chosen images: ``image * (1 - alpha) + mask * alpha``, clamped, without its fraction.
+    """Blend a mask into chosen images: ``image * (1 - alpha) + mask * alpha``, clamped and rounded down.
 
     Parameters
     ----------
     mask : ndarray of shape (height, width, 3)
-        Levels.
+        In levels, 0 to 255.
     alpha : ndarray of shape (height, width)
         Opacity, 0 to 1.
     indices : sequence of int
-        Samples of the file to mark.
+        Numbers of the samples to mark.
     clamp : (low, high)
         Range of the result.
     """

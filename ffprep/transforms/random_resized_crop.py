@@ -1,4 +1,4 @@
-"""Resizing of images that are decoded already. Decoders do it better and cheaper: see ``fields.decoders``."""
+"""Resizing images that are decoded already. Decoders do it better and faster: see ``ffprep.fields.decoders``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Resized(ImageOp):
 
 
 class RandomResizedCrop(_Resized):
-    """A random part of the image, resized: ``torchvision.transforms.RandomResizedCrop`` on images already decoded.
+    """``torchvision.transforms.RandomResizedCrop`` on images already decoded: a random part, resized.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class RandomResizedCrop(_Resized):
 
     Notes
     -----
-    `ffprep.fields.decoders.RandomResizedCropRGBImageDecoder` decodes only the part, and resizes once.
+    `ffprep.fields.decoders.RandomResizedCropRGBImageDecoder` decodes only that part, and resizes only once.
     """
 
     def __init__(

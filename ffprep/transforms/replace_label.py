@@ -1,4 +1,4 @@
-"""Changing chosen labels."""
+"""Changing the labels of chosen samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ReplaceLabel(Transform):
     Parameters
     ----------
     indices : sequence of int
-        Samples of the file.
+        Numbers of the samples.
     new_label : int
     """
 

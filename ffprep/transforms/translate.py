@@ -1,4 +1,4 @@
-"""Random shifts, and crops of images with a border around them."""
+"""Random shifts, and crops of images that may get a border first."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class RandomTranslate(_Window):
     Parameters
     ----------
     padding : int
-        Largest shift; all whole shifts are as likely.
+        Largest shift; all whole numbers up to it are equally likely.
     fill : three numbers
-        What lies outside the image.
+        Colour of what lies outside the image.
     """
 
     def __init__(self, padding: int, fill: Sequence[float] | float = (0, 0, 0)) -> None:
@@ -45,7 +45,7 @@ class RandomTranslate(_Window):
 
 
 class RandomCrop(_Window):
-    """``torchvision.transforms.RandomCrop``: a window of the image, perhaps with a border around it first.
+    """``torchvision.transforms.RandomCrop``: a window of the image, which may get a border first.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class RandomCrop(_Window):
     padding : int, (across, down) or (left, top, right, bottom)
         Width of the border; 4 is usual for CIFAR.
     fill : number or three numbers
-        What the border is, for ``padding_mode='constant'``.
+        Colour of the border, for ``padding_mode='constant'``.
     padding_mode : {'constant', 'reflect', 'edge'}
         ``reflect`` mirrors the image without repeating its outermost pixels.
     pad_if_needed : bool
@@ -104,17 +104,18 @@ class RandomCrop(_Window):
 
 
 class CenterCrop(_Window):
-    """``torchvision.transforms.CenterCrop``: the middle of the image, with a border where the image is smaller.
+    """``torchvision.transforms.CenterCrop``: the middle of the image, with a border if the image is smaller.
 
     Parameters
     ----------
     size : int or (height, width)
     fill : number or three numbers
-        What the border is.
+        Colour of the border.
 
     Notes
     -----
-    Behind a resize, `ffprep.fields.decoders.ResizeCenterCropRGBImageDecoder` does both and decodes only what is shown.
+    For a centre crop after a resize, `ffprep.fields.decoders.ResizeCenterCropRGBImageDecoder` does both and decodes
+    only what is shown.
     """
 
     def __init__(self, size: int | Sequence[int], fill: Sequence[float] | float = 0) -> None:

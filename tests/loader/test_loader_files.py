@@ -339,7 +339,7 @@ def test_each_file_has_its_seek_index(trio: list[Path], tmp_path: Path) -> None:
 def test_what_is_read_ahead_are_the_pages_that_are_shown(
     trio: list[Path], order: OrderOption, mix: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ffprep.loader.order import traversal
+    from ffprep.loader.order import pages as order_pages
 
     asked: list[tuple[int, int, set[int]]] = []
 
@@ -355,13 +355,16 @@ def test_what_is_read_ahead_are_the_pages_that_are_shown(
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("ffprep.loader.engine.readahead.ReadAhead", Noted)
+    monkeypatch.setattr("ffprep.loader.order.sampling.ReadAhead", Noted)
     with open_mix(trio, order=order, os_cache=False, window_pages=1, **mix) as loader:
         total = len(loader._order)
         samples = joined(list(loader))[3]
-        firsts = traversal.first_pages(loader.files.readers)
+        firsts = order_pages.first_pages(loader.files.readers)
         page_of = np.concatenate(
-            [traversal.pages_of(r, "image") + first for r, first in zip(loader.files.readers, firsts[:-1], strict=True)]
+            [
+                order_pages.pages_of(r, "image") + first
+                for r, first in zip(loader.files.readers, firsts[:-1], strict=True)
+            ]
         )
     assert len(asked) >= 1
     for start, stop, pages in asked:

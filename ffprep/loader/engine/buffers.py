@@ -1,8 +1,8 @@
-"""Memory for batches: taken back when nobody looks at a batch any more, and never before.
+"""Memory for batches, reused as soon as nothing refers to a batch any more, and never before.
 
-A batch is handed over as an array over pooled memory. The memory returns to the pool when the last array, tensor or
-view of it is gone, however late that is: batches never alias, and a training loop that drops its batches still runs
-without a page fault, because the same few buffers go round.
+A batch is an array over memory of a pool. The memory returns to the pool when the last array, tensor or view of it is
+gone, however late that is, so batches never share memory. A training loop that drops its batches causes no page faults,
+because the same few buffers are used over and over.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ALIGNMENT = 64
 POOLED_FROM = 1 << 16
+"""Arrays of fewer bytes are not worth pooling."""
+
 HUGE_PAGE = 1 << 21
+"""Bytes of a huge page on x86-64 and most ARM systems."""
 
 
 class BufferPool:
@@ -28,11 +30,11 @@ class BufferPool:
     Parameters
     ----------
     keep : int
-        Free buffers kept of each size; more are given back to the system.
-    allocate : callable
-        Returns fresh memory of a size in bytes, as an object that numpy can look into.
+        Free buffers to keep of each size; further ones are returned to the system.
+    allocate : callable, optional
+        Returns new memory of a size in bytes, as an object with the buffer protocol. By default anonymous mappings.
     smallest : int
-        Arrays of fewer bytes are plain ones, not pooled.
+        Arrays of fewer bytes are ordinary numpy arrays, not pooled.
     """
 
     def __init__(self, keep: int, allocate: Callable[[int], Any] | None = None, smallest: int = POOLED_FROM) -> None:
@@ -42,11 +44,11 @@ class BufferPool:
         self._free: dict[int, deque[Any]] = {}
 
     def serve(self, arrays: int) -> None:
-        """Keep as many for each of that many arrays of a batch: they may all be of one size."""
+        """Keep `keep` free buffers for each of the arrays of a batch, since these may all have the same size."""
         self._keep = self._each * max(1, arrays)
 
     def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        """Return a C-contiguous array, 64-byte aligned, contents undefined."""
+        """Return a C-contiguous array of undefined contents; its memory returns to the pool when the array is gone."""
         count = 1
         for side in shape:
             count *= side
@@ -58,23 +60,23 @@ class BufferPool:
             memory = free.pop()
         except IndexError:
             memory = self._allocate(size)
-        # Every view of `whole` keeps it alive: numpy follows bases through arrays, and no further than a memoryview.
+        # numpy shortens the chain of bases down to `whole`, but not past a memoryview: each view keeps `whole` alive.
         whole: npt.NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8, size)
         weakref.finalize(whole, _give_back, free, memory, self._keep).atexit = False
         return whole.view(dtype).reshape(shape)
 
     def held(self) -> int:
-        """Bytes of the free buffers."""
+        """Return the bytes of all free buffers."""
         return sum(size * len(free) for size, free in self._free.items())
 
     def clear(self) -> None:
-        """Give all free buffers back to the system."""
+        """Return all free buffers to the system."""
         for free in self._free.values():
             free.clear()
 
 
 def _give_back(free: deque[Any], memory: Any, keep: int) -> None:
-    # Runs wherever the last reference is dropped, also inside the garbage collector: deque needs no lock.
+    # This runs wherever the last reference is dropped, even inside the garbage collector. A deque needs no lock.
     if len(free) < keep:
         free.append(memory)
 

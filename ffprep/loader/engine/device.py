@@ -1,9 +1,10 @@
-"""Batches on their way to an accelerator: copies beside the training, and host memory that waits for them.
+"""Batches on their way to an accelerator: copies beside the training, and the host memory that they are made from.
 
-The stage thread submits each batch's copies, and what follows them on the device, to a stream of the loader's own, and
-marks the place. The training thread's stream is told to wait for that mark, on the device; the thread itself waits for
-nothing. Host memory goes back to its pool when the mark has passed, and not before. What the loader needs of an
-accelerator is :class:`Side`, small enough to be played by a test.
+The stage thread submits each batch's copies, and the steps that follow them on the device, to a stream of the loader's
+own, and then sets a mark. The training thread does not wait: it tells its own stream to wait, on the device, until the
+mark has been passed. The batch's host memory goes back to its pool when the mark has been passed, and not before.
+
+`DeviceStream` is all that the loader needs of an accelerator, and small enough for a test to simulate one.
 """
 
 from __future__ import annotations
@@ -20,39 +21,46 @@ from ffprep.transforms.base import each
 from ffprep.transforms.ops import as_tensor
 
 IN_FLIGHT = 2
-"""Batches whose copies may be under way before the stage thread waits for the oldest."""
+"""Batches whose copies may be pending before the stage thread waits for the oldest."""
 
 
-class Side(Protocol):
-    """A stream of one device beside the training, as the loader uses it."""
+class DeviceStream(Protocol):
+    """A stream of work on one device, beside the one that trains."""
 
     def host(self, size: int) -> npt.NDArray[np.uint8]:
-        """Return host memory that the device copies from directly, `size` bytes."""
+        """Return `size` bytes of host memory that the device copies from directly; the caller owns them."""
 
     def enter(self) -> None:
-        """Make the calling thread one that submits."""
+        """Prepare the calling thread for submitting work."""
 
     def submit(self, x: Any, then: Callable[[Any], Any]) -> Any:
-        """Queue the copy of an array, a tensor or a named tuple of these, and `then`, a pure function of the copy.
+        """Queue the copy of `x` to the device, followed by `then`, and return what `then` returns.
 
-        Returns what `then` returns: on the device, to be used in this order of work or after `receive`.
+        The result may be used by work that is submitted later, or after `receive`. The caller keeps the memory of `x`
+        until a mark that was set after this call has been passed.
+
+        Parameters
+        ----------
+        x : ndarray, tensor, or named tuple of these
+        then : callable
+            A pure function of the copy.
         """
 
     def mark(self) -> Any:
-        """Return a mark behind everything that was submitted."""
+        """Set a mark after everything that was submitted so far."""
 
     def passed(self, mark: Any) -> bool:
-        """Say whether the device has got past a mark."""
+        """Return whether the device has passed a mark."""
 
     def wait(self, mark: Any) -> None:
-        """Let the calling thread wait for a mark. Never called in the training thread."""
+        """Block the calling thread until the device has passed a mark. Never called in the training thread."""
 
     def receive(self, mark: Any, values: Any) -> None:
-        """Let the calling thread's stream wait for a mark, on the device, before it uses `values`."""
+        """Make the calling thread's stream wait for a mark, on the device, before it uses `values`."""
 
 
-class CudaSide:
-    """A side stream of a CUDA device."""
+class CudaStream:
+    """A CUDA stream beside the one that trains."""
 
     def __init__(self, device: str) -> None:
         import torch
@@ -61,7 +69,7 @@ class CudaSide:
             raise OptionError(f"ToDevice({device!r}): torch sees no CUDA device here")
         self._cuda: Any = torch.cuda
         index = torch.device(device).index
-        # "cuda" is the device that is current here, in the training thread; in others it would be device 0.
+        # "cuda" means the current device of the training thread; in other threads it would mean device 0.
         self.device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
         self._stream = self._cuda.Stream(self.device)
 
@@ -73,22 +81,22 @@ class CudaSide:
         return memory
 
     def enter(self) -> None:
-        """Choose the device for the calling thread."""
+        """Make the device the calling thread's current one."""
         self._cuda.set_device(self.device)
 
     def submit(self, x: Any, then: Callable[[Any], Any]) -> Any:
-        """Copy and go on, on the side stream."""
+        """Queue the copy and `then` on this stream."""
         with self._cuda.stream(self._stream):
             return then(each(x, lambda y: as_tensor(y).to(self.device, non_blocking=True)))
 
     def mark(self) -> Any:
-        """Record an event whose waiters sleep."""
+        """Record an event; threads that wait for it sleep instead of spinning."""
         event = self._cuda.Event(blocking=True)
         event.record(self._stream)
         return event
 
     def passed(self, mark: Any) -> bool:
-        """Ask the event."""
+        """Query the event."""
         return bool(mark.query())
 
     def wait(self, mark: Any) -> None:
@@ -96,7 +104,7 @@ class CudaSide:
         mark.synchronize()
 
     def receive(self, mark: Any, values: Any) -> None:
-        """Order the current stream behind the event, and the allocator behind the current stream."""
+        """Let the current stream wait for the event, and tell the allocator that this stream uses the tensors."""
         current = self._cuda.current_stream(self.device)
         current.wait_event(mark)
         for tensor in tensors_of(values):
@@ -104,8 +112,8 @@ class CudaSide:
                 tensor.record_stream(current)
 
 
-class PlainSide:
-    """Any other device: copies that are done when they return."""
+class BlockingStream:
+    """Any other device: every call returns when its work is done."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -118,15 +126,15 @@ class PlainSide:
         """Do nothing."""
 
     def submit(self, x: Any, then: Callable[[Any], Any]) -> Any:
-        """Copy, and go on."""
+        """Copy `x` and call `then`."""
         return then(each(x, lambda y: as_tensor(y).to(self.device)))
 
     def mark(self) -> Any:
-        """Return nothing: all is done."""
+        """Return None, as there is nothing to wait for."""
         return None
 
     def passed(self, mark: Any) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def wait(self, mark: Any) -> None:
@@ -136,13 +144,13 @@ class PlainSide:
         """Do nothing."""
 
 
-SIDES: dict[str, Callable[[str], Side]] = {"cuda": CudaSide}
-"""What serves a type of device, made in the training thread from the device's name; by default `PlainSide`."""
+STREAMS: dict[str, Callable[[str], DeviceStream]] = {"cuda": CudaStream}
+"""The kind of stream for each type of device, made from the device's name; `BlockingStream` for all others."""
 
 
-def open_side(device: str) -> Side:
-    """Return what serves a device."""
-    return SIDES.get(device.partition(":")[0], PlainSide)(device)
+def open_stream(device: str) -> DeviceStream:
+    """Return a new stream for a device, named as in torch. Call it in the training thread."""
+    return STREAMS.get(device.partition(":")[0], BlockingStream)(device)
 
 
 def tensors_of(values: Any) -> Iterator[Any]:
@@ -157,22 +165,28 @@ def tensors_of(values: Any) -> Iterator[Any]:
             yield from tensors_of(value)
 
 
-class Flights:
-    """Keeps the host's side of batches until their copies are made. Used by the stage thread alone."""
+class PendingCopies:
+    """Keeps batches' host memory alive until it has been copied. Used by the stage thread alone."""
 
-    def __init__(self, side: Side) -> None:
-        self._side = side
-        self._flights: deque[tuple[Any, Any]] = deque()
+    def __init__(self, stream: DeviceStream) -> None:
+        self._stream = stream
+        self._copies: deque[tuple[Any, Any]] = deque()
 
-    def add(self, mark: Any, kept: Any) -> None:
-        """Keep what is copied before `mark`; let go of what has arrived; wait when too much is under way."""
-        self._flights.append((mark, kept))
-        while self._flights and (len(self._flights) > IN_FLIGHT or self._side.passed(self._flights[0][0])):
-            self._side.wait(self._flights[0][0])
-            self._flights.popleft()
+    def add(self, mark: Any, memory: Any) -> None:
+        """Hold `memory` until `mark` has been passed.
 
-    def land(self) -> None:
-        """Wait for all of them."""
-        while self._flights:
-            self._side.wait(self._flights[0][0])
-            self._flights.popleft()
+        Also releases what has been copied by now, and waits for the oldest copies when more than `IN_FLIGHT` batches
+        are pending.
+        """
+        self._copies.append((mark, memory))
+        while self._copies and (len(self._copies) > IN_FLIGHT or self._stream.passed(self._copies[0][0])):
+            self._release_oldest()
+
+    def wait_for_all(self) -> None:
+        """Wait until everything has been copied."""
+        while self._copies:
+            self._release_oldest()
+
+    def _release_oldest(self) -> None:
+        self._stream.wait(self._copies[0][0])
+        self._copies.popleft()

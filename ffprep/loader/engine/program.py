@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ffprep import abi
 from ffprep.beton.reader import Reader
+from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
 from ffprep.kernels.image.job import image_spec
@@ -19,10 +20,9 @@ from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
 from ffprep.loader.files import Files
-from ffprep.loader.plan.captions import STREAM, CaptionChoice, caption_form
-from ffprep.loader.plan.outputs import NativeOp
+from ffprep.loader.plan.captions import STREAM, caption_form
+from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
 from ffprep.pipeline.form import ImageForm
-from ffprep.transforms.base import signed
 from ffprep.transforms.image import build_program
 
 KINDS = {

@@ -1,9 +1,8 @@
-"""Reading a file that is larger than memory: the pages of one window are fetched while the one before is used.
+"""Reading files that are larger than memory: while one window of pages is used, the next one is read.
 
-With ``os_cache=False`` the operating system is told what comes next and what is no longer needed, so that an epoch
-keeps about two windows of pages in memory. A thread reads ahead in large pieces (the operating system would read the
-file in small ones, each when a worker already waits for it); pages that are done with are dropped from the process and
-from the system's cache.
+With ``os_cache=False`` an epoch keeps about two windows of pages in memory. A thread reads ahead in large pieces; the
+operating system by itself would read small ones, each when a worker is already waiting for it. Pages that are no longer
+needed are dropped from the process and from the system's cache.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
+from ffprep.loader.files import Ids
 
 PIECE = 1 << 20
-
-Ids = npt.NDArray[np.int64]
+"""Bytes to read at once."""
 
 
 class ReadAhead:
-    """Follows an epoch through its windows.
+    """Follows an epoch through its windows: reads the pages of the next one and releases those of the last.
 
     Parameters
     ----------
     readers : sequence of Reader
-        The files. Their pages are numbered through, see `first_pages`.
-    edges : ndarray of int64
-        Positions at which windows begin, and the end of the epoch.
+        The files. Their pages are numbered over all files, see `first_pages`.
+    edges : ndarray of int64, shape (windows + 1,)
+        Positions at which the windows begin, and the end of the epoch.
     pages : callable of (start, stop)
-        Numbers of the pages that these positions need, ascending.
+        Returns the numbers of the pages that the samples at these positions need, ascending, int64.
     start : int
-        Position at which the epoch is begun.
+        Position at which the epoch begins.
     """
 
     def __init__(
@@ -56,16 +55,17 @@ class ReadAhead:
         self._pages = pages
         self._window = int(np.searchsorted(edges, start, side="right")) - 1
         self._oldest = self._window
-        self._asked = 0
+        self._requested = 0  # pages of the window after `_window`, while the epoch is under way
         self._held: dict[int, set[int]] = {}
         self._requests = _Requests(self._oldest)
         self._thread = threading.Thread(target=_read, args=(self._requests,), name="ffprep-readahead", daemon=True)
         self._end = weakref.finalize(self, self._requests.end)
         self._thread.start()
-        self._ask(self._window, 1.0)
-        self._asked = 0
+        self._request(self._window, 1.0)
+        self._requested = 0
 
-    def _set(self, window: int) -> set[int]:
+    def _pages_in(self, window: int) -> set[int]:
+        """Return the pages that a window needs; none for windows that the epoch does not have."""
         if window not in self._held:
             last = len(self._edges) - 2
             inside = 0 <= window <= last
@@ -73,37 +73,37 @@ class ReadAhead:
             self._held[window] = {int(page) for page in found}
         return self._held[window]
 
-    def _ask(self, window: int, share: float) -> None:
-        """Request the first `share` of a window's pages; `_asked` counts those of the next window already asked for."""
-        pages = sorted(self._set(window))
+    def _request(self, window: int, share: float) -> None:
+        """Request the first `share` of a window's pages, from 0 to 1, without those that were requested before."""
+        pages = sorted(self._pages_in(window))
         wanted = int(np.ceil(share * len(pages)))
-        for page in pages[self._asked : wanted]:
+        for page in pages[self._requested : wanted]:
             self._requests.queue.put((window, *self._place(page)))
-        self._asked = max(self._asked, wanted)
+        self._requested = max(self._requested, wanted)
 
     def published(self, position: int) -> None:
-        """Take note that the workers have been given everything before `position`."""
+        """Request further pages, now that everything before `position` has been published to the workers."""
         while self._window + 1 < len(self._edges) - 1 and position > self._edges[self._window + 1]:
-            self._ask(self._window + 1, 1.0)
+            self._request(self._window + 1, 1.0)
             self._window += 1
-            self._asked = 0
+            self._requested = 0
         begin, end = int(self._edges[self._window]), int(self._edges[self._window + 1])
         if self._window + 2 < len(self._edges):
-            self._ask(self._window + 1, (position - begin) / max(1, end - begin))
+            self._request(self._window + 1, (position - begin) / max(1, end - begin))
 
     def finished(self, position: int) -> None:
-        """Take note that the workers are done with everything before `position`."""
+        """Release the pages that nobody needs any more, now that the workers have finished all before `position`."""
         while self._oldest < len(self._edges) - 1 and position >= self._edges[self._oldest + 1]:
-            done = self._set(self._oldest)
-            self._requests.oldest = self._oldest + 1  # what was not read by now is not read after its release
-            still = self._set(self._oldest + 1) | self._set(self._oldest + 2)
+            done = self._pages_in(self._oldest)
+            self._requests.oldest = self._oldest + 1  # or pages would be read after their release
+            still = self._pages_in(self._oldest + 1) | self._pages_in(self._oldest + 2)
             for page in sorted(done - still):
                 self._release(page)
             del self._held[self._oldest]
             self._oldest += 1
 
     def _place(self, page: int) -> tuple[_File, int]:
-        """Return the file that a page is in, and the byte it begins at."""
+        """Return the file that holds a page, and the byte at which the page begins."""
         file = int(np.searchsorted(self._first_pages, page, side="right")) - 1
         return self._files[file], (page - int(self._first_pages[file])) * self._files[file].page_size
 
@@ -112,7 +112,7 @@ class ReadAhead:
         file.release(offset)
 
     def close(self) -> None:
-        """Let go of everything that is held, and end the thread."""
+        """Release all pages and end the thread."""
         self._end()
         for pages in self._held.values():
             for page in sorted(pages):
@@ -121,24 +121,29 @@ class ReadAhead:
 
 
 class _Requests:
-    """Pages to read, with the window that each is for; shared with the reading thread."""
+    """Pages to read, each with its window, file and offset in bytes; shared with the reading thread.
+
+    Pages of windows before `oldest` are skipped.
+    """
 
     def __init__(self, oldest: int) -> None:
         self.queue: queue.SimpleQueue[tuple[int, _File, int] | None] = queue.SimpleQueue()
         self.oldest: float = oldest
 
     def end(self) -> None:
-        """Let the thread read nothing more, and end."""
+        """Let the thread end without reading anything more."""
         self.oldest = float("inf")
         self.queue.put(None)
 
 
 class _File:
+    """A file to read ahead: a descriptor of its own, and the mapping through which workers see the same pages."""
+
     def __init__(self, path: Path, mapping: mmap.mmap | None, page_size: int) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self.page_size = page_size
         self._mapping = mapping
-        # Or the system reads around what is asked for, megabytes here and there, into pages of windows far away.
+        # Otherwise the system also reads megabytes around each request, which belong to windows far away.
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):
                 os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
@@ -147,7 +152,7 @@ class _File:
                 mapping.madvise(mmap.MADV_RANDOM)
 
     def release(self, offset: int) -> None:
-        """Let go of a page, in this process and in the system's cache."""
+        """Drop the page at a byte offset from this process and from the system's cache."""
         if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
             length = min(self.page_size, len(self._mapping) - offset)
             if length > 0:
@@ -164,7 +169,7 @@ class _File:
 
 
 def _read(requests: _Requests) -> None:
-    """Read the pages that are requested into the system's cache, until None comes."""
+    """Read the requested pages into the system's cache, until the request is None. Runs in a thread of its own."""
     scratch = bytearray(PIECE)
     while True:
         request = requests.queue.get()
@@ -178,22 +183,28 @@ def _read(requests: _Requests) -> None:
 
 
 def _preadv(descriptor: int, scratch: bytearray, offset: int) -> int:
+    """Read a piece of a file to throw it away; return its size in bytes, 0 at the end of the file and on errors."""
     try:
         if hasattr(os, "preadv"):
             return os.preadv(descriptor, [scratch], offset)
         return len(os.pread(descriptor, len(scratch), offset))
-    except OSError:  # the worker that needs the page meets the same error and says so
+    except OSError:  # the worker that needs the page will report the same error
         return 0
 
 
 def first_pages(readers: Sequence[Reader]) -> Ids:
-    """Number of each file's first page when the pages of all files are numbered through, and of all pages."""
+    """Return the number of each file's first page, counting over all files, and finally the number of all pages.
+
+    Returns
+    -------
+    ndarray of int64, shape (files + 1,)
+    """
     counts = [-(-len(reader.data) // reader.page_size) for reader in readers]
     return np.cumsum([0, *counts], dtype=np.int64)
 
 
 def mapping_of(data: npt.NDArray[Any]) -> mmap.mmap | None:
-    """Return the mmap under an array, if there is one."""
+    """Return the memory mapping that an array is a view of, or None."""
     base: Any = data
     while base is not None and not isinstance(base, mmap.mmap):
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)

@@ -1,4 +1,4 @@
-"""What ``iter(loader)`` returns."""
+"""What ``iter(loader)`` returns, and the thread that runs a plan's heavy steps for it."""
 
 from __future__ import annotations
 
@@ -12,56 +12,44 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffprep.errors import FfprepError
-from ffprep.loader.engine.device import Flights
-from ffprep.loader.epoch.scheduler import Feed, run_heavy, run_light
+from ffprep.loader.engine.device import DeviceStream, PendingCopies
+from ffprep.loader.epoch.epoch_state import EpochProgress
+from ffprep.loader.epoch.scheduler import Scheduler, run_heavy, run_light
 from ffprep.pipeline.form import BatchInfo
 
 JOIN_SECONDS = 10.0
 
 
-@dataclass
-class Progress:
-    """How far an epoch has been handed out: all that has to be remembered of it.
-
-    Attributes
-    ----------
-    epoch : int
-    first : int
-        Position it began at.
-    batches : int
-        Batches this rank has taken.
-    exhausted : bool
-        The end has been reported.
-    asked : bool
-        A batch has been asked for. An iterator that is dropped before has begun nothing: trainers make one to look.
-    """
-
-    epoch: int
-    first: int
-    batches: int = 0
-    exhausted: bool = False
-    asked: bool = False
-
-
 class EpochIterator(Iterator[tuple[Any, ...]]):
-    """One pass over the data. Batches are tuples, one member for each output of the loader.
+    """One pass over the data. Batches are tuples, with one member for each output of the loader.
 
-    Drop it, exhaust it or close it: its workers go back to the loader, and what was prepared is thrown away.
+    When the iterator is exhausted, closed or dropped, its worker pool goes back to the loader's pool cache, and the
+    batches that were prepared are discarded.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+    progress : EpochProgress
+        Updated with every batch that is handed out.
+    owner : object
+        The loader, kept alive until the epoch ends.
+    ahead : int
+        Batches whose heavy steps may be done in advance.
     """
 
-    def __init__(self, feed: Feed, progress: Progress, owner: Any, ahead: int) -> None:
+    def __init__(self, scheduler: Scheduler, progress: EpochProgress, owner: Any, ahead: int) -> None:
         self._progress = progress
         self._owner = owner
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._feed = feed
+        self._scheduler = scheduler
         self._stages: _StageThread | None = None
-        if any(output.heavy for output in feed.outputs):
-            self._stages = _StageThread(feed, ahead)
+        if any(output.heavy for output in scheduler.outputs):
+            self._stages = _StageThread(scheduler, ahead)
             self._finalizer = weakref.finalize(self, self._stages.stop)
             self._stages.start()
         else:
-            self._finalizer = weakref.finalize(self, feed.close)
+            self._finalizer = weakref.finalize(self, scheduler.close)
         self._finalizer.atexit = False
         self._ended = False
 
@@ -76,11 +64,11 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
             if self._pid != os.getpid():
                 raise FfprepError("this epoch was begun before a fork; begin one in this process with iter(loader)")
             try:
-                ready = self._stages.take() if self._stages is not None else _taken(self._feed)
+                ready = self._stages.take() if self._stages is not None else _without_steps(self._scheduler)
                 if ready is not None:
-                    if self._feed.side is not None:
-                        self._feed.side.receive(ready.mark, ready.values)
-                    out = tuple(run_light(self._feed.outputs, ready.values, ready.info))
+                    if self._scheduler.device_stream is not None:
+                        self._scheduler.device_stream.receive(ready.mark, ready.values)
+                    out = tuple(run_light(self._scheduler.outputs, ready.values, ready.info))
                     self._progress.batches = ready.number + 1
                     return out
             except BaseException:
@@ -91,7 +79,7 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
             raise StopIteration
 
     def close(self) -> None:
-        """End the epoch here."""
+        """End the epoch now. The loader's position stays after the last batch that was handed out."""
         self._ended = True
         self._finalizer()
         self._owner = None
@@ -99,15 +87,16 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
 
 @dataclass(frozen=True)
 class Ready:
-    """A batch whose heavy steps are done, or queued on a device.
+    """A batch whose heavy steps are done, or submitted to a device.
 
     Attributes
     ----------
     number : int
     info : BatchInfo
     values : list
+        One for each output.
     mark : object
-        Of the device's side: behind all that was queued.
+        Of the device stream, set after everything that was submitted for this batch.
     """
 
     number: int
@@ -116,16 +105,17 @@ class Ready:
     mark: Any = None
 
 
-def _taken(feed: Feed) -> Ready | None:
-    taken = feed.take()
+def _without_steps(scheduler: Scheduler) -> Ready | None:
+    """Return the next batch of a plan that has no heavy steps."""
+    taken = scheduler.take()
     return None if taken is None else Ready(*taken)
 
 
 class _StageThread:
-    """Runs the steps that are not light, in a thread, at most `ahead` batches in advance."""
+    """A thread that applies the heavy steps to batches, at most `ahead` of them in advance."""
 
-    def __init__(self, feed: Feed, ahead: int) -> None:
-        self._feed = feed
+    def __init__(self, scheduler: Scheduler, ahead: int) -> None:
+        self._scheduler = scheduler
         self._room = threading.Semaphore(max(1, ahead))
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = False
@@ -136,64 +126,66 @@ class _StageThread:
         self._thread.start()
 
     def _run(self) -> None:
-        side = self._feed.side
-        flights = None if side is None else Flights(side)
+        stream = self._scheduler.device_stream
+        pending = None if stream is None else PendingCopies(stream)
         try:
-            if side is not None:
-                side.enter()
+            if stream is not None:
+                stream.enter()
             while not self._stopped:
                 self._room.acquire()
-                if self._stopped or not self._next(flights):
+                if self._stopped or not self._prepare_next(stream, pending):
                     return
         except BaseException as error:
             self._results.put(error)
         finally:
             try:
-                if flights is not None:
-                    flights.land()
+                if pending is not None:
+                    pending.wait_for_all()
             finally:
-                self._feed.close()
+                self._scheduler.close()
 
-    def _next(self, flights: Flights | None) -> bool:
-        """Get one batch ready; False at the end. In a function of its own, so that no name keeps the batch alive."""
-        taken = self._feed.take()
+    def _prepare_next(self, stream: DeviceStream | None, pending: PendingCopies | None) -> bool:
+        """Prepare one batch; return False at the epoch's end.
+
+        This is a function of its own so that no local name keeps the batch alive while the thread waits.
+        """
+        taken = self._scheduler.take()
         if taken is None:
             self._results.put(None)
             return False
         number, info, values = taken
-        side = self._feed.side
-        if side is None or flights is None:
-            self._results.put(Ready(number, info, run_heavy(self._feed.outputs, values, info, None)))
+        if stream is None or pending is None:
+            self._results.put(Ready(number, info, run_heavy(self._scheduler.outputs, values, info, None)))
             return True
         try:
-            done = run_heavy(self._feed.outputs, values, info, side)
+            done = run_heavy(self._scheduler.outputs, values, info, stream)
         except BaseException:
-            flights.add(side.mark(), values)  # some of them may be on their way
+            pending.add(stream.mark(), values)  # some of the copies may have been submitted already
             raise
-        mark = side.mark()
+        mark = stream.mark()
         self._results.put(Ready(number, info, done, mark))
-        flights.add(mark, values)
+        pending.add(mark, values)
         return True
 
     def take(self) -> Ready | None:
-        """Return the next finished batch, None at the end; raise what a step raised."""
+        """Return the next prepared batch, or None at the epoch's end; raise what a step raised."""
         result = self._results.get()
         self._room.release()
         if isinstance(result, BaseException):
             try:
                 raise result
             finally:
-                del result  # the traceback holds this frame
+                del result  # the traceback refers to this frame, and would keep itself alive
         return result  # type: ignore[no-any-return]
 
     def stop(self) -> None:
-        """Order the thread to end after the batch it is at."""
+        """Tell the thread to end after the batch that it is working on; returns at once."""
         self._stopped = True
         self._room.release()
         self._results.put(FfprepError("the loader was closed while an epoch was running"))
 
     def join(self) -> None:
-        """Wait for the thread's end."""
+        """Wait until the thread has ended, at most `JOIN_SECONDS`."""
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
 
@@ -203,7 +195,7 @@ _stage_threads: weakref.WeakSet[_StageThread] = weakref.WeakSet()
 
 @atexit.register
 def end_stage_threads() -> None:
-    """End all stage threads; for the interpreter's exit."""
+    """End all stage threads when the interpreter exits."""
     threads = list(_stage_threads)
     for thread in threads:
         thread.stop()

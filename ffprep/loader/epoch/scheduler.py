@@ -1,8 +1,7 @@
-"""An epoch under way: batches published to the workers ahead of time, and collected in order."""
+"""Runs an epoch: publishes batches to the worker pool ahead of time and collects them in order."""
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -14,71 +13,62 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import DecodeError
+from ffprep.jpeg import status as jpeg_status
 from ffprep.kernels import layout
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
-from ffprep.loader.engine.device import Side
+from ffprep.loader.engine.device import DeviceStream
 from ffprep.loader.engine.pool import WorkerPool
 from ffprep.loader.engine.program import Program
 from ffprep.loader.engine.readahead import ReadAhead
+from ffprep.loader.epoch.pool_cache import PoolCache
 from ffprep.loader.files import Files
-from ffprep.loader.order.order import Order, Share
+from ffprep.loader.order.order import Order
+from ffprep.loader.order.share import Share
 from ffprep.loader.plan.outputs import Output
-from ffprep.loader.plan.stages import Step
+from ffprep.loader.plan.steps import Step
 from ffprep.pipeline.form import BatchInfo
 
 OWN_CODES = {
     layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
-    layout.RAW_SIZE: ("the raw pixels are not as many as width and height say", "verify the file"),
+    layout.RAW_SIZE: ("the number of raw pixels does not fit width and height", "verify the file"),
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
-    rows.OUTSIDE: ("the value does not lie inside the file", "verify the file"),
+    rows.OUTSIDE: ("the value is not inside the file", "verify the file"),
     rows.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
 }
 
 
-class Parking:
-    """Keeps the worker threads of a finished epoch for the next one; belongs to a loader and outlives it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: WorkerPool | None = None
-        self._closed = False
-
-    def take(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> WorkerPool:
-        """Return the parked pool if it fits, else a new one."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            if pool.shape == (threads, slots, operations, batch_size, grain, files) and pool.usable:
-                pool.drain()
-                return pool
-            pool.stop(wait=False)
-        return WorkerPool(threads, slots, operations, batch_size, grain, files)
-
-    def give(self, pool: WorkerPool) -> None:
-        """Park a pool; of two the later one ends."""
-        pool.cancel()
-        # The garbage collector may come through here while take() holds the lock in the same thread.
-        if pool.usable and not self._closed and self._lock.acquire(blocking=False):
-            try:
-                if self._pool is None:
-                    self._pool = pool
-                    return
-            finally:
-                self._lock.release()
-        pool.stop(wait=False)
-
-    def close(self, wait: bool = False) -> None:
-        """End the parked pool, and every pool that is given back later."""
-        self._closed = True
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop(wait)
-
-
 @dataclass
 class EpochSetup:
-    """Everything an epoch is a function of, and the means to run it."""
+    """Everything that an epoch's batches are a function of, and what is needed to run it.
+
+    Attributes
+    ----------
+    files : Files
+    order : Order
+    share : Share
+        What this rank takes of the order.
+    drop_last : bool
+    epoch, seed : int
+    first : int
+        Position at which the epoch begins.
+    outputs : list of Output
+        The plan.
+    program : Program
+        The program: the plan as the worker threads read it.
+    buffers : sequence of BufferPool
+        For each operation of the program, where the memory of its arrays comes from.
+    ahead : int
+        Finished batches to keep in store.
+    on_error : str
+        ``raise`` or ``skip``.
+    masked : bool
+        Whether the loader gives a mask of the rows that are padding.
+    device_stream : DeviceStream or None
+        Takes batches to the device that the outputs go to.
+    readahead : ReadAhead or None
+        Reads the file's pages ahead of the workers.
+    """
 
     files: Files
     order: Order
@@ -93,18 +83,16 @@ class EpochSetup:
     ahead: int
     on_error: str
     masked: bool = False
-    side: Side | None = None
+    device_stream: DeviceStream | None = None
     readahead: ReadAhead | None = None
 
     @property
     def batches(self) -> int:
-        """Batches of this rank."""
+        """Batches of this rank, from `first` to the epoch's end."""
         return self.share.batches(len(self.order), self.drop_last, self.first)
 
     def info(self, batch: int) -> BatchInfo:
-        """What one batch of this rank is: its samples, what their random draws are keyed by, and, if padding is masked,
-        which rows are none.
-        """
+        """Describe one batch of this rank: its samples, the keys of their random draws, and the mask of its padding."""
         total = len(self.order)
         positions = self.share.positions(batch, total, self.first)
         mask = positions < total if self.share.padded and self.masked else None
@@ -114,20 +102,34 @@ class EpochSetup:
         return BatchInfo(ids, self.epoch, self.seed, 0, mask, self.order.keys(self.epoch, positions, ids))
 
 
-class Feed:
-    """Hands out an epoch's batches in order. Used by one thread at a time."""
+class Scheduler:
+    """Keeps the workers busy with an epoch's batches and hands these out in order. Used by one thread at a time.
 
-    def __init__(self, setup: EpochSetup, pool: WorkerPool, parking: Parking) -> None:
+    Parameters
+    ----------
+    setup : EpochSetup
+    pool_cache : PoolCache
+        Lends the worker pool, which goes back when the epoch ends.
+    threads : int
+        Threads of the pool.
+    """
+
+    def __init__(self, setup: EpochSetup, pool_cache: PoolCache, threads: int) -> None:
         self._setup = setup
-        self._pool: WorkerPool | None = pool
-        self._parking = parking
+        self._pool_cache = pool_cache
+        ops = setup.program.ops
+        grain = 1 if any(op.kind == "image" for op in ops) else 64
+        self._pool: WorkerPool | None = pool_cache.take(
+            threads, setup.ahead + 2, max(1, len(ops)), setup.share.batch_size, grain, len(setup.files)
+        )
         self._pending: deque[tuple[int, BatchInfo, list[list[npt.NDArray[Any]]]]] = deque()
         self._next = 0
         self._batches = setup.batches
         self.outputs = setup.outputs
-        self.side = setup.side
+        self.device_stream = setup.device_stream
 
     def _publish(self, pool: WorkerPool) -> None:
+        """Publish batches until enough of them are under way."""
         setup = self._setup
         while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
             info = setup.info(self._next)
@@ -139,7 +141,10 @@ class Feed:
             self._next += 1
 
     def take(self) -> tuple[int, BatchInfo, list[Any]] | None:
-        """Return the number of the next batch, what it is, and the outputs as the kernels left them; None at the end.
+        """Wait for the next batch, and return its number, its description and its outputs; None at the epoch's end.
+
+        The outputs are what the workers wrote, before any step of the plan: arrays and tensors over pooled memory,
+        which goes back to its pool when the last view of it is dropped.
 
         Raises
         ------
@@ -175,16 +180,25 @@ class Feed:
     def _without_failures(
         self, info: BatchInfo, arrays: list[list[npt.NDArray[Any]]], status: npt.NDArray[np.int64]
     ) -> tuple[BatchInfo, list[list[npt.NDArray[Any]]]]:
+        """Raise for a row that failed, or warn and leave such rows out; with a mask they stay, as zeros.
+
+        Parameters
+        ----------
+        info : BatchInfo
+        arrays : for each operation, the arrays it filled
+        status : ndarray of int64, shape (operations, rows)
+            0 where an operation succeeded.
+        """
         ids = info.ids
         bad = np.flatnonzero((status != 0).any(axis=0))
         row = int(bad[0])
         o = int(np.flatnonzero(status[:, row])[0])
-        message = self._complaint(int(ids[row]), self._setup.program.ops[o].field, int(status[o, row]))
+        message = self._message(int(ids[row]), self._setup.program.ops[o].field, int(status[o, row]))
         if self._setup.on_error == "raise":
             raise DecodeError(f"{message}; or leave such samples out with Loader(on_error='skip')")
         more = f" (and {len(bad) - 1} more of this batch)" if len(bad) > 1 else ""
         warnings.warn(f"left out: {message}{more}", RuntimeWarning, stacklevel=4)
-        if info.mask is not None:  # batches stay full, and as many, on all ranks
+        if info.mask is not None:  # all ranks must have the same number of full batches
             for group, codes in zip(arrays, status, strict=False):
                 for array in group:
                     array[codes != 0] = 0
@@ -193,39 +207,43 @@ class Feed:
         info = replace(info, ids=ids[good], draws=info.keys[good])
         return info, [[array[good] for array in group] for group in arrays]
 
-    def _complaint(self, sample: int, field: str, code: int) -> str:
-        from ffprep.jpeg import status
-
-        if code == status.Status.BAD_RECTANGLE:  # the crop lies inside the stored size, so the stream is smaller
-            code = status.Status.SIZE_MISMATCH
-        what, remedy = OWN_CODES.get(code) or (status.sentence(code), status.remedy(code))
+    def _message(self, sample: int, field: str, code: int) -> str:
+        """Say which sample of which file could not be decoded, why, and what to do about it."""
+        if code == jpeg_status.Status.BAD_RECTANGLE:  # crops lie inside the size in the table: the JPEG is smaller
+            code = jpeg_status.Status.SIZE_MISMATCH
+        what, remedy = OWN_CODES.get(code) or (jpeg_status.sentence(code), jpeg_status.remedy(code))
         return f"{self._setup.files.where(sample)}, field {field!r}: {what}; {remedy}"
 
     def close(self) -> None:
-        """Give the workers back; what they are still doing is thrown away."""
+        """End the epoch: return the worker pool and discard the batches that were prepared."""
         pool, self._pool = self._pool, None
         self._pending.clear()
         if pool is not None:
-            self._parking.give(pool)
+            self._pool_cache.give_back(pool)
         if self._setup.readahead is not None:
             self._setup.readahead.close()
 
 
-def run_heavy(outputs: Sequence[Output], values: list[Any], info: BatchInfo, side: Side | None) -> list[Any]:
-    """Apply the heavy beginning of every output's steps; from its move to a device on, in the order of `side`."""
+def run_heavy(
+    outputs: Sequence[Output], values: list[Any], info: BatchInfo, device_stream: DeviceStream | None
+) -> list[Any]:
+    """Apply the steps of each output up to the last heavy one.
+
+    Where one of them moves the output to a device, that step and those after it are submitted to `device_stream`.
+    """
     done = []
     for output, x in zip(outputs, values, strict=True):
-        steps, place = output.steps[: output.heavy], output.transfer
-        if side is None or place is None:
+        steps, transfer = output.steps[: output.heavy], output.transfer
+        if device_stream is None or transfer is None:
             done.append(_apply(steps, x, info))
             continue
-        rest = partial(_apply, steps[place + 1 :], info=info)
-        done.append(side.submit(_apply(steps[:place], x, info), rest))
+        on_device = partial(_apply, steps[transfer + 1 :], info=info)
+        done.append(device_stream.submit(_apply(steps[:transfer], x, info), on_device))
     return done
 
 
 def run_light(outputs: Sequence[Output], values: list[Any], info: BatchInfo) -> list[Any]:
-    """Apply the light rest of every output's steps."""
+    """Apply the remaining steps of each output, which are all light."""
     return [_apply(output.steps[output.heavy :], x, info) for output, x in zip(outputs, values, strict=True)]
 
 

@@ -1,10 +1,12 @@
-"""Several files in one epoch, each with its share: which file is next, and which of its samples.
+"""Several files mixed in one epoch, each with its share: which file comes next, and which of its samples.
 
-Each file is a stream without end: its samples in the loader's order, and again in a fresh order once all have been
-seen. An epoch takes the next `counts[f]` samples of the stream of file f, so the next epoch goes on where this one
-ended, and no sample comes again before all others of its file have come. Which file a position shows is decided in
-slices: the k-th of the c samples of a file is due at ``(k + 1/2) / c`` of the epoch, and files of the samples that are
-due in one slice are shuffled. All of this is a function of (seed, epoch, position).
+Each file is an endless stream: its samples in the loader's order, then again in a fresh order once all have been seen.
+An epoch takes the next `counts[f]` samples from the stream of file f, and the following epoch continues there. So no
+sample is repeated before all others of its file have been shown.
+
+The epoch is divided into slices. The k-th of the c samples that an epoch takes from a file is due at
+``(k + 1/2) / c`` of the epoch; within a slice, the files of all samples due there are shuffled. All of this is a
+function of (seed, epoch, position).
 """
 
 from __future__ import annotations
@@ -15,33 +17,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.seeds import derived_seed, signed, unsigned
 from ffprep.errors import OptionError
-from ffprep.loader.order.order import MASK, Ids, Order
-from ffprep.transforms.base import signed
+from ffprep.loader.files import Ids
+from ffprep.loader.order.order import Order
 
 SLICE = 4096
-"""Positions of an epoch that are shuffled among each other, on average."""
+"""Positions in a slice, on average."""
 
-_GOLDEN = 0x9E3779B97F4A7C15
 _SLICES = 0x5851F42D4C957F2D
+"""Flipped in the seed, so that the shuffles of slices do not resemble those of files."""
 
 
 class MixOrder(Order):
-    """An epoch that takes from several files.
+    """An epoch that takes samples from several files.
 
     Parameters
     ----------
     streams : sequence of Order
-        The samples of each file: pass number and place in the pass to sample.
+        One for each file. Epoch p of such an order is the p-th pass through the file.
     counts : sequence of int
-        Samples that an epoch takes of each file.
+        Samples that an epoch takes from each file.
     samples : int
-        Samples of all files; draws for a sample's second time in an epoch are keyed by its number plus this.
+        Number of samples in all files. When an epoch shows a sample for the n-th time, counted from 0, its random draws
+        are keyed by its number plus n times this.
     seed : int
     shuffled : bool
-        Whether files come in random order; otherwise in that in which their samples are due.
+        Shuffle the files within each slice; otherwise samples come in the order in which they are due.
     segments : int
-        Of the epoch, for reading ahead; 0: nothing is read ahead.
+        Parts into which the epoch is cut for reading ahead; 0 for none.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class MixOrder(Order):
         self._streams = list(streams)
         self._sizes = [len(stream) for stream in streams]
         self._samples = samples
-        self._seed = seed & MASK
+        self._seed = int(unsigned(seed))
         self._shuffled = shuffled
         self._segments = segments
         self._total = int(self.counts.sum())
@@ -72,7 +76,7 @@ class MixOrder(Order):
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
         ids, rounds = self._look_up(epoch, positions)
-        self._latest = epoch, positions, rounds  # keys() is asked for the same positions next
+        self._latest = epoch, positions, rounds  # the caller asks keys() for the same positions next
         return ids
 
     def keys(self, epoch: int, positions: Ids, ids: Ids) -> Ids:
@@ -89,7 +93,7 @@ class MixOrder(Order):
         return np.unique(np.linspace(0, self._total, self._segments + 1).astype(np.int64))
 
     def _look_up(self, epoch: int, positions: Ids) -> tuple[Ids, Ids]:
-        """Return samples, and how often the epoch has been through their files before."""
+        """Return the samples, and how many full passes through their files this epoch has made before each."""
         files, ranks = self._places(epoch, positions)
         ids = np.empty(len(positions), np.int64)
         rounds = np.zeros(len(positions), np.int64)
@@ -112,7 +116,7 @@ class MixOrder(Order):
         return ids, rounds
 
     def _places(self, epoch: int, positions: Ids) -> tuple[Ids, Ids]:
-        """Return the file that each position shows, and how many samples of it the epoch has shown before."""
+        """Return the file shown at each position, and how many of its samples the epoch has shown before."""
         if len(positions) == 0:
             return positions, positions
         ends = np.array([positions.min(), positions.max()])
@@ -131,6 +135,7 @@ class MixOrder(Order):
         return files, ranks
 
     def _slice(self, epoch: int, number: int) -> tuple[Ids, Ids]:
+        """Return the same two as `_places`, for all positions of a slice."""
         cache = self._cache
         if cache is not None and cache[0] == (epoch, number):
             return cache[1]
@@ -146,17 +151,18 @@ class MixOrder(Order):
             files = files[np.argsort((ranks + 0.5) / self.counts[files], kind="stable")]
         by_file = np.argsort(files, kind="stable")
         result = np.empty(len(files), np.int64)
-        result[by_file] = ranks  # in a file's order, whatever the shuffle: earlier positions show earlier samples
+        result[by_file] = ranks  # whatever the shuffle, earlier positions show a file's earlier samples
         self._cache = ((epoch, number), (files, result))
         return files, result
 
 
 def due_before(counts: Ids, total: int) -> Ids:
-    """How many samples of each file are due before each slice of an epoch of `total`, and in all.
+    """Count the samples of each file that are due before each slice of an epoch of `total` samples.
 
     Returns
     -------
     ndarray of int64, shape (slices + 1, files)
+        The last row holds the counts of the whole epoch.
     """
     times = np.append(np.arange(0, total, SLICE, dtype=np.int64), total)
     due: Ids
@@ -168,13 +174,8 @@ def due_before(counts: Ids, total: int) -> Ids:
     return due
 
 
-def derived_seed(seed: int, number: int) -> int:
-    """One of many seeds made from one: of a file's stream, so that files of one size are not shuffled alike."""
-    return (seed + number * _GOLDEN) & MASK
-
-
 def apportion(weights: Sequence[float] | npt.NDArray[np.float64], total: int) -> Ids:
-    """Divide `total` in proportion to `weights`: each part is rounded down or up, and together they are `total`.
+    """Divide `total` in proportion to `weights`; each part is rounded down or up, and their sum is `total`.
 
     Raises
     ------

@@ -1,31 +1,30 @@
-"""The order of an epoch: a pure function of (seed, epoch, position), never a state.
+"""The order of an epoch: which sample is shown at each position, as a pure function of (seed, epoch, position).
 
-A position counts samples of the whole job, over all ranks; :class:`Share` says which positions one rank takes. What a
-batch holds therefore depends on nothing but the numbers above, and resuming means starting at another position.
+Positions count the samples of the whole job, over all ranks; `ffprep.loader.order.share.Share` says which of them one
+rank takes. No order keeps any state, so a batch depends on nothing but these numbers, and resuming an epoch means
+starting it at another position.
 """
 
 from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
-
-Ids = npt.NDArray[np.int64]
-MASK = (1 << 64) - 1
+from ffprep.loader.files import Ids
 
 
 class OrderOption(enum.Enum):
     """How an epoch goes through the samples.
 
     SEQUENTIAL
-        As they lie in the file, or as ``indices`` lists them.
+        In the file's order, or in that of ``indices``.
     RANDOM
         A fresh random permutation each epoch.
     QUASI_RANDOM
@@ -39,27 +38,47 @@ class OrderOption(enum.Enum):
 
 
 class Order(ABC):
-    """What the loader needs of an order."""
+    """What the loader needs of an order.
+
+    Sample numbers, positions and keys are int64 arrays of shape (positions,); those returned may be views of memory
+    that the order keeps, and must not be written to.
+    """
 
     @abstractmethod
     def __len__(self) -> int:
-        """Samples in an epoch, over all ranks."""
+        """Return the number of samples in an epoch, over all ranks."""
 
     @abstractmethod
     def ids(self, epoch: int, positions: Ids) -> Ids:
-        """Sample numbers at int64 ``positions`` of the epoch."""
+        """Return the numbers of the samples at these positions of the epoch."""
 
     def keys(self, epoch: int, positions: Ids, ids: Ids) -> Ids:
-        """What random draws at ``positions`` are keyed by: ``ids``, or others where samples come more than once."""
+        """Return the keys of the random draws at these positions.
+
+        They are the sample numbers, unless an epoch shows a sample more than once: then each time has another key.
+        """
         return ids
 
     def edges(self, epoch: int) -> Ids | None:
-        """Positions at which the epoch moves on to other pages of the file, from 0 to the length; None: it has none."""
+        """Return the positions at which the epoch moves on to other pages of the file, from 0 up to its length.
+
+        None means that the order does not go through the file page by page.
+        """
         return None
 
 
 class SequentialOrder(Order):
-    """``indices`` one after the other; ``pages`` gives the page each sample lies in, when it is known."""
+    """``indices`` one after the other.
+
+    Parameters
+    ----------
+    indices : ndarray of int64
+        The samples to visit.
+    pages : ndarray of int64, shape (samples of the file,), optional
+        Page that each sample lies in; needed for `edges` only.
+    window_pages : int
+        Pages between two edges.
+    """
 
     def __init__(self, indices: Ids, pages: Ids | None = None, window_pages: int = 64) -> None:
         self.indices = indices
@@ -81,14 +100,14 @@ class SequentialOrder(Order):
 
 
 class RandomOrder(Order):
-    """A permutation of ``indices`` named by (seed, epoch); seeds and epochs never alias each other."""
+    """A random permutation of ``indices``, another for each pair of seed and epoch."""
 
     def __init__(self, indices: Ids, seed: int) -> None:
         self.indices = indices
-        self._seed = np.uint64(seed & MASK)
-        # Of numbers in a row, a place needs no lookup far away.
+        self._seed = unsigned(seed)
+        # Consecutive sample numbers are computed: looking them up would miss the CPU's cache.
         self._first = int(indices[0]) if len(indices) else 0
-        self._all = np.array_equal(indices, np.arange(self._first, self._first + len(indices)))
+        self._consecutive = np.array_equal(indices, np.arange(self._first, self._first + len(indices)))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -98,20 +117,20 @@ class RandomOrder(Order):
 
         if len(positions) == 0:
             return np.empty(0, np.int64)
-        places = permute(positions, len(self.indices), self._seed, np.uint64(epoch & MASK), np.uint64(0))
-        chosen: Ids = places + self._first if self._all else self.indices[places]
+        places = permute(positions, len(self.indices), self._seed, unsigned(epoch), np.uint64(0))
+        chosen: Ids = places + self._first if self._consecutive else self.indices[places]
         return chosen
 
 
 class QuasiRandomOrder(Order):
-    """Pages in random order; the samples of each ``window_pages`` consecutive pages shuffled together.
+    """Pages in random order, with the samples of each ``window_pages`` consecutive pages shuffled together.
 
     Parameters
     ----------
     indices : ndarray of int64
         The samples to visit.
-    pages : ndarray of int64, one for each sample of the file
-        Page each sample lies in.
+    pages : ndarray of int64, shape (samples of the file,)
+        Page that each sample lies in.
     seed : int
     window_pages : int
         Pages shuffled together.
@@ -121,7 +140,7 @@ class QuasiRandomOrder(Order):
         if window_pages < 1:
             raise OptionError(f"window_pages is {window_pages}; it must be at least 1")
         self.indices = indices
-        self._seed = np.uint64(seed & MASK)
+        self._seed = unsigned(seed)
         self._window = window_pages
         mine = pages[indices]
         by_page = np.argsort(mine, kind="stable")
@@ -134,13 +153,13 @@ class QuasiRandomOrder(Order):
         return len(self.indices)
 
     def _layout(self, epoch: int) -> tuple[Ids, Ids]:
-        """Of an epoch: the samples page after page, and the edges of the windows."""
+        """Return an epoch's samples, page after page, and the edges of its windows."""
         from ffprep.loader.order.permute import permute
 
         if self._cache is not None and self._cache[0] == epoch:
             return self._cache[1:]
         count = len(self._bounds) - 1
-        shuffled = permute(np.arange(count, dtype=np.int64), count, self._seed, np.uint64(epoch & MASK), np.uint64(1))
+        shuffled = permute(np.arange(count, dtype=np.int64), count, self._seed, unsigned(epoch), np.uint64(1))
         lengths = np.diff(self._bounds)[shuffled]
         ends = np.cumsum(lengths)
         places = np.arange(len(self.indices), dtype=np.int64)
@@ -157,7 +176,7 @@ class QuasiRandomOrder(Order):
         if len(positions) == 0:
             return np.empty(0, np.int64)
         members, starts = self._layout(epoch)
-        ids: Ids = permute_in_windows(positions, starts, members, self._seed, np.uint64(epoch & MASK))
+        ids: Ids = permute_in_windows(positions, starts, members, self._seed, unsigned(epoch))
         return ids
 
     def edges(self, epoch: int) -> Ids | None:
@@ -165,7 +184,7 @@ class QuasiRandomOrder(Order):
 
 
 class GivenOrder(Order):
-    """An order someone else makes: any object with ``sample_order(epoch) -> sequence of sample numbers``."""
+    """The order of a user's object with ``sample_order(epoch) -> sequence of sample numbers``."""
 
     def __init__(self, source: HasSampleOrder, num_samples: int) -> None:
         self._source = source
@@ -197,54 +216,11 @@ class HasSampleOrder(Protocol):
     """ffcv's ``TraversalOrder``."""
 
     def sample_order(self, epoch: int) -> Sequence[int]:
-        """Sample numbers of the epoch in order."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one rank of a job takes of the global order.
-
-    Global step ``s`` of an epoch that begins at position ``first`` covers the positions
-    ``[first + s * batch_size * world_size, ...)`` up to the next step; rank ``r`` takes every ``world_size``-th of
-    them from the ``r``-th on, so that the union over ranks is the same for any number of ranks, and the last, shorter
-    step is shared out evenly: every sample exactly once.
-
-    With ``padded`` the last step is filled up with positions from `total` on, which stand for the epoch's first samples
-    again: every rank then has the same number of full batches.
-    """
-
-    batch_size: int
-    rank: int = 0
-    world_size: int = 1
-    padded: bool = False
-
-    @property
-    def step(self) -> int:
-        """Positions that all ranks together take in one step."""
-        return self.batch_size * self.world_size
-
-    def batches(self, total: int, drop_last: bool, first: int = 0) -> int:
-        """Batches this rank sees of the positions ``[first, total)``."""
-        full, rest = divmod(max(0, total - first), self.step)
-        more = rest > 0 if self.padded else rest > self.rank
-        return full if drop_last or not more else full + 1
-
-    def positions(self, batch: int, total: int, first: int = 0) -> Ids:
-        """Positions of this rank's batch number ``batch``, int64, at most ``batch_size`` of them.
-
-        Those from `total` on, which only a padded share has, are padding.
-        """
-        start = first + batch * self.step
-        stop = start + self.step if self.padded else min(start + self.step, total)
-        return np.arange(start + self.rank, stop, self.world_size, dtype=np.int64)
-
-    def consumed(self, batches: int, total: int, first: int = 0) -> int:
-        """Global position after ``batches`` steps."""
-        return min(total, first + batches * self.step)
+        """Return the numbers of the epoch's samples, in order."""
 
 
 def as_indices(indices: Sequence[int] | npt.NDArray[np.integer] | None, num_samples: int) -> Ids:
-    """``indices`` as an int64 array, each checked against the file; all samples when None.
+    """Check sample numbers against the file and return them as a contiguous int64 array; None stands for all samples.
 
     Raises
     ------
@@ -265,54 +241,3 @@ def as_indices(indices: Sequence[int] | npt.NDArray[np.integer] | None, num_samp
         bad = low if low < 0 else high
         raise OptionError(f"indices holds {bad}, but the file has samples 0 to {num_samples - 1}")
     return np.ascontiguousarray(array, dtype=np.int64)
-
-
-def distributed_share(
-    batch_size: int,
-    distributed: bool,
-    rank: int | None,
-    world_size: int | None,
-    env: Mapping[str, str],
-    padded: bool = False,
-) -> Share:
-    """Rank and world size: from the arguments, else from ``torch.distributed``, else from the launcher's variables.
-
-    The variables are those of torchrun (``RANK``, ``WORLD_SIZE``), Slurm (``SLURM_PROCID``, ``SLURM_NTASKS``) and
-    Open MPI (``OMPI_COMM_WORLD_RANK``, ``OMPI_COMM_WORLD_SIZE``).
-
-    Raises
-    ------
-    OptionError
-        Only one of the two is known, they contradict each other, or neither can be found.
-    """
-    if (rank is None) != (world_size is None):
-        raise OptionError("rank and world_size belong together: give both or neither")
-    if rank is None or world_size is None:
-        if not distributed:
-            return Share(batch_size, padded=padded)
-        rank, world_size = _launched(env)
-    if world_size < 1 or not 0 <= rank < world_size:
-        raise OptionError(f"rank {rank} of world_size {world_size}: rank must lie in 0 to world_size - 1")
-    return Share(batch_size, rank, world_size, padded)
-
-
-def _launched(env: Mapping[str, str]) -> tuple[int, int]:
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    names = (
-        ("RANK", "WORLD_SIZE"),
-        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-        ("SLURM_PROCID", "SLURM_NTASKS"),
-    )
-    for rank_name, size_name in names:
-        if rank_name in env and size_name in env:
-            try:
-                return int(env[rank_name]), int(env[size_name])
-            except ValueError:
-                raise OptionError(f"{rank_name} and {size_name} are not whole numbers") from None
-    raise OptionError(
-        "distributed=True, but torch.distributed is not initialised and the launcher set no RANK and WORLD_SIZE; "
-        "call torch.distributed.init_process_group first or pass rank and world_size"
-    )

@@ -1,4 +1,4 @@
-"""Weighted sampling: which sample is at a position is a function of (seed, epoch, position), as for every order."""
+"""Weighted sampling. As in every order, the sample at a position is a function of (seed, epoch, position)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.reader import Reader
+from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
-from ffprep.loader.order.order import Ids, Order
-from ffprep.transforms.base import signed
+from ffprep.loader.files import Ids
+from ffprep.loader.order.order import Order
 
 OP_WEIGHTED = 0xFFFF0010
-"""Operation number of the draws; pipeline operations count from 0."""
+"""Random stream of the draws. Streams of pipelines are hashes below 2**31, so they never meet this one."""
 
 Weights = Sequence[float] | npt.NDArray[np.floating[Any]]
 
@@ -25,17 +27,17 @@ class WeightedOrder:
     Parameters
     ----------
     weights : array of shape (samples of the file,)
-        Finite, none below 0; their sum does not matter. Of the loader's ``indices`` only these samples' count.
+        Finite and not negative; their sum does not matter. If the loader has ``indices``, only their weights count.
     num_samples : int, optional
-        Samples of an epoch; by default as many as are drawn from.
+        Samples in an epoch; by default as many as there are to draw from.
     replacement : bool
-        Draw each time from all samples. Without it no sample comes twice in an epoch, and heavy ones come early
-        (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
+        Draw from all samples each time. Otherwise no sample comes twice in an epoch, and samples with large weights
+        tend to come early (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
 
     Raises
     ------
     OptionError
-        The weights are no weights.
+        The weights are not one-dimensional, or one of them is negative or not finite.
     """
 
     name = "WEIGHTED"
@@ -61,25 +63,23 @@ class WeightedOrder:
         num_samples: int | None = None,
         replacement: bool = True,
     ) -> WeightedOrder:
-        """Draw classes evenly: a sample's weight is its class's number of samples to the power of ``-power``.
+        """Draw classes evenly: the weight of a sample is the size of its class to the power of ``-power``.
 
         Parameters
         ----------
         source : path of a file, or labels
-            Of a file, the labels are read from its table, which takes no time.
+            Labels are read from the file's metadata table, which is quick.
         field : str
-            Where the labels are.
+            Field that holds the labels.
         power : float
-            1 makes classes equally likely, 0 samples, 0.5 lies between.
+            1 makes all classes equally likely, 0 all samples; 0.5 lies between.
 
         Raises
         ------
         OptionError
-            There are no labels there.
+            The field or array holds no labels.
         """
         if isinstance(source, (str, os.PathLike)):
-            from ffprep.beton.reader import Reader
-
             with Reader(source, check=False) as reader:
                 labels = np.array(reader.column(field))
         else:
@@ -90,12 +90,12 @@ class WeightedOrder:
         return cls(counts[place].astype(np.float64) ** -power, num_samples, replacement)
 
     def bind(self, indices: Ids, seed: int, total: int) -> Order:
-        """Return the order over some of a file's `total` samples.
+        """Return the order over those of a file's `total` samples that `indices` names.
 
         Raises
         ------
         OptionError
-            The weights do not fit the file, or leave too little to draw from.
+            The weights do not fit the file, or too few samples have a weight above 0.
         """
         if len(self.weights) != total:
             raise OptionError(f"there are {len(self.weights)} weights for {total} samples; give one for each")
@@ -118,7 +118,7 @@ class WeightedOrder:
 
 class _WithReplacement(Order):
     def __init__(self, indices: Ids, weights: npt.NDArray[np.float64], length: int, seed: int) -> None:
-        some = np.flatnonzero(weights)  # equal ends would let a draw at the very end fall on a weight of 0
+        some = np.flatnonzero(weights)  # a draw at the very end could otherwise land on a sample of weight 0
         self._indices = indices[some]
         self._ends = np.cumsum(weights[some])
         self._length = length
@@ -136,7 +136,7 @@ class _WithReplacement(Order):
         return chosen
 
     def keys(self, epoch: int, positions: Ids, ids: Ids) -> Ids:
-        return positions  # a sample that comes twice is not cropped twice alike
+        return positions  # so a sample that comes twice gets two different crops
 
 
 class _WithoutReplacement(Order):

@@ -1,11 +1,10 @@
-"""Captions in batches: pairs and images with several captions brought to one form."""
+"""Captions in batches, in one form whether files hold pairs (one caption a sample) or groups (several an image)."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,57 +13,72 @@ from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields import Field, IntField, JSONField, NDArrayField
 from ffprep.fields.decoders import CaptionDecoder, CaptionLengthDecoder, CaptionTokensDecoder, Ragged
+from ffprep.fields.json import parse_document
 from ffprep.loader.files import Files
+from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
 from ffprep.pipeline.form import BatchInfo
 
 STREAM = zlib.crc32(b"caption") & 0x7FFFFFFF
-"""Random stream of the choice among an image's captions: one for all decoders of captions."""
+"""Random stream of the choice among an image's captions; all caption decoders use it, so they choose the same one."""
 
 
-@dataclass(frozen=True)
-class CaptionChoice:
-    """Which captions an operation takes, how many elements a row of the batch has, and whether they are tokens."""
+class CaptionForm(NamedTuple):
+    """How a field stores captions, or their lengths.
 
-    which: str
+    Attributes
+    ----------
+    rows : int
+        Rows of a sample.
+    columns : int
+        Elements of a row.
+    itemsize : int
+        Bytes of an element.
+    grouped : bool
+        Whether an image has several captions.
+    """
+
+    rows: int
     columns: int
-    tokens: bool
+    itemsize: int
+    grouped: bool
 
 
-@dataclass(frozen=True)
-class CaptionArray:
-    """One array that the workers fill with captions or their lengths."""
+def caption_form(field: Field, tokens: bool) -> CaptionForm:
+    """Return how a field stores captions, or their lengths.
 
-    field: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    choice: CaptionChoice
-    fill: int
-
-
-def caption_form(field: Field, tokens: bool) -> tuple[int, int, int, bool]:
-    """Return how a file stores captions or their lengths: rows of a sample, elements of a row, bytes of an element, and
-    whether it has several captions an image.
+    Parameters
+    ----------
+    field : Field
+    tokens : bool
+        Whether to look for the captions' tokens rather than their lengths.
 
     Raises
     ------
     OptionError
-        It is neither.
+        The field stores neither.
     """
     if isinstance(field, IntField) and not tokens:
-        return 1, 1, 8, False
+        return CaptionForm(1, 1, 8, False)
     if isinstance(field, NDArrayField):
         shape = tuple(int(side) for side in field.shape)
         dtype = np.dtype(field.dtype)
         if tokens and len(shape) in (1, 2) and dtype == np.dtype("<u2"):
-            return (shape[0] if len(shape) == 2 else 1), shape[-1], 2, len(shape) == 2
+            grouped = len(shape) == 2
+            return CaptionForm(shape[0] if grouped else 1, shape[-1], 2, grouped)
         if not tokens and len(shape) == 1 and dtype in (np.dtype("<i4"), np.dtype("<i8")):
-            return shape[0], 1, dtype.itemsize, True
+            return CaptionForm(shape[0], 1, dtype.itemsize, True)
     wanted = "(length,) or (captions, length) of uint16" if tokens else "whole numbers, one an image or a caption"
     raise OptionError(f"{type(field).__name__} holds no {'captions' if tokens else 'lengths of captions'}: {wanted}")
 
 
-def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[list[CaptionArray], Any]:
-    """Return what the workers fill for a decoder of captions, and what turns that into an output.
+def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[tuple[NativeOp, ...], Any]:
+    """Plan the reading of captions.
+
+    Returns
+    -------
+    natives : tuple of NativeOp
+    wrap : callable of (arrays, BatchInfo)
+        Makes the output of the arrays that these fill.
 
     Raises
     ------
@@ -72,26 +86,33 @@ def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[l
         The files hold nothing that the decoder could read.
     """
     if isinstance(decoder, CaptionTokensDecoder):
-        tokens = _array(source, decoder, files, decoder.dtype, True)
+        tokens, _ = _caption_op(source, decoder, files, decoder.dtype, True)
         if not decoder.trim:
-            return [tokens], lambda arrays, batch: arrays[0]
-        return [tokens, _lengths("length", decoder, files)], _trimmed
+            return (tokens,), lambda arrays, batch: arrays[0]
+        return (tokens, _lengths("length", decoder, files)), _trimmed
     lengths = _lengths(source, decoder, files)
     if isinstance(decoder, CaptionLengthDecoder):
-        return [lengths], lambda arrays, batch: arrays[0]
-    columns = _array("tokens", decoder, files, np.dtype(np.uint16), True).choice.columns
+        return (lengths,), lambda arrays, batch: arrays[0]
+    _, columns = _caption_op("tokens", decoder, files, np.dtype(np.uint16), True)
 
     def mask(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
         width = _longest(arrays[0]) if decoder.trim else columns
         return np.arange(width) < arrays[0][..., None]
 
-    return [lengths], mask
+    return (lengths,), mask
 
 
 def text_of_captions(source: str, which: str, files: Files) -> Callable[[Ragged, BatchInfo], list[Any]]:
-    """Return what turns stored bytes into captions: each a text (pairs) or a JSON list of texts (grouped)."""
-    from ffprep.fields.json import parse_document
+    """Return the function that makes captions of stored bytes: a text in pairs, a JSON list of texts in groups.
 
+    Parameters
+    ----------
+    source : str
+        Field with the texts.
+    which : str
+        ``all``, ``first`` or ``random``.
+    files : Files
+    """
     lists = np.array([isinstance(reader.fields[source], JSONField) for reader in files.readers])
 
     def texts(x: Ragged, batch: BatchInfo) -> list[Any]:
@@ -117,24 +138,29 @@ def _longest(lengths: npt.NDArray[Any]) -> int:
     return max(1, int(lengths.max(initial=0)))
 
 
-def _lengths(source: str, decoder: CaptionDecoder, files: Files) -> CaptionArray:
-    return _array(source, decoder, files, np.dtype(np.int64), False)
+def _lengths(source: str, decoder: CaptionDecoder, files: Files) -> NativeOp:
+    return _caption_op(source, decoder, files, np.dtype(np.int64), False)[0]
 
 
-def _array(source: str, decoder: CaptionDecoder, files: Files, dtype: np.dtype[Any], tokens: bool) -> CaptionArray:
+def _caption_op(
+    source: str, decoder: CaptionDecoder, files: Files, dtype: np.dtype[Any], tokens: bool
+) -> tuple[NativeOp, int]:
+    """Return the operation that reads captions or their lengths, and the most elements that a file has in a row."""
     forms = [_form_in(reader, source, tokens) for reader in files.readers]
-    columns = max(width for _, width, _, _ in forms)
-    several = decoder.captions == "all" and any(grouped for _, _, _, grouped in forms)
-    shape = (max(count for count, _, _, _ in forms),) if several else ()
+    columns = max(form.columns for form in forms)
+    several = decoder.captions == "all" and any(form.grouped for form in forms)
+    shape = (max(form.rows for form in forms),) if several else ()
     fill = 0
     if tokens:
         shape = (*shape, columns)
         vocabulary = files.vocabulary()
         fill = 0 if vocabulary is None else vocabulary.pad
-    return CaptionArray(source, shape, dtype, CaptionChoice(decoder.captions, columns, tokens), fill)
+    choice = CaptionChoice(decoder.captions, columns, tokens)
+    op = NativeOp("captions", source, [(shape, dtype)], fill=fill.to_bytes(8, "little"), captions=choice)
+    return op, columns
 
 
-def _form_in(reader: Reader, source: str, tokens: bool) -> tuple[int, int, int, bool]:
+def _form_in(reader: Reader, source: str, tokens: bool) -> CaptionForm:
     if source not in reader.fields:
         raise OptionError(
             f"{reader.path}: has no field {source!r}, which captions need; it has {', '.join(reader.fields)}"

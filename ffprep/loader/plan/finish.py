@@ -1,8 +1,9 @@
-"""What is left to do on the device when images cross the bus as uint8: normalisation, type and layout.
+"""What a device does to images that were copied to it as uint8: normalisation, dtype and layout.
 
-One byte a value crosses instead of two or four. Two device kernels do the rest: ``v - mean`` in float32, then ``/ std``
-rounded to the final type in the final layout. The host's fused pass does not round pixels to whole numbers before it
-normalises them, so its values differ from these by up to half a grey level; torchvision and ffcv round as is done here.
+Copying one byte a value instead of two or four is what this saves. On the device two kernels do the rest: ``v - mean``
+in float32, then ``/ std``, rounded to the final dtype and written in the final layout. On the host, the workers
+normalise resized pixels without rounding them to whole levels first, so the results there differ from these by up to
+half a level. torchvision and ffcv round as is done here.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from ffprep.pipeline.form import BatchInfo, ImageForm, torch_dtype
 
 
 def on_host(form: ImageForm) -> ImageForm:
-    """Return the form in which images of a form leave the host: uint8, channels last."""
+    """Return the form that images have when they leave the host: uint8, channels last, not normalised."""
     return replace(form, dtype="uint8", planar=False, channels_first=False, mean=None, std=None, tensor=True)
 
 
 class Finish:
-    """Turns uint8 images (batch, height, width, 3) on a device into those that a form promises.
+    """Turns uint8 images of shape (batch, height, width, 3) on a device into images of a form.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class Finish:
         return self._constants
 
     def __call__(self, images: Any, batch: BatchInfo | None = None) -> Any:
-        """Finish a batch; `batch` is not looked at."""
+        """Finish a batch of images; `batch` is ignored."""
         import torch
 
         form = self._form

@@ -5,16 +5,15 @@ from __future__ import annotations
 import operator
 
 from ffprep.errors import OptionError
-from ffprep.loader.order.order import Share
 
 
 def at_least(value: int, low: int, name: str) -> int:
-    """Return a whole number that is not below `low`.
+    """Return `value` if it is a whole number and at least `low`; messages call it `name`.
 
     Raises
     ------
     OptionError
-        It is none.
+        It is not.
     """
     try:
         number = operator.index(value)
@@ -26,7 +25,7 @@ def at_least(value: int, low: int, name: str) -> int:
 
 
 def one_of(value: str | None, choices: tuple[str | None, ...], name: str) -> str | None:
-    """Return one of the choices.
+    """Return `value` if it is one of the choices; messages call it `name`.
 
     Raises
     ------
@@ -36,21 +35,3 @@ def one_of(value: str | None, choices: tuple[str | None, ...], name: str) -> str
     if value not in choices:
         raise OptionError(f"{name} is {value!r}; choose {' or '.join(map(repr, choices))}")
     return value
-
-
-def check_enough(total: int, share: Share, drop_last: bool, label: str) -> None:
-    """See that an epoch of `total` samples has a batch.
-
-    Raises
-    ------
-    OptionError
-        It has none.
-    """
-    if total == 0:
-        raise OptionError(f"{label}: no samples to load: the file or indices is empty")
-    if drop_last and total < share.step:
-        ranks = f" on each of {share.world_size} ranks" if share.world_size > 1 else ""
-        raise OptionError(
-            f"{label}: {total} samples do not fill one batch of {share.batch_size}{ranks}; "
-            "use a smaller batch_size, or drop_last=False"
-        )

@@ -1,4 +1,4 @@
-"""Reading the pipelines a loader is given: what decodes each output, what follows, and its random streams."""
+"""Checks the pipelines that a loader is given: what decodes each output, what follows, and the random streams."""
 
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from typing import Any
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import CaptionTextDecoder, Decoder, JSONDecoder, PlaceDecoder
 from ffprep.loader.files import Files
-from ffprep.loader.plan.stages import OperationStage, is_operation
+from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import ModuleWrapper, ToDevice, ToTensor
 from ffprep.transforms.base import Transform
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One output as its pipeline says: a decoder and what follows it, each with its random stream.
+class Pipeline:
+    """What the user wrote for one output, checked and complete; the same for all epochs.
 
-    `stages` keeps what was compiled for operations of users, by their stream, from epoch to epoch.
+    Attributes
+    ----------
+    name : str
+        Of the output.
+    source : str
+        Field to read; empty if no field is read.
+    decoder : Decoder or operation
+    stream : int
+        Random stream of the decoder.
+    transforms : tuple of (transform or operation, random stream)
+    stages : dict of random stream to OperationStage
+        Keeps the compiled code of user-written operations from epoch to epoch.
     """
 
     name: str
@@ -31,16 +42,18 @@ class Recipe:
     stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
 
 
-def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Recipe]:
-    """Check ``pipelines`` and complete them with the fields' defaults. Nothing given is changed.
+def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Pipeline]:
+    """Check ``pipelines`` and complete them with the fields' defaults, without changing what was given.
 
     Parameters
     ----------
-    pipelines : mapping of output name to a sequence of operations, a PipelineSpec, or None to leave a field out
+    pipelines : mapping
+        From an output's name to a sequence of operations, a PipelineSpec, or None to leave a field out.
+    files : Files
 
     Returns
     -------
-    list of Recipe
+    list of Pipeline
         Fields in the file's order, then outputs under other names.
 
     Raises
@@ -71,18 +84,18 @@ def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Recipe]:
             )
     if not specs:
         raise OptionError("every field is switched off in pipelines; a loader needs at least one output")
-    recipes: dict[str, Recipe] = {}
+    checked: dict[str, Pipeline] = {}
     for name, spec in specs.items():
         if isinstance(spec.source, str):
-            recipes[name] = _read_spec(name, spec, files)
+            checked[name] = _read_spec(name, spec, files)
     for name, spec in specs.items():
         if not isinstance(spec.source, str):
-            recipes[name] = _continue(name, spec, recipes)
-    return [recipes[name] for name in specs]
+            checked[name] = _continue(name, spec, checked)
+    return [checked[name] for name in specs]
 
 
 def is_stock_decoder(item: Any) -> bool:
-    """Whether something is a decoder of stock ffcv's; does not import it."""
+    """Return whether something is one of stock ffcv's decoders, without importing ffcv."""
     return any(kind.__module__.startswith("ffcv.fields") for kind in type(item).__mro__)
 
 
@@ -91,7 +104,10 @@ def _is_spec(given: Any) -> bool:
 
 
 def _streams(name: str, items: Sequence[Any], seen: dict[str, int]) -> list[tuple[Any, int]]:
-    """Give each item its random stream: a hash of output, class and how often the class occurred before."""
+    """Pair each item with its random stream: a hash of the output, the class and the number of its kind before it.
+
+    `seen` counts the items of each class and is updated.
+    """
     out = []
     for item in items:
         kind = type(item).__name__
@@ -112,10 +128,10 @@ def _wrap_module(item: Any, name: str) -> Any:
     raise OptionError(f"pipeline {name!r} holds {item!r}, which is no transform, operation, torch module or function")
 
 
-def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Recipe:
+def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Pipeline:
     if isinstance(spec.decoder, PlaceDecoder):
         transforms = _streams(name, [_wrap_module(item, name) for item in spec.transforms], {})
-        return Recipe(name, "", spec.decoder, 0, tuple(transforms))
+        return Pipeline(name, "", spec.decoder, 0, tuple(transforms))
     if spec.source not in files.fields:
         raise OptionError(
             f"pipeline {name!r} reads the field {spec.source!r}, but {files} has the fields {', '.join(files.fields)}"
@@ -138,7 +154,7 @@ def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Recipe:
                 f"pipeline {name!r}: {type(decoder).__name__} cannot read {spec.source!r}, a {type(own).__name__}"
             )
     elif not is_operation(decoder):
-        raise OptionError(f"pipeline {name!r}: {decoder!r} is no decoder")
+        raise OptionError(f"pipeline {name!r}: {decoder!r} is not a decoder")
     elif len(files) > 1:
         raise OptionError(f"pipeline {name!r}: {type(decoder).__name__}, an Operation, decodes a single file only")
     files.check(name, spec.source, decoder)
@@ -147,30 +163,33 @@ def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Recipe:
     seen: dict[str, int] = {}
     [(decoder, stream)] = _streams(name, [decoder], seen)
     transforms = _streams(name, [_wrap_module(item, name) for item in rest], seen)
-    return Recipe(name, spec.source, decoder, stream, tuple(transforms))
+    return Pipeline(name, spec.source, decoder, stream, tuple(transforms))
 
 
-def _continue(name: str, spec: PipelineSpec, recipes: Mapping[str, Recipe]) -> Recipe:
-    """Make the recipe that goes on from an operation of another one; the same draws, made again."""
+def _continue(name: str, spec: PipelineSpec, others: Mapping[str, Pipeline]) -> Pipeline:
+    """Make the pipeline that continues another one after one of its operations.
+
+    It repeats that part of the other pipeline with the same random draws.
+    """
     if spec.decoder is not None:
         raise OptionError(f"pipeline {name!r} continues {spec.source!r}, so it cannot have a decoder of its own")
     found = [
-        (recipe, i)
-        for recipe in recipes.values()
-        for i, item in enumerate([recipe.decoder, *(t for t, _ in recipe.transforms)])
+        (other, i)
+        for other in others.values()
+        for i, item in enumerate([other.decoder, *(t for t, _ in other.transforms)])
         if item is spec.source or (isinstance(item, ModuleWrapper) and item.module is spec.source)
     ]
     if len(found) != 1:
         problem = "is in no other pipeline" if not found else "occurs more than once, so it is ambiguous"
         raise OptionError(f"pipeline {name!r} continues {spec.source!r}, which {problem}")
-    recipe, place = found[0]
+    other, place = found[0]
     rest = _streams(name, [_wrap_module(item, name) for item in spec.transforms], {})
-    return Recipe(name, recipe.source, recipe.decoder, recipe.stream, (*recipe.transforms[:place], *rest))
+    return Pipeline(name, other.source, other.decoder, other.stream, (*other.transforms[:place], *rest))
 
 
-def moved(recipe: Recipe, device: Any) -> Recipe:
-    """Return the recipe with its result on a device, unless it sees to that itself or gives no tensor."""
-    decides = any(isinstance(item, ToDevice) for item, _ in recipe.transforms)
-    if decides or isinstance(recipe.decoder, (JSONDecoder, CaptionTextDecoder)):
-        return recipe
-    return replace(recipe, transforms=(*recipe.transforms, (ToDevice(device), 0)))
+def on_device(pipeline: Pipeline, device: Any) -> Pipeline:
+    """Return the pipeline with its output on a device, unless it has a `ToDevice` of its own or gives no tensor."""
+    decides = any(isinstance(item, ToDevice) for item, _ in pipeline.transforms)
+    if decides or isinstance(pipeline.decoder, (JSONDecoder, CaptionTextDecoder)):
+        return pipeline
+    return replace(pipeline, transforms=(*pipeline.transforms, (ToDevice(device), 0)))

@@ -49,7 +49,7 @@ STD = np.array([0.229, 0.224, 0.225]) * 255
 
 
 class Late:
-    """A side that is as late as it may be."""
+    """A device stream that is as late as it may be."""
 
     made: list[Late]
 
@@ -144,7 +144,7 @@ def _nothing() -> None:
 @pytest.fixture(autouse=True)
 def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Late]]:
     Late.made = []
-    monkeypatch.setitem(transfer.SIDES, "late", Late)
+    monkeypatch.setitem(transfer.STREAMS, "late", Late)
     yield Late
     Late.made = []
 
@@ -233,12 +233,12 @@ def test_host_memory_waits_for_its_copy(image_beton: Path, ahead: int) -> None:
     wanted = expected(image_beton, np.float32, True)
     with open_late(image_beton, ahead) as loader:
         got = take_late(loader, 2, ahead)
-        side = Late.made[-1]
+        stream = Late.made[-1]
         assert same(got, wanted)
-        assert [x for batch in got for x in batch if x.data_ptr() not in side.received] == []
-        assert side.strays == 0  # everything came from memory that the device copies from directly
+        assert [x for batch in got for x in batch if x.data_ptr() not in stream.received] == []
+        assert stream.strays == 0  # everything came from memory that the device copies from directly
         take_late(loader, 4, ahead)
-        assert len(side.memories) <= 2 * (ahead + SPARE_PINNED)  # the same few buffers go round for ever
+        assert len(stream.memories) <= 2 * (ahead + SPARE_PINNED)  # the same few buffers go round for ever
         assert len(Late.made) == 1
 
 
@@ -263,7 +263,7 @@ def test_what_ffcv_scripts_do_on_the_device(image_beton: Path) -> None:
 
 def test_memory_that_goes_back_too_early_would_show(image_beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = expected(image_beton, np.float32, True)
-    monkeypatch.setattr(transfer.Flights, "add", lambda self, mark, kept: None)
+    monkeypatch.setattr(transfer.PendingCopies, "add", lambda self, mark, memory: None)
     with open_late(image_beton, 5) as loader:
         assert not same(take_late(loader, 1, 5), wanted[:10])
 
@@ -302,7 +302,7 @@ def test_dropped_loaders_end_their_threads(image_beton: Path) -> None:
     for thread in mine:
         thread.join(60)
     assert not any(thread.is_alive() for thread in mine)
-    assert all(side.done == len(side.queued) for side in Late.made)
+    assert all(stream.done == len(stream.queued) for stream in Late.made)
 
 
 class Broken(Exception):
@@ -327,8 +327,8 @@ def test_a_failure_on_the_device_reaches_the_loop(image_beton: Path, monkeypatch
         for thread in threading.enumerate():
             if thread.name == "ffprep-stages":
                 thread.join(60)
-        side = Late.made[-1]
-        assert side.done == len(side.queued) == 7  # the image's copy of the failed batch, too
+        stream = Late.made[-1]
+        assert stream.done == len(stream.queued) == 7  # the image's copy of the failed batch, too
 
 
 def test_every_kind_of_output_moves(plain_beton: Path) -> None:
@@ -444,14 +444,14 @@ def test_what_cuda_is_asked_for(image_beton: Path, monkeypatch: pytest.MonkeyPat
     recorded = []
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: recorded.append(self.data_ptr()))
 
-    class Cuda(transfer.CudaSide):
+    class Cuda(transfer.CudaStream):
         def __init__(self, device: str) -> None:
             self._cuda, self._stream, self.device = recorder, recorder.Stream(device), torch.device("cpu")
 
         def host(self, size: int) -> npt.NDArray[np.uint8]:
             return np.empty(size, np.uint8)
 
-    monkeypatch.setitem(transfer.SIDES, "late", Cuda)
+    monkeypatch.setitem(transfer.STREAMS, "late", Cuda)
     wanted = expected(image_beton, np.float32, True)
     with open_late(image_beton, 3) as loader:
         got = list(loader)
@@ -470,7 +470,7 @@ def test_cuda_is_the_device_of_the_training_thread(monkeypatch: pytest.MonkeyPat
     streams: list[Any] = []
     monkeypatch.setattr(torch.cuda, "Stream", streams.append)
     for name, index in (("cuda", 1), ("cuda:0", 0), ("cuda:3", 3)):
-        assert transfer.open_side(name).device == torch.device("cuda", index)  # type: ignore[attr-defined]
+        assert transfer.open_stream(name).device == torch.device("cuda", index)  # type: ignore[attr-defined]
     assert streams == [torch.device("cuda", index) for index in (1, 0, 3)]
 
 

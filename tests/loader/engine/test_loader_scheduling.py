@@ -41,7 +41,7 @@ def test_nothing_stalls_while_the_interpreter_is_busy(small: Path, workers: int)
     with Loader(small, 16, workers, pipelines=pipelines, batches_ahead=6) as loader:
         iterator = iter(loader)
         next(iterator)  # compiled, and threads started
-        pool = iterator._feed._pool
+        pool = iterator._scheduler._pool
         sys.setswitchinterval(10_000.0)  # seconds: no other thread of Python runs from here on
         try:
             slots = left(pool, 7)
@@ -63,8 +63,8 @@ def test_no_barrier_between_batches(tmp_path: Path, make: SimpleNamespace) -> No
     pipelines: dict[str, Any] = {"image": [ResizeRGBImageDecoder((16, 16))], "label": None}
     with Loader(path, 4, 2, pipelines=pipelines, batches_ahead=7) as loader:
         iterator = iter(loader)
-        iterator._feed._publish(iterator._feed._pool)  # what next(iterator) begins with
-        slots = left(iterator._feed._pool, 8)
+        iterator._scheduler._publish(iterator._scheduler._pool)  # what next(iterator) begins with
+        slots = left(iterator._scheduler._pool, 8)
         for _ in range(SPINS):
             if not slots[1:].any():
                 break

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ffprep import Loader, OrderOption
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import IntDecoder, ResizeRGBImageDecoder
-from ffprep.loader.order.order import Share
+from ffprep.loader.order.share import Share
 from ffprep.transforms import Squeeze, ToTensor
 
 NUMBERS = {"number": [IntDecoder(), ToTensor(), Squeeze()], "float": None, "array": None, "bytes": None, "json": None}

@@ -15,11 +15,10 @@ from ffprep.loader.order.order import (
     QuasiRandomOrder,
     RandomOrder,
     SequentialOrder,
-    Share,
     as_indices,
-    distributed_share,
 )
 from ffprep.loader.order.permute import MIN_BITS, ROUNDS, permute
+from ffprep.loader.order.share import Share, distributed_share
 
 MASK = (1 << 64) - 1
 

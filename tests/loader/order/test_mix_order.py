@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ffprep.common.seeds import derived_seed
 from ffprep.errors import OptionError
 from ffprep.loader.order import mix
-from ffprep.loader.order.mix import MixOrder, apportion, derived_seed, due_before
+from ffprep.loader.order.mix import MixOrder, apportion, due_before
 from ffprep.loader.order.order import Order, QuasiRandomOrder, RandomOrder, SequentialOrder
 
 

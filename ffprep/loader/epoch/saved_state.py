@@ -1,4 +1,4 @@
-"""What a loader remembers between processes: a few integers."""
+"""What `Loader.state_dict` saves of an epoch: a few integers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ STATE_VERSION = 1
 
 
 @dataclass(frozen=True)
-class State:
-    """Where an epoch has got to.
+class SavedState:
+    """How far an epoch has got, and what it is an epoch of.
 
     Attributes
     ----------
     epoch : int
     position : int
-        Samples handed out, over all ranks, so that a state fits any number of workers, batch size and world size.
+        Samples handed out so far, over all ranks: the same for any number of workers, batch size and world size.
     seed : int
     samples : int
-        Of an epoch.
+        Samples in an epoch, over all ranks.
     order : str
         Name of the order.
     parts : tuple of int
-        Of several files: their sizes, and how many samples an epoch takes of each.
+        For several files, their sizes and how many samples an epoch takes from each; empty for one file.
     """
 
     epoch: int
@@ -38,15 +38,21 @@ class State:
     parts: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the state as values that JSON can hold."""
         state = {"version": STATE_VERSION, **asdict(self), "parts": list(self.parts)}
         if not self.parts:
             del state["parts"]
         return state
 
 
-def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[int, ...] = ()) -> State:
-    """Check a state that `State.to_dict` made against the loader that is to go on with it.
+def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[int, ...] = ()) -> SavedState:
+    """Check that a saved state, as `SavedState.to_dict` made it, fits the loader that is to resume from it.
+
+    Parameters
+    ----------
+    state : mapping
+    samples, order, parts
+        Of the loader; see the attributes of `SavedState`.
 
     Raises
     ------
@@ -60,7 +66,7 @@ def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[
         their_order = str(state["order"])
         their_parts = tuple(operator.index(count) for count in state.get("parts", ()))
     except (KeyError, TypeError) as error:
-        raise OptionError(f"this is no state of a Loader: {error!r}") from None
+        raise OptionError(f"this is not the state of a Loader: {error!r}") from None
     if version != STATE_VERSION:
         raise OptionError(f"the state has version {version}; this ffprep reads version {STATE_VERSION}")
     if theirs != samples or their_order != order:
@@ -72,5 +78,5 @@ def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[
             f"the state is of files or shares of {list(their_parts)} samples, this loader's are {list(parts)}"
         )
     if not 0 <= position <= samples or epoch < 0:
-        raise OptionError(f"the state's position {position} does not lie in its {samples} samples")
-    return State(epoch, position, seed, samples, order, parts)
+        raise OptionError(f"the state's position {position} is outside its {samples} samples")
+    return SavedState(epoch, position, seed, samples, order, parts)

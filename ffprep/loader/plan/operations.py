@@ -1,7 +1,8 @@
-"""Steps that are applied to finished batches: transforms that no kernel fuses, torch modules, operations of users."""
+"""Runs operations that users wrote to ffcv's protocol (`ffprep.pipeline.Operation`) on finished batches."""
 
 from __future__ import annotations
 
+import random
 import threading
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,75 +18,18 @@ from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.form import BatchInfo
 from ffprep.pipeline.state import State
-from ffprep.transforms.base import Transform, is_tensor
-from ffprep.transforms.ops import ToDevice
-
-
-@dataclass(frozen=True)
-class Step:
-    """One function applied to each batch of one output.
-
-    Attributes
-    ----------
-    apply : callable of (batch, BatchInfo)
-    light : bool
-        Cheap enough for the training thread.
-    stream : int
-        Random stream.
-    label : str
-        What an error message calls it.
-    device : str or None
-        Device that the step moves the batch to.
-    """
-
-    apply: Callable[[Any, BatchInfo], Any]
-    light: bool
-    stream: int
-    label: str
-    device: str | None = None
-
-    def __call__(self, x: Any, batch: BatchInfo) -> Any:
-        try:
-            return self.apply(x, replace(batch, stream=self.stream))
-        except Exception as error:
-            note = f"in {self.label}, for a batch of samples {_some(batch.ids)} in epoch {batch.epoch}"
-            if hasattr(error, "add_note"):
-                error.add_note(note)
-            raise
-
-
-def _some(ids: npt.NDArray[np.int64]) -> str:
-    shown = ", ".join(str(i) for i in ids[:3])
-    return shown if len(ids) <= 3 else f"{shown}, ..."
+from ffprep.transforms.base import is_tensor
 
 
 def is_operation(item: Any) -> bool:
-    """Whether something is an operation written to ffcv's protocol: ours, a user's or stock ffcv's own."""
+    """Return whether something is an operation written to ffcv's protocol: a user's or one of stock ffcv's."""
     return not isinstance(item, type) and all(
         callable(getattr(item, name, None)) for name in ("generate_code", "declare_state_and_memory")
     )
 
 
-def make_step(item: Any, stream: int, output: str, stage: OperationStage | None) -> Step:
-    """Return the step that one entry of a pipeline stands for; `stage` runs it if it is an operation.
-
-    Raises
-    ------
-    OptionError
-        The entry is nothing that can be applied to a batch.
-    """
-    label = f"{item!r} of pipeline {output!r}"
-    if stage is not None:
-        return Step(stage, False, stream, label)
-    if isinstance(item, Transform):
-        if isinstance(item, ToDevice):
-            return Step(item.apply, item.target is None, stream, label, item.target)
-        return Step(item.apply, item.light, stream, label)
-    raise OptionError(f"pipeline {output!r} holds {item!r}, which is no transform, operation, torch module or function")
-
-
 def state_of(x: Any) -> State:
-    """Describe a batch as ffcv's operations expect it."""
+    """Describe a batch as ffcv's operations expect it; shapes are those of one sample."""
     import torch
 
     if is_tensor(x):
@@ -96,7 +40,7 @@ def state_of(x: Any) -> State:
 
 
 def allocate(query: Any, rows: int) -> Any:
-    """Return fresh memory for what an operation declared: None, one array or tensor, or a tuple of them."""
+    """Allocate what an operation declared, for a batch of `rows`: None, an array or tensor, or a tuple of them."""
     if query is None:
         return None
     if isinstance(query, AllocationQuery) or hasattr(query, "dtype"):
@@ -108,18 +52,21 @@ def allocate(query: Any, rows: int) -> Any:
         return np.empty(shape, query.dtype)
     if isinstance(query, Sequence):
         return tuple(allocate(part, rows) for part in query)
-    raise OptionError(f"{query!r} is no AllocationQuery")
+    raise OptionError(f"{query!r} is not an AllocationQuery")
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What an operation declared for one form of its input, compiled.
+    """What an operation declared for one form of its input, and its code.
 
     Attributes
     ----------
     form : tuple
+        Of the input: JIT mode, device, shape of a sample, dtype.
     memory, shared : AllocationQuery, sequence of them, or None
+        Memory for the result, and memory that the operation's other pipelines see as well.
     code, shared_code : callable
+        Compiled if the operation asks for that.
     """
 
     form: tuple[Any, ...]
@@ -130,10 +77,18 @@ class _Prepared:
 
 
 class OperationStage:
-    """Runs an operation written to ffcv's protocol. Declared and compiled at its first batch, in that batch's form.
+    """Runs an operation written to ffcv's protocol.
 
-    numba's random generator is seeded for each batch from (seed, epoch, the batch's samples, the operation's place),
-    so compiled operations that draw with ``np.random`` or ``random`` do the same again in every run.
+    The operation declares its memory and is compiled when its first batch comes, for the form of that batch. numba's
+    random generators are seeded for each batch from (seed, epoch, the batch's samples, the operation's random stream),
+    so compiled operations that draw with ``np.random`` or ``random`` repeat their draws in every run.
+
+    Parameters
+    ----------
+    operation : object
+    field : str
+        Field whose pipeline the operation is in.
+    files : Files
     """
 
     def __init__(self, operation: Any, field: str, files: Files) -> None:
@@ -145,10 +100,11 @@ class OperationStage:
         self._lock = threading.Lock()
 
     def renew(self) -> None:
-        """Let the operation declare its memory anew at the next batch; its code is kept. For each epoch's beginning."""
+        """Let the operation declare its memory anew at the next batch, but keep its code; called for each epoch."""
         self._stale = True
 
     def _prepare(self, state: State, is_decoder: bool = False) -> _Prepared:
+        """Return the declarations and the code for this form of input, made now unless they are known."""
         form = (state.jit_mode, str(state.device), tuple(state.shape), str(state.dtype))
         with self._lock:
             known = self._prepared
@@ -182,7 +138,7 @@ class OperationStage:
         return prepared.code(*arguments)
 
     def _shared_memory(self, prepared: _Prepared, rows: int, batch: BatchInfo) -> Any:
-        """Return the operation's shared memory of this batch, filled once however many pipelines it is in."""
+        """Return the operation's shared memory for this batch, which is filled once for all pipelines it is in."""
         assert prepared.shared_code is not None
         if _shared.batch is not batch.ids:
             _shared.batch, _shared.memory = batch.ids, {}
@@ -206,6 +162,7 @@ class OperationStage:
         return prepared.code(*arguments)
 
     def _storage(self) -> Any:
+        """Return ffcv's storage state: the file's bytes, and payload offsets (ascending) with their sizes."""
         [reader] = self._files.readers
         if reader.fields[self._field].pointer is None:
             none = np.empty(0, np.uint64)
@@ -216,7 +173,7 @@ class OperationStage:
 
 
 class _Shared(threading.local):
-    """Shared memory of the batch that this thread is at, by operation."""
+    """Shared memory of the batch that this thread is working on, by the operation's id."""
 
     def __init__(self) -> None:
         self.batch: npt.NDArray[np.int64] | None = None
@@ -227,7 +184,7 @@ _shared = _Shared()
 
 
 def introduce(operation: Any, field: Any, column: npt.NDArray[Any]) -> None:
-    """Tell an operation its field, its metadata and how payloads are read, as ffcv does."""
+    """Tell an operation its field, the field's metadata column and how to read payloads, as ffcv does."""
     if hasattr(operation, "accept_field"):
         operation.accept_field(field)
         operation.accept_globals(column, _memory_reader())
@@ -239,10 +196,9 @@ _seed_function: Callable[..., Any] | None = None
 
 
 def _seed_compiled(batch: BatchInfo) -> None:
-    """Seed the generators of compiled code in this thread."""
+    """Seed the random generators that compiled code uses in this thread."""
     global _seed_function
     if _seed_function is None:
-        import random
 
         def seed(number: int) -> None:
             np.random.seed(number)  # noqa: NPY002
@@ -264,7 +220,7 @@ _reader_function: Callable[..., Any] | None = None
 
 
 def _memory_reader() -> Callable[..., Any]:
-    """Return ffcv's ``memory_read(pointer, storage_state)``, compiled: the bytes allocated at a pointer."""
+    """Return ffcv's ``memory_read(pointer, storage_state)``, compiled: it returns the payload that begins at a byte."""
     global _reader_function
     if _reader_function is None:
 

@@ -1,52 +1,46 @@
-"""From the options of a loader to the order of its epochs, and to what has to be read ahead for it."""
+"""How a loader samples its files: from its options to the order of its epochs and to the pages to read ahead."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
+from ffprep.common.seeds import derived_seed
 from ffprep.errors import OptionError
-from ffprep.loader.engine.readahead import first_pages
-from ffprep.loader.files import Files
-from ffprep.loader.order.mix import MixOrder, apportion, derived_seed
+from ffprep.loader.engine.readahead import ReadAhead
+from ffprep.loader.files import Files, Ids
+from ffprep.loader.order.mix import MixOrder, apportion
 from ffprep.loader.order.order import (
     GivenOrder,
     HasSampleOrder,
-    Ids,
     Order,
     OrderOption,
     QuasiRandomOrder,
     RandomOrder,
     SequentialOrder,
 )
+from ffprep.loader.order.pages import has_payload, main_pages, payload_pages
 from ffprep.loader.order.weighted import WeightedOrder
-from ffprep.loader.plan.pipelines import Recipe
-
-if TYPE_CHECKING:
-    from ffprep.loader.engine.readahead import ReadAhead
-
-SAMPLES_A_PAGE = 12
-"""Without payloads, 2 to the power of this many samples count as a page."""
 
 
 @dataclass(frozen=True)
-class Traversal:
-    """How a loader goes through its files.
+class Sampling:
+    """How a loader samples its files.
 
     Attributes
     ----------
     files : Files
     payloads : sequence of str
-        Fields that are read from the files' pages.
+        Fields that pipelines read from the files' pages, see `payload_fields`.
     indices : ndarray of int64
         Samples to visit.
     window_pages : int
-        Pages that are in memory together.
+        Pages that QUASI_RANDOM shuffles together, or that are read ahead together.
     os_cache : bool
         Whether caching is left to the operating system.
     weights : sequence of float, 'balanced', 'equal' or None
@@ -64,12 +58,14 @@ class Traversal:
     epoch_samples: int | None = None
 
     def order(self, option: OrderOption | WeightedOrder | HasSampleOrder, seed: int, loader: Any) -> Order:
-        """Return the order that an option stands for; classes of ffcv's kind are made with `loader`.
+        """Return the order that an option stands for.
+
+        A class with the method ``sample_order``, as users of ffcv write, is called with `loader` to make an object.
 
         Raises
         ------
         OptionError
-            It is no order.
+            The option is no order, or it does not go with the other options.
         """
         if self.weights is not None or self.epoch_samples is not None:
             return self._mix(option, seed)
@@ -88,6 +84,9 @@ class Traversal:
         raise OptionError(
             f"order is {option!r}; use an OrderOption, a WeightedOrder or an object with sample_order(epoch)"
         )
+
+    def _main_pages(self) -> Ids:
+        return main_pages(self.files, self.payloads)
 
     def _mix(self, option: OrderOption | WeightedOrder | HasSampleOrder, seed: int) -> MixOrder:
         if not isinstance(option, OrderOption):
@@ -117,7 +116,7 @@ class Traversal:
         return MixOrder(streams, counts, self.files.num_samples, seed, shuffled=shuffled, segments=segments)
 
     def _counts(self, parts: Sequence[Ids]) -> Sequence[int]:
-        """Samples that an epoch takes of each part."""
+        """Return how many samples an epoch takes from each part of `indices`: with weights there is one a file."""
         weights: Sequence[float]
         total = self.epoch_samples
         if self.weights is None:
@@ -142,18 +141,19 @@ class Traversal:
         return counts
 
     def parts(self, order: Order) -> tuple[int, ...]:
-        """What tells this traversal from one of other files or shares: empty for the whole of one file."""
+        """Return numbers by which a saved state recognises its files and their shares; none for a single whole file."""
         sizes = tuple(int(size) for size in np.diff(self.files.starts)) if len(self.files) > 1 else ()
         return sizes + (tuple(int(count) for count in order.counts) if isinstance(order, MixOrder) else ())
 
     def readahead(self, order: Order, epoch: int, first: int) -> ReadAhead | None:
-        """Return what fetches pages in advance; None where the system's cache does, or no page is ahead."""
-        from ffprep.loader.engine.readahead import ReadAhead
+        """Start reading pages ahead of an epoch that begins at position `first`.
 
+        Returns None when that is left to the operating system's cache, or when there are no pages to read.
+        """
         if self.os_cache:
             return None
         edges = order.edges(epoch)
-        columns = [self._pages_of(name) for name in self.payloads]
+        columns = [payload_pages(self.files, name) for name in self.payloads]
         if edges is None or not columns or first >= len(order):
             return None
 
@@ -164,56 +164,9 @@ class Traversal:
 
         return ReadAhead(self.files.readers, edges, pages, first)
 
-    def _pages_of(self, name: str) -> Ids:
-        """Page of each sample's payload, pages numbered over all files; -1 for files that have no such payload."""
-        return np.concatenate(
-            [
-                pages_of(reader, name) + first
-                if has_payload(reader, name)
-                else np.full(reader.num_samples, -1, np.int64)
-                for reader, first in zip(self.files.readers, first_pages(self.files.readers)[:-1], strict=True)
-            ]
-        )
-
-    def _main_pages(self) -> Ids:
-        """Page of each sample's largest field; where samples have none, so many of them count as a page."""
-
-        def size(name: str) -> float:
-            readers = [reader for reader in self.files.readers if has_payload(reader, name)]
-            return sum(float(reader.extents(name)[1].sum(dtype=np.float64)) for reader in readers)
-
-        pages = [self._pages_of(name) for name in sorted(self.payloads, key=size, reverse=True)]
-        main = np.full(self.files.num_samples, -1, np.int64)
-        for column in pages:
-            main = np.where(main < 0, column, main)
-        if (main < 0).any():
-            last = int(first_pages(self.files.readers)[-1])
-            main = np.where(main < 0, last + (np.arange(len(main)) >> SAMPLES_A_PAGE), main)
-        return main
-
-
-def payload_fields(recipes: Sequence[Recipe], files: Files) -> list[str]:
-    """Fields that recipes read from a file's pages."""
-    used = {recipe.source for recipe in recipes}
-    return [
-        name for name in files.fields if name in used and any(has_payload(reader, name) for reader in files.readers)
-    ]
-
-
-def has_payload(reader: Reader, name: str) -> bool:
-    """Whether a file keeps a field in its pages."""
-    return name in reader.fields and reader.fields[name].pointer is not None
-
-
-def pages_of(reader: Reader, name: str) -> Ids:
-    """Page that each payload begins in."""
-    shift = np.uint64(reader.page_size.bit_length() - 1)
-    pages: Ids = (reader.extents(name)[0] >> shift).astype(np.int64)
-    return pages
-
 
 def images_of(reader: Reader, samples: Ids) -> int:
-    """How many different images samples of a file have.
+    """Count the different images among the samples of a file.
 
     Raises
     ------

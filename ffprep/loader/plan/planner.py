@@ -1,0 +1,205 @@
+"""From pipelines to the plan: what the workers do in one pass, and which steps are left for the finished batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.errors import OptionError
+from ffprep.fields.decoders import (
+    BasicDecoder,
+    BytesDecoder,
+    CaptionDecoder,
+    CaptionTextDecoder,
+    FileDecoder,
+    ImageDecoder,
+    JSONDecoder,
+    NDArrayDecoder,
+    PlaceDecoder,
+    Ragged,
+    TokensDecoder,
+    size_at,
+)
+from ffprep.fields.json import parse_document
+from ffprep.loader.files import Files
+from ffprep.loader.plan.captions import plan_captions, text_of_captions
+from ffprep.loader.plan.finish import Finish, on_host
+from ffprep.loader.plan.operations import OperationStage, is_operation
+from ffprep.loader.plan.outputs import NativeOp, Output, Rows
+from ffprep.loader.plan.pipelines import Pipeline
+from ffprep.loader.plan.steps import Step, make_step, transform_step
+from ffprep.pipeline.form import BatchInfo, ImageForm
+from ffprep.transforms import ToDevice, ToTensor
+from ffprep.transforms.base import Transform
+
+STORED_DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+"""For each dtype of images, that of the array they are written to: numpy itself has no bfloat16."""
+
+
+def plan_output(pipeline: Pipeline, files: Files, epoch: int = 0) -> Output:
+    """Plan the output of a pipeline for one epoch: decide what the workers do and what is left as steps.
+
+    Raises
+    ------
+    OptionError
+        The pipeline does not fit the files.
+    """
+    decoder = pipeline.decoder
+    if is_operation(decoder):
+        output = _plan_operation(pipeline, decoder, files)
+    elif isinstance(decoder, ImageDecoder):
+        return _plan_image(pipeline, decoder, files, epoch)
+    else:
+        output = _plan_plain(pipeline, decoder, files)
+    output.steps += _steps(pipeline, pipeline.transforms, files)
+    return output
+
+
+def mask_output(device: Any = None) -> Output:
+    """Plan the output that is True for rows that are samples and False for those that are padding."""
+    steps = [transform_step(ToTensor(), 0, "the mask")]
+    if device is not None:
+        steps.append(transform_step(ToDevice(device), 0, "the mask"))
+    return Output("mask", "", (), lambda arrays, batch: batch.mask, steps)
+
+
+def _steps(pipeline: Pipeline, transforms: Sequence[tuple[Any, int]], files: Files) -> list[Step]:
+    return [make_step(t, stream, pipeline.name, _stage_of(pipeline, t, stream, files)) for t, stream in transforms]
+
+
+def _stage_of(pipeline: Pipeline, item: Any, stream: int, files: Files) -> OperationStage | None:
+    if isinstance(item, Transform) or not is_operation(item):
+        return None
+    if stream not in pipeline.stages:
+        pipeline.stages[stream] = OperationStage(item, pipeline.source, files)
+    pipeline.stages[stream].renew()
+    return pipeline.stages[stream]
+
+
+def _plan_operation(pipeline: Pipeline, decoder: Any, files: Files) -> Output:
+    stage = _stage_of(pipeline, decoder, pipeline.stream, files)
+    assert stage is not None
+    label = f"decoder {decoder!r} of {pipeline.name!r}"
+    step = Step(lambda x, batch: stage.decode(batch), False, pipeline.stream, label)
+    return Output(pipeline.name, pipeline.source, (), lambda arrays, batch: batch.ids, [step])
+
+
+def _plan_plain(pipeline: Pipeline, decoder: Any, files: Files) -> Output:
+    name, source = pipeline.name, pipeline.source
+    if isinstance(decoder, FileDecoder):
+        return Output(name, source, (), lambda arrays, batch: files.file_of(batch.ids))
+    if isinstance(decoder, PlaceDecoder):
+        return Output(name, source, (), lambda arrays, batch: batch.ids)
+    if isinstance(decoder, BasicDecoder):
+        return Output(name, source, (NativeOp("value", source, [((1,), decoder.dtype)]),), _first)
+    own: Any = files.fields[source]
+    if isinstance(decoder, TokensDecoder):
+        if np.dtype(own.dtype) != np.dtype("<u2"):
+            raise OptionError(f"pipeline {name!r}: TokensDecoder reads 16-bit tokens, and {source!r} holds {own.dtype}")
+        shape = tuple(int(side) for side in own.shape)
+        return Output(name, source, (NativeOp("tokens", source, [(shape, decoder.dtype)]),), _first)
+    if isinstance(decoder, CaptionTextDecoder):
+        op = _ragged(source, files, BytesDecoder(lengths=True))
+        texts = text_of_captions(source, decoder.captions, files)
+        step = Step(texts, False, pipeline.stream, f"CaptionTextDecoder of pipeline {name!r}")
+        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [step])
+    if isinstance(decoder, CaptionDecoder):
+        natives, wrap = plan_captions(source, decoder, files)
+        return Output(name, source, natives, wrap)
+    if isinstance(decoder, NDArrayDecoder):
+        dtype = np.dtype(own.dtype)
+        native = dtype.newbyteorder("=")
+        wrap = _first if dtype == native else (lambda arrays, batch: arrays[0].astype(native))
+        op = NativeOp("array", source, [(tuple(int(s) for s in own.shape), dtype)])
+        return Output(name, source, (op,), wrap)
+    if isinstance(decoder, JSONDecoder):
+        op = _ragged(source, files, BytesDecoder(lengths=True))
+        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [_parse_json(pipeline)])
+    op = _ragged(source, files, decoder)
+    return Output(name, source, (op,), (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
+
+
+def _first(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
+    return arrays[0]
+
+
+def _parse_json(pipeline: Pipeline) -> Step:
+    def parse(x: Ragged, batch: BatchInfo) -> list[Any]:
+        return [parse_document(row[:length].tobytes()) for row, length in zip(x.data, x.lengths, strict=True)]
+
+    return Step(parse, False, pipeline.stream, f"JSONDecoder of pipeline {pipeline.name!r}")
+
+
+def _ragged(source: str, files: Files, decoder: BytesDecoder) -> NativeOp:
+    """Plan the reading of values of different lengths: rows are as long as `max_length` or the longest value."""
+    size = decoder.dtype.itemsize
+    length = decoder.max_length
+    if length is None:
+        longest = max(int(reader.extents(source)[1].max(initial=np.uint64(0))) for reader in files.readers)
+        length = max(1, -(-longest // size))
+    fill = np.array([decoder.fill]).astype(decoder.dtype).tobytes()
+    rows: list[Rows] = [((length,), decoder.dtype)]
+    if decoder.lengths:
+        rows.append(((), np.dtype(np.int64)))
+    return NativeOp("ragged", source, rows, fill=fill)
+
+
+def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: int) -> Output:
+    size = decoder.output_size
+    height, width = _common_size(pipeline, files) if size is None else size_at(size, epoch)
+    form = ImageForm(height, width)
+    rest = list(pipeline.transforms)
+    # As long as transforms can be folded into the form, the workers do them in one pass with decoding.
+    while rest:
+        transform, stream = rest[0]
+        fused = transform.fuse(form, stream) if isinstance(transform, Transform) else None
+        if fused is None:
+            break
+        form = fused
+        rest.pop(0)
+    steps = []
+    if form.device is not None:
+        move = ToDevice(form.device)
+        label = f"of pipeline {pipeline.name!r}"
+        steps.append(transform_step(move, 0, f"{move!r} {label}"))
+        steps.append(Step(Finish(form), False, 0, f"normalisation and layout {label}"))
+        form = on_host(form)
+    if form.dtype == "bfloat16" and not form.tensor:
+        raise OptionError(f"pipeline {pipeline.name!r}: numpy has no bfloat16; put ToTensor() into the pipeline")
+    shape = (3, form.height, form.width) if form.planar else (form.height, form.width, 3)
+    op = NativeOp(
+        "image", pipeline.source, [(shape, np.dtype(STORED_DTYPES[form.dtype]))], (form, decoder, pipeline.stream)
+    )
+    steps += _steps(pipeline, rest, files)
+    return Output(pipeline.name, pipeline.source, (op,), lambda arrays, batch: show(arrays[0], form), steps)
+
+
+def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
+    """Return a view of an array that workers filled, as the tensor or array that its form describes."""
+    if not form.tensor:
+        return stored
+    import torch
+
+    if form.dtype == "bfloat16":
+        images = torch.from_numpy(stored.view(np.int16)).view(torch.bfloat16)
+    else:
+        images = torch.from_numpy(stored)
+    return images.permute(0, 3, 1, 2) if form.channels_first and not form.planar else images
+
+
+def _common_size(pipeline: Pipeline, files: Files) -> tuple[int, int]:
+    column = files.column(pipeline.source)
+    if len(column) == 0:
+        return 1, 1
+    heights, widths = column["height"], column["width"]
+    low, high = (int(heights.min()), int(widths.min())), (int(heights.max()), int(widths.max()))
+    if low != high:
+        raise OptionError(
+            f"pipeline {pipeline.name!r}: the images of {pipeline.source!r} differ in size, from {low[0]}x{low[1]} to "
+            f"{high[0]}x{high[1]} (height x width); use RandomResizedCropRGBImageDecoder, "
+            "CenterCropRGBImageDecoder or ResizeRGBImageDecoder"
+        )
+    return high
