@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ffprep.errors import OptionError
 from ffprep.abi import IMAGE
+from ffprep.errors import OptionError
 from ffprep.kernels import layout
 from ffprep.kernels.image import batch, job
 from ffprep.kernels.resample.render import packed_desc, render
