@@ -154,7 +154,7 @@ def emit_values(y: Any, cb: Any, cr: Any, matrix: int, form: int, at: int, plane
 def output_steps(form: int, out_h: int, out_w: int) -> tuple[int, int]:
     """Return the bytes from one pixel to the next and, where each channel is a plane, from one channel to the next.
 
-    Outputs narrower than 16 pixels go through a scratch row (see :func:`copy_narrow_row`), whose planes are 16 elements.
+    Outputs narrower than 16 pixels go through a scratch row (:func:`copy_narrow_row`), whose planes are 16 elements.
     """
     size = item_bytes(form)
     return 3 * size if channels_last(form) else size, 16 * size if out_w < 16 else out_h * out_w * size

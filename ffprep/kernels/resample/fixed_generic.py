@@ -1,7 +1,7 @@
 """The fused renderer in LLVM's generic vectors of 16-bit numbers: for any CPU, without byte shuffles.
 
-It makes sixteen output rows at a time. The vertical pass sums bytes times weights in 16 bits; 16 x 16 blocks of that are
-transposed, so that in the horizontal pass the lanes are rows and a tap is a multiplication of a whole vector by one
+It makes sixteen output rows at a time. The vertical pass sums bytes times weights in 16 bits; 16 x 16 blocks of that
+are transposed, so that in the horizontal pass the lanes are rows and a tap is a multiplication of a whole vector by one
 number; the results are transposed back to rows of samples for :func:`ffprep.kernels.resample.emit.emit_block`.
 """
 
@@ -129,7 +129,7 @@ def _weigh_strip(
 def _resample_strip(columns: Any, out_w: int, flip: int, samples: int, tile: int, out: int, pitch: int) -> None:
     """Write 16 rows of `out_w` outputs (int16, rows `pitch` bytes apart) from what :func:`_weigh_strip` wrote.
 
-    `columns` is a COLUMN_TABLES record, `samples` the address of the vertical sums, `tile` that of 512 bytes of scratch.
+    `columns` is a COLUMN_TABLES record, `samples` the address of the vertical sums, `tile` that of 512 scratch bytes.
     """
     v.compact()
     least = np.int64(get_i32(columns.first))

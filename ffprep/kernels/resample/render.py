@@ -5,9 +5,9 @@ A renderer is a C function of :data:`SIGNATURE`::
     render(arguments: address of an abi.RENDER) -> status
 
 It is called by address, so that the loop that calls it is compiled once and the CPU's best form is chosen at run time.
-:data:`ffprep.abi.RENDER` says what the arguments are. The status is 0 or a code of :mod:`ffprep.kernels.layout`: OK,
-UNSUPPORTED_COLOR, BAD_RECTANGLE, NO_SPACE (the workspace is too small), BAD_OPTION, or UNFIT (only the wide renderer can
-render this). Nothing outside the planes, the output and the workspace is read or written.
+:data:`ffprep.abi.RENDER` says what the arguments are. The status is a code of :mod:`ffprep.kernels.layout`: OK,
+UNSUPPORTED_COLOR, BAD_RECTANGLE, NO_SPACE (the workspace is too small), BAD_OPTION, or UNFIT (only the wide renderer
+can render this). Nothing outside the planes, the output and the workspace is read or written.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def streaming_pays(form: int, batch_bytes: int) -> bool:
 def colour_array(
     mean: Sequence[float] = (0.0, 0.0, 0.0), std: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> NDArray[np.float32]:
-    """Return the normalisation ``(level - mean) / std`` of levels in 0..255: float32 of shape (6,), laid out as COLOUR."""
+    """Return ``(level - mean) / std`` of levels in 0..255 as scales and biases: float32 of shape (6,), as COLOUR is."""
     m, s = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     if m.shape != (3,) or s.shape != (3,) or not np.all(np.isfinite(m)) or not np.all(s > 0):
         raise OptionError(f"mean and std must be three finite numbers each, std above 0; got {mean} and {std}")

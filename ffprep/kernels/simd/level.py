@@ -1,7 +1,7 @@
 """Which vector form of the kernels this process uses.
 
 The features of the CPU that numba compiles for decide, never the CPU's name: ``NUMBA_CPU_FEATURES``,
-``NUMBA_CPU_NAME=generic`` and ``NUMBA_ENABLE_AVX=0`` change them, any other ``NUMBA_CPU_NAME`` leaves those of the host.
+``NUMBA_CPU_NAME=generic`` and ``NUMBA_ENABLE_AVX=0`` change them, any other ``NUMBA_CPU_NAME`` leaves the host's.
 ``FFPREP_SIMD=scalar|avx2|avx512`` asks for a level; it is ignored where the CPU or the LLVM in use does not have that
 level. The level "scalar" is written in LLVM's generic vectors and runs on any CPU.
 """

@@ -1,8 +1,8 @@
 """Vectors of fixed length in numba kernels, as LLVM's own vector types.
 
-Most operations are one LLVM instruction (or a constant shuffle), so a kernel written with them compiles to what it says,
-on any CPU. Names end in element type and number of lanes, such as ``i16x16``; signedness is a matter of the operations,
-not of the types. Functions whose names begin with an x86 mnemonic need that instruction; see
+Most operations are one LLVM instruction (or a constant shuffle), so a kernel written with them compiles to what it
+says, on any CPU. Names end in element type and number of lanes, such as ``i16x16``; signedness is a matter of the
+operations, not of the types. Functions whose names begin with an x86 mnemonic need that instruction; see
 :mod:`ffprep.kernels.simd.level`.
 """
 
@@ -287,7 +287,7 @@ sum_f32x16 = operation(types.float32, [F32X16], _sum)
 
 
 def _transpose(builder: Any, args: Sequence[Any]) -> Any:
-    """Transpose 16 x 16 int16; `args` are source, bytes from one of its rows to the next, target, and the same of it."""
+    """Transpose 16 x 16 int16; `args` are those of :func:`transpose_i16`."""
     kind, count = llvm_type(I16X16), 16
 
     def at(address: Any, pitch: Any, row: int) -> Any:
@@ -313,7 +313,7 @@ def _transpose(builder: Any, args: Sequence[Any]) -> Any:
 
 @intrinsic
 def transpose_i16(_typing: Any, source: Any, source_pitch: Any, target: Any, target_pitch: Any) -> Any:
-    """Transpose 16 x 16 int16 from `source` to `target`, whose rows are `source_pitch` and `target_pitch` bytes apart."""
+    """Transpose 16 x 16 int16 from `source` to `target`; the pitches are the bytes from one row to the next."""
 
     def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         _transpose(builder, args)
