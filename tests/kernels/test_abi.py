@@ -38,7 +38,7 @@ def layout_in_c(folder: Path) -> list[str]:
             size = f"sizeof((({name} *)0)->{field})"
             lines.append(f'printf("{name}.{field} %zu %zu\\n", offsetof({name}, {field}), {size});')
     source = folder / "layout.c"
-    includes = "#include <stddef.h>\n#include <stdio.h>\n#include \"abi.h\"\n"
+    includes = '#include <stddef.h>\n#include <stdio.h>\n#include "abi.h"\n'
     source.write_text(includes + "int main(void) {\n" + "\n".join(lines) + "\nreturn 0;\n}\n")
     compiler = shutil.which(os.environ.get("CC", "cc"))
     assert compiler, "this test needs a C compiler; set CC"
@@ -60,7 +60,9 @@ def test_fields_of_several_writers_lie_on_cache_lines_of_their_own() -> None:
     assert abi.CONTROL.itemsize % abi.CACHE_LINE == abi.SLOT.itemsize % abi.CACHE_LINE == 0
 
 
-@pytest.mark.parametrize("name", ["ITEM", "IMAGE_SPEC", "THREAD", "TASK", "RENDER", "AUGMENTATION", "AUGMENTATION_STEP"])
+@pytest.mark.parametrize(
+    "name", ["ITEM", "IMAGE_SPEC", "THREAD", "TASK", "RENDER", "AUGMENTATION", "AUGMENTATION_STEP"]
+)
 def test_every_number_has_a_multiple_of_its_size_as_offset(name: str) -> None:
     """Kernels and C may then read it with any instruction, wherever its record is aligned to 8 bytes."""
     dtype: np.dtype[np.void] = getattr(abi, name)

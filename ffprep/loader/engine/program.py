@@ -143,9 +143,7 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int) -> l
     return kept
 
 
-def _fill_captions(
-    task: np.void, choice: CaptionChoice, name: str, reader: Reader, seed: int, epoch: int
-) -> list[Any]:
+def _fill_captions(task: np.void, choice: CaptionChoice, name: str, reader: Reader, seed: int, epoch: int) -> list[Any]:
     """Write down the form of a file's captions, and which of them to take; return the memory's owners."""
     stored, width, size, _ = caption_form(reader.fields[name], choice.tokens)
     task["rows_each"], task["width"], task["source"] = stored, width, size
