@@ -1,7 +1,7 @@
 """What the decoders for stock ffcv call from its compiled code: one image, in whatever thread that runs in.
 
-A decoder has a block (:data:`DECODER_BLOCK`) that says what to do. Decoder contexts lie in slots that a thread takes for
-one image at a time, so it does not matter how many threads or loaders there are.
+A decoder has a block (:data:`DECODER_BLOCK`) that says what to do. Decoder contexts lie in slots that a thread takes
+for one image at a time, so it does not matter how many threads or loaders there are.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ def _slot() -> np.dtype[Any]:
 
 
 DECODER_SLOT = _slot()
-"""What a thread takes for one image: whether it is taken, on a cache line of its own; the image, what it was cut to, its
-specification; what the thread owns meanwhile."""
+"""What a thread takes for one image.
+
+Whether it is taken, on a cache line of its own; the image, what it was cut to, its specification; what the thread owns
+meanwhile."""
 
 FAILURE = np.dtype([("sample", np.int64), ("status", np.int64)])
 DECODER_BLOCK = np.dtype(
@@ -51,8 +53,9 @@ DECODER_BLOCK = np.dtype(
         ("failures", FAILURE, (KEPT_FAILURES,)),
     ]
 )
-"""What a decoder's compiled code is given: addresses of an IMAGE_SPEC, of the slots and of ``ffp_context_new``; how many
-images failed, and the first of these."""
+"""What a decoder's compiled code is given.
+
+Addresses of an IMAGE_SPEC, of the slots and of ``ffp_context_new``; how many images failed, and the first of these."""
 
 assert DECODER_BLOCK.fields is not None
 FAILED = DECODER_BLOCK.fields["failed"][1]

@@ -57,7 +57,7 @@ class _StockDecoder(SimpleRGBImageDecoder):
     flip_prob : float
         Probability of a horizontal flip: replaces the transform after the decoder, and its pass over the batch.
     mean, std, dtype
-        Normalise to float32 or float16, as stock's ``NormalizeImage(mean, std, dtype)`` would after the decoder: replaces it.
+        Normalise to float32 or float16: replaces stock's ``NormalizeImage(mean, std, dtype)`` after the decoder.
     """
 
     def __init__(

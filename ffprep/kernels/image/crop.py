@@ -68,7 +68,9 @@ def resize_center_crop(
 ) -> tuple[float, float, float, float]:
     """Return the box that torchvision's ``Resize(short)``, then ``CenterCrop((out_h, out_w))``, shows.
 
-    The box is (y, x, h, w) in fractional source pixels. Resize makes the shorter side `short` and the longer ``int(short * longer / shorter)``. Where the resized
+    The box is (y, x, h, w) in fractional source pixels.
+
+    Resize makes the shorter side `short` and the longer ``int(short * longer / shorter)``. Where the resized
     image is smaller than the crop (torchvision would pad) the box is the whole side, stretched.
     """
     if height <= width:

@@ -1,7 +1,7 @@
 """Worker threads and the memory they share with the consumer.
 
 The threads know :class:`SharedTables` and nothing else, so a pool, an iterator or a loader can be dropped at any time:
-the threads are told to end, they finish the rows they have claimed, and the memory goes when the last of them has ended.
+the threads are told to end, they finish what they have claimed, and the memory goes when the last of them has ended.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def _make_views(
     first: int,
     sample: int,
     key: int,
-    tasks: NDArray[np.void],
+    tasks: Any,
     specs: NDArray[np.void],
     item: Any,
     used: NDArray[np.void],
