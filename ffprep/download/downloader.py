@@ -36,7 +36,7 @@ OPEN_SHARDS = 16
 """The most shards filled at once, which bounds how far other rows get ahead of a slow one."""
 
 OTHER_FILES = 64
-"""The most files that a worker has open beside its connections: shards, pipes, those of libraries."""
+"""The most files that a worker has open besides its connections: shards, pipes, those of libraries."""
 
 ROWS_PER_MESSAGE = 16
 """The most rows that a worker is given in one message."""

@@ -3,7 +3,7 @@
 ======  ====================================================================================================
 CC3M    ``Train_GCC-training.tsv``: caption TAB url, no header; on the hub, parquet with ``image_url, caption``
 CC12M   ``cc12m.tsv``: url TAB caption, no header; on the hub, parquet with ``image_url, caption``
-SBU     ``sbu-captions-all.json`` (object of lists), or ``SBU_captioned_photo_dataset_urls.txt`` beside
+SBU     ``sbu-captions-all.json`` (object of lists), or ``SBU_captioned_photo_dataset_urls.txt`` with
         ``..._captions.txt``; on the hub, parquet with ``image_url, caption``
 ======  ====================================================================================================
 """

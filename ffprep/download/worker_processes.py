@@ -20,7 +20,7 @@ _PROGRAM = (
     "from ffprep.download.fetch_worker import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _QUEUED = 64
-"""The most rows that wait in a worker beside those it is fetching: enough to last until it is given more."""
+"""The most rows that wait in a worker besides those it is fetching: enough to last until it is given more."""
 
 
 class WorkerProcesses:

@@ -134,7 +134,7 @@ def open_corpus(source: str, choice: Choice | None = None, column: str = "text",
     if wanted is not None:
         _note_chunks(corpus, source, chosen, wanted, found)
     if not corpus.units:
-        raise SourceError(f"{source}: nothing of what was asked for is there")
+        raise SourceError(f"{source}: nothing that was asked for is there")
     return corpus
 
 
@@ -347,5 +347,5 @@ def _load(repository: str) -> Any:
 def _hub_rows(repository: str, number: int, count: int, column: str) -> Rows:
     dataset = _load(repository)
     if int(dataset.num_shards) != count:
-        raise SourceError(f"{repository}: has {dataset.num_shards} files now and had {count}; start anew")
+        raise SourceError(f"{repository}: has {dataset.num_shards} files now but had {count}; start again")
     return hub_rows(dataset.shard(num_shards=count, index=number), f"{repository} file {number}", [column])

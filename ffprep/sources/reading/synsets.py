@@ -280,7 +280,7 @@ def find_labels(near: Sequence[Path], where: Path, hints: Hints) -> tuple[Valida
         truth = parse_labels(kit.ground_truth, f"{kit.label}, its ground truth", order)
     else:
         raise SourceError(
-            f"{where}: the images lie in no class folders and no list of labels was found: give one with --labels "
+            f"{where}: the images are not in class folders, and no list of labels was found: give one with --labels "
             f"({', '.join(LABEL_FILES[:3])}, val.txt) or the development kit with --devkit"
         )
     return truth, known or sorted(order or [])
