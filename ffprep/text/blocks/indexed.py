@@ -50,8 +50,8 @@ class IndexedWriter:
     def __init__(self, prefix: Path) -> None:
         self.bin_path, self.idx_path = paths_of(prefix)
         self._stack = ExitStack()
-        self._sizes = self._stack.enter_context(tempfile.TemporaryFile(dir=prefix.parent))  # noqa: SIM115
         self._tokens: BinaryIO = self._stack.enter_context(replacing(self.bin_path))
+        self._sizes = self._stack.enter_context(tempfile.TemporaryFile(dir=prefix.parent))  # noqa: SIM115
         self.sequences = 0
         self.tokens = 0
         self._open = 0
