@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ffprep.common.tar import members
 from ffprep.errors import SourceError
-from ffprep.sources.captions import CaptionSource
+from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.reading.file_sets import TarFiles, is_image_name
 
 ABSENT = -1

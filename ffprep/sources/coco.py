@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.captions import CaptionSource, ListedCaptions, as_text, parse_json
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text, parse_json
 from ffprep.sources.reading.image_names import ImageNames
 from ffprep.sources.reading.zipped import ZipFiles
 

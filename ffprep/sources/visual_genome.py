@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from ffprep.errors import SourceError
-from ffprep.sources.captions import CaptionSource, ListedCaptions, as_text
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text
 from ffprep.sources.reading.image_names import ImageNames
 from ffprep.sources.reading.zipped import ZipFiles
 

@@ -14,7 +14,7 @@ from ffprep.convert.run import convert
 from ffprep.errors import OptionError
 from ffprep.fields import RGBImageField
 from ffprep.inspect.stats import Stats, render, stats_of, total
-from ffprep.sources.captions import CaptionSource, ListedCaptions
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions
 from ffprep.sources.reading.file_sets import FolderFiles
 from ffprep.text.tokens.vocabulary import Vocabulary
 

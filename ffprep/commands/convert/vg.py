@@ -12,7 +12,7 @@ from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._captions import commands
 
 if TYPE_CHECKING:
-    from ffprep.sources.captions import CaptionSource
+    from ffprep.sources.caption_source import CaptionSource
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
