@@ -130,7 +130,7 @@ def _official(content: dict[str, Any], where: str) -> tuple[list[Annotated], int
             raise SourceError(f"{where}, image {number}: has no id and file_name") from None
     annotations = content["annotations"]
     if not isinstance(annotations, list):
-        raise SourceError(f"{where}: annotations is not a list")
+        raise SourceError(f"{where}: annotations is no list")
     unknown = 0
     for number, annotation in enumerate(annotations):
         try:
