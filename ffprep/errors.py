@@ -77,3 +77,9 @@ class SourceError(FfprepError):
 
 class ConversionError(FfprepError):
     """A sample cannot be converted."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message or, if it has none, the name of its class."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -205,7 +205,7 @@ class Server:
 def captions(index: Path | None, rows: int | None) -> list[str]:
     """Captions of an index, or made up of the demo's words."""
     if index is not None:
-        from ffprep.download.index import read_index
+        from ffprep.download.url_index import read_index
 
         found = [row.caption for row in read_index(index)]
         return found if rows is None else (found * (rows // len(found) + 1))[:rows]

@@ -46,24 +46,23 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:
     from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
-    from ffprep.download.index import read_index
-    from ffprep.download.options import Limits, Options
-    from ffprep.download.run import Progress as Counts
-    from ffprep.download.run import download
+    from ffprep.download.downloader import DownloadProgress, download
+    from ffprep.download.settings import DownloadOptions, FetchLimits
+    from ffprep.download.url_index import read_index
 
     if (index is None) == (only is None):
         raise click.UsageError("give either --index or --only")
     path = index or only
     assert path is not None
     rows = sum(1 for _ in read_index(path))  # also finds a damaged index before anything is fetched
-    limits = Limits(
+    limits = FetchLimits(
         deadline=values["deadline"],
         max_bytes=values["max_file_bytes"],
         retries=values["retries"],
         allow_private=values["allow_private"],
         honour_robots=not values["ignore_robots"],
     )
-    options = Options(
+    options = DownloadOptions(
         limit=values["limit"],
         max_bytes=values["max_bytes"],
         shard_size=values["shard_size"],
@@ -80,7 +79,7 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         SilentProgress() if quiet else ShownProgress(name, options.limit if by_success and options.limit else rows)
     )
 
-    def update(counts: Counts) -> None:
+    def update(counts: DownloadProgress) -> None:
         shown.update(counts.ok if by_success else counts.done, counts.bytes)
 
     try:

@@ -1,1 +1,1 @@
-"""From an index of URLs to images, politely and resumably."""
+"""Fetches the images that an index of URLs names: politely, and resumably after an interruption."""

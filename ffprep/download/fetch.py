@@ -1,4 +1,4 @@
-"""One URL to its bytes: bounded in time, size, redirects and where it may connect to."""
+"""Fetches one URL, within bounds on time, size, redirects and the addresses that may be connected to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ffprep._version import __version__
-from ffprep.download.options import Limits, may_recover
+from ffprep.download.settings import FetchLimits, may_recover
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -32,33 +32,33 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 @dataclass(frozen=True)
 class Fetched:
-    """Outcome of a fetch: ``status`` is ``"ok"`` (then `data` holds the body) or the cause of the failure."""
+    """Outcome of a fetch: `status` is ``"ok"``, and `data` the body, or `status` is the cause of the failure."""
 
     status: str
     data: bytes = b""
 
 
 class _RefusedAddress(OSError):
-    """The name resolves to no address that may be connected to."""
+    """The host name resolves only to addresses that must not be connected to."""
 
 
 class Resolver(AbstractResolver):
-    """The system's resolver, for an index with many dead names.
+    """The system's resolver, adapted to indexes in which many host names no longer exist.
 
-    Many names are looked up at once: event loops give this four threads or a few more, so a handful of dead names
-    would stop everything. A name without address is remembered. Addresses that are not on the public Internet are
-    dropped; the check is made on the address that is then connected to, so a name cannot point elsewhere between the
-    two.
+    Many names are looked up at once. Event loops reserve only a few threads for this, so that a handful of dead names
+    would block all others. Names without an address are remembered for a while. Addresses outside the public Internet
+    are dropped. Since the connection is then made to exactly the address that was checked, a name cannot resolve to
+    another one in between.
 
     Parameters
     ----------
     allow_private : bool
-        Keep private addresses.
+        Whether to keep private addresses.
     """
 
     THREADS = 64
     REMEMBERED = 600.0
-    """Seconds that a name is believed to have no address."""
+    """Seconds for which a name without an address is not looked up again."""
 
     def __init__(self, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -108,14 +108,14 @@ class Fetcher:
 
     Parameters
     ----------
-    limits : Limits
+    limits : FetchLimits
     connections : int
-        Connections open at once.
+        The most connections open at once.
     per_host : int
-        Fetches under way at one host at once.
+        The most concurrent fetches from one host.
     """
 
-    def __init__(self, limits: Limits, connections: int = 256, per_host: int = 32) -> None:
+    def __init__(self, limits: FetchLimits, connections: int = 256, per_host: int = 32) -> None:
         self._limits = limits
         self._connections = connections
         self._per_host = per_host
@@ -133,7 +133,7 @@ class Fetcher:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # `Limits.deadline` is for all of it
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # `FetchLimits.deadline` covers it all
             read_bufsize=1 << 18,
             headers={"User-Agent": f"ffprep/{__version__} (data set download)", "Accept": "image/*,*/*;q=0.5"},
         )
@@ -143,7 +143,7 @@ class Fetcher:
         await self._session.close()
 
     async def fetch(self, url: str) -> Fetched:
-        """Body of `url`, or the cause why not; never raises but for cancellation."""
+        """Fetch `url`; failures are returned as a status and not raised, other than cancellation."""
         for attempt in range(self._limits.retries + 1):
             if attempt:
                 wait = self._limits.backoff * 2 ** (attempt - 1)
@@ -176,6 +176,7 @@ class Fetcher:
                 return Fetched("connection")
 
     def _slot(self, host: str) -> asyncio.Semaphore:
+        """The semaphore that bounds the fetches from a host; hosts that were not used for long are forgotten."""
         slot = self._hosts.get(host)
         if slot is None:
             slot = self._hosts[host] = asyncio.Semaphore(self._per_host)
@@ -223,11 +224,11 @@ def _literal_is_public(host: str) -> bool:
     try:
         return _is_public(host)
     except ValueError:
-        return True  # a name: the resolver decides
+        return True  # a name, which the resolver checks
 
 
 def _no_ai(tags: list[str]) -> bool:
-    """Whether ``X-Robots-Tag`` headers forbid use for training (for every agent, or for ours)."""
+    """Whether ``X-Robots-Tag`` headers forbid use for training, to every agent or to ffprep."""
     for tag in tags:
         agent, _, rest = tag.partition(":")
         words = rest if rest and agent.strip().lower() in ("ffprep", "*") else tag if not rest else ""

@@ -1,55 +1,55 @@
-"""What a download and its processes say to each other."""
+"""The messages that the downloading process and its worker processes exchange."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ffprep.download.options import Options
+from ffprep.download.settings import DownloadOptions
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one process is given at its start.
+class WorkerConfig:
+    """What one worker process is told when it starts.
 
     Attributes
     ----------
-    options : Options
-        Of the whole download.
+    options : DownloadOptions
+        Options of the whole download.
     connections, per_host : int
-        Fetches under way at once in this process, in all and at one host.
+        Concurrent fetches of this process, in total and per host.
     threads : int
-        That check what arrived.
+        Threads that check the images which arrived.
     """
 
-    options: Options
+    options: DownloadOptions
     connections: int
     per_host: int
     threads: int
 
 
-class Open(NamedTuple):
-    """A shard's images are to be appended to a file, whose descriptor follows."""
+class OpenShard(NamedTuple):
+    """Append a shard's images to the file whose descriptor follows this message."""
 
     shard: int
 
 
-class Close(NamedTuple):
-    """No more images of a shard will come."""
+class CloseShard(NamedTuple):
+    """No more images of this shard will be requested."""
 
     shard: int
 
 
-class Asked(NamedTuple):
-    """A row to fetch; see `Row`."""
+class FetchRequest(NamedTuple):
+    """A row to fetch; see `IndexRow`."""
 
     number: int
     url: str
     sha256: str
 
 
-class Found(NamedTuple):
-    """What became of a row; see `Outcome`. The image begins at byte `offset` of the process's file."""
+class FetchResult(NamedTuple):
+    """The outcome of a request; see `Outcome`. `offset` is where the image begins in the worker's file of its shard."""
 
     number: int
     status: str

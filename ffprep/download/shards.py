@@ -1,14 +1,14 @@
-"""Where downloaded images lie: tar shards in webdataset's layout, each with a mark that it is complete.
+"""The shards that images are stored in: tar archives in webdataset's layout, each with a manifest that completes it.
 
-``00012.tar`` holds, for index rows ``12 * shard_size`` onwards that worked, ``<id>.<ext>`` (the image as served),
+``00012.tar`` holds, for each row that worked from ``12 * shard_size`` on, ``<id>.<ext>`` (the image as served),
 ``<id>.txt`` (the caption) and ``<id>.json`` (URL, digest, size): what img2dataset writes and webdataset reads.
-``00012.jsonl`` has one line for every index row of the shard, failures included; it is written last, so a shard with
-this file is complete and one without it is done again. Both are the same bytes whatever order the images arrived in.
+``00012.jsonl``, the shard's manifest, has one line for every row of the shard, failures included. It is written last,
+so that a shard with a manifest is complete, and one without it is fetched again. The bytes of both are the same
+whatever order the images arrived in.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tarfile
@@ -19,22 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ffprep.common.replacing import replacing
 from ffprep.errors import SourceError
 
 OWN = -1
-"""The writer that is this process itself."""
+"""Stands for this process among the workers that have a file in a buffer."""
 
 AGAIN = "delete the shard's .tar and .jsonl to fetch it again"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one row of the index: one line of a manifest.
+    """The outcome of one row of the index, which is one line of a manifest.
 
     Attributes
     ----------
     id : int
-        Row number in the index.
+        IndexRow number in the index.
     url, caption : str
     status : str
         ``ok`` or the cause of the failure.
@@ -68,8 +69,14 @@ class Outcome:
         return json.dumps(self.__dict__, ensure_ascii=False) + "\n"
 
 
-class Appender:
-    """Puts images one after the other into a file, from several threads."""
+class ImageAppender:
+    """Appends images to a file; several threads may use it at once.
+
+    Parameters
+    ----------
+    descriptor : int
+        The open file, which the caller closes.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -77,7 +84,7 @@ class Appender:
         self._end = 0
 
     def append(self, data: bytes) -> int:
-        """Write an image; where in the file it begins."""
+        """Append an image; returns its offset in the file."""
         with self._lock:
             offset = self._end
             self._end += len(data)
@@ -87,10 +94,18 @@ class Appender:
         return offset
 
 
-class ShardSpool:
-    """The outcomes of a shard while it is being filled, and its images in unnamed temporary files.
+class ShardBuffer:
+    """The outcomes of a shard that is being filled, and its images in unnamed temporary files, one for each worker.
 
-    Every process that fetches appends to a file of its own.
+    Parameters
+    ----------
+    folder : Path
+        Where the temporary files are created.
+
+    Attributes
+    ----------
+    outcomes : dict
+        Outcomes by row number.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,31 +114,31 @@ class ShardSpool:
         self._places: dict[int, tuple[int, int]] = {}
         self.outcomes: dict[int, Outcome] = {}
 
-    def __contains__(self, writer: int) -> bool:
-        """Whether a writer has a file here."""
-        return writer in self._files
+    def __contains__(self, worker: int) -> bool:
+        """Whether a worker has a file here."""
+        return worker in self._files
 
     @property
-    def writers(self) -> list[int]:
-        """Who has a file here, but for this process."""
-        return [writer for writer in self._files if writer != OWN]
+    def workers(self) -> list[int]:
+        """Workers that have a file here, without this process."""
+        return [worker for worker in self._files if worker != OWN]
 
-    def file_of(self, writer: int) -> int:
-        """Descriptor of a writer's file, made at first use."""
-        if writer not in self._files:
-            self._files[writer] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed in close()
-        return self._files[writer].fileno()
+    def file_of(self, worker: int) -> int:
+        """Descriptor of a worker's file, which is created when first asked for and belongs to this buffer."""
+        if worker not in self._files:
+            self._files[worker] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed in close()
+        return self._files[worker].fileno()
 
-    def add(self, outcome: Outcome, writer: int, offset: int) -> None:
-        """Keep one outcome and, if it is ``ok``, where its image is: in which writer's file, from which byte."""
+    def add(self, outcome: Outcome, worker: int, offset: int) -> None:
+        """Record an outcome and, if it is ``ok``, the place of its image: the worker's file and the offset in it."""
         if outcome.ok:
-            self._places[outcome.id] = (writer, offset)
+            self._places[outcome.id] = (worker, offset)
         self.outcomes[outcome.id] = outcome
 
     def image(self, number: int) -> bytes:
-        """Image of a row that worked."""
-        writer, offset = self._places[number]
-        return os.pread(self._files[writer].fileno(), self.outcomes[number].bytes, offset)
+        """Image of a row whose outcome is ``ok``."""
+        worker, offset = self._places[number]
+        return os.pread(self._files[worker].fileno(), self.outcomes[number].bytes, offset)
 
     def close(self) -> None:
         """Free the temporary files."""
@@ -132,27 +147,27 @@ class ShardSpool:
         self._files.clear()
 
 
-def write_shard(folder: Path, number: int, spool: ShardSpool) -> list[Outcome]:
-    """Writes a shard's tar and then its mark; returns its outcomes by row."""
-    outcomes = [spool.outcomes[row] for row in sorted(spool.outcomes)]
-    with _replacing(tar_path(folder, number)) as file:
+def write_shard(folder: Path, number: int, buffer: ShardBuffer) -> list[Outcome]:
+    """Write a shard's tar and then its manifest; returns the outcomes in row order."""
+    outcomes = [buffer.outcomes[row] for row in sorted(buffer.outcomes)]
+    with replacing(tar_path(folder, number)) as file:
         for outcome in outcomes:
             if outcome.ok:
                 key = f"{outcome.id:09d}"
                 facts = {k: v for k, v in outcome.__dict__.items() if k != "caption"}
-                _add(file, f"{key}.{outcome.extension}", spool.image(outcome.id))
+                _add(file, f"{key}.{outcome.extension}", buffer.image(outcome.id))
                 _add(file, f"{key}.txt", outcome.caption.encode(errors="replace"))
                 _add(file, f"{key}.json", json.dumps(facts).encode())
         end = 2 * tarfile.BLOCKSIZE
         file.write(bytes(end + -(file.tell() + end) % tarfile.RECORDSIZE))
-    write_lines(mark_path(folder, number), outcomes)
+    write_lines(manifest_path(folder, number), outcomes)
     return outcomes
 
 
-def read_spool(folder: Path, number: int) -> ShardSpool:
-    """A complete shard's content, to be changed and written again."""
-    spool = ShardSpool(folder)
-    images = Appender(spool.file_of(OWN))
+def read_shard(folder: Path, number: int) -> ShardBuffer:
+    """Read a complete shard into a buffer, to be changed and written again."""
+    buffer = ShardBuffer(folder)
+    images = ImageAppender(buffer.file_of(OWN))
     places: dict[str, tuple[int, int]] = {}
     path = tar_path(folder, number)
     try:
@@ -162,26 +177,26 @@ def read_spool(folder: Path, number: int) -> ShardSpool:
                 if extension not in ("txt", "json") and (reader := tar.extractfile(member)) is not None:
                     data = reader.read()
                     places[key] = len(data), images.append(data)
-        for outcome in read_lines(mark_path(folder, number)):
+        for outcome in read_lines(manifest_path(folder, number)):
             size, offset = places.get(f"{outcome.id:09d}", (-1, 0))
             if outcome.ok and size != outcome.bytes:
-                raise SourceError(f"{path}: row {outcome.id} is not in it as its mark says; {AGAIN}")
-            spool.add(outcome, OWN, offset)
+                raise SourceError(f"{path}: row {outcome.id} is not in it as its manifest says; {AGAIN}")
+            buffer.add(outcome, OWN, offset)
     except BaseException as error:
-        spool.close()
+        buffer.close()
         if isinstance(error, tarfile.TarError):
             raise SourceError(f"{path}: damaged ({error}); {AGAIN}") from error
         raise
-    return spool
+    return buffer
 
 
 def read_lines(path: Path) -> Iterator[Outcome]:
-    """Outcomes of a manifest or of a shard's mark.
+    """Outcomes that a manifest lists, of a shard or of a whole download.
 
     Raises
     ------
     SourceError
-        When a line is not one of ours; names the line.
+        When a line is not one that this module wrote; the message names the line.
     """
     with path.open(encoding="utf-8") as file:
         for line_number, line in enumerate(file, 1):
@@ -192,16 +207,16 @@ def read_lines(path: Path) -> Iterator[Outcome]:
 
 
 def write_lines(path: Path, outcomes: Iterable[Outcome]) -> None:
-    """Writes a manifest under its name only when it is complete."""
-    with _replacing(path) as file:
+    """Write a manifest, which appears under its name only when it is complete."""
+    with replacing(path) as file:
         for outcome in outcomes:
             # A lone surrogate becomes the JSON escape that it was read from.
             file.write(outcome.line().encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON under its name only when it is complete."""
-    with _replacing(path) as file:
+    """Write a JSON file, which appears under its name only when it is complete."""
+    with replacing(path) as file:
         file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
@@ -210,21 +225,21 @@ def tar_path(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.tar"
 
 
-def mark_path(folder: Path, number: int) -> Path:
-    """Path of a shard's manifest, whose existence marks it complete."""
+def manifest_path(folder: Path, number: int) -> Path:
+    """Path of a shard's manifest, whose existence means that the shard is complete."""
     return folder / f"{number:05d}.jsonl"
 
 
 def complete_shards(folder: Path) -> list[int]:
-    """Numbers of the complete shards of a folder, ascending."""
+    """Numbers of a folder's complete shards, ascending."""
     return sorted(
         int(p.stem) for p in folder.glob("[0-9]*.jsonl") if p.stem.isdigit() and tar_path(folder, int(p.stem)).exists()
     )
 
 
 def remove_shard(folder: Path, number: int) -> None:
-    """Removes a shard, its mark first."""
-    mark_path(folder, number).unlink(missing_ok=True)
+    """Remove a shard, its manifest first, so that it counts as incomplete at once."""
+    manifest_path(folder, number).unlink(missing_ok=True)
     tar_path(folder, number).unlink(missing_ok=True)
 
 
@@ -240,7 +255,7 @@ _SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)
 
 
 def _add(file: IO[bytes], name: str, data: bytes) -> None:
-    """Write a member of at most 8 GiB with a short ASCII name; tarfile's own way takes ten times as long."""
+    """Write a member with a short ASCII name and less than 8 GiB. tarfile's own writing takes ten times as long."""
     header = bytearray(_EMPTY)
     header[: len(name)] = name.encode("ascii")
     header[_SIZE] = b"%011o\0" % len(data)
@@ -249,17 +264,3 @@ def _add(file: IO[bytes], name: str, data: bytes) -> None:
     file.write(header)
     file.write(data)
     file.write(bytes(-len(data) % tarfile.BLOCKSIZE))
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

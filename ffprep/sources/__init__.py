@@ -1,1 +1,1 @@
-"""One module a data set: where it lies, how it is read, what its samples are."""
+"""Data sets in their published forms: one module for each, which finds its files and makes samples of them."""

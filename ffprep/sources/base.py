@@ -1,28 +1,31 @@
-"""What a source is: a data set in the form it is published in, as numbered samples of raw values."""
+"""What a source is: a data set in its published form, as numbered samples of raw values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from ffprep.fields import Field
 
 
 class Source(Protocol):
-    """A data set whose samples can be asked for by number, from several threads at a time.
+    """A data set whose samples can be read by number, from several threads at a time.
+
+    A source that does part of its work for many samples at once may also have a method ``announce``; see
+    `announce_samples`.
 
     Attributes
     ----------
     name : str
-        The data set, as commands and manifests call it.
+        Name of the data set in commands and manifests.
     fields : Mapping[str, Field]
-        Field names and encoders, in the order of a sample's values.
+        Names and encoders of the fields, in the order of a sample's values.
     """
 
     @property
@@ -32,48 +35,38 @@ class Source(Protocol):
     def fields(self) -> Mapping[str, Field]: ...
 
     def __len__(self) -> int:
-        """Number of samples; for a ``StreamSource`` the most that will come."""
+        """Number of samples; for a ``StreamSource`` the most that may come."""
 
     def sample(self, index: int) -> tuple[Any, ...]:
-        """Raw values of a sample, one a field, as the fields' ``encode`` takes them.
+        """Raw values of a sample, one for each field, as the field's ``encode`` takes them.
 
         Raises
         ------
         SourceError, OSError
-            When the sample cannot be read. It may be skipped then.
+            When this sample cannot be read; others may still be.
         """
 
     def sample_name(self, index: int) -> str:
-        """Where the sample came from: a path inside the data set, one line, the same on every machine."""
+        """Where the sample comes from: a path within the data set, on one line, the same on every machine."""
 
     def manifest(self) -> dict[str, Any]:
-        """Facts about the data set for the file's manifest: JSON values, no times, nothing of the machine."""
-
-
-class AnnouncedSource(Source, Protocol):
-    """A source that does part of its work for many samples at once."""
-
-    def announce(self, indices: Sequence[int]) -> None:
-        """Called with samples that are asked for soon, from any thread, maybe again for some of them.
-
-        Raises nothing: ``sample`` does.
-        """
+        """Facts about the data set for the file's manifest, as JSON values that do not depend on time or machine."""
 
 
 class Named(NamedTuple):
-    """A sample of a stream with its name; instead of values, why it cannot be read."""
+    """A sample of a stream: its name, and its values or the reason why it cannot be read."""
 
     name: str
     values: tuple[Any, ...] | Exception
 
 
 class StreamSource(Source, Protocol):
-    """A data set that comes in order only, such as a download in progress; ``sample`` is not used."""
+    """A data set that can only be read in order, such as a download in progress; ``sample`` is not used."""
 
     def stream(self, start: int) -> Iterator[Named]:
-        """Samples from number ``start`` on. Called from one thread.
+        """The samples from number ``start`` on. Called from one thread only.
 
-        An error that is raised, unlike one given for a sample, ends the stream and the conversion.
+        An error that is raised, rather than yielded in place of a sample, ends the stream and the conversion.
         """
 
 
@@ -83,11 +76,11 @@ class Selection:
     Parameters
     ----------
     source : Source
-        Where the samples come from.
+        The source of the samples.
     indices : Sequence[int] or ndarray of integers
-        Their numbers there.
+        Numbers of the samples in that source.
     facts : dict
-        What the manifest says about the choice.
+        What the manifest records about the choice.
     """
 
     def __init__(self, source: Source, indices: Sequence[int] | npt.NDArray[np.int64], facts: dict[str, Any]) -> None:
@@ -122,19 +115,21 @@ class Selection:
 
 
 def announce_samples(source: Source, indices: Sequence[int]) -> None:
-    """Tell a source, if it wants to know, which samples are asked for soon."""
+    """Tell a source which samples will be read soon, if it has a method ``announce``.
+
+    A source may then do part of the work for all of them at once. Its ``announce`` may be called from any thread, and
+    again for the same samples. It raises nothing; ``sample`` does.
+    """
     announce = getattr(source, "announce", None)
     if announce is not None:
         announce(indices)
 
 
 def shuffled(source: Source, seed: int) -> Selection:
-    """All samples of a source in a random order that depends on ``seed`` and the number of samples alone.
+    """All samples of a source in a random order, which depends only on ``seed`` and the number of samples.
 
-    A loader shuffles every epoch anyway; a shuffled file helps readers that shuffle pages only (quasi-random order),
-    since data sets come sorted by class.
+    A loader shuffles in every epoch anyway. A shuffled file helps readers that shuffle only pages (quasi-random order),
+    since data sets are published sorted by class.
     """
-    import numpy as np
-
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(source))
     return Selection(source, order, {"shuffle_seed": seed})

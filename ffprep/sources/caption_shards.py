@@ -1,7 +1,7 @@
-"""Image-text pairs in webdataset tars: what ``ffprep download`` and img2dataset write, and ``pixparse/cc3m-wds`` holds.
+"""Image-text pairs in webdataset tars, as ``ffprep download`` and img2dataset write and ``pixparse/cc3m-wds`` has them.
 
-Members of one sample follow one another and share their name up to the first dot: ``000012345.jpg``, ``.txt`` (the
-caption) and ``.json`` (facts; its ``caption`` counts where there is no ``.txt``).
+The members of a sample follow one another, and have the same name up to the first dot: ``000012345.jpg``, ``.txt`` (the
+caption) and ``.json`` (facts; their ``caption`` is used if there is no ``.txt``).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy.typing as npt
 
 from ffprep.common.tar import members
 from ffprep.errors import SourceError
-from ffprep.sources.captions import CaptionSource
-from ffprep.sources.reading.files import TarFiles, is_image_name
+from ffprep.sources.caption_source import CaptionSource
+from ffprep.sources.reading.file_sets import TarFiles, is_image_name
 
 ABSENT = -1
 _MORE = ("gif", "avif")
-"""Images that servers send and folders of photographs do not hold."""
+"""Formats that servers send, in addition to those found in folders of photographs."""
 
 
 class ShardCaptions:
-    """Captions and facts beside the images of webdataset tars, read when asked for.
+    """The captions and facts in webdataset tars, which are read when they are needed.
 
     Parameters
     ----------
     texts, facts : TarFiles
         The ``.txt`` and ``.json`` members.
     text_of, facts_of : ndarray of int64, shape (images,)
-        Their numbers for each image; -1 where there is none.
+        Number of each image's member in these; -1 if it has none.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ShardCaptions:
         return [caption.strip()]
 
     def facts(self, image: int) -> dict[str, Any]:
-        """What the ``.json`` member says; empty where there is none or it is damaged."""
+        """The content of the ``.json`` member; empty if there is none or it is damaged."""
         number = int(self._facts_of[image])
         if number == ABSENT:
             return {}
@@ -65,12 +65,12 @@ class ShardCaptions:
 
 
 class ShardSource(CaptionSource):
-    """A `CaptionSource` whose images have a record of where they came from."""
+    """A `CaptionSource` whose images have a record of where they come from."""
 
     captions: ShardCaptions
 
     def record(self) -> Iterator[dict[str, Any]]:
-        """For each image its number and, as far as known, URL and digest: what reproduces the subset."""
+        """For each image its number and, if known, URL and digest, from which the subset can be reproduced."""
         for image, name in enumerate(self._files.names):
             facts = self.captions.facts(image)
             line: dict[str, Any] = {"id": int(self._ids[image]), "url": str(facts.get("url") or ""), "name": name}
@@ -81,7 +81,7 @@ class ShardSource(CaptionSource):
 
 
 def find_shards(places: Sequence[Path]) -> list[Path]:
-    """Tar archives among some files and folders, by name.
+    """The given files, and the tar archives within the given folders, sorted by name.
 
     Raises
     ------
@@ -102,16 +102,16 @@ def find_shards(places: Sequence[Path]) -> list[Path]:
 
 
 def open_caption_shards(name: str, places: Sequence[Path], **options: Any) -> ShardSource:
-    """Images and captions of webdataset tars, in the order of the archives' names and of their members.
+    """Open images and captions in webdataset tars, in the order of the archives' names and of their members.
 
     Parameters
     ----------
     name : str
-        Of the data set.
+        Name of the data set.
     places : Sequence[Path]
-        Archives, and folders of archives (searched in depth).
+        Archives, and folders that contain archives at any depth.
     **options
-        As for `CaptionSource`; the facts count what is incomplete.
+        As for `CaptionSource`. To the facts, numbers of incomplete samples are added.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def open_caption_shards(name: str, places: Sequence[Path], **options: Any) -> Sh
 
 
 class _Index:
-    """Where images, captions and facts lie."""
+    """Places of the images, captions and facts in some archives."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
@@ -192,7 +192,7 @@ class _Index:
         return table[:, 0].copy(), table[:, 1].copy()
 
     def ids(self) -> npt.NDArray[np.int64]:
-        """The names as numbers where all are numbers and differ, as img2dataset's are; else running numbers."""
+        """The images' names as numbers if all are different numbers, as img2dataset's are; otherwise 0, 1, 2, ..."""
         stems = [name.rsplit("/", 1)[-1].partition(".")[0] for name in self.images]
         if all(stem.isascii() and stem.isdigit() and len(stem) <= 18 for stem in stems):
             numbers = np.array([int(stem) for stem in stems], np.int64)

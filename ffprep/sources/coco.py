@@ -1,7 +1,7 @@
-"""COCO captions: the official splits of 2014 and 2017, and Karpathy's.
+"""COCO captions: the official splits of 2014 and 2017, and Karpathy's split.
 
 Karpathy's split (``dataset_coco.json``) divides the 123,287 images of train2014 and val2014 into train (82,783),
-restval (30,504), val (5,000) and test (5,000); ``train+restval`` is what most papers train on.
+restval (30,504), val (5,000) and test (5,000). Most papers train on ``train+restval``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.captions import CaptionSource, ListedCaptions, as_text, parse_json
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text, parse_json
 from ffprep.sources.reading.image_names import ImageNames
 from ffprep.sources.reading.zipped import ZipFiles
 
@@ -21,7 +21,7 @@ KARPATHY = ("train", "restval", "val", "test")
 
 
 class Annotated(NamedTuple):
-    """One image as the annotations know it."""
+    """An image as described by the annotations."""
 
     image_id: int
     file_name: str
@@ -29,32 +29,34 @@ class Annotated(NamedTuple):
 
 
 def open_coco(images: Sequence[Path], annotations: Path, split: str | None = None, **options: Any) -> CaptionSource:
-    """COCO captions from files on disk.
+    """Open COCO's images and captions.
 
     Parameters
     ----------
     images : Sequence[Path]
-        Folders (searched in depth) or zip archives such as ``train2017.zip``; for Karpathy's split both of 2014.
+        Folders, which are searched at any depth, or zip archives such as ``train2017.zip``. Karpathy's split needs both
+        sets of 2014.
     annotations : Path
-        ``captions_train2017.json``, Karpathy's ``dataset_coco.json``, or a zip archive that holds one
+        ``captions_train2017.json``, Karpathy's ``dataset_coco.json``, or a zip archive that contains one of these
         (``annotations_trainval2017.zip``, ``caption_datasets.zip``).
     split : str, optional
-        For Karpathy's file ``karpathy:`` and one or more of train, restval, val, test joined by ``+``. For a zip
-        archive of several annotation files, the one to take, such as ``train2017``.
+        For Karpathy's file, ``karpathy:`` and one or more of train, restval, val and test, joined by ``+``. For a zip
+        archive with several annotation files, the one to take, such as ``train2017``.
     **options
         As for `CaptionSource`.
 
     Returns
     -------
     CaptionSource
-        Images in the order of the annotations. Its ``facts`` count what does not match: annotated images that are not
-        there (``images_missing``), images there that no annotation names (``images_not_annotated``), images without a
-        caption (``images_without_caption``), captions of unknown images (``captions_without_image``), empty captions.
+        Images in the order of the annotations. Its ``facts`` count what does not match: annotated images that are
+        missing (``images_missing``), images without an annotation (``images_not_annotated``), annotated images without
+        a caption (``images_without_caption``), captions of unknown images (``captions_without_image``), and empty
+        captions (``captions_empty``).
 
     Raises
     ------
     SourceError
-        When a file is not what it should be, or nothing matches.
+        When a file is not of the expected form, or no image has a caption.
     """
     splits = _karpathy_splits(split)
     content = parse_json(_annotation_bytes(annotations, split, karpathy=bool(splits)), str(annotations))

@@ -1,8 +1,8 @@
 """The tasks of GLUE, from its own tsv files or from the Hugging Face hub (``nyu-mll/glue``).
 
-In the tsv files a quote is plain text, there is no escaping, some have no header, labels are numbers or
-names, the last newline may lack, MRPC as Microsoft publishes it has a byte order mark and CRLF. In a few
-rows of QQP a text holds a tab or newline; such rows are left out, as the hub's copy does.
+In the tsv files, quotes are plain text and nothing is escaped. Some files have no header, labels are numbers or names,
+and the last newline may be missing. MRPC as published by Microsoft has a byte order mark and CRLF. In a few rows of QQP
+a text contains a tab or newline; these rows are left out, as in the hub's copy.
 """
 
 from __future__ import annotations
@@ -14,37 +14,38 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.reading.text_table import Labels, read_labels, read_table
-from ffprep.sources.text import TextRows, load_hub
-from ffprep.text.documents.tables import Dialect, Rows, delimited_rows, hub_rows, parquet_rows
+from ffprep.sources.reading.hub import load_dataset
+from ffprep.sources.reading.labelled_texts import Labels, read_labels, read_table
+from ffprep.sources.text_rows import TextRows
+from ffprep.text.documents.delimited import Dialect, delimited_rows
+from ffprep.text.documents.table_rows import Rows, hub_rows, parquet_rows
 from ffprep.text.tokens.vocabulary import Vocabulary
-
-HUB = "nyu-mll/glue"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task.
+    """A task of GLUE.
 
     Attributes
     ----------
     name : str
-        As the hub calls it.
+        Its name on the hub.
     folder : str
-        As GLUE calls it.
+        Its name in GLUE.
     columns : tuple of str
         Text columns of the tsv files.
     label : str
         Label column of the tsv files.
     hub_columns : tuple of str
-        Text columns on the hub; the label is ``label``.
+        Text columns on the hub, where the label's column is ``label``.
     labels : tuple of str
-        Names of the labels by number; empty for a score.
+        Names of the labels by number; empty if the label is a score.
     metric : str
-        What GLUE reports.
+        The metric that GLUE reports.
     header : tuple of str
-        Columns of files without a header.
+        Names of the columns in files without a header.
     splits : tuple of str
+        Names of the splits.
     """
 
     name: str
@@ -96,8 +97,7 @@ _FILES = {
 
 
 def splits_of(task: Task, asked: str) -> list[str]:
-    """Names of the splits meant by ``train``, ``validation``, ``test``, ``all`` or one of the task's own
-    names.
+    """The splits that ``train``, ``validation``, ``test``, ``all`` or one of the task's own names stands for.
 
     Raises
     ------
@@ -120,27 +120,27 @@ def open_glue(
     keep_text: bool = False,
     skip: bool = True,
 ) -> TextRows:
-    """One split of a task.
+    """Open one split of a task.
 
     Parameters
     ----------
     source : str
-        Folder of GLUE or of the task, one of its files, or a hub data set.
+        Folder of GLUE or of the task, a file of the task, or a data set on the hub.
     task : Task
     split : str
         One of ``task.splits``.
     vocabulary : Vocabulary
     length : int
-        Tokens in a row.
+        Tokens per row.
     keep_text : bool
-        Store the texts, too.
+        Whether to store the texts as well.
     skip : bool
-        Leave out rows with too few or too many columns, and count them.
+        Whether to leave out, and count, rows with too few or too many columns.
 
     Raises
     ------
     SourceError
-        When the split is not there, or a label is none of the task's.
+        When the split is not there, or a label is not one of the task's labels.
     """
     path = Path(source)
     if path.exists():
@@ -194,17 +194,17 @@ def first_rows(file: Path, count: int = 20) -> list[list[str]]:
 
 
 def _hub_rows(repository: str, task: Task, split: str) -> tuple[Rows, bool, str]:
-    dataset = load_hub(repository, task.name, split)
+    dataset = load_dataset(repository, task.name, split=split)
     return hub_rows(dataset, f"{repository} {task.name} {split}", [*task.hub_columns, "label"]), True, "hub"
 
 
 def find_file(root: Path, task: Task, split: str) -> Path:
-    """The file of a split below GLUE's folder or a task's.
+    """Find the file of a split within the folder of GLUE or of the task.
 
     Raises
     ------
     SourceError
-        When there is none, or it is not clear which.
+        When there is none, or more than one file may be meant.
     """
     folder = find_folder(root, task)
     stem, _, kind = split.partition("_")
@@ -229,7 +229,7 @@ def _names(path: Path, stem: str, kind: str) -> bool:
 
 
 def find_folder(root: Path, task: Task) -> Path:
-    """The folder of a task: by its name below GLUE's folder, else the folder itself."""
+    """The folder of a task: the one with its name within `root`, or `root` itself."""
     plain = re.sub(r"[^a-z0-9]", "", task.folder.lower())
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
     keys = {path: re.sub(r"[^a-z0-9]", "", path.name.lower()) for path in folders}
@@ -242,7 +242,7 @@ def find_folder(root: Path, task: Task) -> Path:
 
 
 def tasks_there(source: str) -> list[Task]:
-    """Tasks a folder holds; all for a hub data set."""
+    """The tasks that a folder holds; all tasks if `source` is not a folder."""
     root = Path(source)
     if not root.is_dir():
         return list(TASKS.values())

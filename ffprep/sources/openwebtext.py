@@ -1,13 +1,13 @@
 """OpenWebText, and any other corpus of documents, as units to tokenise.
 
-It is published in 21 chunks: ``urlsf_subset00.tar`` to ``20``, each with about a thousand
-``urlsf_subsetNN-M_data.xz``, which are compressed tar archives of some 390 text files, 8,013,769 documents
-in all. The copy on the Hugging Face hub (``Skylion007/openwebtext``) has the same documents in 80 parquet
-files without the chunks. There a share of the documents takes the chunks' place: chunks 0-5 are 6/21 of
-them, about 23 of the 80 files.
+OpenWebText is published in 21 chunks, ``urlsf_subset00.tar`` to ``urlsf_subset20.tar``. Each contains about a thousand
+files ``urlsf_subsetNN-M_data.xz``, which are compressed tar archives of some 390 text files: 8,013,769 documents in
+all. The copy on the Hugging Face hub (``Skylion007/openwebtext``) has the same documents in 80 parquet files, but
+without the chunks. There, a share of the documents is taken instead: chunks 0-5 are 6/21 of them, about 23 of the 80
+files.
 
-Read are the chunks, nested or unpacked, single archives of text, folders of text files, JSON lines, CSV and
-parquet files, compressed or not, and hub data sets.
+All of these can be read: the chunks, nested or unpacked; single archives of text; folders of text files; JSON lines,
+CSV and parquet files, compressed or not; data sets on the hub.
 """
 
 from __future__ import annotations
@@ -22,22 +22,25 @@ from typing import Any
 
 from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
-from ffprep.text.documents.documents import ArchiveUnit, RowsUnit, Unit, grouped, is_archive_name, is_text_name
+from ffprep.sources.reading.hub import load_dataset
+from ffprep.text.documents.documents import ArchiveUnit, RowsUnit, Unit, grouped, is_archive_name, is_text_name, natural
 from ffprep.text.documents.streams import SUFFIXES
-from ffprep.text.documents.tables import Part, Rows, first_line, format_of, hub_rows, parts_of
+from ffprep.text.documents.table_parts import TablePart, format_of, parts_of
+from ffprep.text.documents.table_rows import Rows, hub_rows
 
 CHUNKS = 21
 SPLITS = {"train": (0, 6), "val": (6, 7)}
-"""Chunks of the splits, as half-open ranges: 0-5 and 6."""
+"""The chunks of each split, as half-open ranges: 0-5 and 6."""
 
 UNIT_FILES = 1024
 UNIT_SIZE = 1 << 24
+"""The most files, and bytes, of loose text files in a unit."""
 _CHUNK = re.compile(r"urlsf_subset(\d+)")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which part of a corpus is asked for.
+    """Which part of a corpus to take.
 
     Attributes
     ----------
@@ -46,10 +49,10 @@ class Choice:
     chunks : str or None
         Numbers of chunks, such as ``"0-5"`` or ``"0,3,7-9"``.
     files : str or None
-        Numbers of files in the order of their names, or of the hub's, counted from 0.
+        Numbers of files, counted from 0 in the order of their names or in the hub's order.
     share : str or None
-        Part of the documents, such as ``"0-0.2857"``: those whose hash as a fraction lies in the half-open
-        range.
+        Part of the documents, such as ``"0-0.2857"``: those whose hash, as a fraction of its range, lies in this
+        half-open interval.
     """
 
     split: str | None = None
@@ -65,11 +68,11 @@ class Corpus:
     Attributes
     ----------
     name : str
-        What the data set is called.
+        Name of the data set.
     units : list of Unit
-        In the order of the file to be.
+        The documents, in the order in which they are written.
     share : tuple of float
-        Of the units' documents.
+        Which of the units' documents to take; see ``Choice.share``.
     facts : dict
         What was found and chosen, for the manifest.
     notes : list of str
@@ -84,25 +87,25 @@ class Corpus:
 
 
 def open_corpus(source: str, choice: Choice | None = None, column: str = "text", name: str = "openwebtext") -> Corpus:
-    """Finds the documents of a corpus.
+    """Find the documents of a corpus.
 
     Parameters
     ----------
     source : str
-        A folder, a file or the name of a hub data set.
+        A folder, a file or the name of a data set on the hub.
     choice : Choice, optional
-        Which of them. By default chunks 0-5 where there are chunks, else all.
+        Which documents to take. By default those of chunks 0-5 if there are chunks, and all otherwise.
     column : str
-        Where the text is in tables.
+        Column of the text in tables.
     name : str
-        What to call the data set.
+        Name of the data set in the manifest.
 
     Raises
     ------
     SourceError
         When there is nothing to read, or less than was asked for.
     OptionError
-        When the choice does not suit the source.
+        When the choice does not fit the source.
     """
     chosen = choice or Choice()
     path = Path(source)
@@ -131,17 +134,17 @@ def open_corpus(source: str, choice: Choice | None = None, column: str = "text",
     if wanted is not None:
         _note_chunks(corpus, source, chosen, wanted, found)
     if not corpus.units:
-        raise SourceError(f"{source}: nothing of what was asked for is there")
+        raise SourceError(f"{source}: nothing that was asked for is there")
     return corpus
 
 
 def numbers_of(text: str, option: str) -> list[int]:
-    """Numbers of a list such as ``0-5,8``, sorted.
+    """The numbers in a list such as ``0-5,8``, sorted.
 
     Raises
     ------
     OptionError
-        When it is none.
+        When it is not such a list.
     """
     found: set[int] = set()
     for part in text.split(","):
@@ -155,12 +158,12 @@ def numbers_of(text: str, option: str) -> list[int]:
 
 
 def share_of(text: str) -> tuple[float, float]:
-    """Bounds of a share such as ``0-0.2857`` or ``2/7-1/3``.
+    """The bounds of a share such as ``0-0.2857`` or ``2/7-1/3``.
 
     Raises
     ------
     OptionError
-        When it is none.
+        When it is not a share.
     """
     bounds: list[float] = []
     for part in text.split("-"):
@@ -216,7 +219,7 @@ def _note_chunks(corpus: Corpus, source: str, choice: Choice, wanted: frozenset[
 
 
 def _list(path: Path) -> list[str]:
-    """Names below a folder, or of a file, of everything that can be read, in natural order."""
+    """Paths within a folder of everything that can be read, in natural order; or the name of a single file."""
     if path.is_file():
         return [path.name]
     names: list[str] = []
@@ -231,11 +234,6 @@ def _readable(name: str) -> bool:
     inner = Path(name).stem if Path(name).suffix in SUFFIXES else name
     text = is_text_name(inner) and Path(inner).suffix != "" and Path(inner).stem.lower() not in ("readme", "license")
     return format_of(Path(name)) is not None or is_archive_name(name) or text
-
-
-def natural(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that takes numbers in names as numbers: ``subset2`` before ``subset10``."""
-    return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"([0-9]+)", name) if p]
 
 
 def _has_chunks(root: Path, files: Sequence[str]) -> bool:
@@ -299,7 +297,7 @@ def _units(root: Path, files: Sequence[str], column: str, wanted: frozenset[int]
 
 
 def _archive_units(path: Path, name: str, wanted: frozenset[int] | None, found: set[int]) -> list[Unit]:
-    """Archives inside an uncompressed one are units of their own, as they can be read at the same time."""
+    """Units of an archive. Archives inside an uncompressed one can be read at the same time, so each is a unit."""
     accept = partial(_in_chunks, wanted) if wanted is not None else None
     if _is_plain_tar(path):
         inside = [member for member in _walk(path) if is_archive_name(member.name)]
@@ -338,25 +336,16 @@ def _hub_corpus(repository: str, choice: Choice, column: str, name: str) -> Corp
     for number in numbers:
         key = f"{repository} file {number} of {count}"
         read = partial(_hub_rows, repository, number, count, column)
-        corpus.units.append(RowsUnit(Part(key, size, read)))
+        corpus.units.append(RowsUnit(TablePart(key, size, read)))
     return corpus
 
 
 def _load(repository: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise OptionError("hub data sets need datasets: pip install 'ffprep[convert]'") from None
-    try:
-        return datasets.load_dataset(repository, split="train", streaming=True)
-    except Exception as error:  # the client raises errors of many libraries
-        raise SourceError(
-            f"{repository}: neither a file or folder here nor a data set the hub gives: {first_line(error)}"
-        ) from None
+    return load_dataset(repository, split="train", streaming=True)
 
 
 def _hub_rows(repository: str, number: int, count: int, column: str) -> Rows:
     dataset = _load(repository)
     if int(dataset.num_shards) != count:
-        raise SourceError(f"{repository}: has {dataset.num_shards} files now and had {count}; start anew")
+        raise SourceError(f"{repository}: has {dataset.num_shards} files now but had {count}; start again")
     return hub_rows(dataset.shard(num_shards=count, index=number), f"{repository} file {number}", [column])

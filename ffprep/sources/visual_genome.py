@@ -1,7 +1,8 @@
-"""Visual Genome: region descriptions, about fifty an image, each a caption of the whole image here."""
+"""Visual Genome: about fifty region descriptions per image, each taken as a caption of the whole image."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from ffprep.errors import SourceError
-from ffprep.sources.captions import CaptionSource, ListedCaptions, as_text
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text
 from ffprep.sources.reading.image_names import ImageNames
 from ffprep.sources.reading.zipped import ZipFiles
 
@@ -19,21 +20,22 @@ _LARGEST_ITEM = 1 << 26
 
 
 def open_visual_genome(images: Sequence[Path], annotations: Path, **options: Any) -> CaptionSource:
-    """Visual Genome's images and region phrases.
+    """Open Visual Genome's images and region descriptions.
 
     Parameters
     ----------
     images : Sequence[Path]
         Folders or zip archives (``VG_100K``, ``VG_100K_2``, ``images.zip``, ``images2.zip``).
     annotations : Path
-        ``region_descriptions.json`` or its zip archive. Read item by item: the whole file takes several GB in memory.
+        ``region_descriptions.json`` or its zip archive. It is read item by item, since as a whole it would take several
+        GB of memory.
     **options
         As for `CaptionSource`.
 
     Raises
     ------
     SourceError
-        When a file is not what it should be, or nothing matches.
+        When a file is not of the expected form, or no image has a description.
     """
     names = ImageNames(images)
     files: list[str] = []
@@ -66,8 +68,6 @@ def open_visual_genome(images: Sequence[Path], annotations: Path, **options: Any
 
 def _items(path: Path) -> Iterator[Any]:
     if path.suffix.lower() == ".zip":
-        import io
-
         found = ZipFiles(path, lambda name: name.endswith("region_descriptions.json"))
         if not found.names:
             raise SourceError(f"{path}: holds no region_descriptions.json")
@@ -78,12 +78,12 @@ def _items(path: Path) -> Iterator[Any]:
 
 
 def json_items(file: IO[str], where: str) -> Iterator[Any]:
-    """Elements of a JSON array, one at a time, without holding the array.
+    """Yield the elements of a JSON array one at a time, without holding the whole array in memory.
 
     Raises
     ------
     SourceError
-        When the text is not an array of JSON values, or an element takes more than 64 million characters.
+        When the text is not a JSON array, or an element takes more than 64 million characters.
     """
     decoder = json.JSONDecoder()
     text = file.read(_CHUNK).lstrip()
@@ -99,7 +99,7 @@ def json_items(file: IO[str], where: str) -> Iterator[Any]:
             return
         try:
             item, end = decoder.raw_decode(text, at)
-            complete = end < len(text)  # a number may go on in the next chunk
+            complete = end < len(text)  # a number may continue in the next chunk
         except (ValueError, RecursionError):
             complete = False
         if complete:
@@ -110,4 +110,4 @@ def json_items(file: IO[str], where: str) -> Iterator[Any]:
         if not more or len(text) - at > _LARGEST_ITEM:
             raise SourceError(f"{where}: ends or is damaged in element {number}: is the file complete?")
         text, at = text[at:] + more, 0
-        wanted *= 2  # keeps the repeated parsing of one large element cheap
+        wanted *= 2  # so that a large element is parsed again only a few times

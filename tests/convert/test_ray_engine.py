@@ -14,7 +14,7 @@ import pytest
 from ffprep.convert.conversion import convert
 from ffprep.errors import ConversionError
 from ffprep.fields import BytesField, IntField
-from ffprep.sources.reading.files import FolderFiles, walk_images
+from ffprep.sources.reading.file_sets import FolderFiles, walk_images
 
 ray = pytest.importorskip("ray")
 

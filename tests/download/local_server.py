@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from PIL import Image
 
-from ffprep.download.index import Row
-from ffprep.download.options import Limits
+from ffprep.download.settings import FetchLimits
+from ffprep.download.url_index import IndexRow
 
-LOCAL = Limits(deadline=5, retries=1, backoff=0.01, allow_private=True, max_bytes=200_000)
+LOCAL = FetchLimits(deadline=5, retries=1, backoff=0.01, allow_private=True, max_bytes=200_000)
 
 
 def jpeg(number: int, size: tuple[int, int] = (40, 30)) -> bytes:
@@ -121,8 +121,8 @@ class Server(ThreadingHTTPServer):
         """A client that hangs up is what some tests are about."""
 
 
-def rows(base: str, paths: list[str]) -> list[Row]:
-    return [Row(i, base + path, f"caption {i}") for i, path in enumerate(paths)]
+def rows(base: str, paths: list[str]) -> list[IndexRow]:
+    return [IndexRow(i, base + path, f"caption {i}") for i, path in enumerate(paths)]
 
 
 def contents(folder: Path) -> dict[str, str]:

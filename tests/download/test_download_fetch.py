@@ -14,12 +14,12 @@ import pytest
 pytest.importorskip("aiohttp")
 
 from ffprep.download.fetch import Fetcher, Resolver
-from ffprep.download.options import Limits
+from ffprep.download.settings import FetchLimits
 
-QUICK = Limits(deadline=60, retries=2, backoff=0.001)
+QUICK = FetchLimits(deadline=60, retries=2, backoff=0.001)
 
 
-def fetch_all(urls: list[str], limits: Limits = QUICK) -> list[str]:
+def fetch_all(urls: list[str], limits: FetchLimits = QUICK) -> list[str]:
     async def work() -> list[str]:
         async with Fetcher(limits, connections=256) as fetcher:
             return [fetched.status for fetched in await asyncio.gather(*map(fetcher.fetch, urls))]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.download.index import Row, read_index
+from ffprep.download.url_index import IndexRow, read_index
 from ffprep.errors import SourceError
 
 PAIRS = [("http://a.example/1.jpg", "a dog"), ("https://b.example/ü.png", "two « cats »"), ("http://c.example/x", "")]
-ROWS = [Row(i, url, caption) for i, (url, caption) in enumerate(PAIRS)]
+ROWS = [IndexRow(i, url, caption) for i, (url, caption) in enumerate(PAIRS)]
 
 
 def write(path: Path, text: str) -> Path:

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_server import LOCAL, Handler, contents, rows
 
-from ffprep.download import run, shards, team
-from ffprep.download.options import Options
-from ffprep.download.run import Progress, download
-from ffprep.download.shards import mark_path, tar_path
+from ffprep.download import downloader, shards, worker_processes
+from ffprep.download.downloader import DownloadProgress, download
+from ffprep.download.settings import DownloadOptions
+from ffprep.download.shards import manifest_path, tar_path
 from ffprep.errors import FfprepError, OptionError, SourceError
 
 MIXED = ["/ok/{}", "/status/404", "/ok/{}", "/html", "/png", "/reset"]
@@ -41,7 +41,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[b
             super().__init__(*arguments, **options)
             found.append(self)
 
-    monkeypatch.setattr(team.subprocess, "Popen", Recorded)  # type: ignore[attr-defined]
+    monkeypatch.setattr(worker_processes.subprocess, "Popen", Recorded)  # type: ignore[attr-defined]
     before = _descriptors()
     yield found
     assert found
@@ -68,7 +68,7 @@ def test_any_number_of_processes_stores_the_same(
     server: str, tmp_path: Path, limit: int | None, started: list[subprocess.Popen[bytes]]
 ) -> None:
     for workers in (1, 2, 5):
-        options = Options(limit=limit, shard_size=7, connections=6, workers=workers, fetch=LOCAL)
+        options = DownloadOptions(limit=limit, shard_size=7, connections=6, workers=workers, fetch=LOCAL)
         download(mixed(server, 40), tmp_path / str(workers), options)
     assert len(started) == 8
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "5")
@@ -76,7 +76,7 @@ def test_any_number_of_processes_stores_the_same(
 
 @given(st.integers(1, 600), st.integers(1, 64), st.none() | st.integers(1, 40))
 def test_shares_add_up(connections: int, per_host: int, workers: int | None) -> None:
-    shares = run._shares(Options(connections=connections, per_host=per_host, workers=workers))
+    shares = downloader._worker_configs(DownloadOptions(connections=connections, per_host=per_host, workers=workers))
     assert sum(share.connections for share in shares) == connections
     assert sum(share.per_host for share in shares) == per_host
     assert all(share.connections and share.per_host and share.threads for share in shares)
@@ -86,15 +86,15 @@ def test_shares_add_up(connections: int, per_host: int, workers: int | None) -> 
 @pytest.mark.parametrize("wrong", [{"connections": 0}, {"per_host": 0}, {"workers": 0}])
 def test_no_connections_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(OptionError, match="at least 1"):
-        download([], tmp_path, Options(**wrong))  # type: ignore[arg-type]
+        download([], tmp_path, DownloadOptions(**wrong))  # type: ignore[arg-type]
 
 
 def test_connections_are_held_to_the_files_a_process_may_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 256))
-    run._shares(Options(connections=384, workers=2))
+    downloader._worker_configs(DownloadOptions(connections=384, workers=2))
     with pytest.raises(OptionError, match=r"256 files only.*fewer connections or more workers"):
-        run._shares(Options(connections=400, workers=2))
-    run._shares(Options(connections=400, workers=3))
+        downloader._worker_configs(DownloadOptions(connections=400, workers=2))
+    downloader._worker_configs(DownloadOptions(connections=400, workers=3))
 
 
 def test_processes_may_have_more_connections_than_the_usual_files(server: str, tmp_path: Path) -> None:
@@ -116,9 +116,9 @@ def test_processes_may_have_more_connections_than_the_usual_files(server: str, t
 def test_a_killed_process_ends_the_download_and_the_same_command_goes_on(
     server: str, tmp_path: Path, started: list[subprocess.Popen[bytes]], when: int
 ) -> None:
-    options = Options(shard_size=4, connections=4, workers=2, fetch=LOCAL)
+    options = DownloadOptions(shard_size=4, connections=4, workers=2, fetch=LOCAL)
 
-    def kill(progress: Progress) -> None:
+    def kill(progress: DownloadProgress) -> None:
         if progress.done >= when:
             started[1].send_signal(signal.SIGKILL)
 
@@ -136,20 +136,20 @@ def test_a_full_disk_is_said_by_the_process_that_meets_it(
     server: str, tmp_path: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:
-        monkeypatch.setattr(shards.ShardSpool, "file_of", lambda spool, writer: full.fileno())
+        monkeypatch.setattr(shards.ShardBuffer, "file_of", lambda buffer, writer: full.fileno())
         with pytest.raises(OSError, match="No space left"):
-            download(rows(server, ["/ok/1", "/ok/2"]), tmp_path / "out", Options(connections=2, fetch=LOCAL))
+            download(rows(server, ["/ok/1", "/ok/2"]), tmp_path / "out", DownloadOptions(connections=2, fetch=LOCAL))
     monkeypatch.undo()
 
 
 def test_a_shard_that_cannot_be_written_ends_the_download(
     server: str, tmp_path: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(folder: Path, number: int, spool: shards.ShardSpool) -> None:
+    def fail(folder: Path, number: int, buffer: shards.ShardBuffer) -> None:
         raise OSError(28, "No space left on device", str(tar_path(folder, number)))
 
     monkeypatch.setattr(shards, "write_shard", fail)
-    options = Options(shard_size=4, connections=4, workers=2, fetch=LOCAL)
+    options = DownloadOptions(shard_size=4, connections=4, workers=2, fetch=LOCAL)
     with pytest.raises(OSError, match=r"No space left.*\.tar"):
         download(mixed(server, 60), tmp_path / "out", options)
 
@@ -157,18 +157,20 @@ def test_a_shard_that_cannot_be_written_ends_the_download(
 def test_an_exception_of_the_caller_leaves_no_process(
     server: str, tmp_path: Path, started: list[subprocess.Popen[bytes]]
 ) -> None:
-    def fail(progress: Progress) -> None:
+    def fail(progress: DownloadProgress) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        download(rows(server, ["/ok/1", "/hang"]), tmp_path / "out", Options(connections=4, fetch=LOCAL), False, fail)
+        download(
+            rows(server, ["/ok/1", "/hang"]), tmp_path / "out", DownloadOptions(connections=4, fetch=LOCAL), False, fail
+        )
 
 
 def test_one_download_at_a_time_in_a_folder(server: str, tmp_path: Path) -> None:
-    options = Options(shard_size=2, connections=2, fetch=LOCAL)
+    options = DownloadOptions(shard_size=2, connections=2, fetch=LOCAL)
     refused: list[str] = []
 
-    def another(progress: Progress) -> None:
+    def another(progress: DownloadProgress) -> None:
         with pytest.raises(OptionError, match="another download is under way") as error:
             download([], tmp_path / "out", options)
         refused.append(str(error.value))
@@ -181,25 +183,25 @@ def test_one_download_at_a_time_in_a_folder(server: str, tmp_path: Path) -> None
 def test_a_program_that_cannot_start_says_how_it_ended(
     server: str, tmp_path: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team, "_PROGRAM", "raise SystemExit(3)")
+    monkeypatch.setattr(worker_processes, "_PROGRAM", "raise SystemExit(3)")
     with pytest.raises(FfprepError, match="exit status 3"):
-        download(rows(server, ["/ok/1"]), tmp_path / "out", Options(connections=1, fetch=LOCAL))
+        download(rows(server, ["/ok/1"]), tmp_path / "out", DownloadOptions(connections=1, fetch=LOCAL))
 
 
 INTERRUPTED = """
 import signal, sys
 from pathlib import Path
 from ffprep.cli import main
-from ffprep.download import run
+from ffprep.download import downloader
 
-taken = run._Run._take
+taken = downloader._Downloader._take
 
 def take(self, *arguments):
     taken(self, *arguments)
     if self.done >= 12:
         signal.raise_signal(signal.SIGINT)
 
-run._Run._take = take
+downloader._Downloader._take = take
 signal.signal(signal.SIGINT, signal.default_int_handler)
 main(sys.argv[1:])
 """
@@ -229,13 +231,13 @@ def test_a_process_ends_with_the_one_that_orders(server: str, tmp_path: Path) ->
     index = tmp_path / "index.tsv"
     index.write_text(f"a caption\t{server}/hang\n")
     program = (
-        "import os, signal; from ffprep.download import team; from ffprep.cli import main\n"
-        "give = team._Process.give\n"
+        "import os, signal; from ffprep.download import worker_processes; from ffprep.cli import main\n"
+        "give = worker_processes._WorkerProcess.give\n"
         "def killed(self, rows):\n"
         "    give(self, rows)\n"
         "    print(self._process.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "team._Process.give = killed\n"
+        "worker_processes._WorkerProcess.give = killed\n"
         f"main(['download', 'cc3m', '--index', {str(index)!r}, '--out', {str(tmp_path / 'out')!r}, '--allow-private'])"
     )
     # The processes inherit the standard output: it ends when the last of them has.
@@ -246,9 +248,9 @@ def test_a_process_ends_with_the_one_that_orders(server: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "another"])
 def test_a_damaged_shard_is_named_when_it_is_read_again(server: str, tmp_path: Path, damage: str) -> None:
-    options = Options(limit=3, shard_size=8, connections=2, workers=1, fetch=LOCAL)
+    options = DownloadOptions(limit=3, shard_size=8, connections=2, workers=1, fetch=LOCAL)
     download(rows(server, [f"/ok/{i}" for i in range(8)]), tmp_path, options)
-    path, mark = tar_path(tmp_path, 0), mark_path(tmp_path, 0)
+    path, mark = tar_path(tmp_path, 0), manifest_path(tmp_path, 0)
     if damage == "another":
         mark.write_text(mark.read_text().replace('"bytes": ', '"bytes": 1'))
     else:

@@ -15,10 +15,10 @@ from local_server import LOCAL, Handler, contents, jpeg, rows
 
 from ffprep.beton.reader import Reader
 from ffprep.convert.conversion import convert
-from ffprep.download.index import Row, read_index
-from ffprep.download.options import Options
-from ffprep.download.run import download
-from ffprep.download.shards import mark_path, read_lines
+from ffprep.download.downloader import download
+from ffprep.download.settings import DownloadOptions
+from ffprep.download.shards import manifest_path, read_lines
+from ffprep.download.url_index import IndexRow, read_index
 from ffprep.errors import FfprepError, OptionError
 from ffprep.fields import RGBImageField
 from ffprep.sources.caption_shards import open_caption_shards
@@ -55,7 +55,7 @@ from ffprep.text.tokens.vocabulary import Vocabulary
     ],
 )
 def test_each_cause(server: str, tmp_path: Path, path: str, cause: str) -> None:
-    options = Options(max_pixels=1_000_000, connections=2, fetch=LOCAL)
+    options = DownloadOptions(max_pixels=1_000_000, connections=2, fetch=LOCAL)
     download(rows(server, [path]), tmp_path / "out", options)
     (outcome,) = read_lines(tmp_path / "out" / "manifest.jsonl")
     assert outcome.status == cause
@@ -65,7 +65,7 @@ def test_each_cause(server: str, tmp_path: Path, path: str, cause: str) -> None:
 
 @pytest.mark.parametrize("path", ["/hang", "/drip"])
 def test_a_server_that_never_ends_costs_the_deadline_only(server: str, tmp_path: Path, path: str) -> None:
-    options = Options(connections=2, fetch=replace(LOCAL, deadline=0.2, retries=0))
+    options = DownloadOptions(connections=2, fetch=replace(LOCAL, deadline=0.2, retries=0))
     report = download(rows(server, [path, "/ok/1"]), tmp_path / "out", options)
     assert report["causes"] == {"timeout": 1}
     assert report["ok"] == 1
@@ -73,7 +73,7 @@ def test_a_server_that_never_ends_costs_the_deadline_only(server: str, tmp_path:
 
 @pytest.mark.parametrize("url", ["ftp://x/y", "http://", "not a url", "http://[::1", "", "https://exa mple/\ud800"])
 def test_bad_urls(tmp_path: Path, url: str) -> None:
-    report = download([Row(0, url, "c")], tmp_path / "out", Options(connections=1, fetch=LOCAL))
+    report = download([IndexRow(0, url, "c")], tmp_path / "out", DownloadOptions(connections=1, fetch=LOCAL))
     assert set(report["causes"]) <= {"bad_url", "dns", "connection"}
     assert report["ok"] == 0
 
@@ -83,15 +83,15 @@ def test_bad_urls(tmp_path: Path, url: str) -> None:
 )
 def test_private_addresses_are_refused(server: str, tmp_path: Path, host: str) -> None:
     port = server.rsplit(":", 1)[1]
-    options = Options(connections=1, fetch=replace(LOCAL, allow_private=False))
-    report = download([Row(0, f"http://{host}:{port}/ok/1", "c")], tmp_path / "out", options)
+    options = DownloadOptions(connections=1, fetch=replace(LOCAL, allow_private=False))
+    report = download([IndexRow(0, f"http://{host}:{port}/ok/1", "c")], tmp_path / "out", options)
     assert report["causes"] == {"refused_address": 1}
     assert not Handler.hits
 
 
 def test_shards_hold_image_caption_and_facts(server: str, tmp_path: Path) -> None:
     paths = [f"/ok/{i}" if i % 3 else "/status/404" for i in range(10)]
-    report = download(rows(server, paths), tmp_path / "out", Options(shard_size=4, connections=3, fetch=LOCAL))
+    report = download(rows(server, paths), tmp_path / "out", DownloadOptions(shard_size=4, connections=3, fetch=LOCAL))
     assert report["tried"] == 10
     assert report["ok"] == 6
     names = []
@@ -114,7 +114,7 @@ def test_shards_hold_image_caption_and_facts(server: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("limit", [1, 5, 6, 7, 100])
 def test_limit_takes_the_first_by_index(server: str, tmp_path: Path, limit: int, connections: int) -> None:
     paths = [f"/ok/{i}" if i % 2 else "/status/404" for i in range(24)]
-    options = Options(limit=limit, shard_size=5, connections=connections, fetch=LOCAL)
+    options = DownloadOptions(limit=limit, shard_size=5, connections=connections, fetch=LOCAL)
     download(rows(server, paths), tmp_path / "out", options)
     good = [o.id for o in read_lines(tmp_path / "out" / "manifest.jsonl") if o.ok]
     assert good == [i for i in range(24) if i % 2][:limit]
@@ -122,7 +122,7 @@ def test_limit_takes_the_first_by_index(server: str, tmp_path: Path, limit: int,
 
 def test_max_bytes_stops_before_the_row_that_exceeds_it(server: str, tmp_path: Path) -> None:
     sizes = [len(jpeg(i)) for i in range(8)]
-    options = Options(max_bytes=sum(sizes[:5]) + 1, shard_size=3, connections=4, fetch=LOCAL)
+    options = DownloadOptions(max_bytes=sum(sizes[:5]) + 1, shard_size=3, connections=4, fetch=LOCAL)
     report = download(rows(server, [f"/ok/{i}" for i in range(8)]), tmp_path / "out", options)
     assert report["bytes"] == sum(sizes[:5])
     with pytest.raises(FfprepError, match="byte limit"):
@@ -131,20 +131,21 @@ def test_max_bytes_stops_before_the_row_that_exceeds_it(server: str, tmp_path: P
 
 def test_a_killed_download_goes_on_and_gives_the_same(server: str, tmp_path: Path) -> None:
     paths = [f"/ok/{i}" if i % 4 else "/status/410" for i in range(30)]
-    options = Options(limit=15, shard_size=4, connections=3, fetch=LOCAL)
+    options = DownloadOptions(limit=15, shard_size=4, connections=3, fetch=LOCAL)
     download(rows(server, paths), tmp_path / "whole", options)
     index = tmp_path / "index.tsv"
     index.write_text("".join(f"caption {i}\t{server}{p}\n" for i, p in enumerate(paths)))
     program = (
-        "import os, sys; from pathlib import Path; from ffprep.download import run, shards\n"
-        "from ffprep.download.index import read_index; from ffprep.download.options import Limits\n"
+        "import os, sys; from pathlib import Path; from ffprep.download import downloader, shards\n"
+        "from ffprep.download.url_index import read_index; from ffprep.download.settings import FetchLimits\n"
         "write = shards.write_shard\n"
-        "def killed(folder, number, spool):\n"
+        "def killed(folder, number, buffer):\n"
         "    if number == 2: os._exit(9)\n"
-        "    return write(folder, number, spool)\n"
+        "    return write(folder, number, buffer)\n"
         "shards.write_shard = killed\n"
-        f"options = run.Options(limit=15, shard_size=4, connections=3, fetch=Limits(**{vars(LOCAL)!r}))\n"
-        f"run.download(read_index(Path({str(index)!r})), Path({str(tmp_path / 'killed')!r}), options)\n"
+        f"limits = FetchLimits(**{vars(LOCAL)!r})\n"
+        "options = downloader.DownloadOptions(limit=15, shard_size=4, connections=3, fetch=limits)\n"
+        f"downloader.download(read_index(Path({str(index)!r})), Path({str(tmp_path / 'killed')!r}), options)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 9
     assert not (tmp_path / "killed" / "manifest.jsonl").exists()
@@ -155,13 +156,13 @@ def test_a_killed_download_goes_on_and_gives_the_same(server: str, tmp_path: Pat
 KILLED = """
 import os, sys
 from pathlib import Path
-from ffprep.download import run, shards
-from ffprep.download.options import Limits, Options
-from ffprep.download.index import read_index
+from ffprep.download import downloader, shards
+from ffprep.download.settings import FetchLimits, DownloadOptions
+from ffprep.download.url_index import read_index
 
 left = int(sys.argv[1])
 name = sys.argv[2]
-original = getattr(shards, name) if name != "add" else shards.ShardSpool.add
+original = getattr(shards, name) if name != "add" else shards.ShardBuffer.add
 
 def killed(*arguments):
     global left
@@ -171,11 +172,11 @@ def killed(*arguments):
     return original(*arguments)
 
 if name == "add":
-    shards.ShardSpool.add = killed
+    shards.ShardBuffer.add = killed
 else:
     setattr(shards, name, killed)
-options = run.Options(shard_size=4, connections=3, fetch=Limits(**LOCAL))
-run.download(read_index(Path(sys.argv[3])), Path(sys.argv[4]), options)
+options = downloader.DownloadOptions(shard_size=4, connections=3, fetch=FetchLimits(**LOCAL))
+downloader.download(read_index(Path(sys.argv[3])), Path(sys.argv[4]), options)
 """
 
 
@@ -186,7 +187,7 @@ def test_killed_anywhere_and_resumed_it_makes_the_same_file(
     paths = [f"/{treated[i % 10]}{f'/{i}' if treated[i % 10] == 'ok' else ''}" for i in range(30)]
     index = tmp_path / "index.tsv"
     index.write_text("".join(f"caption {i}\t{server}{p}\n" for i, p in enumerate(paths)))
-    options = Options(shard_size=4, connections=3, fetch=LOCAL)
+    options = DownloadOptions(shard_size=4, connections=3, fetch=LOCAL)
     report = download(read_index(index), tmp_path / "whole", options)
     assert report["ok"] == 18
     program = KILLED.replace("**LOCAL", f"**{vars(LOCAL)!r}")
@@ -210,7 +211,7 @@ def test_killed_anywhere_and_resumed_it_makes_the_same_file(
 
 def test_a_larger_limit_extends_a_cut_shard(server: str, tmp_path: Path) -> None:
     paths = [f"/ok/{i}" for i in range(12)]
-    options = Options(limit=5, shard_size=4, connections=3, fetch=LOCAL)
+    options = DownloadOptions(limit=5, shard_size=4, connections=3, fetch=LOCAL)
     download(rows(server, paths), tmp_path / "a", options)
     download(rows(server, paths), tmp_path / "a", replace(options, limit=11))
     download(rows(server, paths), tmp_path / "b", replace(options, limit=11))
@@ -221,7 +222,7 @@ def test_complete_shards_are_not_fetched_again_but_failures_are_on_request(serve
     Handler.flaky_after = 2
     try:
         all_rows = rows(server, ["/ok/0", "/flaky", "/status/404", "/ok/3"])
-        options = Options(shard_size=4, connections=2, fetch=LOCAL)
+        options = DownloadOptions(shard_size=4, connections=2, fetch=LOCAL)
         assert download(all_rows, tmp_path / "out", options)["causes"] == {"http_503": 1, "http_404": 1}
         Handler.hits.clear()
         download(all_rows, tmp_path / "out", options)
@@ -235,7 +236,7 @@ def test_complete_shards_are_not_fetched_again_but_failures_are_on_request(serve
 
 def test_a_manifest_fetches_the_very_same_subset(server: str, tmp_path: Path) -> None:
     paths = [f"/ok/{i}" if i % 3 else "/status/404" for i in range(12)]
-    options = Options(limit=5, shard_size=4, connections=3, fetch=LOCAL)
+    options = DownloadOptions(limit=5, shard_size=4, connections=3, fetch=LOCAL)
     download(rows(server, paths), tmp_path / "first", options)
     again = list(read_index(tmp_path / "first" / "manifest.jsonl"))
     download(again, tmp_path / "second", replace(options, limit=None))
@@ -246,13 +247,13 @@ def test_a_manifest_fetches_the_very_same_subset(server: str, tmp_path: Path) ->
 
 
 def test_resize_on_arrival(server: str, tmp_path: Path) -> None:
-    download(rows(server, ["/ok/1"]), tmp_path / "out", Options(resize_to=16, connections=1, fetch=LOCAL))
-    (outcome,) = read_lines(mark_path(tmp_path / "out", 0))
+    download(rows(server, ["/ok/1"]), tmp_path / "out", DownloadOptions(resize_to=16, connections=1, fetch=LOCAL))
+    (outcome,) = read_lines(manifest_path(tmp_path / "out", 0))
     assert (outcome.width, outcome.height) == (21, 16)
     assert outcome.sha256 == hashlib.sha256(jpeg(1)).hexdigest()
 
 
 def test_other_settings_are_refused(server: str, tmp_path: Path) -> None:
-    download(rows(server, ["/ok/1"]), tmp_path / "out", Options(connections=1, fetch=LOCAL))
+    download(rows(server, ["/ok/1"]), tmp_path / "out", DownloadOptions(connections=1, fetch=LOCAL))
     with pytest.raises(OptionError, match="shard_size"):
-        download(rows(server, ["/ok/1"]), tmp_path / "out", Options(shard_size=7, connections=1, fetch=LOCAL))
+        download(rows(server, ["/ok/1"]), tmp_path / "out", DownloadOptions(shard_size=7, connections=1, fetch=LOCAL))

@@ -14,8 +14,8 @@ from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError
 from ffprep.fields import RGBImageField
 from ffprep.inspect.stats import Stats, render, stats_of, total
-from ffprep.sources.captions import CaptionSource, ListedCaptions
-from ffprep.sources.reading.files import FolderFiles
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions
+from ffprep.sources.reading.file_sets import FolderFiles
 from ffprep.text.tokens.vocabulary import Vocabulary
 
 CAPTIONS = [["a red cat", "cat"], ["one two three four"], ["x", "y", "z"]]

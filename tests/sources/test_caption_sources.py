@@ -21,7 +21,7 @@ from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.base import shuffled
 from ffprep.sources.caption_shards import open_caption_shards
-from ffprep.sources.captions import CaptionSource
+from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.coco import open_coco
 from ffprep.sources.reading.zipped import ZipFiles
 from ffprep.sources.visual_genome import json_items, open_visual_genome

@@ -14,7 +14,7 @@ from ffprep.beton import Reader
 from ffprep.cli import main
 from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources import text as text_source
+from ffprep.sources import text_rows
 from ffprep.sources.glue import TASKS, find_file, find_folder, open_glue, splits_of, tasks_there
 from ffprep.text.tokens.sequences import split_row
 from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
@@ -190,8 +190,8 @@ def test_bytes_do_not_depend_on_workers_or_memory(
     path.write_text("sentence\tlabel\n" + "\n".join(lines))
     made = []
     for workers, chunk, kept in ((1, 1024, 1 << 28), (5, 7, 0)):
-        monkeypatch.setattr(text_source, "CHUNK", chunk)
-        monkeypatch.setattr(text_source, "KEPT_BYTES", kept)
+        monkeypatch.setattr(text_rows, "CHUNK", chunk)
+        monkeypatch.setattr(text_rows, "KEPT_BYTES", kept)
         rows = open_glue(str(path), TASKS["sst2"], "train", vocabulary, 16)
         convert(rows, tmp_path / "x.beton", workers=workers, overwrite=True)
         made.append((tmp_path / "x.beton").read_bytes())

@@ -75,7 +75,7 @@ def test_single_file_needs_no_name(tmp_path: Path, rows: Any) -> None:
 
 
 def test_many_row_groups_pass_through_a_small_cache(tmp_path: Path, rows: Any) -> None:
-    from ffprep.sources.reading.tables import ParquetTable
+    from ffprep.sources.reading.image_tables import ParquetTable
 
     made = ParquetTable([write(tmp_path / "train.parquet", rows)], keep=1)
     order = np.random.default_rng(0).permutation(len(rows))

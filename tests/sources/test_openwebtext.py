@@ -242,11 +242,11 @@ from pathlib import Path
 from ffprep.beton import Writer
 from ffprep.convert.corpus import convert_corpus
 from ffprep.sources.openwebtext import open_corpus
-from ffprep.text import part_files
-from ffprep.text.vocabulary import fairseq
+from ffprep.text.blocks import part_files
+from ffprep.text.tokens.vocabulary import fairseq
 
 left = int(sys.argv[3])
-kind = {"tokenising": part_files._File, "joining": Writer}[sys.argv[4]]
+kind = {"tokenising": part_files._HashedFile, "joining": Writer}[sys.argv[4]]
 write = kind.write
 def dying(self, *values):
     global left

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ffprep.beton import Reader
 from ffprep.cli import main
 from ffprep.errors import SourceError
-from ffprep.sources.reading.text_table import Texts, read_labels
+from ffprep.sources.reading.labelled_texts import Texts, read_labels
 from ffprep.sources.text import TableChoice, open_rows
 from ffprep.text.blocks.blocks import open_blocks
 from ffprep.text.tokens.sequences import split_row

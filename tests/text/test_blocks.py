@@ -26,7 +26,7 @@ from ffprep.text.blocks.part_files import Part
 from ffprep.text.blocks.parts import Settings, find_part, make_part, make_parts
 from ffprep.text.documents import segments as segments_module
 from ffprep.text.documents.documents import Document, Ignored, Item
-from ffprep.text.documents.tables import Bad
+from ffprep.text.documents.table_rows import BadRow
 from ffprep.text.tokens import vocabulary as vocabularies
 from ffprep.text.tokens.vocabulary import Vocabulary
 
@@ -46,7 +46,7 @@ class Listed:
 
     def documents(self) -> Iterator[Item]:
         for number, item in enumerate(self.items):
-            if isinstance(item, (Bad, Ignored)):
+            if isinstance(item, (BadRow, Ignored)):
                 yield item
             elif isinstance(item, tuple):
                 yield Document(str(number), iter(item))
@@ -147,7 +147,7 @@ def test_long_documents_give_what_short_ones_give(
 
 
 def test_everything_left_out_is_counted(vocabulary: Vocabulary, tmp_path: Path) -> None:
-    items = (b"", " \n", (b"\n", b"\0"), "good", Ignored("x.png"), Bad("row 3", "not JSON"), b"\xff\r\n\xef\xbb\xbf")
+    items = (b"", " \n", (b"\n", b"\0"), "good", Ignored("x.png"), BadRow("row 3", "not JSON"), b"\xff\r\n\xef\xbb\xbf")
     part = make_part(Listed("a", items), Settings(vocabulary, skip=True), tmp_path, 0)
     found = part.statistics
     assert (found.documents, found.empty, found.ignored, found.bad) == (2, 3, 1, 1)
@@ -226,7 +226,7 @@ def test_parts_of_other_settings_are_not_used(vocabulary: Vocabulary, tmp_path: 
 
 
 def test_a_failing_unit_leaves_the_finished_parts(vocabulary: Vocabulary, tmp_path: Path) -> None:
-    units = [Listed("good", ("text",)), Listed("bad", ("text", Bad("x", "broken"))), Listed("late", ("text",))]
+    units = [Listed("good", ("text",)), Listed("bad", ("text", BadRow("x", "broken"))), Listed("late", ("text",))]
     with pytest.raises(SourceError, match="x: broken"):
         make_parts(units, Settings(vocabulary), tmp_path, 1)
     assert find_part(units[0], Settings(vocabulary), tmp_path, 0) is not None

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ffprep.text.tokens import bpe, fast
+from ffprep.text.tokens import bpe, bpe_tables, fast
 from ffprep.text.tokens import bpe_kernel as kernel
 from ffprep.text.tokens import vocabulary as vocabularies
-from ffprep.text.tokens.fast import FastEncoder, Takeover
+from ffprep.text.tokens.fast import FastEncoder, LazyEncoder
 from ffprep.text.tokens.vocabulary import Vocabulary
 
 PIECES = st.sampled_from(
@@ -79,13 +79,13 @@ def test_tokens_are_tiktokens(encoder: FastEncoder, texts: list[str]) -> None:
 def test_every_class_of_character(encoder: FastEncoder) -> None:
     points = [p for p in range(0, 0x30000, 37) if not 0xD800 <= p < 0xE000]
     texts = [f"a{c}b 1{c}2 {c}{c}\n{c}  {c} '{c}s" for c in map(chr, points)]
-    known = sum(kernel.character_classes()[p] != kernel.UNKNOWN for p in points)
+    known = sum(bpe_tables.character_classes()[p] != bpe_tables.UNKNOWN for p in points)
     assert check(encoder, texts) == len(points) - known
     assert known > 2000
 
 
 def test_every_character_whose_class_is_known(encoder: FastEncoder) -> None:
-    known = np.flatnonzero(kernel.character_classes() != kernel.UNKNOWN)
+    known = np.flatnonzero(bpe_tables.character_classes() != bpe_tables.UNKNOWN)
     points = [p for p in known.tolist() if not 0xD800 <= p < 0xE000]
     texts = ["".join(f"a{c}1{c}. {c}\n" for c in map(chr, points[i : i + 64])) for i in range(0, len(points), 64)]
     assert check(encoder, texts) == 0
@@ -109,26 +109,26 @@ def test_letters_that_are_new_and_endless_words_are_left_out(encoder: FastEncode
 def test_the_vocabulary_is_the_same_with_it(vocabulary: Vocabulary, encoder: FastEncoder, texts: list[str]) -> None:
     texts = [*texts, "tifinagh \u2d30", "x" * 600, "", "end"]
 
-    class Always(Takeover):
-        def encoder(self, characters: int) -> FastEncoder | None:
+    class Always(LazyEncoder):
+        def get(self, characters: int) -> FastEncoder | None:
             return encoder
 
     always = Always(bpe.ranks(), bpe.encoding())
     for kind in (vocabulary, vocabularies.gpt2()):
         slow = kind.encode_stream(texts)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bpe, "takeover", lambda directory: always)
+            patch.setattr(bpe, "lazy_encoder", lambda directory: always)
             assert np.array_equal(kind.encode_stream(texts), slow)
             assert len(kind.encode_batch(texts)[1]) == len(texts)
 
 
 def test_it_takes_over_after_some_megabytes(vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast, "AFTER", 100)
-    takeover = Takeover(bpe.ranks(), bpe.encoding())
-    assert takeover.encoder(60) is None
-    found = takeover.encoder(60)
+    lazy = LazyEncoder(bpe.ranks(), bpe.encoding())
+    assert lazy.get(60) is None
+    found = lazy.get(60)
     assert isinstance(found, FastEncoder)
-    assert takeover.encoder(1) is found
+    assert lazy.get(1) is found
 
 
 def test_it_does_not_if_it_disagrees(vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,13 +136,13 @@ def test_it_does_not_if_it_disagrees(vocabulary: Vocabulary, monkeypatch: pytest
     words = list(bpe.ranks())
     we, other = words.index(b" we"), words.index(b" is")
     words[we], words[other] = words[other], words[we]
-    takeover = Takeover(words, bpe.encoding())
-    assert takeover.encoder(1) is None
-    assert takeover.encoder(1) is None
-    classes = kernel.character_classes().copy()
-    classes[ord(".")] = kernel.LETTER
-    monkeypatch.setattr(kernel, "character_classes", lambda: classes)
-    assert Takeover(bpe.ranks(), bpe.encoding()).encoder(1) is None
+    lazy = LazyEncoder(words, bpe.encoding())
+    assert lazy.get(1) is None
+    assert lazy.get(1) is None
+    classes = bpe_tables.character_classes().copy()
+    classes[ord(".")] = bpe_tables.LETTER
+    monkeypatch.setattr(bpe_tables, "character_classes", lambda: classes)
+    assert LazyEncoder(bpe.ranks(), bpe.encoding()).get(1) is None
 
 
 def test_threads_are_not_held_up_while_it_is_made(vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,11 +156,11 @@ def test_threads_are_not_held_up_while_it_is_made(vocabulary: Vocabulary, monkey
             super().__init__(words)
 
     monkeypatch.setattr(fast, "FastEncoder", Slow)
-    takeover = Takeover(bpe.ranks(), bpe.encoding())
-    thread = threading.Thread(target=takeover.encoder, args=(1,))
+    lazy = LazyEncoder(bpe.ranks(), bpe.encoding())
+    thread = threading.Thread(target=lazy.get, args=(1,))
     thread.start()
     making.wait()
-    assert takeover.encoder(1) is None
+    assert lazy.get(1) is None
     go_on.set()
     thread.join()
-    assert isinstance(takeover.encoder(1), Slow)
+    assert isinstance(lazy.get(1), Slow)

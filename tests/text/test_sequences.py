@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ffprep.errors import OptionError
 from ffprep.text.tokens import vocabulary as vocabularies
-from ffprep.text.tokens.sequences import encode_rows, shares, split_row
+from ffprep.text.tokens.sequences import encode_rows, fitting_lengths, split_row
 from ffprep.text.tokens.vocabulary import Vocabulary
 
 WORDS = st.lists(st.sampled_from(["a", "word", "é", "中", " two", "\n", '"q"', ""]), max_size=9).map("".join)
@@ -25,7 +25,7 @@ def longest_first(a: list[int], b: list[int], room: int) -> tuple[list[int], lis
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 60))
 def test_shares_are_longest_first(first: int, second: int, room: int) -> None:
     a, b = longest_first([0] * first, [0] * second, room)
-    found = shares(np.array([first]), np.array([second]), room)
+    found = fitting_lengths(np.array([first]), np.array([second]), room)
     assert [int(x[0]) for x in found] == [len(a), len(b)]
 
 

@@ -14,25 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ffprep.errors import SourceError
-from ffprep.text.documents import tables
-from ffprep.text.documents.tables import (
-    CSV,
-    TSV,
-    Bad,
-    Dialect,
-    Row,
-    delimited_rows,
-    format_of,
-    json_rows,
-    parquet_rows,
-    parts_of,
-)
+from ffprep.text.documents import table_parts, table_rows
+from ffprep.text.documents.delimited import CSV, TSV, Dialect, delimited_rows
+from ffprep.text.documents.table_parts import format_of, parts_of
+from ffprep.text.documents.table_rows import BadRow, TableRow, json_rows, parquet_rows
 
 TEXTS = st.lists(st.text(max_size=30), max_size=12)
 
 
-def values(rows: tables.Rows) -> list[object]:
-    return [row.values if isinstance(row, Row) else row.reason for row in rows]
+def values(rows: table_rows.Rows) -> list[object]:
+    return [row.values if isinstance(row, TableRow) else row.reason for row in rows]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -67,7 +58,7 @@ def test_json_rows_that_cannot_be_used_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_line_too_long_to_hold_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LONGEST_ROW", 40)
+    monkeypatch.setattr(table_rows, "LONGEST_ROW", 40)
     json_path, tsv_path = tmp_path / "x.jsonl", tmp_path / "x.tsv"
     json_path.write_bytes(b'{"text": "a"}\n{"text": "' + b"b" * 100 + b'"}\n{"text": "c"}\n')
     tsv_path.write_bytes(b"text\na\n" + b"b" * 100 + b"\nc\n")
@@ -146,11 +137,11 @@ def test_parquet_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     texts = [f"text {i}" for i in range(2500)]
     pq.write_table(pa.table({"text": texts, "n": list(range(2500))}), path, row_group_size=700)
     assert values(parquet_rows(path, ["text", "n"])) == list(zip(texts, range(2500), strict=True))
-    monkeypatch.setattr(tables, "SPLIT", 8000)
+    monkeypatch.setattr(table_parts, "SPLIT", 8000)
     parts = parts_of(path, "x.parquet", ["n"], "parquet")
     assert len(parts) > 1
     rows = [row for part in parts for row in part.read()]
-    assert [row.values for row in rows if isinstance(row, Row)] == [(i,) for i in range(2500)]
+    assert [row.values for row in rows if isinstance(row, TableRow)] == [(i,) for i in range(2500)]
     assert rows[1000].name == "x.parquet, row 1,000"
     with pytest.raises(SourceError, match="no column 'm'"):
         list(parquet_rows(path, ["m"]))
@@ -165,7 +156,7 @@ def test_parquet_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_large_json_files_are_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "SPLIT", 100)
+    monkeypatch.setattr(table_parts, "SPLIT", 100)
     path = tmp_path / "x.jsonl"
     path.write_text("".join(json.dumps({"text": "x" * n}) + "\n" for n in range(40)))
     parts = parts_of(path, "x.jsonl", ["text"], "jsonl")
@@ -193,4 +184,4 @@ def test_formats_by_name(name: str, kind: str | None) -> None:
 
 
 def test_bad_is_not_a_row() -> None:
-    assert not isinstance(Bad("x", "y"), Row)
+    assert not isinstance(BadRow("x", "y"), TableRow)

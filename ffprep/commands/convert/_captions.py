@@ -22,7 +22,7 @@ from ffprep.commands._shared.options import (
 )
 
 if TYPE_CHECKING:
-    from ffprep.sources.captions import CaptionSource
+    from ffprep.sources.caption_source import CaptionSource
 
 NUMBERINGS = "fairseq, gpt2, or the path of a fairseq dict.txt"
 

@@ -11,7 +11,7 @@ from ffprep.commands._shared.options import EXISTING, apply_options
 from ffprep.commands.convert._captions import commands
 
 if TYPE_CHECKING:
-    from ffprep.sources.captions import CaptionSource
+    from ffprep.sources.caption_source import CaptionSource
 
 
 _options = apply_options(

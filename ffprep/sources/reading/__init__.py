@@ -1,1 +1,1 @@
-"""What sources read: folders, tars, zips, tables, the hub, lists of names."""
+"""What sources read from: folders, tar and zip archives, tables, the hub, lists of names."""

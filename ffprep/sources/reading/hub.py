@@ -1,4 +1,4 @@
-"""Data sets by way of the ``datasets`` library: hub names, cached or streamed, and ``save_to_disk`` folders."""
+"""Data sets read with the ``datasets`` library: from the hub, cached or streamed, and from ``save_to_disk`` folders."""
 
 from __future__ import annotations
 
@@ -6,12 +6,36 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
-from ffprep.errors import SourceError
-from ffprep.sources.reading.tables import SPLITS, find_columns, first_line, image_of
+from ffprep.errors import OptionError, SourceError, first_line
+from ffprep.sources.reading.image_tables import SPLITS, find_columns, image_of
+
+
+def load_dataset(repository: str, *config: str | None, **options: Any) -> Any:
+    """Call ``datasets.load_dataset``, with errors in one line.
+
+    Raises
+    ------
+    OptionError
+        When ``datasets`` is not installed.
+    SourceError
+        When there is no such data set, or it cannot be read.
+    """
+    datasets = _datasets()
+    try:
+        return datasets.load_dataset(repository, *config, **options)
+    except Exception as error:  # the client raises errors of many libraries
+        raise _unavailable(repository, error) from None
+
+
+def _unavailable(repository: str, error: Exception) -> SourceError:
+    return SourceError(
+        f"{repository}: neither a file or folder here nor a data set that the Hugging Face hub gives: "
+        f"{first_line(error)}"
+    )
 
 
 def load_saved(path: Path, split: str) -> Any:
-    """The ``datasets.Dataset`` of a ``save_to_disk`` folder, the split of it where there are several."""
+    """The ``datasets.Dataset`` in a ``save_to_disk`` folder or, if there are several splits, the wanted one."""
     datasets = _datasets()
     try:
         loaded = datasets.load_from_disk(str(path))
@@ -25,13 +49,13 @@ def load_saved(path: Path, split: str) -> Any:
     return loaded
 
 
-def load_hub(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
-    """A split of a data set on the Hugging Face hub, or of a folder laid out like one, and its number of rows.
+def load_image_split(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
+    """A split of a data set on the Hugging Face hub, and its number of rows.
 
     Raises
     ------
     SourceError
-        When it cannot be reached, asks for a licence to be accepted, or does not state its size.
+        When it cannot be reached, requires a licence to be accepted, or is streamed and does not state its size.
     """
     datasets = _datasets()
     try:
@@ -42,13 +66,11 @@ def load_hub(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
         chosen = next((alias for alias in SPLITS[split] if alias in splits), None)
         if chosen is None:
             raise SourceError(f"{name}: has the splits {', '.join(splits)}, none of them {split!r}")
-        loaded = datasets.load_dataset(name, split=chosen, streaming=streaming)
     except SourceError:
         raise
-    except Exception as error:  # the client raises errors of many libraries
-        raise SourceError(
-            f"{name}: neither a file or folder here nor a data set the Hugging Face hub gives: {first_line(error)}"
-        ) from None
+    except Exception as error:
+        raise _unavailable(name, error) from None
+    loaded = load_dataset(name, split=chosen, streaming=streaming)
     if not streaming:
         return loaded, len(loaded)
     info = splits[chosen]
@@ -59,9 +81,9 @@ def load_hub(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
 
 
 def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, bytes | SourceError, int]]:
-    """Name, image bytes and label of the rows of a ``datasets.IterableDataset`` from number ``start`` on.
+    """Name, encoded image and label of each row of a ``datasets.IterableDataset`` from number ``start`` on.
 
-    Instead of bytes that are missing there is an error.
+    In place of an image that cannot be read there is the error.
     """
     from datasets import Image
 
@@ -83,5 +105,5 @@ def _datasets() -> Any:
     try:
         import datasets
     except ImportError:
-        raise SourceError("reading Hugging Face data sets needs datasets: pip install 'ffprep[convert]'") from None
+        raise OptionError("Hugging Face data sets need datasets: pip install 'ffprep[convert]'") from None
     return datasets

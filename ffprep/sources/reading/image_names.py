@@ -1,4 +1,4 @@
-"""Images found by the name that annotations give them, in folders and zip archives."""
+"""Finds images in folders and zip archives by the names that annotations give them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from ffprep.errors import SourceError
-from ffprep.sources.reading.files import Files, FolderFiles, walk_images
+from ffprep.sources.reading.file_sets import FileSet, FolderFiles, walk_images
 from ffprep.sources.reading.zipped import JoinedFiles, ZipFiles
 
 
 class ImageNames:
-    """All images below some folders and in some zip archives, by file name.
+    """All images in some folders and zip archives, by file name. Of images with the same name, the first is used.
 
     Parameters
     ----------
     places : Sequence[Path]
-        Folders and ``.zip`` files.
+        Folders, which are searched at any depth, and ``.zip`` files.
 
     Raises
     ------
     SourceError
-        When a place does not exist, or there is no image in any.
+        When a place does not exist, or no image is found.
     """
 
     def __init__(self, places: Sequence[Path]) -> None:
         self.places = list(places)
-        self._groups: list[Files] = []
+        self._groups: list[FileSet] = []
         self._found: dict[str, tuple[int, int]] = {}
         for place in places:
             if place.is_dir():
@@ -40,7 +40,7 @@ class ImageNames:
         if not self._found:
             raise SourceError(f"{', '.join(map(str, places))}: no images there")
 
-    def _add(self, files: Files) -> None:
+    def _add(self, files: FileSet) -> None:
         for number, name in enumerate(files.names):
             self._found.setdefault(name.rsplit("/", 1)[-1], (len(self._groups), number))
         self._groups.append(files)
@@ -52,6 +52,6 @@ class ImageNames:
         return name in self._found
 
     def take(self, names: Sequence[str]) -> JoinedFiles:
-        """The images of these names, in this order."""
+        """The images with these names, in this order."""
         table = np.array([self._found[name] for name in names], np.int64).reshape(-1, 2)
         return JoinedFiles(self._groups, table[:, 0].copy(), table[:, 1].copy())

@@ -1,7 +1,7 @@
-"""Reads one structure array of a MATLAB level 5 MAT-file: ImageNet's ``meta.mat`` holds its synsets in one.
+"""Reads a structure array from a MATLAB level 5 MAT-file, in which ImageNet's ``meta.mat`` has its synsets.
 
-Only what that needs: real numeric and character arrays, structure arrays, compressed elements. Every length is
-checked; nesting and size are limited.
+Only what this needs is supported: real numeric arrays, character arrays, structure arrays and compressed elements.
+Every length is checked; nesting and size are limited.
 
 Format: MATLAB MAT-File Format, chapter 1, "Level 5 MAT-File Format".
 """
@@ -25,13 +25,13 @@ _LARGEST = 256 << 20  # bytes after decompression; meta.mat has about 1.5 MB
 def read_struct_array(data: bytes, name: str, label: str) -> list[dict[str, Any]]:
     """The records of the structure array ``name``.
 
-    Values are str for character arrays, a number for one-element arrays, a tuple of numbers for larger ones, and None
-    for what else there is.
+    Character arrays become strings, numeric arrays of one element numbers, larger ones tuples of numbers, and anything
+    else None.
 
     Raises
     ------
     SourceError
-        When the bytes are no MAT-file of level 5, are damaged, or hold no such array.
+        When the bytes are not a MAT-file of level 5, are damaged, or contain no such array.
     """
     if len(data) < 136 or data[126:128] not in (b"IM", b"MI"):
         raise SourceError(f"{label}: not a MATLAB level 5 file")
@@ -67,7 +67,7 @@ class _Parser:
         return data
 
     def elements(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Data elements: an 8-byte tag and a body padded to 8 bytes, or a small one with 4 bytes beside its tag."""
+        """Kind and body of each data element: an 8-byte tag and a body padded to 8 bytes, or 4 bytes of both."""
         at = 0
         while at + 8 <= len(data):
             (word, size) = struct.unpack_from(self.order + "II", data, at)
@@ -79,7 +79,7 @@ class _Parser:
                 at += 8
                 continue
             if at + 8 + size > len(data):
-                raise self.bad("an element ends behind the file")
+                raise self.bad("an element extends beyond the end of the file")
             yield word, data[at + 8 : at + 8 + size]
             at += 8 + size if word == _COMPRESSED else 8 + -(-size // 8) * 8
 
@@ -91,7 +91,7 @@ class _Parser:
         return struct.unpack(f"{self.order}{len(body) // width}{code}", body[: len(body) // width * width])
 
     def matrix(self, body: bytes, depth: int) -> tuple[str, Any]:
-        """Name and value of an array."""
+        """The name and the value of an array."""
         if not body:
             return "", ()
         if depth > 4:

@@ -1,12 +1,12 @@
-"""Which class each ImageNet validation image has: every form in which that list is around.
+"""Finds the class of each ImageNet validation image, from any of the forms in which the list of them is published.
 
 =========================================  =====================================================================
-``n01751748`` a line                       ``imagenet_2012_validation_synset_labels.txt``: line k is image k
-``490`` a line                             ``ILSVRC2012_validation_ground_truth.txt`` of the development kit: line k is
-                                           image k, the number is the kit's own and needs its ``meta.mat`` (or a list of
-                                           the WordNet ids in the kit's order)
-``ILSVRC2012_val_00000001.JPEG n01751748`` name and WordNet id, separated by blanks, tab or comma
-``ILSVRC2012_val_00000001.JPEG 65``        Caffe's ``val.txt``: the number is the place among the sorted WordNet ids
+``n01751748``                              ``imagenet_2012_validation_synset_labels.txt``: line k is for image k
+``490``                                    ``ILSVRC2012_validation_ground_truth.txt`` of the development kit: line k is
+                                           for image k; the number is the kit's own, and needs its ``meta.mat`` or a
+                                           list of the WordNet ids in the kit's order
+``ILSVRC2012_val_00000001.JPEG n01751748`` name and WordNet id, separated by blanks, a tab or a comma
+``ILSVRC2012_val_00000001.JPEG 65``        Caffe's ``val.txt``: the number is the position among the sorted WordNet ids
 ``ImageId,PredictionString``               Kaggle's ``LOC_val_solution.csv``: ``name,n01751748 x y x y ...``
 =========================================  =====================================================================
 """
@@ -34,7 +34,7 @@ LABEL_FILES = (
     "val_labels.txt",
     GROUND_TRUTH,
 )
-"""Names under which such a list is looked for."""
+"""The file names under which such a list is searched for."""
 
 _KITS = ("ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz", "meta.mat")
 _NUMBERED = re.compile(r"(?:.*_)?val_0*(\d+)$")
@@ -43,18 +43,16 @@ _LARGEST = 64 << 20  # bytes of a label file; real ones have 1 to 4 MB
 
 @dataclass(frozen=True)
 class ValidationLabels:
-    """The class of every validation image.
+    """The class of every validation image: a WordNet id, or the position of one among the sorted ids.
 
     Attributes
     ----------
     by_position : Sequence of str or int
-        Class of image 1, 2, ...; empty when the list has names.
+        Class of image 1, 2, ...; empty if the list has file names.
     by_stem : dict
-        Class by file name without folder and suffix; empty when the list goes by position.
+        Class by file name without folder and suffix; empty if the list has no file names.
     label : str
-        Where the list came from.
-
-    A class is a WordNet id, or the number of one among the sorted ids.
+        Name of the list in messages.
     """
 
     by_position: Sequence[str | int]
@@ -62,7 +60,7 @@ class ValidationLabels:
     label: str
 
     def of(self, name: str) -> str | int:
-        """Class of the image called ``name``. Raises SourceError when the list does not have it."""
+        """The class of the image called ``name``. Raises SourceError if it is not in the list."""
         stem = PurePosixPath(name).stem
         if self.by_stem:
             found = self.by_stem.get(stem)
@@ -81,22 +79,22 @@ class ValidationLabels:
         return self.by_position[number - 1]
 
     def classes(self) -> list[str]:
-        """The sorted WordNet ids the whole list names; empty when it has numbers."""
+        """All WordNet ids in the list, sorted; empty if it has numbers instead."""
         found = {*self.by_position, *self.by_stem.values()}
         return sorted(c for c in found if isinstance(c, str))
 
 
 def parse_labels(text: str, label: str, kit_order: Sequence[str] | None = None) -> ValidationLabels:
-    """Reads a list of validation labels, whichever of the forms above it has.
+    """Parse a list of validation labels, whichever of the forms above it has.
 
     Parameters
     ----------
     text : str
-        The file's contents.
+        Content of the file.
     label : str
-        Its name, for messages.
+        Name of the file in messages.
     kit_order : Sequence[str], optional
-        WordNet ids in the development kit's numbering (its number 1 first).
+        WordNet ids in the order of the development kit's numbers, which begin with 1.
     """
     lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
     lines = [line for line in lines if line]
@@ -149,7 +147,7 @@ def _kit_classes(numbers: Sequence[str | int], label: str, kit_order: Sequence[s
 
 
 def read_text(path: Path) -> str:
-    """A label file's text. Raises SourceError when it is missing, too large or no text."""
+    """Read a file of labels. Raises SourceError if it is missing, too large or not text."""
     try:
         if path.stat().st_size > _LARGEST:
             raise SourceError(f"{path}: too large for a list of labels")
@@ -161,7 +159,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_class_list(text: str, label: str) -> list[str]:
-    """WordNet ids, the first word of each line, in the file's order (``LOC_synset_mapping.txt``, ``synsets.txt``)."""
+    """The first word of each line, which must be a WordNet id, as in ``LOC_synset_mapping.txt`` or ``synsets.txt``."""
     ids = [line.split()[0].rstrip(",") for line in text.lstrip("\ufeff").splitlines() if line.strip()]
     bad = next((i for i, wnid in enumerate(ids) if not WNID.fullmatch(wnid)), None)
     if not ids or bad is not None:
@@ -172,7 +170,7 @@ def parse_class_list(text: str, label: str) -> list[str]:
 
 
 def kit_order_of(meta: bytes, label: str) -> list[str]:
-    """WordNet ids of the classes in the development kit's numbering, from its ``meta.mat``.
+    """The WordNet ids of the classes in the order of the development kit's numbers, from its ``meta.mat``.
 
     Inner nodes of the hierarchy, which have children and numbers above 1,000, are left out.
     """
@@ -190,7 +188,7 @@ def kit_order_of(meta: bytes, label: str) -> list[str]:
 
 @dataclass(frozen=True)
 class DevelopmentKit:
-    """What ffprep needs of ImageNet's development kit: the numbering and, if there, the validation ground truth."""
+    """What is needed of ImageNet's development kit: its numbering and, if included, the validation ground truth."""
 
     order: list[str]
     ground_truth: str | None
@@ -198,7 +196,7 @@ class DevelopmentKit:
 
 
 def read_kit(path: Path) -> DevelopmentKit:
-    """Reads a development kit: its folder, ``ILSVRC2012_devkit_t12.tar.gz``, ``meta.mat`` or a list of WordNet ids."""
+    """Read a development kit: its folder, ``ILSVRC2012_devkit_t12.tar.gz``, ``meta.mat`` or a list of WordNet ids."""
     if path.is_dir():
         meta = next((p for p in (path / "data" / "meta.mat", path / "meta.mat") if p.is_file()), None)
         if meta is None:
@@ -246,7 +244,7 @@ def _kit_archive(path: Path) -> DevelopmentKit:
 
 @dataclass(frozen=True)
 class Hints:
-    """Files beside the images that say what class they have; None: looked for in the usual places."""
+    """Files that tell the classes of the images; those that are None are searched for in the usual places."""
 
     labels: Path | None = None
     devkit: Path | None = None
@@ -254,21 +252,21 @@ class Hints:
 
 
 def find_labels(near: Sequence[Path], where: Path, hints: Hints) -> tuple[ValidationLabels, list[str]]:
-    """The list of labels and, where something gives them, the sorted WordNet ids of all classes.
+    """Find the list of labels and, if possible, the sorted WordNet ids of all classes.
 
     Parameters
     ----------
     near : sequence of Path
-        Folders in which, in whose ``data`` folder and in whose parent what ``hints`` lacks is looked for.
+        Folders to search for files that ``hints`` does not name; their ``data`` folders and parents are searched, too.
     where : Path
-        The images, for messages.
+        Place of the images, for messages.
     hints : Hints
-        What is known.
+        Files that are known.
 
     Raises
     ------
     SourceError
-        When there is no list of labels, or one that cannot be read.
+        When there is no list of labels, or it cannot be read.
     """
     places = [*near, *(folder / "data" for folder in near), *(folder.parent for folder in near)]
     kit_path = hints.devkit or _first([folder / name for folder in places for name in _KITS])
@@ -282,7 +280,7 @@ def find_labels(near: Sequence[Path], where: Path, hints: Hints) -> tuple[Valida
         truth = parse_labels(kit.ground_truth, f"{kit.label}, its ground truth", order)
     else:
         raise SourceError(
-            f"{where}: the images lie in no class folders and no list of labels was found: give one with --labels "
+            f"{where}: the images are not in class folders, and no list of labels was found: give one with --labels "
             f"({', '.join(LABEL_FILES[:3])}, val.txt) or the development kit with --devkit"
         )
     return truth, known or sorted(order or [])

@@ -1,4 +1,4 @@
-"""Files in zip archives, read without unpacking them."""
+"""Sets of files in zip archives, which are read without unpacking, and sets joined from several others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ffprep.common.tar import read_at
 from ffprep.errors import SourceError
-from ffprep.sources.reading.files import is_image_name
+from ffprep.sources.reading.file_sets import FileSet, is_image_name
 
 _LOCAL_HEADER = 30
 
@@ -27,12 +27,12 @@ class ZipFiles:
     path : Path
         The archive.
     wanted : Callable[[str], bool]
-        Which members to take, by name.
+        Given a member's name, returns whether to include it.
 
     Raises
     ------
     SourceError
-        When it is not a zip archive.
+        When the file is not a zip archive.
     """
 
     def __init__(self, path: Path, wanted: Callable[[str], bool] = is_image_name) -> None:
@@ -54,7 +54,7 @@ class ZipFiles:
     def read(self, index: int) -> bytes:
         member = self._members[index]
         if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
-            # Images are stored as they are: one read without a lock serves all threads.
+            # Members are usually not compressed: they are read directly, without a lock, from any thread.
             header = read_at(self._fd, member.header_offset, _LOCAL_HEADER, str(self.path))
             if header[:4] == b"PK\3\4":
                 skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
@@ -85,16 +85,17 @@ class ZipFiles:
 
 
 class JoinedFiles:
-    """Several groups of files as one.
+    """Files from several sets, as one set.
 
     Parameters
     ----------
-    groups : Sequence[Files]
+    groups : Sequence[FileSet]
+        The sets.
     group, number : ndarray of int64, shape (N,)
-        Where each file is: the group, and its number there.
+        For each file, its set and its number in that set.
     """
 
-    def __init__(self, groups: Sequence[Any], group: npt.NDArray[np.int64], number: npt.NDArray[np.int64]) -> None:
+    def __init__(self, groups: Sequence[FileSet], group: npt.NDArray[np.int64], number: npt.NDArray[np.int64]) -> None:
         self._groups = list(groups)
         self._group = group
         self._number = number

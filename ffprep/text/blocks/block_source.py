@@ -1,4 +1,4 @@
-"""Finished parts of a corpus as samples of blocks, for writing."""
+"""Makes samples of token blocks from the finished parts of a corpus, for writing."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
 
 class BlockSource:
-    """The blocks of finished parts, as samples of a file.
+    """A source whose samples are the blocks of finished parts.
 
     Parameters
     ----------
     parts : sequence of Part
-        In the corpus's order. Those of padded blocks have lengths.
+        In the order of the corpus.
     vocabulary : Vocabulary
-        What the parts were tokenised with.
+        The vocabulary with which the parts were tokenised.
     block : int
-        Tokens in a block.
+        Tokens per block.
     per_sample : int, optional
-        Blocks in a sample; by default what makes the smallest file.
+        Blocks per sample; by default the number that makes the file smallest.
     name : str
-        The data set.
+        Name of the data set.
     facts : mapping
-        More for the manifest.
+        Further entries of the manifest.
 
     Raises
     ------
     SourceError
-        When there is not a single block.
+        When the tokens do not fill a single block.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class BlockSource:
         return -(-self.blocks // self.per_sample)
 
     def sample(self, index: int) -> tuple[Any, ...]:
-        """Tokens of shape (per_sample, block), and lengths of shape (per_sample,) where blocks are padded."""
+        """Tokens of shape (per_sample, block) and, if blocks are padded, lengths of shape (per_sample,)."""
         first = index * self.per_sample
         count = min(self.per_sample, self.blocks - first)
         tokens = np.full((self.per_sample, self._block), self._vocabulary.pad, TOKEN)
@@ -90,6 +90,7 @@ class BlockSource:
         return tokens, lengths
 
     def _read(self, start: int, count: int, lengths: bool = False) -> Tokens:
+        """Read tokens ``start`` to ``start + count`` of all parts together, or that many blocks' lengths."""
         starts = self._starts // self._block if lengths else self._starts
         number = int(np.searchsorted(starts, start, "right")) - 1
         pieces: list[Tokens] = []
@@ -111,7 +112,7 @@ class BlockSource:
         return f"blocks {first}-{min(first + self.per_sample, self.blocks) - 1}"
 
     def manifest(self) -> dict[str, Any]:
-        """What the file says about its blocks; the tokens after the last whole block are in it, too."""
+        """What the file records about its blocks, including the tokens after the last whole block."""
         return {
             **self._facts,
             "vocabulary": self._vocabulary.manifest(),

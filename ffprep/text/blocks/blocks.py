@@ -1,9 +1,9 @@
-"""Blocks of tokens in a ``.beton`` file: how they are laid out and read.
+"""Blocks of tokens in a ``.beton`` file: how they are stored and read.
 
-A sample holds many blocks, as an array of shape (blocks, tokens), because each sample costs 8 bytes of
-metadata and 24 of the allocation table: with one block of 192 tokens a sample that is 8.3 % of the file,
-with 257 it is 0.03 %. Stock ffcv reads such a file as it is. ffprep's loader hands out single blocks. The
-number of blocks is in the manifest; the last sample is filled up with blocks of padding.
+A sample holds many blocks, as an array of shape (blocks, tokens), because each sample costs 8 bytes of metadata and 24
+bytes in the allocation table: 8.3 % of the file with one block of 192 tokens per sample, but 0.03 % with 257. Stock
+ffcv reads such a file as it is; ffprep's loader gives out single blocks. The manifest holds the number of blocks, and
+the last sample is filled up with blocks of padding.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 PAGE = 8 << 20
 LARGEST_SAMPLE = 1 << 18
-"""Bytes of a sample of blocks: stock ffcv draws at random among samples and copies them whole."""
+"""The most bytes of a sample: stock ffcv draws whole samples at random and copies them."""
 TOKEN = np.dtype("<u2")
 
 
 def overhead(blocks: int, block: int, per_sample: int, lengths: bool = False, page: int = PAGE) -> int:
-    """Bytes of a file besides its tokens: metadata, allocation table, ends of pages, blocks of padding.
+    """Bytes of a file besides its tokens: metadata, allocation table, unused ends of pages, blocks of padding.
 
     Parameters
     ----------
     blocks : int
-        Blocks to store.
+        Number of blocks to store.
     block : int
-        Tokens in a block.
+        Tokens per block.
     per_sample : int
-        Blocks in a sample.
+        Blocks per sample.
     lengths : bool
-        Whether each block's length is stored, too.
+        Whether the length of each block is stored as well.
     page : int
-        Page size of the file.
+        Page size of the file, in bytes.
     """
     fields = 2 if lengths else 1
     size = per_sample * (2 * block + 2 * (fields - 1))
@@ -55,7 +55,7 @@ def overhead(blocks: int, block: int, per_sample: int, lengths: bool = False, pa
 
 
 def best_per_sample(blocks: int, block: int, lengths: bool = False, page: int = PAGE) -> int:
-    """Number of blocks in a sample that makes the smallest file."""
+    """The number of blocks per sample that makes the file smallest."""
     largest = max(1, min(LARGEST_SAMPLE // (2 * block + 2 * lengths), blocks))
     return min(range(1, largest + 1), key=lambda n: (overhead(blocks, block, n, lengths, page), -n))
 
@@ -68,13 +68,13 @@ class TokenBlocks:
     ----------
     reader : Reader
     count : int
-        Blocks.
+        Number of blocks.
     block : int
-        Tokens in a block.
+        Tokens per block.
     per_sample : int
-        Blocks in a sample.
+        Blocks per sample.
     padded : bool
-        Whether blocks have lengths.
+        Whether blocks are padded, and therefore have lengths.
     tail : (n,) uint16
         Tokens after the last block.
     """
@@ -88,22 +88,22 @@ class TokenBlocks:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The numbering the file was written with.
+        """The numbering with which the file was written.
 
         Raises
         ------
         CorruptError
-            When the file does not say.
+            When the file does not record it.
         """
         return from_manifest(source_facts(self.reader).get("vocabulary"))
 
     @cached_property
     def offsets(self) -> npt.NDArray[np.uint64]:
-        """First byte of each sample's blocks in the file. Shape (samples,)."""
+        """Position of each sample's blocks in the file, in bytes. Shape (samples,)."""
         return self.reader.extents("tokens")[0]
 
     def rows(self, indices: npt.ArrayLike) -> Tokens:
-        """Some blocks. Shape (n, block)."""
+        """The blocks with these numbers, as a new array of shape (n, block)."""
         chosen = np.asarray(indices, np.int64)
         if chosen.size and not 0 <= int(chosen.min()) <= int(chosen.max()) < self.count:
             raise IndexError(f"{self.reader.path} has blocks 0 to {self.count - 1}")
@@ -113,7 +113,7 @@ class TokenBlocks:
         return np.asarray(self.reader.data[places].view(TOKEN))
 
     def lengths(self) -> npt.NDArray[np.uint16] | None:
-        """Length of every block, where they are padded. Shape (count,)."""
+        """Length of every block in tokens, of shape (count,); None if blocks are not padded."""
         if not self.padded:
             return None
         samples = range(self.reader.num_samples)
@@ -121,13 +121,13 @@ class TokenBlocks:
         return np.concatenate(parts)[: self.count]
 
     def samples(self) -> Iterator[Tokens]:
-        """The blocks of each sample in turn, without the last one's filling. Shape (n, block)."""
+        """The blocks of each sample in turn, of shape (n, block), without those that fill up the last sample."""
         for index in range(self.reader.num_samples):
             found = self.reader.payload("tokens", index).view(TOKEN).reshape(-1, self.block)
             yield found[: self.count - index * self.per_sample]
 
     def stream(self) -> Iterator[Tokens]:
-        """All tokens in order, without padding and with the tail, in pieces."""
+        """All tokens in order, in pieces, including the tail and without padding."""
         lengths = self.lengths()
         done = 0
         for blocks in self.samples():
@@ -142,18 +142,18 @@ class TokenBlocks:
 
 
 def source_facts(reader: Reader) -> dict[str, Any]:
-    """What the manifest says about the file's source; empty where it says nothing."""
+    """What the manifest records about the file's source; empty if it records nothing."""
     found = (reader.manifest or {}).get("source")
     return found if isinstance(found, dict) else {}
 
 
 def open_blocks(reader: Reader) -> TokenBlocks:
-    """The blocks of a file: of one ffprep wrote, or of any with an array of 16-bit ``tokens``.
+    """The blocks of a file that ffprep wrote, or of any file with a field ``tokens`` of 16-bit arrays.
 
     Raises
     ------
     OptionError
-        When the file holds no such array.
+        When the file has no such field.
     CorruptError
         When the manifest does not fit the file.
     """

@@ -1,9 +1,8 @@
-"""Token files of other programs: written from a ``.beton`` file, and read into parts for one."""
+"""Exports ``.beton`` files to the token files of other programs, and imports such files."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.replacing import replacing
 from ffprep.errors import ConversionError, CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
 from ffprep.text.blocks.blocks import open_blocks, source_facts
 from ffprep.text.blocks.indexed import IndexedWriter, open_indexed, paths_of
-from ffprep.text.blocks.part_files import Part, PartWriter, Statistics
-from ffprep.text.tokens.vocabulary import Tokens, Vocabulary, from_manifest
+from ffprep.text.blocks.part_files import Part, PartWriter, Statistics, TokenSink
+from ffprep.text.tokens.vocabulary import Tokens, Vocabulary, fairseq, from_dict, from_manifest
 
 if TYPE_CHECKING:
     from ffprep.beton import Reader
 
 Ends = npt.NDArray[np.int64]
 STEP = 1 << 22
-"""Tokens handled at a time."""
+"""Tokens that are processed at a time."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: the files, and how many sequences and tokens."""
+    """The files that an export wrote, and the number of sequences and tokens in them."""
 
     paths: tuple[Path, ...]
     sequences: int
@@ -38,7 +38,10 @@ class Exported:
 
 
 def runs(reader: Reader, vocabulary: Vocabulary) -> Iterator[tuple[Tokens, Ends]]:
-    """Tokens of a file without padding, and how many of them lie before each end of a document or row."""
+    """Tokens of a file without padding, in runs; for each run, the number of tokens before each end of a sequence.
+
+    Sequences are documents or, in files of rows, rows.
+    """
     length = reader.fields.get("length")
     if isinstance(length, IntField):
         yield from _row_runs(reader)
@@ -60,7 +63,7 @@ def _row_runs(reader: Reader) -> Iterator[tuple[Tokens, Ends]]:
 
 
 def renumbering(old: Vocabulary, new: Vocabulary) -> npt.NDArray[np.int32]:
-    """New id of every old one, -1 where there is none. Shape (65536,)."""
+    """The new id of every old one, as an array of shape (65536,) with -1 for ids that have none."""
     table = np.full(65536, -1, np.int32)
     known = np.flatnonzero(old.inverse >= 0)
     words = new.table[old.inverse[known]].astype(np.int32)
@@ -91,16 +94,16 @@ def _renumbered(
 
 
 def export_fairseq(reader: Reader, prefix: Path, numbering: Vocabulary | None = None) -> Exported:
-    """Write ``PREFIX.bin`` and ``PREFIX.idx``, a sequence for each document (or row), and ``dict.txt``
-    beside them.
+    """Write ``PREFIX.bin`` and ``PREFIX.idx`` with a sequence for each document or row, and a ``dict.txt``.
 
     Parameters
     ----------
     reader : Reader
         A file of blocks or rows.
     prefix : Path
+        Path of the two files without their endings. The ``dict.txt`` is written in the same folder.
     numbering : Vocabulary, optional
-        Other ids than the file's.
+        The ids to write, if not those of the file.
 
     Raises
     ------
@@ -118,56 +121,46 @@ def export_fairseq(reader: Reader, prefix: Path, numbering: Vocabulary | None = 
 
 
 def write_dictionary(vocabulary: Vocabulary, path: Path) -> Path:
-    """A fairseq ``dict.txt`` that numbers tokens as the vocabulary does. Counts are 1: they are not known."""
+    """Write a fairseq ``dict.txt`` with the vocabulary's numbering. All counts are 1, since they are unknown."""
     words = vocabulary.inverse[4 : vocabulary.size - 1]
     lines = [str(word) if word >= 0 else f"madeupword{place:04}" for place, word in enumerate(words.tolist())]
     if vocabulary.kind == "fairseq":
         lines[50256] = "50256"
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text("".join(f"{line} 1\n" for line in lines))
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write("".join(f"{line} 1\n" for line in lines).encode())
     return path
 
 
 def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None) -> Exported:
-    """Write all tokens as one file of little-endian uint16, as nanoGPT has it, and what they are as
-    ``PATH.json``.
+    """Write all tokens to one file of little-endian uint16, as nanoGPT reads it, and their numbering to ``PATH.json``.
 
     Parameters
     ----------
     reader : Reader
         A file of blocks or rows.
     path : Path
+        The file to write.
     numbering : Vocabulary, optional
-        Other ids than the file's.
+        The ids to write, if not those of the file.
     """
     vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
-    temporary = path.with_name(path.name + ".partial")
     sequences = tokens = 0
-    try:
-        with temporary.open("wb") as file:
-            for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
-                np.ascontiguousarray(ids, "<u2").tofile(file)
-                sequences += len(ends)
-                tokens += len(ids)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
+            np.ascontiguousarray(ids, "<u2").tofile(file)
+            sequences += len(ends)
+            tokens += len(ids)
     record = {"dtype": "<u2", "tokens": tokens, "vocabulary": (numbering or vocabulary).manifest()}
     facts = path.with_name(path.name + ".json")
     facts.write_text(json.dumps(record) + "\n")
     return Exported((path, facts), sequences, tokens)
 
 
-# the other way
+# import
 
 
 def recorded_vocabulary(source: Path, directory: Path | None = None) -> Vocabulary | None:
-    """The numbering of a token file by what lies beside it: ``PATH.json`` of an export, or fairseq's ``dict.txt``."""
-    from ffprep.text.tokens.vocabulary import fairseq, from_dict
-
+    """The numbering of a token file, as an export's ``PATH.json`` or fairseq's ``dict.txt`` in its folder tells it."""
     facts = source.with_name(source.name + ".json")
     if facts.is_file():
         try:
@@ -183,26 +176,26 @@ def recorded_vocabulary(source: Path, directory: Path | None = None) -> Vocabula
 
 
 def import_parts(source: Path, vocabulary: Vocabulary, folder: Path, padded: int = 0) -> list[Part]:
-    """Tokens of fairseq's or flat files as a part.
+    """Write the tokens of fairseq's files, or of a flat file, as a part.
 
-    Each of fairseq's sequences is followed by ``</s>``, which is added where it is lacking. A flat file is
-    taken as it is, its documents being what lies between its separators.
+    In fairseq's files, ``</s>`` is added after each sequence that does not end with it. A flat file is taken as it is;
+    its separators divide it into documents.
 
     Parameters
     ----------
     source : Path
-        ``PREFIX``, ``PREFIX.bin`` or ``PREFIX.idx`` of fairseq's files, or one flat file of uint16.
+        ``PREFIX``, ``PREFIX.bin`` or ``PREFIX.idx`` of fairseq's files, or a flat file of uint16.
     vocabulary : Vocabulary
-        How they are numbered.
+        The numbering of the tokens.
     folder : Path
-        For the part.
+        Folder for the part.
     padded : int
         As in ``Settings``.
 
     Raises
     ------
     SourceError
-        When the files are damaged, or hold ids the vocabulary has not.
+        When the files are damaged or contain ids that the vocabulary does not have.
     """
     statistics = Statistics()
     eos = vocabulary.eos
@@ -227,7 +220,7 @@ def import_parts(source: Path, vocabulary: Vocabulary, folder: Path, padded: int
 
 
 def _token_runs(source: Path, eos: int) -> Iterator[tuple[npt.NDArray[Any], Ends | None]]:
-    """Runs of tokens; ends None where the separator alone says where documents end."""
+    """Tokens in runs, with the ends of sequences; these are None if only separators show where documents end."""
     bin_path, idx_path = paths_of(source)
     if idx_path.is_file():
         yield from open_indexed(bin_path).runs(STEP)
@@ -243,7 +236,7 @@ def _token_runs(source: Path, eos: int) -> Iterator[tuple[npt.NDArray[Any], Ends
 
 
 def _separated(ids: Tokens, ends: Ends | None, eos: int) -> tuple[Tokens, Ends]:
-    """Tokens with a separator at each document's end, and the separators' places."""
+    """The tokens with a separator at the end of each document, and the positions of the separators."""
     if ends is None:
         return ids, np.flatnonzero(ids == eos)
     sizes = np.diff(ends, prepend=0)
@@ -254,8 +247,23 @@ def _separated(ids: Tokens, ends: Ends | None, eos: int) -> tuple[Tokens, Ends]:
     return ids, ends - 1
 
 
-def _give(sink: Any, ids: Tokens, stops: Ends, open_tokens: int) -> int:
-    """Hand tokens on, a document that began before or goes on after as pieces; how many tokens are open then."""
+def _give(sink: TokenSink, ids: Tokens, stops: Ends, open_tokens: int) -> int:
+    """Put tokens into a sink; documents that began in an earlier run or continue in the next one are put as pieces.
+
+    Parameters
+    ----------
+    sink : TokenSink
+    ids : (n,) uint16
+    stops : (m,) int64
+        Positions of the separators.
+    open_tokens : int
+        Tokens of the last document so far, if an earlier run did not end it.
+
+    Returns
+    -------
+    int
+        The same for the next run.
+    """
     start = 0
     if open_tokens and len(stops):
         start = int(stops[0]) + 1

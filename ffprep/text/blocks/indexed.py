@@ -1,23 +1,26 @@
-"""fairseq's memory-mapped token files: ``PREFIX.bin`` with the tokens, ``PREFIX.idx`` with where each
-sequence lies.
+"""fairseq's memory-mapped token files: ``PREFIX.bin`` has the tokens, ``PREFIX.idx`` the place of each sequence.
 
-==================  =============================================================
-``PREFIX.idx`` ``9 bytes``         ``MMIDIDX\\0\\0`` ``u8``              version, 1 (8 bytes) ``u1``
-number of the dtype: 1 uint8, 2 int8, 3 int16, 4 int32, 5 int64, 8 uint16, 9 uint32, 10 uint64 ``u8``
-number of sequences n (8 bytes) ``n x i4``          tokens in each sequence ``n x i8``          first byte
-of each sequence in ``PREFIX.bin``
-==================  =============================================================
+``PREFIX.idx`` consists of, all little-endian:
 
-All little-endian. Layout: ``MMapIndexedDataset`` of fairseq 0.12.2. Megatron's files of the same name have
-a further number after n and a table of documents at the end; they are told apart by the file's size and
-read as well.
+==================  ==========================================================================================
+``9 bytes``         ``MMIDIDX\\0\\0``
+``u8``              version, 1
+``u1``              code of the dtype: 1 uint8, 2 int8, 3 int16, 4 int32, 5 int64, 8 uint16, 9 uint32, 10 uint64
+``u8``              number of sequences n
+``n x i4``          number of tokens in each sequence
+``n x i8``          position of each sequence's first byte in ``PREFIX.bin``
+==================  ==========================================================================================
+
+This is the layout of ``MMapIndexedDataset`` in fairseq 0.12.2. Megatron's files of the same name have one more number
+after n, and a table of documents at the end. They are recognised by the size of the file, and are read as well.
 """
 
 from __future__ import annotations
 
-import os
 import struct
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.replacing import replacing
 from ffprep.errors import ConversionError, SourceError
 
 MAGIC = b"MMIDIDX\0\0"
@@ -35,18 +39,19 @@ _LONGEST = (1 << 31) - 1
 
 
 class IndexedWriter:
-    """Writes a pair of files. They appear when all is written; after an exception nothing is left.
+    """Writes a pair of files, which appear only when both are complete. Use as a context manager.
 
     Parameters
     ----------
     prefix : Path
-        Name of both files without their endings.
+        Path of both files without their endings.
     """
 
     def __init__(self, prefix: Path) -> None:
         self.bin_path, self.idx_path = paths_of(prefix)
-        self._tokens: BinaryIO = _temporary(self.bin_path).open("wb")
-        self._sizes: BinaryIO = _temporary(self.idx_path).open("w+b")
+        self._stack = ExitStack()
+        self._tokens: BinaryIO = self._stack.enter_context(replacing(self.bin_path))
+        self._sizes = self._stack.enter_context(tempfile.TemporaryFile(dir=prefix.parent))  # noqa: SIM115
         self.sequences = 0
         self.tokens = 0
         self._open = 0
@@ -59,8 +64,8 @@ class IndexedWriter:
         ids : (n,) uint16
             Tokens of sequences, one after the other.
         ends : (m,) integers
-            How many of these tokens lie before each sequence's end. What follows the last one belongs to
-            the next sequence, to be continued.
+            Number of these tokens before the end of each sequence. Tokens after the last end begin a sequence that the
+            next call continues.
         """
         if len(ids):
             np.ascontiguousarray(ids, "<u2").tofile(self._tokens)
@@ -76,11 +81,11 @@ class IndexedWriter:
         self.tokens += len(ids)
 
     def close(self) -> None:
-        """Finish both files; a sequence that was not ended ends here."""
+        """Finish both files; a sequence that has not ended yet ends here."""
         if self._open:
             self.write(np.empty(0, np.uint16), np.array([0]))
         self._sizes.flush()
-        with _final(self.idx_path).open("wb") as index:
+        with replacing(self.idx_path) as index, self._stack:  # the stack is left first: the tokens get their name first
             index.write(_HEAD.pack(MAGIC, 1, 8, self.sequences))
             self._sizes.seek(0)
             while data := self._sizes.read(1 << 22):
@@ -92,15 +97,6 @@ class IndexedWriter:
                 ends = start + np.cumsum(sizes)
                 (ends - sizes).astype("<i8").tofile(index)
                 start = int(ends[-1])
-            index.flush()
-            os.fsync(index.fileno())
-        self._tokens.flush()
-        os.fsync(self._tokens.fileno())
-        self._tokens.close()
-        self._sizes.close()
-        _temporary(self.bin_path).replace(self.bin_path)
-        _final(self.idx_path).replace(self.idx_path)
-        _temporary(self.idx_path).unlink()
 
     def __enter__(self) -> IndexedWriter:
         return self
@@ -111,22 +107,11 @@ class IndexedWriter:
         if kind is None:
             self.close()
             return
-        self._tokens.close()
-        self._sizes.close()
-        for path in (_temporary(self.bin_path), _temporary(self.idx_path), _final(self.idx_path)):
-            path.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
-
-
-def _final(path: Path) -> Path:
-    return path.with_name(path.name + ".index.partial")
+        self._stack.__exit__(kind, error, trace)
 
 
 def paths_of(prefix: Path) -> tuple[Path, Path]:
-    """The two files of a prefix, which may also be the name of one of them."""
+    """Paths of the two files of a prefix; the path of either file will do as well."""
     if prefix.suffix in (".bin", ".idx"):
         prefix = prefix.with_suffix("")
     return prefix.with_name(prefix.name + ".bin"), prefix.with_name(prefix.name + ".idx")
@@ -134,16 +119,16 @@ def paths_of(prefix: Path) -> tuple[Path, Path]:
 
 @dataclass(frozen=True)
 class Indexed:
-    """A pair of files, checked.
+    """A pair of files that has been checked.
 
     Attributes
     ----------
     path : Path
-        Of the tokens.
+        File of the tokens.
     data : ndarray
-        All tokens, memory-mapped, in the files' dtype.
+        All tokens, memory-mapped, in the dtype of the file.
     starts, sizes : ndarray of int64, shape (n,)
-        First token and number of tokens of each sequence.
+        Position of the first token and number of tokens of each sequence.
     """
 
     path: Path
@@ -160,7 +145,7 @@ class Indexed:
         return self.data[start : start + int(self.sizes[index])]
 
     def runs(self, most: int = 1 << 20) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
-        """Tokens of consecutive sequences, about ``most`` at a time, and where each sequence ends among them."""
+        """Consecutive sequences, about ``most`` tokens at a time, with the end of each sequence among these tokens."""
         first = 0
         while first < len(self):
             ends = np.cumsum(self.sizes[first : first + most])
@@ -176,7 +161,7 @@ def open_indexed(prefix: Path) -> Indexed:
     Raises
     ------
     SourceError
-        When they are damaged or no such files.
+        When they are damaged, or are not such files.
     """
     bin_path, idx_path = paths_of(prefix)
     try:
@@ -194,7 +179,7 @@ def open_indexed(prefix: Path) -> Indexed:
     offset = _table_offset(idx_path, size, count)
     dtype = np.dtype(DTYPES[code])
     if tokens % dtype.itemsize:
-        raise SourceError(f"{bin_path}: {tokens:,} bytes are no whole number of {dtype.name} tokens; is it cut?")
+        raise SourceError(f"{bin_path}: {tokens:,} bytes are not a whole number of {dtype.name} tokens; is it cut?")
     sizes = np.fromfile(idx_path, "<i4", count, offset=offset).astype(np.int64)
     pointers = np.fromfile(idx_path, "<i8", count, offset=offset + 4 * count)
     bad = (sizes < 0) | (pointers < 0) | (pointers % dtype.itemsize != 0)
@@ -210,7 +195,7 @@ def open_indexed(prefix: Path) -> Indexed:
 
 
 def _table_offset(path: Path, size: int, count: int) -> int:
-    """Where the sizes begin: after the head, or with Megatron's number of documents, after that."""
+    """Position of the sizes: after the head or, in Megatron's files, after the number of documents that follows it."""
     rest = size - _HEAD.size - 12 * count
     if count < 1 << 48 and rest == 0:
         return _HEAD.size

@@ -1,4 +1,4 @@
-"""The files of a part of a corpus: tokens, lengths of padded blocks, and what was counted on the way."""
+"""The files of one part of a corpus: tokens, lengths of padded blocks, and statistics."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from ffprep.text.documents.cleaning import Removed
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
 LISTED = 100
-"""Bad rows that are named; all are counted."""
+"""How many bad rows are listed; all are counted."""
 
 
 @dataclass
 class Statistics:
-    """What became of a unit's documents.
+    """Counts of a unit's documents, and of what was done to them.
 
     Attributes
     ----------
     documents : int
-        Documents with text, which are in the part.
+        Documents in the part: those that have text after cleaning.
     tokens : int
-        Tokens without padding, separators included.
+        Tokens including separators, without padding.
     size : int
-        Bytes of UTF-8 of the cleaned documents.
+        Bytes of the cleaned documents as UTF-8.
     empty : int
         Documents without any text after cleaning.
     outside : int
-        Documents outside the share asked for.
+        Documents outside the share that was asked for.
     ignored : int
-        Files that are no text.
+        Files that are not text.
     bad : int
         Rows that cannot be used.
     unknown : int
-        Tokens the dictionary lacks.
+        Tokens that the dictionary lacks.
     cut_words : int
-        Words cut because they are longer than 2^20 characters.
+        Words that were cut because they are longer than 2^20 characters.
     removed : Removed
-        What cleaning took away.
+        What cleaning removed or replaced.
     bad_rows : list of [name, reason]
         The first of the bad rows.
     """
@@ -63,19 +63,19 @@ class Statistics:
     bad_rows: list[list[str]] = field(default_factory=list)
 
     def add(self, other: Statistics) -> None:
-        """Add another unit's."""
+        """Add the statistics of another unit."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.removed.add(other.removed)
         self.bad_rows.extend(islice(other.bad_rows, LISTED - len(self.bad_rows)))
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The statistics as JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Statistics:
-        """What :meth:`as_dict` gave."""
+        """The statistics that :meth:`as_dict` was called on."""
         return cls(**{**record, "removed": Removed(**record["removed"])})
 
 
@@ -89,11 +89,11 @@ class Part:
     Attributes
     ----------
     path : Path
-        Its tokens.
+        File of the tokens.
     lengths_path : Path or None
-        Lengths of its blocks, where they are padded.
+        File of the blocks' lengths, if blocks are padded.
     count : int
-        Tokens in the file, padding included.
+        Tokens in the file, including padding.
     statistics : Statistics
     """
 
@@ -103,21 +103,24 @@ class Part:
     statistics: Statistics
 
 
-class Sink(Protocol):
-    """Where the tokens of documents go."""
+class TokenSink(Protocol):
+    """Receives the tokens of documents."""
 
     def documents(self, ids: Tokens, ends: npt.NDArray[np.int64]) -> None:
-        """Whole documents; ``ends`` are the positions of their separators."""
+        """Take whole documents, one after the other in ``ids``, with separators at the positions ``ends``."""
 
     def piece(self, ids: Tokens) -> None:
-        """More of a long document."""
+        """Take the beginning or a further piece of a long document."""
 
     def end(self) -> None:
-        """The long document's end."""
+        """End the long document with a separator."""
 
 
-class _File:
-    """A file that is hashed as it is written, and named when it is finished."""
+class _HashedFile:
+    """A file that is hashed while it is written, and gets its name when it is finished.
+
+    It is not forced to the disk: a part is used only if its files still have the recorded hashes.
+    """
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         self.path = path
@@ -139,9 +142,9 @@ class _File:
 
 
 class _Stream:
-    """One stream: documents one after the other, each with its separator."""
+    """A sink that writes documents one after the other, each followed by a separator."""
 
-    def __init__(self, file: _File, vocabulary: Vocabulary) -> None:
+    def __init__(self, file: _HashedFile, vocabulary: Vocabulary) -> None:
         self._file = file
         self._end = np.array([vocabulary.eos], np.uint16)
 
@@ -156,9 +159,9 @@ class _Stream:
 
 
 class _Padded:
-    """Blocks within documents; a document's last one is filled up."""
+    """A sink that cuts each document into blocks and pads the document's last block."""
 
-    def __init__(self, file: _File, lengths: _File, vocabulary: Vocabulary, block: int) -> None:
+    def __init__(self, file: _HashedFile, lengths: _HashedFile, vocabulary: Vocabulary, block: int) -> None:
         self._file = file
         self._lengths = lengths
         self._vocabulary = vocabulary
@@ -191,41 +194,41 @@ class _Padded:
 
 
 class PartWriter:
-    """The files of a part that is being made.
+    """Writes the files of a part.
 
     Parameters
     ----------
     folder : Path
-        For the files.
+        Folder of the parts.
     number : int
-        The part's.
+        Number of the part.
     vocabulary : Vocabulary
     padded : int
         As in ``Settings``.
     stack : ExitStack
-        Closes the files.
+        Closes the files when it is left.
 
     Attributes
     ----------
-    sink : Sink
-        Takes the tokens.
+    sink : TokenSink
+        Where to put the tokens.
     """
 
     def __init__(self, folder: Path, number: int, vocabulary: Vocabulary, padded: int, stack: ExitStack) -> None:
         tokens_path, lengths_path, _ = part_paths(folder, number)
-        self._tokens = _File(tokens_path, stack)
-        self._lengths = _File(lengths_path, stack) if padded else None
-        self.sink: Sink = _Stream(self._tokens, vocabulary)
+        self._tokens = _HashedFile(tokens_path, stack)
+        self._lengths = _HashedFile(lengths_path, stack) if padded else None
+        self.sink: TokenSink = _Stream(self._tokens, vocabulary)
         if self._lengths is not None:
             self.sink = _Padded(self._tokens, self._lengths, vocabulary, padded)
 
     @property
     def count(self) -> int:
-        """Tokens written, padding included."""
+        """Tokens written, including padding."""
         return self._tokens.count
 
     def finish(self) -> list[str]:
-        """Close and name the files; their hashes."""
+        """Close the files and give them their names; returns their hashes."""
         return [self._tokens.finish(), self._lengths.finish() if self._lengths else ""]
 
     def part(self, statistics: Statistics) -> Part:
@@ -234,7 +237,7 @@ class PartWriter:
 
 
 def part_paths(folder: Path, number: int) -> tuple[Path, Path, Path]:
-    """Where a part's tokens, lengths and record lie."""
+    """Paths of a part's tokens, lengths and record."""
     return folder / f"{number:06}.tokens", folder / f"{number:06}.lengths", folder / f"{number:06}.json"
 
 

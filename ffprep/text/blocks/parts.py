@@ -1,8 +1,8 @@
-"""A corpus to tokens, unit by unit, into files that are joined afterwards.
+"""Tokenises a corpus unit by unit, into files that are joined afterwards.
 
-Each unit becomes a part: a file of little-endian 16-bit tokens, for padded blocks one of their lengths, and
-a record in JSON, which is written last and marks the part as finished. Units are independent of each other,
-so any number of workers, in any order, stopped and started at any time, gives the same parts.
+Each unit becomes a part: a file of little-endian 16-bit tokens, for padded blocks a second file with their lengths, and
+a JSON record, which is written last and shows that the part is finished. Units do not depend on each other. Therefore
+the parts are the same for any number of workers, in whatever order units finish, and after any interruption.
 """
 
 from __future__ import annotations
@@ -10,42 +10,44 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import xxhash
 
 from ffprep.errors import ConversionError, SourceError
-from ffprep.text.blocks.part_files import LISTED, Part, PartWriter, Sink, Statistics, file_hash, part_paths
+from ffprep.text.blocks.part_files import LISTED, Part, PartWriter, Statistics, TokenSink, file_hash, part_paths
 from ffprep.text.documents.cleaning import WHOLE, clean, clean_pieces, clean_text
 from ffprep.text.documents.documents import Document, Ignored, Unit
 from ffprep.text.documents.segments import SEGMENT, Cuts, segments
-from ffprep.text.documents.tables import Bad
+from ffprep.text.documents.table_rows import BadRow
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
 BATCH = 1 << 18
-"""Characters of small documents that are tokenised in one call."""
+"""Small documents are collected until they have this many characters, and then tokenised in one call."""
 VERSION = 1
+"""Increased whenever the same settings come to give other parts."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a part depends on, besides its unit.
+    """What a part depends on besides its unit.
 
     Attributes
     ----------
     vocabulary : Vocabulary
     padded : int
-        0 for one stream of tokens; else documents are cut into blocks of this many tokens, the last one
-        padded.
+        0 for a single stream of tokens. Otherwise each document is cut into blocks of this many tokens, and its last
+        block is padded.
     share : tuple of float
-        Documents whose hash, as a fraction, lies in this half-open range are taken. (0, 1) takes all.
+        Only documents whose hash, as a fraction of its range, lies in this half-open interval are taken. (0, 1) takes
+        all.
     skip : bool
-        Go on past bad rows. If not, the first one is an error.
+        Whether to skip bad rows; otherwise the first one is an error.
     """
 
     vocabulary: Vocabulary
@@ -54,15 +56,15 @@ class Settings:
     skip: bool = False
 
     def fingerprint(self) -> str:
-        """The settings as a short string; equal ones give equal parts."""
+        """A short string that is equal for equal settings, which give equal parts."""
         record = [VERSION, self.vocabulary.manifest(), self.padded, list(self.share), self.skip]
         return xxhash.xxh3_128_hexdigest(json.dumps(record, sort_keys=True).encode())
 
 
 class _Tokeniser:
-    """Cleans and tokenises documents into a sink, small ones many at a time."""
+    """Cleans the documents of a unit and gives their tokens to a sink; small documents are tokenised together."""
 
-    def __init__(self, settings: Settings, sink: Sink, unit: Unit) -> None:
+    def __init__(self, settings: Settings, sink: TokenSink, unit: Unit) -> None:
         self._settings = settings
         self._vocabulary = settings.vocabulary
         self._sink = sink
@@ -79,7 +81,7 @@ class _Tokeniser:
                 raise Stopped
             if isinstance(item, Document):
                 self._document(item)
-            elif isinstance(item, Bad):
+            elif isinstance(item, BadRow):
                 self._bad(item)
             elif isinstance(item, Ignored):
                 self.statistics.ignored += 1
@@ -87,7 +89,7 @@ class _Tokeniser:
         self.statistics.cut_words = self._cuts.inside_words
         return self.statistics
 
-    def _bad(self, item: Bad) -> None:
+    def _bad(self, item: BadRow) -> None:
         if not self._settings.skip:
             raise SourceError(f"{item.name}: {item.reason}; --on-error skip leaves such rows out")
         self.statistics.bad += 1
@@ -116,7 +118,7 @@ class _Tokeniser:
                 self._flush()
 
     def _inside(self, content: bytes | str) -> bool:
-        """Whether a document belongs to the share: by the hash of its first ``WHOLE`` bytes."""
+        """Whether a document belongs to the share, by the hash of its first ``WHOLE`` bytes."""
         data = content[:WHOLE]
         data = data.encode("utf-8", "surrogatepass")[:WHOLE] if isinstance(data, str) else data
         low, high = self._settings.share
@@ -130,7 +132,7 @@ class _Tokeniser:
         if not (self._everything or self._inside(first)):
             return
         self._flush()
-        self._segments(clean_pieces(_chain(first, pieces), self.statistics.removed))
+        self._segments(clean_pieces(chain([first], pieces), self.statistics.removed))
 
     def _segments(self, texts: Iterator[str]) -> None:
         found = False
@@ -162,30 +164,25 @@ class _Tokeniser:
             self.statistics.unknown += int(np.count_nonzero(ids == self._vocabulary.unk))
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
 class Stopped(Exception):
-    """Another unit failed."""
+    """Raised in a worker because another unit has failed."""
 
 
 def make_part(
     unit: Unit, settings: Settings, folder: Path, number: int, stopped: Callable[[], bool] = lambda: False
 ) -> Part:
-    """Tokenise a unit, or find that it was done before.
+    """Tokenise a unit, unless its part is there already.
 
     Parameters
     ----------
     unit : Unit
     settings : Settings
     folder : Path
-        Where the parts lie.
+        Folder of the parts.
     number : int
-        The unit's place in the corpus.
+        Number of the unit in the corpus, which names the part's files.
     stopped : callable
-        Asked before each document.
+        Called before each document; when it returns True, `Stopped` is raised.
     """
     done = find_part(unit, settings, folder, number)
     if done is not None:
@@ -210,7 +207,7 @@ def make_part(
 
 
 def find_part(unit: Unit, settings: Settings, folder: Path, number: int) -> Part | None:
-    """The finished part of a unit, if it is there, whole, and was made with the same settings."""
+    """The finished part of a unit, if there is one that is undamaged and was made with the same settings."""
     tokens_path, lengths_path, record_path = part_paths(folder, number)
     try:
         record = json.loads(record_path.read_text())
@@ -232,42 +229,47 @@ def make_parts(
     workers: int,
     progress: Callable[[int, int], None] = lambda done, size: None,
 ) -> list[Part]:
-    """Tokenise all units in threads; tiktoken, decompression and hashing leave the interpreter's lock.
+    """Tokenise all units in threads: tokenising, decompression and hashing release the interpreter's lock.
+
+    Parts may be finished in any order, unlike the results of `ordered_map`: a long unit does not hold up others, and
+    the first error is raised at once.
 
     Parameters
     ----------
     units : sequence of Unit
     settings : Settings
     folder : Path
-        For the parts; made if need be. Parts that are there already are kept.
+        Folder for the parts, created when needed. Parts that are in it already are kept.
     workers : int
-        Threads.
+        Number of threads.
     progress : callable
-        Told the number of finished units and their bytes.
+        Called with the number of finished units and their size in bytes.
+
+    Returns
+    -------
+    list of Part
+        One for each unit, in their order.
 
     Raises
     ------
     SourceError, ConversionError, OSError
-        The first unit's that fails. Finished parts stay.
+        The first error of any unit. Finished parts are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
     results: dict[int, Part] = {}
     size = 0
     with ThreadPoolExecutor(max(1, workers), thread_name_prefix="ffprep-tokenise") as pool:
-        todo = iter(enumerate(units))
-        running: dict[Future[Part], int] = {}
         try:
-            while True:
-                for number, unit in islice(todo, 2 * workers - len(running)):
-                    running[pool.submit(make_part, unit, settings, folder, number, stop.is_set)] = number
-                if not running:
-                    break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    number = running.pop(future)
-                    results[number] = future.result()
-                    size += units[number].size
-                    progress(len(results), size)
+            running = {
+                pool.submit(make_part, unit, settings, folder, number, stop.is_set): number
+                for number, unit in enumerate(units)
+            }
+            for future in as_completed(running):
+                number = running[future]
+                results[number] = future.result()
+                size += units[number].size
+                progress(len(results), size)
         except BaseException as error:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)

@@ -1,1 +1,1 @@
-"""Documents out of files of all kinds, cleaned."""
+"""Reads documents from files of all kinds and cleans them."""

@@ -1,17 +1,15 @@
-"""Raw bytes of a document to the text that is tokenised.
+"""Turns the raw bytes of a document into the text that is tokenised.
 
-A document's text is its lines joined by a single newline, where
+The text consists of the document's lines, joined by single newlines, with these changes:
 
-* invalid UTF-8 is replaced by U+FFFD; a leading byte order mark goes, and one of UTF-16 makes it read as
-  UTF-16;
-* NUL characters go;
-* carriage returns, alone or before a newline, become newlines (U+0085, U+2028 and the like stay: they are
-  text);
-* lines that hold nothing but whitespace go, so there is no newline at the end either;
-* whatever else is there stays, blanks at the ends of lines included.
+* Invalid UTF-8 is replaced by U+FFFD. A leading byte order mark is removed; a document that begins with one of UTF-16
+  is read as UTF-16.
+* NUL characters are removed.
+* A carriage return, alone or before a newline, becomes a newline. (U+0085, U+2028 and the like are text and stay.)
+* Lines of nothing but whitespace are removed, so that there is no newline at the end either.
 
-Everything taken away or replaced is counted. A document of any size passes through in pieces, with the same
-result.
+Everything else stays, including blanks at the ends of lines. What is removed or replaced is counted. Large documents
+are cleaned in pieces, with the same result.
 """
 
 from __future__ import annotations
@@ -21,36 +19,37 @@ import dataclasses
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from ffprep.text.tokens.vocabulary import replace_surrogates
 
 WHOLE = 1 << 20
-"""Documents of up to this many bytes are cleaned in one go."""
+"""Documents of at most this many bytes are cleaned in one go."""
 PIECE = 1 << 16
-"""Bytes of a longer document that are decoded at a time. The heap fills up with some hundred times as much: glibc
-cannot use the room again that strings of ever new lengths leave between others."""
+"""Bytes of a longer document that are decoded at a time. The heap grows to about a hundred times as much, because glibc
+cannot reuse the gaps that strings of ever different lengths leave behind."""
 LONGEST_INDENT = 1 << 20
-"""Whitespace at the start of a line beyond this many characters is taken for a blank line of its own."""
+"""If a line begins with more whitespace characters than this, they count as a blank line of their own."""
 
 
 @dataclass
 class Removed:
-    """What cleaning took away or replaced.
+    """Counts of what cleaning removed or replaced.
 
     Attributes
     ----------
     nul : int
         NUL characters removed.
     invalid : int
-        U+FFFD put in place of invalid bytes or lone surrogates.
+        U+FFFD characters that replaced invalid bytes or lone surrogates.
     newlines : int
-        Carriage returns that became, or merged into, newlines.
+        Carriage returns that became newlines or were joined with one.
     blank_lines : int
-        Lines removed because they held nothing but whitespace; the one after a final newline is not counted.
+        Removed lines of nothing but whitespace, not counting the empty one after a final newline.
     bom : int
         Byte order marks removed.
     utf16 : int
-        Documents read as UTF-16 because they start with its byte order mark.
+        Documents that were read as UTF-16 because they begin with its byte order mark.
     """
 
     nul: int = 0
@@ -61,7 +60,7 @@ class Removed:
     utf16: int = 0
 
     def add(self, other: Removed) -> None:
-        """Add another count to this one."""
+        """Add the counts of `other`."""
         for field in dataclasses.fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
@@ -71,14 +70,14 @@ class Removed:
 
 
 def clean(data: bytes, removed: Removed) -> str:
-    """Text of a whole document.
+    """Clean a whole document.
 
     Parameters
     ----------
     data : bytes
         The document as it was found.
     removed : Removed
-        Counts to add to.
+        The counts to add to.
     """
     if len(data) > WHOLE:
         return "".join(clean_pieces((data[i : i + WHOLE] for i in range(0, len(data), WHOLE)), removed))
@@ -96,7 +95,7 @@ def clean(data: bytes, removed: Removed) -> str:
 
 
 def clean_text(text: str, removed: Removed) -> str:
-    """Text of a document that came as characters, from JSON or a table."""
+    """Clean a document that came as a string, from JSON or a table."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -109,7 +108,7 @@ def clean_text(text: str, removed: Removed) -> str:
 
 
 def _encoding(head: bytes) -> tuple[str, int]:
-    """Encoding and length of the byte order mark."""
+    """The encoding that a document's first bytes tell, and the length of their byte order mark."""
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8", 3
     if head.startswith(codecs.BOM_UTF16_LE):
@@ -133,9 +132,9 @@ def _clean_lines(text: str, removed: Removed) -> str:
 
 
 def clean_pieces(pieces: Iterable[bytes], removed: Removed) -> Iterator[str]:
-    """Text of a document that arrives in pieces of ``WHOLE`` bytes; joined, it is what :func:`clean` gives.
+    """Clean a document that arrives in pieces of ``WHOLE`` bytes; joined, the result is that of :func:`clean`.
 
-    At most one piece and ``LONGEST_INDENT`` characters are held.
+    At most one piece and ``LONGEST_INDENT`` characters are held in memory.
     """
     text = _normalised(_decoded(pieces, removed), removed)
     return _without_blank_lines(text, removed)
@@ -154,7 +153,7 @@ def _decoded(pieces: Iterable[bytes], removed: Removed) -> Iterator[str]:
         removed.utf16 += encoding != "utf-8"
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     ignoring = codecs.getincrementaldecoder(encoding)("ignore")
-    for piece in _then(head[mark:], source):
+    for piece in chain([head[mark:]], source):
         text = decoder.decode(piece)
         removed.invalid += _invalid(text, ignoring, piece, False)
         yield text
@@ -163,13 +162,8 @@ def _decoded(pieces: Iterable[bytes], removed: Removed) -> Iterator[str]:
     yield text
 
 
-def _then(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from others
-
-
 def _invalid(text: str, ignoring: codecs.IncrementalDecoder, piece: bytes, final: bool) -> int:
-    """How many U+FFFD of a piece's text are not in its bytes; the second decoder must see all pieces."""
+    """Number of U+FFFD in a piece's text that replace invalid bytes; `ignoring` must decode every piece as well."""
     return text.count("\ufffd") - ignoring.decode(piece, final).count("\ufffd")
 
 
@@ -184,9 +178,9 @@ def _normalised(texts: Iterable[str], removed: Removed) -> Iterator[str]:
 
 
 def _without_blank_lines(texts: Iterable[str], removed: Removed) -> Iterator[str]:
-    held = ""  # the current line's text so far, while that is whitespace alone
-    inside = False  # whether the current line has shown something else
-    started = False  # whether any line was given out
+    held = ""  # the beginning of the current line, as long as it is whitespace only
+    inside = False  # whether the current line has anything but whitespace so far
+    started = False  # whether any line has been yielded
     for text in texts:
         if not text:
             continue

@@ -1,11 +1,11 @@
-"""Documents of a corpus in units of work: an archive, some files, part of a table.
+"""The documents of a corpus, in units of work: an archive, some files, or part of a table.
 
-A unit names itself (``key``, the same on every machine), and gives its documents in order, time and again
-the same.
+A unit has a ``key``, which is the same on every machine, and always gives the same documents in the same order.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,10 +15,11 @@ from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.text.documents.cleaning import WHOLE
 from ffprep.text.documents.streams import SUFFIXES, FilePart, Forward, Pieces, decompressed
-from ffprep.text.documents.tables import Bad, Part
+from ffprep.text.documents.table_parts import TablePart
+from ffprep.text.documents.table_rows import BadRow
 
 DEEPEST = 3
-"""Archives within archives."""
+"""How many archives may lie within one another."""
 
 
 class Document(NamedTuple):
@@ -27,9 +28,9 @@ class Document(NamedTuple):
     Attributes
     ----------
     name : str
-        Where it lies.
+        Its place in the corpus.
     content : bytes, str or iterator of bytes
-        All of it; what is larger than ``WHOLE`` bytes comes in pieces of that size.
+        The whole text. Documents of more than ``WHOLE`` bytes come in pieces of that size.
     """
 
     name: str
@@ -37,24 +38,24 @@ class Document(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """Something that is no document, such as a picture in an archive of text."""
+    """Something that is not a document, such as a picture in an archive of text files."""
 
     name: str
 
 
-Item = Document | Bad | Ignored
+Item = Document | BadRow | Ignored
 
 
 class Unit(Protocol):
-    """Some documents of a corpus."""
+    """Some documents of a corpus, which one worker tokenises."""
 
     @property
     def key(self) -> str:
-        """What it is and how large, for telling whether a finished part belongs to it."""
+        """Name and size, by which a finished part is known to belong to this unit."""
 
     @property
     def size(self) -> int:
-        """Bytes to read, roughly; for the progress display."""
+        """About how many bytes are read; for the progress display."""
 
     def documents(self) -> Iterator[Item]:
         """The documents in order.
@@ -62,7 +63,7 @@ class Unit(Protocol):
         Raises
         ------
         SourceError, OSError
-            When the rest cannot be read.
+            When the remaining documents cannot be read.
         """
 
 
@@ -73,13 +74,13 @@ class ArchiveUnit:
     Attributes
     ----------
     path : Path
-        The file it lies in.
+        The file that is or contains the archive.
     name : str
-        What it is called below the source.
+        Path of the archive within its source.
     offset, size : int
-        Where it lies in the file.
+        Place of the archive in the file, in bytes.
     wanted : callable, optional
-        Says by its name whether an archive inside this one is to be read.
+        Given the name of an archive inside this one, returns whether it is to be read.
     """
 
     path: Path
@@ -94,9 +95,9 @@ class ArchiveUnit:
 
     def documents(self) -> Iterator[Item]:
         with FilePart(self.path, self.offset, self.size) as raw, decompressed(raw) as stream:
-            yield from self._of(Forward(stream, self.name), self.name, 1)
+            yield from self._documents_of(Forward(stream, self.name), self.name, 1)
 
-    def _of(self, forward: Forward, label: str, depth: int) -> Iterator[Item]:
+    def _documents_of(self, forward: Forward, label: str, depth: int) -> Iterator[Item]:
         for member in members(forward.read_at, label=label):
             name = f"{label}/{member.name.removeprefix('./')}"
             if is_text_name(name):
@@ -112,22 +113,23 @@ class ArchiveUnit:
                     continue
                 pieces = Pieces(forward.pieces(member.offset, member.size))
                 with pieces as raw, decompressed(raw) as inner:
-                    yield from self._of(Forward(inner, name), name, depth + 1)
+                    yield from self._documents_of(Forward(inner, name), name, depth + 1)
             else:
                 yield Ignored(name)
 
 
 @dataclass(frozen=True)
 class FilesUnit:
-    """Text files, each a document.
+    """Text files, each of which is a document.
 
     Attributes
     ----------
     root : Path
+        The folder that contains them.
     names : tuple of str
-        Paths below the root.
+        Their paths within it.
     size : int
-        Bytes of all.
+        Bytes of all files together.
     """
 
     root: Path
@@ -145,12 +147,13 @@ class FilesUnit:
                 with FilePart(path) as raw, decompressed(raw) as stream:
                     forward = Forward(stream, name)
                     data = forward.read_at(0, WHOLE)
-                    yield Document(name, data if len(data) < WHOLE else _from(data, forward))
+                    yield Document(name, data if len(data) < WHOLE else _in_pieces(data, forward))
             except OSError as error:
                 raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _from(first: bytes, forward: Forward) -> Iterator[bytes]:
+def _in_pieces(first: bytes, forward: Forward) -> Iterator[bytes]:
+    """The first ``WHOLE`` bytes, which were read already, and the rest in further pieces."""
     offset = 0
     while first:
         yield first
@@ -160,9 +163,9 @@ def _from(first: bytes, forward: Forward) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class RowsUnit:
-    """Rows of a table, each a document in its first column."""
+    """Rows of a table, whose first column holds the documents."""
 
-    part: Part = field(compare=False)
+    part: TablePart = field(compare=False)
 
     @property
     def key(self) -> str:
@@ -174,12 +177,12 @@ class RowsUnit:
 
     def documents(self) -> Iterator[Item]:
         for row in self.part.read():
-            if isinstance(row, Bad):
+            if isinstance(row, BadRow):
                 yield row
             elif isinstance(row.values[0], str):
                 yield Document(row.name, row.values[0])
             else:
-                yield Bad(row.name, f"the text is {_kind(row.values[0])}")
+                yield BadRow(row.name, f"the text is {_kind(row.values[0])}")
 
 
 def _kind(value: object) -> str:
@@ -187,12 +190,12 @@ def _kind(value: object) -> str:
 
 
 def is_text_name(name: str) -> bool:
-    """Whether a file name is that of a text: ``.txt``, ``.text`` or no ending at all."""
+    """Whether a file name is that of a text file: it ends in ``.txt`` or ``.text``, or has no ending."""
     return PurePosixPath(name).suffix.lower() in (".txt", ".text", "")
 
 
 def is_archive_name(name: str) -> bool:
-    """Whether a file name is that of a tar archive, also as OpenWebText calls them (``_data.xz``)."""
+    """Whether a file name is that of a tar archive, including OpenWebText's names for them (``_data.xz``)."""
     path = PurePosixPath(name.lower())
     inner = path.stem if path.suffix in SUFFIXES else path.name
     return path.suffix in (".tar", ".tgz", ".txz", ".tbz2") or (
@@ -200,8 +203,13 @@ def is_archive_name(name: str) -> bool:
     )
 
 
+def natural(name: str) -> list[tuple[int, int | str]]:
+    """Sort key of a file name that compares numbers by value: ``subset2`` comes before ``subset10``."""
+    return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"([0-9]+)", name) if p]
+
+
 def grouped(root: Path, names: Sequence[str], sizes: Sequence[int], files: int, size: int) -> list[FilesUnit]:
-    """Files in units of at most ``files`` files and, but for single larger ones, ``size`` bytes."""
+    """Files in units of at most ``files`` files and ``size`` bytes; a larger file is a unit of its own."""
     units: list[FilesUnit] = []
     start, total = 0, 0
     for index in range(len(names)):

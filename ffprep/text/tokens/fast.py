@@ -1,8 +1,7 @@
-"""Tokenising long runs of text in compiled code, with tiktoken for the rest: the same tokens, several times
-as fast.
+"""Tokenises long runs of text in compiled code: the same tokens as tiktoken's, several times as fast.
 
-The kernel needs numba and a second or two to begin with, so it takes over when a process has tokenised some
-megabytes. Before that it must agree with tiktoken on a probe.
+Loading the kernel takes numba and a second or two, so that tiktoken does the first megabytes of a process. The kernel
+is used only if it then agrees with tiktoken on a probe.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
     import tiktoken
 
 AFTER = 4 << 20
-"""Characters a process tokenises with tiktoken alone."""
+"""Number of characters after which a process uses the kernel."""
 SEPARATOR = 50256
+"""Token after each text: GPT-2's ``<|endoftext|>``."""
 
 PROBE = (
     "It's a test: we'll see that they've 12,345 words, don't we? I'd say 'so'.\n\n  Indented\tand  spaced \n",
@@ -33,37 +33,36 @@ PROBE = (
 
 
 class FastEncoder:
-    """GPT-2's tokens of many texts at once.
+    """Gives GPT-2's tokens of many texts at once.
 
     Parameters
     ----------
     words : sequence of bytes
-        The vocabulary by rank.
+        Byte strings of the vocabulary in order of rank.
     """
 
     def __init__(self, words: Sequence[bytes]) -> None:
-        from ffprep.text.tokens import bpe_kernel as bpe
+        from ffprep.text.tokens import bpe_kernel, bpe_tables  # they import numba
 
-        self._kernel = bpe
-        self._tables = bpe.make_tables(words)
+        self._kernel = bpe_kernel
+        self._tables = bpe_tables.make_tables(words)
 
     def encode(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
-        """Tokens of all texts one after the other, with ``SEPARATOR`` after each.
-
-        Holds no lock of the interpreter while it works.
+        """Tokenise texts, without the interpreter's lock.
 
         Returns
         -------
         ids : (n,) uint16
+            Tokens of all texts one after the other, with ``SEPARATOR`` after each.
         ends : (len(texts),) int64
-            Where each text's separator is; -1 for texts that are left out, for tiktoken to do.
+            Position of each text's separator; -1 for texts that were left out and must go to tiktoken.
 
         Raises
         ------
         UnicodeEncodeError
             When a text holds lone surrogates.
         """
-        kernel, tables = self._kernel, self._tables
+        kernel = self._kernel
         if not texts:
             return np.empty(0, np.uint16), np.empty(0, np.int64)
         end = bytes([kernel.END])
@@ -76,14 +75,7 @@ class FastEncoder:
         count = kernel.tokenise(
             np.frombuffer(data, np.uint8),
             size,
-            tables.classes,
-            tables.short_keys,
-            tables.short_values,
-            tables.long_keys,
-            tables.long_values,
-            tables.pair_keys,
-            tables.pair_values,
-            tables.byte_ids,
+            self._tables,
             SEPARATOR,
             ids,
             ends,
@@ -91,7 +83,7 @@ class FastEncoder:
         return ids[:count], ends
 
     def agrees(self, encoding: tiktoken.Encoding) -> bool:
-        """Whether the kernel and tiktoken give the same tokens for the probe."""
+        """Whether this encoder and tiktoken give the same tokens for the probe."""
         ids, ends = self.encode(PROBE)
         start = 0
         for text, end in zip(PROBE, ends.tolist(), strict=True):
@@ -102,14 +94,15 @@ class FastEncoder:
         return bool((ends >= 0).any())
 
 
-class Takeover:
-    """Says when to use the kernel, and makes it once for a process.
+class LazyEncoder:
+    """Makes the fast encoder once a process has tokenised enough to profit from it.
 
     Parameters
     ----------
     words : sequence of bytes
-        The vocabulary by rank.
+        Byte strings of the vocabulary in order of rank.
     encoding : tiktoken.Encoding
+        The encoding with which the fast encoder must agree.
     """
 
     def __init__(self, words: Sequence[bytes], encoding: tiktoken.Encoding) -> None:
@@ -118,25 +111,25 @@ class Takeover:
         self._lock = threading.Lock()
         self._seen = 0
         self._encoder: FastEncoder | None = None
-        self._useless = False
+        self._disagrees = False
 
-    def encoder(self, characters: int) -> FastEncoder | None:
-        """The kernel, once enough has been tokenised; None while tiktoken should do it.
+    def get(self, characters: int) -> FastEncoder | None:
+        """The fast encoder once enough has been tokenised; None as long as tiktoken is to be used.
 
         Parameters
         ----------
         characters : int
-            How many are to be tokenised now.
+            Number of characters about to be tokenised.
         """
-        if self._encoder is not None or self._useless:
+        if self._encoder is not None or self._disagrees:
             return self._encoder
         self._seen += characters
         if self._seen > AFTER and self._lock.acquire(blocking=False):
-            try:  # other threads go on with tiktoken meanwhile
-                if self._encoder is None and not self._useless:
+            try:  # other threads use tiktoken in the meantime
+                if self._encoder is None and not self._disagrees:
                     made = FastEncoder(self._words)
-                    self._useless = not made.agrees(self._encoding)
-                    self._encoder = None if self._useless else made
+                    self._disagrees = not made.agrees(self._encoding)
+                    self._encoder = None if self._disagrees else made
             finally:
                 self._lock.release()
         return self._encoder

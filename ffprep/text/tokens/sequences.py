@@ -1,12 +1,12 @@
-"""One text or two as a row of a fixed number of tokens.
+"""Encodes a text, or a pair of texts, as a row with a fixed number of tokens.
 
 ::
 
     <s> a </s> <pad> <pad> ...
     <s> a </s> b </s> <pad> ...
 
-Too long a pair loses tokens from the end of the longer text, one at a time, from the second where both have
-the same length; a single text loses its end. The marks always stay.
+A text that is too long loses its end. A pair that is too long loses one token after the other from the end of whichever
+text is longer, or of the second one if both have the same length. The marks always stay.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 Lengths = npt.NDArray[np.int64]
 
 
-class Rows(NamedTuple):
+class EncodedRows(NamedTuple):
     """Encoded texts.
 
     Attributes
     ----------
     tokens : (n, length) uint16
-        Rows filled up with ``<pad>``.
+        The rows, filled up with ``<pad>``.
     lengths : (n,) int64
-        Tokens of each row before the padding, marks included.
+        Number of tokens in each row before the padding, including marks.
     cut : (n,) int64
-        Tokens each row lost because it was too long.
+        Number of tokens that each row lost because it was too long.
     """
 
     tokens: Tokens
@@ -41,47 +41,48 @@ class Rows(NamedTuple):
     cut: Lengths
 
 
-def shares(first: Lengths, second: Lengths, room: int) -> tuple[Lengths, Lengths]:
-    """How many tokens of each of two texts fit into ``room``, cutting the longer one first.
+def fitting_lengths(first: Lengths, second: Lengths, room: int) -> tuple[Lengths, Lengths]:
+    """Number of tokens of each text of a pair that fit into ``room``, if the longer text is cut first.
 
     Parameters
     ----------
     first, second : (n,) int64
-        Lengths in tokens.
+        Lengths of the texts in tokens.
     room : int
-        Tokens for both together.
+        The most tokens of both texts together.
 
     Returns
     -------
     first, second : (n,) int64
-        Their sum is ``min(first + second, room)``. Equal texts give up tokens in turns, the second one first.
+        Their sum is ``min(first + second, room)``. Texts of equal length lose tokens in turns, the second one first.
     """
     excess = np.maximum(first + second - room, 0)
-    down = np.minimum(excess, np.abs(first - second))
-    evenly = excess - down
-    longer = first > second
+    from_longer = np.minimum(excess, np.abs(first - second))
+    from_both = excess - from_longer
+    first_longer = first > second
     return (
-        first - np.where(longer, down, 0) - evenly // 2,
-        second - np.where(longer, 0, down) - (evenly + 1) // 2,
+        first - np.where(first_longer, from_longer, 0) - from_both // 2,
+        second - np.where(first_longer, 0, from_longer) - (from_both + 1) // 2,
     )
 
 
-def encode_rows(vocabulary: Vocabulary, first: Sequence[str], second: Sequence[str] | None, length: int) -> Rows:
-    """Texts, or pairs of texts, as rows.
+def encode_rows(vocabulary: Vocabulary, first: Sequence[str], second: Sequence[str] | None, length: int) -> EncodedRows:
+    """Encode texts, or pairs of texts, as rows.
 
     Parameters
     ----------
     vocabulary : Vocabulary
     first : sequence of str
+        The texts, or the first text of each pair.
     second : sequence of str, optional
-        The other text of each pair, which may be empty.
+        The second text of each pair; it may be empty.
     length : int
-        Tokens in a row; at least 2 for single texts and 3 for pairs.
+        Tokens per row: at least 2 for single texts and 3 for pairs.
 
     Raises
     ------
     OptionError
-        When the marks alone do not fit.
+        When a row has no room for the marks.
     """
     marks = 2 if second is None else 3
     if length < marks:
@@ -93,7 +94,7 @@ def encode_rows(vocabulary: Vocabulary, first: Sequence[str], second: Sequence[s
     kept_first = np.minimum(sizes[:count], length - marks)
     kept_second = np.zeros(0, np.int64)
     if second is not None:
-        kept_first, kept_second = shares(sizes[:count], sizes[count:], length - marks)
+        kept_first, kept_second = fitting_lengths(sizes[:count], sizes[count:], length - marks)
     tokens = np.full((count, length), vocabulary.pad, np.uint16)
     tokens[:, 0] = vocabulary.bos
     _place(tokens, ids, starts[:count], kept_first, np.ones(count, np.int64))
@@ -104,19 +105,19 @@ def encode_rows(vocabulary: Vocabulary, first: Sequence[str], second: Sequence[s
         _place(tokens, ids, starts[count:], kept_second, lengths)
         lengths = lengths + kept_second + 1
         tokens[rows, lengths - 1] = vocabulary.eos
-        return Rows(tokens, lengths, sizes[:count] + sizes[count:] - kept_first - kept_second)
-    return Rows(tokens, lengths, sizes - kept_first)
+        return EncodedRows(tokens, lengths, sizes[:count] + sizes[count:] - kept_first - kept_second)
+    return EncodedRows(tokens, lengths, sizes - kept_first)
 
 
 def _place(tokens: Tokens, ids: Tokens, starts: Lengths, sizes: Lengths, at: Lengths) -> None:
-    """Copy ``ids[starts[r] : starts[r] + sizes[r]]`` to row r from column ``at[r]`` on, for all rows."""
+    """Copy ``ids[starts[r] : starts[r] + sizes[r]]`` to row r, from column ``at[r]`` on, for all rows."""
     row = np.repeat(np.arange(len(sizes)), sizes)
     within = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     tokens[row, at[row] + within] = ids[starts[row] + within]
 
 
 def split_row(vocabulary: Vocabulary, row: npt.NDArray[np.integer], length: int, pair: bool) -> tuple[str, ...]:
-    """Texts of a row: one, or two where ``pair`` says so. What was cut off is not there any more."""
+    """The text of a row or, with `pair`, its two texts, as far as they were not cut."""
     body = np.asarray(row)[1 : int(length)]
     ends = np.flatnonzero(body == vocabulary.eos)
     if not pair:

@@ -1,4 +1,4 @@
-"""Numberings of GPT-2's tokens, and text to numbers and back.
+"""Numberings of GPT-2's tokens; they turn text into numbers and back.
 
 ==============  =========  ======  ======  ======  ======  ========  ==================================
 kind            size       <s>     <pad>   </s>    <unk>   <mask>    token number k of GPT-2
@@ -8,8 +8,8 @@ kind            size       <s>     <pad>   </s>    <unk>   <mask>    token numbe
 ``gpt2``        50,257     50,256  50,256  50,256  none    none      k
 ==============  =========  ======  ======  ======  ======  ========  ==================================
 
-A literal ``<|endoftext|>`` in a text is ordinary text. The separator a tokenised stream holds after every
-document is ``</s>``, so that a stream can be taken apart into its documents again.
+``<|endoftext|>`` in a text is ordinary text. In a stream of tokens ``</s>`` follows every document, so that the stream
+can be divided into its documents again.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 Tokens = npt.NDArray[np.uint16]
 
 UNMAPPED = -1
+"""What :attr:`Vocabulary.inverse` has for ids that are not a GPT-2 token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +54,11 @@ class Vocabulary:
     unk, mask : int or None
         Ids of ``<unk>`` and ``<mask>``.
     table : (50257,) uint16
-        Id of each GPT-2 token. ``<|endoftext|>`` has the id of ``</s>``: it is made by the separator alone.
+        Id of each GPT-2 token. ``<|endoftext|>`` has the id of ``</s>``, since only separators become this token.
     source : str
         SHA-256 of the dict.txt; empty for the other kinds.
     directory : Path or None
-        Folder of the GPT-2 files; None searches the usual places.
+        Folder of the GPT-2 files; None to search the usual places.
     """
 
     kind: str
@@ -73,14 +74,13 @@ class Vocabulary:
 
     @property
     def specials(self) -> dict[str, int]:
-        """Ids of the special tokens this numbering has, by name."""
+        """Ids of the special tokens that this numbering has, by name."""
         found = {"<s>": self.bos, "<pad>": self.pad, "</s>": self.eos, "<unk>": self.unk, "<mask>": self.mask}
         return {name: number for name, number in found.items() if number is not None}
 
     @cached_property
     def inverse(self) -> npt.NDArray[np.int32]:
-        """GPT-2 token of each id, -1 where there is none. Shape (65536,), so that every uint16 can be
-        looked up."""
+        """GPT-2 token of each id, or -1. Of shape (65536,), so that every uint16 can be looked up."""
         found = np.full(65536, UNMAPPED, np.int32)
         words = self.table[: bpe.ENDOFTEXT_ID]
         kept = words != self.unk if self.unk is not None else np.ones(len(words), bool)
@@ -88,7 +88,7 @@ class Vocabulary:
         return found
 
     def same_as(self, other: Vocabulary) -> bool:
-        """Whether the two give every text the same ids."""
+        """Whether both vocabularies give the same ids for every text."""
         mine = (self.kind == "gpt2", self.size, self.specials)
         theirs = (other.kind == "gpt2", other.size, other.specials)
         return mine == theirs and bool(np.array_equal(self.table, other.table))
@@ -107,8 +107,8 @@ class Vocabulary:
     def encode_stream(self, texts: Sequence[str]) -> Tokens:
         """Ids of all texts one after the other, each followed by ``</s>``.
 
-        One call into tiktoken serves all texts: they are joined by its end-of-text token, which separates
-        them exactly. The call holds no lock of the interpreter, so that threads scale.
+        The texts are joined by tiktoken's end-of-text token, so that one call encodes them all; it separates them
+        exactly. The call releases the interpreter's lock, so that threads run at the same time.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class Vocabulary:
         """
         if not texts:
             return np.empty(0, np.uint16)
-        fast = bpe.takeover(self.directory).encoder(sum(map(len, texts)))
+        fast = bpe.lazy_encoder(self.directory).get(sum(map(len, texts)))
         if fast is not None:
             try:
                 return self._encode_fast(fast, texts)
@@ -127,7 +127,7 @@ class Vocabulary:
         return self.table[self._gpt2_tokens(bpe.ENDOFTEXT.join(texts) + bpe.ENDOFTEXT, {bpe.ENDOFTEXT})]
 
     def encode_batch(self, texts: Sequence[str]) -> tuple[Tokens, npt.NDArray[np.int64]]:
-        """Ids of all texts one after the other, and where each text's end lies.
+        """Ids of all texts one after the other, and where each text ends.
 
         Returns
         -------
@@ -179,12 +179,12 @@ class Vocabulary:
         ----------
         ids : (n,) integers
         specials : bool
-            Whether special tokens and ids without a text are spelled out (``</s>``, ``<50000>``) or left out.
+            Whether to spell out special tokens and ids without a text (``</s>``, ``<50000>``) or to leave them out.
 
         Raises
         ------
         ValueError
-            When an id is outside the numbering.
+            When an id is not in the numbering.
         """
         numbers = np.asarray(ids)
         if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= self.size):
@@ -201,7 +201,7 @@ class Vocabulary:
         return b"".join(spelled).decode("utf-8", "replace")
 
     def decode_documents(self, ids: npt.ArrayLike) -> list[str]:
-        """Texts of a stream in which every document is followed by ``</s>``; a last one may lack it."""
+        """Texts of a stream in which ``</s>`` follows every document; the last document may lack it."""
         numbers = np.asarray(ids)
         ends = np.flatnonzero(numbers == self.eos)
         starts = np.concatenate([[0], ends + 1])
@@ -214,7 +214,7 @@ class Vocabulary:
     # the record in a file
 
     def manifest(self) -> dict[str, Any]:
-        """What a file says about the numbering of its tokens; :func:`from_manifest` makes it again."""
+        """The record of this numbering in a file's manifest, which :func:`from_manifest` reads."""
         record: dict[str, Any] = {
             "tokenizer": "gpt2",
             "ranks_sha256": bpe.RANKS_SHA256,
@@ -229,31 +229,30 @@ class Vocabulary:
 
 
 def fairseq(directory: Path | None = None) -> Vocabulary:
-    """The default numbering: four specials, GPT-2's tokens in their own order, ``<mask>``; 50,262 in all."""
+    """The default numbering of 50,262 ids: four specials, then GPT-2's tokens in their order, then ``<mask>``."""
     table = (np.arange(bpe.TOKENS) + 4).astype(np.uint16)
     table[bpe.ENDOFTEXT_ID] = 2
     return Vocabulary("fairseq", 50262, 0, 1, 2, 3, 50261, table, directory=directory)
 
 
 def gpt2(directory: Path | None = None) -> Vocabulary:
-    """GPT-2's own numbers; ``<|endoftext|>`` serves as start, end and padding, as there is no other special
-    token."""
+    """GPT-2's own numbers; ``<|endoftext|>``, its only special token, serves as start, end and padding."""
     end = bpe.ENDOFTEXT_ID
     table = np.arange(bpe.TOKENS).astype(np.uint16)
     return Vocabulary("gpt2", bpe.TOKENS, end, end, end, None, None, table, directory=directory)
 
 
 def from_dict(path: Path, directory: Path | None = None) -> Vocabulary:
-    """The numbering of a fairseq ``dict.txt``: a line is a GPT-2 token number and a count, and the line
-    number counts.
+    """The numbering of a fairseq ``dict.txt``, whose lines consist of a GPT-2 token number and a count.
 
-    Entries that are no GPT-2 token (``madeupword0000``) take a number and no text. GPT-2 tokens the file
-    lacks become ``<unk>``. ``<mask>`` follows the last line, as RoBERTa's and Data2Vec2's tasks add it.
+    A token's id follows from the number of its line. Entries that are not a GPT-2 token (``madeupword0000``) take an id
+    but have no text. GPT-2 tokens that are not in the file become ``<unk>``. ``<mask>`` follows the last line, where
+    the tasks of RoBERTa and Data2Vec2 add it.
 
     Raises
     ------
     SourceError
-        When the file is no such dictionary, or too long for 16-bit ids.
+        When the file is not such a dictionary, or is too long for 16-bit ids.
     """
     try:
         data = path.read_bytes()
@@ -283,7 +282,7 @@ def from_dict(path: Path, directory: Path | None = None) -> Vocabulary:
 
 
 def open_vocabulary(numbering: str = "fairseq", directory: Path | None = None) -> Vocabulary:
-    """The numbering a command asks for: ``fairseq``, ``gpt2`` or the path of a ``dict.txt``.
+    """The numbering that a command's option names: ``fairseq``, ``gpt2`` or the path of a ``dict.txt``.
 
     Raises
     ------
@@ -300,12 +299,12 @@ def open_vocabulary(numbering: str = "fairseq", directory: Path | None = None) -
 
 
 def from_manifest(record: Any, directory: Path | None = None) -> Vocabulary:
-    """The numbering a file was written with, from what :meth:`Vocabulary.manifest` left in it.
+    """The numbering with which a file was written, from the record that :meth:`Vocabulary.manifest` made.
 
     Raises
     ------
     CorruptError
-        When the record is not one.
+        When it is not such a record.
     """
     if not isinstance(record, dict) or record.get("tokenizer") != "gpt2":
         raise CorruptError("the file names no GPT-2 vocabulary; its tokens cannot be turned into text")
@@ -330,21 +329,21 @@ def from_manifest(record: Any, directory: Path | None = None) -> Vocabulary:
 
 
 def check_vocabulary(record: Any, numbering: str, where: str) -> None:
-    """See that a file's tokens are numbered as a model expects.
+    """Check that a file's tokens are numbered as a model expects.
 
     Parameters
     ----------
     record : mapping or None
-        What the file says, see :meth:`Vocabulary.manifest`.
+        The file's record of its numbering, see :meth:`Vocabulary.manifest`.
     numbering : str
-        As for :func:`open_vocabulary`.
+        The expected numbering, as for :func:`open_vocabulary`.
     where : str
-        The file, for messages.
+        Name of the file in messages.
 
     Raises
     ------
     OptionError
-        When the numbers are others, or the file does not say.
+        When the numbering is another one, or the file does not record it.
     """
     expected = open_vocabulary(numbering)
     if record is None:
@@ -358,7 +357,6 @@ def check_vocabulary(record: Any, numbering: str, where: str) -> None:
 
 
 def replace_surrogates(text: str) -> tuple[str, int]:
-    """Join surrogate pairs into their character and put U+FFFD for lone ones; the second value counts the
-    latter."""
+    """Join surrogate pairs into characters and replace lone ones by U+FFFD; also returns the number of the latter."""
     fixed = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return fixed, fixed.count("\ufffd") - text.count("\ufffd")

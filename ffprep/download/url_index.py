@@ -1,9 +1,9 @@
-"""The published indexes of image-text data sets: rows of URL and caption, in every form they are found in.
+"""Reads published indexes of image-text data sets, which list URLs with captions, in all forms in which they occur.
 
 ======  ====================================================================================================
 CC3M    ``Train_GCC-training.tsv``: caption TAB url, no header; on the hub, parquet with ``image_url, caption``
 CC12M   ``cc12m.tsv``: url TAB caption, no header; on the hub, parquet with ``image_url, caption``
-SBU     ``sbu-captions-all.json`` (object of lists), or ``SBU_captioned_photo_dataset_urls.txt`` beside
+SBU     ``sbu-captions-all.json`` (object of lists), or ``SBU_captioned_photo_dataset_urls.txt`` with
         ``..._captions.txt``; on the hub, parquet with ``image_url, caption``
 ======  ====================================================================================================
 """
@@ -25,18 +25,18 @@ _CAPTION_COLUMNS = ("caption", "captions", "TEXT", "text")
 
 
 @dataclass(frozen=True)
-class Row:
+class IndexRow:
     """One row of an index.
 
     Attributes
     ----------
     number : int
-        Position in the index, from 0; the id of the sample from here on.
+        Position in the index, from 0. It becomes the sample's id.
     url : str
     caption : str
-        As published, surrounding blanks stripped.
+        As published, without surrounding blanks.
     sha256 : str
-        Expected digest of the image file as served; empty where the index has none (only a manifest has).
+        Expected digest of the image file as served. Only the manifest of a download has it; empty otherwise.
     """
 
     number: int
@@ -45,19 +45,20 @@ class Row:
     sha256: str = ""
 
 
-def read_index(path: Path) -> Iterator[Row]:
+def read_index(path: Path) -> Iterator[IndexRow]:
     """Rows of an index file or of a folder of parquet files, in order.
 
     Parameters
     ----------
     path : Path
-        ``.tsv`` (either column order, found by where the URLs are), ``.json``, ``.jsonl``, ``.parquet``, a folder of
-        parquet files, SBU's ``*_urls.txt`` (its ``*_captions.txt`` must lie beside it); ``.gz`` of the text forms.
+        ``.tsv`` (with the columns in either order: the URLs are recognised), ``.json``, ``.jsonl``, ``.parquet``, a
+        folder of parquet files, or SBU's ``*_urls.txt`` (with its ``*_captions.txt`` in the same folder). Text files
+        may be gzipped (``.gz``).
 
     Raises
     ------
     SourceError
-        When the file is missing, or in none of these forms; names the file and the line.
+        When the file is missing or has none of these forms; the message names the file and the line.
     """
     if not path.exists():
         raise SourceError(f"{path}: no such index file; download it from the data set's page first")
@@ -82,7 +83,7 @@ def read_index(path: Path) -> Iterator[Row]:
     else:
         raise SourceError(f"{path}: unknown form of index; expected .tsv, .json, .jsonl, .parquet or *_urls.txt")
     for number, (url, caption) in enumerate(pairs):
-        yield Row(number, url.strip(), caption.strip())
+        yield IndexRow(number, url.strip(), caption.strip())
 
 
 def _open(path: Path) -> IO[str]:
@@ -104,7 +105,7 @@ def _tsv_pairs(path: Path) -> Iterator[tuple[str, str]]:
             elif len(columns) >= 2 and _is_url(columns[1]):
                 yield columns[1], columns[0]
             elif line_number == 1 and len(columns) >= 2:
-                continue  # a header line, as some mirrors add
+                continue  # a header line, which some mirrors add
             else:
                 raise SourceError(f"{path}, line {line_number}: expected a caption and a URL separated by a tab")
 
@@ -127,7 +128,7 @@ def _parquet_pairs(path: Path) -> Iterator[tuple[str, str]]:
 def _two_files_pairs(path: Path) -> Iterator[tuple[str, str]]:
     captions = path.with_name(path.name.replace("_urls.txt", "_captions.txt"))
     if not captions.exists():
-        raise SourceError(f"{captions}: missing; SBU's captions lie beside its URLs")
+        raise SourceError(f"{captions}: missing; SBU's captions belong in the same folder as its URLs")
     with _open(path) as urls, _open(captions) as lines:
         for line_number, (url, caption) in enumerate(zip_longest(urls, lines), 1):
             if url is None or caption is None:
@@ -155,14 +156,14 @@ def _json_pairs(path: Path) -> Iterator[tuple[str, str]]:
             yield str(url), str(next((item[c] for c in _CAPTION_COLUMNS if c in item), ""))
 
 
-def _manifest_rows(path: Path) -> Iterator[Row]:
-    """Rows of a manifest written by a download: those that worked, under their old numbers."""
+def _manifest_rows(path: Path) -> Iterator[IndexRow]:
+    """Rows that worked, from the manifest of an earlier download; they keep their numbers."""
     with _open(path) as file:
         for line_number, line in enumerate(file, 1):
             try:
                 item = json.loads(line)
                 if item.get("status", "ok") == "ok":
                     sha256 = str(item.get("sha256", ""))
-                    yield Row(int(item["id"]), str(item["url"]), str(item.get("caption", "")).strip(), sha256)
+                    yield IndexRow(int(item["id"]), str(item["url"]), str(item.get("caption", "")).strip(), sha256)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise SourceError(f"{path}, line {line_number}: not a row of a download manifest ({error})") from error

@@ -1,4 +1,4 @@
-"""Texts and labels read from rows: what is missing, what kind the labels are."""
+"""Reads texts and labels from the rows of a table, and finds out what kind of labels they are."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import SourceError
-from ffprep.text.documents.tables import Bad, Row
+from ffprep.text.documents.table_rows import BadRow, TableRow
 from ffprep.text.tokens.vocabulary import replace_surrogates
 
 LISTED = 100
 
 
 class Texts(Sequence[str]):
-    """Strings in one buffer: 8 bytes each besides their UTF-8, where a list takes 60."""
+    """Strings in a single buffer, which takes 8 bytes for each besides its UTF-8; a list takes 60."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._data = bytearray()
@@ -27,7 +27,7 @@ class Texts(Sequence[str]):
         self.extend(texts)
 
     def append(self, text: str) -> None:
-        """Add a string; lone surrogates are not allowed."""
+        """Add a string, which must not contain lone surrogates."""
         self._data += text.encode("utf-8")
         self._ends.append(len(self._data))
 
@@ -55,23 +55,24 @@ class Texts(Sequence[str]):
 
 @dataclass
 class TextTable:
-    """Rows that were read.
+    """The rows of a table.
 
     Attributes
     ----------
     first : Texts
+        The text of each row, or the first text of each pair.
     second : Texts or None
-        The other text of each pair.
+        The second text of each pair.
     labels : list
-        As they were found; empty where there are none.
+        The labels as they were found; empty if there are none.
     names : Texts
-        Where the rows lie.
+        Where each row was found.
     bad : int
-        Rows left out.
+        Number of rows left out.
     bad_rows : list of [name, reason]
-        The first of them.
+        The first of these.
     invalid : int
-        Characters that were no valid Unicode and were replaced.
+        Number of characters that are not valid Unicode and were replaced.
     """
 
     first: Texts = field(default_factory=Texts)
@@ -83,31 +84,32 @@ class TextTable:
     invalid: int = 0
 
 
-def read_table(rows: Iterator[Row | Bad], pair: bool, labelled: bool, skip: bool) -> TextTable:
-    """Read rows of one or two texts and, if there is one, a label, in this order.
+def read_table(rows: Iterator[TableRow | BadRow], pair: bool, labelled: bool, skip: bool) -> TextTable:
+    """Read rows that consist of one or two texts and possibly a label, in this order.
 
     Parameters
     ----------
-    rows : iterator of Row or Bad
+    rows : iterator of TableRow or BadRow
     pair, labelled : bool
-        Whether there is a second text, and a label.
+        Whether rows have a second text, and a label.
     skip : bool
-        Leave out bad rows; otherwise the first one is an error.
+        Whether to leave out bad rows; otherwise the first one is an error.
 
     Raises
     ------
     SourceError
+        When a row is bad and `skip` is False.
     """
     table = TextTable(second=Texts() if pair else None)
     count = 2 if pair else 1
     for row in rows:
         found = row
-        if isinstance(row, Row):
+        if isinstance(row, TableRow):
             kinds = [type(value) for value in row.values[:count]]
             if kinds != [str] * count:
                 wrong = next(kind for kind in kinds if kind is not str)
-                found = Bad(row.name, f"a text is {'null' if wrong is type(None) else 'of type ' + wrong.__name__}")
-        if isinstance(found, Bad):
+                found = BadRow(row.name, f"a text is {'null' if wrong is type(None) else 'of type ' + wrong.__name__}")
+        if isinstance(found, BadRow):
             if not skip:
                 raise SourceError(f"{found.name}: {found.reason}; --on-error skip leaves such rows out")
             table.bad += 1
@@ -139,9 +141,9 @@ class Labels:
     Attributes
     ----------
     values : (n,) int64 or float64
-        -1 where a row has none.
+        The labels; -1 for rows without one.
     names : tuple of str
-        What integer labels mean, where they are names.
+        Names of integer labels by number, if they have names.
     """
 
     values: npt.NDArray[Any]
@@ -149,22 +151,22 @@ class Labels:
 
 
 def read_labels(found: Sequence[Any], names: Sequence[str] = (), kind: str = "auto") -> Labels:
-    """Labels from what a table holds: numbers, numbers as text, names, or nothing.
+    """Turn a table's labels, which may be numbers, numbers as text, or names, into numbers.
 
     Parameters
     ----------
     found : sequence
-        None and empty strings are missing labels.
+        The labels. None and empty strings are missing labels.
     names : sequence of str
-        What the labels are called, in the order of their numbers. Without names, labels that are no numbers
-        are numbered in the order of the alphabet.
+        Names of the labels in the order of their numbers. If none are given, labels that are not numbers are numbered
+        in alphabetical order.
     kind : {"auto", "int", "float"}
-        What to store. ``auto`` takes integers if all labels are.
+        The type of the result. ``auto`` gives integers if all labels are integers.
 
     Raises
     ------
     SourceError
-        When a label is not what it should be; the message has its place, counted from 0.
+        When a label is not of this kind; the message names its row, counted from 0.
     """
     there = [None if value is None or value == "" else value for value in found]
     given = [value for value in there if value is not None]

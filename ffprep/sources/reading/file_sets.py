@@ -1,4 +1,4 @@
-"""Files that lie in a folder or in tar archives, read by number from any thread."""
+"""Sets of files in a folder or in tar archives, which can be read by number from any thread."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from ffprep.common.tar import members, read_at
 from ffprep.errors import SourceError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
-"""What torchvision's ImageFolder takes for a picture, by the lower-case end of the name."""
+"""The endings, in lower case, by which torchvision's ImageFolder recognises images."""
 
 
-class Files(Protocol):
-    """Numbered files."""
+class FileSet(Protocol):
+    """Numbered files, wherever they are stored."""
 
     @property
     def names(self) -> Sequence[str]:
-        """Their paths in the folder or archive, with forward slashes."""
+        """Paths of the files within the folder or archive, with forward slashes."""
 
     def read(self, index: int) -> bytes:
-        """All bytes of a file. Raises SourceError or OSError."""
+        """Read a whole file. Raises SourceError or OSError."""
 
     def size(self, index: int) -> int:
-        """Its size in bytes."""
+        """Size of a file in bytes."""
 
-    def take(self, order: npt.NDArray[np.int64]) -> Files:
-        """The same files in another order, or some of them."""
+    def take(self, order: npt.NDArray[np.int64]) -> FileSet:
+        """The files with these numbers, in this order, as a new set."""
 
 
 class FolderFiles:
-    """Files below a folder.
+    """Files within a folder.
 
     Parameters
     ----------
     root : Path
         The folder.
     names : Sequence[str]
-        Paths below it, with forward slashes.
+        Paths of the files within it, with forward slashes.
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ class FolderFiles:
         fd = os.open(f"{self._prefix}{self.names[index]}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
-            data = os.read(fd, size + 1)  # one byte more shows that the file ended
+            data = os.read(fd, size + 1)  # the additional byte shows whether the file has ended
             if len(data) != size:
                 while more := os.read(fd, 1 << 20):
                     data += more
@@ -78,11 +78,11 @@ class TarFiles:
     paths : Sequence[Path]
         The archives.
     names : Sequence[str]
-        What the files are called.
+        Names of the files.
     archive : ndarray of int32, shape (N,)
-        Which archive a file is in.
+        Number of the archive that each file is in.
     offset, size : ndarray of int64, shape (N,)
-        Where its bytes lie there.
+        Place of each file in its archive, in bytes.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class TarFiles:
 
 
 class _Descriptors:
-    """Open files by path; opened when first read, also after a copy arrived in another process."""
+    """Descriptors of files by path. Each is opened when it is first needed; a copy in another process starts empty."""
 
     def __init__(self) -> None:
         self._open: dict[Path, int] = {}
@@ -137,9 +137,9 @@ class _Descriptors:
 
 
 def walk_images(root: Path, folder: str) -> list[str]:
-    """Names below ``root`` of the pictures in its subfolder ``folder``, in the order of torchvision's ImageFolder.
+    """Paths within ``root`` of the images in its subfolder ``folder``, in the order of torchvision's ImageFolder.
 
-    That is by folder and then by name, as strings; symbolic links are followed; what is a picture goes by the name.
+    They are sorted by folder and then by name, as strings. Symbolic links are followed. Images are recognised by name.
     """
     found: list[str] = []
     for path, _, names in sorted(os.walk(root / folder, followlinks=True, onerror=_raise)):
@@ -150,7 +150,7 @@ def walk_images(root: Path, folder: str) -> list[str]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name ends like a picture's."""
+    """Whether a file name ends like that of an image."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - called a million times
 
 
@@ -159,16 +159,16 @@ def _raise(error: OSError) -> None:
 
 
 def index_archives(paths: Iterable[Path], *, prefix: bool = False) -> TarFiles:
-    """All pictures in tar archives and in archives inside these, in the archives' order.
+    """All images in some tar archives and in the archives inside them, in the order of the archives.
 
-    A file ``x.JPEG`` of the inner archive ``n1.tar`` is called ``n1/x.JPEG``.
+    A file ``x.JPEG`` of an inner archive ``n1.tar`` is called ``n1/x.JPEG``.
 
     Parameters
     ----------
     paths : iterable of Path
         The archives.
     prefix : bool
-        Put the outer archive's name before its files as well: the archives are classes.
+        Whether each archive is a class: its name is then put before those of its files as well.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def index_archives(paths: Iterable[Path], *, prefix: bool = False) -> TarFiles:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # headers lie far apart: no reading ahead
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # headers are far apart, so reading ahead is useless
             for member in members(fd, label=str(path)):
                 name = f"{path.stem}/{_relative(member.name)}" if prefix else _relative(member.name)
                 if is_image_name(name):

@@ -1,15 +1,13 @@
-"""Tables of encoded images as the Hugging Face hub has them: parquet files and ``datasets`` tables.
+"""Tables of encoded images, as the Hugging Face hub has them: parquet files and tables of the ``datasets`` library.
 
-Image bytes are handed on as they are stored; nothing is decoded. Local parquet files are read in place, row group by
-row group, instead of being copied into the ``datasets`` cache first.
+Images are returned as they are stored, not decoded. Local parquet files are read in place, one row group at a time,
+rather than first being copied into the cache of ``datasets``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,56 +17,59 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.errors import SourceError
+from ffprep.errors import SourceError, first_line
+from ffprep.sources.reading.load_cache import LoadCache
 
 SPLITS = {
     "train": ("train", "training"),
     "val": ("val", "validation", "valid"),
     "test": ("test",),
 }
-"""Names under which a split goes, by the name ffprep uses."""
+"""For each split's name in ffprep, the names under which it is published."""
 
-_BLOCK = 64  # rows taken from a data set at a time: one row costs 0.36 ms, a block hardly more
+_BLOCK = 64  # rows read from a data set at a time: one row takes 0.36 ms, a block hardly longer
 
 _IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "pixel_values")
 _LABEL_NAMES = ("label", "labels", "cls", "class", "fine_label", "target")
 
 
-class Table(Protocol):
-    """Numbered rows of an image and a label."""
+class ImageTable(Protocol):
+    """Numbered rows with an image and a label each."""
 
     labels: npt.NDArray[np.int64]
     class_names: Sequence[str] | None
 
     def read(self, index: int) -> bytes:
-        """Encoded bytes of a row's image."""
+        """The encoded image of a row."""
 
     def name(self, index: int) -> str:
-        """File name of a row's image; empty when the table has none."""
+        """The file name of a row's image; empty if the table has none."""
 
     def size_estimate(self) -> int:
-        """Bytes of all images together, about."""
+        """About how many bytes all images together have."""
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns hold image and label, and the class names if the table states them."""
+class ImageColumns:
+    """The names of the columns with images and labels, and the names of the classes if the table states them."""
 
     image: str
     label: str
     class_names: tuple[str, ...] | None
 
 
-def find_columns(names: Sequence[str], features: dict[str, Any], label: str) -> Columns:
-    """Finds the image and the label column by their declared type, else by name.
+def find_columns(names: Sequence[str], features: dict[str, Any], label: str) -> ImageColumns:
+    """Find the columns of images and labels by their declared types or, without these, by their names.
 
     Parameters
     ----------
     names : Sequence[str]
-        The columns.
+        Names of the columns.
     features : dict
-        Declared features as ``datasets`` writes them into JSON: ``{"label": {"_type": "ClassLabel", "names": [...]}}``;
-        empty when the table declares none.
+        The declared types as ``datasets`` writes them to JSON: ``{"label": {"_type": "ClassLabel", "names": [...]}}``;
+        empty if the table declares none.
+    label : str
+        Name of the table in messages.
     """
     kinds = {name: value.get("_type") for name, value in features.items() if isinstance(value, dict)}
     image = next((n for n in names if kinds.get(n) == "Image"), None) or _by_name(names, _IMAGE_NAMES)
@@ -79,7 +80,7 @@ def find_columns(names: Sequence[str], features: dict[str, Any], label: str) -> 
             f"expected one called {(_IMAGE_NAMES if image is None else _LABEL_NAMES)[0]!r}"
         )
     listed = features.get(target, {}).get("names")
-    return Columns(image, target, tuple(map(str, listed)) if isinstance(listed, list) else None)
+    return ImageColumns(image, target, tuple(map(str, listed)) if isinstance(listed, list) else None)
 
 
 def _by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
@@ -88,7 +89,7 @@ def _by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 
 def image_of(value: Any, base: Path | None, label: str) -> bytes:
-    """The bytes of an image cell: of a struct of ``bytes`` and ``path``, or the cell itself."""
+    """The image in a cell, which is either a struct of ``bytes`` and ``path`` or the bytes themselves."""
     if isinstance(value, dict):
         path, data = value.get("path"), value.get("bytes")
         if data is None and path:
@@ -105,14 +106,14 @@ def image_of(value: Any, base: Path | None, label: str) -> bytes:
 
 
 class ParquetTable:
-    """Rows of parquet files, in the files' order.
+    """The rows of some parquet files, in the order of the files.
 
     Parameters
     ----------
     paths : Sequence[Path]
-        The files; all have the same columns.
+        The files, which all have the same columns.
     keep : int
-        Row groups held in memory at a time (one of 100 ImageNet images has about 11 MB).
+        Number of row groups to keep in memory; one with 100 ImageNet images takes about 11 MB.
     """
 
     def __init__(self, paths: Sequence[Path], keep: int = 12) -> None:
@@ -134,8 +135,8 @@ class ParquetTable:
             table = self._read(path, partial(pq.ParquetFile(path, metadata=meta).read, [self._columns.label]))
             labels.append(_integers(table.column(0), path))
         self.labels: npt.NDArray[np.int64] = np.concatenate(labels) if labels else np.zeros(0, np.int64)
-        self._cache = _Recent(keep)
-        self._names = _Recent(keep)
+        self._cache = LoadCache[Any](keep)
+        self._names = LoadCache[Any](keep)
         kind = schema.field(self._columns.image).type
         self._has_paths = hasattr(kind, "get_field_index") and kind.get_field_index("path") >= 0
         self._file_starts = np.cumsum([0, *(meta.num_rows for meta in self._meta)])
@@ -158,7 +159,7 @@ class ParquetTable:
         return PurePath(path).name if path else ""
 
     def size_estimate(self) -> int:
-        """Bytes of the image columns as stored, all rows together."""
+        """Bytes that the image column takes, uncompressed."""
         total = 0
         for meta in self._meta:
             for group in range(meta.num_row_groups):
@@ -192,46 +193,14 @@ class ParquetTable:
             raise SourceError(f"{path}: cannot be read as parquet: {first_line(error)}") from None
 
 
-class _Recent:
-    """The last used row groups; one that several threads ask for is read once."""
-
-    def __init__(self, keep: int) -> None:
-        self._keep = keep
-        self._entries: OrderedDict[int, _Entry] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: int, load: Any) -> Any:
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                entry = self._entries[key] = _Entry()
-                while len(self._entries) > self._keep:
-                    self._entries.popitem(last=False)
-            self._entries.move_to_end(key)
-        with entry.lock:
-            if entry.value is None:
-                entry.value = load(key)
-            return entry.value
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_Recent, (self._keep,))
-
-
-class _Entry:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.value: Any = None
-
-
 class ArrowTable:
-    """Rows of a ``datasets.Dataset``: a ``save_to_disk`` folder or a hub data set in the local cache.
+    """The rows of a ``datasets.Dataset``: a ``save_to_disk`` folder, or a hub data set in the local cache.
 
     Parameters
     ----------
     dataset : datasets.Dataset
-        The rows.
     label : str
-        What it is called in messages.
+        Name of the table in messages.
     """
 
     def __init__(self, dataset: Any, label: str) -> None:
@@ -243,7 +212,7 @@ class ArrowTable:
         plain = dataset.with_format("arrow")
         self.labels: npt.NDArray[np.int64] = _integers(plain.select_columns([columns.label])[:].column(0), label)
         self._rows = plain.select_columns([columns.image])
-        self._cache = _Recent(32)
+        self._cache = LoadCache[Any](32)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -264,14 +233,14 @@ class ArrowTable:
         return self._rows[block * _BLOCK : (block + 1) * _BLOCK].column(0)
 
     def size_estimate(self) -> int:
-        """Bytes of all columns as stored."""
+        """Bytes that all columns take."""
         return int(self._rows.data.nbytes)
 
 
 def parquet_files(root: Path, split: str) -> list[Path]:
-    """The parquet files of a split below a folder, sorted: those whose path names the split.
+    """The parquet files within a folder whose paths name a split, sorted.
 
-    ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet`` both do.
+    Examples of such paths are ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet``.
     """
     found = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
     wanted = set(SPLITS[split])
@@ -314,12 +283,6 @@ def _integers(column: Any, label: object) -> npt.NDArray[np.int64]:
     if column.null_count:
         raise SourceError(f"{label}: {column.null_count:,} rows have no label")
     return np.asarray(column.to_numpy(), dtype=np.int64)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its kind where it says nothing."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _parquet() -> Any:

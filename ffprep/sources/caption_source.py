@@ -1,10 +1,9 @@
-"""Images with captions as samples: one a caption (pairs that share their image), or one an image (grouped)."""
+"""Images with captions as samples: one per caption (pairs, which share images) or one per image (grouped)."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections import OrderedDict
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -14,27 +13,31 @@ import numpy.typing as npt
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.base import Encoded, Shared
-from ffprep.sources.reading.files import Files
-from ffprep.text.tokens.sequences import Rows, encode_rows
+from ffprep.sources.reading.file_sets import FileSet
+from ffprep.sources.reading.load_cache import LoadCache
+from ffprep.text.tokens.sequences import EncodedRows, encode_rows
 
 if TYPE_CHECKING:
     from ffprep.fields import Field, RGBImageField
     from ffprep.text.tokens.vocabulary import Vocabulary
 
 LENGTH = 64
-"""Tokens of a caption by default, marks included; BEiT-3's limit for image-text pairs."""
+"""Default number of tokens per caption, including marks: BEiT-3's limit for image-text pairs."""
 MEASURED = 2000
+"""The most images whose sizes are read for an estimate of all."""
+KEPT_IMAGES = 256
+"""Images that are kept for the following captions of the same image."""
 
 
 class Captions(Protocol):
-    """Captions by number of the image they belong to."""
+    """Captions by the number of their image."""
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """Captions of each image, shape (images,)."""
+        """Number of captions of each image, of shape (images,)."""
 
     def of(self, image: int) -> Sequence[str]:
-        """Captions of an image, in the order they were published."""
+        """The captions of an image, in the order in which they were published."""
 
 
 class ListedCaptions:
@@ -43,7 +46,7 @@ class ListedCaptions:
     Parameters
     ----------
     captions : Sequence[Sequence[str]]
-        One list an image; blanks around a caption are stripped, nothing else is changed.
+        A list for each image. Blanks around captions are stripped; nothing else is changed.
     """
 
     def __init__(self, captions: Sequence[Sequence[str]]) -> None:
@@ -54,25 +57,25 @@ class ListedCaptions:
         return self._captions[image]
 
 
-class Row(NamedTuple):
-    """Tokens of one caption or of K captions, and how many tokens did not fit."""
+class CaptionTokens(NamedTuple):
+    """Tokens of one caption or of K captions, and the number of tokens that did not fit."""
 
     tokens: npt.NDArray[np.uint16]
     cut: int
 
 
 class _Encoded(NamedTuple):
-    """Captions of one sample, as rows `start` to `stop` of what was encoded together."""
+    """The captions of one sample: rows `start` to `stop` of those that were encoded together."""
 
     image: int
     texts: list[str]
-    rows: Rows
+    rows: EncodedRows
     start: int
     stop: int
 
 
 class CaptionTokensField(NDArrayField):
-    """Token array that reports captions which were too long for it. Stored as an ``NDArrayField``."""
+    """An array of tokens that reports captions which are too long for it; stored as an ``NDArrayField``."""
 
     def encode(self, value: Any) -> Encoded:
         plain = super().encode(value.tokens)
@@ -82,38 +85,40 @@ class CaptionTokensField(NDArrayField):
 
 
 class CaptionSource:
-    """Images and captions of one data set.
+    """A source of images with captions.
 
     Parameters
     ----------
     name : str
-        Of the data set.
-    files : Files
+        Name of the data set.
+    files : FileSet
         The images.
     image_ids : ndarray of int64, shape (images,)
-        The data set's numbers of them.
+        The data set's own numbers of the images.
     captions : Captions
     image : RGBImageField
         How images are stored.
     vocabulary : Vocabulary
     form : {"pairs", "grouped"}
-        ``pairs``: fields ``image``, ``tokens`` (length,), ``length``, ``image_id``; a sample for each caption, those of
-        one image following one another and sharing its bytes in the file. ``grouped``: ``tokens`` (K, length),
-        ``length`` (K,), ``captions``, ``image_id``; a sample for each image.
+        ``pairs``: a sample for each caption, with the fields ``image``, ``tokens`` (length,), ``length`` and
+        ``image_id``. The samples of one image follow one another, and share its bytes in the file. ``grouped``: a
+        sample for each image, with the fields ``image``, ``tokens`` (K, length), ``length`` (K,), ``captions`` and
+        ``image_id``.
     length : int
-        Tokens of a caption, ``<s>`` and ``</s>`` included.
+        Tokens per caption, including ``<s>`` and ``</s>``.
     most : int, optional
-        K of the grouped form; by default the largest number of captions an image has. Further captions are left out.
+        K of the grouped form; by default the largest number of captions of an image. Further captions are left out.
     text : bool
-        Store the captions' text as well: field ``caption``, UTF-8 bytes (pairs) or a JSON list (grouped).
+        Whether to store the captions' text as well, in the field ``caption``: as UTF-8 bytes (pairs) or as a JSON list
+        (grouped).
     facts : dict
-        What the manifest says beside all this.
+        Further entries of the manifest.
     """
 
     def __init__(
         self,
         name: str,
-        files: Files,
+        files: FileSet,
         image_ids: npt.NDArray[np.int64],
         captions: Captions,
         *,
@@ -141,7 +146,7 @@ class CaptionSource:
         if not len(self._ends) or not self._ends[-1]:
             raise SourceError(f"{name}: no image has a caption")
         self.most = int(captions.counts.max()) if most is None else most
-        self._images = _SharedImages(files)
+        self._images = LoadCache[Shared](KEPT_IMAGES)
         self._announced: dict[int, _Encoded] = {}
         self.fields: Mapping[str, Field] = self._make_fields(image)
         self.facts = dict(facts or {})
@@ -171,25 +176,29 @@ class CaptionSource:
         image, texts, rows, start, stop = found if found is not None else self._encode([index])[0]
         number = int(self._ids[image])
         if self.form == "pairs":
-            row = Row(rows.tokens[start], int(rows.cut[start]))
-            values: tuple[Any, ...] = (self._images.get(image), row, int(rows.lengths[start]), number)
+            row = CaptionTokens(rows.tokens[start], int(rows.cut[start]))
+            shared = self._images.get(image, self._read_shared)
+            values: tuple[Any, ...] = (shared, row, int(rows.lengths[start]), number)
             return (*values, texts[0].encode("utf-8", "replace")) if self._text else values
         tokens = np.full((self.most, self.length), self.vocabulary.pad, np.uint16)
         lengths = np.zeros(self.most, np.int32)
         tokens[: len(texts)], lengths[: len(texts)] = rows.tokens[start:stop], rows.lengths[start:stop]
-        row = Row(tokens, int(rows.cut[start:stop].sum()))
+        row = CaptionTokens(tokens, int(rows.cut[start:stop].sum()))
         values = (self._files.read(image), row, lengths, len(texts), number)
         return (*values, texts) if self._text else values
 
+    def _read_shared(self, image: int) -> Shared:
+        return Shared(image, self._files.read(image))
+
     def announce(self, indices: Sequence[int]) -> None:
-        """Encode the captions of samples that are asked for soon: together, they take a fraction of the time."""
+        """Encode the captions of samples that will be read soon; together they take a fraction of the time."""
         new = [index for index in indices if index not in self._announced]
-        # One that cannot be encoded leaves all to be encoded when they are asked for, and the bad one raises.
+        # If one cannot be encoded, all are encoded when they are read, and the bad one raises then.
         with contextlib.suppress(Exception):
             self._announced.update(zip(new, self._encode(new) if new else (), strict=True))
 
     def _encode(self, indices: Sequence[int]) -> list[_Encoded]:
-        """Captions and rows of tokens of some samples."""
+        """Read and encode the captions of some samples."""
         places = [(index, 0) for index in indices] if self.form == "grouped" else self._places(indices)
         texts: list[list[str]] = []
         for image, number in places:
@@ -209,13 +218,13 @@ class CaptionSource:
         return f"{self._files.names[image]}#{number}"
 
     def _places(self, indices: Sequence[int]) -> list[tuple[int, int]]:
-        """Images of pairs, and which of their captions."""
+        """For each of some pairs, the number of its image and which of the image's captions it has."""
         images = np.searchsorted(self._ends, indices, side="right")
         numbers = np.asarray(indices) - self._ends[images] + self._captions.counts[images]
         return list(zip(images.tolist(), numbers.tolist(), strict=True))
 
     def field_bytes(self) -> dict[str, int]:
-        """Bytes of all images, each counted once; from the sizes of `MEASURED` of them at most. For a plan."""
+        """Estimate the bytes of all images, each counted once, from the sizes of at most `MEASURED` of them."""
         count = len(self._ends)
         some = np.unique(np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64))
         return {"image": round(sum(self._files.size(int(i)) for i in some) / len(some) * count)}
@@ -234,43 +243,14 @@ class CaptionSource:
         }
 
 
-class _SharedImages:
-    """The image of several consecutive samples, read once while they are converted by several threads."""
-
-    ROOM = 256
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[int, tuple[threading.Lock, list[Shared]]] = OrderedDict()
-
-    def get(self, image: int) -> Shared:
-        with self._lock:
-            entry = self._kept.get(image)
-            if entry is None:
-                entry = self._kept[image] = (threading.Lock(), [])
-                while len(self._kept) > self.ROOM:
-                    self._kept.popitem(last=False)
-        lock, found = entry
-        with lock:
-            if not found:
-                found.append(Shared(image, self._files.read(image)))
-            return found[0]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_SharedImages, (self._files,))
-
-
 def parse_json(data: bytes, where: str) -> Any:
-    """JSON from a file that may be anything.
+    """Parse the content of a file that should be JSON.
 
     Raises
     ------
     SourceError
         When it is not JSON.
     """
-    import json
-
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -278,7 +258,7 @@ def parse_json(data: bytes, where: str) -> Any:
 
 
 def as_text(value: Any, where: str) -> str:
-    """A caption that must be a string.
+    """Check that a caption is a string.
 
     Raises
     ------

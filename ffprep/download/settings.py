@@ -1,4 +1,4 @@
-"""What to fetch and how: what a download and its processes agree on."""
+"""Options of a download: what to fetch, how, and within which bounds."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ _RECOVERABLE = {"timeout", "connection", "dns_temporary"} | {f"http_{code}" for 
 
 
 def may_recover(status: str) -> bool:
-    """Whether another attempt may succeed where one ended with this status."""
+    """Whether another attempt may succeed after one that ended with this status."""
     return status in _RECOVERABLE
 
 
 @dataclass(frozen=True)
-class Limits:
+class FetchLimits:
     """Bounds of one fetch.
 
     Attributes
     ----------
     deadline : float
-        Seconds for one attempt, redirects and body included.
+        Seconds for one attempt, including redirects and the body.
     max_bytes : int
-        Bytes of the body; more is refused without reading on.
+        The most bytes that a body may have; of a longer one no more is read.
     redirects : int
-        Hops followed.
+        The most redirects that are followed.
     retries : int
         Further attempts after a failure that may pass: time-outs, broken connections, HTTP 408, 425, 429 and 5xx.
     backoff : float
-        Seconds before the first further attempt; doubled each time, spread by a random half.
+        Seconds to wait before the first retry, doubled for each further one. The actual wait is randomly up to a half
+        shorter or longer.
     allow_private : bool
-        Whether loopback, private and link-local addresses may be connected to.
+        Whether to connect to loopback, private and link-local addresses.
     honour_robots : bool
-        Whether an ``X-Robots-Tag`` of ``noai`` or ``noimageai`` refuses the image.
+        Whether to leave out images that come with an ``X-Robots-Tag`` of ``noai`` or ``noimageai``.
     """
 
     deadline: float = 30.0
@@ -46,25 +47,26 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to fetch and how.
+class DownloadOptions:
+    """Options of a download.
 
     Attributes
     ----------
     limit : int | None
-        Stop after the first `limit` rows, by index order, that work.
+        Keep the first `limit` rows, in index order, that work, and stop.
     max_bytes : int | None
-        Stop before the row, by index order, that would make the stored images larger than this.
+        Stop before the row, in index order, with which the stored images would take more than this.
     shard_size : int
-        Index rows a shard.
+        Index rows per shard.
     connections, per_host : int
-        Fetches under way at once, in all and at one host.
+        Concurrent fetches, in total and per host.
     workers : int | None
-        Processes that fetch and check, each with its share of the connections; by default as many as there are
-        processors. There are never more than connections to share out, in all or at one host.
+        Processes that fetch and check, among which the connections are split; by default one per processor. There are
+        never more of them than connections, in total or per host.
     max_pixels, min_side, resize_to : int
         See `check_image`.
-    fetch : Limits
+    fetch : FetchLimits
+        Bounds of each fetch.
     """
 
     limit: int | None = None
@@ -76,9 +78,9 @@ class Options:
     max_pixels: int = 1 << 27
     min_side: int = 0
     resize_to: int | None = None
-    fetch: Limits = field(default_factory=Limits)
+    fetch: FetchLimits = field(default_factory=FetchLimits)
 
     def lasting(self) -> dict[str, Any]:
-        """The settings that decide what is stored, hence must stay the same when a download goes on."""
+        """The settings that decide what is stored; they must not change when a download is resumed."""
         chosen = ("shard_size", "max_pixels", "min_side", "resize_to")
         return {name: getattr(self, name) for name in chosen} | {"max_file_bytes": self.fetch.max_bytes}

@@ -1,4 +1,4 @@
-"""Is what arrived an image, and a usable one? Optionally made smaller on arrival."""
+"""Checks that what arrived is a usable image, and shrinks it if asked to."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ _EXTENSIONS = {
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """What this Pillow opens of them; an unknown name would keep it from trying the next."""
+    """The formats that the installed Pillow can open; given an unknown one, it would stop trying further formats."""
     Image.init()
     return tuple(name for name in _EXTENSIONS if name in Image.OPEN)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """An image that decodes.
+    """An image that can be decoded.
 
     Attributes
     ----------
     data : bytes
-        The file as served, or the smaller JPEG made of it.
+        The file as served, or a smaller JPEG made from it.
     width, height : int
-        In pixels, of `data`.
+        Size of the image in `data`, in pixels.
     extension : str
         ``jpg``, ``png``, ...
     """
@@ -55,24 +55,24 @@ class Checked:
 
 
 class Unusable(Exception):
-    """The bytes are not a usable image; ``args[0]`` is the cause for the report."""
+    """The bytes are not a usable image; ``args[0]`` is the cause that the report gives."""
 
 
 def check_image(
     data: bytes, max_pixels: int, min_side: int = 0, resize_to: int | None = None, quality: int = 95
 ) -> Checked:
-    """Decodes an image completely and returns it.
+    """Decode an image completely, to see whether it is usable.
 
     Parameters
     ----------
     data : bytes
-        File as served.
+        The file as served.
     max_pixels : int
-        Width times height above which the file is refused before it is decoded.
+        Files with more pixels are refused before they are decoded.
     min_side : int
-        Shortest side, in pixels, below which the image is refused; trackers and spacers are 1 pixel wide.
+        Images whose shorter side has fewer pixels are refused; tracking pixels and spacers are 1 pixel wide.
     resize_to : int | None
-        When the shortest side is longer than this, store a JPEG with that shortest side instead.
+        Shorter side, in pixels, to which larger images are shrunk; they are stored as JPEG.
     quality : int
         JPEG quality of resized images.
 
@@ -111,10 +111,10 @@ def _check_size(width: int, height: int, max_pixels: int, min_side: int) -> None
 
 
 def _whole_jpeg(data: bytes, max_pixels: int, min_side: int, resize_to: int | None) -> tuple[int, int] | None:
-    """Size of a JPEG that is whole and good for conversion; None where Pillow must see to it.
+    """Size of a JPEG that is complete and can be converted; None when Pillow has to decide.
 
-    The kernel decodes all Huffman codes and no pixel, in a seventh of the time that Pillow takes, and sees damage that
-    Pillow passes over.
+    The kernel decodes all Huffman codes but no pixels. This takes a seventh of the time that Pillow takes, and finds
+    damage that Pillow ignores.
     """
     try:
         header = read_header(data)

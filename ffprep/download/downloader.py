@@ -1,0 +1,333 @@
+"""A whole download: many rows at once, in index order, into shards that survive a kill.
+
+Which rows a limit selects depends on the index and on what the servers answer, never on which of them answers first:
+`LimitTracker` counts outcomes in index order, and everything after the row that reaches the limit is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import resource
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ffprep.common.cpus import usable_cpus
+from ffprep.download import shards
+from ffprep.download.limit_tracker import LimitTracker
+from ffprep.download.messages import FetchRequest, FetchResult, WorkerConfig
+from ffprep.download.settings import DownloadOptions, may_recover
+from ffprep.download.shards import Outcome, ShardBuffer
+from ffprep.download.url_index import IndexRow
+from ffprep.download.worker_processes import WorkerProcesses
+from ffprep.errors import OptionError
+
+_DEFAULTS = DownloadOptions()
+
+SETTINGS = "download.json"
+
+OPEN_SHARDS = 16
+"""The most shards filled at once, which bounds how far other rows get ahead of a slow one."""
+
+OTHER_FILES = 64
+"""The most files that a worker has open besides its connections: shards, pipes, those of libraries."""
+
+ROWS_PER_MESSAGE = 16
+"""The most rows that a worker is given in one message."""
+
+
+@dataclass
+class DownloadProgress:
+    """Counts of this run so far.
+
+    Attributes
+    ----------
+    done, ok : int
+        Rows whose outcome is known, and how many of them gave an image.
+    bytes : int
+        Bytes of the images stored.
+    """
+
+    done: int = 0
+    ok: int = 0
+    bytes: int = 0
+
+
+def download(
+    rows: Iterable[IndexRow],
+    folder: Path,
+    options: DownloadOptions = _DEFAULTS,
+    retry_failed: bool = False,
+    on_progress: Callable[[DownloadProgress], None] | None = None,
+) -> dict[str, Any]:
+    """Fetch images into ``folder`` and return the report.
+
+    Complete shards in the folder are kept, so that a killed download continues where it stopped. Afterwards the folder
+    holds the shards, ``manifest.jsonl`` (one line for every row tried: the record that reproduces the download) and
+    ``report.json``.
+
+    Parameters
+    ----------
+    rows : Iterable[IndexRow]
+        As `read_index` gives them.
+    folder : Path
+        Created when it does not exist.
+    options : DownloadOptions
+    retry_failed : bool
+        Try rows of complete shards again if they failed for a cause that may pass.
+    on_progress : Callable[[DownloadProgress], None] | None
+        Called with the counts whenever some have changed.
+
+    Returns
+    -------
+    dict
+        ``tried``, ``ok``, ``bytes``, ``causes`` (count by cause, failures only).
+
+    Raises
+    ------
+    OptionError
+        When the folder holds a download with other settings, or another download is running in it.
+    FfprepError
+        When a worker process died.
+    """
+    if find_spec("aiohttp") is None:
+        raise OptionError("downloading needs aiohttp: pip install 'ffprep[download]'")
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_settings(folder, options)
+    with _locked(folder), contextlib.closing(_Downloader(folder, options, retry_failed, on_progress)) as downloader:
+        try:
+            downloader.run(iter(rows))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted after {downloader.done:,} rows; complete shards are kept: "
+                "the same command goes on from there"
+            ) from None
+        return _write_report(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other downloads out of a folder; the lock also ends with the process."""
+    with (folder / SETTINGS).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OptionError(f"{folder}: another download is under way here") from None
+        except OSError:
+            pass  # some network file systems cannot lock
+        yield
+
+
+def _check_settings(folder: Path, options: DownloadOptions) -> None:
+    path = folder / SETTINGS
+    if not path.exists():
+        shards.write_json(path, options.lasting())
+    elif (before := json.loads(path.read_text())) != options.lasting():
+        changed = ", ".join(k for k, v in options.lasting().items() if before.get(k) != v)
+        raise OptionError(f"{folder}: holds a download with other settings ({changed}); use another folder")
+
+
+def _write_report(folder: Path) -> dict[str, Any]:
+    """Join the shards' manifests into one, and count their outcomes."""
+    numbers = shards.complete_shards(folder)
+
+    def lines() -> Iterator[Outcome]:
+        for number in numbers:
+            yield from shards.read_lines(shards.manifest_path(folder, number))
+
+    shards.write_lines(folder / "manifest.jsonl", lines())
+    causes: Counter[str] = Counter()
+    total = 0
+    for outcome in lines():
+        causes[outcome.status] += 1
+        total += outcome.bytes
+    ok = causes.pop("ok", 0)
+    report = {"tried": ok + sum(causes.values()), "ok": ok, "bytes": total, "causes": dict(causes.most_common())}
+    shards.write_json(folder / "report.json", report)
+    return report
+
+
+class _Downloader:
+    """State of one download: the shards that are being filled, and the rows not yet given to a worker."""
+
+    def __init__(
+        self,
+        folder: Path,
+        options: DownloadOptions,
+        retry_failed: bool,
+        on_progress: Callable[[DownloadProgress], None] | None,
+    ) -> None:
+        self._folder = folder
+        self._options = options
+        self._retry_failed = retry_failed
+        self._on_progress = on_progress
+        self._progress = DownloadProgress()
+        self._limits = LimitTracker(options.limit, options.max_bytes)
+        self._shards: dict[int, _PendingShard] = {}
+        self._queue: deque[IndexRow] = deque()
+        self._writers = ThreadPoolExecutor(2, thread_name_prefix="ffprep-shard")
+        self._writes: dict[int, Future[Any]] = {}
+
+    @property
+    def done(self) -> int:
+        """Rows dealt with in this run."""
+        return self._progress.done
+
+    def close(self) -> None:
+        """Free the temporary files."""
+        for shard in self._shards.values():
+            shard.buffer.close()
+
+    def run(self, rows: Iterator[IndexRow]) -> None:
+        """Fetch shard after shard, several at once, and drop what lies after the row that reaches a limit."""
+        complete = set(shards.complete_shards(self._folder))
+        coming = self._missing_rows(rows, complete)
+        # The writing threads end first, since they wake the workers' `collect`.
+        with WorkerProcesses(_worker_configs(self._options)) as workers, self._writers:
+            while not self._limits.reached:
+                self._give(workers, coming)
+                if not workers.busy and not self._writes:
+                    break
+                for process, results in workers.collect():
+                    self._take(workers, process, results)
+                self._finish_writes(workers)
+        for write in self._writes.values():
+            write.result()
+        self._drop_rows_after_limit()
+
+    def _missing_rows(self, rows: Iterator[IndexRow], complete: set[int]) -> Iterator[list[IndexRow]]:
+        """Shard by shard, the rows that no complete shard has an outcome for."""
+        for number, shard_rows in _by_shard(rows, self._options.shard_size):
+            known = self._known_outcomes(number, shard_rows) if number in complete else {}
+            missing = [row for row in shard_rows if row.number not in known]
+            if missing:
+                buffer = shards.read_shard(self._folder, number) if known else ShardBuffer(self._folder)
+                buffer.outcomes = dict(known)
+                self._shards[number] = _PendingShard(buffer, {row.number: row for row in missing})
+            self._limits.expect(number, [row.number for row in shard_rows], known)
+            yield missing
+
+    def _known_outcomes(self, number: int, rows: list[IndexRow]) -> dict[int, Outcome]:
+        """What a complete shard says of these rows, leaving out failures that are to be tried again."""
+        urls = {row.number: row.url for row in rows}
+        known = {o.id: o for o in shards.read_lines(shards.manifest_path(self._folder, number)) if o.id in urls}
+        for outcome in known.values():
+            if outcome.url != urls[outcome.id]:
+                raise OptionError(
+                    f"{self._folder}: holds a download of another index (row {outcome.id} was {outcome.url}); "
+                    "use another folder"
+                )
+        if self._retry_failed:
+            known = {row: o for row, o in known.items() if not may_recover(o.status)}
+        return known
+
+    def _give(self, workers: WorkerProcesses, coming: Iterator[list[IndexRow]]) -> None:
+        """Give out rows in order, each time to the worker with the most room, until all are full."""
+        while not self._limits.reached:
+            process, room = workers.most_room()
+            if not room:
+                return
+            while not self._queue:
+                if len(self._shards) > OPEN_SHARDS or self._limits.reached or (more := next(coming, None)) is None:
+                    return
+                self._queue.extend(more)
+            rows = [self._queue.popleft() for _ in range(min(room, ROWS_PER_MESSAGE, len(self._queue)))]
+            for number in {row.number // self._options.shard_size for row in rows}:
+                buffer = self._shards[number].buffer
+                if process not in buffer:
+                    workers.open_shard(process, number, buffer.file_of(process))
+            workers.give(process, [FetchRequest(row.number, row.url, row.sha256) for row in rows])
+
+    def _take(self, workers: WorkerProcesses, process: int, results: list[FetchResult]) -> None:
+        """Record results, and start writing the shards that they complete."""
+        for result in results:
+            shard_number = result.number // self._options.shard_size
+            shard = self._shards[shard_number]
+            row = shard.missing.pop(result.number)
+            facts = (result.status, result.sha256, result.bytes, result.width, result.height, result.extension)
+            outcome = Outcome(result.number, row.url, row.caption, *facts)
+            shard.buffer.add(outcome, process, result.offset)
+            self._limits.add(shard_number, outcome)
+            self._progress.done += 1
+            self._progress.ok += outcome.ok
+            self._progress.bytes += outcome.bytes
+            if not shard.missing:
+                write = self._writers.submit(shards.write_shard, self._folder, shard_number, shard.buffer)
+                write.add_done_callback(lambda _: workers.wake())
+                self._writes[shard_number] = write
+        if self._on_progress is not None:
+            self._on_progress(self._progress)
+
+    def _finish_writes(self, workers: WorkerProcesses) -> None:
+        """Close the shards that have been written."""
+        for number in [number for number, write in self._writes.items() if write.done()]:
+            self._writes.pop(number).result()
+            buffer = self._shards.pop(number).buffer
+            workers.close_shard(buffer.workers, number)
+            buffer.close()
+
+    def _drop_rows_after_limit(self) -> None:
+        """Remove what lies after the row that reached the limit, from this run or an earlier one."""
+        last = self._limits.last
+        if last is None:
+            return
+        last_shard = last // self._options.shard_size
+        for number in shards.complete_shards(self._folder):
+            if number > last_shard:
+                shards.remove_shard(self._folder, number)
+        shard = self._shards.pop(last_shard, None)
+        buffer = shards.read_shard(self._folder, last_shard) if shard is None else shard.buffer
+        with contextlib.closing(buffer):
+            if any(row > last for row in buffer.outcomes) or last_shard not in shards.complete_shards(self._folder):
+                buffer.outcomes = {row: o for row, o in buffer.outcomes.items() if row <= last}
+                shards.write_shard(self._folder, last_shard, buffer)
+
+
+@dataclass
+class _PendingShard:
+    """A shard that is being filled: the outcomes so far, and the rows whose outcome is missing, by number."""
+
+    buffer: ShardBuffer
+    missing: dict[int, IndexRow]
+
+
+def _worker_configs(options: DownloadOptions) -> list[WorkerConfig]:
+    """Split the connections among the workers, so that together they have as many as were asked for."""
+    cpus = usable_cpus()
+    count = cpus if options.workers is None else options.workers
+    count = min(count, options.connections, options.per_host)
+    if count < 1:
+        raise OptionError("workers, connections and per_host must be at least 1")
+    threads = min(32, max(1, cpus // count))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and -(-options.connections // count) + OTHER_FILES > files:
+        raise OptionError(
+            f"{options.connections} connections in {count} processes, but a process may open {files} files only; "
+            "use fewer connections or more workers"
+        )
+
+    def part(whole: int, process: int) -> int:
+        return whole // count + (process < whole % count)  # the first ones get one more where it does not divide
+
+    return [
+        WorkerConfig(options, part(options.connections, process), part(options.per_host, process), threads)
+        for process in range(count)
+    ]
+
+
+def _by_shard(rows: Iterator[IndexRow], size: int) -> Iterator[tuple[int, list[IndexRow]]]:
+    """Group ascending rows by shard number; shards without rows are left out."""
+    shard: list[IndexRow] = []
+    for row in rows:
+        if shard and row.number // size != shard[0].number // size:
+            yield shard[0].number // size, shard
+            shard = []
+        shard.append(row)
+    if shard:
+        yield shard[0].number // size, shard

@@ -1,0 +1,133 @@
+"""A worker process: an event loop that speaks HTTP, threads that check images, and files to which it appends them.
+
+The process ends when its pipe of requests is closed, which happens also when the downloading process dies: nobody needs
+what is still in progress then. An image is in its file before its result is reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import resource
+import signal
+import threading
+import traceback
+from collections.abc import Coroutine
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import Any, NoReturn
+
+from ffprep.download.check_threads import CheckThreads
+from ffprep.download.fetch import Fetcher
+from ffprep.download.image_checks import Unusable, check_image
+from ffprep.download.messages import CloseShard, FetchRequest, FetchResult, OpenShard, WorkerConfig
+from ffprep.download.shards import ImageAppender
+
+
+def main(requests: int, results: int) -> NoReturn:
+    """Serve requests until their pipe is closed.
+
+    Parameters
+    ----------
+    requests, results : int
+        Descriptors of the socket to read requests from and of the pipe to write results to.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the downloading process gets it as well, and ends this one
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every connection is an open file
+    outgoing = Connection(results, readable=False)
+    try:
+        incoming = Connection(requests)
+        _run_loop(_FetchWorker(incoming, outgoing, incoming.recv()).work())
+    except (EOFError, BrokenPipeError):
+        os._exit(0)
+    except BaseException as error:
+        if not isinstance(error, OSError):
+            traceback.print_exc()
+        try:
+            outgoing.send(error)
+        except Exception:
+            outgoing.send(RuntimeError(f"{type(error).__name__}: {error}"))
+        os._exit(1)
+    os._exit(0)
+
+
+def _run_loop(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)  # takes a fifth less time
+
+
+class _FetchWorker:
+    def __init__(self, requests: Connection, results: Connection, config: WorkerConfig) -> None:
+        self._requests = requests
+        self._results = results
+        self._config = config
+        self._options = config.options
+        self._files: dict[int, tuple[int, ImageAppender]] = {}
+        self._check_threads = CheckThreads(self._check, config.threads)
+        self._queue: asyncio.Queue[FetchRequest] = asyncio.Queue()
+        self._unreported: list[FetchResult] = []
+
+    async def work(self) -> None:
+        """Serve requests until an error ends it."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._listen, args=(loop,), daemon=True, name="ffprep-requests").start()
+        async with Fetcher(self._options.fetch, self._config.connections, self._config.per_host) as fetcher:
+            await asyncio.gather(*(self._fetch(fetcher) for _ in range(self._config.connections)))
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Receive messages; runs in a thread of its own."""
+        while True:
+            try:
+                message = self._requests.recv()
+                if isinstance(message, OpenShard):
+                    descriptor = recv_handle(self._requests)
+                    self._files[message.shard] = descriptor, ImageAppender(descriptor)
+                elif isinstance(message, CloseShard):
+                    os.close(self._files.pop(message.shard)[0])
+                else:
+                    loop.call_soon_threadsafe(self._enqueue, message)
+            except (EOFError, OSError):
+                os._exit(0)
+
+    def _enqueue(self, requests: list[FetchRequest]) -> None:
+        for request in requests:
+            self._queue.put_nowait(request)
+
+    async def _fetch(self, fetcher: Fetcher) -> None:
+        """Fetch one row after the other; there is one such task per connection."""
+        loop = asyncio.get_running_loop()
+        while True:
+            request = await self._queue.get()
+            fetched = await fetcher.fetch(request.url)
+            if fetched.status == "ok":
+                result = await self._check_threads.check(request, fetched.data)
+            else:
+                result = FetchResult(request.number, fetched.status)
+            if not self._unreported:
+                loop.call_soon(self._report)
+            self._unreported.append(result)
+
+    def _report(self) -> None:
+        """Send the results of this turn of the event loop as one message."""
+        results, self._unreported = self._unreported, []
+        self._results.send(results)
+
+    def _check(self, request: FetchRequest, data: bytes) -> FetchResult:
+        """Check an image and append it to its shard's file; runs in a check thread."""
+        digest = hashlib.sha256(data).hexdigest()
+        options = self._options
+        try:
+            if request.sha256 and digest != request.sha256:
+                raise Unusable("changed")
+            image = check_image(data, options.max_pixels, options.min_side, options.resize_to)
+        except Unusable as cause:
+            return FetchResult(request.number, str(cause))
+        offset = self._files[request.number // options.shard_size][1].append(image.data)
+        facts = (digest, len(image.data), image.width, image.height, image.extension)
+        return FetchResult(request.number, "ok", *facts, offset)
