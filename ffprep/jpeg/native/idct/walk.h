@@ -55,16 +55,15 @@ FFP_INLINE void ffp_walk_blocks(const ffp_header *header, ffp_job *job, const ff
                 }
             }
             job->pred[i] = value;
-            for (int32_t j = 0; j < c->v; j++) {
-                const int32_t y = (my * c->v + j) * n - plane->y0;
+            const int32_t across = (of.count + width - 1) / width;
+            for (int32_t at = 0; at < across * c->v; at++) { /* one loop: branches of two are predicted less well */
+                const int32_t j = at / across, k = at % across * width;
+                const int32_t y = (my * c->v + j) * n - plane->y0, x = (mx * of.h + k) * n - plane->x0;
                 uint8_t *row = y >= 0 && y < plane->h ? plane->addr + y * plane->stride : NULL;
-                int32_t x = mx * of.h * n - plane->x0;
-                for (int32_t k = 0; k < of.count; k += width, x += width * n) {
-                    const ffp_block a = ffp_block_at(&of, j, k, plane, x, row);
-                    const ffp_block b = width > 1 ? ffp_block_at(&of, j, k + 1, plane, x + n, row)
-                                                  : (ffp_block){NULL, 0, NULL};
-                    put(self, i, plane, a, b);
-                }
+                const ffp_block a = ffp_block_at(&of, j, k, plane, x, row);
+                const ffp_block b = width > 1 ? ffp_block_at(&of, j, k + 1, plane, x + n, row)
+                                              : (ffp_block){NULL, 0, NULL};
+                put(self, i, plane, a, b);
             }
             of.coef += blocks * 64;
         }
