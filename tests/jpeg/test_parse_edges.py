@@ -1,4 +1,4 @@
-"""Marker segments at the edge of what T.81 allows: accepted up to it, refused one step beyond, never read past the end."""
+"""Marker segments at the edges of T.81: accepted up to them, refused a step beyond, and never read past the end."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def exif(entries: list[tuple[int, int, int, int]], *, order: str = "II", cut: in
 
 
 THREE = [(1, 1, 1), (2, 1, 1), (3, 1, 1)]
-LADDER = {n: 1 for n in range(1, 16)}  # leaves two codes of 16 bits
+LADDER = dict.fromkeys(range(1, 16), 1)  # leaves two codes of 16 bits
 
 
 def coloured(before: bytes, ids: tuple[int, int, int] = (1, 2, 3)) -> bytes:
