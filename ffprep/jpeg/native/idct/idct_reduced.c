@@ -54,7 +54,8 @@ static inline void block4(const int16_t *coef, int16_t dc, const uint16_t *quant
 static inline void block2(const int16_t *coef, int16_t dc, const uint16_t *quant, uint8_t *out, int64_t stride) {
     const int32_t a = ffp_dequantised(dc, quant[0]), b = ffp_dequantised(coef[1], quant[1]);
     const int32_t c = ffp_dequantised(coef[2], quant[2]), d = ffp_dequantised(coef[4], quant[4]);
-    const int32_t r0 = ffp_narrow((a + c) * 4), s0 = ffp_narrow((b + d) * 4), r1 = ffp_narrow((a - c) * 4), s1 = ffp_narrow((b - d) * 4);
+    const int32_t r0 = ffp_narrow((a + c) * 4), s0 = ffp_narrow((b + d) * 4);
+    const int32_t r1 = ffp_narrow((a - c) * 4), s1 = ffp_narrow((b - d) * 4);
     out[0] = ffp_sample((r0 + s0 + 16) >> 5);
     out[1] = ffp_sample((r0 - s0 + 16) >> 5);
     out[stride] = ffp_sample((r1 + s1 + 16) >> 5);
@@ -96,6 +97,7 @@ void ffp_reduce_scalar(const ffp_header *header, ffp_job *job, const ffp_plane p
 /* Pairs of rows (0, 2) and (1, 3), a column each, from coefficients 0..7, 8..15 and 17..24. Z: none; the DC value too, which
  * comes by register. */
 #define Z 0x80
+/* clang-format off */
 static const uint8_t orders[6][16] = {
     {Z, Z, 6, 7, 2, 3, Z, Z, 10, 11, Z, Z, 12, 13, Z, Z},
     {Z, Z, Z, Z, Z, Z, 0, 1, Z, Z, 8, 9, Z, Z, Z, Z},
@@ -103,6 +105,7 @@ static const uint8_t orders[6][16] = {
     {4, 5, Z, Z, 8, 9, Z, Z, 14, 15, Z, Z, Z, Z, Z, Z},
     {Z, Z, 2, 3, Z, Z, 6, 7, Z, Z, Z, Z, 10, 11, Z, Z},
     {Z, Z, Z, Z, Z, Z, Z, Z, Z, Z, 2, 3, Z, Z, 14, 15}};
+/* clang-format on */
 #undef Z
 
 typedef struct {

@@ -79,7 +79,8 @@ TARGET static __attribute__((noinline)) void closer(plan *p, state *s, __m512i e
 
 /* Moves the state on by the lookups e (0: none). */
 INLINE void take(plan *p, state *s, __m512i e, uint32_t *log_start) {
-    const __m512i one = _mm512_set1_epi32(1), lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     s->bit = _mm512_add_epi32(s->bit, _mm512_and_si512(e, _mm512_set1_epi32(63)));
     s->k = _mm512_add_epi32(s->k, _mm512_and_si512(e, _mm512_set1_epi32(0xFF00)));
     __mmask16 whole = _mm512_cmpeq_epi32_mask(s->k, _mm512_set1_epi32(64 << 8));
