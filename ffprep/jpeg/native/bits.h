@@ -14,15 +14,13 @@ static inline uint64_t ffp_load_be64(const uint8_t *p) {
     return v;
 }
 
-static inline int ffp_has_ff(uint64_t v) {
-    return ((~v - 0x0101010101010101u) & v & 0x8080808080808080u) != 0;
-}
+static inline int ffp_has_ff(uint64_t v) { return ((~v - 0x0101010101010101u) & v & 0x8080808080808080u) != 0; }
 
 typedef struct {
     const uint8_t *next, *end;
-    uint64_t bits;                    /* the next bits, left-aligned; bits below `count` may hold more of the same */
-    int32_t count;                    /* how many are valid */
-    int32_t padding;                  /* how many of these are zeros that stand for data after the end */
+    uint64_t bits;   /* the next bits, left-aligned; bits below `count` may hold more of the same */
+    int32_t count;   /* how many are valid */
+    int32_t padding; /* how many of these are zeros that stand for data after the end */
 } ffp_bits;
 
 /* Reads byte by byte up to the end or a marker, zeros from there on. */
@@ -39,7 +37,7 @@ static inline void ffp_bits_fill(ffp_bits *b) {
             return;
         }
     }
-    ffp_bits copy = *b;               /* a reader whose address nobody takes stays in registers */
+    ffp_bits copy = *b; /* a reader whose address nobody takes stays in registers */
     ffp_bits_fill_slow(&copy);
     *b = copy;
 }

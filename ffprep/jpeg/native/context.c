@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEEP_BYTES = 32 << 20 };       /* a buffer larger than this is given back when a quarter would do */
+enum { KEEP_BYTES = 32 << 20 }; /* a buffer larger than this is given back when a quarter would do */
 
 static void release(ffp_buffer *buffer) {
     free(buffer->base);
@@ -16,7 +16,7 @@ int32_t ffp_reserve(ffp_buffer *buffer, size_t size) {
         return FFP_OK;
     }
     release(buffer);
-    size_t room = size + size / 8;    /* so that slowly growing images do not allocate each time */
+    size_t room = size + size / 8; /* so that slowly growing images do not allocate each time */
     void *base = calloc(1, room + 64);
     if (!base) {
         return FFP_NO_MEMORY;

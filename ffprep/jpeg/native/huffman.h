@@ -8,11 +8,12 @@
 #define FFP_INLINE static inline __attribute__((always_inline))
 
 enum {
-    FFP_CODE_LENGTHS = 16,            /* bits of the longest code: C.2, figure C.1 */
-    FFP_CODE_SYMBOLS = 256,           /* most symbols in a table */
-    FFP_MAX_DC_SIZE = 11,             /* most bits of a DC difference of 8-bit samples: table F.1 */
-    FFP_MAX_AC_SIZE = 10,             /* most bits of an AC coefficient: table F.2 */
-    FFP_EOB = 0x00, FFP_ZRL = 0xF0    /* AC symbols: end of block, a run of 16 zeros */
+    FFP_CODE_LENGTHS = 16,  /* bits of the longest code: C.2, figure C.1 */
+    FFP_CODE_SYMBOLS = 256, /* most symbols in a table */
+    FFP_MAX_DC_SIZE = 11,   /* most bits of a DC difference of 8-bit samples: table F.1 */
+    FFP_MAX_AC_SIZE = 10,   /* most bits of an AC coefficient: table F.2 */
+    FFP_EOB = 0x00,
+    FFP_ZRL = 0xF0 /* AC symbols: end of block, a run of 16 zeros */
 };
 
 /* BITS and HUFFVAL of a DHT segment (B.2.4.2). */
@@ -25,13 +26,13 @@ typedef struct {
 /* ---- the codes ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    uint16_t bits;                    /* the code, right-aligned */
+    uint16_t bits; /* the code, right-aligned */
     uint8_t length, symbol;
 } ffp_code;
 
 typedef struct {
     int32_t count;
-    ffp_code code[FFP_CODE_SYMBOLS];  /* in rising order: shorter codes first, and left-aligned bits rise too */
+    ffp_code code[FFP_CODE_SYMBOLS]; /* in rising order: shorter codes first, and left-aligned bits rise too */
 } ffp_codes;
 
 /* The number of codes; -1 when there are more than 256 or more of some length than bits can tell apart. Codes that use

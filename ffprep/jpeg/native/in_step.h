@@ -14,7 +14,8 @@ typedef int64_t (*ffp_mcu_bit)(const void *reader, int64_t k);
 
 /* Moves *i and *j, MCUs of readers a and b, on to the first ones that begin at one bit. 0 when that is not known yet: then
  * *i and *j are as far as they can go. */
-FFP_INLINE int ffp_find_step(ffp_mcu_bit bit_a, const void *a, int64_t *i, ffp_mcu_bit bit_b, const void *b, int64_t *j) {
+FFP_INLINE int ffp_find_step(ffp_mcu_bit bit_a, const void *a, int64_t *i, ffp_mcu_bit bit_b, const void *b,
+                             int64_t *j) {
     for (;;) {
         const int64_t mine = bit_a(a, *i), its = bit_b(b, *j);
         if (mine < 0 || its < 0) {

@@ -26,8 +26,8 @@ typedef struct {
 typedef struct {
     uint8_t *addr;
     int64_t stride;
-    int32_t x0, y0, w, h;             /* samples held */
-    int32_t scale;                    /* a block is 8 >> scale samples wide and high here */
+    int32_t x0, y0, w, h; /* samples held */
+    int32_t scale;        /* a block is 8 >> scale samples wide and high here */
 } ffp_plane;
 
 #endif

@@ -5,15 +5,34 @@
 #include "huffman.h"
 #include "jpeg.h"
 
-#define FFP_MAX_BLOCKS_PER_MCU 10     /* T.81 B.2.3 */
+#define FFP_MAX_BLOCKS_PER_MCU 10 /* T.81 B.2.3 */
 #define FFP_MAX_PIXELS ((int64_t)1 << 28)
 
 /* T.81 table B.1. */
 enum {
-    FFP_M_TEM = 0x01, FFP_M_SOF0 = 0xC0, FFP_M_SOF1 = 0xC1, FFP_M_SOF2 = 0xC2, FFP_M_DHT = 0xC4, FFP_M_DAC = 0xCC,
-    FFP_M_SOF15 = 0xCF, FFP_M_RST0 = 0xD0, FFP_M_RST7 = 0xD7, FFP_M_SOI = 0xD8, FFP_M_EOI = 0xD9, FFP_M_SOS = 0xDA,
-    FFP_M_DQT = 0xDB, FFP_M_DNL = 0xDC, FFP_M_DRI = 0xDD, FFP_M_DHP = 0xDE, FFP_M_EXP = 0xDF, FFP_M_APP0 = 0xE0,
-    FFP_M_APP1 = 0xE1, FFP_M_APP14 = 0xEE, FFP_M_APP15 = 0xEF, FFP_M_JPG_LS = 0xF7, FFP_M_COM = 0xFE
+    FFP_M_TEM = 0x01,
+    FFP_M_SOF0 = 0xC0,
+    FFP_M_SOF1 = 0xC1,
+    FFP_M_SOF2 = 0xC2,
+    FFP_M_DHT = 0xC4,
+    FFP_M_DAC = 0xCC,
+    FFP_M_SOF15 = 0xCF,
+    FFP_M_RST0 = 0xD0,
+    FFP_M_RST7 = 0xD7,
+    FFP_M_SOI = 0xD8,
+    FFP_M_EOI = 0xD9,
+    FFP_M_SOS = 0xDA,
+    FFP_M_DQT = 0xDB,
+    FFP_M_DNL = 0xDC,
+    FFP_M_DRI = 0xDD,
+    FFP_M_DHP = 0xDE,
+    FFP_M_EXP = 0xDF,
+    FFP_M_APP0 = 0xE0,
+    FFP_M_APP1 = 0xE1,
+    FFP_M_APP14 = 0xEE,
+    FFP_M_APP15 = 0xEF,
+    FFP_M_JPG_LS = 0xF7,
+    FFP_M_COM = 0xFE
 };
 
 /* Markers without parameters that may stand anywhere between segments. */
@@ -24,10 +43,10 @@ static inline int ffp_stands_alone(int32_t marker) {
 /* ---- the header --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    int32_t id, h, v, tq;             /* identifier, sampling factors, quantisation table */
-    int32_t td, ta;                   /* Huffman tables in the first scan */
-    int32_t width, height;            /* samples: ceil(X * h / hmax), ceil(Y * v / vmax) */
-    int32_t blocks_x, blocks_y;       /* blocks in the MCU-padded grid */
+    int32_t id, h, v, tq;       /* identifier, sampling factors, quantisation table */
+    int32_t td, ta;             /* Huffman tables in the first scan */
+    int32_t width, height;      /* samples: ceil(X * h / hmax), ceil(Y * v / vmax) */
+    int32_t blocks_x, blocks_y; /* blocks in the MCU-padded grid */
 } ffp_component;
 
 typedef struct {
@@ -39,14 +58,14 @@ typedef struct {
     int32_t adobe_transform;          /* -1 when there is no APP14 */
     int32_t hmax, vmax, mcu_w, mcu_h; /* MCU size in pixels */
     int32_t mcus_x, mcus_y, blocks_per_mcu;
-    int32_t restart_interval;         /* MCUs; 0: none */
+    int32_t restart_interval; /* MCUs; 0: none */
     int32_t reserved;
-    int64_t scan_offset;              /* first byte of the first scan's entropy-coded data */
-    int64_t sos_offset;               /* its SOS marker */
+    int64_t scan_offset; /* first byte of the first scan's entropy-coded data */
+    int64_t sos_offset;  /* its SOS marker */
     ffp_component comp[FFP_MAX_COMPONENTS];
-    uint16_t quant[4][64];            /* zigzag order */
+    uint16_t quant[4][64]; /* zigzag order */
     uint8_t quant_present[4];
-    ffp_dht dht[2][4];                /* [0] DC, [1] AC */
+    ffp_dht dht[2][4]; /* [0] DC, [1] AC */
 } ffp_header;
 
 /* Parses marker segments up to the first scan. A single component is normalised to 1x1 sampling (A.2.2). */

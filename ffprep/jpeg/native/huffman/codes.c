@@ -4,7 +4,7 @@
 #include <string.h>
 
 int32_t ffp_count_codes(const uint8_t counts[FFP_CODE_LENGTHS + 1]) {
-    int32_t total = 0, code = 0;      /* code: the next one, if it has n bits */
+    int32_t total = 0, code = 0; /* code: the next one, if it has n bits */
     for (int n = 1; n <= FFP_CODE_LENGTHS; n++) {
         total += counts[n];
         code = code * 2 + counts[n];

@@ -6,7 +6,8 @@
 enum { LEAVES = FFP_CODE_SYMBOLS + 1 }; /* the symbols and the one that takes the code of all ones */
 
 /* The symbols that occur and that `skip` does not mark, the most frequent first. Returns their number. */
-static int32_t ranked(const uint32_t frequency[FFP_CODE_SYMBOLS], const uint8_t skip[FFP_CODE_SYMBOLS], uint8_t order[FFP_CODE_SYMBOLS]) {
+static int32_t ranked(const uint32_t frequency[FFP_CODE_SYMBOLS], const uint8_t skip[FFP_CODE_SYMBOLS],
+                      uint8_t order[FFP_CODE_SYMBOLS]) {
     int32_t n = 0;
     for (int s = 0; s < FFP_CODE_SYMBOLS; s++) {
         if (frequency[s] == 0 || skip[s]) {
@@ -23,7 +24,8 @@ static int32_t ranked(const uint32_t frequency[FFP_CODE_SYMBOLS], const uint8_t 
 
 /* Counts the codes of each length that Huffman's construction gives to n symbols and one more: the rarest, which takes the
  * code of all ones so that no other symbol gets it (K.2). */
-static void code_lengths(const uint32_t frequency[FFP_CODE_SYMBOLS], const uint8_t order[FFP_CODE_SYMBOLS], int32_t n, int32_t counts[LEAVES + 1]) {
+static void code_lengths(const uint32_t frequency[FFP_CODE_SYMBOLS], const uint8_t order[FFP_CODE_SYMBOLS], int32_t n,
+                         int32_t counts[LEAVES + 1]) {
     uint64_t weight[2 * LEAVES];
     int16_t parent[2 * LEAVES];
     weight[0] = 1;
@@ -73,7 +75,7 @@ void ffp_optimal_table(const uint32_t frequency[FFP_CODE_SYMBOLS], ffp_dht *tabl
     while (counts[longest] == 0) {
         longest--;
     }
-    counts[longest]--;                /* the code of all ones */
+    counts[longest]--; /* the code of all ones */
     for (int i = 1; i <= FFP_CODE_LENGTHS; i++) {
         table->counts[i] = (uint8_t)counts[i];
     }
@@ -94,7 +96,7 @@ int32_t ffp_extend_table(ffp_dht *table, const uint32_t frequency[FFP_CODE_SYMBO
         return 0;
     }
     for (int32_t i = 0; i < missing; i++) {
-        int32_t after = missing - i;  /* the least that must be left: a code of 16 bits for each, and all ones */
+        int32_t after = missing - i; /* the least that must be left: a code of 16 bits for each, and all ones */
         while (longest <= FFP_CODE_LENGTHS && room - (1 << (FFP_CODE_LENGTHS - longest)) < after) {
             longest++;
         }

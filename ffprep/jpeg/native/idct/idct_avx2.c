@@ -80,8 +80,8 @@ INLINE pairs arrange(const int16_t *coef, int32_t dc) {
 
 /* Rows k and k + 4 after the first pass -> their pairs of columns, four elements a row. */
 INLINE __m256i row_pairs(__m256i a, __m256i b) {
-    const __m256i order =
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+    const __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 8, 9, 4, 5, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
     __m256i v = _mm256_packs_epi32(_mm256_srai_epi32(a, 11), _mm256_srai_epi32(b, 11));
     return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(v, 0xD8), order);
 }
@@ -89,8 +89,8 @@ INLINE __m256i row_pairs(__m256i a, __m256i b) {
 INLINE __m256i narrow(const __m256i *v) {
     __m256i a = _mm256_packs_epi32(_mm256_srai_epi32(v[0], 18), _mm256_srai_epi32(v[1], 18));
     __m256i b = _mm256_packs_epi32(_mm256_srai_epi32(v[2], 18), _mm256_srai_epi32(v[3], 18));
-    const __m256i order =
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     return _mm256_shuffle_epi8(_mm256_packus_epi16(a, b), order);
 }
 

@@ -13,28 +13,24 @@
 #define INLINE static inline TARGET __attribute__((always_inline))
 
 /* From the 64 coefficients in zigzag order: pairs (0, 4) and (2, 6) of the rows; (1, 3) and (5, 7). */
-static const uint16_t even_rows[32] = {
-    0, 10, 1, 19, 5, 23, 6, 32, 14, 39, 15, 45, 27, 52, 28, 54, 3, 21, 8, 34, 12, 37, 17, 47, 25, 50, 30, 56, 41, 59,
-    43, 61};
-static const uint16_t odd_rows[32] = {
-    2, 9, 4, 11, 7, 18, 13, 24, 16, 31, 26, 40, 29, 44, 42, 53, 20, 35, 22, 36, 33, 48, 38, 49, 46, 57, 51, 58, 55,
-    62, 60, 63};
+static const uint16_t even_rows[32] = {0, 10, 1, 19, 5,  23, 6,  32, 14, 39, 15, 45, 27, 52, 28, 54,
+                                       3, 21, 8, 34, 12, 37, 17, 47, 25, 50, 30, 56, 41, 59, 43, 61};
+static const uint16_t odd_rows[32] = {2,  9,  4,  11, 7,  18, 13, 24, 16, 31, 26, 40, 29, 44, 42, 53,
+                                      20, 35, 22, 36, 33, 48, 38, 49, 46, 57, 51, 58, 55, 62, 60, 63};
 /* From the sums of four rows after the first pass: the same pairs of the columns. */
-static const uint16_t even_columns[32] = {
-    0, 8, 4, 12, 2, 10, 6, 14, 32, 40, 36, 44, 34, 42, 38, 46, 16, 24, 20, 28, 18, 26, 22, 30, 48, 56, 52, 60, 50, 58,
-    54, 62};
-static const uint16_t odd_columns[32] = {
-    1, 3, 5, 7, 9, 11, 13, 15, 33, 35, 37, 39, 41, 43, 45, 47, 17, 19, 21, 23, 25, 27, 29, 31, 49, 51, 53, 55, 57, 59,
-    61, 63};
+static const uint16_t even_columns[32] = {0,  8,  4,  12, 2,  10, 6,  14, 32, 40, 36, 44, 34, 42, 38, 46,
+                                          16, 24, 20, 28, 18, 26, 22, 30, 48, 56, 52, 60, 50, 58, 54, 62};
+static const uint16_t odd_columns[32] = {1,  3,  5,  7,  9,  11, 13, 15, 33, 35, 37, 39, 41, 43, 45, 47,
+                                         17, 19, 21, 23, 25, 27, 29, 31, 49, 51, 53, 55, 57, 59, 61, 63};
 /* From bytes in the order the second pass leaves them: rows 0..3 and 4..7 of both blocks. */
-static const uint8_t upper_rows[64] = {
-    0, 4, 8, 12, 64, 68, 72, 76, 32, 36, 40, 44, 96, 100, 104, 108, 1, 5, 9, 13, 65, 69, 73, 77, 33, 37, 41, 45, 97,
-    101, 105, 109, 16, 20, 24, 28, 80, 84, 88, 92, 48, 52, 56, 60, 112, 116, 120, 124, 17, 21, 25, 29, 81, 85, 89, 93,
-    49, 53, 57, 61, 113, 117, 121, 125};
-static const uint8_t lower_rows[64] = {
-    2, 6, 10, 14, 66, 70, 74, 78, 34, 38, 42, 46, 98, 102, 106, 110, 3, 7, 11, 15, 67, 71, 75, 79, 35, 39, 43, 47, 99,
-    103, 107, 111, 18, 22, 26, 30, 82, 86, 90, 94, 50, 54, 58, 62, 114, 118, 122, 126, 19, 23, 27, 31, 83, 87, 91, 95,
-    51, 55, 59, 63, 115, 119, 123, 127};
+static const uint8_t upper_rows[64] = {0,  4,  8,  12, 64, 68, 72, 76, 32, 36, 40, 44, 96,  100, 104, 108,
+                                       1,  5,  9,  13, 65, 69, 73, 77, 33, 37, 41, 45, 97,  101, 105, 109,
+                                       16, 20, 24, 28, 80, 84, 88, 92, 48, 52, 56, 60, 112, 116, 120, 124,
+                                       17, 21, 25, 29, 81, 85, 89, 93, 49, 53, 57, 61, 113, 117, 121, 125};
+static const uint8_t lower_rows[64] = {2,  6,  10, 14, 66, 70, 74, 78, 34, 38, 42, 46, 98,  102, 106, 110,
+                                       3,  7,  11, 15, 67, 71, 75, 79, 35, 39, 43, 47, 99,  103, 107, 111,
+                                       18, 22, 26, 30, 82, 86, 90, 94, 50, 54, 58, 62, 114, 118, 122, 126,
+                                       19, 23, 27, 31, 83, 87, 91, 95, 51, 55, 59, 63, 115, 119, 123, 127};
 
 typedef __m512i vec;
 
@@ -55,7 +51,7 @@ typedef struct {
 } orders;
 
 typedef struct {
-    __m512i low, high;                /* zigzag positions 0..31 and 32..63 */
+    __m512i low, high; /* zigzag positions 0..31 and 32..63 */
 } block;
 
 /* Dequantised blocks a and b -> eight rows of 16 samples, four in each vector. */
@@ -76,7 +72,8 @@ INLINE void two_blocks(const orders *t, block a, block b, __m512i rows[2]) {
     oa = _mm512_permutex2var_epi16(x[0], t->odd_columns, x[1]);
     ob = _mm512_permutex2var_epi16(x[2], t->odd_columns, x[3]);
     transform((pairs){_mm512_unpacklo_epi64(ea, eb), _mm512_unpackhi_epi64(ea, eb), _mm512_unpacklo_epi64(oa, ob),
-                      _mm512_unpackhi_epi64(oa, ob)}, _mm512_set1_epi32((1 << 17) + (128 << 18)), v);
+                      _mm512_unpackhi_epi64(oa, ob)},
+              _mm512_set1_epi32((1 << 17) + (128 << 18)), v);
     for (int i = 0; i < 4; i++) {
         x[i] = _mm512_packs_epi32(_mm512_srai_epi32(v[2 * i], 18), _mm512_srai_epi32(v[2 * i + 1], 18));
     }

@@ -13,7 +13,7 @@
 #include "idct/idct.h"
 #include "idct/walk.h"
 
-enum { C1 = 10703, C3 = 4433 };       /* sqrt(2) * cos(pi / 8), sqrt(2) * cos(3 pi / 8), times 2^13 */
+enum { C1 = 10703, C3 = 4433 }; /* sqrt(2) * cos(pi / 8), sqrt(2) * cos(3 pi / 8), times 2^13 */
 
 /* Lowest frequencies by row and column: places in zigzag order. */
 static const uint8_t corner[4][4] = {{0, 1, 5, 6}, {2, 4, 7, 13}, {3, 8, 12, 17}, {9, 11, 18, 24}};
@@ -28,7 +28,7 @@ static inline void four(const int32_t in[4], int32_t round, int shift, int32_t o
 }
 
 static inline void block4(const int16_t *coef, int16_t dc, const uint16_t *quant, uint8_t *out, int64_t stride) {
-    int32_t work[4][4];               /* by column, then row */
+    int32_t work[4][4]; /* by column, then row */
     for (int u = 0; u < 4; u++) {
         int32_t in[4], line[4];
         for (int v = 0; v < 4; v++) {

@@ -41,9 +41,11 @@ static inline void eight_lines(__m128i v[8], int32_t round, int shift) {
     const __m128i r = _mm_set1_epi32(round), n = _mm_cvtsi32_si128(shift);
     __m128i low[8], high[8];
     transform((pairs){_mm_unpacklo_epi16(v[0], v[4]), _mm_unpacklo_epi16(v[2], v[6]), _mm_unpacklo_epi16(v[1], v[3]),
-                      _mm_unpacklo_epi16(v[5], v[7])}, r, low);
+                      _mm_unpacklo_epi16(v[5], v[7])},
+              r, low);
     transform((pairs){_mm_unpackhi_epi16(v[0], v[4]), _mm_unpackhi_epi16(v[2], v[6]), _mm_unpackhi_epi16(v[1], v[3]),
-                      _mm_unpackhi_epi16(v[5], v[7])}, r, high);
+                      _mm_unpackhi_epi16(v[5], v[7])},
+              r, high);
     for (int i = 0; i < 8; i++) {
         v[i] = _mm_packs_epi32(_mm_sra_epi32(low[i], n), _mm_sra_epi32(high[i], n));
     }
@@ -76,15 +78,14 @@ static void idct_block(const int16_t *coef, int16_t dc, const uint16_t *quant, u
     }
     p[0] = (int16_t)ffp_dequantised(dc, quant[0]);
     /* Figure A.6. Rows are put together in registers: loading them from stored words would wait for the stores. */
-    __m128i v[8] = {
-        _mm_setr_epi16(p[0], p[1], p[5], p[6], p[14], p[15], p[27], p[28]),
-        _mm_setr_epi16(p[2], p[4], p[7], p[13], p[16], p[26], p[29], p[42]),
-        _mm_setr_epi16(p[3], p[8], p[12], p[17], p[25], p[30], p[41], p[43]),
-        _mm_setr_epi16(p[9], p[11], p[18], p[24], p[31], p[40], p[44], p[53]),
-        _mm_setr_epi16(p[10], p[19], p[23], p[32], p[39], p[45], p[52], p[54]),
-        _mm_setr_epi16(p[20], p[22], p[33], p[38], p[46], p[51], p[55], p[60]),
-        _mm_setr_epi16(p[21], p[34], p[37], p[47], p[50], p[56], p[59], p[61]),
-        _mm_setr_epi16(p[35], p[36], p[48], p[49], p[57], p[58], p[62], p[63])};
+    __m128i v[8] = {_mm_setr_epi16(p[0], p[1], p[5], p[6], p[14], p[15], p[27], p[28]),
+                    _mm_setr_epi16(p[2], p[4], p[7], p[13], p[16], p[26], p[29], p[42]),
+                    _mm_setr_epi16(p[3], p[8], p[12], p[17], p[25], p[30], p[41], p[43]),
+                    _mm_setr_epi16(p[9], p[11], p[18], p[24], p[31], p[40], p[44], p[53]),
+                    _mm_setr_epi16(p[10], p[19], p[23], p[32], p[39], p[45], p[52], p[54]),
+                    _mm_setr_epi16(p[20], p[22], p[33], p[38], p[46], p[51], p[55], p[60]),
+                    _mm_setr_epi16(p[21], p[34], p[37], p[47], p[50], p[56], p[59], p[61]),
+                    _mm_setr_epi16(p[35], p[36], p[48], p[49], p[57], p[58], p[62], p[63])};
     eight_lines(v, 1 << 10, 11);
     transpose(v);
     eight_lines(v, 1 << 17, 18);
@@ -99,10 +100,10 @@ static void idct_block(const int16_t *coef, int16_t dc, const uint16_t *quant, u
 #else
 
 /* T.81 figure A.6: zigzag position -> row * 8 + column. */
-static const uint8_t natural_order[64] = {
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55,
-    62, 63};
+static const uint8_t natural_order[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
+                                          12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
+                                          35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+                                          58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
 /* One pass over eight lines of eight: in[i * 8 + line] -> out[i * 8 + line], unrounded sums. */
 static inline void transform(const int16_t *restrict in, uint32_t *restrict out) {

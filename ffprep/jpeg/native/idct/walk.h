@@ -5,9 +5,9 @@
 #include "job.h"
 
 typedef struct {
-    int16_t *coef;                    /* 64 in zigzag order; NULL: there is no such block */
-    int32_t dc;                       /* DC value, predicted modulo 2^16; coef[0] is still the difference */
-    uint8_t *out;                     /* its first sample; NULL: the plane does not hold it */
+    int16_t *coef; /* 64 in zigzag order; NULL: there is no such block */
+    int32_t dc;    /* DC value, predicted modulo 2^16; coef[0] is still the difference */
+    uint8_t *out;  /* its first sample; NULL: the plane does not hold it */
 } ffp_block;
 
 /* Takes one block of a component or, in a walk of width 2, two that are side by side in the plane. */
@@ -15,11 +15,11 @@ typedef void (*ffp_put_blocks)(const void *self, int component, const ffp_plane 
 
 /* Where a component's blocks lie in an MCU and, in a walk of width 2, in the MCU to the right of it. */
 typedef struct {
-    int16_t *coef;                    /* its first coefficient in the first MCU */
-    int32_t step;                     /* coefficients from MCU to MCU */
-    int32_t h;                        /* blocks in a row of one MCU */
-    int32_t count;                    /* blocks in a row of all */
-    int16_t dc[2][16];                /* of each block of both MCUs: factors are up to 4 each way */
+    int16_t *coef;     /* its first coefficient in the first MCU */
+    int32_t step;      /* coefficients from MCU to MCU */
+    int32_t h;         /* blocks in a row of one MCU */
+    int32_t count;     /* blocks in a row of all */
+    int16_t dc[2][16]; /* of each block of both MCUs: factors are up to 4 each way */
 } ffp_blocks;
 
 /* Block k of row j; x: of its first sample in the plane. */

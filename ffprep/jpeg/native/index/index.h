@@ -23,9 +23,9 @@ uint32_t ffp_index_checksum(const uint8_t *index, int64_t index_size, const uint
 
 /* A place in an index: a mark, or the end of the scan. */
 typedef struct {
-    const uint8_t *next, *end;        /* what follows of the index */
+    const uint8_t *next, *end; /* what follows of the index */
     int64_t interval;
-    int64_t bit, bits;                /* the mark's bit in the stream; bits in the stream */
+    int64_t bit, bits; /* the mark's bit in the stream; bits in the stream */
     int32_t components;
     int32_t pred[FFP_MAX_COMPONENTS]; /* DC predictors there */
 } ffp_index_reader;

@@ -5,7 +5,7 @@
 
 #include "bits.h"
 
-enum { PIECE = 64 };                  /* bytes of the stream that the checksum covers in each of three places */
+enum { PIECE = 64 }; /* bytes of the stream that the checksum covers in each of three places */
 
 const uint8_t ffp_index_magic[4] = {'F', 'S', 'I', 1};
 
@@ -53,12 +53,17 @@ static inline int read_number(ffp_index_reader *r, uint64_t *value) {
 
 int32_t ffp_index_open(ffp_index_reader *r, const ffp_header *h, const uint8_t *data, int64_t size,
                        const uint8_t *index, int64_t index_size) {
-    if (!index || index_size < FFP_INDEX_HEAD || memcmp(index, ffp_index_magic, sizeof ffp_index_magic) != 0 || load32(index + 8) != (uint64_t)size ||
+    if (!index || index_size < FFP_INDEX_HEAD || memcmp(index, ffp_index_magic, sizeof ffp_index_magic) != 0 ||
+        load32(index + 8) != (uint64_t)size ||
         load32(index + 4) != ffp_index_checksum(index, index_size, data, size, h->scan_offset)) {
         return FFP_BAD_INDEX;
     }
-    *r = (ffp_index_reader){.next = index + FFP_INDEX_HEAD, .end = index + index_size, .interval = load32(index + 12),
-                            .bit = h->scan_offset * 8, .bits = size * 8, .components = h->ncomp};
+    *r = (ffp_index_reader){.next = index + FFP_INDEX_HEAD,
+                            .end = index + index_size,
+                            .interval = load32(index + 12),
+                            .bit = h->scan_offset * 8,
+                            .bits = size * 8,
+                            .components = h->ncomp};
     return r->interval ? FFP_OK : FFP_BAD_INDEX;
 }
 

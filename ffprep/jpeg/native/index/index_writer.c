@@ -13,7 +13,7 @@ static void store32(uint8_t *p, uint32_t v) {
 
 typedef struct {
     uint8_t *out;
-    int64_t size, capacity;           /* counts on beyond the capacity */
+    int64_t size, capacity; /* counts on beyond the capacity */
 } writer;
 
 static void write_number(writer *w, uint64_t v) {

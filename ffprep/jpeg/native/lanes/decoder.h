@@ -22,9 +22,9 @@ typedef struct constants {
     const uint32_t *table;
     const uint8_t *bytes;
     int16_t *coef;
-    vec next, dc_next;                /* ffp_lane_plan */
-    vec limit;                        /* byte after the last of all */
-    vec idle;                         /* where lanes at rest write */
+    vec next, dc_next; /* ffp_lane_plan */
+    vec limit;         /* byte after the last of all */
+    vec idle;          /* where lanes at rest write */
     vec swap, word, within, block, side, drop, more, bad;
     target own;
 } constants;
@@ -32,8 +32,8 @@ typedef struct constants {
 /* Where a vector's lanes lie in memory, and its coefficients on their way there. */
 typedef struct {
     ffp_lanes *group;
-    int first;                        /* number of its first lane in the group */
-    ffp_late *late;                   /* one for each of four steps */
+    int first;      /* number of its first lane in the group */
+    ffp_late *late; /* one for each of four steps */
 } home;
 
 INLINE mask ends_block(const constants *c, vec place);
@@ -167,19 +167,29 @@ INLINE void run_vectors(ffp_queue *q, const constants *c, const home *a, const h
 /* ---- the engine --------------------------------------------------------------------------------------------------- */
 
 INLINE void run_lanes(ffp_queue *q, ffp_lanes *first, ffp_lanes *second, ffp_log *log) {
-    constants c = {.table = q->plan.table, .bytes = q->bytes, .coef = q->coef, .next = v_load_any(q->plan.next),
-                   .dc_next = v_load_any(q->plan.dc_next), .limit = v_set(q->end), .idle = v_set(q->idle),
-                   .swap = v_set_four(0x00010203, 0x04050607, 0x08090A0B, 0x0C0D0E0F), .word = v_set(0xFFFF),
-                   .within = v_set(63), .block = v_set(64), .side = v_set(FFP_LANE_SIDE), .drop = v_set(31),
-                   .more = v_set(FFP_LANE_LONG), .bad = v_set(FFP_END_BAD)};
+    constants c = {.table = q->plan.table,
+                   .bytes = q->bytes,
+                   .coef = q->coef,
+                   .next = v_load_any(q->plan.next),
+                   .dc_next = v_load_any(q->plan.dc_next),
+                   .limit = v_set(q->end),
+                   .idle = v_set(q->idle),
+                   .swap = v_set_four(0x00010203, 0x04050607, 0x08090A0B, 0x0C0D0E0F),
+                   .word = v_set(0xFFFF),
+                   .within = v_set(63),
+                   .block = v_set(64),
+                   .side = v_set(FFP_LANE_SIDE),
+                   .drop = v_set(31),
+                   .more = v_set(FFP_LANE_LONG),
+                   .bad = v_set(FFP_END_BAD)};
     make_target(&c.own, log != NULL);
-    __asm__("" : "+m"(c));            /* else the compiler makes the constants anew at every use */
-    if (LANES == FFP_LANES) {         /* a vector is a group: two of them, and one when half of the lanes are idle */
+    __asm__("" : "+m"(c));    /* else the compiler makes the constants anew at every use */
+    if (LANES == FFP_LANES) { /* a vector is a group: two of them, and one when half of the lanes are idle */
         const home a = {first, 0, q->late}, b = {second, 0, q->late + 4};
         run_vectors(q, &c, &a, &b, FFP_LANES, log);
         ffp_lane_merge(first, second);
         run_vectors(q, &c, &a, NULL, q->enough, log);
-    } else {                          /* two vectors make one group */
+    } else { /* two vectors make one group */
         const home low = {first, 0, q->late}, high = {first, LANES, q->late};
         run_vectors(q, &c, &low, &high, q->enough, log);
     }

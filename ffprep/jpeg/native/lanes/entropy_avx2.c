@@ -10,7 +10,7 @@
 #define TARGET __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
 #define INLINE static inline TARGET __attribute__((always_inline))
 
-enum { LANES = 8, MOST_BLOCKS = 8 };  /* blocks in an MCU: what a permutation of 8 elements can number */
+enum { LANES = 8, MOST_BLOCKS = 8 }; /* blocks in an MCU: what a permutation of 8 elements can number */
 
 TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_t *taken) {
     const __m256i ff = _mm256_set1_epi8(-1);
@@ -45,7 +45,7 @@ TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_
 /* ---- operations --------------------------------------------------------------------------------------------------- */
 
 typedef __m256i vec;
-typedef __m256i mask;                 /* all ones or zero */
+typedef __m256i mask; /* all ones or zero */
 
 INLINE vec v_set(uint32_t x) { return _mm256_set1_epi32((int)x); }
 INLINE vec v_set_four(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
@@ -88,7 +88,7 @@ INLINE mask m_equal_where(mask m, vec a, vec b) { return _mm256_and_si256(m, _mm
 INLINE mask m_greater_where(mask m, vec a, vec b) { return _mm256_and_si256(_mm256_cmpgt_epi32(a, b), m); }
 
 typedef struct {
-    vec n, rest;                      /* rest = 32 - n */
+    vec n, rest; /* rest = 32 - n */
 } amount;
 
 /* The first 32 bits of high:low after the first n. */
@@ -104,8 +104,8 @@ INLINE vec load_rows(const uint8_t *bytes, const uint32_t *at, int i) {
 }
 
 typedef struct {
-    vec last, all;                    /* place 62; 32 */
-    uint8_t packs[256][8];            /* by mask: the numbers of the bits set */
+    vec last, all;         /* place 62; 32 */
+    uint8_t packs[256][8]; /* by mask: the numbers of the bits set */
 } target;
 
 INLINE void make_target(target *t, int logged) {

@@ -6,7 +6,7 @@
 #if FFP_X86
 #include <immintrin.h>
 
-#define TARGET \
+#define TARGET                                                                                                         \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi,bmi2,lzcnt,popcnt")))
 #define INLINE static inline TARGET __attribute__((always_inline))
 
@@ -15,7 +15,7 @@ enum { LANES = 16, MOST_BLOCKS = 16 };
 TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_t *taken) {
     const __m512i ff = _mm512_set1_epi8(-1);
     const uint8_t *start_in = in, *start = out;
-    uint64_t carry = 0;               /* bit 0: the byte before was FF */
+    uint64_t carry = 0; /* bit 0: the byte before was FF */
     for (; n > 0; n -= 64, in += 64) {
         uint64_t valid = n >= 64 ? ~0ull : (1ull << n) - 1;
         __m512i v = _mm512_maskz_loadu_epi8(valid, in);
@@ -84,7 +84,7 @@ INLINE mask m_lacks(vec a, vec bits) { return _mm512_testn_epi32_mask(a, bits); 
 INLINE mask m_equal_where(mask m, vec a, vec b) { return _mm512_mask_cmpeq_epi32_mask(m, a, b); }
 INLINE mask m_greater_where(mask m, vec a, vec b) { return _mm512_mask_cmpgt_epu32_mask(m, a, b); }
 
-typedef vec amount;                   /* its low five bits */
+typedef vec amount; /* its low five bits */
 
 /* The first 32 bits of high:low after those that `by` says. */
 INLINE vec shift(vec high, vec low, amount by) { return _mm512_shldv_epi32(high, low, by); }
@@ -100,7 +100,7 @@ INLINE vec load_rows(const uint8_t *bytes, const uint32_t *at, int i) {
 }
 
 typedef struct {
-    __mmask32 low;                    /* the lower half of each element */
+    __mmask32 low; /* the lower half of each element */
 } target;
 
 INLINE void make_target(target *t, int logged) {

@@ -6,8 +6,8 @@
 #include "lanes/lanes.h"
 
 enum {
-    CHUNK_BYTES = 1 << 28,            /* of entropy-coded data at once: bits are counted in 32 bits */
-    TWO_GROUPS = 24                   /* jobs from which a second group of lanes pays */
+    CHUNK_BYTES = 1 << 28, /* of entropy-coded data at once: bits are counted in 32 bits */
+    TWO_GROUPS = 24        /* jobs from which a second group of lanes pays */
 };
 
 /* ---- jobs --------------------------------------------------------------------------------------------------------- */

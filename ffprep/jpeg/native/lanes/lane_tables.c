@@ -6,8 +6,9 @@
 enum {
     SIDE = FFP_LANE_SIDE,
     PAIR = 2 * SIDE,
-    PAIRS = 3,                        /* grey or three components: no more is decoded here */
-    DC_TABLES = 3, AC_TABLES = 36,    /* of long codes; 18 is the most that one of 512 photographs needs */
+    PAIRS = 3, /* grey or three components: no more is decoded here */
+    DC_TABLES = 3,
+    AC_TABLES = 36, /* of long codes; 18 is the most that one of 512 photographs needs */
     LONG_FIRST = PAIRS * PAIR + 1,
     ENTRIES = LONG_FIRST + PAIRS * (DC_TABLES + AC_TABLES) * SIDE /* under 2^16 */
 };
@@ -41,7 +42,7 @@ static void fill(uint32_t *out, uint32_t e, int32_t n) {
 static int32_t build_side(uint32_t *entries, int32_t at, int32_t more, const ffp_dht *dht, int dc) {
     const uint32_t none = entry(1, 0, FFP_LANE_BAD);
     const int32_t stop = more + (dc ? DC_TABLES : AC_TABLES) * SIDE, end = at + SIDE;
-    int32_t filled = SIDE;            /* of the table of long codes in work */
+    int32_t filled = SIDE; /* of the table of long codes in work */
     ffp_codes codes;
     ffp_list_codes(dht, &codes);
     for (int32_t k = 0; k < codes.count; k++) {
@@ -52,7 +53,7 @@ static int32_t build_side(uint32_t *entries, int32_t at, int32_t more, const ffp
             at += span;
             continue;
         }
-        if (filled == SIDE) {         /* codes are in order, so each prefix comes once */
+        if (filled == SIDE) { /* codes are in order, so each prefix comes once */
             if (more == stop) {
                 return FFP_NO_SPACE;
             }

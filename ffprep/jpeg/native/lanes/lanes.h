@@ -30,23 +30,23 @@
 #define FFP_LANE_LONG (1u << 16)
 enum { FFP_LANE_EOB = 129, FFP_LANE_BAD = 65, FFP_LANE_BAD_BIT = 64 };
 
-#define FFP_LANE_PAD 32               /* zero bytes after each job's bytes */
+#define FFP_LANE_PAD 32 /* zero bytes after each job's bytes */
 
 typedef struct {
     const uint32_t *table;
-    int32_t blocks;                   /* in an MCU */
-    int32_t dc_first;                 /* where the first block's DC table starts in table[]; its AC table */
-                                      /* is FFP_LANE_SIDE further */
-    int32_t next[16];                 /* by number of a block in the MCU: the block that follows ... */
-    int32_t dc_next[16];              /* ... and where its DC table starts */
+    int32_t blocks;      /* in an MCU */
+    int32_t dc_first;    /* where the first block's DC table starts in table[]; its AC table */
+                         /* is FFP_LANE_SIDE further */
+    int32_t next[16];    /* by number of a block in the MCU: the block that follows ... */
+    int32_t dc_next[16]; /* ... and where its DC table starts */
 } ffp_lane_plan;
 
 /* A job whose bytes are free of stuffing. */
 typedef struct {
-    uint32_t pos, end;                /* first bit, and the byte after the last, both from the start of the bytes */
-    uint32_t coef, last;              /* first coefficient and first of the last block, from the lowest coefficient */
-    int32_t regular;                  /* 0: has bytes only the scalar decoder judges */
-    int32_t turn;                     /* number of the job that is started n-th: long ones first */
+    uint32_t pos, end;   /* first bit, and the byte after the last, both from the start of the bytes */
+    uint32_t coef, last; /* first coefficient and first of the last block, from the lowest coefficient */
+    int32_t regular;     /* 0: has bytes only the scalar decoder judges */
+    int32_t turn;        /* number of the job that is started n-th: long ones first */
 } ffp_lane_job;
 
 /* Copies entropy-coded bytes without their stuffing, up to a marker or a lone FF at the end: returns the number written, at
@@ -55,22 +55,22 @@ typedef int64_t (*ffp_unstuff)(const uint8_t *in, int64_t n, uint8_t *out, int64
 
 /* ---- lanes: their state in memory, between the vector loops ------------------------------------------------------- */
 
-#define FFP_LANES 16                  /* a group */
+#define FFP_LANES 16 /* a group */
 
 /* Unsigned 32-bit numbers throughout; coefficients are counted from the lowest job's. */
 typedef struct {
-    uint32_t pos[FFP_LANES];          /* next bit */
-    uint32_t limit[FFP_LANES];        /* change() is called once the position is past this byte */
-    uint32_t place[FFP_LANES];        /* coefficient of the block written last, -1: none yet */
-    uint32_t base[FFP_LANES];         /* first coefficient of this block ... */
-    uint32_t last[FFP_LANES];         /* ... and of the job's last block */
-    uint32_t block[FFP_LANES];        /* its number in the MCU */
-    uint32_t ac[FFP_LANES];           /* AC table of this block */
-    uint32_t dc_next[FFP_LANES];      /* DC table of the next */
-    uint32_t table[FFP_LANES];        /* for the next symbol */
-    uint32_t reached[FFP_LANES];      /* union of the places that were reached */
+    uint32_t pos[FFP_LANES];     /* next bit */
+    uint32_t limit[FFP_LANES];   /* change() is called once the position is past this byte */
+    uint32_t place[FFP_LANES];   /* coefficient of the block written last, -1: none yet */
+    uint32_t base[FFP_LANES];    /* first coefficient of this block ... */
+    uint32_t last[FFP_LANES];    /* ... and of the job's last block */
+    uint32_t block[FFP_LANES];   /* its number in the MCU */
+    uint32_t ac[FFP_LANES];      /* AC table of this block */
+    uint32_t dc_next[FFP_LANES]; /* DC table of the next */
+    uint32_t table[FFP_LANES];   /* for the next symbol */
+    uint32_t reached[FFP_LANES]; /* union of the places that were reached */
     int32_t job[FFP_LANES];
-    uint32_t active;                  /* a bit each */
+    uint32_t active; /* a bit each */
 } __attribute__((aligned(64))) ffp_lanes;
 
 /* Coefficients on their way to memory. They are written one by one four steps after they were found, when the vectors
@@ -92,7 +92,7 @@ enum { FFP_LOG = 512 };
 
 typedef struct {
     uint32_t block[FFP_LOG + 4 * 2 * FFP_LANES + FFP_LANES], end[FFP_LOG + 4 * 2 * FFP_LANES + FFP_LANES];
-    int64_t count;                    /* change() is called when it is over FFP_LOG, and takes the entries */
+    int64_t count; /* change() is called when it is over FFP_LOG, and takes the entries */
 } ffp_log;
 
 #define FFP_END_BAD (1u << 31)
@@ -105,20 +105,20 @@ typedef struct ffp_queue {
     ffp_job *jobs;
     const ffp_lane_job *work;
     const uint8_t *bytes;
-    uint32_t end;                     /* byte after the last of all; FFP_LANE_PAD zeros follow */
-    int16_t *coef;                    /* the lowest job's */
-    ffp_log *log;                     /* NULL: not wanted */
-    uint32_t idle;                    /* where lanes at rest write: the gap after a job */
+    uint32_t end;  /* byte after the last of all; FFP_LANE_PAD zeros follow */
+    int16_t *coef; /* the lowest job's */
+    ffp_log *log;  /* NULL: not wanted */
+    uint32_t idle; /* where lanes at rest write: the gap after a job */
     int32_t next, count;
-    int32_t enough;                   /* so few active lanes are not worth vectors: run() returns */
+    int32_t enough; /* so few active lanes are not worth vectors: run() returns */
     /* Ends the jobs of these lanes, which are done or past their limit, and may start new ones there. */
     void (*change)(struct ffp_queue *q, ffp_lanes *l, uint32_t lanes);
     ffp_late late[8];
 } ffp_queue;
 
 typedef struct ffp_lane_engine {
-    int32_t groups;                   /* of lanes: 1 or 2 */
-    int32_t most_blocks;              /* that it can take in an MCU */
+    int32_t groups;      /* of lanes: 1 or 2 */
+    int32_t most_blocks; /* that it can take in an MCU */
     ffp_unstuff unstuff;
     void (*run)(ffp_queue *q, ffp_lanes *a, ffp_lanes *b); /* takes the lanes of the groups through the queue */
 } ffp_lane_engine;

@@ -19,33 +19,33 @@
 
 enum {
     MOST_PIECES = 2 * FFP_LANES,
-    LEAST_BYTES = 256,                /* a piece shorter than this is mostly nonsense */
-    LEAST_PIECES = 5,                 /* for the first wave: else the scalar decoder is as quick */
-    STEP_BYTES = 40,                  /* how often a lane looks for its successor */
-    OVERLAP_BYTES = 2048,             /* room for what a lane decodes after its piece */
-    FEW_LANES = 5,                    /* so many lanes are as quick one after the other */
-    SLOT_BLOCKS = 1025,               /* memory of a piece: the same for all images, so that it stays in the cache */
-    WAVE_BLOCKS = 8192                /* to expect in a wave: a quarter of all */
+    LEAST_BYTES = 256,    /* a piece shorter than this is mostly nonsense */
+    LEAST_PIECES = 5,     /* for the first wave: else the scalar decoder is as quick */
+    STEP_BYTES = 40,      /* how often a lane looks for its successor */
+    OVERLAP_BYTES = 2048, /* room for what a lane decodes after its piece */
+    FEW_LANES = 5,        /* so many lanes are as quick one after the other */
+    SLOT_BLOCKS = 1025,   /* memory of a piece: the same for all images, so that it stays in the cache */
+    WAVE_BLOCKS = 8192    /* to expect in a wave: a quarter of all */
 };
 
 typedef struct {
-    uint32_t slot;                    /* its first block, counted from the lowest */
-    uint32_t begin, end;              /* bits */
-    uint32_t mcus;                    /* its number of MCUs up to the meeting with the next piece, once met */
-    uint32_t first;                   /* its number of MCUs before the piece before met it */
-    int64_t own, other;               /* MCUs that meet() looks at: with the next piece, and with the one before */
-    uint32_t used;                    /* blocks touched */
+    uint32_t slot;       /* its first block, counted from the lowest */
+    uint32_t begin, end; /* bits */
+    uint32_t mcus;       /* its number of MCUs up to the meeting with the next piece, once met */
+    uint32_t first;      /* its number of MCUs before the piece before met it */
+    int64_t own, other;  /* MCUs that meet() looks at: with the next piece, and with the one before */
+    uint32_t used;       /* blocks touched */
     int met, stopped;
 } piece;
 
 typedef struct {
-    ffp_queue queue;                  /* first: change() is called with its address */
+    ffp_queue queue; /* first: change() is called with its address */
     ffp_log log;
-    uint32_t *ends;                   /* by number of the block: the bit after it and FFP_END_BAD, as logged; else 0 */
+    uint32_t *ends; /* by number of the block: the bit after it and FFP_END_BAD, as logged; else 0 */
     piece pieces[MOST_PIECES];
     int32_t count;
-    uint32_t room;                    /* blocks in a slot */
-    uint32_t blocks;                  /* in an MCU */
+    uint32_t room;   /* blocks in a slot */
+    uint32_t blocks; /* in an MCU */
 } wave;
 
 #define ENDS_BYTES ((size_t)MOST_PIECES * SLOT_BLOCKS * sizeof(uint32_t))
@@ -161,7 +161,7 @@ static void run_wave(wave *w, const ffp_lane_engine *engine, uint32_t start, uin
         p->slot = (uint32_t)i * (w->room + 1);
         p->begin = i ? p[-1].end : start;
         p->end = limit * 8;
-        p->own = 1;                   /* its first MCU begins where the piece before ends, not the next one */
+        p->own = 1; /* its first MCU begins where the piece before ends, not the next one */
         ffp_lane_start(&w->queue, &lanes[i / FFP_LANES], i % FFP_LANES, i, p->begin, limit, p->slot * 64,
                        (p->slot + w->room - 1) * 64);
     }
@@ -184,7 +184,7 @@ static uint32_t whole(const wave *w, piece *p, int *bad) {
     if (!p->met) {
         for (mcus = p->first; mcu_end(w, p, mcus) && mcu_end(w, p, mcus) <= w->queue.end * 8; mcus++) {
         }
-    } else if (mcus < p->first) {     /* it met the next before it was in step itself */
+    } else if (mcus < p->first) { /* it met the next before it was in step itself */
         p->met = 0;
         return 0;
     }
@@ -206,10 +206,10 @@ static void clean(wave *w) {
 /* ---- the scan ------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
-    const uint8_t *next, *stop;       /* what is not taken in yet */
+    const uint8_t *next, *stop; /* what is not taken in yet */
     uint8_t *bytes;
-    int64_t size, room;               /* unstuffed bytes, and how many there may be */
-    int ended;                        /* at a marker, or at the end of the stream */
+    int64_t size, room; /* unstuffed bytes, and how many there may be */
+    int ended;          /* at a marker, or at the end of the stream */
 } source;
 
 /* Takes in up to n bytes more. */
@@ -217,7 +217,7 @@ static void take_in(source *s, const ffp_lane_engine *engine, int64_t n) {
     int64_t left = s->stop - s->next, taken;
     n = n < left ? n : left;
     if (n < left && n > 0 && s->next[n - 1] == 0xFF) {
-        n--;                          /* FF and what follows stay together */
+        n--; /* FF and what follows stay together */
     }
     s->size += engine->unstuff(s->next, n, s->bytes + s->size, &taken);
     s->next += taken;
@@ -239,7 +239,8 @@ static int put_pieces(wave *w, const ffp_level *level, int32_t needed, const ffp
             mcus = (uint32_t)(needed - *mcu);
         }
         if (mcus) {
-            ffp_job job = {.first_mcu = *mcu, .mcus = (int32_t)mcus,
+            ffp_job job = {.first_mcu = *mcu,
+                           .mcus = (int32_t)mcus,
                            .coef = w->queue.coef + ((size_t)p->slot + p->first * w->blocks) * 64};
             memcpy(job.pred, pred, sizeof job.pred);
             ffp_inverse(level, w->queue.header, &job, planes);
@@ -301,7 +302,7 @@ int32_t ffp_speculate(const ffp_level *level, ffp_context *ctx, const ffp_header
         good = good && (mcu == needed || mcu - before > expected / 8);
     }
     if (good && mcu == all && !(s.ended && s.size * 8 - (int64_t)bit < 8)) {
-        good = 0;                     /* something is left over, or may be */
+        good = 0; /* something is left over, or may be */
     }
     return good ? FFP_OK : FFP_NOT_SEQUENTIAL;
 }

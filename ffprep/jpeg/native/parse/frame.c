@@ -42,7 +42,7 @@ int32_t ffp_parse_sof(ffp_header *h, int32_t marker, const uint8_t *p, int32_t n
             }
         }
         if (h->ncomp == 1) {
-            c->h = c->v = 1;          /* A.2.2: a scan of one component is not interleaved, whatever its factors */
+            c->h = c->v = 1; /* A.2.2: a scan of one component is not interleaved, whatever its factors */
         }
         h->hmax = c->h > h->hmax ? c->h : h->hmax;
         h->vmax = c->v > h->vmax ? c->v : h->vmax;
@@ -96,7 +96,7 @@ int32_t ffp_parse_sos(const ffp_header *h, const uint8_t *p, int32_t n, ffp_scan
     scan->se = p[1];
     scan->ah = p[2] >> 4;
     scan->al = p[2] & 15;
-    if (!h->progressive) {            /* B.2.3 fixes them; decoders in use ignore what a stream says instead */
+    if (!h->progressive) { /* B.2.3 fixes them; decoders in use ignore what a stream says instead */
         scan->ss = scan->ah = scan->al = 0;
         scan->se = 63;
         return FFP_OK;

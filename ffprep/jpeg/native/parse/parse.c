@@ -66,7 +66,9 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
         }
         status = FFP_OK;
         switch (marker) {
-        case FFP_M_SOF0: case FFP_M_SOF1: case FFP_M_SOF2:
+        case FFP_M_SOF0:
+        case FFP_M_SOF1:
+        case FFP_M_SOF2:
             status = ffp_parse_sof(h, marker, p, n);
             break;
         case FFP_M_DHT:
@@ -106,15 +108,19 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
             }
             break;
         }
-        case FFP_M_DAC: case FFP_M_DNL: case FFP_M_COM:
+        case FFP_M_DAC:
+        case FFP_M_DNL:
+        case FFP_M_COM:
             break;
         default:
             if (marker > FFP_M_APP0 && marker <= FFP_M_APP15) {
                 break;
             }
             /* the other SOFn, hierarchical frames, JPEG-LS; what is left is reserved (B.1.1.3) */
-            status = (marker >= FFP_M_SOF0 && marker <= FFP_M_SOF15) || marker == FFP_M_DHP || marker == FFP_M_EXP || marker == FFP_M_JPG_LS
-                         ? FFP_UNSUPPORTED_PROCESS : FFP_BAD_MARKER;
+            status = (marker >= FFP_M_SOF0 && marker <= FFP_M_SOF15) || marker == FFP_M_DHP || marker == FFP_M_EXP ||
+                             marker == FFP_M_JPG_LS
+                         ? FFP_UNSUPPORTED_PROCESS
+                         : FFP_BAD_MARKER;
         }
         if (status != FFP_OK) {
             return status;
@@ -154,9 +160,9 @@ int64_t ffp_read_header(const uint8_t *data, int64_t size, int64_t *info) {
     if (status != FFP_OK) {
         return status;
     }
-    const int64_t facts[14] = {h.width, h.height, h.ncomp, h.color, h.sof, h.sequential_single_scan, h.orientation,
-                               h.adobe_transform, h.mcu_w, h.mcu_h, h.mcus_x, h.mcus_y, h.restart_interval,
-                               h.scan_offset};
+    const int64_t facts[14] = {
+        h.width,           h.height, h.ncomp, h.color,  h.sof,    h.sequential_single_scan, h.orientation,
+        h.adobe_transform, h.mcu_w,  h.mcu_h, h.mcus_x, h.mcus_y, h.restart_interval,       h.scan_offset};
     memcpy(info, facts, sizeof facts);
     for (int i = 0; i < h.ncomp; i++) {
         info[14 + 2 * i] = h.comp[i].h;

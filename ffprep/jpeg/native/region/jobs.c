@@ -61,7 +61,7 @@ static int32_t pass_restart(const uint8_t **at, const uint8_t *end, int64_t numb
         return FFP_TRUNCATED_SCAN;
     }
     if (*p == 0) {
-        return FFP_CORRUPT_SCAN;      /* FF FF 00 is neither data nor a marker */
+        return FFP_CORRUPT_SCAN; /* FF FF 00 is neither data nor a marker */
     }
     if (*p != FFP_M_RST0 + (number & 7)) {
         return FFP_BAD_RESTART;
@@ -87,8 +87,11 @@ int32_t ffp_find_jobs(ffp_context *ctx, const ffp_header *h, const ffp_mcus *r, 
         p = find_marker(p, end);
         int64_t needed = k < first ? -1 : last_needed(h, r, mcu, next);
         if (needed >= 0) {
-            jobs[(*njobs)++] = (ffp_job){.begin = begin, .end = p, .first_mcu = (int32_t)mcu,
-                                         .mcus = (int32_t)(needed - mcu + 1), .to_end = needed + 1 == next};
+            jobs[(*njobs)++] = (ffp_job){.begin = begin,
+                                         .end = p,
+                                         .first_mcu = (int32_t)mcu,
+                                         .mcus = (int32_t)(needed - mcu + 1),
+                                         .to_end = needed + 1 == next};
         }
         if (k == last) {
             return FFP_OK;
@@ -125,8 +128,11 @@ int32_t ffp_find_indexed_jobs(ffp_context *ctx, const ffp_header *h, const ffp_m
         int64_t needed = k < first ? -1 : last_needed(h, r, mcu, next);
         ffp_job *job = jobs + *njobs;
         if (needed >= 0) {
-            *job = (ffp_job){.begin = data + (bit >> 3), .start_bit = bit & 7, .first_mcu = (int32_t)mcu,
-                             .mcus = (int32_t)(needed - mcu + 1), .to_end = needed + 1 == next};
+            *job = (ffp_job){.begin = data + (bit >> 3),
+                             .start_bit = bit & 7,
+                             .first_mcu = (int32_t)mcu,
+                             .mcus = (int32_t)(needed - mcu + 1),
+                             .to_end = needed + 1 == next};
             memcpy(job->pred, marks.pred, sizeof job->pred);
         }
         if (!ffp_index_next(&marks)) {

@@ -5,7 +5,7 @@
 #include "context.h"
 
 typedef struct {
-    int32_t x0, y0, x1, y1;           /* a rectangle of MCUs, both ends included */
+    int32_t x0, y0, x1, y1; /* a rectangle of MCUs, both ends included */
 } ffp_mcus;
 
 /* Fill ctx->jobs, all but coef. */

@@ -10,9 +10,9 @@
 typedef struct {
     const ffp_skim *skim;
     const ffp_header *header;
-    int64_t interval;                 /* 0: none */
-    int64_t mcu, mcus;                /* the place: an MCU, never the first one; when it is mcus, none is left */
-    int32_t resets;                   /* 1: a restart marker is to be written before it */
+    int64_t interval;  /* 0: none */
+    int64_t mcu, mcus; /* the place: an MCU, never the first one; when it is mcus, none is left */
+    int32_t resets;    /* 1: a restart marker is to be written before it */
     int32_t first[FFP_MAX_COMPONENTS], last[FFP_MAX_COMPONENTS]; /* blocks of each component in an MCU */
 } places;
 

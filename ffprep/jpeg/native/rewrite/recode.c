@@ -120,7 +120,7 @@ int32_t ffp_recode_plan(const int16_t *coefficients, const int64_t offset[FFP_MA
         for (int32_t x = 0; x < header->mcus_x; x++) {
             at_restart(&w);
             for (int c = 0; c < header->ncomp; c++) {
-                FOR_BLOCKS(w, x, y, c, block) {
+                FOR_BLOCKS (w, x, y, c, block) {
                     if (!count_block(block, &w.prediction[c], frequency[0][c > 0], frequency[1][c > 0])) {
                         return FFP_CORRUPT_SCAN;
                     }
@@ -161,7 +161,7 @@ uint8_t *ffp_recode_scan(const int16_t *coefficients, const int64_t offset[FFP_M
                 ffp_sink_restart(&sink, w.restarts);
             }
             for (int c = 0; c < header->ncomp; c++) {
-                FOR_BLOCKS(w, x, y, c, block) {
+                FOR_BLOCKS (w, x, y, c, block) {
                     put_block(&sink, block, &w.prediction[c], &codes[0][c > 0], &codes[1][c > 0]);
                 }
             }

@@ -8,7 +8,7 @@
 
 enum { KEEP_METADATA = 1, OPTIMISE = 2, FLAGS = 3 };
 
-#define HEADER_BOUND 4096             /* everything but kept metadata: at most 4 DQT and 8 DHT tables, 2,800 bytes */
+#define HEADER_BOUND 4096 /* everything but kept metadata: at most 4 DQT and 8 DHT tables, 2,800 bytes */
 
 static uint8_t *put(uint8_t *out, const void *bytes, size_t n) {
     memcpy(out, bytes, n);
@@ -99,7 +99,7 @@ static uint8_t *put_huffman(const ffp_header *h, uint8_t *out, int32_t number[2]
             out = put(out, t->counts + 1, FFP_CODE_LENGTHS);
             out = put(out, t->symbols, (size_t)ffp_count_codes(t->counts));
         }
-        *extended |= used > 2;        /* baseline has two of each: B.2.4.2 */
+        *extended |= used > 2; /* baseline has two of each: B.2.4.2 */
     }
     return end_segment(begin, out);
 }
@@ -137,7 +137,7 @@ static uint8_t *put_header(const uint8_t *data, const ffp_header *h, int64_t int
         *out++ = frame[10 + 3 * c];
         *out++ = (uint8_t)(number[0][h->comp[c].td] << 4 | number[1][h->comp[c].ta]);
     }
-    out = put(out, "\0\77\0", 3);     /* Ss, Se, Ah and Al: B.2.3 */
+    out = put(out, "\0\77\0", 3); /* Ss, Se, Ah and Al: B.2.3 */
     return end_segment(begin, out);
 }
 
@@ -219,8 +219,8 @@ static int32_t recode(const request *r, int64_t size, ffp_header *h) {
     return status;
 }
 
-int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out,
-                    int64_t capacity, int64_t *written) {
+int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out, int64_t capacity,
+                    int64_t *written) {
     ffp_header h;
     *written = 0;
     int32_t status = ffp_parse(data, size, &h);

@@ -5,9 +5,9 @@
 #include "bits.h"
 
 typedef struct {
-    uint8_t *out;                     /* the caller has made sure of the room: twice the bits */
-    uint64_t word;                    /* pending bits, left-aligned, zeros after them */
-    uint32_t count;                   /* how many: 0..63 */
+    uint8_t *out;   /* the caller has made sure of the room: twice the bits */
+    uint64_t word;  /* pending bits, left-aligned, zeros after them */
+    uint32_t count; /* how many: 0..63 */
 } ffp_sink;
 
 static inline void ffp_sink_word(ffp_sink *s, uint64_t word) {

@@ -16,8 +16,8 @@ enum { FFP_ENTRY_EOB = 0x40, FFP_ENTRY_LONG = 0x80, FFP_ENTRY_DROP = 63, FFP_SKI
 
 typedef struct {
     uint32_t lookup[1 << FFP_DC_BITS];
-    ffp_dht source;                   /* what it was made from */
-    ffp_code_search search;           /* for what the lookup does not hold */
+    ffp_dht source;         /* what it was made from */
+    ffp_code_search search; /* for what the lookup does not hold */
 } ffp_dc_table;
 
 typedef struct {
@@ -71,7 +71,7 @@ typedef struct {
     const ffp_scan *scan;
     ffp_bits bits;
     int32_t pred[FFP_MAX_COMPONENTS];
-    int32_t eobrun;                   /* blocks left of an end-of-band run (G.1.2.2) */
+    int32_t eobrun; /* blocks left of an end-of-band run (G.1.2.2) */
 } ffp_scan_state;
 
 /* What the scan says of one block, added to its 64 coefficients: component i of the scan, whose table is given. 0 when the
@@ -82,7 +82,7 @@ int ffp_decode_prog_block(ffp_scan_state *s, int i, const ffp_prog_table *table,
 
 typedef struct {
     int64_t offset[FFP_MAX_COMPONENTS]; /* first coefficient of each component in the whole */
-    int64_t count;                    /* int16 in all */
+    int64_t count;                      /* int16 in all */
 } ffp_layout;
 
 ffp_layout ffp_layout_of(const ffp_header *header);

@@ -25,7 +25,7 @@ typedef struct {
     int8_t bit[FFP_MAX_COMPONENTS][64]; /* lowest bit sent of each coefficient */
     ffp_dc_table dc[4];
     ffp_ac_table ac[4];
-    ffp_prog_table prog[4];           /* the scan's, one for each component */
+    ffp_prog_table prog[4]; /* the scan's, one for each component */
 } whole;
 
 ffp_layout ffp_layout_of(const ffp_header *h) {

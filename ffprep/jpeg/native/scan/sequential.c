@@ -67,7 +67,7 @@ static inline int decode_block(ffp_bits *b, const ffp_dc_table *dc, const ffp_ac
         /* the first symbol is past 63: a lone end of block; else the second is: an end of block, or coefficient 63 */
         return first > 63 ? (e & FFP_ENTRY_EOB) && (e >> 40 & 0xFF) == 1 : (e & FFP_ENTRY_EOB) || k == 64;
     }
-    if ((e >> 40 & 0xFF) != 1) {      /* coefficient 63 and a symbol of the next block */
+    if ((e >> 40 & 0xFF) != 1) { /* coefficient 63 and a symbol of the next block */
         coef[63 + (e >> 32 & 0xFF)] = 0;
         coef[63] = first_value(before, e);
         b->bits = before;

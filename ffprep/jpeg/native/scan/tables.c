@@ -22,7 +22,9 @@ static uint32_t entry(uint32_t length, uint32_t skip, uint32_t size) {
 }
 
 /* The entry of a symbol whose code has the length; 0 when the symbol is not allowed. */
-static uint32_t dc_entry(uint32_t length, uint32_t symbol) { return ffp_dc_allowed(symbol) ? entry(length, 0, symbol) : 0; }
+static uint32_t dc_entry(uint32_t length, uint32_t symbol) {
+    return ffp_dc_allowed(symbol) ? entry(length, 0, symbol) : 0;
+}
 
 static uint32_t ac_entry(uint32_t length, uint32_t symbol) {
     if (!ffp_ac_allowed(symbol)) {

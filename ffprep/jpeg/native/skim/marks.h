@@ -8,7 +8,7 @@
 /* ---- tables: skim_table.c ----------------------------------------------------------------------------------------- */
 
 #define SKIM_BITS 11
-#define MOST_SKIP 18                  /* three lookups must fit in the 56 bits of a refill */
+#define MOST_SKIP 18 /* three lookups must fit in the 56 bits of a refill */
 
 /* An entry: bits 0..5 how many bits to skip, bits 8..15 how far k advances. k counts from 1. A phase (the DC code, or the
  * AC codes of a block) ends well when k is in 128..191, which only PHASE_END leads to; a DC entry adds its size category
@@ -19,7 +19,7 @@
 #define SLOW ((uint16_t)LOOK_CLOSER)
 
 typedef struct {
-    uint16_t entry[1 << SKIM_BITS];   /* first: skim_lane.c finds the table by its entries */
+    uint16_t entry[1 << SKIM_BITS]; /* first: skim_lane.c finds the table by its entries */
     ffp_code_search search;
     int32_t dc;
 } skim_table;
@@ -44,7 +44,7 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
     return raw - (uint32_t)((uintptr_t)base * 8) - 63;
 }
 
-#define MARK_SLACK 8                  /* a lane may write so many marks more than it was asked for */
+#define MARK_SLACK 8 /* a lane may write so many marks more than it was asked for */
 
 #define FFP_SKIM_LANES 16
 
@@ -53,7 +53,7 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
 typedef struct {
     uint32_t *marks, *bit;
     uint8_t *lane;
-    int64_t capacity;                 /* 0: no vectors on this CPU */
+    int64_t capacity; /* 0: no vectors on this CPU */
     int64_t begin[FFP_SKIM_LANES + 1];
 } ffp_mark_log;
 

@@ -175,11 +175,11 @@ int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *heade
         return FFP_NOT_SEQUENTIAL;
     }
     if (bytes >= (int64_t)1 << 28) {
-        return FFP_TOO_LARGE;         /* bits are counted in 32 bits */
+        return FFP_TOO_LARGE; /* bits are counted in 32 bits */
     }
     skim->blocks = mcus * header->blocks_per_mcu;
     if (skim->blocks > bytes * 4) {
-        return FFP_TRUNCATED_SCAN;    /* no block takes fewer than two bits */
+        return FFP_TRUNCATED_SCAN; /* no block takes fewer than two bits */
     }
     skim->segments = header->restart_interval ? (mcus - 1) / header->restart_interval + 1 : 1;
     ffp_mark_log log;

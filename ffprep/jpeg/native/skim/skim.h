@@ -13,21 +13,21 @@
 
 #include "parse.h"
 
-#define FFP_MAX_DC 2047               /* quantised DC values are in -2047..2047 */
-#define FFP_SKIM_PAD 512              /* readable bytes after the unstuffed data: a block takes up to 209 */
+#define FFP_MAX_DC 2047  /* quantised DC values are in -2047..2047 */
+#define FFP_SKIM_PAD 512 /* readable bytes after the unstuffed data: a block takes up to 209 */
 
 /* The unstuffed entropy-coded data of a scan and what was found in it. One allocation: the caller calls free(memory). */
 typedef struct {
     void *memory;
-    uint8_t *bytes;                   /* size bytes and FFP_SKIM_PAD zeros */
+    uint8_t *bytes; /* size bytes and FFP_SKIM_PAD zeros */
     int64_t size;
     int64_t blocks;
-    uint32_t *bit;                    /* 2i: the bit at which the DC code of block i begins; 2i + 1: its AC codes */
-    int32_t *dc;                      /* quantised DC values, prediction added */
-    int64_t segments;                 /* restart segments of the input */
-    int64_t *segment_begin;           /* byte offsets in bytes; segments + 1 of them */
-    uint32_t *segment_end;            /* first bit after the last block of each segment */
-    int32_t has_eoi;                  /* 0: the input ends without an end marker */
+    uint32_t *bit;          /* 2i: the bit at which the DC code of block i begins; 2i + 1: its AC codes */
+    int32_t *dc;            /* quantised DC values, prediction added */
+    int64_t segments;       /* restart segments of the input */
+    int64_t *segment_begin; /* byte offsets in bytes; segments + 1 of them */
+    uint32_t *segment_end;  /* first bit after the last block of each segment */
+    int32_t has_eoi;        /* 0: the input ends without an end marker */
 } ffp_skim;
 
 /* Skims the first scan. FFP_NOT_SEQUENTIAL unless header->sequential_single_scan. */

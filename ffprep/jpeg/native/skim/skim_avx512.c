@@ -16,20 +16,20 @@
 enum { LANES = FFP_SKIM_LANES, FEW = 3, MOST_TRIES = 64 };
 
 typedef struct {
-    __m512i bit, k, phase, table;     /* k << 8; offset of the phase's table from the first one's entries */
-    __m512i count;                    /* marks a lane has made since it began */
+    __m512i bit, k, phase, table; /* k << 8; offset of the phase's table from the first one's entries */
+    __m512i count;                /* marks a lane has made since it began */
     uint32_t *log_bit, *log_end;
     uint8_t *log_lane;
 } state;
 
 typedef struct {
     const uint8_t *base;
-    const skim_table *first;          /* table */
+    const skim_table *first; /* table */
     const phase *ring;
     int32_t ring_size;
-    __m512i tables[2];                /* of each phase */
+    __m512i tables[2]; /* of each phase */
     __m512i end;
-    int64_t began[LANES];             /* place in the log */
+    int64_t began[LANES]; /* place in the log */
     uint32_t start[LANES];
     int32_t tries;
 } plan;
@@ -86,7 +86,7 @@ INLINE void take(plan *p, state *s, __m512i e, uint32_t *log_start) {
     __mmask16 whole = _mm512_cmpeq_epi32_mask(s->k, _mm512_set1_epi32(64 << 8));
     __mmask16 look = _mm512_test_epi32_mask(s->k, _mm512_set1_epi32(LOOK_CLOSER)) & (__mmask16)~whole;
     if (__builtin_expect(look, 0)) {
-        state copy = *s;              /* a state whose address nobody takes stays in registers */
+        state copy = *s; /* a state whose address nobody takes stays in registers */
         closer(p, &copy, e, look, s->log_bit - log_start);
         *s = copy;
     }
@@ -119,7 +119,8 @@ TARGET static void run(plan *p, state *whole) {
         if (__builtin_popcount(active) <= FEW) {
             break;
         }
-        __m512i bits = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), active, _mm512_srli_epi32(s.bit, 3), p->base, 1);
+        __m512i bits = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), active, _mm512_srli_epi32(s.bit, 3), p->base,
+                                                   1);
         bits = _mm512_sllv_epi32(_mm512_shuffle_epi8(bits, swap), _mm512_and_si512(s.bit, _mm512_set1_epi32(7)));
         __m512i e = look_up(p, &s, active, bits), skip = _mm512_and_si512(e, _mm512_set1_epi32(63)), before = s.bit;
         take(p, &s, e, log_start);
@@ -145,8 +146,11 @@ TARGET void ffp_skim_avx512(const uint8_t *base, const skim_table *first, const 
     p.tables[0] = _mm512_loadu_si512(table);
     p.tables[1] = _mm512_loadu_si512(table + LANES);
     p.end = _mm512_loadu_si512(stop);
-    state s = {.bit = _mm512_loadu_si512(p.start), .k = _mm512_set1_epi32(1 << 8), .log_bit = log->bit,
-               .log_lane = log->lane, .log_end = log->bit + log->capacity};
+    state s = {.bit = _mm512_loadu_si512(p.start),
+               .k = _mm512_set1_epi32(1 << 8),
+               .log_bit = log->bit,
+               .log_lane = log->lane,
+               .log_end = log->bit + log->capacity};
     s.phase = s.count = _mm512_setzero_si512();
     s.table = _mm512_permutex2var_epi32(p.tables[0], s.phase, p.tables[1]);
     run(&p, &s);

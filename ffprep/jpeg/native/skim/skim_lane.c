@@ -12,14 +12,14 @@
 
 /* A place in the data. Each end of a phase is written to *mark as a raw bit: see ffp_bit_of. */
 typedef struct {
-    const uint8_t *next;              /* the byte to load next */
-    uint64_t bits;                    /* left-aligned */
-    uint32_t state;                   /* k << 8 | 63 - how many of `bits` are valid; the others are right or 0 */
-    const uint16_t *entry;            /* of the phase's table */
-    const phase *after;               /* the phase that follows */
-    uint32_t *mark, *mark_stop;       /* stops soon after mark_stop: MARK_SLACK more are written at most */
-    const uint8_t *limit;             /* stops soon after `next` is here */
-    int32_t bad;                      /* it met something that is no code */
+    const uint8_t *next;        /* the byte to load next */
+    uint64_t bits;              /* left-aligned */
+    uint32_t state;             /* k << 8 | 63 - how many of `bits` are valid; the others are right or 0 */
+    const uint16_t *entry;      /* of the phase's table */
+    const phase *after;         /* the phase that follows */
+    uint32_t *mark, *mark_stop; /* stops soon after mark_stop: MARK_SLACK more are written at most */
+    const uint8_t *limit;       /* stops soon after `next` is here */
+    int32_t bad;                /* it met something that is no code */
 } lane;
 
 /* At least 56 valid bits. */
@@ -84,7 +84,8 @@ FFP_INLINE void pass_dc(lane *x) {
 /* A lane at the first AC code of an MCU that begins at `bit`. */
 static lane start_lane(const uint8_t *base, const phase *ring, uint32_t bit, uint32_t *mark, int64_t marks,
                        const uint8_t *limit) {
-    lane x = {.entry = ring->table->entry, .after = ring->next, .mark = mark, .mark_stop = mark + marks, .limit = limit};
+    lane x = {
+        .entry = ring->table->entry, .after = ring->next, .mark = mark, .mark_stop = mark + marks, .limit = limit};
     seek(&x, base, bit, 1);
     *x.mark++ = raw_bit(&x);
     pass_dc(&x);
@@ -111,7 +112,7 @@ FFP_INLINE int next_block(lane *x, uint32_t e) {
     return running(x);
 }
 
-#define LOOKUP_OR(x, stop)                                                                                            \
+#define LOOKUP_OR(x, stop)                                                                                             \
     LOOKUP(x)                                                                                                          \
     if ((x).state >= LOOK_CLOSER) {                                                                                    \
         goto stop;                                                                                                     \
@@ -170,16 +171,16 @@ static void run_pair(lane *lane_x, lane *lane_y) {
 
 /* ---- segments ---------------------------------------------------------------------------------------------------- */
 
-#define WORTH_HALVES 1024             /* bytes */
+#define WORTH_HALVES 1024 /* bytes */
 #define WORTH_VECTORS 4096
 #define MOST_TRIES 64
 
 /* A lane that goes through one long segment, helped by what others saw further on. */
 typedef struct {
-    const uint8_t *base, *limit;      /* limit: of the segment */
+    const uint8_t *base, *limit; /* limit: of the segment */
     const phase *ring;
-    int64_t ring_size;                /* marks that make an MCU */
-    uint32_t *near;                   /* x's own marks */
+    int64_t ring_size; /* marks that make an MCU */
+    uint32_t *near;    /* x's own marks */
     lane x;
 } walk;
 
@@ -200,7 +201,7 @@ static void resume(walk *w, uint32_t *mark) {
 typedef struct {
     const uint32_t *marks;
     int64_t count, ring_size;
-    uint32_t raw;                     /* added to each makes it a raw mark */
+    uint32_t raw; /* added to each makes it a raw mark */
 } marks;
 
 FFP_INLINE int64_t mcu_bit(const void *reader, int64_t k) {
