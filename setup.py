@@ -8,6 +8,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("ffprep/jpeg/native")
+WARNINGS = ["-Wall", "-Wextra", "-Wmissing-prototypes", "-Wstrict-prototypes"]
 
 
 class BuildPlainLibrary(build_ext):
@@ -24,9 +25,10 @@ setup(
     ext_modules=[
         Extension(
             "ffprep.jpeg._native",
-            sources=sorted(str(p) for p in NATIVE.glob("*.c")),
-            depends=sorted(str(p) for p in NATIVE.glob("*.h")),
-            extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra"],
+            sources=sorted(str(p) for p in NATIVE.rglob("*.c")),
+            depends=sorted(str(p) for p in NATIVE.rglob("*.h")),
+            include_dirs=[str(NATIVE)],
+            extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", *WARNINGS],
         )
     ],
     cmdclass={"build_ext": BuildPlainLibrary},

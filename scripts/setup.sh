@@ -63,7 +63,7 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.py -nt "$stam
     pip install -c "$venv/.ffprep-torch" -e ".[$extras]"
     touch "$stamp"
 fi
-newest="$(ls -t ffprep/jpeg/native/*.[ch] | head -n 1)"
+newest="$(find ffprep/jpeg/native -name '*.[ch]' -exec ls -t {} + | head -n 1)"
 if [ ! -e ffprep/jpeg/_native.so ] || [ "$newest" -nt ffprep/jpeg/_native.so ]; then
     say "building the JPEG kernel"
     pip install setuptools

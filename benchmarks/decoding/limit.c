@@ -5,9 +5,10 @@
  * headers and geometry, finding the segments, entropy decoding, inverse DCT, and all of ffp_decode_region. */
 #define _GNU_SOURCE
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
-#include "region.c"
+#include "region/region.c"
 
 enum { STAGES = 5 };
 
@@ -58,7 +59,7 @@ static int staged(ffp_context *ctx, const uint8_t *data, const int64_t *image, i
     }
     ns[2] = since(&mark);
     for (int32_t i = 0; i < n; i++) {
-        ffp_inverse(level, ctx, h, jobs + i, r.plane);
+        ffp_inverse(level, h, jobs + i, r.plane);
     }
     ns[3] = since(&mark);
     return 1;

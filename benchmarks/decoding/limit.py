@@ -38,7 +38,7 @@ NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
 def build(folder: Path) -> Path:
     """Compile limit.c with the kernel's sources as setup.py does."""
     program = folder / "limit"
-    sources = [Path(__file__).with_name("limit.c"), *(p for p in sorted(NATIVE.glob("*.c")) if p.name != "region.c")]
+    sources = [Path(__file__).with_name("limit.c"), *(p for p in sorted(NATIVE.rglob("*.c")) if p.name != "region.c")]
     compiler = shutil.which(os.environ.get("CC", "cc")) or "cc"
     subprocess.run([compiler, "-std=gnu11", "-O3", f"-I{NATIVE}", *sources, "-o", program], check=True)
     return program

@@ -12,7 +12,7 @@
     64   u8 xxh3-64 of the 64 bytes so far
     72   E + 1 entries: u8 offset of a JPEG in the .beton file, ascending, u8 offset of its index in this file
          (the last entry: the sizes of both files)
-    ...  the indexes one after the other, in the format of ``jpeg/native/index.c``; empty for a JPEG that has none
+    ...  the indexes one after the other, as ``jpeg/native/index/index.h`` says; empty for a JPEG that has none
 
 All integers are little-endian. Each distinct JPEG has one entry, however many samples share it.
 """

@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "context.h"
 
 static uint64_t state;
 static int64_t seen[FFP_STATUS_COUNT];

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "context.h"
+#include "index/index.h"
 
 static uint64_t state;
 static int64_t seen[FFP_STATUS_COUNT];

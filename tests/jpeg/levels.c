@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "context.h"
+#include "levels.h"
 
 enum { MOST = 4096, GAP = 64 };
 

@@ -161,7 +161,7 @@ def test_hostile_indexes(jpegmaker: ModuleType, tmp_path: Path) -> None:
     probe.write_text("int main(void) { return 0; }\n")
     if subprocess.run([compiler, *FLAGS, probe, "-o", tmp_path / "probe"], capture_output=True).returncode:
         pytest.skip("no sanitizers")
-    sources = [Path(__file__).with_name("index_fuzz.c"), *sorted(NATIVE.glob("*.c"))]
+    sources = [Path(__file__).with_name("index_fuzz.c"), *sorted(NATIVE.rglob("*.c"))]
     subprocess.run([compiler, *FLAGS, "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}", *sources, "-o", built], check=True)
     rng = np.random.default_rng(2)
     files = []

@@ -31,7 +31,7 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if built.returncode or subprocess.run([folder / "probe"], capture_output=True).returncode:
         pytest.skip("no sanitizers")
     program = folder / "fuzz"
-    sources = [Path(__file__).with_name("fuzz.c"), *sorted(NATIVE.glob("*.c"))]
+    sources = [Path(__file__).with_name("fuzz.c"), *sorted(NATIVE.rglob("*.c"))]
     command: list[str | Path] = [
         compiler,
         *FLAGS,

@@ -117,7 +117,7 @@ def portable(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         "-Wextra",
         "-Werror",
     ]
-    command: list[str | Path] = [compiler, *flags, f"-I{NATIVE}", *sorted(NATIVE.glob("*.c")), "-o", path]
+    command: list[str | Path] = [compiler, *flags, f"-I{NATIVE}", *sorted(NATIVE.rglob("*.c")), "-o", path]
     subprocess.run(command, check=True)
     lib = ctypes.CDLL(str(path))
     native.declare(lib)

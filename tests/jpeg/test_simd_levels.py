@@ -153,7 +153,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     probe.write_text("int main(void) { return 0; }\n")
     if subprocess.run([compiler, *FLAGS, probe, "-o", built.with_name("probe")], capture_output=True).returncode:
         pytest.skip("no sanitizers")
-    sources = [Path(__file__).with_name("levels.c"), *sorted(NATIVE.glob("*.c"))]
+    sources = [Path(__file__).with_name("levels.c"), *sorted(NATIVE.rglob("*.c"))]
     subprocess.run([compiler, *FLAGS, "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}", *sources, "-o", built], check=True)
     return built
 

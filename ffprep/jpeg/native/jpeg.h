@@ -1,20 +1,24 @@
-/* The JPEG kernel of ffprep: what its C files share.
+/* The JPEG library of ffprep: what it exports. C only, no dependencies; every file's first comment is its manual.
  *
- * Decodes the MCUs of a baseline JPEG (ITU-T T.81) that a pixel rectangle needs, to planes of samples. The stages:
+ * It decodes the MCUs of a JPEG (ITU-T T.81) that a pixel rectangle needs, into planes of samples, and rewrites streams
+ * without loss so that this is fast. A stream passes through the folders in this order:
  *
- *   parse.c        bytes -> ffp_header: every marker segment checked (T.81 annex B)
- *   region.c       header + rectangle -> jobs -> planes; owns the scratch memory (ffp_context)
- *   jobs.c         the restart segments, or pieces told of by a seek index (index.c), that a rectangle needs
- *   entropy*.c     jobs -> coefficients (T.81 annex F): scalar, AVX2 lanes, AVX-512 lanes (lanes.c: what those share)
- *   speculate.c    one long scan in lanes: pieces that fall into step with each other
- *   idct*.c        coefficients -> samples: exact integer inverse DCT (the "islow" method of libjpeg), per CPU level
- *   idct_reduced.c the same to 4x4, 2x2 or 1x1 samples a block
- *   progressive.c  whole images of any scan structure -> coefficients (T.81 annex G, and several sequential scans)
- *   rewrite.c      any stream -> a seekable baseline stream with the same coefficients; rewrite.h lists its helpers
- *   dispatch.c     CPU features -> function pointers; FFPREP_SIMD=avx512|avx2|scalar forces a level
+ *   parse/    bytes -> ffp_header (parse.h): every marker segment is checked (annex B)
+ *   region/   header and rectangle -> jobs -> planes: ffp_decode_region, and the search for the restart segments needed
+ *   index/    the seek index of a scan without restart markers: where else in it decoding can begin
+ *   huffman/  the canonical codes of a table (huffman.h, annex C), and the best table for given frequencies (annex K)
+ *   scan/     entropy-coded bits -> coefficients, one symbol after the other (scan/scan.h, annexes F and G)
+ *   lanes/    the same for many jobs at once: one job in each lane of AVX2 or AVX-512 vectors (lanes/lanes.h)
+ *   idct/     coefficients -> samples: exact integer inverse DCT for each CPU level, and to fewer samples (idct/idct.h)
+ *   skim/     where the codes of every block begin, without decoding coefficients: for rewriting and indexing
+ *   rewrite/  any stream -> a baseline stream with restart markers and the same coefficients
+ *
+ * The headers beside this file belong to no folder: parse.h, huffman.h, bits.h (the bit reader), in_step.h (how two
+ * readers of one stream find each other), context.h (scratch memory; context.c), levels.h (jobs, planes, and the
+ * functions each CPU level has; levels.c chooses the level, FFPREP_SIMD=avx512|avx2|scalar forces one).
  *
  * Every function that reads input bytes takes the end of the input and never reads past it; every size is checked
- * before memory is asked for. Nothing here prints, exits or keeps state outside an ffp_context.
+ * before memory is allocated. Nothing here prints or exits, and the only state outside an ffp_context is the CPU level.
  */
 #ifndef FFPREP_JPEG_H
 #define FFPREP_JPEG_H
@@ -57,86 +61,8 @@ enum {
 
 enum { FFP_COLOR_GRAY = 1, FFP_COLOR_YCC = 2, FFP_COLOR_RGB = 3, FFP_COLOR_CMYK = 4, FFP_COLOR_YCCK = 5 };
 
-#define FFP_MAX_BLOCKS_PER_MCU 10     /* T.81 B.2.3 */
-#define FFP_MAX_PIXELS ((int64_t)1 << 28)
-
-typedef struct {
-    uint8_t counts[17];               /* counts[1..16]: codes of each length */
-    uint8_t symbols[256];
-    uint8_t present;
-} ffp_dht;
-
-typedef struct {
-    int32_t id, h, v, tq;             /* identifier, sampling factors, quantisation table */
-    int32_t td, ta;                   /* Huffman tables in the first scan */
-    int32_t width, height;            /* samples: ceil(X * h / hmax), ceil(Y * v / vmax) */
-    int32_t blocks_x, blocks_y;       /* blocks in the MCU-padded grid */
-} ffp_component;
-
-typedef struct {
-    int32_t width, height, ncomp, color;
-    int32_t sof;                      /* 0xC0, 0xC1 or 0xC2 */
-    int32_t progressive;              /* SOF2 */
-    int32_t sequential_single_scan;   /* 1: fast path applies */
-    int32_t orientation;              /* EXIF orientation 1..8, 1 when absent or unreadable */
-    int32_t adobe_transform;          /* -1 when there is no APP14 */
-    int32_t hmax, vmax, mcu_w, mcu_h; /* MCU size in pixels */
-    int32_t mcus_x, mcus_y, blocks_per_mcu;
-    int32_t restart_interval;         /* MCUs; 0: none */
-    int32_t reserved;
-    int64_t scan_offset;              /* first byte of the first scan's entropy-coded data */
-    int64_t sos_offset;               /* its SOS marker */
-    ffp_component comp[FFP_MAX_COMPONENTS];
-    uint16_t quant[4][64];            /* zigzag order */
-    uint8_t quant_present[4];
-    ffp_dht dht[2][4];                /* [0] DC, [1] AC */
-} ffp_header;
-
-/* Parses marker segments up to the first scan. A single component is normalised to 1x1 sampling (T.81 A.2.2). */
-int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *header);
-
-/* One independent run of MCUs of an interleaved (or single-component) sequential scan. Coefficients come in scan order:
- * for each MCU its blocks in order, each 64 int16 in ZIGZAG order, with the DC DIFFERENCE (not the predicted value) in
- * element 0. The caller hands them zeroed; 64 more coefficients behind the last block may be touched and must be
- * zero again on return unless status is set. Between begin and end every FF has a 00 behind it, and the last byte is
- * no FF unless that 00 follows. What is valid, and which status what is not has, entropy.c says at its top; a level that
- * finds a fault may zero the job's coefficients and ask the scalar level for the status. */
-typedef struct {
-    const uint8_t *begin, *end;       /* entropy-coded bytes, stuffing included, the closing marker excluded */
-    int32_t start_bit;                /* bits of *begin that belong to the previous MCU (index), 0 at a restart */
-    int32_t pred[FFP_MAX_COMPONENTS]; /* DC predictors at the start: 0 at a restart */
-    int32_t first_mcu;                /* raster number of the first MCU */
-    int32_t mcus;                     /* MCUs to decode: early stop makes it fewer than the segment holds */
-    int32_t to_end;                   /* 1: the job ends where the segment ends, so the end position is checked */
-    int32_t status;                   /* out: FFP_OK, FFP_TRUNCATED_SCAN or FFP_CORRUPT_SCAN */
-    int16_t *coef;
-} ffp_job;
-
-/* What a decoded plane is: sample (x0 + i, y0 + j) of the component is at addr[j * stride + i]. */
-typedef struct {
-    uint8_t *addr;
-    int64_t stride;
-    int32_t x0, y0, w, h;             /* samples held */
-    int32_t scale;                    /* a block is 8 >> scale samples wide and high here */
-} ffp_plane;
 
 typedef struct ffp_context ffp_context;
-
-/* Entropy decoding of jobs (each job's status is set; returns the first that is not FFP_OK), and the inverse DCT of one
- * decoded job into planes (only the blocks that lie in them; integrates the DC differences, dequantises, zeroes the
- * coefficients behind itself). One pair for each CPU level. All pairs give identical results; the scalar pair is the
- * specification (idct.c defines the arithmetic). */
-typedef struct {
-    const char *name;
-    int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);
-    void (*idct)(ffp_context *ctx, const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-    const struct ffp_lane_engine *engine; /* lanes.h; NULL: the level has none */
-    /* The inverse DCT of those planes that have a scale, which leaves the coefficients (idct_reduced.c). */
-    void (*reduce)(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-} ffp_level;
-
-extern const ffp_level ffp_level_scalar, ffp_level_avx2, ffp_level_avx512;
-const ffp_level *ffp_current_level(void);
 
 /* ---- exported; pointers and integers are 64 bit so that numba can call them -------------------------------------- */
 
@@ -166,17 +92,18 @@ FFP_API int64_t ffp_read_header(const uint8_t *data, int64_t size, int64_t *info
  * blocks_y x blocks_x x 64 int16. ffp_coefficients with out NULL returns the number of int16 needed in *count. */
 FFP_API int64_t ffp_coefficients(const uint8_t *data, int64_t size, int16_t *out, int64_t capacity, int64_t *count);
 
-/* Lossless rewriting: same coefficients as an interleaved baseline stream with a restart marker every `interval` MCUs
- * (0: none; -1: as many as suit the sampling). A single sequential scan keeps its Huffman codes, and the DC tables get
- * those they lack; anything else gets tables made for it. flags bit 0: keep APPn and COM segments; bit 1: make new tables
- * in any case. *written gets the size; FFP_NO_SPACE when capacity might not suffice (then *written is a size that does,
- * and the stream has been found to be whole). */
+/* Lossless rewriting: the same coefficients as an interleaved baseline stream with a restart marker every `interval`
+ * MCUs (0: none; -1: as many as suit the sampling). A single sequential scan keeps its Huffman codes, and its DC tables
+ * are extended by the codes they lack; anything else gets tables made for it. flags bit 0: keep APPn and COM segments;
+ * bit 1: make new tables in any case. *written is set to the size. FFP_NO_SPACE when `capacity` might not suffice: then
+ * the stream has been found to be sound, and *written is a capacity that does suffice. */
 FFP_API int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out,
                             int64_t capacity, int64_t *written);
 
-/* The seek index of a single-scan sequential stream: a place to begin decoding every `interval` MCUs (index.c; below 1:
- * 16, or 8 where an MCU has more than three blocks). With restart markers it needs none: FFP_OK and *written 0. *written gets the size; FFP_NO_SPACE when capacity
- * does not suffice (then *written is the size needed). */
+/* The seek index of a single-scan sequential stream: a place to begin decoding every `interval` MCUs (below 1: every 16,
+ * or 8 where an MCU has more than three blocks); index/index.h describes its bytes. A stream with restart markers needs
+ * none: FFP_OK and *written 0. *written is set to the size. FFP_NO_SPACE when `capacity` does not suffice: then *written
+ * is the capacity needed. */
 FFP_API int64_t ffp_index(const uint8_t *data, int64_t size, int64_t interval, uint8_t *out, int64_t capacity,
                           int64_t *written);
 

@@ -1,0 +1,79 @@
+/* The walk over a job's blocks in scan order (T.81 A.2.3): DC values are predicted, places in the planes computed. */
+#ifndef FFPREP_WALK_H
+#define FFPREP_WALK_H
+
+#include "job.h"
+
+typedef struct {
+    int16_t *coef; /* 64 in zigzag order; NULL: there is no such block */
+    int32_t dc;    /* DC value, predicted modulo 2^16; coef[0] is still the difference */
+    uint8_t *out;  /* its first sample; NULL: the plane does not hold it */
+} ffp_block;
+
+/* Takes one block of a component or, in a walk of width 2, two that are side by side in the plane. */
+typedef void (*ffp_put_blocks)(const void *self, int component, const ffp_plane *plane, ffp_block a, ffp_block b);
+
+/* Where a component's blocks lie in an MCU and, in a walk of width 2, in the MCU to the right of it. */
+typedef struct {
+    int16_t *coef;     /* its first coefficient in the first MCU */
+    int32_t step;      /* coefficients from MCU to MCU */
+    int32_t h;         /* blocks in a row of one MCU */
+    int32_t count;     /* blocks in a row of all */
+    int16_t dc[2][16]; /* of each block of both MCUs: factors are up to 4 each way */
+} ffp_blocks;
+
+/* Block k of row j; x: of its first sample in the plane. */
+FFP_INLINE ffp_block ffp_block_at(const ffp_blocks *of, int32_t j, int32_t k, const ffp_plane *plane, int32_t x,
+                                  uint8_t *row) {
+    if (k >= of->count) {
+        return (ffp_block){NULL, 0, NULL};
+    }
+    const int32_t mcu = k >= of->h, at = j * of->h + k - mcu * of->h;
+    return (ffp_block){of->coef + mcu * of->step + at * 64, of->dc[mcu][at],
+                       row && x >= 0 && x < plane->w ? row + x : NULL};
+}
+
+/* Calls put for every block of the job and leaves the last DC values in job->pred. `width` 2 takes two MCUs at a time
+ * where two are left in a row of MCUs. To be inlined with constant width and put. */
+FFP_INLINE void ffp_walk_blocks(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS],
+                                int32_t width, ffp_put_blocks put, const void *self) {
+    int32_t mx = job->first_mcu % header->mcus_x, my = job->first_mcu / header->mcus_x;
+    ffp_blocks of = {.coef = job->coef, .step = header->blocks_per_mcu * 64};
+    for (int32_t left = job->mcus, mcus; left > 0; left -= mcus) {
+        mcus = width > 1 && left > 1 && mx + 1 < header->mcus_x ? 2 : 1;
+        for (int i = 0; i < header->ncomp; i++) {
+            const ffp_component *c = &header->comp[i];
+            const ffp_plane *plane = planes + i;
+            const int32_t blocks = c->h * c->v, n = 8 >> plane->scale;
+            int16_t value = (int16_t)job->pred[i];
+            of.h = c->h;
+            of.count = mcus * c->h;
+            for (int32_t mcu = 0; mcu < mcus; mcu++) {
+                for (int32_t k = 0; k < blocks; k++) {
+                    value = (int16_t)(value + of.coef[mcu * of.step + k * 64]);
+                    of.dc[mcu][k] = value;
+                }
+            }
+            job->pred[i] = value;
+            const int32_t across = (of.count + width - 1) / width;
+            for (int32_t at = 0; at < across * c->v; at++) { /* one loop: branches of two are predicted less well */
+                const int32_t j = at / across, k = at % across * width;
+                const int32_t y = (my * c->v + j) * n - plane->y0, x = (mx * of.h + k) * n - plane->x0;
+                uint8_t *row = y >= 0 && y < plane->h ? plane->addr + y * plane->stride : NULL;
+                const ffp_block a = ffp_block_at(&of, j, k, plane, x, row);
+                const ffp_block b = width > 1 ? ffp_block_at(&of, j, k + 1, plane, x + n, row)
+                                              : (ffp_block){NULL, 0, NULL};
+                put(self, i, plane, a, b);
+            }
+            of.coef += blocks * 64;
+        }
+        of.coef += (mcus - 1) * of.step;
+        mx += mcus;
+        if (mx == header->mcus_x) {
+            mx = 0;
+            my++;
+        }
+    }
+}
+
+#endif

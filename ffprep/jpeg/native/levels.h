@@ -1,0 +1,35 @@
+/* The CPU levels: what each does with jobs (job.h). levels.c chooses one. */
+#ifndef FFPREP_LEVELS_H
+#define FFPREP_LEVELS_H
+
+#include "job.h"
+
+/* Whether the AVX2 and AVX-512 levels are compiled in. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define FFP_X86 1
+#else
+#define FFP_X86 0
+#endif
+
+struct ffp_lane_engine;
+
+/* A CPU level. All levels give identical results; the scalar one is the specification (scan/sequential.c and
+ * idct/idct_scalar.c define the arithmetic). */
+typedef struct {
+    const char *name;
+    /* Entropy-decodes jobs: sets the status of each and returns the first that is not FFP_OK. */
+    int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);
+    /* The inverse DCT of a decoded job into planes, of the blocks only that lie in them: sums up the DC differences,
+     * dequantises, and leaves the coefficients zero. */
+    void (*idct)(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+    /* The inverse DCT into those planes that have a scale; leaves the coefficients as they are. */
+    void (*reduce)(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+    const struct ffp_lane_engine *engine; /* lanes/lanes.h; NULL: the level has none */
+} ffp_level;
+
+const ffp_level *ffp_current_level(void);
+
+/* Whether the level in use may run AVX-512 code. */
+int ffp_level_has_avx512(void);
+
+#endif

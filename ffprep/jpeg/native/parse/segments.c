@@ -1,0 +1,88 @@
+/* Marker segments (T.81 B.1.1): finding them, and those that bring tables and the restart interval. Decoding and rewriting
+ * of several scans meet the same segments between the scans. */
+#include <string.h>
+
+#include "parse.h"
+
+int ffp_next_marker(const uint8_t *data, int64_t size, int64_t *pos, int32_t *marker) {
+    int64_t p = *pos;
+    while (p < size) {
+        const uint8_t *ff = memchr(data + p, 0xFF, (size_t)(size - p));
+        if (!ff) {
+            return 0;
+        }
+        p = ff - data;
+        while (p < size && data[p] == 0xFF) {
+            p++;
+        }
+        if (p < size && data[p] != 0) {
+            *marker = data[p];
+            *pos = p + 1;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32_t *length) {
+    if (size - pos < 2) {
+        return NULL;
+    }
+    int32_t n = ffp_load_be16(data + pos);
+    if (n < 2 || size - pos < n) {
+        return NULL;
+    }
+    *length = n - 2;
+    return data + pos + 2;
+}
+
+/* B.2.4.2 */
+int32_t ffp_parse_dht(ffp_header *h, const uint8_t *p, int32_t n) {
+    while (n > 0) {
+        if (n < 17) {
+            return FFP_BAD_HUFFMAN_TABLE;
+        }
+        const int32_t class = p[0] >> 4, id = p[0] & 15, total = ffp_count_codes(p);
+        if (class > 1 || id > 3 || total < 0 || total > n - 17) {
+            return FFP_BAD_HUFFMAN_TABLE;
+        }
+        ffp_dht *t = &h->dht[class][id];
+        memset(t, 0, sizeof *t);
+        memcpy(t->counts + 1, p + 1, FFP_CODE_LENGTHS);
+        memcpy(t->symbols, p + 17, (size_t)total);
+        t->present = 1;
+        p += 17 + total;
+        n -= 17 + total;
+    }
+    return FFP_OK;
+}
+
+/* B.2.4.1 */
+int32_t ffp_parse_dqt(ffp_header *h, const uint8_t *p, int32_t n) {
+    while (n > 0) {
+        int32_t wide = p[0] >> 4, id = p[0] & 15, need = wide ? 129 : 65;
+        if (wide > 1 || id > 3 || n < need) {
+            return FFP_BAD_QUANT_TABLE;
+        }
+        for (int i = 0; i < 64; i++) {
+            int32_t q = wide ? ffp_load_be16(p + 1 + 2 * i) : p[1 + i];
+            if (q == 0) {
+                return FFP_BAD_QUANT_TABLE;
+            }
+            h->quant[id][i] = (uint16_t)q;
+        }
+        h->quant_present[id] = 1;
+        p += need;
+        n -= need;
+    }
+    return FFP_OK;
+}
+
+/* B.2.4.4 */
+int32_t ffp_parse_dri(ffp_header *h, const uint8_t *p, int32_t n) {
+    if (n != 2) {
+        return FFP_BAD_MARKER;
+    }
+    h->restart_interval = ffp_load_be16(p);
+    return FFP_OK;
+}

@@ -1,0 +1,72 @@
+/* What the files of this folder share: tables that step over codes, and the marks that lanes write. */
+#ifndef FFPREP_MARKS_H
+#define FFPREP_MARKS_H
+
+#include "bits.h"
+#include "skim/skim.h"
+
+/* ---- tables: skim_table.c ----------------------------------------------------------------------------------------- */
+
+#define SKIM_BITS 11
+#define MOST_SKIP 18 /* three lookups must fit in the 56 bits of a refill */
+
+/* An entry: bits 0..5 how many bits to skip, bits 8..15 how far k advances. k counts from 1. A phase (the DC code, or the
+ * AC codes of a block) ends well when k is in 128..191, which only PHASE_END leads to; a DC entry adds its size category
+ * to that. Bit 6 of k set calls for a closer look: k is 64 (the last coefficient is not zero), a lookup went past the end
+ * of the block, or does not hold the symbol (SLOW). */
+#define PHASE_END 128
+#define LOOK_CLOSER (64u << 8)
+#define SLOW ((uint16_t)LOOK_CLOSER)
+
+typedef struct {
+    uint16_t entry[1 << SKIM_BITS]; /* first: skim_lane.c finds the table by its entries */
+    ffp_code_search search;
+    int32_t dc;
+} skim_table;
+
+void ffp_skim_dc_table(const ffp_dht *dht, skim_table *table);
+void ffp_skim_ac_table(const ffp_dht *dht, skim_table *table);
+
+/* Steps over one symbol at `bit` of *at by search, k being as it was before. Returns its bits, 0 for no code or one that
+ * overruns the block; *k becomes PHASE_END at the end of the phase. */
+uint32_t ffp_skim_step(const skim_table *t, const uint8_t *at, uint32_t bit, uint32_t *k);
+
+/* The phases of an MCU, in a ring: DC and AC of each of its blocks. */
+typedef struct phase {
+    const skim_table *table;
+    const struct phase *next;
+} phase;
+
+/* ---- marks -------------------------------------------------------------------------------------------------------- */
+
+/* A mark as lanes write it, "raw": bits counted from address 0, plus 63. This turns it into a bit of the data at base. */
+static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
+    return raw - (uint32_t)((uintptr_t)base * 8) - 63;
+}
+
+#define MARK_SLACK 8 /* a lane may write so many marks more than it was asked for */
+
+#define FFP_SKIM_LANES 16
+
+/* What lanes of vectors find: the marks of lane l are marks[begin[l]] to marks[begin[l + 1]], plain bits. They are gathered
+ * in a log first, which has room for LOG_SLACK more entries than `capacity`, as `marks` has. */
+typedef struct {
+    uint32_t *marks, *bit;
+    uint8_t *lane;
+    int64_t capacity; /* 0: no vectors on this CPU */
+    int64_t begin[FFP_SKIM_LANES + 1];
+} ffp_mark_log;
+
+#define LOG_SLACK 64
+
+/* ---- lanes -------------------------------------------------------------------------------------------------------- */
+
+/* Fills skim->bit, as raw marks, and skim->segment_end. `first` is the table with the lowest address. */
+int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase *ring, const skim_table *first,
+                          ffp_mark_log *log);
+
+/* Skims bits [begin, end), an MCU beginning at `begin`, from FFP_SKIM_LANES places at once; needs AVX-512. */
+void ffp_skim_avx512(const uint8_t *base, const skim_table *first, const phase *ring, int32_t ring_size, uint32_t begin,
+                     uint32_t end, ffp_mark_log *log);
+
+#endif

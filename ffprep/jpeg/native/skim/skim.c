@@ -1,0 +1,201 @@
+/* From a stream to an ffp_skim: stuffing is removed, lanes mark where blocks begin, DC values are read at the marks. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "levels.h"
+#include "skim/marks.h"
+
+/* What follows the scan: segments that a decoder skips, then EOI or nothing. Another scan does not belong there. */
+static int32_t check_rest(const uint8_t *data, int64_t size, int64_t pos, int32_t *has_eoi) {
+    int32_t marker, n;
+    while (ffp_next_marker(data, size, &pos, &marker)) {
+        if (marker == FFP_M_EOI) {
+            *has_eoi = 1;
+            return FFP_OK;
+        }
+        if (marker == FFP_M_SOS ||
+            (marker >= FFP_M_SOF0 && marker <= FFP_M_SOF15 && marker != FFP_M_DHT && marker != FFP_M_DAC)) {
+            return FFP_BAD_MARKER;
+        }
+        if (ffp_stands_alone(marker) || marker == FFP_M_SOI) {
+            continue;
+        }
+        if (!ffp_segment(data, size, pos, &n)) {
+            return FFP_OK;
+        }
+        pos += 2 + n;
+    }
+    return FFP_OK;
+}
+
+/* Removes stuffing (B.1.1.5) and splits at restart markers, which count up from RST0. *rest is set to the offset of what
+ * ends the scan. */
+static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_skim *skim, int64_t *rest) {
+    const uint8_t *p = data + begin, *end = data + size;
+    uint8_t *out = skim->bytes;
+    int64_t segment = 0;
+    int32_t status = FFP_OK;
+    skim->segment_begin[0] = 0;
+    for (;;) {
+        const uint8_t *ff = memchr(p, 0xFF, (size_t)(end - p));
+        size_t n = (size_t)((ff ? ff : end) - p);
+        memcpy(out, p, n);
+        out += n;
+        if (!ff) {
+            p = end;
+            break;
+        }
+        const uint8_t *code = ff + 1;
+        if (code < end && *code == 0) {
+            *out++ = 0xFF;
+            p = code + 1;
+            continue;
+        }
+        while (code < end && *code == 0xFF) {
+            code++;
+        }
+        if (code == end || *code == 0 || (*code & 0xF8) != 0xD0) {
+            status = code < end && *code == 0 ? FFP_CORRUPT_SCAN : FFP_OK; /* fill bytes come before markers only */
+            p = ff;
+            break;
+        }
+        if ((*code & 7) != (segment & 7)) {
+            return FFP_BAD_RESTART;
+        }
+        p = code + 1;
+        skim->segment_begin[++segment] = out - skim->bytes;
+        if (segment == skim->segments) {
+            /* some encoders write a marker after the last segment too; no data may follow */
+            status = p < end && *p == 0xFF && p + 1 < end && p[1] != 0 ? FFP_OK : FFP_BAD_RESTART;
+            break;
+        }
+    }
+    skim->size = out - skim->bytes;
+    if (status == FFP_OK && segment < skim->segments) {
+        skim->segment_begin[++segment] = skim->size;
+        if (segment < skim->segments) {
+            status = p == end ? FFP_TRUNCATED_SCAN : FFP_BAD_RESTART;
+        }
+    }
+    memset(out, 0, FFP_SKIM_PAD);
+    *rest = p - data;
+    return status;
+}
+
+static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
+    int vectors = ffp_level_has_avx512();
+    int64_t most = 2 * skim->blocks + 1 + MARK_SLACK + LOG_SLACK;
+    size_t marks = (size_t)most * sizeof *skim->bit;
+    size_t begins = (size_t)(skim->segments + 1) * sizeof *skim->segment_begin;
+    size_t ends = (size_t)skim->segments * sizeof *skim->segment_end;
+    size_t dc = (size_t)skim->blocks * sizeof *skim->dc;
+    size_t logged = vectors ? marks + (size_t)most : 0;
+    char *at = malloc(begins + ends + 2 * marks + dc + logged + (size_t)bytes + FFP_SKIM_PAD);
+    if (!at) {
+        return FFP_NO_MEMORY;
+    }
+    skim->memory = at;
+    skim->segment_begin = (int64_t *)at;
+    skim->segment_end = (uint32_t *)(at += begins);
+    skim->bit = (uint32_t *)(at += ends);
+    skim->dc = (int32_t *)(at += marks);
+    log->marks = (uint32_t *)(at += dc);
+    log->bit = (uint32_t *)(at += marks);
+    log->lane = (uint8_t *)at + (vectors ? marks : 0);
+    log->capacity = vectors ? most - LOG_SLACK : 0;
+    skim->bytes = (uint8_t *)at + logged;
+    return FFP_OK;
+}
+
+/* T.81 F.2.2.1 EXTEND: the value of the last `size` of the first `skip` bits; right for size 0 too. */
+static inline int32_t receive(uint64_t bits, uint32_t skip, uint32_t size) {
+    uint64_t value = bits << (skip - size);
+    uint32_t negative = (uint32_t)((value >> 63) - 1);
+    return (int32_t)((uint32_t)(value >> 1 >> (63 - size)) + (negative & (1 - (1u << size))));
+}
+
+/* The DC value of every block, from the marks; makes these plain bits. */
+static int32_t read_dc(const ffp_header *header, ffp_skim *skim, const skim_table *const tables[FFP_MAX_COMPONENTS]) {
+    uint8_t component[FFP_MAX_BLOCKS_PER_MCU];
+    int32_t blocks = ffp_mcu_layout(header, component), prediction[FFP_MAX_COMPONENTS];
+    int64_t until_restart = 0, i = 0;
+    for (; i < skim->blocks; until_restart--) {
+        if (until_restart == 0) {
+            memset(prediction, 0, sizeof prediction);
+            until_restart = header->restart_interval ? header->restart_interval : skim->blocks;
+        }
+        for (int b = 0; b < blocks; b++, i++) {
+            const skim_table *t = tables[component[b]];
+            uint32_t bit = ffp_bit_of(skim->bytes, skim->bit[2 * i]);
+            uint64_t bits = ffp_load_be64(skim->bytes + (bit >> 3)) << (bit & 7);
+            uint32_t e = t->entry[bits >> (64 - SKIM_BITS)], skip = e & 63, size = (e >> 8) & 63;
+            if (__builtin_expect(skip == 0, 0)) {
+                int32_t length;
+                size = (uint32_t)ffp_search(&t->search, bits, &length);
+                skip = (uint32_t)length + size;
+            }
+            int32_t dc = prediction[component[b]] += receive(bits, skip, size);
+            if (__builtin_expect(dc < -FFP_MAX_DC || dc > FFP_MAX_DC, 0)) {
+                return FFP_CORRUPT_SCAN;
+            }
+            skim->bit[2 * i] = bit;
+            skim->bit[2 * i + 1] = bit + skip;
+            skim->dc[i] = dc;
+        }
+    }
+    return FFP_OK;
+}
+
+static int32_t skim_unstuffed(const ffp_header *header, ffp_skim *skim, ffp_mark_log *log) {
+    skim_table tables[2][4];
+    const skim_table *dc[FFP_MAX_COMPONENTS];
+    uint8_t component[FFP_MAX_BLOCKS_PER_MCU];
+    phase ring[2 * FFP_MAX_BLOCKS_PER_MCU];
+    int32_t blocks = ffp_mcu_layout(header, component);
+    for (int c = 0; c < header->ncomp; c++) {
+        int32_t td = header->comp[c].td, ta = header->comp[c].ta;
+        ffp_skim_dc_table(&header->dht[0][td], &tables[0][td]);
+        ffp_skim_ac_table(&header->dht[1][ta], &tables[1][ta]);
+        dc[c] = &tables[0][td];
+    }
+    for (int b = 0; b < blocks; b++) {
+        ring[2 * b].table = dc[component[b]];
+        ring[2 * b].next = &ring[2 * b + 1];
+        ring[2 * b + 1].table = &tables[1][header->comp[component[b]].ta];
+        ring[2 * b + 1].next = &ring[(2 * b + 2) % (2 * blocks)];
+    }
+    int32_t status = ffp_skim_segments(header, skim, ring, &tables[0][0], log);
+    return status == FFP_OK ? read_dc(header, skim, dc) : status;
+}
+
+int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *header, ffp_skim *skim) {
+    memset(skim, 0, sizeof *skim);
+    int64_t mcus = (int64_t)header->mcus_x * header->mcus_y, bytes = size - header->scan_offset, rest;
+    if (!header->sequential_single_scan) {
+        return FFP_NOT_SEQUENTIAL;
+    }
+    if (bytes >= (int64_t)1 << 28) {
+        return FFP_TOO_LARGE; /* bits are counted in 32 bits */
+    }
+    skim->blocks = mcus * header->blocks_per_mcu;
+    if (skim->blocks > bytes * 4) {
+        return FFP_TRUNCATED_SCAN; /* no block takes fewer than two bits */
+    }
+    skim->segments = header->restart_interval ? (mcus - 1) / header->restart_interval + 1 : 1;
+    ffp_mark_log log;
+    int32_t status = reserve(skim, bytes, &log);
+    if (status == FFP_OK) {
+        status = unstuff(data, header->scan_offset, size, skim, &rest);
+    }
+    if (status == FFP_OK) {
+        status = check_rest(data, size, rest, &skim->has_eoi);
+    }
+    if (status == FFP_OK) {
+        status = skim_unstuffed(header, skim, &log);
+    }
+    if (status != FFP_OK) {
+        free(skim->memory);
+        skim->memory = NULL;
+    }
+    return status;
+}
