@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -229,7 +230,11 @@ def run_tests(tree: Path, target: Target, seconds: int, output: Path, keep_bytec
         code = 3
         try:
             code = _child(tree, target, output, keep_bytecode)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
     status = os.waitpid(pid, 0)[1]
     with contextlib.suppress(ProcessLookupError):

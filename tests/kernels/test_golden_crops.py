@@ -1,4 +1,4 @@
-"""Crops, draws and mixes of three seeds, written down, beside twins in plain Python that share no constant with them."""
+"""Crops, draws and mixes of three seeds, written down, and twins in plain Python that share no constant with them."""
 
 from __future__ import annotations
 
