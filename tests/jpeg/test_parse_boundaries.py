@@ -101,6 +101,7 @@ def test_lengths_of_segments() -> None:
     assert status(SOI + b"\xff\xfe\0\3") == status(SOI + b"\xff\xfe\0\2") == Status.TRUNCATED_HEADER
     # A segment that ends with the file is still looked at.
     assert status(SOI + segment(0xC4, b"")) == Status.TRUNCATED_HEADER
+    assert status(SOI + segment(0xDD, b"")) == Status.BAD_MARKER
     assert status(SOI + segment(0xC4, b"\x40" + bytes(16))) == Status.BAD_HUFFMAN_TABLE
 
 
