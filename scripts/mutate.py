@@ -80,8 +80,8 @@ TARGETS = (
         ["ffprep/loader/order/traversal.py"],
         [
             "tests/loader/test_golden_orders.py",
-            "tests/loader/test_traversal.py",
             "tests/loader/test_loader_together.py",
+            "tests/loader/test_loader_readahead.py",
         ],
     ),
     Target(
@@ -141,7 +141,16 @@ class Equivalent:
     why: str
 
 
-EQUIVALENT: tuple[Equivalent, ...] = ()
+PARSE = "ffprep/jpeg/native/parse.c"
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(PARSE, r"h->hmax = h->vmax = 1;", r"h->hmax = h->vmax = 0;", "each component raises them to 1 or more"),
+    Equivalent(
+        PARSE,
+        r"if \(!h->sof \|\| n < 1 .*",
+        r"if \(!h->sof \|\| n <=? [12] .*",
+        "a length of 1 fits no components either",
+    ),
+)
 
 
 @dataclass(frozen=True)

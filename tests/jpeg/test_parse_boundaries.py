@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ffprep.errors import JpegError
-from ffprep.jpeg import Status, read_header
+from ffprep.jpeg import Status, coefficients, decode_planes, read_header
 from ffprep.jpeg.header import JpegHeader
 
 DC, AC = 0, 1
@@ -290,6 +292,7 @@ def test_sampling_that_is_refused() -> None:
     assert of(0x31, 0x21, 0x11) == of(0x13, 0x12, 0x11) == of(0x11, 0x21, 0x31) == Status.UNSUPPORTED_SAMPLING
     assert of(0x31, 0x11, 0x11) == of(0x13, 0x11, 0x11) == Status.OK
     assert of(0x42, 0x11, 0x11) == Status.OK  # ten blocks in an MCU
+    assert of(0x41, 0x41, 0x21) == Status.OK
     assert of(0x42, 0x12, 0x11) == of(0x44, 0x11, 0x11) == Status.UNSUPPORTED_SAMPLING
     assert of(0x44, 0x11, 0x11, scan=[1]) == Status.OK  # a scan of one component has MCUs of one block
 
@@ -427,6 +430,8 @@ def test_orientation_that_makes_no_sense_is_none() -> None:
         assert orientation(exif((tag, 3, 1, 6))) == 1
     assert orientation(exif(TURNED, mark=b"IM")) == orientation(exif(TURNED, mark=b"MI")) == 1
     assert orientation(exif(TURNED, mark=b"MM")) == orientation(exif(TURNED, little=False, mark=b"II")) == 1
+    for mark in (b"XM", b"MX", b"XI", b"IX"):
+        assert orientation(exif(TURNED, mark=mark)) == orientation(exif(TURNED, little=False, mark=mark)) == 1
     assert orientation(exif(TURNED, magic=43)) == orientation(exif(TURNED, magic=0x2A2A)) == 1
     assert orientation(segment(0xE1, b"Exif\0\1" + exif(TURNED)[10:])) == 1
     assert orientation(segment(0xE1, b"http" + exif(TURNED)[8:])) == 1
@@ -506,6 +511,66 @@ def test_adobes_transform() -> None:
     three, scan = sof([Y, CB, CR]), sos([1, 2, 3])
     assert [facts(stream(adobe(n), three, scan=scan)).adobe_transform for n in (0, 1, 7)] == [0, 1, 7]
     assert facts(stream(three, scan=scan)).adobe_transform == -1
+
+
+# -- sizes of components and of scans ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(40, 56), (17, 33), (1, 1)])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        [(1, 1)],
+        [(1, 1), (1, 1), (1, 1)],
+        [(2, 1), (1, 1), (1, 1)],
+        [(1, 2), (1, 1), (1, 1)],
+        [(2, 2), (1, 1), (2, 1)],
+        [(4, 1), (1, 1), (2, 1)],
+        [(1, 1), (1, 4), (1, 2)],
+    ],
+)
+def test_blocks_of_components(jpegmaker: ModuleType, sampling: list[tuple[int, int]], size: tuple[int, int]) -> None:
+    """Interleaved scans hold whole MCUs of each component, its own scan its own blocks."""
+    frame = jpegmaker.random_frame(np.random.default_rng(3), *size, sampling)
+    for found, component in zip(coefficients(jpegmaker.write(frame)), frame.components, strict=True):
+        np.testing.assert_array_equal(found, component.blocks)
+    frame.sof, frame.scans = 0xC1, [jpegmaker.Scan([i]) for i in range(len(sampling))]
+    for index, found in enumerate(coefficients(jpegmaker.write(frame))):
+        across, down = frame.unit_grid(index)
+        np.testing.assert_array_equal(found[:down, :across], frame.components[index].blocks[:down, :across])
+
+
+def tiny_scan(size: tuple[int, int], scan: bytes, *parts: bytes) -> Status:
+    """Decodes a gray image whose codes are all one bit 0: two bits a block."""
+    codes = dht(DC, 1, {1: 1}) + dht(AC, 1, {1: 1})
+    data = stream(codes, *parts, sof(size=size), scan=sos(tables=0x11))[:-1] + scan
+    try:
+        coefficients(data)
+    except JpegError as error:
+        return Status(error.status)
+    return Status.OK
+
+
+def test_a_scan_may_be_as_short_as_its_blocks_allow() -> None:
+    assert tiny_scan((8, 128), bytes(4)) == tiny_scan((8, 121), bytes(4)) == Status.OK
+    assert tiny_scan((8, 128), bytes(3)) == tiny_scan((8, 136), bytes(4)) == Status.TRUNCATED_SCAN
+    restarts = b"\0\xff\xd0\0\xff\xd1\0\xff\xd2\0"
+    assert tiny_scan((8, 128), restarts, segment(0xDD, b"\0\4")) == Status.OK
+    assert tiny_scan((32, 32), restarts, segment(0xDD, b"\0\4")) == Status.OK
+
+
+def test_quantisation_values_are_used(jpegmaker: ModuleType) -> None:
+    """Tables of one and of two bytes a value; each of 64 values counts."""
+    frame = jpegmaker.random_frame(np.random.default_rng(4), 24, 16, [(1, 1)], density=1.0)
+    data = jpegmaker.write(frame)
+    at = data.index(b"\xff\xdb")
+    body = data[at + 5 : at + 69]
+    assert body == bytes(frame.quant[0].tolist())
+    wide = data[:at] + dqt(0, list(body), wide=1) + data[at + 69 :]
+    expected = decode_planes(data)[0].samples
+    np.testing.assert_array_equal(decode_planes(wide)[0].samples, expected)
+    large = data[:at] + dqt(0, [q + 256 for q in body], wide=1) + data[at + 69 :]
+    assert (decode_planes(large)[0].samples != expected).any()
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

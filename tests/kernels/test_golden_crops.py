@@ -88,7 +88,7 @@ DRAWN = {
 @pytest.mark.parametrize("seed", SEEDS)
 def test_uniform_draws(seed: int) -> None:
     samples = np.array([0, 1, 5_000_000_000])
-    assert random.uniforms(seed, 3, samples, OP, 2).tolist() == DRAWN[seed]
+    assert random.uniforms(np.int64(seed), 3, samples, OP, 2).tolist() == DRAWN[seed]
     assert DRAWN[seed] == [draw(seed, 3, sample % 2**32, OP, 2) for sample in samples.tolist()]
 
 
@@ -97,7 +97,7 @@ SHUFFLED = {0: [5, 0, 6, 3, 8, 7, 1, 2, 4], 20261129: [8, 3, 2, 0, 4, 7, 5, 1, 6
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_shuffles(seed: int) -> None:
-    assert random.permutation(9, seed, 4).tolist() == SHUFFLED[seed]
+    assert random.permutation(9, np.int64(seed), 4).tolist() == SHUFFLED[seed]
     out = list(range(9))
     for i in range(8, 0, -1):
         j = int(draw(seed, 4, i, 0xFFFF0000, 0) * (i + 1))
@@ -133,7 +133,7 @@ def crop_twin(height: int, width: int, limits: tuple[float, ...], seed: int, epo
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_crops(seed: int) -> None:
-    found = random_crops(375, 500, np.array(USUAL), seed, 2, 4).tolist()
+    found = random_crops(375, 500, np.array(USUAL), np.int64(seed), 2, 4).tolist()
     assert found == CROPS[seed]
     assert found == [crop_twin(375, 500, USUAL, seed, 2, sample) for sample in range(4)]
 

@@ -57,8 +57,10 @@ def test_a_sample_has_at_most_a_quarter_of_a_mebibyte() -> None:
         (1 << 18, False, 1),
         (1 << 16, True, 1),
         ((1 << 16) - 1, True, 2),
+        (43690, True, 2),
+        (43690, False, 3),
     ):
-        assert best_per_sample(1000, block, lengths, 1 << 30) == most
+        assert best_per_sample(600, block, lengths, 1 << 30) == most
     assert best_per_sample(1, 5) == 1
     assert [best_per_sample(blocks, 192) for blocks in (1000, 70_000, 13_000_000)] == [500, 560, 508]
 
