@@ -102,6 +102,11 @@ class _Python(ast.NodeVisitor):
             self.replace(node.func, b"max" if node.func.id == "min" else b"min")
         self.generic_visit(node)
 
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Call):  # a call for its effect
+            self.replace(node, b"None")
+        self.generic_visit(node)
+
     def visit_If(self, node: ast.If) -> None:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             return

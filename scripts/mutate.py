@@ -120,7 +120,7 @@ TARGETS = (
     Target(
         "convert",
         ["ffprep/convert/progress.py", "ffprep/convert/report.py"],
-        ["tests/convert/test_progress_and_report.py"],
+        ["tests/convert/test_progress_lines.py", "tests/convert/test_progress_and_report.py"],
     ),
     Target("download", ["ffprep/download/judge.py"], ["tests/download/test_limits.py"]),
     Target(
@@ -143,6 +143,12 @@ class Equivalent:
 
 PARSE = "ffprep/jpeg/native/parse.c"
 EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        "ffprep/convert/units.py",
+        r"pool.shutdown\(wait=True, cancel_futures=True\)",
+        r"pool.shutdown\(wait=True, cancel_futures=False\)",
+        "units that are not cancelled read nothing, since they are stopped",
+    ),
     Equivalent(PARSE, r"h->hmax = h->vmax = 1;", r"h->hmax = h->vmax = 0;", "each component raises them to 1 or more"),
     Equivalent(
         PARSE,
