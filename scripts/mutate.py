@@ -149,6 +149,10 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         r"pool.shutdown\(wait=True, cancel_futures=False\)",
         "units that are not cancelled read nothing, since they are stopped",
     ),
+    Equivalent(PARSE, r"h->orientation = 1;", r"h->orientation = \d;", "it is set again where the scan begins"),
+    Equivalent(
+        PARSE, r"status = \(marker >= 0xC0 &&.*", r"status = \(marker > 0xC0 &&.*", "0xC0 has a case of its own"
+    ),
     Equivalent(PARSE, r"h->hmax = h->vmax = 1;", r"h->hmax = h->vmax = 0;", "each component raises them to 1 or more"),
     Equivalent(
         PARSE,

@@ -98,6 +98,9 @@ def test_metadata_of_payloads_of_known_and_unknown_size() -> None:
     assert found[0][1].startswith(f"points at a payload at byte {END}")
     assert "points at" not in found[2][1]
     assert list(bad_metadata(np.zeros(3, "<i8"), IntField(), BOUNDS)) == []
+    far = np.resize(record[:1], CHUNK_ROWS + 2)
+    far["mode"][-1] = 9
+    assert [row for row, _ in bad_metadata(far, image, BOUNDS)] == [CHUNK_ROWS + 1]
     far = np.resize(column[:1], CHUNK_ROWS + 2)
     far["ptr" if "ptr" in far.dtype.names else far.dtype.names[0]][-1] = END
     assert [row for row, _ in bad_metadata(far, field, BOUNDS)] == [CHUNK_ROWS + 1]
