@@ -1,0 +1,208 @@
+"""Units of a conversion: how samples are cut into them, what becomes of each, and who is asked how often."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from ffprep.convert.units import by_threads, encode_sample, encode_unit, raw_sizes, units_of
+from ffprep.errors import ConversionError, SourceError
+from ffprep.fields import BytesField, Field, IntField, RGBImageField, Shared
+from ffprep.sources.base import Named
+
+
+class Numbers:
+    """Samples 0, 1, 2, ...; some of them cannot be read."""
+
+    fields: dict[str, Field] = {"number": IntField()}  # noqa: RUF012
+
+    def __init__(self, count: int = 1000, wrong: dict[int, Exception] | None = None) -> None:
+        self.count = count
+        self.wrong = wrong or {}
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample_name(self, index: int) -> str:
+        return f"n{index}"
+
+    def sample(self, index: int) -> tuple[Any, ...]:
+        self.read.append(index)
+        if index in self.wrong:
+            raise self.wrong[index]
+        return (index,)
+
+    def manifest(self) -> dict[str, Any]:
+        return {}
+
+
+class Announced(Numbers):
+    """Notes what it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[int, int]] = []
+
+    def announce(self, indices: Sequence[int]) -> None:
+        self.told.append((indices[0], indices[-1]))
+
+
+class Stream(Numbers):
+    """The same, one after the other; it ends at `end`, by an error where there is one."""
+
+    def __init__(self, end: int, error: Exception | None = None) -> None:
+        super().__init__()
+        self.end, self.error = end, error
+
+    def stream(self, start: int) -> Iterator[Named]:
+        for index in range(start, self.end):
+            yield Named(f"s{index}", (index,))
+        if self.error is not None:
+            raise self.error
+
+
+def spans(source: Any, start: int, stop: int) -> list[tuple[int, int]]:
+    return [(unit.start, unit.stop) for unit in units_of(source, start, stop)]
+
+
+@pytest.mark.parametrize("source", [Numbers(), Stream(100)])
+def test_samples_are_cut_into_units_of_sixteen(source: Any) -> None:
+    assert spans(source, 0, 32) == [(0, 16), (16, 32)]
+    assert spans(source, 0, 33) == [(0, 16), (16, 32), (32, 33)]
+    assert spans(source, 5, 22) == [(5, 21), (21, 22)]
+    assert spans(source, 7, 7) == []
+    assert spans(source, 7, 8) == [(7, 8)]
+
+
+def test_a_stream_that_ends_early_ends_the_units() -> None:
+    assert spans(Stream(20), 0, 40) == [(0, 16), (16, 20)]
+    assert spans(Stream(16), 0, 40) == [(0, 16)]
+    assert spans(Stream(15), 0, 40) == [(0, 15)]
+    assert spans(Stream(0), 0, 40) == []
+    units = list(units_of(Stream(18, SourceError("cut")), 0, 40))
+    assert [(unit.start, unit.stop) for unit in units] == [(0, 16), (16, 18)]
+    assert units[0].broken is None and str(units[1].broken) == "cut"
+    units = list(units_of(Stream(16, SourceError("cut")), 0, 40))
+    assert [(unit.start, unit.stop, str(unit.broken)) for unit in units] == [(0, 16, "None"), (16, 16, "cut")]
+    with pytest.raises(MemoryError):
+        list(units_of(Stream(3, MemoryError()), 0, 40))
+
+
+def results(source: Any, start: int = 0, stop: int = 16, **options: Any) -> list[tuple[str, bool, str, bool]]:
+    (unit,) = units_of(source, start, stop)
+    found = encode_unit(source, unit, **options)
+    return [(r.name, len(r.encoded) == 1, str(r.refusal or ""), r.fatal) for r in found]
+
+
+def test_what_becomes_of_samples() -> None:
+    wrong = {1: SourceError("bad"), 2: OSError("unreadable")}
+    assert results(Numbers(wrong=wrong), 0, 4) == [
+        ("n0", True, "", False),
+        ("n1", False, "bad", False),
+        ("n2", False, "unreadable", False),
+        ("n3", True, "", False),
+    ]
+    source = Numbers(wrong={1: KeyError("x")})
+    assert results(source, 0, 4) == [("n0", True, "", False), ("n1", False, "KeyError: 'x'", True)]
+    assert source.read == [0, 1]
+    with pytest.raises(MemoryError):
+        results(Numbers(wrong={1: MemoryError()}))
+
+
+def test_what_becomes_of_a_streams_samples() -> None:
+    assert results(Stream(9), 7, 9) == [("s7", True, "", False), ("s8", True, "", False)]
+    assert results(Stream(9, SourceError("cut")), 8, 16) == [
+        ("s8", True, "", False),
+        ("sample 9", False, "cut", True),
+    ]
+    assert results(Stream(2001, ValueError("odd")), 2000, 2010)[1] == ("sample 2,001", False, "ValueError: odd", True)
+
+
+def test_a_stopped_unit_reads_nothing_more() -> None:
+    asked: list[int] = []
+
+    def stopped() -> bool:
+        asked.append(1)
+        return len(asked) > 3
+
+    source = Numbers()
+    assert len(results(source, stopped=stopped)) == 3
+    assert source.read == [0, 1, 2]
+
+
+IMAGE = RGBImageField()
+
+
+@pytest.mark.parametrize(
+    ("fields", "values", "message"),
+    [
+        ({"photo": IMAGE, "label": IntField()}, (b"nothing", 1), r"^(?!photo: )"),
+        ({"photo": IMAGE, "label": IntField()}, (None, "x"), r"^label: "),
+        ({"photo": IMAGE, "other": IMAGE}, (b"nothing", b"nothing"), r"^photo: (?!photo: )"),
+        ({"label": IntField()}, ("x",), r"^label: (?!label: )"),
+        ({"a": IntField(), "b": IntField()}, (1,), r"^the source gave 1 values for the 2 fields a, b$"),
+        ({"a": IntField()}, (1, 2), r"^the source gave 2 values for the 1 fields a$"),
+        ({"a": IntField()}, "x", r"^the source gave str for the 1 fields a$"),
+    ],
+)
+def test_values_that_do_not_fit_name_their_field(fields: dict[str, Field], values: Any, message: str) -> None:
+    if values[0] is None:
+        import numpy as np
+
+        values = (np.zeros((2, 2, 3), np.uint8), *values[1:])
+    with pytest.raises(ConversionError, match=message):
+        encode_sample(fields, values)
+
+
+def test_values_that_fit() -> None:
+    fields = {"a": IntField(), "b": BytesField()}
+    for values in ((3, b"xy"), [3, b"xy"]):
+        assert [value.payload for value in encode_sample(fields, values)] == [None, b"xy"]
+    assert raw_sizes((b"abc", 5, Shared("k", b"xy"), bytearray(4), memoryview(b"z"), "text")) == [3, 0, 2, 4, 1, 0]
+
+
+def test_results_come_in_order_and_no_more_than_some_ahead() -> None:
+    for workers in (1, 3):
+        pulled: list[int] = []
+
+        def units(pulled: list[int] = pulled) -> Iterator[Any]:
+            for unit in units_of(Numbers(), 0, 320):
+                pulled.append(unit.start)
+                yield unit
+
+        found = by_threads(Numbers(), units(), workers)
+        first = next(found)
+        assert len(pulled) == 2 * workers + 2
+        names = [result.name for part in (first, *found) for result in part]
+        assert names == [f"n{index}" for index in range(320)]
+
+
+def test_a_source_is_told_of_sixteen_units_at_a_time() -> None:
+    source = Announced()
+    assert sum(len(part) for part in by_threads(source, units_of(source, 3, 300), 1)) == 297
+    large = [span for span in source.told if span[1] - span[0] >= 16]
+    assert large == [(3, 258), (259, 299)]
+    assert sorted(set(source.told) - set(large)) == [(first, min(first + 15, 299)) for first in range(3, 300, 16)]
+
+
+def test_a_reader_that_leaves_stops_the_units_under_way() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Numbers):
+        def sample(self, index: int) -> tuple[Any, ...]:
+            if index == 17:
+                begun.set()
+                assert go_on.wait(30)
+            return super().sample(index)
+
+    source = Slow()
+    found = by_threads(source, units_of(source, 0, 320), 1)
+    assert len(next(found)) == 16
+    assert begun.wait(30)
+    threading.Timer(0.3, go_on.set).start()
+    found.close()  # type: ignore[attr-defined]
+    assert source.read == list(range(18))
