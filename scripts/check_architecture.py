@@ -280,7 +280,7 @@ def check_deferred(modules: Mapping[str, Module], table: Mapping[str, Any]) -> I
 
     for module in modules.values():
         for found in module.imports:
-            if not found.deferred or excused.get(module.name):
+            if not found.deferred or any(f"{module.name}.".startswith(f"{room}.") for room in excused):
                 continue
             puts_off = loaded(found.module) if found.module in modules else {found.module.split(".")[0]} & slow
             if not puts_off:

@@ -22,6 +22,8 @@ import numpy.typing as npt
 from ffprep.compat import decode as compiled
 from ffprep.errors import DecodeError, OptionError
 from ffprep.fields import decoders
+from ffprep.jpeg import status as jpeg_status
+from ffprep.kernels.memory import call_entry
 from ffprep.loader.engine.program import spec_of
 from ffprep.loader.epoch.scheduler import OWN_CODES
 from ffprep.pipeline.form import ImageForm
@@ -129,8 +131,6 @@ class _StockDecoder(SimpleRGBImageDecoder):
         return state, AllocationQuery((height, width, 3), kind)
 
     def generate_code(self) -> Callable[..., Any]:
-        from ffprep.kernels.memory import call_entry
-
         read = self.memory_read
         loop = Compiler.get_iterator()
         entry, work = compiled.entry(), self._work.block.ctypes.data
@@ -162,9 +162,7 @@ class _StockDecoder(SimpleRGBImageDecoder):
 
 
 def _sentence(status: int) -> str:
-    from ffprep.jpeg import status as codes
-
-    return OWN_CODES[status][0] if status in OWN_CODES else codes.sentence(status)
+    return OWN_CODES[status][0] if status in OWN_CODES else jpeg_status.sentence(status)
 
 
 def _examples(failures: Sequence[tuple[int, int]]) -> str:

@@ -33,7 +33,7 @@ LEAST_SHRINKING = (2.25, 4.5, 11.0, 2.25, 4.75, 13.0, 2.75, 6.25, 17.0)
 """How much a box must shrink, both ways, to be decoded at a half, a quarter or an eighth of its resolution.
 
 Three numbers for each filter: bilinear, bicubic, area. They are chosen so that, on average, the outputs agree with
-those made from all pixels to 40 dB (PSNR) or better (``benchmarks/reduced.py``)."""
+those made from all pixels to 40 dB (PSNR) or better (``benchmarks/decoding/reduced.py``)."""
 
 
 def image_spec(

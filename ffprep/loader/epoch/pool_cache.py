@@ -19,7 +19,7 @@ class PoolCache:
         self._closed = False
 
     def take(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> WorkerPool:
-        """Return the idle pool if it was made for the same numbers, else a new pool; see `WorkerPool` for the parameters."""
+        """Return the idle pool if it was made for the same numbers, else a new pool; parameters as of `WorkerPool`."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
