@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 # -- Python ------------------------------------------------------------------------------------------------------------
 
@@ -221,3 +222,38 @@ def c_changes(source: bytes) -> Iterator[Change]:
         end = _closing(blank, m.end() - 1)
         found.append((m.end() - 1, end + 1, b"(!" + source[m.end() - 1 : end + 1] + b")"))
     yield from sorted(found)
+
+
+# -- what no test can notice -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """Mutants that change nothing anyone can see: the line before and after, as regular expressions, and why."""
+
+    file: str
+    line: str
+    mutant: str
+    why: str
+
+
+PARSE = "ffprep/jpeg/native/parse.c"
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        "ffprep/convert/units.py",
+        r"pool.shutdown\(wait=True, cancel_futures=True\)",
+        r"pool.shutdown\(wait=True, cancel_futures=False\)",
+        "units that are not cancelled read nothing, since they are stopped",
+    ),
+    Equivalent(PARSE, r"h->orientation = 1;", r"h->orientation = \d;", "it is set again where the scan begins"),
+    Equivalent(
+        PARSE, r"status = \(marker >= 0xC0 &&.*", r"status = \(marker > 0xC0 &&.*", "0xC0 has a case of its own"
+    ),
+    Equivalent(PARSE, r"h->hmax = h->vmax = 1;", r"h->hmax = h->vmax = 0;", "each component raises them to 1 or more"),
+    Equivalent(
+        PARSE,
+        r"if \(!h->sof \|\| n < 1 .*",
+        r"if \(!h->sof \|\| n <=? [12] .*",
+        "a length of 1 fits no components either",
+    ),
+)

@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mutants import c_changes, python_changes
+from mutants import EQUIVALENT, c_changes, python_changes
 
 ROOT = Path(__file__).resolve().parent.parent
 PRELOADED = ("numpy", "numba", "torch", "PIL.Image", "hypothesis", "pytest")
@@ -127,38 +127,6 @@ TARGETS = (
         "jpeg",
         ["ffprep/jpeg/native/parse.c"],
         ["tests/jpeg/test_parse_boundaries.py", "tests/jpeg/test_jpeg_status.py"],
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """Mutants that change nothing anyone can see: the line before and after, as regular expressions, and why."""
-
-    file: str
-    line: str
-    mutant: str
-    why: str
-
-
-PARSE = "ffprep/jpeg/native/parse.c"
-EQUIVALENT: tuple[Equivalent, ...] = (
-    Equivalent(
-        "ffprep/convert/units.py",
-        r"pool.shutdown\(wait=True, cancel_futures=True\)",
-        r"pool.shutdown\(wait=True, cancel_futures=False\)",
-        "units that are not cancelled read nothing, since they are stopped",
-    ),
-    Equivalent(PARSE, r"h->orientation = 1;", r"h->orientation = \d;", "it is set again where the scan begins"),
-    Equivalent(
-        PARSE, r"status = \(marker >= 0xC0 &&.*", r"status = \(marker > 0xC0 &&.*", "0xC0 has a case of its own"
-    ),
-    Equivalent(PARSE, r"h->hmax = h->vmax = 1;", r"h->hmax = h->vmax = 0;", "each component raises them to 1 or more"),
-    Equivalent(
-        PARSE,
-        r"if \(!h->sof \|\| n < 1 .*",
-        r"if \(!h->sof \|\| n <=? [12] .*",
-        "a length of 1 fits no components either",
     ),
 )
 

@@ -192,6 +192,15 @@ def test_a_page_grows_to_the_next_power_of_two() -> None:
     assert [fixed.page_of(at) for at in (0, PAGE - 1, PAGE)] == [0, 0, 1]
 
 
+def test_the_formats_numbers() -> None:
+    assert (layout.MIN_PAGE_SIZE, layout.DEFAULT_PAGE_SIZE, layout.MAX_PAGE_SIZE) == (2097152, 8388608, 2147483648)
+    assert (layout.HEADER.size, layout.DESCRIPTOR.size, layout.ALLOCATION.itemsize) == (24, 1041, 24)
+    assert (layout.BLOCK_SIZE, layout.records_start(3)) == (8388608, 24 + 3 * 1041)
+    placement = Placement(0, None)
+    placement.plan([(3 << 29, 1), (3 << 29, 1)])  # together too large for any page
+    assert placement.page_size == layout.MAX_PAGE_SIZE
+
+
 COLUMNS = RecordPacker({"a": BytesField(), "b": BytesField(), "n": IntField()}).columns
 
 

@@ -157,6 +157,12 @@ def test_area_axes_by_hand() -> None:
     assert values[0, :2] == pytest.approx([1 / 3, 2 / 3], abs=1e-13)
 
 
+def test_an_area_of_one_sample_is_not_rounded_up() -> None:
+    starts, counts, values = make_axis(AREA, 0.0, 1.0005, 0, 10, 1)
+    assert (starts.tolist(), counts.tolist()) == ([0], [1])
+    assert values[0, 0] == pytest.approx(1 / 1.0005, abs=1e-13)
+
+
 def test_stretched_axes_by_hand() -> None:
     starts, counts, values = make_axis(STRETCH, 0.0, 0.5, 0, 3, 6)
     assert (starts.tolist(), counts.tolist()) == ([0, 0, 1, 1, 2, 2], [2, 2, 2, 2, 1, 1])
@@ -274,6 +280,7 @@ def test_which_samples_of_a_component_are_needed() -> None:
         (9, 9),
         (0, 4),
     ]
+    assert [span(DIRECT, 1, 10, a, b) for a, b in ((12, 13), (-4, -3))] == [(9, 9), (0, 0)]
     assert [span(BOX, 2, 10, a, b) for a, b in ((0, 0), (1, 2), (5, 7), (18, 19))] == [(0, 0), (0, 1), (2, 3), (9, 9)]
     assert [span(BOX, 4, 3, a, b) for a, b in ((3, 4), (0, 11), (11, 13))] == [(0, 1), (0, 2), (2, 2)]
     # Fancy: a sample beside the one above, on the side on which the image's sample lies.

@@ -93,10 +93,10 @@ def tree(tmp_path: Path) -> Path:
         "pytest.ini": "[pytest]\n",
         "scripts/mutants.py": (SCRIPTS / "mutants.py").read_text(),
         "scripts/mutate.py": (SCRIPTS / "mutate.py").read_text(),
-        "scripts/run.py": "import sys, mutate\n"
+        "scripts/run.py": "import sys, mutate, mutants\n"
         "mutate.PRELOADED = ()\n"
         "target = mutate.Target('made', ['ffprep/made_up.py'], ['tests/test_made_up.py'])\n"
-        "mutate.EQUIVALENT = (mutate.Equivalent('ffprep/made_up.py', 'if x < low:', 'if x <= low:', 'same result'),)\n"
+        "mutate.EQUIVALENT = (mutants.Equivalent('ffprep/made_up.py', 'if x < low:', 'if x <= low:', 'same result'),)\n"
         "sys.exit(mutate.main(sys.argv[1:], [target], mutate.ROOT))\n",
     }.items():
         path = tmp_path / name
