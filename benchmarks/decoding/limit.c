@@ -98,9 +98,14 @@ int main(int argc, char **argv) {
             at += 40 + image[0];
             int good = staged(ctx, data, image, ns);
             mark = now();
-            const ffp_decode_request request = {
-                .context = (int64_t)(intptr_t)ctx, .data = (int64_t)(intptr_t)data, .size = image[0],
-                .x = image[1], .y = image[2], .w = image[3], .h = image[4], .image = (int64_t)(intptr_t)&decoded};
+            const ffp_decode_request request = {.context = (int64_t)(intptr_t)ctx,
+                                                .data = (int64_t)(intptr_t)data,
+                                                .size = image[0],
+                                                .x = image[1],
+                                                .y = image[2],
+                                                .w = image[3],
+                                                .h = image[4],
+                                                .image = (int64_t)(intptr_t)&decoded};
             good &= ffp_decode_region(&request) == FFP_OK;
             ns[4] = since(&mark);
             for (int k = 0; good && k < STAGES; k++) {

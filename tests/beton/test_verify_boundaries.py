@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ffprep.beton import Reader, Writer, layout
-from ffprep.beton.verify import MAX_PROBLEMS, Problem, Report, verify
+from ffprep.beton.verify import MAX_PROBLEMS, Problem, VerifyReport, verify
 from ffprep.fields import BytesField, Encoded, Field, IntField, JSONField, RGBImageField
 
 BLOCK = 1 << 23
@@ -146,7 +146,7 @@ def test_progress_counts_every_payload(tmp_path: Path) -> None:
 
 
 def test_what_a_report_says() -> None:
-    report = Report(Path("x.beton"), samples=3, checked={"bytes": 5, "rows": 2})
+    report = VerifyReport(Path("x.beton"), samples=3, checked={"bytes": 5, "rows": 2})
     assert report.ok and str(report) == "x.beton: 3 samples, no problem found (5 bytes, 2 rows)"
     report.problems.append(Problem("odd", 2, "b.jpg"))
     assert str(report) == "x.beton: 1 problem in 3 samples (5 bytes, 2 rows)\n  sample 2 (b.jpg): odd"

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from ffprep.convert.progress import Shown
-from ffprep.convert.report import Report
+from ffprep.convert.progress import ShownProgress
+from ffprep.convert.report import ConversionReport
 from ffprep.fields import Encoded
 
 
@@ -26,7 +26,7 @@ class Terminal(io.StringIO):
 def drawn(columns: int, label: str, total: int, done: int, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("COLUMNS", str(columns))
     clock, out = Clock(), Terminal()
-    shown = Shown(label, total, out=out, clock=clock)
+    shown = ShownProgress(label, total, out=out, clock=clock)
     shown.update(done, 0)
     text = out.getvalue()
     assert text[0] == "\r" and len(text) == columns
@@ -50,7 +50,7 @@ def test_bars(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lines_are_ten_seconds_apart() -> None:
     clock, out = Clock(), io.StringIO()
-    shown = Shown("x", 1000, out=out, clock=clock)
+    shown = ShownProgress("x", 1000, out=out, clock=clock)
     for second in (9.75, 10, 19.75, 20):
         clock.now = 100 + second
         shown.update(int(second * 20), 0)
@@ -62,7 +62,7 @@ def test_lines_are_ten_seconds_apart() -> None:
 def test_rates() -> None:
     def line(done: int, size: int, seconds: float = 10.0, before: int = 0) -> str:
         clock, out = Clock(), io.StringIO()
-        shown = Shown("x", 1000, before, out=out, clock=clock)
+        shown = ShownProgress("x", 1000, before, out=out, clock=clock)
         clock.now += seconds
         shown.update(done, size)
         return out.getvalue().strip()
@@ -78,7 +78,7 @@ def test_rates() -> None:
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     clock, out = Clock(), io.StringIO()
-    shown = Shown("x", 2000, out=out, clock=clock)
+    shown = ShownProgress("x", 2000, out=out, clock=clock)
     for done in (1000, 1010, 1020):
         clock.now += 10
         shown.update(done, done)
@@ -96,7 +96,7 @@ def encoded(size: int) -> list[Encoded]:
 
 
 def test_numbers_of_a_report() -> None:
-    report = Report(workers=1)
+    report = ConversionReport(workers=1)
     for index in range(3):
         report.count(f"s{index}", ["image"], encoded(50), [100])
     report.seconds = 1.23456
@@ -112,15 +112,15 @@ def test_numbers_of_a_report() -> None:
         "             2  samples/s in 1.2 s with 1 worker",
     ]
     assert report.table(listed=2).splitlines()[3] == "                  ... and 1 more"
-    assert Report().rate == 0
-    assert Report(workers=2).table().endswith("with 2 workers")
+    assert ConversionReport().rate == 0
+    assert ConversionReport(workers=2).table().endswith("with 2 workers")
     report.refuse("bad", "broken")
     assert report.table(listed=0).splitlines()[2:4] == ["             1  refused", "                  ... and 1 more"]
-    assert "(" not in Report().table()
+    assert "(" not in ConversionReport().table()
 
 
 def test_a_payload_that_is_shared_counts_once() -> None:
-    report = Report()
+    report = ConversionReport()
     for key in ("a", "a", "b", "a"):
         report.count("s", ["image"], [Encoded((0,), b"xy", ("kept", ""), key=key)], [3])
     assert (report.state["bytes_in"], report.state["bytes_out"], report.written) == (9, 6, 4)

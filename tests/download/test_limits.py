@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from ffprep.download.judge import Judge as LimitTracker
 
+from ffprep.download.limit_tracker import LimitTracker
 from ffprep.download.shards import Outcome
 from ffprep.errors import FfprepError, OptionError
 

@@ -24,7 +24,7 @@
 static uint64_t state;
 static int64_t seen[FFP_STATUS_COUNT];
 
-static uint64_t rnd(void) {           /* splitmix64 */
+static uint64_t rnd(void) { /* splitmix64 */
     uint64_t z = state += 0x9E3779B97F4A7C15u;
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
     z = (z ^ z >> 27) * 0x94D049BB133111EBu;
@@ -53,45 +53,45 @@ static void damage(uint8_t *data, int64_t *size) {
     for (int64_t times = 1 + below(4); times > 0 && *size > 4; times--) {
         int64_t n = *size, head = n < 700 ? n : 700, at, count;
         switch (below(9)) {
-        case 0:                       /* random bytes anywhere */
+        case 0: /* random bytes anywhere */
             for (count = 1 + below(20); count > 0; count--) {
                 data[below(n)] = (uint8_t)rnd();
             }
             break;
-        case 1:                       /* in the header */
+        case 1: /* in the header */
             for (count = 1 + below(4); count > 0; count--) {
                 data[below(head)] = (uint8_t)rnd();
             }
             break;
-        case 2:                       /* one bit */
+        case 2: /* one bit */
             data[below(n)] ^= (uint8_t)(1 << below(8));
             break;
-        case 3:                       /* cut short */
+        case 3: /* cut short */
             *size = 1 + below(n);
             break;
-        case 4:                       /* a marker somewhere */
+        case 4: /* a marker somewhere */
             at = below(n - 1);
             data[at] = 0xFF;
             data[at + 1] = (uint8_t)(0xC0 + below(64));
             break;
-        case 5:                       /* a piece taken out */
+        case 5: /* a piece taken out */
             at = below(n);
             count = 1 + below(n - at < 64 ? n - at : 64);
             memmove(data + at, data + at + count, (size_t)(n - at - count));
             *size = n - count;
             break;
-        case 6:                       /* a piece repeated */
+        case 6: /* a piece repeated */
             at = below(n);
             count = 1 + below(n - at < 300 ? n - at : 300);
             memmove(data + at + count, data + at, (size_t)(n - at));
             *size = n + count;
             return;
-        case 7:                       /* a run of one value */
+        case 7: /* a run of one value */
             at = below(n);
             count = 1 + below(n - at < 40 ? n - at : 40);
             memset(data + at, below(2) ? 0xFF : (int)below(256), (size_t)count);
             break;
-        default:                      /* a length or a size field made extreme */
+        default: /* a length or a size field made extreme */
             at = below(head - 1);
             data[at] = (uint8_t)(below(2) ? 0xFF : 0);
             data[at + 1] = (uint8_t)(below(2) ? 0xFF : below(4));
@@ -163,12 +163,18 @@ static void expect_zero(const ffp_context *ctx, const char *file, int64_t round)
 static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t size, const int64_t *rect, int64_t scale,
                               const char *file, int64_t round) {
     ffp_image_desc image;
-    const ffp_decode_request request = {
-        .context = (int64_t)(intptr_t)ctx, .data = (int64_t)(intptr_t)data, .size = size, .x = rect[0], .y = rect[1],
-        .w = rect[2], .h = rect[3], .scale = scale, .image = (int64_t)(intptr_t)&image};
+    const ffp_decode_request request = {.context = (int64_t)(intptr_t)ctx,
+                                        .data = (int64_t)(intptr_t)data,
+                                        .size = size,
+                                        .x = rect[0],
+                                        .y = rect[1],
+                                        .w = rect[2],
+                                        .h = rect[3],
+                                        .scale = scale,
+                                        .image = (int64_t)(intptr_t)&image};
     int64_t first = -1;
     uint64_t hash = 0;
-    for (int i = 0; i < 4; i++) {     /* the scalar level twice */
+    for (int i = 0; i < 4; i++) { /* the scalar level twice */
         if (ffp_set_simd_level(levels[i ? i - 1 : 0]) != FFP_OK) {
             continue;
         }
@@ -180,7 +186,8 @@ static void decode_everywhere(ffp_context *ctx, const uint8_t *data, int64_t siz
         expect_zero(ctx, file, round);
         uint64_t mine = status == FFP_OK ? hash_planes(&image) : 0;
         if (first >= 0 && (status != first || mine != hash)) {
-            fprintf(stderr, "level %s: status %lld after %lld\n", ffp_simd_level(), (long long)status, (long long)first);
+            fprintf(stderr, "level %s: status %lld after %lld\n", ffp_simd_level(), (long long)status,
+                    (long long)first);
             fail(file, round, "levels or runs differ");
         }
         first = status;
@@ -254,7 +261,8 @@ static void try_stream(ffp_context *ctx, const uint8_t *bytes, int64_t size, con
         for (int axis = 0; axis < 2; axis++) {
             int64_t n = info[axis], most = n < 2048 ? n : 2048;
             rect[axis] = below(2) ? 0 : below(n);
-            rect[axis + 2] = rect[axis] == 0 && below(2) ? most : 1 + below(n - rect[axis] < most ? n - rect[axis] : most);
+            rect[axis + 2] = rect[axis] == 0 && below(2) ? most
+                                                         : 1 + below(n - rect[axis] < most ? n - rect[axis] : most);
         }
         if (info[0] * info[1] <= 1 << 22) {
             if (counted(file, round, ffp_coefficients(b.data, size, NULL, 0, &count)) == FFP_OK) {

@@ -16,7 +16,7 @@
 static uint64_t state;
 static int64_t seen[FFP_STATUS_COUNT];
 
-static int64_t below(int64_t n) {     /* splitmix64 */
+static int64_t below(int64_t n) { /* splitmix64 */
     uint64_t z = state += 0x9E3779B97F4A7C15u;
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
     z = (z ^ z >> 27) * 0x94D049BB133111EBu;
@@ -97,9 +97,15 @@ static int round_of(ffp_context *ctx, const uint8_t *stream, int64_t size, const
     int64_t x = below(h.width), y = below(h.height), w = 1 + below(h.width - x), high = 1 + below(h.height - y);
     int64_t first = -1, scale = below(2) ? 0 : below(4);
     ffp_image_desc image;
-    ffp_decode_request request = {
-        .context = (int64_t)(intptr_t)ctx, .data = (int64_t)(intptr_t)data, .size = size, .x = x, .y = y, .w = w,
-        .h = high, .scale = scale, .image = (int64_t)(intptr_t)&image};
+    ffp_decode_request request = {.context = (int64_t)(intptr_t)ctx,
+                                  .data = (int64_t)(intptr_t)data,
+                                  .size = size,
+                                  .x = x,
+                                  .y = y,
+                                  .w = w,
+                                  .h = high,
+                                  .scale = scale,
+                                  .image = (int64_t)(intptr_t)&image};
     uint64_t hash = 0;
     int good = 1;
     for (int i = hurt ? 1 : 0; good && i < 4; i++) { /* 0: without the index */

@@ -18,7 +18,7 @@ enum { MOST = 4096, GAP = 64 };
 static uint64_t state;
 static int64_t sound, damaged;
 
-static int64_t below(int64_t n) {     /* splitmix64 */
+static int64_t below(int64_t n) { /* splitmix64 */
     uint64_t z = state += 0x9E3779B97F4A7C15u;
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
     z = (z ^ z >> 27) * 0x94D049BB133111EBu;

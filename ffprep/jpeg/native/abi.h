@@ -12,28 +12,28 @@
 
 /* Decoded samples of one component: sample (x0 + i, y0 + j) of it is at address[j * stride + i]. */
 typedef struct {
-    int64_t address, stride;          /* of uint8; bytes from one row to the next */
-    int64_t x0, y0, w, h;             /* the rectangle of the component's samples that is held */
-    int64_t hs, vs;                   /* pixels of the image that a sample stands for, across and down */
-    int64_t width, height;            /* samples of the whole component */
+    int64_t address, stride; /* of uint8; bytes from one row to the next */
+    int64_t x0, y0, w, h;    /* the rectangle of the component's samples that is held */
+    int64_t hs, vs;          /* pixels of the image that a sample stands for, across and down */
+    int64_t width, height;   /* samples of the whole component */
 } ffp_plane_desc;
 
 /* A decoded image, or the part of it that was asked for. */
 typedef struct {
-    int64_t width, height;            /* pixels of the whole image, halved as often as the request said */
-    int64_t components, color;        /* planes in use; FFP_COLOR_GRAY, _YCC or _RGB */
+    int64_t width, height;     /* pixels of the whole image, halved as often as the request said */
+    int64_t components, color; /* planes in use; FFP_COLOR_GRAY, _YCC or _RGB */
     int64_t reserved[4];
     ffp_plane_desc planes[FFP_MAX_COMPONENTS];
 } ffp_image_desc;
 
 /* What ffp_decode_region is asked for. */
 typedef struct {
-    int64_t context;                  /* ffp_context *; the decoded planes live in it until its next use */
-    int64_t data, size;               /* the JPEG stream */
-    int64_t index, index_size;        /* its seek index, or 0 and 0 */
-    int64_t x, y, w, h;               /* pixels of the whole image that are needed */
-    int64_t scale;                    /* 0 to 3: the image is halved so many times while it is decoded */
-    int64_t image;                    /* ffp_image_desc *; receives what was decoded */
+    int64_t context;           /* ffp_context *; the decoded planes live in it until its next use */
+    int64_t data, size;        /* the JPEG stream */
+    int64_t index, index_size; /* its seek index, or 0 and 0 */
+    int64_t x, y, w, h;        /* pixels of the whole image that are needed */
+    int64_t scale;             /* 0 to 3: the image is halved so many times while it is decoded */
+    int64_t image;             /* ffp_image_desc *; receives what was decoded */
 } ffp_decode_request;
 
 #endif

@@ -37,30 +37,29 @@
 /* Status codes; the names are mirrored in ffprep/jpeg/status.py (a test compares them). */
 enum {
     FFP_OK = 0,
-    FFP_NOT_JPEG = 1,          /* no SOI at the start */
-    FFP_TRUNCATED_HEADER = 2,  /* input ends before the first scan's data */
-    FFP_BAD_MARKER = 3,        /* a marker segment is malformed or out of place */
+    FFP_NOT_JPEG = 1,            /* no SOI at the start */
+    FFP_TRUNCATED_HEADER = 2,    /* input ends before the first scan's data */
+    FFP_BAD_MARKER = 3,          /* a marker segment is malformed or out of place */
     FFP_UNSUPPORTED_PROCESS = 4, /* lossless, hierarchical, arithmetic, 12 bit */
-    FFP_UNSUPPORTED_COLOR = 5, /* CMYK, YCCK, 2 components */
+    FFP_UNSUPPORTED_COLOR = 5,   /* CMYK, YCCK, 2 components */
     FFP_UNSUPPORTED_SAMPLING = 6,
     FFP_BAD_HUFFMAN_TABLE = 7,
     FFP_BAD_QUANT_TABLE = 8,
     FFP_MISSING_TABLE = 9,
-    FFP_TRUNCATED_SCAN = 10,   /* entropy-coded data ends early */
-    FFP_CORRUPT_SCAN = 11,     /* invalid code, coefficient overrun, data left over in a segment */
-    FFP_BAD_RESTART = 12,      /* restart marker missing or out of sequence */
-    FFP_TOO_LARGE = 13,        /* dimensions, or the work of all scans, over the limit */
+    FFP_TRUNCATED_SCAN = 10, /* entropy-coded data ends early */
+    FFP_CORRUPT_SCAN = 11,   /* invalid code, coefficient overrun, data left over in a segment */
+    FFP_BAD_RESTART = 12,    /* restart marker missing or out of sequence */
+    FFP_TOO_LARGE = 13,      /* dimensions, or the work of all scans, over the limit */
     FFP_BAD_RECTANGLE = 14,
     FFP_NO_MEMORY = 15,
-    FFP_NOT_SEQUENTIAL = 16,   /* fast path refused: progressive or several scans; use the coefficient path */
-    FFP_BAD_INDEX = 17,        /* a seek index does not belong to this stream */
-    FFP_SIZE_MISMATCH = 18,    /* stream and stored width/height differ */
-    FFP_NO_SPACE = 19,         /* the output buffer is too small */
+    FFP_NOT_SEQUENTIAL = 16, /* fast path refused: progressive or several scans; use the coefficient path */
+    FFP_BAD_INDEX = 17,      /* a seek index does not belong to this stream */
+    FFP_SIZE_MISMATCH = 18,  /* stream and stored width/height differ */
+    FFP_NO_SPACE = 19,       /* the output buffer is too small */
     FFP_STATUS_COUNT = 20
 };
 
 enum { FFP_COLOR_GRAY = 1, FFP_COLOR_YCC = 2, FFP_COLOR_RGB = 3, FFP_COLOR_CMYK = 4, FFP_COLOR_YCCK = 5 };
-
 
 typedef struct ffp_context ffp_context;
 

@@ -15,15 +15,15 @@
 #include "lanes/lanes.h"
 
 enum {
-    PLANE_MARGIN = 128,               /* readable bytes the kernels may touch around rows */
-    BATCH_BLOCKS = 1 << 16            /* coefficients held at once: 8 MiB and one job */
+    PLANE_MARGIN = 128,    /* readable bytes the kernels may touch around rows */
+    BATCH_BLOCKS = 1 << 16 /* coefficients held at once: 8 MiB and one job */
 };
 
 /* ---- geometry ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     ffp_mcus mcus;
-    int32_t scale;                    /* log2 of the reduction */
+    int32_t scale; /* log2 of the reduction */
     ffp_plane plane[FFP_MAX_COMPONENTS];
 } region;
 
@@ -43,8 +43,8 @@ static int32_t own_scale(int32_t step_x, int32_t step_y, int32_t scale) {
 
 /* One axis of a component: *start and *length are the samples that pixels at..at+count-1 need, rounded out to blocks and
  * reduced; *mcu0..*mcu1 grows to hold their MCUs. */
-static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32_t samples, int32_t scale, int32_t total,
-                  int32_t *start, int32_t *length, int32_t *mcu0, int32_t *mcu1) {
+static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32_t samples, int32_t scale,
+                  int32_t total, int32_t *start, int32_t *length, int32_t *mcu0, int32_t *mcu1) {
     const int32_t margin = step >> (total - scale) > 1 ? 1 << scale : 0;
     int32_t low = max32(at / step - margin, 0), high = min32((at + count - 1) / step + margin, samples - 1);
     *start = (low & ~7) >> scale;
@@ -74,7 +74,7 @@ static int32_t allocate_planes(ffp_context *ctx, const ffp_header *h, region *r)
         ffp_plane *p = &r->plane[i];
         p->stride = (p->w + 63) / 64 * 64 + 64;
         if (p->stride % 1024 == 0) {
-            p->stride += 64;          /* rows a large power of two apart would share cache sets */
+            p->stride += 64; /* rows a large power of two apart would share cache sets */
         }
         at[i] = total;
         total += (size_t)p->stride * (size_t)((p->h + 7) / 8 * 8 + 1) + 2 * PLANE_MARGIN;
@@ -146,7 +146,8 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
 
 /* ---- one long stream ---------------------------------------------------------------------------------------------- */
 
-static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data, int64_t size) {
+static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data,
+                             int64_t size) {
     const ffp_level *level = ffp_current_level();
     const int32_t width = r->mcus.x1 - r->mcus.x0 + 1, needed = r->mcus.y1 * h->mcus_x + r->mcus.x1 + 1;
     const size_t bytes = ((size_t)width * (size_t)h->blocks_per_mcu + 1) * 128;
@@ -160,7 +161,7 @@ static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region
     ffp_stream stream = {0};
     ffp_bits_start(&stream.bits, data + h->scan_offset, data + size, 0);
     ffp_prepare_tables(ctx, h);
-    int32_t at = 0;                   /* raster number of the stream's next MCU */
+    int32_t at = 0; /* raster number of the stream's next MCU */
     for (int32_t row = r->mcus.y0; row <= r->mcus.y1; row++) {
         ffp_job job = {.first_mcu = row * h->mcus_x + r->mcus.x0, .mcus = width, .coef = coef};
         int32_t status = ffp_stream_decode(ctx, h, &stream, job.first_mcu - at, NULL);
