@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -279,3 +281,12 @@ def test_fixed_point_levels_leave_large_scales_and_rare_samplings() -> None:
         with pytest.raises(Exception, match=f"status {layout.UNFIT}"):
             render(packed_desc(image), (0, 0, 80, 80), (20, 80), level=level)
     assert render(packed_desc(image), (0, 0, 80, 80), (20, 80)).shape == (20, 80, 3)
+
+
+def test_levels_are_known_before_anything_is_compiled() -> None:
+    """Asked first thing in a process, the answer is the same as later."""
+    code = "from ffprep.kernels.simd import level; print(*level.available())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == simd.available()
+    needed = simd._NEEDS[simd.AVX2] <= simd.target_features()
+    assert (simd.AVX2 in simd.available()) == needed

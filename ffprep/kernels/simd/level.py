@@ -67,6 +67,8 @@ def _assembles(level: str) -> bool:
         text.append(f"define {result} @probe{i}({arguments}) {{")
         text.append(f"  %r = call {result} @{name}({arguments})\n  ret {result} %r\n}}")
     features = ",".join(f"+{f}" for f in sorted(target_features()))
+    binding.initialize_native_target()  # numba does so when it compiles for the first time, which may be later
+    binding.initialize_native_asmprinter()
     try:
         module = binding.parse_assembly("\n".join(text))
         module.verify()
