@@ -58,6 +58,11 @@ class Pipe:
                 os.close(descriptor)
 
 
+def as_bytes(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint8]:
+    """Return the bytes of an array of records, in one dimension; a view."""
+    return records.reshape(-1).view(np.uint8)
+
+
 class SharedTables:
     """All that worker threads read and write; its arrays are those of :func:`ffprep.loader.engine.worker.work`."""
 
@@ -79,12 +84,15 @@ class SharedTables:
         self.items = np.zeros((slots, operations, batch_size), abi.ITEM)
         self.used = np.zeros((slots, operations, batch_size), abi.BOX)
         self.status = np.zeros((slots, operations, batch_size), np.int64)
+        # Made once, since batches of small samples come fast: numpy copies records field by field, not as bytes, and
+        # looks a field up by its name at each use.
+        self.task_bytes = as_bytes(self.tasks).reshape(slots, -1)
+        self.spec_bytes = as_bytes(self.specs).reshape(slots, -1)
+        self.outs, self.lengths = self.tasks["out"], self.tasks["lengths"]
+        self.counts, self.failures = self.slots["count"], self.slots["failed"]
+        self.slot_addresses = [self.slots.ctypes.data + slot * self.slots.itemsize for slot in range(slots)]
         self.kept: list[Any] = [None] * slots
         self.crashes: list[BaseException] = []
-
-    def slot_address(self, slot: int) -> int:
-        """Return the address of a slot's record."""
-        return self.slots.ctypes.data + slot * self.slots.itemsize
 
     def wake(self, threads: int) -> None:
         """Wake that many sleeping threads."""
@@ -196,15 +204,12 @@ class WorkerPool:
         self._published += 1
         tables.ids[slot, : len(ids)] = ids
         tables.keys[slot, : len(ids)] = keys
-        tables.starts[slot], tables.tasks[slot], tables.specs[slot] = program.starts, program.tasks, program.specs
+        tables.starts[slot] = program.starts
+        tables.task_bytes[slot], tables.spec_bytes[slot] = as_bytes(program.tasks), as_bytes(program.specs)
         for o, arrays in enumerate(outputs):
-            tables.tasks["out"][slot, :, o] = arrays[0].ctypes.data
-            tables.tasks["lengths"][slot, :, o] = arrays[1].ctypes.data if len(arrays) > 1 else 0
-        record = tables.slots[slot]
-        record["left"] = tables.ids.shape[1]
-        record["count"] = len(ids)
-        record["cancelled"] = 0
-        record["failed"] = 0
+            tables.outs[slot, :, o] = arrays[0].ctypes.data
+            tables.lengths[slot, :, o] = arrays[1].ctypes.data if len(arrays) > 1 else 0
+        tables.slots[slot] = (tables.ids.shape[1], len(ids), 0, 0)  # left, count, cancelled, failed
         tables.kept[slot] = (outputs, program)
         asleep = worker.publish(tables.control, tables.ids.shape[1])
         if asleep:
@@ -219,12 +224,11 @@ class WorkerPool:
             Status of each row, when one failed.
         """
         tables, slot = self._tables, self._collected % self._slots
-        while worker.load_field(tables.slot_address(slot) + worker.LEFT) != 0:
+        while worker.load_field(tables.slot_addresses[slot] + worker.LEFT) != 0:
             self._check()
             os.read(tables.done_pipe.reads, 4096)
-        record = tables.slots[slot]
-        failed = record["failed"] != 0
-        status = tables.status[slot, :, : record["count"]].copy() if failed else None
+        failed = tables.failures[slot] != 0
+        status = tables.status[slot, :, : tables.counts[slot]].copy() if failed else None
         tables.kept[slot] = None
         self._collected += 1
         return status
@@ -232,7 +236,7 @@ class WorkerPool:
     def cancel(self) -> None:
         """Tell the workers to skip what is left of the batches under way; return at once."""
         for batch in range(self._collected, self._published):
-            worker.store_field(self._tables.slot_address(batch % self._slots) + worker.CANCELLED, 1)
+            worker.store_field(self._tables.slot_addresses[batch % self._slots] + worker.CANCELLED, 1)
 
     def drain(self) -> None:
         """Wait until the workers have done all batches under way, and discard them."""
