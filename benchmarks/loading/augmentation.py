@@ -73,7 +73,7 @@ def made(operations: str) -> list[Any]:
 
 
 def pipeline(operations: str = "", scale: Sequence[float] = (0.08, 1.0), size: int = SIZE) -> list[Any]:
-    """The training pipeline with operations behind the flip, those on whole batches at its end."""
+    """The training pipeline with operations after the flip, those on whole batches at its end."""
     import numpy as np
 
     from ffprep import transforms
