@@ -29,7 +29,7 @@ def dqt(number: int = 0, values: Sequence[int] = (1,) * 64, wide: int = 0, cut: 
 
 
 def table(kind: int, number: int, counts: dict[int, int]) -> bytes:
-    """A Huffman table with so many codes of each length."""
+    """A Huffman table with the given number of codes of each length."""
     total = sum(counts.values())
     return bytes([kind << 4 | number, *(counts.get(i, 0) for i in range(1, 17))]) + bytes(i % 256 for i in range(total))
 

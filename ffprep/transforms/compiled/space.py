@@ -1,4 +1,4 @@
-"""Operations that move, cut or cover pixels, of any element type: a pixel is so many bytes."""
+"""Operations that move, cut or cover pixels, of any element type: ``pixel`` is its size in bytes."""
 
 from __future__ import annotations
 
