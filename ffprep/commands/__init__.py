@@ -1,6 +1,6 @@
 """The commands: one module for each, found by its file name.
 
-A module ``ffprep/commands/some_name.py`` defines ``command``, a ``click.Command``, which becomes ``ffprep some-name``.
+A module ``some_name.py`` of this folder defines ``command``, a ``click.Command``, which becomes ``ffprep some-name``.
 So does a folder with a ``command`` in its ``__init__``: ``convert`` is one, and its modules are the data sets.
 
 ``ffprep --help`` imports all of these modules, so at the top they import only click and what is as light. The rooms
