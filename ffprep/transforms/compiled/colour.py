@@ -268,7 +268,7 @@ def poison(
     source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
     numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
 ) -> int:  # fmt: skip
-    """Blend a pattern into the images of the samples chosen.
+    """Blend a pattern into the image if its sample is one of those chosen.
 
     ``numbers`` is the address of six float64 values: the least and greatest result, the addresses of mask and opacity
     (float64, h x w x 3), the address of the sorted samples (int64) and their count.
