@@ -2,7 +2,7 @@
 # make test     the test suite, with the same examples every time
 # make explore  the property tests with new examples, ten times as many (ARGS: pytest's)
 # make lint     what can be said without running: style, types, spelling, docstrings, the architecture
-# make bench    the comparison behind docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
+# make bench    the comparison reported in docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
 # make docs     the manual as HTML
 # make clean    remove what these made
 # make test-oldest, make test-newest    the tests with the oldest and the newest versions of what ffprep needs (ARGS)

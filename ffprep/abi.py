@@ -65,7 +65,7 @@ data, size; index, index_size
 x, y, w, h
     Pixels of the whole image that are needed.
 scale
-    0 to 3: the image is halved so many times while it is decoded.
+    0 to 3: how many times the image is halved while it is decoded.
 image
     Address of the :data:`IMAGE` that receives what was decoded.
 """
@@ -223,7 +223,7 @@ scratch
 bytes
     Of the finished image.
 count, steps
-    Address of so many :data:`AUGMENTATION_STEP`.
+    Address of an array of :data:`AUGMENTATION_STEP`, of that many elements.
 buffer
     Bytes of one of the two image buffers in the scratch memory.
 table, item

@@ -237,7 +237,7 @@ def _archive(path: Path, texts: Sequence[str]) -> None:
 
 
 def make_token_files(flat: Path, out: Path, tokens: int) -> None:
-    """A flat file repeated up to so many tokens, and a .beton file of the same."""
+    """A flat file repeated up to a given number of tokens, and a .beton file of the same."""
     from ffprep.convert.corpus import convert_parts
     from ffprep.text.blocks.exchange import import_parts
     from ffprep.text.tokens.vocabulary import fairseq

@@ -59,8 +59,8 @@ PIPELINES: dict[str, str] = {
     "SimCLR: jitter 0.8, grey 0.2, blur 0.5": (
         "ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), RandomGrayscale(0.2), GaussianBlur(23, p=0.5)"
     ),
-    "Mixup(0.2), behind normalisation": "Mixup(0.2).images",
-    "CutMix(1.0), behind normalisation": "CutMix(1.0, 224).images",
+    "Mixup(0.2), after normalisation": "Mixup(0.2).images",
+    "CutMix(1.0), after normalisation": "CutMix(1.0, 224).images",
 }
 
 
@@ -73,7 +73,7 @@ def made(operations: str) -> list[Any]:
 
 
 def pipeline(operations: str = "", scale: Sequence[float] = (0.08, 1.0), size: int = SIZE) -> list[Any]:
-    """The training pipeline with operations behind the flip, those on whole batches at its end."""
+    """The training pipeline with operations after the flip, those on whole batches at its end."""
     import numpy as np
 
     from ffprep import transforms

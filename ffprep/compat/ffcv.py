@@ -181,9 +181,9 @@ class RandomResizedCropRGBImageDecoder(_StockDecoder):
         Antialiased, as torchvision's; or ``area``, which stock ffcv's own decoders use.
     **options
         ``seed``, the key of the draws, which are a function of (seed, epoch, sample), for any number of workers;
-        ``flip_prob``, the probability of a horizontal flip: replaces stock's transform behind, and its pass over the
+        ``flip_prob``, the probability of a horizontal flip: replaces stock's later transform and its pass over the
         batch; ``mean``, ``std`` and ``dtype`` to normalise to float32 or float16, as stock's
-        ``NormalizeImage(mean, std, dtype)`` behind would: replaces it.
+        ``NormalizeImage(mean, std, dtype)`` would later, which they replace.
     """
 
     def __init__(

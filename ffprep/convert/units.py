@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ffprep.fields import Encoded, Field
 
 UNIT = 16
-"""Samples in a unit: so many that handing it over costs little, so few that a unit of photographs is small."""
+"""Samples in a unit: enough that handing it over costs little, few enough that a unit of photographs is small."""
 
 ANNOUNCED = 16
 """Units announced to a source at a time, so that it can work on all their samples together."""

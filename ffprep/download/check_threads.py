@@ -1,5 +1,7 @@
-"""Threads that check what arrived. Each takes several images at a time, since waking the event loop costs more than
-handing over an image."""
+"""Threads that check the images that arrived.
+
+Each takes several images at a time, since waking the event loop costs more than handing over an image.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ FIELD_TYPES: dict[int, type[Field]] = {
         TorchTensorField,
     )
 }
-"""The class behind each type id of the format."""
+"""The class for each type id of the format."""
 
 __all__ = [
     "FIELD_TYPES",

@@ -96,7 +96,7 @@ class Shift(Operation):
 
 
 class OnTensors(Operation):
-    """Runs behind ToTensor, so it is not compiled, and asks for a tensor and an array."""
+    """Runs after ToTensor, so it is not compiled, and asks for a tensor and an array."""
 
     def generate_code(self) -> Any:
         def double(x: Any, memory: Any) -> Any:

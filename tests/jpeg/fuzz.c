@@ -217,7 +217,7 @@ static void rewrite_once(const uint8_t *data, int64_t size, const char *file, in
     int16_t *before = coefficients(data, size, &status, &count);
     if (got != FFP_NO_SPACE) {
         int refusal = got == FFP_UNSUPPORTED_COLOR || got == FFP_CORRUPT_SCAN || got == FFP_BAD_MARKER ||
-                      got == FFP_BAD_RESTART; /* also for what lies behind the image */
+                      got == FFP_BAD_RESTART; /* also for what follows the image */
         if (got == FFP_OK || (status == FFP_OK && !refusal)) {
             fprintf(stderr, "rewrite %lld, coefficients %lld\n", (long long)got, (long long)status);
             fail(file, round, "refused to rewrite what decodes");

@@ -5,7 +5,7 @@
  * The restart segments of each file become jobs: a random part of them in random order, some ended early, each with its
  * bytes and its coefficients in blocks of exactly their size, coefficients in random distances. All rounds but the first
  * damage bytes of some segments. Every level must give every job the status and, where that is FFP_OK, the coefficients of
- * the scalar level, and leave the gap behind the job zero. Prints the number of jobs that were sound and that were not.
+ * the scalar level, and leave the gap after the job zero. Prints the number of jobs that were sound and that were not.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -135,7 +135,7 @@ def test_restart_markers(restarts: bytes) -> None:
 
 
 def test_damage_outside_the_rectangle_is_not_looked_at(restarts: bytes) -> None:
-    """Early stop: what lies behind the last MCU needed is not decoded."""
+    """Early stop: what follows the last MCU needed is not decoded."""
     third = restarts.index(b"\xff\xd2")
     data = restarts[: third + 2]
     whole = decode_planes(restarts)

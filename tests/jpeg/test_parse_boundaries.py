@@ -29,7 +29,7 @@ def dqt(number: int = 0, values: Sequence[int] = (1,) * 64, wide: int = 0, cut: 
 
 
 def table(kind: int, number: int, counts: dict[int, int]) -> bytes:
-    """A Huffman table with so many codes of each length."""
+    """A Huffman table with the given number of codes of each length."""
     total = sum(counts.values())
     return bytes([kind << 4 | number, *(counts.get(i, 0) for i in range(1, 17))]) + bytes(i % 256 for i in range(total))
 
@@ -449,7 +449,7 @@ def test_directories_that_are_cut() -> None:
     assert orientation(exif(OTHER, claimed=9)) == 1
     assert orientation(exif(TURNED, claimed=0)) == 1
     assert orientation(exif(OTHER, TURNED, claimed=1)) == 1
-    # The last entry lacks a byte; what lies behind the segment must not stand in for it.
+    # The last entry lacks a byte; what follows the segment must not stand in for it.
     assert orientation(exif(TURNED, cut=1) + b"\0\0\0\0") == 1
     assert orientation(exif(TURNED, little=False, cut=3) + b"\6\0\0\0") == 1
     # Nothing but a header, then one that is a byte too short for it.
@@ -467,7 +467,7 @@ def test_a_directory_outside_its_segment(past: int, little: bool) -> None:
     def order(value: int, size: int) -> bytes:
         return value.to_bytes(size, "little" if little else "big")
 
-    # 16 bytes of TIFF; the directory is said to begin `past` bytes behind them.
+    # 16 bytes of TIFF; the directory is said to begin `past` bytes after them.
     tiff = (b"II" if little else b"MM") + order(42, 2) + order(16 + past, 4) + bytes(8)
     directory = order(1, 2) + entry(order, *TURNED)
     inside, outside = directory[: max(0, -past)], directory[max(0, -past) :]

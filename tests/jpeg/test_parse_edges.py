@@ -26,7 +26,7 @@ def segment(marker: int, payload: bytes) -> bytes:
 
 
 def dht(counts: dict[int, int], *, symbols: int | None = None, kind: int = 0, number: int = 0) -> bytes:
-    """A Huffman table with so many codes of each length, and as many symbols unless told otherwise."""
+    """A Huffman table with the given number of codes of each length, and as many symbols unless told otherwise."""
     total = sum(counts.values()) if symbols is None else symbols
     lengths = bytes(counts.get(n, 0) for n in range(1, 17))
     return bytes((kind << 4 | number,)) + lengths + bytes(i % 256 for i in range(total))

@@ -359,7 +359,7 @@ def test_metadata_does_not_reach_pillow(jpegmaker: ModuleType) -> None:
 @given(st.binary(max_size=60))
 @settings(max_examples=300)
 def test_hostile_bytes(tail: bytes) -> None:
-    """Any bytes behind any signature: an outcome or a ConversionError."""
+    """Any bytes after any signature: an outcome or a ConversionError."""
     for head in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF\0\0\0\0WEBP", b"II*\0", b"P6 ", b""):
         with contextlib.suppress(ConversionError):
             check(prepare(head + tail, max_pixels=1 << 20), "reencoded")

@@ -382,7 +382,7 @@ def test_three_tables_make_it_extended(jpegmaker: ModuleType) -> None:
 
 
 def test_harmless_oddities(jpegmaker: ModuleType) -> None:
-    """Fill bytes before markers, a restart marker behind the last segment, no EOI, anything behind EOI."""
+    """Fill bytes before markers, a restart marker after the last segment, no EOI, anything after EOI."""
     frame = jpegmaker.random_frame(np.random.default_rng(4), 64, 64, [(1, 1)], interval=16)
     data = jpegmaker.write(frame)
     expected = rewrite(data, 5)

@@ -94,7 +94,7 @@ def test_fused_levels_are_close_to_pillow(
 
 
 def shift(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> tuple[float, float]:
-    """How far b lies behind a, in pixels (Lucas and Kanade), as a numerator and a denominator to be added up."""
+    """How far b is shifted against a, in pixels (Lucas and Kanade), as a numerator and a denominator to be added up."""
     slope = np.gradient(a, axis=axis)
     return float((slope * (a - b)).sum()), float((slope * slope).sum())
 

@@ -62,7 +62,7 @@ class Layouts:
         for number, path in enumerate(sorted(photographs.glob("*/*.JPEG"))):
             for copy in (10, 9, 2):  # sorted as text this is 10, 2, 9
                 name = f"{path.parent.name}/{path.parent.name}_{copy}{number}.JPEG"
-                self.images[name] = path.read_bytes() + bytes([copy])  # a byte behind the end tells them apart
+                self.images[name] = path.read_bytes() + bytes([copy])  # a byte after the end tells them apart
         self.classes = sorted({name.split("/")[0] for name in self.images})
         self.kit = list(reversed(self.classes))
         self.val = {

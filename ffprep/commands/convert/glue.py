@@ -47,7 +47,7 @@ def _source_options(tasks: list[str]) -> Callable[..., Any]:
 def command(source: str, task: str, split: str, length: int, keep_text: bool, **values: Any) -> None:
     """GLUE's tasks: fields "tokens", "length", "label" and, with --keep-text, the texts.
 
-    Several tasks or splits make several files: --out is a folder then, or a name to put them behind.
+    Several tasks or splits make several files: --out is then a folder, or a name that theirs start with.
     """
     from ffprep.sources.glue import TASKS, open_glue, splits_of, tasks_there
 

@@ -116,6 +116,8 @@ def image_spec(
 def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArray[np.void]:
     """Return what one thread owns, as an array of one :data:`ffprep.abi.THREAD`.
 
+    The caller releases it with :func:`free_thread`.
+
     Parameters
     ----------
     context : int
@@ -124,8 +126,6 @@ def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArr
         Address of ``ffp_decode_region``.
     exact : bool
         Render with the exact renderer (bit-equal to Pillow, slower).
-
-    Give it to :func:`free_thread` in the end.
     """
     thread = np.zeros(1, THREAD)
     thread["context"], thread["decode"] = context, decode_entry

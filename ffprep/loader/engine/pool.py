@@ -175,6 +175,8 @@ class WorkerPool:
     ) -> None:
         """Hand a batch to the workers.
 
+        The pool keeps the outputs and the program alive until the batch is collected.
+
         Parameters
         ----------
         ids : ndarray of int64
@@ -184,8 +186,6 @@ class WorkerPool:
         program : Program
         outputs : for each operation, its arrays
             First the rows, then the lengths if there are any.
-
-        The outputs and the program are kept alive until the batch is collected.
         """
         try:
             self._publish(ids, keys, program, outputs)

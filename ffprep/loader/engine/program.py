@@ -1,4 +1,4 @@
-"""From a plan's operations to the program that worker threads carry out: tables of numbers and addresses."""
+"""From a plan's operations to the program that worker threads carry out: tables of records."""
 
 from __future__ import annotations
 

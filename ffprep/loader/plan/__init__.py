@@ -8,7 +8,7 @@ A pipeline takes three forms on its way from the user to the workers:
    it. An output has native operations (`NativeOp`), which the workers run on each sample, and steps (`Step`), which are
    applied to the finished batch.
 3. **The program**: `ffprep.loader.engine.program` writes the native operations of all outputs into the records of
-   numbers and addresses that the worker threads read.
+   records that the worker threads read.
 
 The modules, in the order in which a pipeline meets them:
 

@@ -27,7 +27,7 @@ WHOLE = 1 << 20
 """Documents of at most this many bytes are cleaned in one go."""
 PIECE = 1 << 16
 """Bytes of a longer document that are decoded at a time. The heap grows to about a hundred times as much, because glibc
-cannot reuse the gaps that strings of ever different lengths leave behind."""
+cannot reuse the gaps that strings of ever-changing lengths leave."""
 LONGEST_INDENT = 1 << 20
 """If a line begins with more whitespace characters than this, they count as a blank line of their own."""
 

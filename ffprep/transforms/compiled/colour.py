@@ -1,5 +1,8 @@
-"""Operations on the levels of RGB images, uint8 in place. Formulas of torchvision's functions on uint8 tensors, which
-compute in float32 and drop the fraction; see the transforms of the same names."""
+"""Operations on the levels of RGB images: uint8, in place.
+
+The formulas are those of torchvision's functions on uint8 tensors, which compute in float32 and drop the fraction; see
+the transforms of the same names.
+"""
 
 from __future__ import annotations
 
@@ -265,8 +268,11 @@ def poison(
     source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
     numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
 ) -> int:  # fmt: skip
-    """Numbers: least and greatest result, addresses of mask and opacity (float64, h x w x 3), address of the sorted
-    samples (int64) and how many they are."""
+    """Blend a pattern into the image if its sample is one of those chosen.
+
+    ``numbers`` is the address of six float64 values: the least and greatest result, the addresses of mask and opacity
+    (float64, h x w x 3), the address of the sorted samples (int64) and their count.
+    """
     n = doubles_at(numbers, 6)
     count = np.int64(n[5])
     samples = longs_at(np.int64(n[4]), count)

@@ -80,7 +80,7 @@ def paste(
     boxes : int64 array (n, 4)
         Rows and columns: top, bottom, left, right.
     planes : int
-        Planes of an image that lie one behind the other.
+        Planes of an image, stored one after the other.
     width, pixel : int
         Pixels of a row, bytes of a pixel in a plane.
     """

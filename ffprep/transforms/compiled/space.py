@@ -1,4 +1,4 @@
-"""Operations that move, cut or cover pixels, of any element type: a pixel is so many bytes."""
+"""Operations that move, cut or cover pixels, of any element type: ``pixel`` is its size in bytes."""
 
 from __future__ import annotations
 
@@ -141,8 +141,10 @@ def erase(
     source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
     numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
 ) -> int:  # fmt: skip
-    """Cover a random rectangle. Numbers: probability, range of the area, range of height over width, 1 for noise; then
-    the bytes of a pixel. In place.
+    """Cover a random rectangle of the image, in place.
+
+    ``numbers`` is the address of six float64 values and the bytes of a fill pixel: the probability, the range of the
+    area, the range of height over width, and 1 for noise.
 
     Draw 0 decides, draws 2 t + 1 and 2 t + 2 are area and ratio of try t, draws 21 and 22 the place.
     """

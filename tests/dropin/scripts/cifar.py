@@ -1,4 +1,4 @@
-"""Small raw pictures, as a CIFAR script of ffcv's users loads them: two loaders used in turn, torch modules behind."""
+"""Small raw pictures, as a CIFAR script of ffcv's users loads them: two loaders used in turn, then torch modules."""
 
 import sys
 from pathlib import Path

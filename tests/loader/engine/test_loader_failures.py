@@ -1,4 +1,4 @@
-"""What fails is said where it is noticed, at once; nothing hangs, nothing is left behind."""
+"""A failure is reported at once, where it is noticed; nothing hangs and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_nothing_stalls_while_the_interpreter_is_busy(small: Path, workers: int)
 
 
 def test_no_barrier_between_batches(tmp_path: Path, make: SimpleNamespace) -> None:
-    """While one thread is at an image of 64 million pixels, the other does all the batches behind it."""
+    """While one thread is at an image of 64 million pixels, the other does all the batches after it."""
     tile = np.random.default_rng(0).integers(0, 256, (256, 256)).astype(np.uint8)
     huge = make.encode_jpeg(np.tile(tile, (31, 32)), quality=90)
     tiny = make.encode_jpeg(make.noise_image(1, 20, 20))

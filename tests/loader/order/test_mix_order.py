@@ -94,7 +94,7 @@ def test_when_samples_are_due(counts: list[int]) -> None:
     got = np.diff(table, axis=0).tolist()
     wanted = slow_files(counts, total)
     assert table[0].tolist() == [0] * len(counts) and table[-1].tolist() == counts
-    # A sample due exactly at an edge belongs to the slice behind it in one and may not in the other.
+    # A sample due exactly at an edge belongs to the slice after it in one and may not in the other.
     assert np.abs(np.cumsum(got, axis=0) - np.cumsum(wanted, axis=0)).max() <= 1
 
 
