@@ -113,6 +113,7 @@ def _decode_shared(i: int, begin: int, item: Any, specs: Any, used: Any, thread:
 def process_views(
     i: int,
     first: int,
+    found: int,
     item: Any,
     specs: NDArray[np.void],
     outs: NDArray[np.int64],
@@ -131,6 +132,8 @@ def process_views(
         Row of the batch.
     first : int
         The first operation; ``specs[o].next`` is the one after operation o.
+    found : int
+        OK, or the status that all views get because the file does not hold the image.
     item : ITEM
     specs : array of IMAGE_SPEC, shape (operations,)
     outs : int64 array, shape (operations,)
@@ -143,8 +146,10 @@ def process_views(
     """
     begin = np.int64(first)
     while True:
-        end, decoded = np.int64(0), np.int64(SIZE_MISMATCH)
-        if _fits(item):
+        end, decoded = np.int64(0), np.int64(found)
+        if found == OK and not _fits(item):
+            decoded = np.int64(SIZE_MISMATCH)
+        elif found == OK:
             end, decoded = _decode_shared(i, begin, item, specs, used, thread)
         o = begin
         while True:

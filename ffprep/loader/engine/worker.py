@@ -98,44 +98,6 @@ def _sleep(control: Any, scratch: NDArray[np.uint8]) -> None:
 
 
 @inline
-def _make_image(task: Any, row: int, sample: int, key: int, spec: Any, item: Any, box: Any, thread: Any) -> int:
-    """Make one row of images; return its status."""
-    out = task.out + row * task.row_bytes
-    result = _fill_item(item, task, sample, key)
-    if result == 0:
-        return process_image(item, spec, out, box, thread)
-    zero(out, task.row_bytes)
-    return result
-
-
-@inline
-def _make_views(
-    row: int,
-    first: int,
-    sample: int,
-    key: int,
-    tasks: Any,
-    specs: NDArray[np.void],
-    item: Any,
-    used: NDArray[np.void],
-    status: NDArray[np.int64],
-    thread: Any,
-) -> int:
-    """Make one row of all operations that show the same image as operation `first`; return that operation's status."""
-    result = _fill_item(item, tasks[first], sample, key)
-    if result == 0:
-        process_views(row, first, item, specs, tasks.out, status, used, thread)
-        return status[first, row]
-    o = np.int64(first)
-    while True:
-        zero(tasks[o].out + row * tasks[o].row_bytes, tasks[o].row_bytes)
-        status[o, row] = result
-        o = specs[o].next
-        if o == 0:
-            return result
-
-
-@inline
 def _make_value(task: Any, kind: int, row: int, sample: int, key: int) -> int:
     """Make one row of anything but images and tokens; return its status."""
     if kind == KIND_VALUE:
@@ -163,7 +125,8 @@ def _make_rows(
 ) -> int:
     """Make `count` rows of a batch from `row` on, of all operations; return how many failed, over all operations.
 
-    The arrays are those of :func:`work` for one slot.
+    The arrays are those of :func:`work` for one slot. Images are made here rather than in functions of their own, since
+    numba compiles what a function calls again with each function around it.
     """
     failed = np.int64(0)
     for o in range(tasks.shape[1]):
@@ -177,14 +140,20 @@ def _make_rows(
                 continue
             file = file_of(starts, ids[r])
             sample, key = ids[r] - starts[file], keys[r]
-            if kind == KIND_IMAGE and specs[o].next != 0:
-                result = _make_views(r, o, sample, key, tasks[file], specs, items[o, r], used, status, thread)
-            elif kind == KIND_IMAGE:
-                result = _make_image(tasks[file, o], r, sample, key, specs[o], items[o, r], used[o, r], thread)
+            task = tasks[file, o]
+            if kind != KIND_IMAGE:
+                status[o, r] = _make_value(task, kind, r, sample, key)
             else:
-                result = _make_value(tasks[file, o], kind, r, sample, key)
-            status[o, r] = result
-            failed += result != 0
+                found = _fill_item(items[o, r], task, sample, key)
+                out = task.out + r * task.row_bytes
+                if specs[o].next != 0:
+                    process_views(r, o, found, items[o, r], specs, tasks[file].out, status, used, thread)
+                elif found == 0:
+                    status[o, r] = process_image(items[o, r], specs[o], out, used[o, r], thread)
+                else:
+                    zero(out, task.row_bytes)
+                    status[o, r] = found
+            failed += status[o, r] != 0
     return failed
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from ffprep import Loader
 from ffprep.fields.decoders import ResizeRGBImageDecoder
-from ffprep.loader.engine import worker
 
 SPINS = 10**8
 """Turns of an empty loop to give workers, at most: minutes."""
@@ -21,7 +20,7 @@ SPINS = 10**8
 
 def left(loader_pool: Any, batches: int) -> np.ndarray:
     """Rows of the first batches that are not done; reading them does not leave the interpreter's lock."""
-    slots: np.ndarray = loader_pool._memory.slots[:batches, worker.SLOT_LEFT]
+    slots: np.ndarray = loader_pool._tables.slots["left"][:batches]
     return slots
 
 
