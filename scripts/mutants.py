@@ -237,21 +237,25 @@ class Equivalent:
     why: str
 
 
-PARSE = "ffprep/jpeg/native/parse.c"
+PARSE = "ffprep/jpeg/native/parse"
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
-        "ffprep/convert/units.py",
-        r"pool.shutdown\(wait=True, cancel_futures=True\)",
-        r"pool.shutdown\(wait=True, cancel_futures=False\)",
-        "units that are not cancelled read nothing, since they are stopped",
+        f"{PARSE}/parse.c", r"h->orientation = 1;", r"h->orientation = \d;", "it is set again where the scan begins"
     ),
-    Equivalent(PARSE, r"h->orientation = 1;", r"h->orientation = \d;", "it is set again where the scan begins"),
     Equivalent(
-        PARSE, r"status = \(marker >= 0xC0 &&.*", r"status = \(marker > 0xC0 &&.*", "0xC0 has a case of its own"
+        f"{PARSE}/parse.c",
+        r"status = \(marker >= FFP_M_SOF0 &&.*",
+        r"status = \(marker > FFP_M_SOF0 &&.*",
+        "SOF0 has a case of its own",
     ),
-    Equivalent(PARSE, r"h->hmax = h->vmax = 1;", r"h->hmax = h->vmax = 0;", "each component raises them to 1 or more"),
     Equivalent(
-        PARSE,
+        f"{PARSE}/frame.c",
+        r"h->hmax = h->vmax = 1;",
+        r"h->hmax = h->vmax = 0;",
+        "each component raises them to 1 or more",
+    ),
+    Equivalent(
+        f"{PARSE}/frame.c",
         r"if \(!h->sof \|\| n < 1 .*",
         r"if \(!h->sof \|\| n <=? [12] .*",
         "a length of 1 fits no components either",

@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mutants import EQUIVALENT, c_changes, python_changes
+from mutants import EQUIVALENT, Equivalent, c_changes, python_changes
 
 ROOT = Path(__file__).resolve().parent.parent
 PRELOADED = ("numpy", "numba", "torch", "PIL.Image", "hypothesis", "pytest")
@@ -51,43 +51,44 @@ class Target:
 
 
 BETON = "ffprep/beton"
+ORDER = "ffprep/loader/order"
+NATIVE = "ffprep/jpeg/native"
 TARGETS = (
+    Target("order", [f"{ORDER}/permute.py"], ["tests/loader/test_golden_orders.py"]),
     Target(
         "order",
-        ["ffprep/loader/order/permute.py"],
-        ["tests/loader/test_golden_orders.py"],
+        [f"{ORDER}/order.py"],
+        ["tests/loader/test_golden_orders.py", "tests/loader/order/test_loader_order.py"],
     ),
     Target(
         "order",
-        ["ffprep/loader/order/order.py"],
+        [f"{ORDER}/mix.py"],
+        ["tests/loader/test_golden_orders.py", "tests/loader/order/test_mix_order.py"],
+    ),
+    Target(
+        "order",
+        [f"{ORDER}/weighted.py"],
+        ["tests/loader/test_golden_orders.py", "tests/dropin/test_weighted_order.py"],
+    ),
+    Target(
+        "order",
+        [f"{ORDER}/sampling.py", f"{ORDER}/pages.py"],
         [
             "tests/loader/test_golden_orders.py",
-            "tests/loader/test_loader_order.py",
-            "tests/loader/test_loader_ranks.py",
+            "tests/loader/order/test_mix_order.py",
+            "tests/loader/epoch/test_loader_together.py",
+            "tests/loader/engine/test_loader_readahead.py",
         ],
     ),
     Target(
         "order",
-        ["ffprep/loader/order/mix.py", "ffprep/loader/order/weighted.py"],
-        [
-            "tests/loader/test_golden_orders.py",
-            "tests/loader/test_mix_order.py",
-            "tests/dropin/test_weighted_order.py",
-        ],
-    ),
-    Target(
-        "order",
-        ["ffprep/loader/order/traversal.py"],
-        [
-            "tests/loader/test_golden_orders.py",
-            "tests/loader/test_loader_together.py",
-            "tests/loader/test_loader_readahead.py",
-        ],
+        [f"{ORDER}/share.py"],
+        ["tests/loader/order/test_loader_order.py", "tests/loader/epoch/test_loader_padding.py"],
     ),
     Target(
         "beton",
         [f"{BETON}/layout.py", f"{BETON}/head.py"],
-        ["tests/beton/test_head_boundaries.py", "tests/beton/test_tables.py", "tests/beton/test_hostile.py"],
+        ["tests/beton/test_table_boundaries.py", "tests/beton/test_tables.py", "tests/beton/test_hostile.py"],
     ),
     Target(
         "beton",
@@ -122,13 +123,23 @@ TARGETS = (
         ["ffprep/convert/progress.py", "ffprep/convert/report.py"],
         ["tests/convert/test_progress_lines.py", "tests/convert/test_progress_and_report.py"],
     ),
-    Target("download", ["ffprep/download/judge.py"], ["tests/download/test_limits.py"]),
+    Target("download", ["ffprep/download/limit_tracker.py"], ["tests/download/test_limits.py"]),
     Target(
         "jpeg",
-        ["ffprep/jpeg/native/parse.c"],
-        ["tests/jpeg/test_parse_boundaries.py", "tests/jpeg/test_jpeg_status.py"],
+        [*(f"{NATIVE}/parse/{name}.c" for name in ("parse", "segments", "frame", "exif")), f"{NATIVE}/huffman/codes.c"],
+        [
+            "tests/jpeg/test_parse_boundaries.py",
+            "tests/jpeg/test_parse_frames.py",
+            "tests/jpeg/test_jpeg_status.py",
+        ],
     ),
 )
+
+
+def missing_paths(targets: Sequence[Target], root: Path) -> list[str]:
+    """Return the files and tests of targets that the tree does not have."""
+    named = dict.fromkeys(path for target in targets for path in (*target.files, *target.tests))
+    return [path for path in named if not (root / path).is_file()]
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,8 @@ class Library:
     """The C library of a copied tree: one file is compiled anew for each mutant."""
 
     def __init__(self, tree: Path) -> None:
-        self.native = tree / "ffprep" / "jpeg" / "native"
+        self.tree = tree
+        self.native = tree / NATIVE
         self.output = self.native.parent / "_native.so"
         self.objects = tree / "mutated-objects"
         self.compiler = [
@@ -179,14 +191,15 @@ class Library:
             "-fPIC",
             "-fvisibility=hidden",
             "-w",
+            f"-I{self.native}",
         ]
 
     def build(self, changed: str = "") -> bool:
         """Compile `changed`, or every file where it is a header or nothing, and link; whether that worked."""
         self.objects.mkdir(exist_ok=True)
-        for file in sorted(self.native.glob("*.c")):
-            compiled = self.objects / f"{file.stem}.o"
-            if compiled.exists() and changed.endswith(".c") and file.name != Path(changed).name:
+        for file in sorted(self.native.rglob("*.c")):
+            compiled = self.objects / ("-".join(file.relative_to(self.native).parts) + ".o")
+            if compiled.exists() and changed.endswith(".c") and not file.samefile(self.tree / changed):
                 continue
             if subprocess.run([*self.compiler, "-c", file, "-o", compiled], stderr=subprocess.DEVNULL).returncode:
                 return False
@@ -248,7 +261,7 @@ def _child(tree: Path, target: Target, output: Path, keep_bytecode: bool) -> int
     if target.interpreted:
         warnings += ["-W", "ignore::RuntimeWarning"]  # unsigned integers that wrap around
     options = ["-x", "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "--hypothesis-seed=0", *warnings]
-    code = int(pytest.main([*options, *(test for test in target.tests if (tree / test).exists())]))
+    code = int(pytest.main([*options, *target.tests]))
     ffprep = sys.modules.get("ffprep")
     if ffprep is not None and not str(ffprep.__file__).startswith(str(tree)):
         print(f"the tests ran {ffprep.__file__}, not the copy in {tree}")
@@ -295,22 +308,24 @@ class Session:
         return {"passed": "survived", "failed": "killed"}.get(result, result)
 
 
-def is_equivalent(mutant: Mutant, source: bytes) -> bool:
+def excused_by(known: Equivalent, mutant: Mutant, source: bytes) -> bool:
+    if known.file != mutant.file:
+        return False
     before, after = mutant.changed_lines(source)
-    return any(
-        known.file == mutant.file
-        and re.fullmatch(known.line, before.strip(), re.S)
-        and re.fullmatch(known.mutant, after.strip(), re.S)
-        for known in EQUIVALENT
-    )
+    return bool(re.fullmatch(known.line, before.strip(), re.S) and re.fullmatch(known.mutant, after.strip(), re.S))
 
 
-def chosen(targets: Sequence[Target], root: Path, group: str, sample: int, seed: int) -> list[Mutant]:
-    everything = [mutant for target in targets if target.group == group for mutant in mutants_of(target, root)]
-    if sample and sample < len(everything):
-        picked = sorted(random.Random(f"{seed} {group}").sample(range(len(everything)), sample))
-        return [everything[i] for i in picked]
-    return everything
+def chosen(
+    targets: Sequence[Target], root: Path, group: str, places: Sequence[str], sample: int, seed: int
+) -> list[Mutant]:
+    """Return the mutants of a group, of some places only if there are any, and a sample of those unless it is 0."""
+    found = [mutant for target in targets if target.group == group for mutant in mutants_of(target, root)]
+    if places:
+        found = [mutant for mutant in found if mutant.file in places or f"{mutant.file}:{mutant.line}" in places]
+    if sample and sample < len(found):
+        picked = sorted(random.Random(f"{seed} {group}").sample(range(len(found)), sample))
+        return [found[i] for i in picked]
+    return found
 
 
 def main(arguments: Sequence[str] | None = None, targets: Sequence[Target] = TARGETS, root: Path = ROOT) -> int:
@@ -326,6 +341,8 @@ def main(arguments: Sequence[str] | None = None, targets: Sequence[Target] = TAR
     options = parser.parse_args(arguments)
     if unknown := set(options.groups) - set(groups):
         parser.error(f"no group is called {', '.join(sorted(unknown))}")
+    if missing := missing_paths(targets, root):
+        parser.error(f"the tree has no {', '.join(missing)}")
     for module in PRELOADED:
         try:
             importlib.import_module(module)
@@ -336,9 +353,7 @@ def main(arguments: Sequence[str] | None = None, targets: Sequence[Target] = TAR
         session = Session(root, Path(folder) / "tree", options.timeout)
         totals: dict[str, Counter[str]] = {}
         for group in options.groups or groups:
-            mutants = chosen(targets, root, group, 0 if options.only else options.sample, options.seed)
-            if options.only:
-                mutants = [m for m in mutants if m.file in options.only or f"{m.file}:{m.line}" in options.only]
+            mutants = chosen(targets, root, group, options.only, options.sample, options.seed)
             totals[group] = _run_group(session, mutants, root, options.quiet)
         titles = "".join(f" {title:>8}" for title in ("mutants", "killed", "timeout", "survived"))
         print(f"\n{'group':<10}{titles} {'equivalent':>10} {'killed':>9}")
@@ -356,7 +371,7 @@ def _run_group(session: Session, mutants: Sequence[Mutant], root: Path, quiet: b
     ready: set[int] = set()
     for mutant in mutants:
         source = (root / mutant.file).read_bytes()
-        if is_equivalent(mutant, source):
+        if any(excused_by(known, mutant, source) for known in EQUIVALENT):
             result = "equivalent"
         else:
             if id(mutant.target) not in ready:

@@ -1,4 +1,4 @@
-"""The test encoder ``jpegmaker`` for all tests of this folder."""
+"""What all tests of this folder use: the test encoder ``jpegmaker`` and the builders of ``jpegsegments``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from types import ModuleType
 import pytest
 
 
-def _load() -> ModuleType:
-    name = "jpegmaker"
+def _load(name: str) -> ModuleType:
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
         assert spec is not None and spec.loader is not None
@@ -21,10 +20,11 @@ def _load() -> ModuleType:
     return sys.modules[name]
 
 
-_load()
+_load("jpegsegments")  # which tests import by name
+_load("jpegmaker")
 
 
 @pytest.fixture(scope="session")
 def jpegmaker() -> ModuleType:
     """A plain JPEG encoder: any sampling, any tables, any scan structure, from given coefficients."""
-    return _load()
+    return _load("jpegmaker")

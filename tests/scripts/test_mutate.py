@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,11 @@ def load(name: str) -> ModuleType:
 @pytest.fixture(scope="module")
 def mutants() -> ModuleType:
     return load("mutants")
+
+
+@pytest.fixture(scope="module")
+def mutate(mutants: ModuleType) -> ModuleType:
+    return load("mutate")
 
 
 def changed(source: str, changes: list[tuple[int, int, bytes]]) -> set[str]:
@@ -124,3 +130,25 @@ def test_survivors_are_shown_and_counted(tree: Path) -> None:
 def test_a_sample_is_named_by_its_seed(tree: Path) -> None:
     first, again, other = (run(tree, "--sample", "3", "--seed", seed)[1] for seed in ("1", "1", "2"))
     assert first == again != other
+
+
+def test_every_target_is_in_the_tree(mutate: ModuleType) -> None:
+    assert mutate.missing_paths(mutate.TARGETS, mutate.ROOT) == []
+    gone = mutate.Target("gone", ["ffprep/gone.py", "ffprep/cli.py"], ["tests/gone.py"])
+    assert mutate.missing_paths([gone], mutate.ROOT) == ["ffprep/gone.py", "tests/gone.py"]
+
+
+def test_a_missing_path_is_an_error(mutate: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        mutate.main([], [mutate.Target("gone", ["ffprep/gone.py"], ["tests/gone.py"])], mutate.ROOT)
+    assert "the tree has no ffprep/gone.py, tests/gone.py" in capsys.readouterr().err
+
+
+def test_equivalent_mutants_are_still_made(mutate: ModuleType, mutants: ModuleType) -> None:
+    """A pattern whose line is gone would excuse nothing, and nobody would notice."""
+    for known in mutants.EQUIVALENT:
+        target = mutate.Target("", [known.file], [])
+        source = (mutate.ROOT / known.file).read_bytes()
+        lines = {n for n, line in enumerate(source.decode().splitlines(), 1) if re.fullmatch(known.line, line.strip())}
+        made = [mutant for mutant in mutate.mutants_of(target, mutate.ROOT) if mutant.line in lines]
+        assert any(mutate.excused_by(known, mutant, source) for mutant in made), known

@@ -91,6 +91,8 @@ def test_which_records_of_blocks_fit(tmp_path: Path) -> None:
     assert written(path, {"count": 1}, samples=1).count == 1
     with pytest.raises(CorruptError, match="does not fit the file"):
         written(path, {"count": 0}, samples=1)
+    with pytest.raises(CorruptError, match="does not fit the file"):
+        written(path, {"count": -1}, samples=0)
     assert written(path, {"count": 6, "tail": [0, 65535]}).tail.tolist() == [0, 65535]
     for tail in ([65536], [-1], [1, -1], [65536, 1]):
         with pytest.raises(CorruptError, match="does not fit the file"):
