@@ -322,3 +322,24 @@ def test_a_composed_axis_stays_inside_its_table() -> None:
     fancy = make_composed(FANCY, 2, 8, starts, counts, values, 2)
     assert fancy[1].tolist() == [2, 2]
     assert fancy[2].sum(axis=1) == pytest.approx([1, 1])
+
+
+# -- bounds of tables --------------------------------------------------------------------------------------------------
+
+
+@kernel
+def tap_count(kind: int, scale: float, length: int) -> int:
+    return weights.tap_count(kind, scale, length)
+
+
+def test_how_many_samples_an_output_can_have() -> None:
+    assert [tap_count(STRETCH, scale, 10) for scale in (0.1, 0.9)] == [2, 2]
+    assert [tap_count(AREA, scale, 10) for scale in (1.0, 2.0, 2.5)] == [2, 3, 4]
+    assert [tap_count(BILINEAR, scale, 10) for scale in (0.5, 1.0, 2.0, 2.2)] == [2, 2, 4, 5]
+    assert [tap_count(BICUBIC, scale, 10) for scale in (0.5, 1.0, 2.0, 2.2)] == [4, 4, 8, 9]
+    assert [tap_count(kind, 1.0, 1) for kind in (BILINEAR, BICUBIC, AREA, STRETCH)] == [1, 1, 1, 1]
+
+
+def test_an_output_beyond_all_samples_shows_the_nearest() -> None:
+    starts, counts, values = make_axis(BILINEAR, -5.0, 1.0, 0, 3, 1)
+    assert (starts[0], counts[0], values[0, 0]) == (0, 1, 1.0)
