@@ -59,8 +59,10 @@ def make_small(path: Path) -> None:
 
 
 def memory(kind: str = "Anon") -> int:
-    """Bytes of memory the process holds of its own, or with ``File`` of mapped files that it has touched; 0 where Linux
-    does not say."""
+    """Return the bytes of memory that the process holds of its own, or with ``File`` those of mapped files it touched.
+
+    0 where Linux does not say.
+    """
     try:
         text = Path("/proc/self/status").read_text()
     except OSError:

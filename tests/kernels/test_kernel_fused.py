@@ -96,8 +96,7 @@ class Picture:
         return image
 
     def twin(self, box: tuple[int, int, int, int], size: tuple[int, int], kind: int, flip: bool) -> NDArray[Any]:
-        """The same in floats without rounding: upsample as libjpeg, resample by dense matrices, convert,
-        clamp."""
+        """Do it in floats without rounding: upsample as libjpeg, resample by dense matrices, convert, clamp."""
         y, x, h, w = box
         if kind == weights.AREA and (h < size[0] or w < size[1]):
             kind = weights.STRETCH

@@ -28,8 +28,7 @@ def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 def pillow_twin(
     image: NDArray[np.uint8], box: tuple[int, int, int, int], size: tuple[int, int], mode: str, flip: bool
 ) -> NDArray[np.uint8]:
-    """Crop, resize the width, then the height (Pillow 13 chooses the order; all before and torch take this
-    one)."""
+    """Crop, resize the width, then the height: the order of torch and of Pillow before 13, which chooses one."""
     y, x, h, w = box
     part = Image.fromarray(np.ascontiguousarray(image[y : y + h, x : x + w]))
     out = np.asarray(part.resize((size[1], h), PILLOW[mode]).resize((size[1], size[0]), PILLOW[mode]))

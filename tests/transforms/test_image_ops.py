@@ -89,8 +89,10 @@ def brightness(x: Levels, f: float) -> Levels:
 
 
 def blended(x: Levels, f: float, grey: Levels) -> Levels:
-    """``x f + grey (1 - f)``. Each term is rounded four times at most: the grey level or the level, the factor, the
-    product, the sum."""
+    """Return ``x f + grey (1 - f)``.
+
+    Each term is rounded four times at most: the grey level or the level, the factor, the product, the sum.
+    """
     ends = np.stack([grey[0] * (1 - f), grey[1] * (1 - f)])
     error = 4 * U * (x[1] * f + np.abs(ends).max(axis=0))
     return truncated(x[0] * f + ends.min(axis=0), x[1] * f + ends.max(axis=0), error)
@@ -201,8 +203,11 @@ PILLOW: list[tuple[Any, Callable[[Image.Image], Image.Image]]] = [
 
 
 def undecided(op: Any, x: Picture) -> NDArray[np.bool_]:
-    """Where an operation's level may be one off Pillow's: where the stretched level is a whole number, which rounding
-    errors (in float32 here, in float64 there) may miss from below."""
+    """Return where an operation's level may be one off Pillow's.
+
+    That is where the stretched level is a whole number, which rounding errors (in float32 here, in float64 there) may
+    miss from below.
+    """
     if not isinstance(op, T.RandomAutocontrast):
         return np.zeros(x.shape, bool)
     low, high = x.min(axis=(0, 1)).astype(int), x.max(axis=(0, 1)).astype(int)

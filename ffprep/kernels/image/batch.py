@@ -21,8 +21,8 @@ from ffprep.kernels.layout import OK, SIZE_MISMATCH, item_bytes
 from ffprep.kernels.memory import atomic_add, fill_zero
 
 DECODE_OVERHEAD = 12
-"""Starting to decode costs about as much as this fraction (one in so many) of an image's pixels; measured on ImageNet's
-images with restart markers, for crops of 5 to 80 %. Without markers it costs more."""
+"""Starting to decode costs about as much as decoding one in 12 of an image's pixels: measured on ImageNet's images with
+restart markers, for crops of 5 to 80 %. Without markers it costs more."""
 
 LARGEST_SIDE = 65535
 

@@ -23,7 +23,7 @@ enum {
     LEAST_PIECES = 5,     /* for the first wave: else the scalar decoder is as quick */
     STEP_BYTES = 40,      /* how often a lane looks for its successor */
     OVERLAP_BYTES = 2048, /* room for what a lane decodes after its piece */
-    FEW_LANES = 5,        /* so many lanes are as quick one after the other */
+    FEW_LANES = 5,        /* this few lanes are as quick one after the other */
     SLOT_BLOCKS = 1025,   /* memory of a piece: the same for all images, so that it stays in the cache */
     WAVE_BLOCKS = 8192    /* to expect in a wave: a quarter of all */
 };

@@ -44,7 +44,7 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
     return raw - (uint32_t)((uintptr_t)base * 8) - 63;
 }
 
-#define MARK_SLACK 8 /* a lane may write so many marks more than it was asked for */
+#define MARK_SLACK 8 /* how many more marks than asked for a lane may write */
 
 #define FFP_SKIM_LANES 16
 
