@@ -195,3 +195,11 @@ def test_share_comes_from_arguments_or_launcher() -> None:
         distributed_share(8, True, 4, 4, {})
     with pytest.raises(OptionError, match="not whole numbers"):
         distributed_share(8, True, None, None, {"RANK": "x", "WORLD_SIZE": "2"})
+
+
+def test_a_given_order_is_as_long_as_its_first_epoch() -> None:
+    class Source:
+        def sample_order(self, epoch: int) -> list[int]:
+            return [2, 0, 1, 1]
+
+    assert len(GivenOrder(Source(), 3)) == 4
