@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 EXPLORE = "explore"
 MORE = 10
 hypothesis.settings.register_profile("ffprep", deadline=None, derandomize=True)
-hypothesis.settings.register_profile(EXPLORE, deadline=None, print_blob=True, max_examples=100 * MORE)
+hypothesis.settings.register_profile(
+    EXPLORE, deadline=None, derandomize=False, print_blob=True, max_examples=100 * MORE
+)
 hypothesis.settings.load_profile("ffprep")
 
 WITHOUT_FFCV = os.geteuid() != 0 or os.environ.get("FFPREP_FFCV") == "0"
