@@ -237,6 +237,13 @@ AUGMENTATION_STEP = np.dtype(_whole("entry stream h w out_h out_w moves numbers"
 """One operation: its address and random stream, sizes before and after, whether it writes to the other buffer, address
 of its parameters (float64)."""
 
+
+def offset_of(table: np.dtype[Any], field: str) -> int:
+    """Return the bytes from the beginning of a record to one of its fields."""
+    assert table.fields is not None
+    return int(table.fields[field][1])
+
+
 # ---- what worker threads do ------------------------------------------------------------------------------------------
 
 TASK = np.dtype(

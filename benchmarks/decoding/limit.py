@@ -13,7 +13,6 @@ measures these levels.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import shutil
 import subprocess
@@ -29,6 +28,7 @@ from ffprep.beton.reader import Reader
 from ffprep.fields import RGBImageField
 from ffprep.inspect.paired import Contestant, compare
 from ffprep.inspect.runners import MEAN, STD
+from ffprep.jpeg import native
 from ffprep.jpeg.native import library
 from ffprep.kernels.image import batch, job
 
@@ -60,7 +60,7 @@ def loop(
         mean=[255 * m for m in MEAN],
         std=[255 * s for s in STD],
     )
-    entry = ctypes.cast(library().ffp_decode_region, ctypes.c_void_p).value or 0
+    entry = native.entry("ffp_decode_region")
     thread = job.new_thread(library().ffp_context_new(), entry)
     out = np.zeros((places, n, 3, side, side), np.float32)
     used, status = np.zeros(len(jpegs), BOX), np.zeros(len(jpegs), np.int64)

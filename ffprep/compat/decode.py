@@ -6,14 +6,13 @@ for one image at a time, so it does not matter how many threads or loaders there
 
 from __future__ import annotations
 
-import ctypes
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.abi import BOX, CACHE_LINE, IMAGE_SPEC, ITEM, THREAD
+from ffprep.abi import BOX, CACHE_LINE, IMAGE_SPEC, ITEM, THREAD, offset_of
 from ffprep.jpeg import native
 from ffprep.kernels.atomics import store_release, swap_if_equal
 from ffprep.kernels.image.batch import process_image
@@ -57,8 +56,7 @@ DECODER_BLOCK = np.dtype(
 
 Addresses of an IMAGE_SPEC, of the slots and of ``ffp_context_new``; how many images failed, and the first of these."""
 
-assert DECODER_BLOCK.fields is not None
-FAILED = DECODER_BLOCK.fields["failed"][1]
+FAILED = offset_of(DECODER_BLOCK, "failed")
 block_at, slot_at = record_at(DECODER_BLOCK), record_at(DECODER_SLOT)
 SLOT_BYTES, SPEC_BYTES = DECODER_SLOT.itemsize, IMAGE_SPEC.itemsize
 
@@ -121,7 +119,7 @@ def entry() -> int:
 def slots() -> npt.NDArray[np.void]:
     """Return the slots of this process, for as long as it lives."""
     made = np.zeros(SLOTS, DECODER_SLOT)
-    decode = ctypes.cast(native.library().ffp_decode_region, ctypes.c_void_p).value or 0
+    decode = native.entry("ffp_decode_region")
     made["thread"] = new_thread(0, decode)
     return made
 
@@ -139,7 +137,7 @@ class Work:
         self.block = np.zeros(1, DECODER_BLOCK)
         self.block["spec"] = self._spec.ctypes.data
         self.block["slots"] = slots().ctypes.data
-        self.block["new_context"] = ctypes.cast(native.library().ffp_context_new, ctypes.c_void_p).value or 0
+        self.block["new_context"] = native.entry("ffp_context_new")
 
     def set(self, spec: npt.NDArray[np.void]) -> None:
         """Take over what `ffprep.kernels.image.job.image_spec` gave."""

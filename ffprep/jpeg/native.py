@@ -67,6 +67,11 @@ def library() -> ctypes.CDLL:
     return lib
 
 
+def entry(name: str) -> int:
+    """Return the address of one of the library's functions, for compiled code that calls it."""
+    return ctypes.cast(getattr(library(), name), c_void_p).value or 0
+
+
 def as_bytes(data: BytesLike) -> NDArray[np.uint8]:
     """View of a bytes-like object as a one-dimensional uint8 array, not copied where it is contiguous."""
     if isinstance(data, np.ndarray):

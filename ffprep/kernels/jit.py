@@ -58,7 +58,7 @@ _IMPORT = re.compile(rf"^ *from {_PACKAGE.name}(?:\.([\w.]+))? import (\([^)]*|[
 def _imported(text: bytes) -> set[Path]:
     """Return the files of this package that a text names in its imports."""
     found: set[Path] = set()
-    for module, names in _IMPORT.findall(text.decode()):
+    for module, names in _IMPORT.findall(text.decode(errors="replace")):
         place = _PACKAGE.joinpath(*module.split("."))
         file = place.with_suffix(".py")
         found |= {file} if file.is_file() else {place / f"{name}.py" for name in re.findall(r"\w+", names)}

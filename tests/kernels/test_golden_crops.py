@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from philox import PUBLISHED, philox_words
 
 from ffprep.kernels import random
 from ffprep.kernels.image import crop
@@ -43,29 +44,12 @@ def words(key0: int, key1: int, c0: int, c1: int, c2: int, c3: int) -> tuple[int
     return random.philox4x32(key0, key1, c0, c1, c2, c3)
 
 
-def philox_words(key: list[int], counter: list[int]) -> list[int]:
-    k0, k1 = key
-    x0, x1, x2, x3 = counter
-    for _ in range(10):
-        p0, p1 = 0xD2511F53 * x0, 0xCD9E8D57 * x2
-        x0, x1, x2, x3 = (p1 >> 32) ^ x1 ^ k0, p1 % 2**32, (p0 >> 32) ^ x3 ^ k1, p0 % 2**32
-        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
-    return [x0, x1, x2, x3]
-
-
 def draw(seed: int, epoch: int, sample: int, op: int, k: int) -> float:
     high, low, _, _ = philox_words([seed % 2**32, (seed >> 32) % 2**32], [epoch, sample, op, k])
     return ((high << 32 | low) >> 11) / 2**53
 
 
 # -- draws -------------------------------------------------------------------------------------------------------------
-
-# Random123, tests/kat_vectors, "philox4x32 10": counter, key, result.
-PUBLISHED = [
-    ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-    ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
-    ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
-]
 
 
 @pytest.mark.parametrize(("counter", "key", "result"), PUBLISHED)

@@ -77,3 +77,10 @@ def test_stamp_does_not_follow_what_is_not_imported(tmp_path: Path) -> None:
     )
     assert {file.name for file in named} == {"random.py", "crop.py"}
     assert _jit._imported(b"import numpy\nfrom ffprepared import x\n") == set()
+
+
+def test_sources_of_users_may_have_any_encoding(tmp_path: Path) -> None:
+    source = tmp_path / "latin.py"
+    source.write_bytes(b"# -*- coding: latin-1 -*-\n# caf\xe9\nfrom ffprep.kernels import random\n")
+    assert _jit.source_stamp(str(source)) == _jit.source_stamp(str(source))
+    assert {file.name for file in _jit._imported(source.read_bytes())} == {"random.py"}

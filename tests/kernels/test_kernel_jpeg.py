@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ffprep import abi
+from ffprep.jpeg import native
 from ffprep.jpeg.native import library
 from ffprep.kernels.image import batch, job
 from ffprep.kernels.resample.weights import FILTERS
@@ -46,7 +46,7 @@ def pictures(demo_data: Path) -> list[bytes]:
 def run(
     pictures: list[bytes], context: int, size: tuple[int, int], exact: bool, **options: object
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    entry = ctypes.cast(library().ffp_decode_region, ctypes.c_void_p).value or 0
+    entry = native.entry("ffp_decode_region")
     blobs = [np.frombuffer(p, np.uint8) for p in pictures]
     n = len(blobs)
     items = np.zeros(n, abi.ITEM)

@@ -111,6 +111,13 @@ class ImageChoices:
         )
 
 
+REPORTING = (
+    click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
+    click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
+    click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+)
+"""The last options of every conversion."""
+
 writing_options = apply_options(
     click.option("--out", type=BETON, required=True, help="The .beton file to make."),
     click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
@@ -132,9 +139,7 @@ writing_options = apply_options(
         show_default=True,
         help="Encode in threads here, or in the tasks of a Ray cluster.",
     ),
-    click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
-    click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
-    click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+    *REPORTING,
 )
 """Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._shared.options import BETON, apply_options, terminable, writing_options
+from ffprep.commands._shared.options import BETON, REPORTING, apply_options, terminable, writing_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
@@ -111,9 +111,7 @@ block_writing_options = apply_options(
         show_default=True,
         help="A row of a table that cannot be used: stop there, or leave it out and report it.",
     ),
-    click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
-    click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
-    click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+    *REPORTING,
 )
 """Where the file goes and how the conversion runs."""
 

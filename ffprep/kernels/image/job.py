@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.abi import COLOUR, IMAGE_SPEC, THREAD
+from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.kernels.jit import kernel
 from ffprep.kernels.layout import FORMATS
@@ -104,7 +105,7 @@ def image_spec(
     spec = np.zeros(1, IMAGE_SPEC)
     spec["crop"], spec["filter"], spec["format"] = CROPS[crop], FILTERS[filter], FORMATS[format]
     spec["out_h"], spec["out_w"], spec["pitch"] = out_h, out_w, pitch
-    spec["seed"], spec["epoch"] = np.uint64(seed % (1 << 64)).astype(np.int64), epoch
+    spec["seed"], spec["epoch"] = signed(seed), epoch
     spec["crop_op"], spec["flip_op"] = crop_op, flip_op
     spec["stream"], spec["short"], spec["reduce"] = int(stream), short, int(reduce)
     (spec["scale_lo"], spec["scale_hi"]), (spec["ratio_lo"], spec["ratio_hi"]) = scale, ratio

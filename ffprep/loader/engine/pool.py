@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import os
 import threading
 import weakref
@@ -131,7 +130,7 @@ class WorkerPool:
         self._slots = slots
         self._published = 0
         self._collected = 0
-        decode = ctypes.cast(native.library().ffp_decode_region, ctypes.c_void_p).value or 0
+        decode = native.entry("ffp_decode_region")
         owned = [new_thread(0, decode) for _ in range(threads)]
         self._compile(owned[0])
         self._threads = [

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ffprep.abi import CACHE_LINE
 from ffprep.kernels.atomics import prefetch
 from ffprep.kernels.jit import inline
-from ffprep.kernels.memory import bytes_at, copy_bytes, halves_at, ints_at, longs_at
+from ffprep.kernels.memory import bytes_at, copy_bytes, fill_zero, halves_at, ints_at, longs_at
 from ffprep.kernels.random import uniform
 
 KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW, KIND_CAPTIONS = range(7)
@@ -53,14 +53,6 @@ def payload(task: Any, sample: int) -> tuple[int, int]:
 
 
 @inline
-def zero(address: int, size: int) -> None:
-    """Zero `size` bytes at `address`."""
-    row = bytes_at(address, size)
-    for i in range(size):
-        row[i] = 0
-
-
-@inline
 def copy_value(task: Any, row: int, sample: int) -> int:
     """Copy a value that lies in the sample's record."""
     size = task.row_bytes
@@ -74,7 +66,7 @@ def copy_array(task: Any, row: int, sample: int) -> int:
     want = task.row_bytes
     address, size = payload(task, sample)
     if size != want:
-        zero(task.out + row * want, want)
+        fill_zero(task.out + row * want, want)
         return np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
     copy_bytes(task.out + row * want, address, size)
     return np.int64(0)
@@ -148,7 +140,7 @@ def copy_tokens(
         out = tasks[0, o].out + row * room
         source = _tokens_address(tasks[file, o], ids[row] - starts[file], 2 * length)
         if source < 0:
-            zero(out, room)
+            fill_zero(out, room)
             status[row] = OUTSIDE
             failed += 1
         else:
@@ -202,7 +194,7 @@ def copy_captions(task: Any, row: int, sample: int, key: int) -> int:
     if task.offsets != 0:
         source, have = payload(task, sample)
         if have != task.rows_each * width * size:
-            zero(out, room)
+            fill_zero(out, room)
             return np.int64(OUTSIDE if have < 0 else WRONG_SIZE)
     first, count = _chosen(task, sample, key)
     for r in range(room // (element * columns)):

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.abi import CONTROL, SLOT
+from ffprep.abi import CONTROL, SLOT, offset_of
 from ffprep.kernels.atomics import load_acquire, read, store_release, swap_if_equal, write
 from ffprep.kernels.image.batch import process_image, process_views
 from ffprep.kernels.jit import inline, kernel
-from ffprep.kernels.memory import address_of, atomic_add, borrowed, bytes_at, longs_at
+from ffprep.kernels.memory import address_of, atomic_add, borrowed, bytes_at, fill_zero, longs_at
 from ffprep.loader.engine.rows import (
     KIND_ARRAY,
     KIND_CAPTIONS,
@@ -37,18 +37,11 @@ from ffprep.loader.engine.rows import (
     copy_value,
     file_of,
     payload,
-    zero,
 )
 
-
-def _offset(table: np.dtype[Any], field: str) -> int:
-    assert table.fields is not None
-    return int(table.fields[field][1])
-
-
-NEXT_TICKET, PUBLISHED = _offset(CONTROL, "next_ticket"), _offset(CONTROL, "published")
-SLEEPERS, STOP = _offset(CONTROL, "sleepers"), _offset(CONTROL, "stop")
-LEFT, CANCELLED, FAILED = _offset(SLOT, "left"), _offset(SLOT, "cancelled"), _offset(SLOT, "failed")
+NEXT_TICKET, PUBLISHED = offset_of(CONTROL, "next_ticket"), offset_of(CONTROL, "published")
+SLEEPERS, STOP = offset_of(CONTROL, "sleepers"), offset_of(CONTROL, "stop")
+LEFT, CANCELLED, FAILED = offset_of(SLOT, "left"), offset_of(SLOT, "cancelled"), offset_of(SLOT, "failed")
 
 IMAGE_RECORD = 13
 """Bytes of an image's record in the file: mode u1, width u2, height u2, pointer u8."""
@@ -151,7 +144,7 @@ def _make_rows(
                 elif found == 0:
                     status[o, r] = process_image(items[o, r], specs[o], out, used[o, r], thread)
                 else:
-                    zero(out, task.row_bytes)
+                    fill_zero(out, task.row_bytes)
                     status[o, r] = found
             failed += status[o, r] != 0
     return failed

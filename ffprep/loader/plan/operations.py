@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.loader.files import Files
 from ffprep.pipeline.allocation_query import AllocationQuery
@@ -205,7 +206,7 @@ def _seed_compiled(batch: BatchInfo) -> None:
             random.seed(number)
 
         _seed_function = Compiler.compile(seed)
-    key = np.array([batch.seed & ((1 << 64) - 1), batch.epoch, batch.stream], np.uint64)
+    key = np.array([unsigned(batch.seed), batch.epoch, batch.stream], np.uint64)
     _seed_function(zlib.crc32(batch.keys.tobytes(), zlib.crc32(key.tobytes())))
 
 
