@@ -12,6 +12,7 @@
  *   idct/     coefficients -> samples: exact integer inverse DCT for each CPU level, and to fewer samples (idct/idct.h)
  *   skim/     where the codes of every block begin, without decoding coefficients: for rewriting and indexing
  *   rewrite/  any stream -> a baseline stream with restart markers and the same coefficients
+ *   guard/    what guards the file that streams are read from: checksums of payloads, a word before SIGBUS (guard/guard.h)
  *
  * The headers beside this file belong to no folder: parse.h, huffman.h, bits.h (the bit reader), in_step.h (how two
  * readers of one stream find each other), context.h (scratch memory; context.c), levels.h (jobs, planes, and the
