@@ -151,14 +151,19 @@ def _bounds(header: layout.Header, record_size: int, size: int, path: Path) -> B
 
 def _superblock(file: BinaryIO, bounds: Bounds, size: int, path: Path) -> layout.Superblock | None:
     offset = layout.superblock_offset(bounds.start)
-    length = min(layout.LARGEST_SUPERBLOCK, bounds.end - offset)
-    if length <= 0:
-        return None
+    length = max(0, min(layout.LARGEST_SUPERBLOCK, bounds.end - offset))
     try:
         block = layout.Superblock.unpack(os.pread(file.fileno(), length, offset))
     except ValueError as error:
         raise CorruptError(f"{path}: byte {offset}: {error}") from error
     if block is None:
+        before = os.pread(file.fileno(), layout.LARGEST_SUPERBLOCK, max(0, bounds.end - layout.LARGEST_SUPERBLOCK))
+        copy = layout.copied_superblock(before[: bounds.end])
+        if copy is not None and copy[0].file_size == size:
+            raise CorruptError(
+                f"{path}: byte {offset}: the superblock is not there, but its copy at byte {bounds.end - copy[1]} is: "
+                "the head of the file is damaged; `ffprep repair` restores it"
+            )
         return None
     if size < block.file_size:
         raise TruncatedError(f"{path}: has {size} of its {block.file_size} bytes; {AGAIN}")

@@ -119,7 +119,7 @@ class Writer:
             raise OptionError(f"{self.path}: exists already; delete it or ask for overwriting")
 
     def _open(self, page_size: int | None) -> None:
-        identity = [self._packer.descriptors.hex(), self.num_samples, page_size, self._manifest]
+        identity = [self._packer.descriptors.hex(), self.num_samples, page_size, self._manifest, sections.PAYLOAD_SUMS]
         fingerprint = xxhash.xxh3_128_digest(sections.canonical_json(identity))
         self._sink = UnfinishedFile(self.path.with_name(self.path.name + ".partial"), self._data_start)
         try:
@@ -174,6 +174,7 @@ class Writer:
     def _forget_uncommitted(self) -> None:
         self._records = bytearray()
         self._allocations = array("Q")
+        self._sums = array("Q")
         self._names: list[bytes] = []
         self._first_record = self.num_written
         self._uncommitted_bytes = 0
@@ -221,6 +222,7 @@ class Writer:
             self._uncommitted_bytes += len(view)
         for index, view in payloads.items():
             self._allocations.extend((self.num_written, offsets[index], len(view)))
+            self._sums.append(xxhash.xxh3_64_intdigest(view))
             if sample[index].key is not None:
                 self._shared.used(index, sample[index], self.num_written, offsets[index], len(view))
         self._placement.cursor = cursor
@@ -267,6 +269,7 @@ class Writer:
         finished = self._sink.hasher.finished
         attachments = {
             "allocations": np.array(self._allocations, "<u8").tobytes(),
+            "sums": np.array(self._sums, "<u8").tobytes(),
             "names": b"".join(name + b"\n" for name in self._names),
             "shared": self._shared.take_unsaved(),
             "blocks": np.array(finished[self._saved_blocks :], "<u8").tobytes(),
@@ -334,6 +337,7 @@ class Writer:
         contents = {
             sections.MANIFEST: sections.canonical_json(manifest),
             sections.CHECKSUMS: np.array(self._sink.hasher.digests(), "<u8").tobytes(),
+            sections.PAYLOAD_SUMS: b"".join(self._committed_and("sums", np.array(self._sums, "<u8").tobytes())),
         }
         lines = b"".join(name + b"\n" for name in self._names)
         if names := sections.pack_names(self._committed_and("names", lines)):
