@@ -74,7 +74,7 @@ def read_head(file: BinaryIO, path: Path, custom_fields: Mapping[str, type[Any]]
     descriptors = file.read(layout.DESCRIPTOR.size * header.num_fields)
     if len(descriptors) < layout.DESCRIPTOR.size * header.num_fields:
         raise TruncatedError(f"{path}: ends at byte {size}, inside its field descriptors; {AGAIN}")
-    fields = _fields(descriptors, path, custom_fields)
+    fields = fields_of(descriptors, path, custom_fields)
     record = layout.record_type(field.metadata_type for field in fields.values())
     bounds = _bounds(header, record.itemsize, size, path)
     superblock = _superblock(file, bounds, size, path)
@@ -102,7 +102,8 @@ def _header(head: bytes, size: int, path: Path) -> layout.Header:
     return header
 
 
-def _fields(data: bytes, path: Path, custom_fields: Mapping[str, type[Any]]) -> dict[str, Field]:
+def fields_of(data: bytes, path: Path, custom_fields: Mapping[str, type[Any]]) -> dict[str, Field]:
+    """Read the fields from their descriptors; raise `CorruptError` where these cannot be right."""
     fields: dict[str, Field] = {}
     for index, (type_id, raw, arguments) in enumerate(layout.DESCRIPTOR.iter_unpack(data)):
         where = f"{path}: byte {layout.records_start(index)}: field {index}"
