@@ -160,7 +160,7 @@ def test_arguments_and_states_that_mean_nothing(damaged: Path) -> None:
     with make(damaged) as loader:
         state = loader.state_dict()
         assert "errors" not in state
-        for errors in ({}, {"count": 1}, 7, {"count": 1, "different": 1, "in_a_row": 0, "samples": [3]}):
+        for errors in ({}, {"count": 1}, 7, {"count": 1, "different": 1, "samples": [3]}):
             with pytest.raises(OptionError, match="errors in the state"):
                 loader.load_state_dict({**state, "errors": errors})
 
