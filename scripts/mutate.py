@@ -73,12 +73,7 @@ TARGETS = (
     Target(
         "order",
         [f"{ORDER}/sampling.py", f"{ORDER}/pages.py"],
-        [
-            "tests/loader/test_golden_orders.py",
-            "tests/loader/order/test_mix_order.py",
-            "tests/loader/epoch/test_loader_together.py",
-            "tests/loader/engine/test_loader_readahead.py",
-        ],
+        ["tests/loader/order/test_pages.py", "tests/loader/order/test_sampling.py"],
     ),
     Target(
         "order",
