@@ -54,7 +54,11 @@ BETON = "ffprep/beton"
 ORDER = "ffprep/loader/order"
 NATIVE = "ffprep/jpeg/native"
 TARGETS = (
-    Target("order", [f"{ORDER}/permute.py"], ["tests/loader/test_golden_orders.py"]),
+    Target(
+        "order",
+        [f"{ORDER}/permute.py"],
+        ["tests/loader/test_golden_orders.py", "tests/loader/order/test_loader_order.py"],
+    ),
     Target(
         "order",
         [f"{ORDER}/order.py"],
