@@ -4,48 +4,85 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from ffprep.common.locking import Lock, lock
+
+TEMPORARY = ".ffprep-tmp"
+"""What the name of an incomplete file adds. It is always the same, so that the next run replaces what a kill left."""
+
+_BUFFER = 1 << 16
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, suffix: str = ".partial", buffering: int = -1) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER) -> Iterator[BinaryIO]:
     """Write a file under a temporary name in the same folder, then force it to the disk and rename it.
 
-    After an error, Ctrl-C included, the temporary file is removed and what was at `path` before is still there.
+    After an error, Ctrl-C included, the temporary file is removed and what was at `path` before is still there. One
+    that a killed process left is overwritten. An error after the renaming leaves the finished file.
 
     Parameters
     ----------
     path : Path
         The file to make or to replace.
     suffix : str
-        What the temporary name adds to the name. Make it unique where two processes may write the same file at once.
+        What the temporary name adds to the name.
     buffering : int
-        Bytes of the file's buffer, as for `open`.
+        Bytes of the file's buffer.
 
     Yields
     ------
     binary file
-        Open for writing.
+        Open for writing. Its errors name `path`.
+
+    Raises
+    ------
+    OptionError
+        Another process is writing the file.
+    OSError
+        The folder cannot be written to, or the disk is full or fails. The error names `path`.
+    """
+    temporary = path.with_name(path.name + suffix)
+    with _naming(path):
+        raw = _open_locked(temporary, path)
+    try:
+        with io.BufferedWriter(raw, buffering) as file:
+            try:
+                yield file
+                file.flush()
+                with _naming(path):
+                    os.fsync(raw.fileno())
+                    temporary.replace(path)
+            except BaseException:
+                raw.failed = True
+                temporary.unlink(missing_ok=True)
+                raise
+    finally:
+        raw.lock.release()
+        raw.close()
+    with _naming(path):
+        sync_folder(path.parent)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a whole file as `replacing` does; devices and pipes, such as ``/dev/stdout``, are written to directly.
 
     Raises
     ------
     OSError
-        The folder cannot be written to, or the disk is full or fails.
+        The file cannot be written. The error names `path`.
     """
-    temporary = path.with_name(path.name + suffix)
-    opened = temporary.open("wb", buffering)
-    try:
-        with opened as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        replace_durably(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    if path.exists() and not path.is_file():
+        with _naming(path):
+            path.write_bytes(data)
+        return
+    with replacing(path) as file:
+        file.write(data)
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
@@ -76,3 +113,52 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+class _NamedFile(io.FileIO):
+    """A file whose write errors carry the name of the file that it is to become."""
+
+    def __init__(self, descriptor: int, target: Path) -> None:
+        super().__init__(descriptor, "wb")
+        self.target = target
+        self.failed = False
+        self.lock = Lock()
+
+    def write(self, data: Any, /) -> int | None:
+        if self.failed:  # what the buffer still holds is of no use, and would hide the first error by a second one
+            return memoryview(data).nbytes
+        with _naming(self.target):
+            return super().write(data)
+
+
+def _open_locked(temporary: Path, path: Path) -> _NamedFile:
+    """Create the temporary file, or empty one that a killed process left, and lock it."""
+    while True:
+        raw = _NamedFile(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), path)
+        try:
+            raw.lock = lock(raw.fileno(), temporary, path)
+            if _same(raw.fileno(), temporary):
+                os.ftruncate(raw.fileno(), 0)
+                return raw
+        except BaseException:
+            raw.lock.release()
+            raw.close()
+            raise
+        raw.lock.release()
+        raw.close()  # whoever held it has finished in between, and it has its final name now
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors of the system name a file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
