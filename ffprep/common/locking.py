@@ -74,6 +74,46 @@ def lock(descriptor: int, path: Path, named: Path | None = None) -> Lock:
     return Lock()
 
 
+def open_locked(path: Path, named: Path | None = None) -> tuple[int, Lock]:
+    """Open a file for reading and writing, created if it is missing, and lock it; what is in it stays.
+
+    Parameters
+    ----------
+    path, named : Path
+        As in `lock`.
+
+    Returns
+    -------
+    descriptor : int
+    lock : Lock
+
+    Raises
+    ------
+    OptionError
+        Another process has it locked.
+    OSError
+        It cannot be opened.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            held = lock(descriptor, path, named)
+            if _is_at(descriptor, path):
+                return descriptor, held
+        except BaseException:
+            os.close(descriptor)
+            raise
+        held.release()
+        os.close(descriptor)  # whoever had it locked finished in between, and gave it its final name
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 @dataclass(frozen=True)
 class _Holder:
     """The process that holds a lock file.

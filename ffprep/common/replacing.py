@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ffprep.common.locking import Lock, lock
+from ffprep.common.locking import open_locked
 
 TEMPORARY = ".ffprep-tmp"
 """What the name of an incomplete file adds. It is always the same, so that the next run replaces what a kill left."""
@@ -48,8 +48,11 @@ def replacing(path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER) 
     """
     temporary = path.with_name(path.name + suffix)
     with _naming(path):
-        raw = _open_locked(temporary, path)
+        descriptor, held = open_locked(temporary, path)
+    raw = _NamedFile(descriptor, path)
     try:
+        with _naming(path):
+            os.ftruncate(descriptor, 0)
         with io.BufferedWriter(raw, buffering) as file:
             try:
                 yield file
@@ -62,7 +65,7 @@ def replacing(path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER) 
                 temporary.unlink(missing_ok=True)
                 raise
     finally:
-        raw.lock.release()
+        held.release()
         raw.close()
     with _naming(path):
         sync_folder(path.parent)
@@ -83,18 +86,6 @@ def write_file(path: Path, content: str | bytes) -> None:
         return
     with replacing(path) as file:
         file.write(data)
-
-
-def replace_durably(temporary: Path, path: Path) -> None:
-    """Rename a file that is on the disk already, and force the new name to the disk.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written to, or the disk fails.
-    """
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -122,37 +113,12 @@ class _NamedFile(io.FileIO):
         super().__init__(descriptor, "wb")
         self.target = target
         self.failed = False
-        self.lock = Lock()
 
     def write(self, data: Any, /) -> int | None:
         if self.failed:  # what the buffer still holds is of no use, and would hide the first error by a second one
             return memoryview(data).nbytes
         with _naming(self.target):
             return super().write(data)
-
-
-def _open_locked(temporary: Path, path: Path) -> _NamedFile:
-    """Create the temporary file, or empty one that a killed process left, and lock it."""
-    while True:
-        raw = _NamedFile(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), path)
-        try:
-            raw.lock = lock(raw.fileno(), temporary, path)
-            if _same(raw.fileno(), temporary):
-                os.ftruncate(raw.fileno(), 0)
-                return raw
-        except BaseException:
-            raw.lock.release()
-            raw.close()
-            raise
-        raw.lock.release()
-        raw.close()  # whoever held it has finished in between, and it has its final name now
-
-
-def _same(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 @contextlib.contextmanager
