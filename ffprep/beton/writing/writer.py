@@ -361,6 +361,10 @@ class Writer:
         yield from self._journal.attachments(name)
         yield last
 
+    def drop_uncommitted(self) -> None:
+        """Let only what was committed count from now on, because `state` no longer describes what was written."""
+        self._consistent = False
+
     def abort(self) -> None:
         """Give up. If `keep` was set, all written samples remain and can be resumed, otherwise nothing does."""
         if self._closed:
