@@ -159,7 +159,7 @@ def _lock_file(path: Path, named: Path, reason: OSError) -> Lock:
     own = _Holder.this_process().text()
     for _ in range(8):
         try:
-            os.symlink(own, path)
+            path.symlink_to(own)
             return Lock(path, own)
         except FileExistsError:
             found = _target(path)
@@ -205,7 +205,7 @@ def _target(path: Path) -> str | None:
 
 def _host() -> str:
     try:
-        namespace = os.stat("/proc/self/ns/pid").st_ino
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
         namespace = 0
     return f"{socket.gethostname()}:{namespace}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import io
 import os
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ffprep.common.locking import open_locked
+from ffprep.common.outputs import check_output
 
 TEMPORARY = ".ffprep-tmp"
 """What the name of an incomplete file adds. It is always the same, so that the next run replaces what a kill left."""
@@ -19,7 +21,9 @@ _BUFFER = 1 << 16
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER) -> Iterator[BinaryIO]:
+def replacing(
+    path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER, overwrite: bool = True
+) -> Iterator[BinaryIO]:
     """Write a file under a temporary name in the same folder, then force it to the disk and rename it.
 
     After an error, Ctrl-C included, the temporary file is removed and what was at `path` before is still there. One
@@ -33,6 +37,8 @@ def replacing(path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER) 
         What the temporary name adds to the name.
     buffering : int
         Bytes of the file's buffer.
+    overwrite : bool
+        Whether another file at `path` may be replaced. One with the same contents is left as it is.
 
     Yields
     ------
@@ -42,22 +48,25 @@ def replacing(path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER) 
     Raises
     ------
     OptionError
-        Another process is writing the file.
+        Another process is writing the file, or there is another file that may not be replaced.
     OSError
         The folder cannot be written to, or the disk is full or fails. The error names `path`.
     """
     temporary = path.with_name(path.name + suffix)
-    with _naming(path):
+    with naming(path):
         descriptor, held = open_locked(temporary, path)
     raw = _NamedFile(descriptor, path)
     try:
-        with _naming(path):
+        with naming(path):
             os.ftruncate(descriptor, 0)
         with io.BufferedWriter(raw, buffering) as file:
             try:
                 yield file
                 file.flush()
-                with _naming(path):
+                if not overwrite and _is_there(path, temporary):
+                    temporary.unlink()
+                    return
+                with naming(path):
                     os.fsync(raw.fileno())
                     temporary.replace(path)
             except BaseException:
@@ -67,8 +76,16 @@ def replacing(path: Path, *, suffix: str = TEMPORARY, buffering: int = _BUFFER) 
     finally:
         held.release()
         raw.close()
-    with _naming(path):
+    with naming(path):
         sync_folder(path.parent)
+
+
+def _is_there(path: Path, temporary: Path) -> bool:
+    """Whether a file with these contents has its name already; another one that has it is refused."""
+    if path.is_file() and filecmp.cmp(path, temporary, shallow=False):
+        return True
+    check_output(path)
+    return False
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -81,7 +98,7 @@ def write_file(path: Path, content: str | bytes) -> None:
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        with _naming(path):
+        with naming(path):
             path.write_bytes(data)
         return
     with replacing(path) as file:
@@ -114,16 +131,26 @@ class _NamedFile(io.FileIO):
         self.target = target
         self.failed = False
 
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int:
         if self.failed:  # what the buffer still holds is of no use, and would hide the first error by a second one
             return memoryview(data).nbytes
-        with _naming(self.target):
-            return super().write(data)
+        with naming(self.target):
+            return super().write(data) or 0
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let errors of the system name a file."""
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the system name a file, which those of writing do not.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    OSError
+        The same error with the file's name.
+    """
     try:
         yield
     except OSError as error:

@@ -132,8 +132,7 @@ def convert(
                 _write(writer, results, report, list(source.fields), on_error, shown)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted after {report.state['next']:,} of {total:,} samples; "
-                "the same command goes on from there"
+                f"interrupted after {report.state['next']:,} of {total:,} samples; the same command goes on from there"
             ) from None
         finally:
             if not report.describes(writer.num_written, len(writer.notes) // NOTE.itemsize):

@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.sections import clean_name
-from ffprep.beton.writing.conditions import differs_from_finished, listed
-from ffprep.beton.writing.finalise import sync_named
+from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.common.ordered import ordered_map, threads
 from ffprep.convert.report import LISTED, ConversionReport
 from ffprep.convert.units import UNIT, SampleResult, WorkUnit, by_threads, stamp_of, units_of
@@ -70,12 +69,17 @@ def _stats(path: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def check_unchanged(
-    source: Source, partial: Path, notes: bytes | bytearray, before: Mapping[str, Any], now: Mapping[str, Any], workers: int
+    source: Source,
+    partial: Path,
+    notes: bytes | bytearray,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    workers: int,
 ) -> None:
     """Refuse to go on with a source that changed since its first samples were read.
 
-    All samples whose file has another size or time are read again, but at most `COMPARED` of them, spread evenly, and so
-    are the samples of the first and the last unit and some between. Those that give other bytes are refused.
+    All samples whose file has another size or time are read again, but at most `COMPARED` of them, spread evenly. So
+    are the samples of the first and the last unit, and some between. Those that give other bytes are refused.
 
     Parameters
     ----------
@@ -106,7 +110,8 @@ def check_unchanged(
         found = now.get(name)
         if found is not None and found[0] != size:
             raise OptionError(
-                f"{partial}: its source changed: {name.partition('/')[2]} had {size:,} bytes and has {found[0]:,}; {anew}"
+                f"{partial}: its source changed: {name.partition('/')[2]} had {size:,} bytes and has {found[0]:,}; "
+                f"{anew}"
             )
         if found is not None and found[1] != time:
             touched.append(name.partition("/")[2])
@@ -119,20 +124,20 @@ def check_unchanged(
                 f"read{why}; {anew}"
             )
     if touched or changed > len(chosen):
-        what = f"{changed:,} of the files read" if changed else f"{touched[0]}" + f" and {len(touched) - 1} more" * (
-            len(touched) > 1
+        what = (
+            f"{changed:,} of the files read"
+            if changed
+            else f"{touched[0]}" + f" and {len(touched) - 1} more" * (len(touched) > 1)
         )
         warnings.warn(
-            f"{partial}: another time than at the beginning: {what}; the {len(chosen):,} samples compared are the same, "
-            f"so the conversion goes on ({anew})",
+            f"{partial}: another time than at the beginning: {what}; the {len(chosen):,} samples compared are the "
+            f"same, so the conversion goes on ({anew})",
             RuntimeWarning,
             stacklevel=3,
         )
 
 
-def _chosen(
-    source: Source, table: npt.NDArray[Any], touched: bool, workers: int
-) -> tuple[npt.NDArray[np.int64], int]:
+def _chosen(source: Source, table: npt.NDArray[Any], touched: bool, workers: int) -> tuple[npt.NDArray[np.int64], int]:
     """The samples to read again, and the number of those whose own file has another size or time."""
     count = len(table)
     ends = [*range(min(UNIT, count)), *range(max(0, count - UNIT), count)]
@@ -141,7 +146,9 @@ def _chosen(
     stamps = _stamps(source, count, workers)
     changed = np.flatnonzero(stamps != table["stamp"])
     suspects = np.arange(count) if touched else changed
-    return np.unique(np.concatenate([ends, _spread(np.arange(count), SPREAD), _spread(suspects, COMPARED)])), len(changed)
+    return np.unique(np.concatenate([ends, _spread(np.arange(count), SPREAD), _spread(suspects, COMPARED)])), len(
+        changed
+    )
 
 
 def _spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
@@ -211,15 +218,7 @@ def finished_report(
         with Reader(path) as reader:
             state = dict((reader.manifest or {}).get("report") or {})
             found = _content_differences(source, reader, state, total, workers)
-    if found:
-        raise OptionError(
-            f"{path}: exists already, and is not what this command makes ({listed(found)}); delete it, give another "
-            "name, or ask for --overwrite"
-        )
-    sync_named(path)
-    partial, journal = (path.with_name(path.name + end) for end in (".partial", ".journal"))
-    if not partial.exists():  # the conversion was killed between giving the file its name and this
-        journal.unlink(missing_ok=True)
+    accept_finished(path, found)
     return ConversionReport(state, workers=workers, found=True)
 
 

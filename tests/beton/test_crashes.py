@@ -259,7 +259,9 @@ def test_what_another_writer_left_is_dropped_only_on_request(tmp_path: Path, who
     interrupted(path)
     left = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
     changed = {**OPTIONS, "manifest": {"source": "other", "more": 1}}
-    with pytest.raises(OptionError, match=r'20 samples are done \(manifest\.more: was absent, is 1; .*"test", is "other"'):
+    with pytest.raises(
+        OptionError, match=r'20 samples are done \(manifest\.more: was absent, is 1; .*"test", is "other"'
+    ):
         Writer(path, FIELDS, COUNT, resume=resume, **changed)
     if not resume:
         with pytest.raises(OptionError, match=r"unfinished conversion of the same data, .*--restart"):

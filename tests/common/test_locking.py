@@ -49,7 +49,7 @@ def test_the_systems_lock(tmp_path: Path, descriptor: int) -> None:
 @pytest.mark.usefixtures("without_flock")
 def test_a_lock_file_says_who_holds_it(tmp_path: Path, descriptor: int) -> None:
     held = lock(descriptor, tmp_path / "x")
-    assert str(os.getpid()) in os.readlink(tmp_path / "x.lock").split("|")
+    assert str(os.getpid()) in str((tmp_path / "x.lock").readlink()).split("|")
     with pytest.raises(OptionError, match=rf"process {os.getpid()} on .*delete .*x\.lock"):
         lock(descriptor, tmp_path / "x")
     held.release()
@@ -72,9 +72,9 @@ def test_locks_of_processes_that_ended_are_taken_over(tmp_path: Path, descriptor
         "number used again": locking._Holder(own.host, own.boot, own.pid, "1"),
         "before a restart": locking._Holder(own.host, "another", own.pid, own.started),
     }[case]
-    os.symlink(left.text(), tmp_path / "x.lock")
+    (tmp_path / "x.lock").symlink_to(left.text())
     held = lock(descriptor, tmp_path / "x")
-    assert os.readlink(tmp_path / "x.lock") == own.text()
+    assert str((tmp_path / "x.lock").readlink()) == own.text()
     held.release()
     assert names(tmp_path) == ["x"]
 
@@ -83,10 +83,10 @@ def test_locks_of_processes_that_ended_are_taken_over(tmp_path: Path, descriptor
 def test_locks_of_others_are_left_alone(tmp_path: Path, descriptor: int) -> None:
     own = locking._Holder.this_process()
     for content in (locking._Holder("elsewhere", own.boot, 1, "1").text(), "something else"):
-        os.symlink(content, tmp_path / "x.lock")
+        (tmp_path / "x.lock").symlink_to(content)
         with pytest.raises(OptionError, match=r"another process.*x\.lock"):
             lock(descriptor, tmp_path / "x")
-        assert os.readlink(tmp_path / "x.lock") == content
+        assert str((tmp_path / "x.lock").readlink()) == content
         (tmp_path / "x.lock").unlink()
     (tmp_path / "x.lock").write_text("no link")
     with pytest.raises(OptionError, match=r"another process.*x\.lock"):
@@ -97,10 +97,10 @@ def test_locks_of_others_are_left_alone(tmp_path: Path, descriptor: int) -> None
 def test_without_any_lock_it_goes_on_with_a_warning(
     tmp_path: Path, descriptor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(target: str, path: Path) -> None:
+    def refuse(path: Path, target: str) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(os, "symlink", refuse)
+    monkeypatch.setattr(Path, "symlink_to", refuse)
     with pytest.warns(RuntimeWarning, match=r"x: this file system has no locks .*no other process"):
         lock(descriptor, tmp_path / "x").release()
     assert names(tmp_path) == ["x"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ffprep.beton import layout, sections
 from ffprep.beton.reader import Reader
+from ffprep.beton.writing.finalise import sync_named
 from ffprep.beton.writing.journal import Journal
 from ffprep.errors import BetonError, OptionError
 from ffprep.fields.base import Field
@@ -123,9 +124,37 @@ def refuse_to_drop(partial: Path, size: int, journal: Journal, identity: Mapping
             f"go on with those, or {anew}"
         )
     if not resume:
-        raise OptionError(f"{partial}: an unfinished conversion of the same data, of which {done}; resume it, or {anew}")
+        raise OptionError(
+            f"{partial}: an unfinished conversion of the same data, of which {done}; resume it, or {anew}"
+        )
     if size < journal.facts["cursor"]:
         raise OptionError(f"{partial}: is shorter than {journal.path.name} says, so it cannot be continued; {anew}")
+
+
+def accept_finished(path: Path, found: list[str]) -> None:
+    """Accept a finished file as the one that a conversion would make, or refuse it.
+
+    Parameters
+    ----------
+    path : Path
+    found : list of str
+        In what it differs.
+
+    Raises
+    ------
+    OptionError
+        It differs.
+    ConversionError
+        Its name cannot be forced to the disk.
+    """
+    if found:
+        raise OptionError(
+            f"{path}: exists already, and is not what this command makes ({listed(found)}); delete it, give another "
+            "name, or ask for --overwrite"
+        )
+    sync_named(path)
+    if not path.with_name(path.name + ".partial").exists():  # the conversion was killed just after the renaming
+        path.with_name(path.name + ".journal").unlink(missing_ok=True)
 
 
 def differs_from_finished(

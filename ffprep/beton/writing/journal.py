@@ -19,6 +19,7 @@ from typing import Any
 import xxhash
 
 from ffprep.beton.sections import canonical_json
+from ffprep.common.replacing import naming
 
 _HEAD = struct.Struct("<8s16s")
 _COMMIT = struct.Struct("<4sIQQ")
@@ -66,7 +67,7 @@ class Journal:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._end = _HEAD.size
         try:
-            with self._named():
+            with naming(self.path):
                 self.found = self._identify()
                 for facts, _ in self._walk():
                     self.facts = facts
@@ -120,7 +121,7 @@ class Journal:
 
     def start(self) -> None:
         """Drop everything and begin a new journal."""
-        with self._named():
+        with naming(self.path):
             os.ftruncate(self._descriptor, 0)
             head = _HEAD.pack(_MAGIC, self._written_as) + _packed(_IDENTITY, self._identity, b"")
             write_fully(self._descriptor, memoryview(head), 0)
@@ -130,19 +131,12 @@ class Journal:
 
     def resume(self) -> None:
         """Drop what comes after the last valid commit."""
-        with self._named():
+        with naming(self.path):
             os.ftruncate(self._descriptor, self._end)
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def append(self, commit: bytes) -> None:
         """Add a commit (see `packed`) and force it to the disk."""
-        with self._named():
+        with naming(self.path):
             write_fully(self._descriptor, memoryview(commit), self._end)
             os.fsync(self._descriptor)
         self._end += len(commit)
