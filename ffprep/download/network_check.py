@@ -39,6 +39,7 @@ class NetworkCheck:
 
     def __init__(self) -> None:
         self._any = _Evidence("nothing could be reached", _PERHAPS_OURS, _OURS)
+        self._answered = False
         self._tls = _Evidence("no server's certificate could be verified", {"tls"}, {"tls"})
 
     @property
@@ -55,6 +56,7 @@ class NetworkCheck:
         """
         if (self._any.works and self._tls.works) or status in _NEITHER:
             return
+        self._answered = self._answered or status not in _PERHAPS_OURS | {"tls"}
         self._any.add(status, url)
         if status == "tls" or (url[:6].lower() == "https:" and status not in _PERHAPS_OURS):
             self._tls.add(status, url)
@@ -72,7 +74,7 @@ class NetworkCheck:
         FfprepError
             When a fresh download consists of failures of this machine alone.
         """
-        if fresh and not self._any.works:
+        if fresh and not self._answered:
             self._any.fail_if_ours()
             self._tls.fail_if_ours()
         self._any.works = self._tls.works = True
@@ -109,7 +111,7 @@ class _Evidence:
             self.works = True
 
     def fail_if_ours(self) -> None:
-        if self._causes and self._causes.keys() <= self._ours:
+        if self.undecided and self._causes.keys() <= self._ours:
             self._fail()
 
     def _fail(self) -> None:

@@ -148,7 +148,7 @@ class _WorkerProcess:
 
     @property
     def room(self) -> int:
-        return self._capacity + self._held - self.in_flight
+        return max(0, self._capacity + self._held - self.in_flight)
 
     def send(self, message: object, descriptor: int | None = None) -> None:
         try:

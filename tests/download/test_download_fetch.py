@@ -50,7 +50,8 @@ def fetch_all(urls: list[str], limits: FetchLimits = QUICK, at_once: bool = True
         await asyncio.gather(serving, return_exceptions=True)
         return [statuses[number] for number in range(len(urls))]
 
-    return run(work())
+    found: list[str] = run(work())
+    return found
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -55,8 +55,8 @@ class _Host(Generic[Row]):
 class HostQueue(Generic[Row]):
     """Rows by host, given out in turn.
 
-    A host that refuses (HTTP 429) is left alone for as long as it says, or for 1, 2, 4, ... seconds, and then asked at a
-    lower rate than it accepted before; the rate rises by 5 % a second. One that leaves `HANGS` requests in a row
+    A host that refuses (HTTP 429) is left alone for as long as it says, or for 1, 2, 4, ... seconds, and is then asked
+    at a lower rate than it accepted before; the rate rises by 5 % a second. One that leaves `HANGS` requests in a row
     unanswered, or refuses for too long, is given up: its rows are set aside until `release`. When it fails again they
     are lost. Rows may be set aside one by one as well.
 

@@ -69,7 +69,13 @@ def join_url(base: URL, location: str) -> URL:
         As `parse_url`.
     """
     location = _IGNORED.sub("", location.strip(" \t\r\n\f\v\0"))
-    return parse_url(location if _SCHEME.match(location) else urljoin(str(base), location))
+    if location.startswith("//"):
+        location = f"{base.scheme}:{location}"
+    elif location.startswith("/"):
+        location = f"{base.scheme}://{base.raw_authority}{location}"
+    elif _SCHEME.match(location) is None:
+        location = urljoin(str(base), location)
+    return parse_url(location)
 
 
 def escaped(text: str) -> str:
