@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.tar import members, read_at
 from ffprep.errors import SourceError
 
@@ -123,6 +124,7 @@ class _Descriptors:
     def __init__(self) -> None:
         self._open: dict[Path, int] = {}
         self._lock = threading.Lock()
+        call_when_gone(self, _close_all, self._open)
 
     def get(self, path: Path) -> int:
         fd = self._open.get(path)
@@ -136,9 +138,9 @@ class _Descriptors:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_Descriptors, ())
 
-    def __del__(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
+
+def _close_all(files: dict[Path, int]) -> None:
+    close_descriptors(files.values())
 
 
 def walk_images(root: Path, folder: str) -> list[str]:
