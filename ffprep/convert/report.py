@@ -103,6 +103,12 @@ class ConversionReport:
         if len(self.state["refused"]) < LISTED:
             self.state["refused"].append({"sample": sample, "reason": reason})
 
+    def leave_out(self, count: int, rows: Iterable[Sequence[str]]) -> None:
+        """Count rows that the source left out when it was opened, the first of them with name and reason."""
+        self.state["refused_count"] += count
+        refused = self.state["refused"]
+        refused += [{"sample": name, "reason": reason} for name, reason in rows][: LISTED - len(refused)]
+
     @property
     def written(self) -> int:
         """Samples in the file."""

@@ -12,13 +12,14 @@ from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.fields import Field
+    from ffprep.sources.reading.left_out import LeftOut
 
 
 class Source(Protocol):
     """A data set whose samples can be read by number, from several threads at a time.
 
     A source that does part of its work for many samples at once may also have a method ``announce``; see
-    `announce_samples`.
+    `announce_samples`. One that leaves bad rows out when it is opened has them in ``left_out``, a ``LeftOut``.
 
     Attributes
     ----------
@@ -103,6 +104,10 @@ class Selection:
 
     def sample(self, index: int) -> tuple[Any, ...]:
         return self.source.sample(int(self.indices[index]))
+
+    @property
+    def left_out(self) -> LeftOut | None:
+        return getattr(self.source, "left_out", None)
 
     def announce(self, indices: Sequence[int]) -> None:
         announce_samples(self.source, [int(self.indices[index]) for index in indices])
