@@ -190,7 +190,7 @@ def _official(content: dict[str, Any], path: Path, left_out: LeftOut) -> tuple[l
     for number, annotation in enumerate(annotations):
         name = f"annotation {number}"
         if not isinstance(annotation, dict) or not {"image_id", "caption"} <= annotation.keys():
-            left_out.add(path, name, "has no image_id and caption; is it a file of captions?")
+            left_out.add(path, name, "has no image_id and caption: is it a file of captions?")
             continue
         fault = caption_fault(annotation["caption"])
         if fault is None:
