@@ -109,7 +109,7 @@ def test_rows_decode_to_their_texts(
 def test_what_is_no_file_of_the_task_is_an_error(glue: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
     path = tmp_path / "train.tsv"
     path.write_text("sentence\tlabel\ngood\t1\nodd\t7\n")
-    with pytest.raises(SourceError, match=r"train\.tsv: row 1: label '7' is not one of negative, positive"):
+    with pytest.raises(SourceError, match=r"train\.tsv, line 3: label is unknown: '7', not one of negative, positive"):
         open_glue(str(path), TASKS["sst2"], "train", vocabulary)
     with pytest.raises(SourceError, match=r"dev\.tsv, line 3: 5 values for 6 columns"):
         open_glue(str(glue), TASKS["qqp"], "validation", vocabulary, skip=False)
@@ -206,7 +206,7 @@ def test_one_task(glue: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
     arguments = ["convert", "glue", "--task", "qqp", "--source", str(glue), "--split", "validation", "--out", str(out)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert "2 rows; labels not_duplicate 1, duplicate 1; 1 left out (first dev.tsv, line 3" in done.output
+    assert "2 rows; labels not_duplicate 1, duplicate 1; 1 left out: 5 values for 6 columns (1); the first is dev.tsv, line 3" in done.output
     strict = CliRunner().invoke(main, [*arguments, "--overwrite", "--on-error", "raise"])
     assert strict.exit_code == 1
     assert "dev.tsv, line 3: 5 values for 6 columns" in strict.output

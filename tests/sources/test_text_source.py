@@ -100,13 +100,14 @@ def test_bad_rows(vocabulary: Vocabulary, tmp_path: Path) -> None:
         open_rows(choice, vocabulary, 8)
     rows = open_rows(choice, vocabulary, 8, skip=True)
     assert rows.table.first[:] == ["ok", "\ufffd"]
-    assert (rows.table.bad, rows.table.invalid) == (4, 1)
-    assert [reason for _, reason in rows.table.bad_rows[1:]] == [
+    assert (len(rows.left_out), rows.table.invalid) == (4, 1)
+    assert [reason for _, reason in rows.left_out.rows[1:]] == [
         "no field 'text'",
         "a text is null",
         "a text is of type int",
     ]
-    assert "4 left out (first x.jsonl, byte 15" in rows.summary()
+    assert "4 left out: not JSON (1); no field 'text' (1)" in rows.summary()
+    assert "the first is x.jsonl, byte 15" in rows.summary()
 
 
 @pytest.mark.parametrize(
