@@ -274,3 +274,17 @@ def as_text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise ConversionError(f"{where}: the caption is not text but {type(value).__name__}")
     return value
+
+
+def as_ids(ids: Sequence[int], where: str) -> npt.NDArray[np.int64]:
+    """The ids of images as an array of int64, shape (N,).
+
+    Raises
+    ------
+    SourceError
+        One has more than 64 bits, which no field of a file holds.
+    """
+    for number in ids:
+        if not -(1 << 63) <= number < 1 << 63:
+            raise SourceError(f"{where}: the image id {number} has more than 64 bits")
+    return np.array(ids, np.int64)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text, parse_json
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_ids, as_text, parse_json
 from ffprep.sources.reading.image_names import ImageNames
 from ffprep.sources.reading.zipped import ZipFiles
 
@@ -92,7 +92,7 @@ def _match(
     return CaptionSource(
         "coco",
         names.take([image.file_name for image in usable]),
-        np.array([image.image_id for image in usable], np.int64),
+        as_ids([image.image_id for image in usable], where),
         ListedCaptions([image.captions for image in usable]),
         facts=facts,
         **options,
@@ -126,7 +126,7 @@ def _official(content: dict[str, Any], where: str) -> tuple[list[Annotated], int
         try:
             key = int(image["id"])
             found.setdefault(key, Annotated(key, str(image["file_name"]).rsplit("/", 1)[-1], []))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SourceError(f"{where}, image {number}: has no id and file_name") from None
     annotations = content["annotations"]
     if not isinstance(annotations, list):
@@ -136,7 +136,7 @@ def _official(content: dict[str, Any], where: str) -> tuple[list[Annotated], int
         try:
             known = found.get(int(annotation["image_id"]))
             caption = as_text(annotation["caption"], f"{where}, annotation {number}")
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SourceError(
                 f"{where}, annotation {number}: has no image_id and caption; is it a file of captions?"
             ) from None
@@ -153,7 +153,7 @@ def _karpathy(images: list[Any], splits: list[str], where: str) -> Iterator[Anno
             if image["split"] in splits:
                 captions = [as_text(s["raw"], f"{where}, image {number}") for s in image["sentences"]]
                 yield Annotated(int(image["cocoid"]), str(image["filename"]), captions)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SourceError(
                 f"{where}, image {number}: lacks split, filename, cocoid or sentences; Karpathy's file is "
                 "dataset_coco.json"

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from ffprep.errors import SourceError
-from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_ids, as_text
 from ffprep.sources.reading.image_names import ImageNames
 from ffprep.sources.reading.zipped import ZipFiles
 
@@ -47,7 +47,7 @@ def open_visual_genome(images: Sequence[Path], annotations: Path, **options: Any
         try:
             key = int(item["id"])
             phrases = [as_text(region["phrase"], where) for region in item["regions"]]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SourceError(f"{where}: lacks id or regions with phrases") from None
         file = next((name for name in (f"{key}.jpg", f"{key}.png") if name in names), None)
         if file is None:
@@ -63,7 +63,7 @@ def open_visual_genome(images: Sequence[Path], annotations: Path, **options: Any
     facts["images_not_annotated"] = len(names) - len(files) - facts["images_without_caption"]
     facts["captions_empty"] = sum(not phrase.strip() for phrases in captions for phrase in phrases)
     listed = ListedCaptions(captions)
-    return CaptionSource("vg", names.take(files), np.array(ids, np.int64), listed, facts=facts, **options)
+    return CaptionSource("vg", names.take(files), as_ids(ids, str(annotations)), listed, facts=facts, **options)
 
 
 def _items(path: Path) -> Iterator[Any]:
