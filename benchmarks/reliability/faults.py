@@ -98,7 +98,13 @@ def make_data(root: Path) -> dict[str, Path]:
     for part in range(4):
         lines = (" ".join(generator.choice(words, 60)) for _ in range(200))
         (text / f"{part}.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
-    made = {"photographs": photographs, "coco": coco, "captions": root / "captions.json", "shards": shards, "text": text}
+    made = {
+        "photographs": photographs,
+        "coco": coco,
+        "captions": root / "captions.json",
+        "shards": shards,
+        "text": text,
+    }
     for name, options in (("keep", ["--jpeg", "keep"]), ("plain", [])):
         made[name] = root / f"{name}.beton"
         in_fork(lambda: run(["convert", "imagenet", "--source", str(photographs), "--out", str(made[name]), *options]))

@@ -124,6 +124,9 @@ def convert(
             check_unchanged(source, path.with_name(path.name + ".partial"), writer.notes, before, stamps, workers)
         else:
             report.state["inputs"] = stamps
+        left_out = getattr(source, "left_out", None)
+        if left_out and not first:
+            report.leave_out(len(left_out), left_out.rows)
         try:
             with contextlib.ExitStack() as stack:
                 shown = stack.enter_context(contextlib.closing(progress(path.name, total, first)))

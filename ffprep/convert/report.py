@@ -108,7 +108,15 @@ class ConversionReport:
 
     def describes(self, written: int, notes: int) -> bool:
         """Whether the counts are those of so many samples written, and so many read."""
-        return self.written == written and self.written + self.refused_count == notes == self.state["next"]
+        read = self.written + self.refused_count - self.state.get("left_out_count", 0)
+        return self.written == written and read == notes == self.state["next"]
+
+    def leave_out(self, count: int, rows: Iterable[Sequence[str]]) -> None:
+        """Count rows that the source left out when it was opened, the first of them with name and reason."""
+        self.state["refused_count"] += count
+        self.state["left_out_count"] = count
+        refused = self.state["refused"]
+        refused += [{"sample": name, "reason": reason} for name, reason in rows][: LISTED - len(refused)]
 
     @property
     def written(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from ffprep.common.formatting import printable
 
+
 class PrintableStream:
     """A text stream that passes on text with controls spelled out; everything else is done by the stream itself.
 

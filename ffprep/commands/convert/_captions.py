@@ -82,13 +82,16 @@ def tell(source: CaptionSource) -> None:
         if name.startswith(("images_", "captions_")) and value:
             parts.append(f"{value:,} {name.replace('_', ' ')}")
     click.echo("; ".join(parts))
+    for note in (*source.notes, source.left_out.summary()):
+        if note:
+            click.echo(f"note: {note}", err=True)
 
 
 def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
     """Convert the source that `make` opens, given the command's own values and the arguments of a `CaptionSource`."""
     writing, rest = take_writing(values)
     taken, rest = choices(rest)
-    source = make(**rest, **taken)
+    source = make(**rest, **taken, skip=writing.on_error == "skip")
     if not writing.quiet:
         tell(source)
     writing.run(source, values["index"])
@@ -115,7 +118,10 @@ def commands(
     @planning_options
     def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
         taken, rest = choices(values)
-        show_plan(make(**rest, **taken), out=out, workers=workers, limit=limit, as_json=as_json)
+        source = make(**rest, **taken, skip=True)
+        if not as_json:
+            tell(source)
+        show_plan(source, out=out, workers=workers, limit=limit, as_json=as_json)
 
     return command, plan_command
 

@@ -57,14 +57,14 @@ def command(source: str, task: str, split: str, length: int, keep_text: bool, **
     jobs = [(t, s) for t in chosen for s in splits_of(t, split)]
     if not jobs:
         raise OptionError(f"{source}: holds none of GLUE's tasks")
-    skip = _skips(values)
+    skip, skip_labels = _skips(values), values["on_error"] == "skip"
     vocabulary = take_vocabulary(values)
     writing, _ = take_writing(values)
     for one, part in jobs:
         if len(jobs) > 1 and not _there(source, one, part):
             click.echo(f"note: {one.name} has no {part} split there", err=True)
             continue
-        rows = open_glue(source, one, part, vocabulary, length, keep_text, skip)
+        rows = open_glue(source, one, part, vocabulary, length, keep_text, skip, skip_labels)
         if not writing.quiet:
             click.echo(f"{one.name} {part}: {rows.summary()}", err=True)
         out, report = writing.out, writing.report
@@ -122,5 +122,5 @@ def plan_command(
 
     vocabulary = take_vocabulary(values)
     for part in splits_of(TASKS[task], split):
-        rows = open_glue(source, TASKS[task], part, vocabulary, length, keep_text)
+        rows = open_glue(source, TASKS[task], part, vocabulary, length, keep_text, skip_labels=True)
         show_plan(rows, out=out, workers=workers, limit=limit, as_json=as_json)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.tar import members, read_at
 from ffprep.errors import SourceError
 
@@ -30,6 +31,9 @@ class FileSet(Protocol):
 
     def size(self, index: int) -> int:
         """Size of a file in bytes."""
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Size in bytes and time in nanoseconds of a file that is not part of an archive."""
 
     def take(self, order: npt.NDArray[np.int64]) -> FileSet:
         """The files with these numbers, in this order, as a new set."""
@@ -112,6 +116,9 @@ class TarFiles:
     def size(self, index: int) -> int:
         return int(self._size[index])
 
+    def stamp(self, index: int) -> None:
+        """There is none: members have no times of their own that count."""
+
     def take(self, order: npt.NDArray[np.int64]) -> TarFiles:
         names = [self.names[i] for i in order]
         return TarFiles(self.paths, names, self._archive[order], self._offset[order], self._size[order])
@@ -123,6 +130,7 @@ class _Descriptors:
     def __init__(self) -> None:
         self._open: dict[Path, int] = {}
         self._lock = threading.Lock()
+        call_when_gone(self, _close_all, self._open)
 
     def get(self, path: Path) -> int:
         fd = self._open.get(path)
@@ -136,9 +144,9 @@ class _Descriptors:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_Descriptors, ())
 
-    def __del__(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
+
+def _close_all(files: dict[Path, int]) -> None:
+    close_descriptors(files.values())
 
 
 def walk_images(root: Path, folder: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.tar import read_at
 from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import FileSet, is_image_name
@@ -49,6 +50,7 @@ class ZipFiles:
         self._members = members
         self._lock = threading.Lock()
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        call_when_gone(self, close_descriptors, (self._fd,))
         self.names: Sequence[str] = [member.filename for member in members]
 
     def read(self, index: int) -> bytes:
@@ -69,15 +71,13 @@ class ZipFiles:
     def size(self, index: int) -> int:
         return self._members[index].file_size
 
+    def stamp(self, index: int) -> None:
+        """There is none: members have no times of their own that count."""
+
     def take(self, order: npt.NDArray[np.int64]) -> ZipFiles:
         taken = ZipFiles.__new__(ZipFiles)
         taken._setup(self.path, zipfile.ZipFile(self.path), [self._members[i] for i in order])
         return taken
-
-    def __del__(self) -> None:
-        if hasattr(self, "_fd"):
-            os.close(self._fd)
-            self._archive.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         names = set(self.names)
@@ -109,6 +109,10 @@ class JoinedFiles:
 
     def size(self, index: int) -> int:
         return int(self._groups[self._group[index]].size(int(self._number[index])))
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """As of the set that a file belongs to."""
+        return self._groups[self._group[index]].stamp(int(self._number[index]))
 
     def take(self, order: npt.NDArray[np.int64]) -> JoinedFiles:
         return JoinedFiles(self._groups, self._group[order], self._number[order])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ffprep.text.documents.delimited import CSV, TSV, Dialect, delimited_rows
 from ffprep.text.documents.streams import SUFFIXES, compression
-from ffprep.text.documents.table_rows import Rows, json_rows, open_parquet, parquet_rows
+from ffprep.text.documents.table_rows import HEAD, Rows, is_array, json_rows, open_parquet, parquet_rows
 
 SPLIT = 1 << 25
 """Bytes of a table that make up a part."""
@@ -69,7 +69,8 @@ def parts_of(
         return _parquet_parts(path, name, columns, size)
     if kind == "jsonl":
         with path.open("rb") as file:
-            whole = compression(file.read(6)) is not None or size <= SPLIT
+            head = file.read(HEAD)
+        whole = compression(head) is not None or is_array(head) or size <= SPLIT
         if whole:
             return [TablePart(f"{name} [{size}]", size, partial(json_rows, path, columns), path)]
         starts = [*range(0, size, SPLIT), size]
