@@ -35,6 +35,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +108,11 @@ def make_data(root: Path) -> dict[str, Path]:
     }
     for name, options in (("keep", ["--jpeg", "keep"]), ("plain", [])):
         made[name] = root / f"{name}.beton"
-        in_fork(lambda: run(["convert", "imagenet", "--source", str(photographs), "--out", str(made[name]), *options]))
+        command = ["convert", "imagenet", "--source", str(photographs), "--out", str(made[name]), *options]
+        in_fork(partial(run, command))
     made["blocks"] = root / "blocks.beton"
     corpus = ["convert", "openwebtext", "--source", str(text), "--out", str(made["blocks"]), "--block", "16"]
-    in_fork(lambda: run(corpus))
+    in_fork(partial(run, corpus))
     return made
 
 

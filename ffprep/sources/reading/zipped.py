@@ -112,7 +112,8 @@ class JoinedFiles:
 
     def stamp(self, index: int) -> tuple[int, int] | None:
         """As of the set that a file belongs to."""
-        return self._groups[self._group[index]].stamp(int(self._number[index]))
+        stamp: tuple[int, int] | None = self._groups[self._group[index]].stamp(int(self._number[index]))
+        return stamp
 
     def take(self, order: npt.NDArray[np.int64]) -> JoinedFiles:
         return JoinedFiles(self._groups, self._group[order], self._number[order])
