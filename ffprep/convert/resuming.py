@@ -271,7 +271,8 @@ def _same_value(reader: Reader, row: int, name: str, field: Field, value: Encode
     encoded = np.array(value.metadata if kind.names else value.metadata[0], kind)
     if field.pointer is None:
         return stored.tobytes() == encoded.tobytes()
-    stored[field.pointer] = encoded[field.pointer] = 0
+    place = field.pointer or ...  # some records are their pointer alone
+    stored[place] = encoded[place] = 0
     try:
         payload = reader.payload(name, row).tobytes()
     except BetonError:

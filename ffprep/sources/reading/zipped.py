@@ -71,6 +71,9 @@ class ZipFiles:
     def size(self, index: int) -> int:
         return self._members[index].file_size
 
+    def stamp(self, index: int) -> None:
+        """There is none: members have no times of their own that count."""
+
     def take(self, order: npt.NDArray[np.int64]) -> ZipFiles:
         taken = ZipFiles.__new__(ZipFiles)
         taken._setup(self.path, zipfile.ZipFile(self.path), [self._members[i] for i in order])
@@ -106,6 +109,11 @@ class JoinedFiles:
 
     def size(self, index: int) -> int:
         return int(self._groups[self._group[index]].size(int(self._number[index])))
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """As of the set that a file belongs to."""
+        stamp: tuple[int, int] | None = self._groups[self._group[index]].stamp(int(self._number[index]))
+        return stamp
 
     def take(self, order: npt.NDArray[np.int64]) -> JoinedFiles:
         return JoinedFiles(self._groups, self._group[order], self._number[order])
