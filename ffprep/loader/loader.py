@@ -31,6 +31,7 @@ from ffprep.loader.subset import IN_ORDER, fulfilling, single_output
 
 if TYPE_CHECKING:
     from ffprep.loader.epoch.iterator import EpochIterator
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 DEFAULT_WINDOW_PAGES = 64
 
@@ -197,10 +198,13 @@ class Loader:
             raise OptionError(f"the loader of {self.files} has several readers; take them from files.readers")
         return self.files.readers[0]
 
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on; None if no file has one."""
+        return self.files.vocabulary()
+
     def _drawn_seed(self) -> int:
-        if self.distributed:
-            return 0
-        return int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
+        return 0 if self.distributed else int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
 
     # -- epochs ----------------------------------------------------------------------------------------
 
@@ -387,10 +391,8 @@ class Loader:
         self.close()
 
     def __repr__(self) -> str:
-        return (
-            f"<Loader of {self.files}: {len(self.indices)} samples, {len(self)} batches of {self.batch_size}, "
-            f"{self._order_name()}, seed {self.seed}>"
-        )
+        size = f"{len(self.indices)} samples, {len(self)} batches of {self.batch_size}"
+        return f"<Loader of {self.files}: {size}, {self._order_name()}, seed {self.seed}>"
 
 
 __all__ = ["Loader", "OrderOption", "Share"]

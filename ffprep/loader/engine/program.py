@@ -131,6 +131,7 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int) -> l
     kept.append(reader.data)
     if op.kind == "tokens":
         task["rows_each"], starts = token_rows(reader, op.field)
+        task["source"] = np.dtype(getattr(reader.fields[op.field], "dtype", None)).itemsize
         task["offsets"] = address(starts)
         return [*kept, starts]
     offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
