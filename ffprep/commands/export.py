@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.options import BETON
+from ffprep.commands._shared.files import BETON, FileCommand, inputs_of
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary
-from ffprep.errors import OptionError
+from ffprep.common.outputs import check_output, refuse_inputs
 
 
-@click.command("export")
+@click.command("export", cls=FileCommand)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--format",
@@ -31,21 +31,21 @@ from ffprep.errors import OptionError
 @click.option("--numbering", hidden=True)
 @gpt2_files_options
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-def command(path: Path, form: str, out: Path, overwrite: bool, **values: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, path: Path, form: str, out: Path, overwrite: bool, **values: Any) -> None:
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
     from ffprep.beton import Reader
-    from ffprep.text.blocks.exchange import export_fairseq, export_flat
-    from ffprep.text.blocks.indexed import paths_of
+    from ffprep.text.blocks.exchange import export_fairseq, export_flat, targets_of
 
-    targets = [*paths_of(out), out.parent / "dict.txt"] if form == "fairseq" else [out]
-    there = [target for target in targets if target.exists()]
-    if there and not overwrite:
-        raise OptionError(f"{there[0]}: exists already; delete it or ask for --overwrite")
-    if not out.parent.is_dir():
-        raise OptionError(f"{out.parent}: no such folder; make it first")
     wanted = take_vocabulary(values, default="")
     with Reader(path) as reader:
-        made = (export_fairseq if form == "fairseq" else export_flat)(reader, out, wanted)
+        targets = targets_of(reader, out, form, wanted)
+        refuse_inputs(targets, inputs_of(ctx))
+        # Where some are missing, an export was interrupted; those that are there must then have the same contents.
+        whole = all(target.exists() for target in targets)
+        for target in targets:
+            check_output(target, overwrite=overwrite or not whole)
+        made = (export_fairseq if form == "fairseq" else export_flat)(reader, out, wanted, overwrite=overwrite)
     for written in made.paths:
         click.echo(str(written))
     click.echo(f"  {made.tokens:>14,}  tokens\n  {made.sequences:>14,}  documents or rows")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary, tokenizer_options
 from ffprep.commands.convert._text import block_options, block_writing_options, show_corpus
 from ffprep.errors import OptionError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ffprep.text.tokens.vocabulary import Vocabulary
 
 
-@click.command("tokens")
+@click.command("tokens", cls=FileCommand)
 @click.option(
     "--source",
     required=True,
@@ -58,12 +59,17 @@ def command(
         raise OptionError(f"--dtype is for flat files; {paths_of(source)[1]} says what its tokens are")
     vocabulary = _vocabulary(source, form, values, quiet)
     values.pop("on_error")
+    files = [path for path in paths_of(source) if path.is_file()] or [path for path in [source] if path.is_file()]
+    identity = {"files": {path.name: path.stat().st_size for path in files}}
     facts = {"form": form}
 
     def parts(folder: Path, padded: int, workers: int, progress: Any) -> Any:
         return import_parts(source, vocabulary, folder, padded, None if dtype is None else DTYPES[dtype])
 
-    show_corpus(lambda **options: convert_parts(parts, "tokens", facts, vocabulary, **options), report, quiet, values)
+    def convert(**options: Any) -> Any:
+        return convert_parts(parts, "tokens", facts, vocabulary, identity=identity, inputs=files, **options)
+
+    show_corpus(convert, report, quiet, values)
 
 
 def _vocabulary(source: Path, form: str, values: dict[str, Any], quiet: bool) -> Vocabulary:

@@ -99,7 +99,18 @@ def _renumbered(
         yield changed.astype(new.dtype if new is not None else ids.dtype), ends
 
 
-def export_fairseq(reader: Reader, prefix: Path, numbering: Vocabulary | None = None) -> Exported:
+def targets_of(reader: Reader, out: Path, form: str, numbering: Vocabulary | None = None) -> list[Path]:
+    """The files that an export writes: ``form`` is ``fairseq``, and ``out`` their prefix, or ``flat``."""
+    if form == "flat":
+        return [out, out.with_name(out.name + ".json")]
+    written = numbering or from_manifest(source_facts(reader).get("vocabulary"))
+    numbered = isinstance(written, Numbering) and written.kind != "gpt2"
+    return [*paths_of(out), *([out.parent / "dict.txt"] if numbered else [])]
+
+
+def export_fairseq(
+    reader: Reader, prefix: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True
+) -> Exported:
     """Write ``PREFIX.bin`` and ``PREFIX.idx`` with a sequence for each document or row, and a ``dict.txt``.
 
     There is a ``dict.txt`` for GPT-2's tokens alone: fairseq's dictionary says nothing of other tokenizers.
@@ -112,23 +123,25 @@ def export_fairseq(reader: Reader, prefix: Path, numbering: Vocabulary | None = 
         Path of the two files without their endings. The ``dict.txt`` is written in the same folder.
     numbering : Vocabulary, optional
         The ids to write, if not those of the file.
+    overwrite : bool
+        Whether other files may be replaced; those that have the same contents are left.
 
     Raises
     ------
     OptionError, ConversionError
     """
     vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
-    with IndexedWriter(prefix, (numbering or vocabulary).dtype) as writer:
+    with IndexedWriter(prefix, (numbering or vocabulary).dtype, overwrite=overwrite) as writer:
         for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
             writer.write(ids, ends)
     written = numbering or vocabulary
     paths = [writer.bin_path, writer.idx_path]
     if isinstance(written, Numbering) and written.kind != "gpt2":
-        paths.append(write_dictionary(written, prefix.parent / "dict.txt"))
+        paths.append(write_dictionary(written, prefix.parent / "dict.txt", overwrite=overwrite))
     return Exported(tuple(paths), writer.sequences, writer.tokens)
 
 
-def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None) -> Exported:
+def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True) -> Exported:
     """Write all tokens to one file, as nanoGPT reads it, and what they are to ``PATH.json``.
 
     They are little-endian uint16, or int32 if the vocabulary has more than 65,536 ids.
@@ -141,18 +154,21 @@ def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None)
         The file to write.
     numbering : Vocabulary, optional
         The ids to write, if not those of the file.
+    overwrite : bool
+        As in `export_fairseq`.
     """
     vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
     sequences = tokens = 0
     dtype = (numbering or vocabulary).dtype
-    with replacing(path) as file:
+    with replacing(path, overwrite=overwrite) as file:
         for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
-            np.ascontiguousarray(ids, dtype).tofile(file)
+            file.write(np.ascontiguousarray(ids, dtype).data)
             sequences += len(ends)
             tokens += len(ids)
     record = {"dtype": dtype.str, "tokens": tokens, "vocabulary": (numbering or vocabulary).manifest()}
     facts = path.with_name(path.name + ".json")
-    facts.write_text(json.dumps(record) + "\n")
+    with replacing(facts, overwrite=overwrite) as file:
+        file.write(f"{json.dumps(record)}\n".encode())
     return Exported((path, facts), sequences, tokens)
 
 

@@ -109,7 +109,7 @@ def _gpt2_token(symbol: str) -> int | None:
     return None
 
 
-def write_dictionary(vocabulary: Numbering, path: Path) -> Path:
+def write_dictionary(vocabulary: Numbering, path: Path, *, overwrite: bool = True) -> Path:
     """Write a fairseq ``dict.txt`` with the vocabulary's numbering. All counts are 1, since they are unknown."""
     words = vocabulary.inverse[: vocabulary.size].tolist()
     lines: list[str] = []
@@ -126,6 +126,6 @@ def write_dictionary(vocabulary: Numbering, path: Path) -> Path:
         lines.append(f"{name} 1 {OVERWRITE}" if word in written else f"{name} 1")
         if word >= 0:
             written.add(word)
-    with replacing(path) as file:
+    with replacing(path, overwrite=overwrite) as file:
         file.write("".join(f"{line}\n" for line in lines).encode())
     return path
