@@ -141,7 +141,11 @@ def _text_lines(source: dict[str, Any]) -> list[str]:
     known = {name: part for name, part in parts.items() if isinstance(part, dict)}
     if "vocabulary" in known:
         record = known["vocabulary"]
-        lines.append(f"  tokens           GPT-2's, numbered as {record.get('kind')}, {record.get('size'):,} ids")
+        own = record.get("tokenizer") == "gpt2"
+        whose = (
+            f"GPT-2's, numbered as {record.get('kind')}" if own else f"of {record.get('name')} ({record.get('kind')})"
+        )
+        lines.append(f"  tokens           {whose}, {record.get('size'):,} ids")
     if "blocks" in known:
         record = known["blocks"]
         kind = "padded within documents" if record.get("padded") else "across documents"

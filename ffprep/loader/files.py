@@ -154,8 +154,9 @@ class Files:
                 first = reader, found
             elif not first[1].same_as(found):
                 raise OptionError(
-                    f"the tokens of {first[0].path} are numbered as {first[1].kind} ({first[1].size:,} ids), those of "
-                    f"{reader.path} as {found.kind} ({found.size:,}); convert both with the same --tokens"
+                    f"the tokens of {first[0].path} are numbered as {first[1].label} ({first[1].size:,} ids), those of "
+                    f"{reader.path} as {found.label} ({found.size:,}); convert both with the same --vocabulary "
+                    "or --tokenizer"
                 )
         return None if first is None else first[1]
 

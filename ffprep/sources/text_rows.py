@@ -65,14 +65,14 @@ class TextRows:
         self._length = length
         self._keep_text = keep_text
         self._facts = dict(facts or {})
-        self._fields: dict[str, Field] = {"tokens": NDArrayField("<u2", (length,)), "length": IntField()}
+        self._fields: dict[str, Field] = {"tokens": NDArrayField(vocabulary.dtype, (length,)), "length": IntField()}
         if labels is not None:
             self._fields["label"] = FloatField() if labels.values.dtype.kind == "f" else IntField()
         if keep_text:
             self._fields["text"] = BytesField()
             if table.second is not None:
                 self._fields["text_pair"] = BytesField()
-        self._chunks = LoadCache[EncodedRows](max(16, KEPT_BYTES // (2 * CHUNK * length)))
+        self._chunks = LoadCache[EncodedRows](max(16, KEPT_BYTES // (vocabulary.dtype.itemsize * CHUNK * length)))
         self.cut_rows, self.cut_tokens = self._count_cuts()
 
     def _encode(self, chunk: int) -> EncodedRows:

@@ -15,7 +15,7 @@ from ffprep.commands.convert._text import (
     block_options,
     row_options,
     run_corpus,
-    take_vocabulary,
+    take_loaded_vocabulary,
     vocabulary_options,
     writing_options_with,
 )
@@ -80,7 +80,7 @@ def command(context: click.Context, /, settings: tuple[str, ...], **values: Any)
     if values["out"] is None or not values["files"]:
         raise OptionError("say where the data is and where the file goes: --files and --out, or a configuration")
     choice = _take_choice(values)
-    vocabulary = take_vocabulary(values)
+    vocabulary = take_loaded_vocabulary(values)
     if values.pop("layout") == "blocks":
         _convert_blocks(choice, vocabulary, values)
     else:
