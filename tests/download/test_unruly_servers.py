@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from local_server import LOCAL, Handler, contents, rows
 
 from ffprep.cli import main
+from ffprep.download import worker_processes
 from ffprep.download.downloader import download
 from ffprep.download.settings import DownloadOptions, FetchLimits, may_recover, may_recover_later
 from ffprep.download.shards import read_lines
@@ -97,6 +98,15 @@ def test_a_host_that_hangs_is_given_up_and_asked_again_at_the_end(
     order = [path for path, _ in Handler.requests]
     last_good = max(place for place, path in enumerate(order) if "ok" in path)
     assert any("hang" in path for path in order[last_good:])
+
+
+def test_hosts_that_hang_may_hold_more_rows_than_a_worker_takes(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_processes, "_HELD", 4)
+    options = replace(OPTIONS, connections=2, fetch=replace(LOCAL, deadline=0.2, retries=0))
+    report = download(rows(server, [f"/hang/{i}" for i in range(40)]), tmp_path / "out", options)
+    assert sum(report["causes"].values()) == 40
 
 
 def test_long_headers_and_the_name_of_the_sender(server: str, tmp_path: Path) -> None:
