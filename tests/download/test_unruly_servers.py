@@ -190,12 +190,21 @@ def test_a_machine_whose_tls_fails_settles_nothing(server: str, tmp_path: Path) 
     assert statuses(tmp_path / "out") == ["tls"] * 3 + ["ok"]
 
 
-def test_a_machine_that_finds_no_name_settles_nothing(tmp_path: Path) -> None:
-    index = "".join(f"c\thttp://h{i}.invalid/x.jpg\n" for i in range(3))
+NO_NAMES = """
+import socket
+def getaddrinfo(*_):
+    raise socket.gaierror(socket.EAI_AGAIN, "no")
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def test_a_machine_that_finds_no_name_settles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_processes, "_PROGRAM", NO_NAMES + worker_processes._PROGRAM)
+    index = "".join(f"c\thttp://h{i}.example/x.jpg\n" for i in range(3))
     done = run(tmp_path, index, "--retries", "0")
     assert done.exit_code == 1
     assert "nothing could be reached" in done.output and "look names up" in done.output
-    assert not list((tmp_path / "out").glob("0*"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["download.json"]
 
 
 def test_proxies_of_the_environment(
