@@ -128,7 +128,6 @@ class TextRows:
                 "cut_rows": self.cut_rows,
                 "cut_tokens": self.cut_tokens,
                 "bad": len(self.left_out),
-                "bad_causes": dict(self.left_out.causes),
                 "bad_rows": self.left_out.rows,
                 "invalid": self.table.invalid,
             },

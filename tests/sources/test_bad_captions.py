@@ -97,9 +97,8 @@ def test_a_bad_annotation(
     source = open_coco([images], path, skip=True, **options)
     assert found(source) == [(1, "1", "one"), (2, "2", "two")]
     assert len(source.left_out) == 1
-    facts = source.manifest()
-    assert facts["left_out"] == {reason.partition(":")[0]: 1}
-    assert facts["left_out_rows"][0][0].startswith(f"captions.json, {kind[:-1]} ")
+    assert source.left_out.causes == {reason.partition(":")[0]: 1}
+    assert source.left_out.rows[0][0].startswith(f"captions.json, {kind[:-1]} ")
 
 
 @pytest.mark.parametrize(
@@ -402,12 +401,13 @@ def test_what_was_left_out_is_reported(demo_data: Path, tmp_path: Path, vocabula
     assert done.exit_code == 0, done.output
     assert "1 left out: the caption is null (1)" in done.output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["refused_count"] == 1
-    assert report["refused"] == [{"sample": "c.json, annotation 1 (image 1)", "reason": "the caption is null"}]
+    assert (report["refused_count"], report["left_out_causes"]) == (0, {"the caption is null": 1})
+    assert report["left_out"] == [{"sample": "c.json, annotation 1 (image 1)", "reason": "the caption is null"}]
     with Reader(tmp_path / "x.beton") as reader:
         assert reader.manifest is not None
-        assert reader.manifest["source"]["left_out"] == {"the caption is null": 1}
-        assert reader.manifest["report"]["refused"] == report["refused"]
+        assert reader.manifest["report"]["left_out"] == report["left_out"]
+    described = CliRunner().invoke(main, ["info", str(tmp_path / "x.beton")])
+    assert "1     left out of the source: the caption is null" in described.output
     planned = CliRunner().invoke(main, ["plan", *map(str, command[:-2])])
     assert planned.exit_code == 0, planned.output
     assert "1 left out" in planned.output
