@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -188,41 +187,36 @@ def _official(content: dict[str, Any], path: Path, left_out: LeftOut) -> tuple[l
             )
     unknown = 0
     for number, annotation in enumerate(annotations):
-        name = f"annotation {number}"
-        if not isinstance(annotation, dict) or not {"image_id", "caption"} <= annotation.keys():
-            left_out.add(path, name, "has no image_id and caption: is it a file of captions?")
+        try:
+            image_id, caption = annotation["image_id"], annotation["caption"]
+        except (KeyError, TypeError):
+            left_out.add(path, f"annotation {number}", "has no image_id and caption: is it a file of captions?")
             continue
-        fault = caption_fault(annotation["caption"])
+        fault = caption_fault(caption)
         if fault is None:
             try:
-                key = ids.number(annotation["image_id"])
+                key = ids.number(image_id)
             except ValueError as error:
                 fault = f"image {error}"
         if fault is not None:
-            left_out.add(path, f"{name} (image {annotation['image_id']})", fault)
+            left_out.add(path, f"annotation {number} (image {image_id})", fault)
         elif key in found:
-            found[key].captions.append(annotation["caption"])
+            found[key].captions.append(caption)
         else:
             unknown += 1
     return list(found.values()), unknown
 
 
 def _file_of(image: Any) -> Wanted | None:
-    """The image's file, and as a hint the path of its URL, where COCO's end in folder and name."""
+    """The image's file, and its URL, which ends in folder and name in COCO's."""
     if not isinstance(image, dict):
         return None
     name, url = image.get("file_name"), image.get("coco_url")
-    hint = _url_path(url) if isinstance(url, str) else ""
+    url = url if isinstance(url, str) else ""
     if isinstance(name, str) and name:
-        return Wanted(name, hint)
+        return Wanted(name, url)
+    hint = Wanted("", url).hint
     return Wanted(hint) if hint and not hint.endswith("/") else None
-
-
-def _url_path(url: str) -> str:
-    try:
-        return urlsplit(url).path
-    except ValueError:
-        return ""
 
 
 def _karpathy(images: list[Any], splits: list[str], path: Path, left_out: LeftOut) -> list[Annotated]:

@@ -20,7 +20,7 @@ _options = apply_options(
         type=EXISTING,
         multiple=True,
         required=True,
-        help="Folder or zip archive of images; Karpathy's split needs train2014 and val2014 (or train2017 and val2017), "
+        help="Folder or zip archive of images; Karpathy's split needs train2014 and val2014 (or those of 2017), "
         "or a folder of both.",
     ),
     click.option(
