@@ -19,7 +19,9 @@ class Source(Protocol):
     """A data set whose samples can be read by number, from several threads at a time.
 
     A source that does part of its work for many samples at once may also have a method ``announce``; see
-    `announce_samples`. One that leaves bad rows out when it is opened has them in ``left_out``, a ``LeftOut``.
+    `announce_samples`. One whose samples have files of their own has a method ``stamp``, by which a conversion that
+    goes on notices changed ones: it returns a file's size in bytes and its time in nanoseconds, or None.
+    One that leaves bad rows out when it is opened has them in ``left_out``, a ``LeftOut``.
 
     Attributes
     ----------
@@ -114,6 +116,10 @@ class Selection:
 
     def sample_name(self, index: int) -> str:
         return self.source.sample_name(int(self.indices[index]))
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        stamp = getattr(self.source, "stamp", None)
+        return None if stamp is None else stamp(int(self.indices[index]))
 
     def manifest(self) -> dict[str, Any]:
         return {**self.source.manifest(), **self.facts}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.base import Encoded, Shared
-from ffprep.sources.reading.file_sets import FileSet
+from ffprep.sources.reading.file_sets import FileSet, FolderFiles
 from ffprep.sources.reading.left_out import LeftOut
 from ffprep.sources.reading.load_cache import LoadCache
 from ffprep.text.tokens.sequences import EncodedRows, encode_rows
@@ -224,6 +224,12 @@ class CaptionSource:
             return self._files.names[index]
         ((image, number),) = self._places([index])
         return f"{self._files.names[image]}#{number}"
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Size in bytes and time in nanoseconds of the file of a sample's image; None for members of archives."""
+        if not isinstance(self._files, FolderFiles):
+            return None
+        return self._files.stamp(index if self.form == "grouped" else self._places([index])[0][0])
 
     def _places(self, indices: Sequence[int]) -> list[tuple[int, int]]:
         """For each of some pairs, the number of its image and which of the image's captions it has."""

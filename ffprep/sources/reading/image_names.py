@@ -128,7 +128,7 @@ class ImageNames:
         uses = Counter(bases)
         for number, (image, base) in enumerate(zip(wanted, bases, strict=True)):
             try:
-                places = self._found.get(base, ())
+                places = self._found.get(base, [])
                 plain = len(places) == uses[base] == 1 and "/" not in image.path
                 place, sure = (places[0], True) if plain else self._find(image)
             except SourceError:

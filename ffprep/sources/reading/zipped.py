@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.tar import read_at
 from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import FileSet, is_image_name
@@ -49,6 +50,7 @@ class ZipFiles:
         self._members = members
         self._lock = threading.Lock()
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        call_when_gone(self, close_descriptors, (self._fd,))
         self.names: Sequence[str] = [member.filename for member in members]
 
     def read(self, index: int) -> bytes:
@@ -73,11 +75,6 @@ class ZipFiles:
         taken = ZipFiles.__new__(ZipFiles)
         taken._setup(self.path, zipfile.ZipFile(self.path), [self._members[i] for i in order])
         return taken
-
-    def __del__(self) -> None:
-        if hasattr(self, "_fd"):
-            os.close(self._fd)
-            self._archive.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         names = set(self.names)

@@ -37,11 +37,14 @@ class TablePart:
         Size in bytes.
     read : callable
         Returns an iterator over the rows.
+    path : Path, optional
+        The file, if it is on this machine.
     """
 
     key: str
     size: int
     read: Callable[[], Rows]
+    path: Path | None = None
 
 
 def parts_of(
@@ -69,14 +72,14 @@ def parts_of(
             head = file.read(HEAD)
         whole = compression(head) is not None or is_array(head) or size <= SPLIT
         if whole:
-            return [TablePart(f"{name} [{size}]", size, partial(json_rows, path, columns))]
+            return [TablePart(f"{name} [{size}]", size, partial(json_rows, path, columns), path)]
         starts = [*range(0, size, SPLIT), size]
         return [
-            TablePart(f"{name} {a}-{b} [{size}]", b - a, partial(json_rows, path, columns, a, b))
+            TablePart(f"{name} {a}-{b} [{size}]", b - a, partial(json_rows, path, columns, a, b), path)
             for a, b in pairwise(starts)
         ]
     written = dialect or (CSV if kind == "csv" else TSV)
-    return [TablePart(f"{name} [{size}]", size, partial(delimited_rows, path, columns, written))]
+    return [TablePart(f"{name} [{size}]", size, partial(delimited_rows, path, columns, written), path)]
 
 
 def _parquet_parts(path: Path, name: str, columns: Sequence[str], size: int) -> list[TablePart]:
@@ -89,6 +92,6 @@ def _parquet_parts(path: Path, name: str, columns: Sequence[str], size: int) -> 
         total += metadata.row_group(group).total_byte_size
         if total >= SPLIT or group == metadata.num_row_groups - 1:
             key = f"{name} groups {groups[0]}-{groups[-1]} [{size}]"
-            parts.append(TablePart(key, total, partial(parquet_rows, path, columns, tuple(groups))))
+            parts.append(TablePart(key, total, partial(parquet_rows, path, columns, tuple(groups)), path))
             groups, total = [], 0
     return parts
