@@ -130,7 +130,8 @@ def _member(path: Path, names: list[str], split: str | None) -> str:
         stems = [name for name in names if bases[name].startswith("dataset_")]
         found = [name for name in stems if bases[name].startswith("dataset_coco")] or stems
     else:
-        found = [name for name in names if bases[name].startswith(f"captions_{split or ''}")]
+        wanted = re.compile(r"captions_.*" if split is None else rf"captions_{re.escape(split)}(20\d\d)?\.json")
+        found = [name for name in names if wanted.fullmatch(bases[name])]
     if len(found) != 1:
         listed = ", ".join(names) or "no JSON file"
         raise SourceError(f"{path}: choose the annotation file with --split (such as train2017); found: {listed}")
@@ -141,7 +142,7 @@ def _check_split(split: str | None, path: Path) -> None:
     """Refuse a split that is not the one of a single annotation file, by its name."""
     if split is None or path.suffix.lower() == ".zip":
         return
-    if split not in re.split(r"[^A-Za-z0-9]+", path.name):
+    if not re.search(rf"(?<![A-Za-z0-9]){re.escape(split)}(20\d\d)?(?![A-Za-z0-9])", path.name):
         raise OptionError(
             f"--split {split} does not fit {path.name}: it chooses a file of an archive, or with karpathy: a split of "
             "Karpathy's files"

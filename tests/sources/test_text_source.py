@@ -217,6 +217,14 @@ def test_a_label_that_is_none_in_every_format(vocabulary: Vocabulary, tmp_path: 
     assert rows.manifest()["rows"]["bad"] == 1
 
 
+def test_blank_labels_among_others_are_told(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\na,0.5\nb,\nc, \n")
+    rows = open_rows(TableChoice((str(path),), "text", label="label"), vocabulary, 8)
+    assert [rows.sample(n)[2] for n in range(3)] == [0.5, -1, -1]
+    assert "2 without a label (-1)" in rows.summary()
+
+
 def test_pairs_stay_pairs_without_a_bad_row(vocabulary: Vocabulary, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("a,b,l\none,1,0\ntwo,2,NA\nthree,3,1\n")
