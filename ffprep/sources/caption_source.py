@@ -252,5 +252,4 @@ class CaptionSource:
             "vocabulary": self.vocabulary.manifest(),
             "length": self.length,
             **self.facts,
-            **self.left_out.facts(),
         }
