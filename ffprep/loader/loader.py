@@ -202,16 +202,8 @@ class Loader:
 
     @property
     def reader(self) -> Reader:
-        """The file, if there is only one.
-
-        Raises
-        ------
-        OptionError
-            There are several files; they are in ``files.readers``.
-        """
-        if len(self.files) > 1:
-            raise OptionError(f"the loader of {self.files} has several readers; take them from files.readers")
-        return self.files.readers[0]
+        """The file, if there is only one; otherwise an `OptionError` tells where they are."""
+        return self.files.only_reader()
 
     @property
     def vocabulary(self) -> Vocabulary | None:
