@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ffprep.common.names import readable
 from ffprep.common.ordered import ordered_map, threads
 from ffprep.errors import ConversionError, FfprepError
 from ffprep.sources.base import Named, Source, StreamSource, announce_samples
@@ -116,10 +117,11 @@ def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = la
         try:
             values: tuple[Any, ...] | Exception
             if unit.items is None:
-                name = source.sample_name(index)
+                name = readable(source.sample_name(index))
                 values = source.sample(index)
             else:
                 name, values = unit.items[index - unit.start]
+                name = readable(name)
             if isinstance(values, Exception):
                 raise values
             results.append(SampleResult(name, encode_sample(source.fields, values), raw_sizes(values)))

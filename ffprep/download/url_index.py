@@ -18,6 +18,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import IO, Any
 
+from ffprep.common.names import in_clutter
+from ffprep.common.source_files import check_regular
 from ffprep.errors import SourceError
 
 _URL_COLUMNS = ("image_url", "url", "URL", "image_urls")
@@ -65,7 +67,7 @@ def read_index(path: Path) -> Iterator[IndexRow]:
     name = path.name.removesuffix(".gz")
     pairs: Iterator[tuple[str, str]]
     if path.is_dir():
-        files = sorted(path.rglob("*.parquet"))
+        files = sorted(p for p in path.rglob("*.parquet") if not in_clutter(p.relative_to(path).as_posix()))
         if not files:
             raise SourceError(f"{path}: holds no .parquet file; give the index file itself")
         pairs = chain.from_iterable(map(_parquet_pairs, files))
@@ -87,6 +89,7 @@ def read_index(path: Path) -> Iterator[IndexRow]:
 
 
 def _open(path: Path) -> IO[str]:
+    check_regular(path)
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
     return path.open("r", encoding="utf-8", errors="replace", newline="\n")
@@ -115,6 +118,7 @@ def _parquet_pairs(path: Path) -> Iterator[tuple[str, str]]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise SourceError(f"{path}: reading parquet needs pyarrow; pip install 'ffprep[convert]'") from error
+    check_regular(path)
     file = pq.ParquetFile(path)
     url = next((c for c in _URL_COLUMNS if c in file.schema_arrow.names), None)
     caption = next((c for c in _CAPTION_COLUMNS if c in file.schema_arrow.names), None)

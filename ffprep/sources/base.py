@@ -18,7 +18,7 @@ class Source(Protocol):
     """A data set whose samples can be read by number, from several threads at a time.
 
     A source that does part of its work for many samples at once may also have a method ``announce``; see
-    `announce_samples`.
+    `announce_samples`. One may have ``notes``, a list of str that commands show before the work begins.
 
     Attributes
     ----------

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.names import in_clutter
+from ffprep.common.source_files import check_regular, open_regular
 from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.sources.caption_source import CaptionSource
@@ -91,8 +93,9 @@ def find_shards(places: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            found += sorted(place.rglob("*.tar"))
-        elif place.is_file():
+            found += sorted(p for p in place.rglob("*.tar") if not in_clutter(p.relative_to(place).as_posix()))
+        elif place.exists():
+            check_regular(place)
             found.append(place)
         else:
             raise SourceError(f"{place}: no such file or folder")
@@ -142,11 +145,13 @@ class _Index:
             self._walk(number, path)
 
     def _walk(self, number: int, path: Path) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_regular(path)
         try:
             key = ""
             sample: dict[str, tuple[str, tuple[int, int, int]]] = {}
             for member in members(fd, label=str(path)):
+                if in_clutter(member.name):
+                    continue
                 folder, _, file = member.name.rpartition("/")
                 stem, _, extension = file.partition(".")
                 if (folder + "/" + stem) != key:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ffprep.common.source_files import read_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text, parse_json
 from ffprep.sources.reading.image_names import ImageNames
@@ -111,7 +112,7 @@ def _karpathy_splits(split: str | None) -> list[str]:
 
 def _annotation_bytes(path: Path, split: str | None, karpathy: bool) -> bytes:
     if path.suffix.lower() != ".zip":
-        return path.read_bytes()
+        return read_file(path)
     stem = "dataset_coco" if karpathy else f"captions_{split or ''}"
     files = ZipFiles(path, lambda name: name.endswith(".json") and name.rsplit("/", 1)[-1].startswith(stem))
     if len(files.names) != 1:

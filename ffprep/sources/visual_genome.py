@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from ffprep.common.source_files import open_text
 from ffprep.errors import SourceError
 from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text
 from ffprep.sources.reading.image_names import ImageNames
@@ -73,7 +74,7 @@ def _items(path: Path) -> Iterator[Any]:
             raise SourceError(f"{path}: holds no region_descriptions.json")
         yield from json_items(io.TextIOWrapper(io.BytesIO(found.read(0)), encoding="utf-8"), str(path))
         return
-    with path.open(encoding="utf-8") as file:
+    with open_text(path) as file:
         yield from json_items(file, str(path))
 
 

@@ -167,6 +167,8 @@ class WritingChoices:
         from ffprep.sources.base import shuffled
 
         warnings.filterwarnings("ignore", module=r"PIL\.")  # the report says what is odd about a file
+        if not self.quiet:
+            show_notes(source)
         with terminable():
             result = convert(
                 source if self.shuffle is None else shuffled(source, self.shuffle),
@@ -197,6 +199,12 @@ class WritingChoices:
             click.echo(str(report))
 
 
+def show_notes(source: Source) -> None:
+    """Print what the user should know about a source, on standard error."""
+    for note in getattr(source, "notes", ()):
+        click.echo(f"note: {note}", err=True)
+
+
 planning_options = apply_options(
     click.option("--out", type=BETON, default=Path("X.beton"), help="Where the file would go."),
     click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
@@ -210,6 +218,7 @@ def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_
     """Make and show a plan; exit with status 1 if the disk has no room for the file."""
     from ffprep.convert.planning import plan_conversion
 
+    show_notes(source)
     show_made_plan(plan_conversion(source, out, limit=limit, workers=workers), as_json)
 
 

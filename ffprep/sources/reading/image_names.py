@@ -32,7 +32,7 @@ class ImageNames:
         self._found: dict[str, tuple[int, int]] = {}
         for place in places:
             if place.is_dir():
-                self._add(FolderFiles(place, walk_images(place, ".")))
+                self._add(FolderFiles(place, walk_images(place, ".", [])))
             elif place.suffix.lower() == ".zip":
                 self._add(ZipFiles(place))
             else:

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from ffprep.common.source_files import check_regular, open_binary
 from ffprep.text.documents.delimited import CSV, TSV, Dialect, delimited_rows
 from ffprep.text.documents.streams import SUFFIXES, compression
 from ffprep.text.documents.table_rows import Rows, json_rows, open_parquet, parquet_rows
@@ -61,11 +62,11 @@ def parts_of(
     dialect : Dialect, optional
         How delimited text is written; by default `CSV` or `TSV`, according to `kind`.
     """
-    size = path.stat().st_size
+    size = check_regular(path).st_size
     if kind == "parquet":
         return _parquet_parts(path, name, columns, size)
     if kind == "jsonl":
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             whole = compression(file.read(6)) is not None or size <= SPLIT
         if whole:
             return [TablePart(f"{name} [{size}]", size, partial(json_rows, path, columns))]

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.source_files import read_file
 from ffprep.errors import ConversionError, CorruptError, OptionError, SourceError
 from ffprep.text.tokens import bpe
 
@@ -255,7 +256,7 @@ def from_dict(path: Path, directory: Path | None = None) -> Vocabulary:
         When the file is not such a dictionary, or is too long for 16-bit ids.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
         lines = data.decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: not a fairseq dict.txt: {error}") from None
