@@ -14,8 +14,19 @@ import numpy.typing as npt
 from ffprep.errors import ConversionError
 from ffprep.fields.encoded import Encoded
 from ffprep.fields.ffcv_style import adapt
+from ffprep.pipeline.operation import Operation
 
-__all__ = ["ARGUMENTS_SIZE", "ARG_TYPE", "CUSTOM_TYPE_ID", "UNKNOWN_SIZE", "Encoded", "Field", "Shared", "refuse"]
+__all__ = [
+    "ARGUMENTS_SIZE",
+    "ARG_TYPE",
+    "CUSTOM_TYPE_ID",
+    "UNKNOWN_SIZE",
+    "Encoded",
+    "Field",
+    "Operation",  # ffcv's fields import it, and custom ones import it from them
+    "Shared",
+    "refuse",
+]
 
 ARGUMENTS_SIZE = 1024
 ARG_TYPE = np.dtype([("", "<u1", 1024)])
