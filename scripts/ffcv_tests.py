@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run ffcv's own tests with its name replaced by ours, and on stock ffcv, in the same run.
 
-    python scripts/ffcv_tests.py CHECKOUT [-k EXPRESSION]
+    python scripts/ffcv_tests.py CHECKOUT [--only stock|ours] [-k EXPRESSION]
 
 CHECKOUT is an unpacked source distribution of ffcv 1.0.2 (``pip download ffcv==1.0.2 --no-binary :all: --no-deps``) or a
 checkout of its repository. Its tests are copied to a temporary folder, once as they are and once with ``ffcv`` replaced
@@ -50,6 +50,8 @@ class CIFAR10:
 torchvision.datasets.CIFAR10 = CIFAR10
 '''
 
+"""What replaces torchvision's CIFAR10."""
+
 IMPORT = re.compile(r"^(\s*(?:from|import)\s+)ffcv\b", re.MULTILINE)
 
 
@@ -82,18 +84,20 @@ def main() -> int:
     """Run both copies and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path)
+    parser.add_argument("--only", choices=("stock", "ours"), help="run one of them, without a comparison")
     options, rest = parser.parse_known_args()
     tests = options.checkout / "tests"
     if not tests.is_dir():
         parser.error(f"{tests}: no such folder")
     with tempfile.TemporaryDirectory() as temporary:
-        results = {}
-        for name in ("stock", "ours"):
+        results: dict[str, dict[str, tuple[str, str]]] = {}
+        for name in (options.only,) if options.only else ("stock", "ours"):
             copied(tests, Path(temporary) / name, name == "ours")
             results[name] = outcomes(Path(temporary) / name, rest)
     worse = 0
-    for test in sorted(results["stock"].keys() | results["ours"].keys()):
-        stock, ours = (results[name].get(test, ("missing", "")) for name in ("stock", "ours"))
+    stocks, own = results.get("stock", results.get("ours", {})), results.get("ours", results.get("stock", {}))
+    for test in sorted(stocks.keys() | own.keys()):
+        stock, ours = stocks.get(test, ("missing", "")), own.get(test, ("missing", ""))
         if (stock[0], ours[0]) != ("passed", "passed"):
             print(f"{test}: stock {stock[0]}, ours {ours[0]}: {(ours[1] or stock[1])[:150]}")
         worse += stock[0] == "passed" != ours[0]
