@@ -17,6 +17,7 @@ import click
 
 from ffprep._version import __version__
 from ffprep.commands._shared.group import PackageGroup
+from ffprep.commands._shared.terminal import printable_output
 from ffprep.errors import FfprepError, OptionError
 
 INTERRUPTED = 130  # as shells report a program ended by Ctrl-C
@@ -43,10 +44,11 @@ class CommandLine(PackageGroup):
         given = [word for word in given if word not in ("-v", "--verbose")]
         options["standalone_mode"] = False
         options.setdefault("prog_name", "ffprep")
-        try:
-            status = super().main(given, *rest, **options)
-        except BaseException as error:
-            status = _status(error, verbose)
+        with printable_output():
+            try:
+                status = super().main(given, *rest, **options)
+            except BaseException as error:
+                status = _status(error, verbose)
         sys.exit(status if isinstance(status, int) else 0)
 
 

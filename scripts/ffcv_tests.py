@@ -3,7 +3,7 @@
 
     python scripts/ffcv_tests.py CHECKOUT [--only stock|ours] [-k EXPRESSION]
 
-CHECKOUT is an unpacked source distribution of ffcv 1.0.2 (``pip download ffcv==1.0.2 --no-binary :all: --no-deps``) or a
+CHECKOUT is an unpacked source distribution of ffcv (``pip download ffcv==1.0.2 --no-binary :all: --no-deps``) or a
 checkout of its repository. Its tests are copied to a temporary folder, once as they are and once with ``ffcv`` replaced
 in their imports; in both copies ``nccl`` becomes ``gloo``, which needs no GPU, and torchvision's CIFAR10 is a small
 made-up one, which needs no network. Printed is a line for each test whose outcome is not "passed" on both, and the

@@ -136,6 +136,10 @@ class _Python(ast.NodeVisitor):
         for part in (*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None), *node.body):
             self.visit(part)
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for part in node.body:  # a decorator's arguments, such as frozen=True, guard against slips in the code itself
+            self.visit(part)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
             self.visit(node.value)
@@ -239,6 +243,12 @@ class Equivalent:
 
 PARSE = "ffprep/jpeg/native/parse"
 EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        "ffprep/loader/order/order.py",
+        r"self\._consecutive = .*",
+        r"self\._consecutive = .*",
+        "consecutive numbers are looked up instead, which gives the same samples",
+    ),
     Equivalent(
         f"{PARSE}/parse.c", r"h->orientation = 1;", r"h->orientation = \d;", "it is set again where the scan begins"
     ),

@@ -54,7 +54,11 @@ BETON = "ffprep/beton"
 ORDER = "ffprep/loader/order"
 NATIVE = "ffprep/jpeg/native"
 TARGETS = (
-    Target("order", [f"{ORDER}/permute.py"], ["tests/loader/test_golden_orders.py"]),
+    Target(
+        "order",
+        [f"{ORDER}/permute.py"],
+        ["tests/loader/test_golden_orders.py", "tests/loader/order/test_loader_order.py"],
+    ),
     Target(
         "order",
         [f"{ORDER}/order.py"],
@@ -73,12 +77,7 @@ TARGETS = (
     Target(
         "order",
         [f"{ORDER}/sampling.py", f"{ORDER}/pages.py"],
-        [
-            "tests/loader/test_golden_orders.py",
-            "tests/loader/order/test_mix_order.py",
-            "tests/loader/epoch/test_loader_together.py",
-            "tests/loader/engine/test_loader_readahead.py",
-        ],
+        ["tests/loader/order/test_pages.py", "tests/loader/order/test_sampling.py"],
     ),
     Target(
         "order",
@@ -130,6 +129,7 @@ TARGETS = (
         [
             "tests/jpeg/test_parse_boundaries.py",
             "tests/jpeg/test_parse_frames.py",
+            "tests/jpeg/test_plausible.py",
             "tests/jpeg/test_jpeg_status.py",
         ],
     ),

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.seek_index import fingerprint
+from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.writer import Writer
+from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.errors import OptionError
 from ffprep.fields.base import Encoded
 
@@ -24,7 +28,8 @@ def merge(
     *,
     custom_fields: Mapping[str, type[Any]] | None = None,
     page_size: int | None = None,
-    resume: bool = False,
+    resume: bool = True,
+    restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
@@ -42,8 +47,12 @@ def merge(
         As in `Reader`.
     page_size : int, optional
         As in `Writer`.
-    resume, overwrite : bool
-        As in `Writer`.
+    resume : bool
+        Has no effect any more: an interrupted merge of the same files is always continued.
+    restart : bool
+        Drop what an interrupted merge left, and begin anew.
+    overwrite : bool
+        Replace a finished file. Without it, the finished file of a merge of the same files is accepted.
     progress : callable, optional
         Called with (samples copied, samples).
 
@@ -55,7 +64,7 @@ def merge(
     Raises
     ------
     OptionError
-        The files have different fields, no file is given, or `out` is one of them.
+        The files have different fields, no file is given, `out` is one of them or another file is there.
     BetonError
         A file cannot be used.
     """
@@ -63,17 +72,22 @@ def merge(
         raise OptionError("merge wants at least one file")
     readers = [Reader(path, custom_fields) for path in paths]
     _check_same_fields(readers)
-    if any(reader.path.resolve() == Path(out).resolve() for reader in readers):
-        raise OptionError(f"{out} is one of the files to merge; give another name")
+    target = Path(out)
+    refuse_inputs([target], [reader.path for reader in readers])
     total = sum(len(reader) for reader in readers)
     manifest = {"merged": [_origin(reader) for reader in readers]}
+    if target.exists() and not (overwrite or restart):
+        check_output(target, overwrite=True)
+        accept_finished(target, differs_from_finished(target, readers[0].fields, manifest, page_size))
+        return total
     with Writer(
         out,
         readers[0].fields,
         total,
         page_size=page_size,
         manifest=manifest,
-        resume=resume,
+        resume=True,
+        restart=restart,
         overwrite=overwrite,
     ) as writer:
         first = 0
@@ -102,7 +116,8 @@ def _check_same_fields(readers: Sequence[Reader]) -> None:
 
 
 def _origin(reader: Reader) -> dict[str, Any]:
-    return {"file": reader.path.name, "samples": len(reader), "manifest": reader.manifest}
+    marks = xxhash.xxh3_128_hexdigest(repr(fingerprint(reader)).encode())  # of ffprep's files also their checksums
+    return {"file": reader.path.name, "samples": len(reader), "manifest": reader.manifest, "fingerprint": marks}
 
 
 def _samples(reader: Reader, number: int, begin: int) -> Iterator[tuple[str, list[Encoded]]]:

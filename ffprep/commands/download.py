@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,37 @@ import click
 
 from ffprep.commands._shared.options import EXISTING, apply_options
 from ffprep.common.formatting import size_text
+from ffprep.errors import FfprepError
 
 DATASETS = {
     "cc3m": ("Conceptual Captions 3M", "Train_GCC-training.tsv, Validation_GCC-*.tsv, or the hub's parquet files"),
     "cc12m": ("Conceptual Captions 12M", "cc12m.tsv, or the hub's parquet files"),
     "sbu": ("SBU captions", "sbu-captions-all.json, SBU_captioned_photo_dataset_urls.txt, or the hub's parquet files"),
 }
+
+
+@dataclass(frozen=True)
+class Least:
+    """The fewest successes that are enough: a number, or a share."""
+
+    text: str
+    number: float
+    share: bool
+
+    def of(self, tried: int) -> float:
+        """How many that is of the rows that were tried."""
+        return self.number / 100 * tried if self.share else self.number
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _least(ctx: click.Context, param: click.Parameter, value: str) -> Least:
+    """Parse ``100`` or ``90%``."""
+    match = re.fullmatch(r"([0-9]+)|([0-9]+(?:\.[0-9]*)?) ?%", value.strip())
+    if match is None or float(match[2] or 0) > 100:
+        raise click.BadParameter(f"{value!r} is neither a number nor a percentage", ctx, param)
+    return Least(value.strip(), float(match[1] or match[2]), match[1] is None)
 
 
 def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -39,7 +66,17 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option("--max-pixels", type=click.IntRange(1), default=1 << 27, help="Refuse images of more pixels."),
         click.option("--retry-failed", is_flag=True, help="Try rows again that failed for a cause that may pass."),
         click.option("--allow-private", is_flag=True, help="Allow addresses of this machine and of private networks."),
-        click.option("--ignore-robots", is_flag=True, help="Take images whose server says noai or noimageai."),
+        click.option("--ignore-robots", is_flag=True, help="Take images whose server says noai, noimageai or noml."),
+        click.option("--honour-noindex", is_flag=True, help="Leave out images whose server says noindex, too."),
+        click.option("--user-agent", help="How requests name their sender."),
+        click.option(
+            "--min-success",
+            metavar="N|P%",
+            callback=_least,
+            default="1",
+            show_default=True,
+            help="Fail unless so many rows have an image: a number, or a share of those tried, such as 90%.",
+        ),
         click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
     )
 
@@ -47,7 +84,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:
     from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
     from ffprep.download.downloader import DownloadProgress, download
-    from ffprep.download.settings import DownloadOptions, FetchLimits
+    from ffprep.download.settings import USER_AGENT, DownloadOptions, FetchLimits
     from ffprep.download.url_index import read_index
 
     if (index is None) == (only is None):
@@ -61,6 +98,8 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         retries=values["retries"],
         allow_private=values["allow_private"],
         honour_robots=not values["ignore_robots"],
+        honour_noindex=values["honour_noindex"],
+        user_agent=USER_AGENT if values["user_agent"] is None else values["user_agent"],
     )
     options = DownloadOptions(
         limit=values["limit"],
@@ -88,12 +127,42 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         shown.close()
     if not quiet:
         click.echo(_table(out, report))
+    wanted = values["min_success"].of(report["tried"])
+    if report["ok"] < wanted:
+        causes = ", ".join(_line(cause, count) for cause, count in list(report["causes"].items())[:3])
+        raise FfprepError(
+            f"{out}: {report['ok']:,} of {report['tried']:,} rows have an image, fewer than --min-success "
+            f"{values['min_success']}: {causes}"
+        )
+
+
+REMEDIES = {
+    "refused_address": "--allow-private",
+    "robots": "--ignore-robots",
+    "too_large": "--max-file-bytes",
+    "too_many_pixels": "--max-pixels",
+    "too_small": "--min-side",
+    "proxy": "http_proxy, https_proxy",
+    "tls": "certificates, SSL_CERT_FILE",
+}
+"""What would change an outcome, besides trying again."""
+
+
+def _line(cause: str, count: int) -> str:
+    from ffprep.download.settings import may_recover_later
+
+    remedy = REMEDIES.get(cause, "")
+    if may_recover_later(cause):
+        remedy = f"{remedy}, then --retry-failed" if remedy else "--retry-failed"
+    return f"{count:,} {cause.replace('_', ' ')}" + (f" ({remedy})" if remedy else "")
 
 
 def _table(out: Path, report: dict[str, Any]) -> str:
     share = 100 * report["ok"] / report["tried"] if report["tried"] else 0.0
     lines = [f"{out}: {report['ok']:,} of {report['tried']:,} rows ({share:.1f} %), {size_text(report['bytes'])}"]
-    lines += [f"  {count:>12,}  {cause.replace('_', ' ')}" for cause, count in report["causes"].items()]
+    for cause, count in report["causes"].items():
+        number, _, text = _line(cause, count).partition(" ")
+        lines.append(f"  {number:>12}  {text}")
     return "\n".join(lines)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._shared.options import BETON
+from ffprep.commands._shared.files import BETON, FileCommand, inputs_of
 from ffprep.commands.convert._text import FOLDER
-from ffprep.errors import OptionError
+from ffprep.common.outputs import check_output, refuse_inputs
 
 
-@click.command("export")
+@click.command("export", cls=FileCommand)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--format",
@@ -29,22 +29,30 @@ from ffprep.errors import OptionError
 )
 @click.option("--vocab", type=FOLDER, help="Folder with GPT-2's vocabulary; needed for another numbering only.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-def command(path: Path, form: str, out: Path, numbering: str | None, vocab: Path | None, overwrite: bool) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    path: Path,
+    form: str,
+    out: Path,
+    numbering: str | None,
+    vocab: Path | None,
+    overwrite: bool,
+) -> None:
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
     from ffprep.beton import Reader
-    from ffprep.text.blocks.exchange import export_fairseq, export_flat
-    from ffprep.text.blocks.indexed import paths_of
+    from ffprep.text.blocks.exchange import export_fairseq, export_flat, targets_of
     from ffprep.text.tokens.vocabulary import open_vocabulary
 
-    targets = [*paths_of(out), out.parent / "dict.txt"] if form == "fairseq" else [out]
-    there = [target for target in targets if target.exists()]
-    if there and not overwrite:
-        raise OptionError(f"{there[0]}: exists already; delete it or ask for --overwrite")
-    if not out.parent.is_dir():
-        raise OptionError(f"{out.parent}: no such folder; make it first")
     wanted = open_vocabulary(numbering, vocab) if numbering is not None else None
     with Reader(path) as reader:
-        made = (export_fairseq if form == "fairseq" else export_flat)(reader, out, wanted)
+        targets = targets_of(reader, out, form, wanted)
+        refuse_inputs(targets, inputs_of(ctx))
+        # Where some are missing, an export was interrupted; those that are there must then have the same contents.
+        whole = all(target.exists() for target in targets)
+        for target in targets:
+            check_output(target, overwrite=overwrite or not whole)
+        made = (export_fairseq if form == "fairseq" else export_flat)(reader, out, wanted, overwrite=overwrite)
     for written in made.paths:
         click.echo(str(written))
     click.echo(f"  {made.tokens:>14,}  tokens\n  {made.sequences:>14,}  documents or rows")

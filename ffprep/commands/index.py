@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._shared.options import BETON, followed, terminable
+from ffprep.commands._shared.files import BETON, FileCommand
+from ffprep.commands._shared.options import followed, terminable
 from ffprep.errors import OptionError
 
 
-@click.command("index")
+@click.command("index", cls=FileCommand)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=BETON, help="Where the index goes; beside the file by default, where loaders look for it.")
 @click.option("--workers", type=click.IntRange(1), help="Threads; all processors by default.")

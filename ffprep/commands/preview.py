@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._shared.options import BETON
+from ffprep.commands._shared.files import OUTPUT, FileCommand
 
 
-@click.command("preview")
+@click.command("preview", cls=FileCommand)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=BETON, required=True, help="The HTML file to make.")
+@click.option("--out", type=OUTPUT, required=True, help="The HTML file to make.")
 @click.option("--count", type=click.IntRange(1), default=24, show_default=True, help="Samples to show.")
 @click.option("--sample", "samples", type=int, multiple=True, help="Show this sample (repeat for more).")
-def command(path: Path, out: Path, count: int, samples: tuple[int, ...]) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
+def command(path: Path, out: Path, count: int, samples: tuple[int, ...], overwrite: bool) -> None:
     """Some samples, with their pictures, as one HTML page."""
     from ffprep.inspect.preview import write_preview
 

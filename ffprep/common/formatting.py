@@ -1,6 +1,11 @@
-"""Sizes and durations as text for people."""
+"""Sizes and durations as text for people, and text that is safe to show them."""
 
 from __future__ import annotations
+
+import re
+
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls of the terminal except newline and tab, those that turn the direction of text, and halves of characters."""
 
 
 def size_text(size: float) -> str:
@@ -19,3 +24,8 @@ def duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def printable(text: str) -> str:
+    """Spell out everything that would control a terminal, as ``\\u001b`` for instance, which JSON understands too."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
 from ffprep.common.cpus import usable_cpus
 from ffprep.common.names import readable
+from ffprep.common.outputs import check_output
 from ffprep.convert.cluster import by_ray
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
 from ffprep.convert.report import ConversionReport
+from ffprep.convert.resuming import NOTE, check_unchanged, file_stamps, finished_report, note_of
 from ffprep.convert.units import SampleResult, WorkUnit, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Source
@@ -29,18 +31,21 @@ def convert(
     *,
     workers: int | None = None,
     limit: int | None = None,
-    resume: bool = False,
+    resume: bool = True,
+    restart: bool = False,
     overwrite: bool = False,
     on_error: str = "raise",
     engine: str = "local",
     page_size: int | None = None,
+    inputs: Sequence[str | os.PathLike[str]] = (),
     commit_samples: int = COMMIT_SAMPLES,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> ConversionReport:
     """Convert a source to a .beton file.
 
     The file's bytes depend only on the source, the fields' options and ``limit``, not on the number of workers or on
-    how often the conversion was interrupted and resumed.
+    how often the conversion was interrupted and resumed. The same call again goes on with what an interrupted one left,
+    and accepts the finished file.
 
     Parameters
     ----------
@@ -53,16 +58,19 @@ def convert(
     limit : int, optional
         Convert only this many samples, the first ones.
     resume : bool
-        Continue an interrupted conversion of the same source with the same options; start from the beginning if there
-        is none.
+        Has no effect any more: an interrupted conversion is always continued.
+    restart : bool
+        Drop what an interrupted conversion left, and begin anew.
     overwrite : bool
-        Replace an existing file.
+        Replace a finished file. Without it, the finished file of the same source and options is accepted.
     on_error : {"raise", "skip"}
         What to do about a sample that cannot be read or encoded: stop, or leave it out and list it in the report.
     engine : {"local", "ray"}
         Encode in threads here, or in the tasks of a Ray cluster whose nodes see the source's files at the same paths.
     page_size : int, optional
         As in ``Writer``.
+    inputs : sequence of paths
+        Files and folders that the source reads. When a conversion is continued, their sizes and times are compared.
     commit_samples : int
         After at most this many samples, 256 MB or a minute, what was written is committed, so that it survives a crash.
     progress : callable
@@ -77,7 +85,9 @@ def convert(
     ------
     ConversionError
         A sample cannot be converted (with ``on_error="raise"``), or the file cannot be written. What was written is
-        kept for ``resume``.
+        kept, and the same call goes on with it.
+    OptionError
+        An argument is wrong, another file is there, or the source is not what it was when its first samples were read.
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
@@ -92,20 +102,32 @@ def convert(
         manifest["limit"] = total
     path = Path(out)
     begun = time.perf_counter()
+    if path.exists() and not (overwrite or restart):
+        check_output(path, overwrite=True)
+        return finished_report(source, path, manifest, total, page_size, workers)
+    stamps = file_stamps(map(Path, inputs))
     with Writer(
         path,
         source.fields,
         total,
         page_size=page_size,
         manifest=manifest,
-        resume=resume,
-        keep=True,
+        resume=True,
+        restart=restart,
         commit_samples=commit_samples,
         overwrite=overwrite,
     ) as writer:
         report = ConversionReport(writer.state, workers=workers)
         writer.state = report.state
         first = int(report.state["next"])
+        if first:
+            before = report.state.get("inputs", {})
+            check_unchanged(source, path.with_name(path.name + ".partial"), writer.notes, before, stamps, workers)
+        else:
+            report.state["inputs"] = stamps
+        left_out = getattr(source, "left_out", None)
+        if left_out and not first:
+            report.leave_out(len(left_out), left_out.rows)
         try:
             with contextlib.ExitStack() as stack:
                 shown = stack.enter_context(contextlib.closing(progress(path.name, total, first)))
@@ -114,9 +136,11 @@ def convert(
                 _write(writer, results, report, list(source.fields), on_error, shown)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted after {report.state['next']:,} of {total:,} samples; "
-                "the same command with --resume continues"
+                f"interrupted after {report.state['next']:,} of {total:,} samples; the same command goes on from there"
             ) from None
+        finally:
+            if not report.describes(writer.num_written, len(writer.notes) // NOTE.itemsize):
+                writer.drop_uncommitted()  # Ctrl-C came between writing a sample and counting it
         writer.close({"report": report.facts()})
     report.seconds = time.perf_counter() - begun
     return report
@@ -149,6 +173,7 @@ def _write(
                 failures = 0
                 writer.write(result.encoded, result.name)
                 report.count(result.name, fields, result.encoded, result.sizes)
+            writer.notes += note_of(result)
             report.state["next"] = index + 1
         shown.update(report.state["next"], report.state["bytes_in"])
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
+from ffprep.beton.reader import Reader
+from ffprep.beton.sections import canonical_json
+from ffprep.beton.writing.conditions import accept_finished
 from ffprep.common.formatting import duration_text, size_text
+from ffprep.common.outputs import check_output
 from ffprep.convert.conversion import convert, processors
+from ffprep.convert.parts_folder import drop, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
 from ffprep.convert.report import ConversionReport
-from ffprep.errors import OptionError
+from ffprep.errors import BetonError, OptionError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks.block_source import BlockSource
 from ffprep.text.blocks.part_files import Part, Statistics
@@ -115,7 +120,8 @@ def convert_corpus(
     padded: bool = False,
     per_sample: int | None = None,
     workers: int | None = None,
-    resume: bool = False,
+    resume: bool = True,
+    restart: bool = False,
     overwrite: bool = False,
     on_error: str = "raise",
     page_size: int | None = None,
@@ -144,9 +150,11 @@ def convert_corpus(
     workers : int, optional
         Threads that tokenise; by default one for each processor.
     resume : bool
-        Use the parts that an interrupted conversion with the same options left.
+        Has no effect any more: parts that an interrupted conversion with the same options left are always used.
+    restart : bool
+        Drop what an interrupted conversion left, and begin anew.
     overwrite : bool
-        Replace an existing file.
+        Replace a finished file. Without it, the finished file of the same source and options is accepted.
     on_error : {"raise", "skip"}
         What to do about table rows that cannot be used.
     page_size : int, optional
@@ -158,12 +166,23 @@ def convert_corpus(
     ------
     SourceError
         Documents cannot be read, or there are fewer tokens than a block has.
+    OptionError
+        An option is wrong, another file is there, or what an interrupted conversion left is of another source.
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
 
+    padding = block if padded else 0
+    settings = Settings(vocabulary, padding, corpus.share, on_error == "skip")
+    identity = {
+        "units": [unit.key for unit in corpus.units],
+        "vocabulary": vocabulary.manifest(),
+        "share": list(corpus.share),
+        "on_error": on_error,
+        "settings": settings.fingerprint(),
+    }
+
     def parts(folder: Path, padding: int, count: int, shown: Callable[[str, int, int], ProgressDisplay]) -> list[Part]:
-        settings = Settings(vocabulary, padding, corpus.share, on_error == "skip")
         with contextlib.closing(shown("tokenising", len(corpus.units), 0)) as bar:
             return make_parts(corpus.units, settings, folder, count, bar.update)
 
@@ -172,12 +191,13 @@ def convert_corpus(
         corpus.name,
         corpus.facts,
         vocabulary,
+        identity=identity,
         out=out,
         block=block,
         padded=padded,
         per_sample=per_sample,
         workers=workers,
-        resume=resume,
+        restart=restart,
         overwrite=overwrite,
         page_size=page_size,
         progress=progress,
@@ -190,14 +210,16 @@ def convert_parts(
     facts: Mapping[str, Any],
     vocabulary: Vocabulary,
     *,
+    identity: Mapping[str, Any],
     out: Path,
     block: int = 192,
     padded: bool = False,
     per_sample: int | None = None,
     workers: int | None = None,
-    resume: bool = False,
+    restart: bool = False,
     overwrite: bool = False,
     page_size: int | None = None,
+    inputs: Sequence[Path] = (),
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
     """Make parts and write their blocks.
@@ -211,19 +233,24 @@ def convert_parts(
         Name of the data set.
     facts : mapping
         JSON values for the manifest.
-    vocabulary, out, block, padded, per_sample, workers, resume, overwrite, page_size, progress
+    identity : mapping
+        JSON values that tell the source and what was chosen of it from all others, the same on every machine.
+    inputs : sequence of Path
+        Files whose times matter to the parts, if `make` makes these each time.
+    vocabulary, out, block, padded, per_sample, workers, restart, overwrite, page_size, progress
         As in ``convert_corpus``.
     """
     if not SMALLEST_BLOCK <= block <= LARGEST_BLOCK - 1:
         raise OptionError(f"block {block}: give {SMALLEST_BLOCK} to {LARGEST_BLOCK - 1} tokens")
-    if out.exists() and not overwrite:
-        raise OptionError(f"{out}: exists already; delete it or ask for overwriting")
-    if not out.parent.is_dir():
-        raise OptionError(f"{out.parent}: no such folder; make it first")
+    check_output(out, overwrite=overwrite or not restart)
     count = processors(workers)
     begun = time.perf_counter()
-    folder = out.with_name(out.name + ".parts")
-    with _parts_folder(folder, resume):
+    chosen = {"source": identity, "block": block, "padded": padded, "per_sample": per_sample, "facts": facts}
+    made_by = xxhash.xxh3_128_hexdigest(canonical_json(chosen))
+    if out.exists() and not (overwrite or restart):
+        return _finished(out, made_by, page_size, count)
+    facts = {**facts, "conversion": made_by}
+    with parts_folder(out, chosen, restart=restart) as folder:
         parts = make(folder, block if padded else 0, count, progress)
         tokenised = time.perf_counter()
         source = BlockSource(parts, vocabulary, block, per_sample, name, facts)
@@ -231,12 +258,12 @@ def convert_parts(
             source,
             out,
             workers=count,
-            resume=resume,
+            restart=restart,
             overwrite=overwrite,
             page_size=page_size,
+            inputs=inputs,
             progress=progress,
         )
-    shutil.rmtree(folder, ignore_errors=True)
     return CorpusReport(
         report,
         source.statistics,
@@ -250,17 +277,35 @@ def convert_parts(
     )
 
 
-@contextlib.contextmanager
-def _parts_folder(folder: Path, resume: bool) -> Iterator[None]:
-    """The folder of parts, locked for this process, and emptied unless a conversion is resumed."""
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OptionError(f"{folder}: another conversion to this file is running") from None
-        if not resume:
-            for path in folder.iterdir():
-                if path.name != "lock":
-                    path.unlink()
-        yield
+def _finished(out: Path, made_by: str, page_size: int | None, workers: int) -> CorpusReport:
+    """The report of a finished file, if its manifest says that the conversion at hand made it."""
+    found: list[str] = []
+    manifest: dict[str, Any] = {}
+    size = page_size
+    try:
+        with Reader(out) as reader:
+            manifest = reader.manifest or {}
+            size = reader.page_size
+    except (BetonError, OSError) as error:
+        found.append(str(error))
+    source = manifest.get("source")
+    source = source if isinstance(source, dict) else {}
+    if page_size not in (None, size):
+        found.append(f"page_size: was {size}, is {page_size}")
+    if source.get("conversion") != made_by:
+        found.append("it was made of another source or with other options")
+    accept_finished(out, found)
+    if not out.with_name(out.name + ".partial").exists():
+        drop(folder_of(out))
+    blocks = source["blocks"]
+    return CorpusReport(
+        ConversionReport(dict(manifest["report"]), workers=workers, found=True),
+        Statistics.from_dict(source["text"]),
+        blocks["count"],
+        blocks["block"],
+        blocks["per_sample"],
+        len(blocks["tail"]),
+        out.stat().st_size,
+        1e-9,
+        0.0,
+    )

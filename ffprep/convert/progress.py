@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
-from ffprep.common.formatting import duration_text, size_text
+from ffprep.common.formatting import duration_text, printable, size_text
 
 _BAR_EVERY = 0.1  # seconds
 _LINE_EVERY = 10.0
@@ -62,9 +62,9 @@ class ShownProgress:
         out: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._label = label
+        self._label = printable(label)
         self._total = total
-        self._out = out if out is not None else sys.stderr
+        self._out = out if out is not None else getattr(sys.stderr, "unfiltered", sys.stderr)
         self._clock = clock
         self._terminal = self._out.isatty()
         now = clock()

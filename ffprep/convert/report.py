@@ -37,12 +37,15 @@ class ConversionReport:
         Samples written in this run; after a resumption these are fewer than the file has.
     workers : int
         Number of threads or processes that encoded.
+    found : bool
+        Whether the finished file was there already, so that nothing was done.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     converted: int = 0
     workers: int = 0
+    found: bool = False
 
     def __post_init__(self) -> None:
         for name in ("samples", "bytes_in", "bytes_out", "refused_count", "next"):
@@ -103,6 +106,18 @@ class ConversionReport:
         if len(self.state["refused"]) < LISTED:
             self.state["refused"].append({"sample": sample, "reason": reason})
 
+    def describes(self, written: int, notes: int) -> bool:
+        """Whether the counts are those of so many samples written, and so many read."""
+        read = self.written + self.refused_count - self.state.get("left_out_count", 0)
+        return self.written == written and read == notes == self.state["next"]
+
+    def leave_out(self, count: int, rows: Iterable[Sequence[str]]) -> None:
+        """Count rows that the source left out when it was opened, the first of them with name and reason."""
+        self.state["refused_count"] += count
+        self.state["left_out_count"] = count
+        refused = self.state["refused"]
+        refused += [{"sample": name, "reason": reason} for name, reason in rows][: LISTED - len(refused)]
+
     @property
     def written(self) -> int:
         """Samples in the file."""
@@ -120,7 +135,7 @@ class ConversionReport:
 
     def facts(self) -> dict[str, Any]:
         """The facts for the file's manifest, the same for any number of workers and after any interruption."""
-        facts = {name: value for name, value in self.state.items() if name not in ("next", "shared")}
+        facts = {name: value for name, value in self.state.items() if name not in ("next", "shared", "inputs")}
         facts["outcomes"] = [self._outcomes[key] for key in sorted(self._outcomes)]
         return facts
 
@@ -152,6 +167,9 @@ class ConversionReport:
         lines.append(
             f"  {self.written:>12,}  samples written; {size_text(bytes_in)} in, {size_text(bytes_out)} out{change}"
         )
+        if self.found:
+            lines.append("  the file is there already: the same source and options made it, so nothing was done")
+            return "\n".join(lines)
         plural = "" if self.workers == 1 else "s"
         lines.append(
             f"  {self.rate:>12,.0f}  samples/s in {duration_text(self.seconds)} with {self.workers} worker{plural}"

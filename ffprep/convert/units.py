@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 from ffprep.common.names import readable
 from ffprep.common.ordered import ordered_map, threads
 from ffprep.errors import ConversionError, FfprepError
@@ -45,6 +47,10 @@ class SampleResult:
         Why the sample was refused.
     fatal : bool
         Whether the error is not the sample's fault. It then ends the unit and, whatever the policy, the conversion.
+    stamp : int
+        As from `stamp_of`, before the sample was read.
+    digest : int
+        A hash of the sample's name and encoded values; 0 when it was refused.
     """
 
     name: str
@@ -52,6 +58,8 @@ class SampleResult:
     sizes: Sequence[int]
     refusal: Exception | None = None
     fatal: bool = False
+    stamp: int = 0
+    digest: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,19 +122,23 @@ def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = la
         if stopped():
             break
         name = f"sample {index:,}"
+        stamp = 0
         try:
             values: tuple[Any, ...] | Exception
             if unit.items is None:
                 name = readable(source.sample_name(index))
+                stamp = stamp_of(source, index)
                 values = source.sample(index)
             else:
                 name, values = unit.items[index - unit.start]
                 name = readable(name)
             if isinstance(values, Exception):
                 raise values
-            results.append(SampleResult(name, encode_sample(source.fields, values), raw_sizes(values)))
+            encoded = encode_sample(source.fields, values)
+            digest = _digest(name, encoded)
+            results.append(SampleResult(name, encoded, raw_sizes(values), stamp=stamp, digest=digest))
         except (FfprepError, OSError) as error:
-            results.append(SampleResult(name, (), (), error))
+            results.append(SampleResult(name, (), (), error, stamp=stamp))
         except MemoryError:
             raise
         except Exception as error:
@@ -135,6 +147,28 @@ def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = la
     if unit.broken is not None:
         results.append(_fatal(f"sample {unit.stop:,}", unit.broken))
     return results
+
+
+def stamp_of(source: Source, index: int) -> int:
+    """A hash of the size and the time of the file that a sample has for itself; 0 for samples of archives and tables.
+
+    A source whose samples have files of their own has a method ``stamp``, which returns both.
+    """
+    stamp = getattr(source, "stamp", None)
+    try:
+        found = stamp(index) if stamp is not None else None
+    except OSError:  # reading the sample says what is wrong
+        return 1
+    return 0 if found is None else xxhash.xxh3_64_intdigest(b"%d %d" % found)
+
+
+def _digest(name: str, encoded: Sequence[Encoded]) -> int:
+    found = xxhash.xxh3_64(name.encode("utf-8", "surrogateescape"))
+    for value in encoded:
+        found.update(" ".join(map(str, value.metadata)).encode())
+        if value.payload is not None:
+            found.update(memoryview(value.payload).cast("B"))
+    return found.intdigest()
 
 
 def _fatal(name: str, error: Exception) -> SampleResult:

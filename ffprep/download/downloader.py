@@ -22,7 +22,8 @@ from ffprep.common.cpus import usable_cpus
 from ffprep.download import shards
 from ffprep.download.limit_tracker import LimitTracker
 from ffprep.download.messages import FetchRequest, FetchResult, WorkerConfig
-from ffprep.download.settings import DownloadOptions, may_recover
+from ffprep.download.network_check import NetworkCheck
+from ffprep.download.settings import DownloadOptions, may_recover_later
 from ffprep.download.shards import Outcome, ShardBuffer
 from ffprep.download.url_index import IndexRow
 from ffprep.download.worker_processes import WorkerProcesses
@@ -173,6 +174,10 @@ class _Downloader:
         self._queue: deque[IndexRow] = deque()
         self._writers = ThreadPoolExecutor(2, thread_name_prefix="ffprep-shard")
         self._writes: dict[int, Future[Any]] = {}
+        self._filled: list[int] = []
+        self._network = NetworkCheck()
+        self._tried_before: set[int] = set()
+        self._fresh = True
 
     @property
     def done(self) -> int:
@@ -187,16 +192,23 @@ class _Downloader:
     def run(self, rows: Iterator[IndexRow]) -> None:
         """Fetch shard after shard, several at once, and drop what lies after the row that reaches a limit."""
         complete = set(shards.complete_shards(self._folder))
+        self._fresh = not complete
         coming = self._missing_rows(rows, complete)
         # The writing threads end first, since they wake the workers' `collect`.
         with WorkerProcesses(_worker_configs(self._options)) as workers, self._writers:
             while not self._limits.reached:
                 self._give(workers, coming)
+                if not workers.busy:
+                    self._network.settle(self._fresh)
+                self._start_writes(workers)
                 if not workers.busy and not self._writes:
                     break
                 for process, results in workers.collect():
-                    self._take(workers, process, results)
+                    self._take(process, results)
+                self._start_writes(workers)
                 self._finish_writes(workers)
+            self._network.settle(fresh=False)
+            self._start_writes(workers)
         for write in self._writes.values():
             write.result()
         self._drop_rows_after_limit()
@@ -208,8 +220,15 @@ class _Downloader:
             missing = [row for row in shard_rows if row.number not in known]
             if missing:
                 buffer = shards.read_shard(self._folder, number) if known else ShardBuffer(self._folder)
+                known |= {r.number: Outcome(r.number, r.url, r.caption, r.problem) for r in missing if r.problem}
                 buffer.outcomes = dict(known)
+                self._progress.done += sum(bool(row.problem) for row in missing)
+                missing = [row for row in missing if not row.problem]
                 self._shards[number] = _PendingShard(buffer, {row.number: row for row in missing})
+                if number in complete:
+                    self._tried_before.add(number)
+                if not missing:
+                    self._filled.append(number)
             self._limits.expect(number, [row.number for row in shard_rows], known)
             yield missing
 
@@ -223,9 +242,16 @@ class _Downloader:
                     f"{self._folder}: holds a download of another index (row {outcome.id} was {outcome.url}); "
                     "use another folder"
                 )
-        if self._retry_failed:
-            known = {row: o for row, o in known.items() if not may_recover(o.status)}
-        return known
+        return {row: outcome for row, outcome in known.items() if not self._is_due(outcome.status)}
+
+    def _is_due(self, status: str) -> bool:
+        """Whether a row with this outcome is to be tried again: it may have recovered, or it is allowed now."""
+        limits = self._options.fetch
+        return (
+            (self._retry_failed and may_recover_later(status))
+            or (status == "refused_address" and limits.allow_private)
+            or (status == "robots" and not limits.honour_robots)
+        )
 
     def _give(self, workers: WorkerProcesses, coming: Iterator[list[IndexRow]]) -> None:
         """Give out rows in order, each time to the worker with the most room, until all are full."""
@@ -235,6 +261,7 @@ class _Downloader:
                 return
             while not self._queue:
                 if len(self._shards) > OPEN_SHARDS or self._limits.reached or (more := next(coming, None)) is None:
+                    workers.no_more()
                     return
                 self._queue.extend(more)
             rows = [self._queue.popleft() for _ in range(min(room, ROWS_PER_MESSAGE, len(self._queue)))]
@@ -244,8 +271,8 @@ class _Downloader:
                     workers.open_shard(process, number, buffer.file_of(process))
             workers.give(process, [FetchRequest(row.number, row.url, row.sha256) for row in rows])
 
-    def _take(self, workers: WorkerProcesses, process: int, results: list[FetchResult]) -> None:
-        """Record results, and start writing the shards that they complete."""
+    def _take(self, process: int, results: list[FetchResult]) -> None:
+        """Record results, and which shards they complete."""
         for result in results:
             shard_number = result.number // self._options.shard_size
             shard = self._shards[shard_number]
@@ -254,15 +281,25 @@ class _Downloader:
             outcome = Outcome(result.number, row.url, row.caption, *facts)
             shard.buffer.add(outcome, process, result.offset)
             self._limits.add(shard_number, outcome)
+            if outcome.ok or shard_number not in self._tried_before:
+                self._network.add(outcome.status, row.url)
             self._progress.done += 1
             self._progress.ok += outcome.ok
             self._progress.bytes += outcome.bytes
             if not shard.missing:
-                write = self._writers.submit(shards.write_shard, self._folder, shard_number, shard.buffer)
-                write.add_done_callback(lambda _: workers.wake())
-                self._writes[shard_number] = write
+                self._filled.append(shard_number)
         if self._on_progress is not None:
             self._on_progress(self._progress)
+
+    def _start_writes(self, workers: WorkerProcesses) -> None:
+        """Have the shards written that are complete, unless their outcomes may be the fault of this machine."""
+        if self._network.undecided:
+            return
+        for number in self._filled:
+            write = self._writers.submit(shards.write_shard, self._folder, number, self._shards[number].buffer)
+            write.add_done_callback(lambda _: workers.wake())
+            self._writes[number] = write
+        self._filled.clear()
 
     def _finish_writes(self, workers: WorkerProcesses) -> None:
         """Close the shards that have been written."""

@@ -19,9 +19,17 @@ from multiprocessing.reduction import recv_handle
 from typing import Any, NoReturn
 
 from ffprep.download.check_threads import CheckThreads
-from ffprep.download.fetch import Fetcher
 from ffprep.download.image_checks import Unusable, check_image
-from ffprep.download.messages import CloseShard, FetchRequest, FetchResult, OpenShard, WorkerConfig
+from ffprep.download.messages import (
+    CloseShard,
+    FetchRequest,
+    FetchResult,
+    FetchResults,
+    NoMoreRows,
+    OpenShard,
+    WorkerConfig,
+)
+from ffprep.download.row_loop import RowLoop
 from ffprep.download.shards import ImageAppender
 
 
@@ -66,19 +74,18 @@ class _FetchWorker:
     def __init__(self, requests: Connection, results: Connection, config: WorkerConfig) -> None:
         self._requests = requests
         self._results = results
-        self._config = config
         self._options = config.options
         self._files: dict[int, tuple[int, ImageAppender]] = {}
-        self._check_threads = CheckThreads(self._check, config.threads)
-        self._queue: asyncio.Queue[FetchRequest] = asyncio.Queue()
-        self._unreported: list[FetchResult] = []
+        check = CheckThreads(self._check, config.threads).check
+        self._rows = RowLoop(self._options.fetch, config.connections, config.per_host, check, self._report)
 
     async def work(self) -> None:
         """Serve requests until an error ends it."""
         loop = asyncio.get_running_loop()
+        serving = loop.create_task(self._rows.run())
+        await asyncio.sleep(0)  # lets it begin
         threading.Thread(target=self._listen, args=(loop,), daemon=True, name="ffprep-requests").start()
-        async with Fetcher(self._options.fetch, self._config.connections, self._config.per_host) as fetcher:
-            await asyncio.gather(*(self._fetch(fetcher) for _ in range(self._config.connections)))
+        await serving
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Receive messages; runs in a thread of its own."""
@@ -90,33 +97,15 @@ class _FetchWorker:
                     self._files[message.shard] = descriptor, ImageAppender(descriptor)
                 elif isinstance(message, CloseShard):
                     os.close(self._files.pop(message.shard)[0])
+                elif isinstance(message, NoMoreRows):
+                    loop.call_soon_threadsafe(self._rows.no_more)
                 else:
-                    loop.call_soon_threadsafe(self._enqueue, message)
+                    loop.call_soon_threadsafe(self._rows.add, message)
             except (EOFError, OSError):
                 os._exit(0)
 
-    def _enqueue(self, requests: list[FetchRequest]) -> None:
-        for request in requests:
-            self._queue.put_nowait(request)
-
-    async def _fetch(self, fetcher: Fetcher) -> None:
-        """Fetch one row after the other; there is one such task per connection."""
-        loop = asyncio.get_running_loop()
-        while True:
-            request = await self._queue.get()
-            fetched = await fetcher.fetch(request.url)
-            if fetched.status == "ok":
-                result = await self._check_threads.check(request, fetched.data)
-            else:
-                result = FetchResult(request.number, fetched.status)
-            if not self._unreported:
-                loop.call_soon(self._report)
-            self._unreported.append(result)
-
-    def _report(self) -> None:
-        """Send the results of this turn of the event loop as one message."""
-        results, self._unreported = self._unreported, []
-        self._results.send(results)
+    def _report(self, results: list[FetchResult], held: int) -> None:
+        self._results.send(FetchResults(results, held))
 
     def _check(self, request: FetchRequest, data: bytes) -> FetchResult:
         """Check an image and append it to its shard's file; runs in a check thread."""

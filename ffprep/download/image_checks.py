@@ -11,7 +11,6 @@ from PIL import Image
 
 from ffprep.errors import JpegError
 from ffprep.jpeg.header import read_header
-from ffprep.jpeg.prepare import PILLOW_MAY
 from ffprep.jpeg.rewrite import check_scan
 from ffprep.jpeg.status import Status
 
@@ -119,13 +118,13 @@ def _whole_jpeg(data: bytes, max_pixels: int, min_side: int, resize_to: int | No
     try:
         header = read_header(data)
         _check_size(header.width, header.height, max_pixels, min_side)
+        check_scan(data)
         if header.color not in ("gray", "ycc") or (
             resize_to is not None and resize_to < min(header.width, header.height)
         ):
             return None
-        check_scan(data)
     except JpegError as error:
-        if error.status in PILLOW_MAY:
+        if error.status == Status.UNSUPPORTED_PROCESS:
             return None
         raise Unusable("undecodable" if error.status != Status.NOT_JPEG else "not_an_image") from None
     return header.width, header.height

@@ -40,6 +40,10 @@ class CloseShard(NamedTuple):
     shard: int
 
 
+class NoMoreRows(NamedTuple):
+    """No more rows will be requested until there are results."""
+
+
 class FetchRequest(NamedTuple):
     """A row to fetch; see `IndexRow`."""
 
@@ -59,3 +63,10 @@ class FetchResult(NamedTuple):
     height: int = 0
     extension: str = ""
     offset: int = 0
+
+
+class FetchResults(NamedTuple):
+    """Outcomes of requests. `held` further ones are with the worker though it may not ask for them now."""
+
+    results: list[FetchResult]
+    held: int

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-_RECOVERABLE_HTTP = (408, 425, 429, 500, 502, 503, 504)
-_RECOVERABLE = {"timeout", "connection", "dns_temporary"} | {f"http_{code}" for code in _RECOVERABLE_HTTP}
+from ffprep._version import __version__
+from ffprep.errors import OptionError
+
+USER_AGENT = f"ffprep/{__version__} (data set download)"
+
+_RECOVERABLE = {"timeout", "unresponsive_host", "connection", "broken_response", "cut_body", "dns_temporary"}
+_RECOVERABLE_LATER = _RECOVERABLE | {"dns", "tls", "proxy", "no_network"}
+_RECOVERABLE_HTTP = re.compile(r"http_(408|425|429|5[0-9]{2})")
+_LASTING_HTTP = ("http_501", "http_505")
 
 
 def may_recover(status: str) -> bool:
-    """Whether another attempt may succeed after one that ended with this status."""
-    return status in _RECOVERABLE
+    """Whether another attempt may succeed, moments after one that ended with this status."""
+    if status in _RECOVERABLE:
+        return True
+    return _RECOVERABLE_HTTP.fullmatch(status) is not None and status not in _LASTING_HTTP
+
+
+def may_recover_later(status: str) -> bool:
+    """Whether another download may succeed where one ended with this status."""
+    return may_recover(status) or status in _RECOVERABLE_LATER
 
 
 @dataclass(frozen=True)
@@ -27,14 +42,24 @@ class FetchLimits:
     redirects : int
         The most redirects that are followed.
     retries : int
-        Further attempts after a failure that may pass: time-outs, broken connections, HTTP 408, 425, 429 and 5xx.
+        Further attempts after a failure that may pass: time-outs, broken connections, bodies that were cut, HTTP 408,
+        425 and 5xx. HTTP 429 is waited out and does not count.
     backoff : float
         Seconds to wait before the first retry, doubled for each further one. The actual wait is randomly up to a half
         shorter or longer.
     allow_private : bool
         Whether to connect to loopback, private and link-local addresses.
     honour_robots : bool
-        Whether to leave out images that come with an ``X-Robots-Tag`` of ``noai`` or ``noimageai``.
+        Whether to leave out images that come with an ``X-Robots-Tag`` of ``noai``, ``noimageai`` or ``noml``.
+    honour_noindex : bool
+        Whether ``noindex``, ``noimageindex`` and ``none`` have the same effect.
+    user_agent : str
+        How requests name their sender.
+
+    Raises
+    ------
+    OptionError
+        When `user_agent` is empty or is not printable ASCII.
     """
 
     deadline: float = 30.0
@@ -44,6 +69,12 @@ class FetchLimits:
     backoff: float = 1.0
     allow_private: bool = False
     honour_robots: bool = True
+    honour_noindex: bool = False
+    user_agent: str = USER_AGENT
+
+    def __post_init__(self) -> None:
+        if not (self.user_agent.strip() and self.user_agent.isascii() and self.user_agent.isprintable()):
+            raise OptionError(f"user_agent {self.user_agent!r}: expected printable ASCII characters")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,15 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import send_handle
 
-from ffprep.download.messages import CloseShard, FetchRequest, FetchResult, OpenShard, WorkerConfig
+from ffprep.download.messages import (
+    CloseShard,
+    FetchRequest,
+    FetchResult,
+    FetchResults,
+    NoMoreRows,
+    OpenShard,
+    WorkerConfig,
+)
 from ffprep.errors import FfprepError
 
 _PROGRAM = (
@@ -21,6 +29,9 @@ _PROGRAM = (
 )
 _QUEUED = 64
 """The most rows that wait in a worker besides those it is fetching: enough to last until it is given more."""
+
+_HELD = 8192
+"""The most rows that wait in a worker because their hosts may not be asked now; others are given in their place."""
 
 
 class WorkerProcesses:
@@ -90,6 +101,11 @@ class WorkerProcesses:
         """Give a process rows to fetch."""
         self._processes[process].give(requests)
 
+    def no_more(self) -> None:
+        """Tell the processes that nothing can be given to them until they have results."""
+        for process in self._processes:
+            process.no_more()
+
     def wake(self) -> None:
         """Make a waiting `collect` return; may be called from any thread."""
         self._wake_sender.send_bytes(b"")
@@ -115,6 +131,8 @@ class _WorkerProcess:
         self._requests = Connection(ours.detach())
         self._capacity = config.connections + min(config.connections, _QUEUED)
         self.in_flight = 0
+        self._held = 0
+        self._told = False
         try:
             descriptors = (theirs.fileno(), outgoing.fileno())
             self._process = subprocess.Popen(
@@ -130,7 +148,7 @@ class _WorkerProcess:
 
     @property
     def room(self) -> int:
-        return self._capacity - self.in_flight
+        return max(0, self._capacity + self._held - self.in_flight)
 
     def send(self, message: object, descriptor: int | None = None) -> None:
         try:
@@ -142,7 +160,13 @@ class _WorkerProcess:
 
     def give(self, requests: list[FetchRequest]) -> None:
         self.in_flight += len(requests)
+        self._told = False
         self.send(requests)
+
+    def no_more(self) -> None:
+        if not self._told:
+            self._told = True
+            self.send(NoMoreRows())
 
     def receive(self) -> list[FetchResult]:
         try:
@@ -151,9 +175,10 @@ class _WorkerProcess:
             raise self._cause_of_death() from error
         if isinstance(received, BaseException):
             raise received
-        assert isinstance(received, list)
-        self.in_flight -= len(received)
-        return received
+        assert isinstance(received, FetchResults)
+        self.in_flight -= len(received.results)
+        self._held = min(received.held, _HELD)
+        return received.results
 
     def _cause_of_death(self) -> BaseException:
         """Why the process is gone: the error that it sent last, or its exit status."""

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from ffprep.errors import ConversionError, JpegError
 from ffprep.jpeg import pillow
-from ffprep.jpeg.header import read_header
 from ffprep.jpeg.prepare import MAX_PIXELS, scaled_size
 from ffprep.jpeg.rewrite import rewrite
+from ffprep.jpeg.whole import checked_header, reason_to_decode, whole_stream
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,8 +51,22 @@ def rgb_array(value: Any) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(value)
 
 
-def open_image(data: bytes, apply_orientation: bool) -> Image:
+def open_image(data: bytes, apply_orientation: bool, damaged: str = "refuse") -> tuple[Image, str]:
     """Decode an image file with Pillow, as grey or RGB, turned upright if asked to.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    apply_orientation : bool
+        Whether to turn it as its EXIF orientation says.
+    damaged : {'refuse', 'reencode'}
+        Whether to decode JPEGs whose data is damaged as far as Pillow does.
+
+    Returns
+    -------
+    tuple of (PIL.Image.Image, str)
+        The image, and what was odd about the file, usually nothing; it starts with ``damaged`` if the file is.
 
     Raises
     ------
@@ -62,14 +76,17 @@ def open_image(data: bytes, apply_orientation: bool) -> Image:
     kind = pillow.sniff(data)
     if kind is None:
         raise ConversionError("the file is empty" if not data else "no image format that ffprep reads")
-    loaded = pillow.load(data, kind, max_pixels=MAX_PIXELS, orientation=apply_orientation)
-    turned = loaded.orientation
-    if apply_orientation and kind == "JPEG":
+    turned, notes = 1, ""
+    if kind == "JPEG":
         try:
-            turned = read_header(data).orientation
+            header = checked_header(data, MAX_PIXELS)
+            turned = header.orientation if apply_orientation else 1
+            whole = whole_stream(data, header)
+            data, notes = whole.data, whole.notes
         except JpegError as error:
-            raise ConversionError(str(error)) from error
-    return pillow.upright(loaded.image, turned)
+            notes = reason_to_decode(error, data, damaged)
+    loaded = pillow.load(data, kind, max_pixels=MAX_PIXELS, orientation=apply_orientation)
+    return pillow.upright(loaded.image, turned if kind == "JPEG" else loaded.orientation), notes
 
 
 def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | None) -> npt.NDArray[np.uint8]:

@@ -153,8 +153,8 @@ class RGBImageField(Field):
 
     def _encode_file(self, data: bytes) -> Encoded:
         if self.write_mode != "jpg":
-            image = pixels.open_image(data, self.apply_orientation)
-            return self._encode_pixels(pixels.rgb_array(image))
+            image, notes = pixels.open_image(data, self.apply_orientation, self.damaged)
+            return self._encode_pixels(pixels.rgb_array(image), notes)
         try:
             ready = prepare(
                 data,
@@ -171,14 +171,14 @@ class RGBImageField(Field):
         _check_sides(ready.width, ready.height)
         return Encoded((MODE_JPEG, ready.width, ready.height, 0), ready.data, note=(ready.action, ready.reason))
 
-    def _encode_pixels(self, image: npt.NDArray[np.uint8]) -> Encoded:
+    def _encode_pixels(self, image: npt.NDArray[np.uint8], notes: str = "") -> Encoded:
         image = pixels.shrink(image, self.max_resolution, self.min_resolution)
         height, width = image.shape[:2]
         _check_sides(width, height)
         if self._compresses(image):
             data = pixels.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
-            return Encoded((MODE_JPEG, width, height, 0), data, note=("encoded", "pixels"))
-        return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=("raw", "pixels"))
+            return Encoded((MODE_JPEG, width, height, 0), data, note=_note("encoded", notes))
+        return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=_note("raw", notes))
 
     def _compresses(self, image: npt.NDArray[np.uint8]) -> bool:
         if self.write_mode == "smart":
@@ -222,6 +222,11 @@ class RGBImageField(Field):
 
     def get_decoder_class(self) -> Any:
         return SimpleRGBImageDecoder
+
+
+def _note(action: str, notes: str) -> tuple[str, str]:
+    """What the report counts; damaged images, which it is to list by name, under an action of their own."""
+    return ("decoded" if notes.startswith("damaged") else action), f"pixels, {notes}" if notes else "pixels"
 
 
 def _check_sides(width: int, height: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 import json
@@ -14,6 +15,7 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.common.formatting import size_text
+from ffprep.common.replacing import write_file
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.inspect.info import describe, info_text
 from ffprep.text.blocks.blocks import source_facts
@@ -29,6 +31,11 @@ img { max-width: 100%; max-height: 320px; display: block; margin: 0 auto .5em }
 h2 { font-size: 1em; margin: 0 0 .5em } dt { color: #777; font-size: .85em } dd { margin: 0 0 .4em }
 .bad { color: #b00 }
 """
+_POLICY = (
+    "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+    f"style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode('ascii')}'"
+)
+"""What the page may do: show its own pictures in its own style, even if a name or caption got past the escaping."""
 
 
 def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[int] | None = None) -> int:
@@ -58,13 +65,14 @@ def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[i
                 raise OptionError(f"{path}: has no sample {wrong}; there are {len(reader):,}, from 0")
         cards = [_card(reader, index) for index in chosen]
     page = _page(path.name, info_text(describe(path)), cards)
-    out.write_text(page, encoding="utf-8")
+    write_file(out, page)
     return len(cards)
 
 
 def _page(title: str, facts: str, cards: Iterable[str]) -> str:
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<pre>{html.escape(facts)}</pre>\n"
         "<main>\n" + "\n".join(cards) + "\n</main></body></html>\n"
     )

@@ -21,7 +21,9 @@ from ffprep.text.blocks.blocks import open_blocks, source_facts
 from ffprep.text.tokens.vocabulary import from_manifest
 
 SAMPLED = 200_000
-"""How many captions have their words counted; in files with more, captions at even distances are taken."""
+"""How many captions have their words counted, and blocks their marks; of more, some at even distances are taken."""
+_CHUNK = 4096
+UNLABELLED = -1
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,44 @@ class Stats:
     Attributes
     ----------
     file : str
-    samples : int
+    samples : int or None
+        What a loader gives one of at a time; None for several files whose samples are not alike.
     images : int or None
         Distinct images, shared ones counted once.
     pairs : int or None
         Captions, each with its image.
+    blocks : int or None
+        Blocks of tokens.
+    rows : int or None
+        Texts, or pairs of texts, that are a sample each.
     captions_per_image : float or None
     words, tokens : float or None
-        Average length of a caption: words between blanks, and tokens without ``<s>`` and ``</s>``. For token blocks
-        and classified text, the average number of tokens in a sample.
+        Average length of a caption: words between blanks, and tokens. For blocks and rows, the average number of tokens
+        in one. Tokens are always counted without marks and padding.
     classes : int or None
-        Distinct labels.
+        Distinct labels; None if no sample has one.
     bytes : int
         Size of the file.
     """
 
     file: str
-    samples: int
+    samples: int | None
     images: int | None
     pairs: int | None
+    blocks: int | None
+    rows: int | None
     captions_per_image: float | None
     words: float | None
     tokens: float | None
     classes: int | None
     bytes: int
+
+    @property
+    def kind(self) -> str:
+        """What the samples are; only samples of one kind can be added."""
+        if self.pairs is not None:
+            return "pairs" if self.pairs == self.samples else "grouped"
+        return "blocks" if self.blocks is not None else "rows" if self.rows is not None else "samples"
 
 
 def stats_of(path: Path) -> Stats:
@@ -66,8 +82,9 @@ def stats_of(path: Path) -> Stats:
         The file is no .beton file, or is damaged.
     """
     with Reader(path) as reader:
-        images = pairs = None
+        images = pairs = blocks = rows = classes = None
         words = tokens = None
+        samples = reader.num_samples
         if "image" in reader.fields and reader.fields["image"].type_id == 2:
             images = count_images(reader)
         lengths = _caption_lengths(reader)
@@ -75,21 +92,25 @@ def stats_of(path: Path) -> Stats:
             pairs = len(lengths)
             tokens = float(np.maximum(lengths - 2, 0).mean()) if pairs else None
             words = _average_words(reader)
-        elif lengths is not None:
-            tokens = float(lengths.mean()) if len(lengths) else None
-        elif "tokens" in reader.fields and images is None:
-            tokens = float(np.prod(getattr(reader.fields["tokens"], "shape", (0,))))
-        samples = reader.num_samples
-        if images is None and "blocks" in source_facts(reader):
+        elif images is None and "blocks" in source_facts(reader):
             samples, tokens = _blocks(reader)
-        classes = None
+            blocks = samples
+        elif images is None and "tokens" in reader.fields:
+            rows = samples
+            if lengths is None:
+                tokens = float(np.prod(getattr(reader.fields["tokens"], "shape", (0,))))
+            elif samples:
+                tokens = float(np.maximum(lengths - _row_marks(reader), 0).mean())
         if "label" in reader.fields and reader.fields["label"].type_id == 1:
-            classes = len(np.unique(reader.column("label")))
+            labels = np.unique(reader.column("label"))
+            classes = int(np.count_nonzero(labels != UNLABELLED)) or None
         return Stats(
             path.name,
             samples,
             images,
             pairs,
+            blocks,
+            rows,
             pairs / images if pairs is not None and images else None,
             words,
             tokens,
@@ -98,11 +119,28 @@ def stats_of(path: Path) -> Stats:
         )
 
 
+def _row_marks(reader: Reader) -> int:
+    """How many marks each row has: ``<s> a </s>`` or ``<s> a </s> b </s>``; none if the file does not say."""
+    facts = source_facts(reader).get("rows")
+    if not isinstance(facts, dict):
+        return 0
+    return 3 if facts.get("pair") else 2
+
+
 def _blocks(reader: Reader) -> tuple[int, float]:
-    """Number of token blocks, and mean tokens in a block without padding."""
+    """Number of token blocks, and mean tokens in a block without padding and marks."""
     blocks = open_blocks(reader)
-    lengths = blocks.lengths()
-    return blocks.count, float(blocks.block if lengths is None else lengths.mean())
+    try:
+        vocabulary = blocks.vocabulary
+    except FfprepError:
+        lengths = blocks.lengths()
+        return blocks.count, float(blocks.block if lengths is None else lengths.mean())
+    marks = [mark for mark in (vocabulary.bos, vocabulary.pad, vocabulary.eos, vocabulary.mask) if mark is not None]
+    chosen = np.arange(0, blocks.count, max(1, -(-blocks.count // SAMPLED)))
+    texts = 0
+    for start in range(0, len(chosen), _CHUNK):
+        texts += int(np.isin(blocks.rows(chosen[start : start + _CHUNK]), marks, invert=True).sum())
+    return blocks.count, texts / len(chosen) if len(chosen) else 0.0
 
 
 def _caption_lengths(reader: Reader) -> npt.NDArray[np.int64] | None:
@@ -161,24 +199,31 @@ def _decoded_text(reader: Reader) -> Callable[[int], Sequence[str]] | None:
 
 
 def total(rows: Sequence[Stats]) -> Stats:
-    """The counts of all files together. Averages are weighted by captions, or by samples if there are no captions."""
+    """The counts of all files together, as far as they are of the same things.
+
+    Averages are weighted by captions, or by samples if there are no captions.
+    """
 
     def add(name: str) -> int | None:
         known = [getattr(row, name) for row in rows if getattr(row, name) is not None]
         return sum(known) if known else None
 
     def average(name: str) -> float | None:
-        known = [(getattr(row, name), row.pairs or row.samples) for row in rows if getattr(row, name) is not None]
-        weight = sum(count for _, count in known)
-        return sum(value * count for value, count in known) / weight if weight else None
+        known = [row for row in rows if getattr(row, name) is not None]
+        if len({"captions" if row.pairs is not None else row.kind for row in known}) > 1:
+            return None
+        weight = sum(row.pairs or row.samples or 0 for row in known)
+        return sum(getattr(row, name) * (row.pairs or row.samples or 0) for row in known) / weight if weight else None
 
     with_pairs = [row for row in rows if row.pairs is not None and row.images]
     images = sum(row.images or 0 for row in with_pairs)
     return Stats(
         "total",
-        sum(row.samples for row in rows),
+        add("samples") if len({row.kind for row in rows}) == 1 else None,
         add("images"),
         add("pairs"),
+        add("blocks"),
+        add("rows"),
         sum(row.pairs or 0 for row in with_pairs) / images if images else None,
         average("words"),
         average("tokens"),

@@ -30,7 +30,7 @@ class JpegHeader:
         ``gray``, ``ycc``, ``rgb``, ``cmyk`` or ``ycck``, decided as libjpeg does: JFIF, then Adobe transform,
         then component identifiers.
     sof : int
-        0xC0 baseline, 0xC1 extended sequential, 0xC2 progressive.
+        0xC0 baseline, 0xC1 extended sequential, 0xC2 progressive; 0xC9 and 0xCA the last two with arithmetic codes.
     single_scan : bool
         Whether it is sequential with all components in the first scan, so that any rectangle can be decoded without the
         rest.
@@ -66,8 +66,13 @@ class JpegHeader:
 
     @property
     def progressive(self) -> bool:
-        """Whether the JPEG is progressive (SOF2)."""
-        return self.sof == 0xC2
+        """Whether the JPEG is progressive (SOF2, SOF10)."""
+        return self.sof in (0xC2, 0xCA)
+
+    @property
+    def arithmetic(self) -> bool:
+        """Whether its codes are arithmetic ones (SOF9, SOF10)."""
+        return self.sof in (0xC9, 0xCA)
 
 
 def read_header(data: BytesLike, where: str = "JPEG") -> JpegHeader:

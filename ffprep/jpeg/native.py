@@ -24,6 +24,9 @@ LIBRARY_PATH = Path(__file__).resolve().parent / "_native.so"
 INFO_SIZE = 32
 """int64 elements that ``ffp_read_header`` writes."""
 
+FACTS = 3
+"""int64 elements that ``ffp_check`` and ``ffp_rewrite`` write."""
+
 _BYTES = c_void_p
 _INT64S = POINTER(c_int64)
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -33,6 +36,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ffp_read_header": (c_int64, [_BYTES, c_int64, _INT64S]),
     "ffp_coefficients": (c_int64, [_BYTES, c_int64, POINTER(c_int16), c_int64, _INT64S]),
     "ffp_index": (c_int64, [_BYTES, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
+    "ffp_check": (c_int64, [_BYTES, c_int64, _INT64S]),
     "ffp_rewrite": (c_int64, [_BYTES, c_int64, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
     "ffp_simd_level": (c_char_p, []),
     "ffp_set_simd_level": (c_int64, [c_char_p]),

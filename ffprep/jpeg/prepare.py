@@ -26,9 +26,10 @@ from dataclasses import dataclass
 
 from ffprep.errors import ConversionError, JpegError, OptionError
 from ffprep.jpeg import pillow
-from ffprep.jpeg.header import JpegHeader, read_header
-from ffprep.jpeg.rewrite import MAX_INTERVAL, check_scan, rewrite
-from ffprep.jpeg.status import Status, sentence
+from ffprep.jpeg.header import JpegHeader
+from ffprep.jpeg.rewrite import MAX_INTERVAL, check_scan, rewrite, rewrite_noting
+from ffprep.jpeg.status import sentence
+from ffprep.jpeg.whole import checked_header, reason_to_decode, whole_stream
 
 JPEG_MODES = ("seekable", "keep", "reencode")
 DAMAGED = ("refuse", "reencode")
@@ -42,14 +43,6 @@ MAX_SIDE = 65535
 FORCED_QUALITY = 95
 FORCED_SUBSAMPLING = "4:4:4"
 CHOSEN_SUBSAMPLING = "4:2:0"
-
-PILLOW_MAY = (
-    Status.UNSUPPORTED_PROCESS,
-    Status.UNSUPPORTED_COLOR,
-    Status.UNSUPPORTED_SAMPLING,
-    Status.MISSING_TABLE,
-)
-"""Statuses of streams that may be whole, since the kernel cannot tell: libjpeg may decode them."""
 
 
 @dataclass(frozen=True)
@@ -192,47 +185,45 @@ def prepare(
 def _prepare_jpeg(data: bytes, options: _Options) -> Prepared:
     turned = 1
     try:
-        header = read_header(data)
-        if header.width * header.height > options.max_pixels:
-            raise ConversionError(f"{header.width} x {header.height} pixels are over the limit of {options.max_pixels}")
+        header = checked_header(data, options.max_pixels)
         turned = header.orientation if options.apply_orientation else 1
-        if header.color not in ("gray", "ycc"):
-            return _reencode(data, "JPEG", f"{header.color.upper()} JPEG", options, turned)
         size = scaled_size(header.width, header.height, options.max_side, options.min_side)
-        if options.jpeg == "reencode" or size != (header.width, header.height) or turned != 1:
-            check_scan(data)
-            return _reencode(data, "JPEG", "", options, turned)
-        return _lossless(data, header, options)
+        unchanged = options.jpeg != "reencode" and size == (header.width, header.height) and turned == 1
+        if header.color in ("gray", "ycc") and unchanged:
+            return _lossless(data, header, options)
+        stream = whole_stream(data, header)
+        reason = "" if header.color in ("gray", "ycc") else f"{header.color.upper()} JPEG"
+        return _reencode(stream.data, "JPEG", _joined(reason, stream.notes), options, turned)
     except JpegError as error:
         return _despite(error, data, options, turned)
 
 
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
 def _despite(error: JpegError, data: bytes, options: _Options, turned: int) -> Prepared:
-    """Let Pillow decode a JPEG that the kernel does not, if the error or the options allow it."""
-    why = sentence(error.status)
-    if error.status in PILLOW_MAY:
-        reason = why
-    elif options.damaged == "reencode" and error.status != Status.TOO_LARGE:
-        reason = f"damaged: {why}"
-    else:
-        raise ConversionError(why) from error
+    """Let Pillow decode a JPEG that cannot be rewritten although it is whole, or that is damaged if this is allowed."""
+    reason = reason_to_decode(error, data, options.damaged)
     try:
         return _reencode(data, "JPEG", reason, options, turned)
     except ConversionError as second:
-        raise ConversionError(f"{why}, and Pillow does not decode it: {second}") from second
+        raise ConversionError(f"{sentence(error.status)}, and Pillow does not decode it: {second}") from second
 
 
 def _lossless(data: bytes, header: JpegHeader, options: _Options) -> Prepared:
     kind = "progressive JPEG" if header.progressive else "sequential JPEG"
-    if not header.single_scan and not header.progressive:
+    if not header.single_scan and not header.progressive and not header.arithmetic:
         kind = "JPEG of several scans"
+    if header.arithmetic:
+        kind = f"arithmetic-coded {kind}"
+    action = "rewritten" if header.single_scan else "transcoded"
     if options.jpeg == "keep":
-        check_scan(data)
-        if data.rfind(b"\xff\xd9", header.scan_offset) < 0:
-            return Prepared(data + b"\xff\xd9", header.width, header.height, "kept", f"{kind}, end marker added")
-        return Prepared(data, header.width, header.height, "kept", kind)
-    stream = rewrite(data, options.interval, options.keep_metadata)
-    return Prepared(stream, header.width, header.height, "rewritten" if header.single_scan else "transcoded", kind)
+        stream = whole_stream(data, header)
+        kept = action if stream.changed else "kept"
+        return Prepared(stream.data, header.width, header.height, kept, _joined(kind, stream.notes))
+    result = rewrite_noting(data, options.interval, options.keep_metadata)
+    return Prepared(result.data, header.width, header.height, action, _joined(kind, result.notes.text))
 
 
 def _reencode(data: bytes, kind: str, reason: str, options: _Options, turned: int = 1) -> Prepared:
@@ -262,4 +253,6 @@ def _reencode(data: bytes, kind: str, reason: str, options: _Options, turned: in
     )
     if options.jpeg != "keep":
         stream = rewrite(stream, options.interval, optimise=not chosen)  # 4 % smaller, but half as fast again to make
-    return Prepared(stream, *image.size, "reencoded", ", ".join([reason, *chosen] if reason else chosen))
+    else:
+        check_scan(stream)
+    return Prepared(stream, *image.size, "reencoded", _joined(reason, *chosen))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from dataclasses import dataclass
+from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.jpeg.native import as_bytes, library
+from ffprep.jpeg.native import FACTS, as_bytes, library
 from ffprep.jpeg.status import Status, check
 
 if TYPE_CHECKING:
@@ -31,12 +33,74 @@ KEPT_SCRATCH = 1 << 24
 _BYTE_POINTER = ctypes.POINTER(ctypes.c_uint8)
 
 
+class Note(IntFlag):
+    """What is odd about a stream whose image is whole: the bits ``FFP_NOTE_*`` of ``jpeg.h``."""
+
+    LEFT_OVER = 1
+    LEFT_BETWEEN = 2
+    NO_EOI = 4
+    CODES = 8
+    NO_TABLES = 16
+    SAME_IDS = 32
+    ZERO_QUANT = 64
+    DIVIDED = 128
+
+    @property
+    def text(self) -> str:
+        """The notes in a few words, the same for all images of a kind; empty if there are none."""
+        return ", ".join(words for note, words in _WORDS.items() if note in self)
+
+
+_WORDS = {
+    Note.LEFT_OVER: "bytes left over at the end dropped",
+    Note.LEFT_BETWEEN: "bytes left over between scans dropped",
+    Note.NO_EOI: "end marker added",
+    Note.CODES: "Huffman codes that libjpeg refuses made anew",
+    Note.NO_TABLES: "standard Huffman tables added",
+    Note.SAME_IDS: "equal component identifiers",
+    Note.ZERO_QUANT: "zero in a quantisation table",
+    Note.DIVIDED: "sampling factors divided by their common divisor",
+}
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A rewritten stream.
+
+    Attributes
+    ----------
+    data : bytes
+        The stream.
+    notes : Note
+        What was odd about the stream that it was made from.
+    """
+
+    data: bytes
+    notes: Note
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A stream found to be sound.
+
+    Attributes
+    ----------
+    notes : Note
+        What is odd about it.
+    end : int
+        Offset at which its last MCU ends.
+    """
+
+    notes: Note
+    end: int
+
+
 class _Scratch(threading.local):
-    """Memory of a thread: an output buffer, kept for the next call unless it is very large, and the size written."""
+    """Memory of a thread: an output buffer, kept for the next call unless it is very large, and what was found out."""
 
     def __init__(self) -> None:
         self.buffer = np.empty(0, dtype=np.uint8)
-        self.written = ctypes.c_int64()
+        self.facts = (ctypes.c_int64 * FACTS)()
 
     def at_least(self, size: int) -> NDArray[np.uint8]:
         if self.buffer.size >= size:
@@ -50,18 +114,12 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def _call(data: BytesLike, interval: int, flags: int, out: NDArray[np.uint8] | None) -> tuple[int, int]:
-    """Call the kernel and return its status and the bytes written, or the bytes needed."""
+def _pointer(data: BytesLike) -> tuple[Any, int, Any]:
+    """Address and size of a stream, and what must stay alive until it is no longer used."""
     if isinstance(data, bytes):
-        pointer: Any = data
-        size = len(data)
-    else:
-        view = as_bytes(data)  # may be a copy, which has to stay alive until the call returns
-        pointer, size = view.ctypes.data, view.size
-    target, room = (None, 0) if out is None else (out.ctypes.data_as(_BYTE_POINTER), out.size)
-    written = _scratch.written
-    status = library().ffp_rewrite(pointer, size, interval, flags, target, room, ctypes.byref(written))
-    return status, written.value
+        return data, len(data), data
+    view = as_bytes(data)
+    return view.ctypes.data, view.size, view
 
 
 def rewrite(
@@ -81,7 +139,7 @@ def rewrite(
     Parameters
     ----------
     data : bytes-like
-        A JPEG stream, 8 bits, grey, YCbCr or RGB.
+        A JPEG stream, 8 bits, grey, YCbCr or RGB; with `keep_metadata` CMYK and YCCK too.
     interval : int, optional
         MCUs between restart markers, 0 for none; by default 16, or 8 if an MCU has more than three blocks. No markers
         are written when the image has no more MCUs than that.
@@ -103,32 +161,55 @@ def rewrite(
     Raises
     ------
     JpegError
-        The stream cannot be decoded, is damaged, or is CMYK or YCCK.
+        The stream cannot be decoded, is damaged, has sampling factors that no single scan can have, or is CMYK or YCCK.
     OptionError
         ``interval`` is negative or over 65535.
     """
+    return rewrite_noting(data, interval, keep_metadata, optimise=optimise, where=where).data
+
+
+def rewrite_noting(
+    data: BytesLike,
+    interval: int | None = None,
+    keep_metadata: bool = False,
+    *,
+    optimise: bool = False,
+    where: str = "JPEG",
+) -> Rewritten:
+    """Rewrite a JPEG as :func:`rewrite` does, and say what was odd about it."""
     if interval is not None and not 0 <= interval <= MAX_INTERVAL:
         raise OptionError(f"restart interval {interval} is not between 0 and {MAX_INTERVAL} MCUs")
     flags = KEEP_METADATA * keep_metadata | OPTIMISE * optimise
-    if not isinstance(data, bytes):
-        data = as_bytes(data)
-    size = 3 * len(data) + (1 << 16)
+    pointer, length, _alive = _pointer(data)
+    facts, size = _scratch.facts, 3 * length + (1 << 16)
     for _ in range(2):
         out = _scratch.at_least(size)
-        status, size = _call(data, AUTOMATIC if interval is None else interval, flags, out)
+        status = library().ffp_rewrite(
+            pointer,
+            length,
+            AUTOMATIC if interval is None else interval,
+            flags,
+            out.ctypes.data_as(_BYTE_POINTER),
+            out.size,
+            facts,
+        )
+        size = facts[0]
         if status != Status.NO_SPACE:
             break
     check(status, where)
-    return out[:size].tobytes()
+    return Rewritten(out[:size].tobytes(), Note(facts[1]))
 
 
-def check_scan(data: BytesLike, where: str = "JPEG") -> None:
+def check_scan(data: BytesLike, where: str = "JPEG") -> Checked:
     """Raise unless every code of the image data is valid and all of the image is there.
+
+    Arithmetic codes end in zeros that encoders leave out, so where data is missing there, only values other than zero
+    tell.
 
     Parameters
     ----------
     data : bytes-like
-        A JPEG stream, 8 bits, grey, YCbCr or RGB, of any scan structure.
+        A JPEG stream, 8 bits, of any colour and scan structure.
     where : str
         Name at the start of the error message.
 
@@ -137,6 +218,7 @@ def check_scan(data: BytesLike, where: str = "JPEG") -> None:
     JpegError
         The stream cannot be decoded or is damaged.
     """
-    status, _ = _call(data, 0, 0, None)
-    if status != Status.NO_SPACE:
-        check(status, where)
+    pointer, length, _alive = _pointer(data)
+    facts = _scratch.facts
+    check(library().ffp_check(pointer, length, facts), where)
+    return Checked(Note(facts[1]), facts[2])

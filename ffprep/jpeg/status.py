@@ -45,7 +45,7 @@ _SENTENCES: dict[Status, tuple[str, str]] = {
     Status.TRUNCATED_HEADER: ("the data ends before the first scan", _DAMAGED),
     Status.BAD_MARKER: ("a marker segment is malformed or out of place", _DAMAGED),
     Status.UNSUPPORTED_PROCESS: (
-        "the JPEG is lossless, hierarchical, arithmetic-coded or not 8-bit",
+        "the JPEG is lossless, hierarchical or not 8-bit",
         _CONVERT,
     ),
     Status.UNSUPPORTED_COLOR: ("the JPEG has two components, or is CMYK or YCCK", _CONVERT),
@@ -54,7 +54,7 @@ _SENTENCES: dict[Status, tuple[str, str]] = {
         _CONVERT,
     ),
     Status.BAD_HUFFMAN_TABLE: ("a Huffman table is impossible", _DAMAGED),
-    Status.BAD_QUANT_TABLE: ("a quantisation table is malformed or has a zero", _DAMAGED),
+    Status.BAD_QUANT_TABLE: ("a quantisation table is malformed", _DAMAGED),
     Status.MISSING_TABLE: ("a Huffman or quantisation table that a scan uses is missing", _CONVERT),
     Status.TRUNCATED_SCAN: ("the image data ends early", _DAMAGED),
     Status.CORRUPT_SCAN: ("the image data is corrupt", _DAMAGED),

@@ -12,6 +12,7 @@ from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.fields import Field
+    from ffprep.sources.reading.left_out import LeftOut
 
 
 class Source(Protocol):
@@ -19,6 +20,9 @@ class Source(Protocol):
 
     A source that does part of its work for many samples at once may also have a method ``announce``; see
     `announce_samples`. One may have ``notes``, a list of str that commands show before the work begins.
+    One whose samples have files of their own has a method ``stamp``, by which a conversion that
+    goes on notices changed ones: it returns a file's size in bytes and its time in nanoseconds, or None.
+    One that leaves bad rows out when it is opened has them in ``left_out``, a ``LeftOut``.
 
     Attributes
     ----------
@@ -104,11 +108,19 @@ class Selection:
     def sample(self, index: int) -> tuple[Any, ...]:
         return self.source.sample(int(self.indices[index]))
 
+    @property
+    def left_out(self) -> LeftOut | None:
+        return getattr(self.source, "left_out", None)
+
     def announce(self, indices: Sequence[int]) -> None:
         announce_samples(self.source, [int(self.indices[index]) for index in indices])
 
     def sample_name(self, index: int) -> str:
         return self.source.sample_name(int(self.indices[index]))
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        stamp = getattr(self.source, "stamp", None)
+        return None if stamp is None else stamp(int(self.indices[index]))
 
     def manifest(self) -> dict[str, Any]:
         return {**self.source.manifest(), **self.facts}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.errors import ConversionError, OptionError, SourceError
+from ffprep.errors import OptionError, SourceError
 from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.base import Encoded, Shared
-from ffprep.sources.reading.file_sets import FileSet
+from ffprep.sources.reading.file_sets import FileSet, FolderFiles
+from ffprep.sources.reading.left_out import LeftOut
 from ffprep.sources.reading.load_cache import LoadCache
 from ffprep.text.tokens.sequences import EncodedRows, encode_rows
 
@@ -113,6 +113,10 @@ class CaptionSource:
         (grouped).
     facts : dict
         Further entries of the manifest.
+    left_out : LeftOut, optional
+        What was left out of the annotations because it is bad.
+    notes : Sequence[str]
+        What the user should know about the choice.
     """
 
     def __init__(
@@ -129,6 +133,8 @@ class CaptionSource:
         most: int | None = None,
         text: bool = False,
         facts: Mapping[str, Any] | None = None,
+        left_out: LeftOut | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         if form not in ("pairs", "grouped"):
             raise OptionError(f"form is 'pairs' or 'grouped', not {form!r}")
@@ -150,6 +156,8 @@ class CaptionSource:
         self._announced: dict[int, _Encoded] = {}
         self.fields: Mapping[str, Field] = self._make_fields(image)
         self.facts = dict(facts or {})
+        self.left_out = left_out or LeftOut()
+        self.notes = list(notes)
 
     def _make_fields(self, image: RGBImageField) -> dict[str, Field]:
         fields: dict[str, Field] = {"image": image}
@@ -217,6 +225,12 @@ class CaptionSource:
         ((image, number),) = self._places([index])
         return f"{self._files.names[image]}#{number}"
 
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Size in bytes and time in nanoseconds of the file of a sample's image; None for members of archives."""
+        if not isinstance(self._files, FolderFiles):
+            return None
+        return self._files.stamp(index if self.form == "grouped" else self._places([index])[0][0])
+
     def _places(self, indices: Sequence[int]) -> list[tuple[int, int]]:
         """For each of some pairs, the number of its image and which of the image's captions it has."""
         images = np.searchsorted(self._ends, indices, side="right")
@@ -240,31 +254,5 @@ class CaptionSource:
             "vocabulary": self.vocabulary.manifest(),
             "length": self.length,
             **self.facts,
+            **self.left_out.facts(),
         }
-
-
-def parse_json(data: bytes, where: str) -> Any:
-    """Parse the content of a file that should be JSON.
-
-    Raises
-    ------
-    SourceError
-        When it is not JSON.
-    """
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{where}: not valid JSON: {error}") from None
-
-
-def as_text(value: Any, where: str) -> str:
-    """Check that a caption is a string.
-
-    Raises
-    ------
-    ConversionError
-        When it is something else.
-    """
-    if not isinstance(value, str):
-        raise ConversionError(f"{where}: the caption is not text but {type(value).__name__}")
-    return value

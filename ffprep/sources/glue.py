@@ -8,16 +8,14 @@ a text contains a tab or newline; these rows are left out, as in the hub's copy.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ffprep.common.names import is_clutter
 from ffprep.common.source_files import open_binary
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
-from ffprep.sources.reading.labelled_texts import Labels, read_labels, read_table
+from ffprep.sources.reading.labelled_texts import label_rows, read_table
 from ffprep.sources.text_rows import TextRows
 from ffprep.text.documents.delimited import Dialect, delimited_rows
 from ffprep.text.documents.table_rows import Rows, hub_rows, parquet_rows
@@ -121,6 +119,7 @@ def open_glue(
     length: int = 128,
     keep_text: bool = False,
     skip: bool = True,
+    skip_labels: bool = False,
 ) -> TextRows:
     """Open one split of a task.
 
@@ -138,35 +137,31 @@ def open_glue(
         Whether to store the texts as well.
     skip : bool
         Whether to leave out, and count, rows with too few or too many columns.
+    skip_labels : bool
+        Whether to leave out, and count, rows whose label is not one of the task's.
 
     Raises
     ------
     SourceError
-        When the split is not there, or a label is not one of the task's labels.
+        When the split is not there, or a label is not one of the task's labels and `skip_labels` is False.
     """
     path = Path(source)
     if path.exists():
         file = path if path.is_file() else find_file(path, task, split)
         rows, labelled, form = _local_rows(file, task)
-        where = str(file)
+        folder = f"{file.parent}/"
     else:
         if path.is_absolute() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
             raise SourceError(f"{source}: no such file or folder")
-        rows, labelled, form, where = *_hub_rows(source, task, split), source
+        rows, labelled, form = _hub_rows(source, task, split)
+        folder = ""
     pair = len(task.columns) == 2
     table = read_table(rows, pair, labelled, skip)
-    try:
-        labels = _labels(task, table.labels, len(table.first))
-    except SourceError as error:
-        raise SourceError(f"{where}: {error}") from None
+    table.labels = table.labels or [None] * len(table.first)
+    kind = "int" if task.labels else "float"
+    table, labels = label_rows(table, task.labels, kind, skip=skip_labels, folder=folder)
     facts = {"task": task.name, "split": split, "metric": task.metric, "form": form}
     return TextRows(f"glue {task.name} {split}", table, labels, vocabulary, length, keep_text, facts)
-
-
-def _labels(task: Task, found: Sequence[Any], count: int) -> Labels:
-    if task.labels:
-        return read_labels(found or [None] * count, task.labels, "int")
-    return read_labels(found or [None] * count, (), "float")
 
 
 def _local_rows(file: Path, task: Task) -> tuple[Rows, bool, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ffprep.common.names import is_clutter
 from ffprep.errors import SourceError
 from ffprep.sources.reading.hub import load_dataset
-from ffprep.sources.reading.labelled_texts import read_labels, read_table
+from ffprep.sources.reading.labelled_texts import label_rows, read_table
 from ffprep.sources.text_rows import TextRows
 from ffprep.text.documents.delimited import Dialect
 from ffprep.text.documents.documents import natural
@@ -128,9 +128,6 @@ def open_rows(
     table = read_table(rows, choice.text_pair is not None, choice.label is not None, skip)
     labels = None
     if choice.label is not None:
-        try:
-            labels = read_labels(table.labels, choice.labels, choice.label_kind)
-        except SourceError as error:
-            raise SourceError(f"{', '.join(choice.files)}: column {choice.label!r}, {error}") from None
+        table, labels = label_rows(table, choice.labels, choice.label_kind, skip=skip)
     facts = {"columns": choice.wanted, "files": len(parts)}
     return TextRows("text", table, labels, vocabulary, length, keep_text, facts)

@@ -11,6 +11,7 @@ import numpy as np
 from ffprep.errors import SourceError
 from ffprep.fields import BytesField, Field, FloatField, IntField, NDArrayField
 from ffprep.sources.reading.labelled_texts import Labels, TextTable
+from ffprep.sources.reading.left_out import LeftOut
 from ffprep.sources.reading.load_cache import LoadCache
 from ffprep.text.tokens.sequences import EncodedRows, encode_rows
 from ffprep.text.tokens.vocabulary import Vocabulary
@@ -56,7 +57,7 @@ class TextRows:
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         if len(table.first) == 0:
-            raise SourceError(f"{name}: not a single row{_reason(table)}")
+            raise SourceError("; ".join(filter(None, (f"{name}: not a single row", table.left_out.summary()))))
         self.name = name
         self.table = table
         self._labels = labels
@@ -91,6 +92,11 @@ class TextRows:
     def fields(self) -> Mapping[str, Field]:
         return self._fields
 
+    @property
+    def left_out(self) -> LeftOut:
+        """The rows that were left out."""
+        return self.table.left_out
+
     def __len__(self) -> int:
         return len(self.table.first)
 
@@ -121,8 +127,9 @@ class TextRows:
                 "truncation": "longest first" if self.table.second is not None else "end",
                 "cut_rows": self.cut_rows,
                 "cut_tokens": self.cut_tokens,
-                "bad": self.table.bad,
-                "bad_rows": self.table.bad_rows,
+                "bad": len(self.left_out),
+                "bad_causes": dict(self.left_out.causes),
+                "bad_rows": self.left_out.rows,
                 "invalid": self.table.invalid,
             },
         }
@@ -140,10 +147,6 @@ class TextRows:
             parts.append("labels " + ", ".join(shown) + (", ..." if len(counts) > 8 else ""))
         if self.cut_rows:
             parts.append(f"{self.cut_rows:,} cut to {self._length} tokens")
-        if self.table.bad:
-            parts.append(f"{self.table.bad:,} left out{_reason(self.table)}")
+        if self.left_out:
+            parts.append(self.left_out.summary())
         return "; ".join(parts)
-
-
-def _reason(table: TextTable) -> str:
-    return f" (first {table.bad_rows[0][0]}: {table.bad_rows[0][1]})" if table.bad_rows else ""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from ffprep.common.source_files import open_text
 from ffprep.errors import SourceError
-from ffprep.sources.caption_source import CaptionSource, ListedCaptions, as_text
-from ffprep.sources.reading.image_names import ImageNames
-from ffprep.sources.reading.zipped import ZipFiles
+from ffprep.sources.caption_source import CaptionSource, ListedCaptions
+from ffprep.sources.reading.annotations import caption_fault, open_annotations
+from ffprep.sources.reading.image_ids import ImageIds
+from ffprep.sources.reading.image_names import ImageNames, Wanted
+from ffprep.sources.reading.left_out import LeftOut
+from ffprep.text.documents.json_arrays import json_items
 
-_CHUNK = 1 << 20
-_LARGEST_ITEM = 1 << 26
 
-
-def open_visual_genome(images: Sequence[Path], annotations: Path, **options: Any) -> CaptionSource:
+def open_visual_genome(
+    images: Sequence[Path], annotations: Path, *, skip: bool = False, **options: Any
+) -> CaptionSource:
     """Open Visual Genome's images and region descriptions.
 
     Parameters
@@ -30,85 +30,76 @@ def open_visual_genome(images: Sequence[Path], annotations: Path, **options: Any
     annotations : Path
         ``region_descriptions.json`` or its zip archive. It is read item by item, since as a whole it would take several
         GB of memory.
+    skip : bool
+        Whether to leave out, and count, images and phrases whose description is bad.
     **options
         As for `CaptionSource`.
 
     Raises
     ------
     SourceError
-        When a file is not of the expected form, or no image has a description.
+        When a file is not of the expected form, a description is bad and `skip` is False, it cannot be told which image
+        one means, or no image has a description.
     """
     names = ImageNames(images)
-    files: list[str] = []
+    left_out = LeftOut(skip)
+    files: list[Wanted] = []
     ids: list[int] = []
     captions: list[list[str]] = []
     facts: dict[str, Any] = {"annotations": annotations.name, "images_missing": 0, "images_without_caption": 0}
-    for number, item in enumerate(_items(annotations)):
-        where = f"{annotations}, image {number}"
-        try:
-            key = int(item["id"])
-            phrases = [as_text(region["phrase"], where) for region in item["regions"]]
-        except (KeyError, TypeError, ValueError):
-            raise SourceError(f"{where}: lacks id or regions with phrases") from None
-        file = next((name for name in (f"{key}.jpg", f"{key}.png") if name in names), None)
+    for name, key, phrases in _described(annotations, left_out):
+        file = next((base for base in (f"{key}.jpg", f"{key}.png") if base in names), None)
         if file is None:
             facts["images_missing"] += 1
-        elif not phrases:
-            facts["images_without_caption"] += 1
-        else:
-            files.append(file)
-            ids.append(key)
-            captions.append(phrases)
-    if not files:
-        raise SourceError(f"{annotations}: none of its images is in {', '.join(map(str, images))}")
-    facts["images_not_annotated"] = len(names) - len(files) - facts["images_without_caption"]
-    facts["captions_empty"] = sum(not phrase.strip() for phrases in captions for phrase in phrases)
-    listed = ListedCaptions(captions)
-    return CaptionSource("vg", names.take(files), np.array(ids, np.int64), listed, facts=facts, **options)
-
-
-def _items(path: Path) -> Iterator[Any]:
-    if path.suffix.lower() == ".zip":
-        found = ZipFiles(path, lambda name: name.endswith("region_descriptions.json"))
-        if not found.names:
-            raise SourceError(f"{path}: holds no region_descriptions.json")
-        yield from json_items(io.TextIOWrapper(io.BytesIO(found.read(0)), encoding="utf-8"), str(path))
-        return
-    with open_text(path) as file:
-        yield from json_items(file, str(path))
-
-
-def json_items(file: IO[str], where: str) -> Iterator[Any]:
-    """Yield the elements of a JSON array one at a time, without holding the whole array in memory.
-
-    Raises
-    ------
-    SourceError
-        When the text is not a JSON array, or an element takes more than 64 million characters.
-    """
-    decoder = json.JSONDecoder()
-    text = file.read(_CHUNK).lstrip()
-    if not text.startswith("["):
-        raise SourceError(f"{where}: not a JSON array")
-    at = 1
-    number = 0
-    wanted = _CHUNK
-    while True:
-        while at < len(text) and text[at] in " \t\r\n,":
-            at += 1
-        if text[at : at + 1] == "]":
-            return
-        try:
-            item, end = decoder.raw_decode(text, at)
-            complete = end < len(text)  # a number may continue in the next chunk
-        except (ValueError, RecursionError):
-            complete = False
-        if complete:
-            yield item
-            at, number, wanted = end, number + 1, _CHUNK
             continue
-        more = file.read(wanted)
-        if not more or len(text) - at > _LARGEST_ITEM:
-            raise SourceError(f"{where}: ends or is damaged in element {number}: is the file complete?")
-        text, at = text[at:] + more, 0
-        wanted *= 2  # so that a large element is parsed again only a few times
+        found = []
+        for number, phrase in enumerate(phrases):
+            if (fault := caption_fault(phrase)) is not None:
+                left_out.add(annotations, f"{name}, region {number}", fault)
+            else:
+                found.append(phrase)
+        facts["images_without_caption"] += not found
+        files.append(Wanted(file))
+        ids.append(key)
+        captions.append(found)
+    places = names.match(files, [True] * len(files))
+    usable = [number for number, phrases in enumerate(captions) if phrases]
+    if not usable:
+        raise SourceError(f"{annotations}: none of its images with descriptions is in {names.where}")
+    beside, elsewhere = names.not_among(places)
+    facts |= {"images_not_annotated": beside, "images_elsewhere_not_annotated": elsewhere}
+    facts["captions_empty"] = sum(not phrase.strip() for phrases in captions for phrase in phrases)
+    return CaptionSource(
+        "vg",
+        names.take([place for number in usable if (place := places[number]) is not None]),
+        np.array([ids[number] for number in usable], np.int64),
+        ListedCaptions([captions[number] for number in usable]),
+        facts=facts,
+        left_out=left_out,
+        **options,
+    )
+
+
+def _described(path: Path, left_out: LeftOut) -> Iterator[tuple[str, int, list[Any]]]:
+    """Each image's name in messages, number and phrases."""
+    ids = ImageIds()
+    with open_annotations(path, lambda names: _member(path, names)) as (file, where):
+        for number, item in enumerate(json_items(io.TextIOWrapper(file, encoding="utf-8-sig"), where)):
+            name = f"image {number}"
+            regions = item.get("regions") if isinstance(item, dict) else None
+            if not isinstance(regions, list) or item.get("id") is None:
+                left_out.add(path, name, "lacks id or regions with phrases")
+                continue
+            try:
+                key = ids.number(item["id"])
+            except ValueError as error:
+                left_out.add(path, name, str(error))
+                continue
+            yield f"{name} (id {key})", key, [r.get("phrase") if isinstance(r, dict) else None for r in regions]
+
+
+def _member(path: Path, names: list[str]) -> str:
+    found = [name for name in names if name.endswith("region_descriptions.json")]
+    if not found:
+        raise SourceError(f"{path}: holds no region_descriptions.json")
+    return found[0]

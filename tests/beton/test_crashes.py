@@ -237,7 +237,12 @@ def test_a_damaged_journal_loses_commits_only(tmp_path: Path, whole: bytes) -> N
     path, journal = tmp_path / "x.beton", tmp_path / "x.beton.journal"
     interrupted(path)
     content = journal.read_bytes()
-    for cut in (len(content) - 1, len(content) // 2, 30, 3, 0):
+    for cut in (30, 3, 0):
+        journal.write_bytes(content[:cut])
+        if cut < 24:
+            with pytest.raises(OptionError, match=r"x\.beton\.partial: .*without a journal.*--restart"):
+                Writer(path, FIELDS, COUNT, resume=True, **OPTIONS)
+    for cut in (len(content) - 1, len(content) // 2, 30):
         journal.write_bytes(content[:cut])
         with pytest.raises(Killed), Writer(path, FIELDS, COUNT, resume=True, **OPTIONS) as writer:
             assert writer.num_written % 6 == 0 and writer.num_written < 20
@@ -246,6 +251,87 @@ def test_a_damaged_journal_loses_commits_only(tmp_path: Path, whole: bytes) -> N
         for index in range(writer.num_written, COUNT):
             writer.write(sample(index), f"sample {index}")
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_another_writer_left_is_dropped_only_on_request(tmp_path: Path, whole: bytes, resume: bool) -> None:
+    path = tmp_path / "x.beton"
+    interrupted(path)
+    left = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    changed = {**OPTIONS, "manifest": {"source": "other", "more": 1}}
+    with pytest.raises(
+        OptionError, match=r'20 samples are done \(manifest\.more: was absent, is 1; .*"test", is "other"'
+    ):
+        Writer(path, FIELDS, COUNT, resume=resume, **changed)
+    if not resume:
+        with pytest.raises(OptionError, match=r"unfinished conversion of the same data, .*--restart"):
+            Writer(path, FIELDS, COUNT, **OPTIONS)
+    assert left == {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    with Writer(path, FIELDS, COUNT, resume=resume, restart=True, **OPTIONS) as writer:
+        assert writer.num_written == 0
+        for index in range(COUNT):
+            writer.write(sample(index), f"sample {index}")
+    assert path.read_bytes() == whole
+
+
+def test_an_unfinished_file_that_lost_its_end_or_its_journal_is_not_dropped(tmp_path: Path) -> None:
+    path, partial, journal = (tmp_path / f"x.beton{end}" for end in ("", ".partial", ".journal"))
+    interrupted(path)
+    os.truncate(partial, 5000)
+    with pytest.raises(OptionError, match=r"shorter than x\.beton\.journal says.*--restart"):
+        Writer(path, FIELDS, COUNT, resume=True, **OPTIONS)
+    for content in (b"FFPJRNL1" + bytes(100), b"another program's", None):
+        journal.unlink() if content is None else journal.write_bytes(content)
+        with pytest.raises(OptionError, match=r"without a journal of this version.*--restart"):
+            Writer(path, FIELDS, COUNT, resume=True, **OPTIONS)
+        assert partial.stat().st_size == 5000
+
+
+def test_what_a_killed_writer_without_keeping_left_is_replaced(tmp_path: Path) -> None:
+    """Nothing can go on with it, and a script that is run again should just work."""
+    path = tmp_path / "x.beton"
+    child = os.fork()
+    if child == 0:
+        writer = Writer(path, FIELDS, COUNT, **OPTIONS)
+        for index in range(20):
+            writer.write(sample(index))
+        writer.commit()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (tmp_path / "x.beton.partial").exists()
+    for resume in (False, True):
+        with pytest.raises(Killed), Writer(path, FIELDS, COUNT, resume=resume, **OPTIONS) as writer:
+            assert writer.num_written == 0
+            raise Killed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_after_the_renaming_leaves_a_finished_file(
+    tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(ConversionError, match=r"x\.beton: the file is finished, but its folder .*Input/output error"):
+        write_all(tmp_path / "x.beton", resume=True)
+    assert (tmp_path / "x.beton").read_bytes() == whole
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["x.beton", "x.beton.journal"]
+
+
+def test_notes_survive_with_the_samples_that_they_are_about(tmp_path: Path) -> None:
+    path = tmp_path / "x.beton"
+    with pytest.raises(Killed), Writer(path, FIELDS, COUNT, resume=True, **OPTIONS) as writer:
+        for index in range(20):
+            writer.write(sample(index))
+            writer.notes += bytes([index])
+        raise Killed
+    with Writer(path, FIELDS, COUNT, resume=True, **OPTIONS) as writer:
+        assert writer.notes == bytes(range(writer.num_written))
 
 
 def test_two_writers_of_one_file(tmp_path: Path) -> None:

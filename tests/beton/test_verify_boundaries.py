@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 from PIL import Image
 
 from ffprep.beton import Reader, Writer, layout
 from ffprep.beton.verify import MAX_PROBLEMS, Problem, VerifyReport, verify
+from ffprep.errors import CorruptError
 from ffprep.fields import BytesField, Encoded, Field, IntField, JSONField, RGBImageField
 
 BLOCK = 1 << 23
@@ -183,3 +186,66 @@ def test_changes_outside_the_payloads(tmp_path: Path) -> None:
     section = block.sections[0]
     flip_byte(path, section.offset)
     assert any(f"section {section.name!r} changed" in text for text in messages(path))
+
+
+def test_one_bad_pointer_is_one_problem_of_its_field(tmp_path: Path) -> None:
+    """What the allocation table says about a field with bad metadata would only repeat the complaint."""
+    field = BytesField()
+    path = write(tmp_path / "x.beton", {"text": field}, [[field.encode(b"abcd")] for _ in range(3)])
+
+    def change(records: Any) -> None:
+        records["f0"]["ptr"][1] = 8
+
+    change_records(path, change)
+    assert messages(path) == [
+        "sample 1 (1.jpg): field 'text' points at 4 bytes at byte 8, outside the payload region or across a page",
+        "the header, fields or sample records changed since the file was written: the checksum is wrong",
+    ]
+
+
+def change_sections(path: Path, change: Callable[[list[layout.Section]], list[layout.Section]]) -> None:
+    """Write another list of sections into the superblock, whose checksum stays right."""
+    reader = Reader(path)
+    block = reader.superblock
+    assert block is not None
+    changed = replace(block, sections=tuple(change(list(block.sections))))
+    content = bytearray(path.read_bytes())
+    start = layout.superblock_offset(reader.head.bounds.start)
+    content[start : start + len(changed.pack())] = changed.pack()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("size", [None, 0, 7, 16])
+def test_checksums_that_are_missing_or_too_many(tmp_path: Path, size: int | None) -> None:
+    field = BytesField()
+    path = write(tmp_path / "x.beton", {"text": field}, [[field.encode(b"abcd")] for _ in range(3)])
+    data = Reader(path).data
+
+    def change(sections: list[layout.Section]) -> list[layout.Section]:
+        kept = [section for section in sections if section.name != "page_xxh3"]
+        if size is None:
+            return kept
+        [old] = [section for section in sections if section.name == "page_xxh3"]
+        content = data[old.offset : old.offset + size].tobytes()
+        return [*kept, layout.Section(old.name, old.offset, size, xxhash.xxh3_64_intdigest(content))]
+
+    change_sections(path, change)
+    assert messages(path) == ["the checksums of the payloads are missing or not as many as there are blocks"]
+
+
+def test_payloads_may_begin_right_after_the_records(tmp_path: Path) -> None:
+    field = IntField()
+    path = write(tmp_path / "x.beton", {"n": field}, [[field.encode(7)] for _ in range(3)])
+    reader = Reader(path)
+    block, start = reader.superblock, reader.head.bounds.start
+    assert block is not None
+    content = bytearray(path.read_bytes())
+    at = layout.superblock_offset(start)
+    content[at : at + len(block.pack())] = replace(block, data_start=start).pack()
+    path.write_bytes(content)
+    again = Reader(path).superblock
+    assert again is not None and again.data_start == start
+    content[at : at + len(block.pack())] = replace(block, data_start=start - 1).pack()
+    path.write_bytes(content)
+    with pytest.raises(CorruptError, match="points out of the file's parts"):
+        Reader(path)

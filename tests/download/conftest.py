@@ -13,9 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from local_server import Handler, Server
 
 
-@pytest.fixture
-def server() -> Iterator[str]:
-    Handler.hits.clear()
+def _serve() -> Iterator[str]:
     httpd = Server(("127.0.0.1", 0), Handler)
     httpd.release = threading.Event()  # type: ignore[attr-defined]
     httpd.together = threading.Barrier(80)  # type: ignore[attr-defined]
@@ -26,3 +24,15 @@ def server() -> Iterator[str]:
     httpd.shutdown()
     thread.join()
     httpd.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Handler.hits.clear()
+    Handler.requests.clear()
+    yield from _serve()
+
+
+@pytest.fixture
+def another_server() -> Iterator[str]:
+    yield from _serve()

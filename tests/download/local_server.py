@@ -7,6 +7,7 @@ import io
 import socket
 import struct
 from collections import Counter
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -31,10 +32,15 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hits: ClassVar[Counter[str]] = Counter()
     flaky_after: ClassVar[int] = 1
+    requests: ClassVar[list[tuple[str, Message]]] = []
 
     def do_GET(self) -> None:
+        """Reply as the path says; behind ``http://host/``, which is how a proxy is asked, as the rest says."""
         Handler.hits[self.path] += 1
-        kind, _, rest = self.path.strip("/").partition("/")
+        Handler.requests.append((self.path, self.headers))
+        path = self.path.split("/", 3)[3] if self.path.startswith("http://") else self.path
+        kind, _, rest = path.strip("/").partition("/")
+        first = Handler.hits[self.path] == 1
         if kind == "ok":
             self.reply(jpeg(int(rest)))
         elif kind == "status":
@@ -42,6 +48,33 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "flaky":
             good = Handler.hits[self.path] > Handler.flaky_after
             self.reply(jpeg(1) if good else b"later", 200 if good else 503)
+        elif kind == "once":
+            self.reply(b"no", int(rest.split("/")[0])) if first else self.reply(jpeg(1))
+        elif kind == "busy":
+            times, wait = map(int, rest.split("/")[:2])
+            busy = Handler.hits[self.path] <= times
+            self.reply(b"no", 429, {"Retry-After": str(wait)}) if busy else self.reply(jpeg(2))
+        elif kind == "unmeasured":
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(jpeg(5, (200, 200))[: -300 if first else 1 << 20])
+        elif kind == "cutonce":
+            data = jpeg(6, (200, 200))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: -300 if first else len(data)])
+            self.close_connection = first
+        elif kind == "to":
+            self.reply(b"", 302, {"Location": bytes.fromhex(rest).decode("latin-1")})
+        elif kind == "header":
+            name, _, value = bytes.fromhex(rest).decode().partition(":")
+            self.reply(jpeg(7), headers={name: value})
+        elif kind == "policy":
+            self.reply(jpeg(7), headers={"Content-Security-Policy": "x" * int(rest)})
+        elif kind == "published":
+            self.reply(jpeg(8))
         elif kind == "html":
             self.reply(b"<html>gone</html>")
         elif kind == "cut":
@@ -83,8 +116,8 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RD)
             self.close_connection = True
         elif kind == "corrupt":
-            good = jpeg(8, (300, 300))
-            self.reply(good[:-400] + bytes(390) + b"\xff\xd9")
+            image = jpeg(8, (300, 300))
+            self.reply(image[:-400] + bytes(390) + b"\xff\xd9")
         elif kind in ("png", "gif", "webp", "bmp", "tiff"):
             buffer = io.BytesIO()
             Image.new("RGB", (40, 30)).save(buffer, kind)

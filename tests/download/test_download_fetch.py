@@ -13,18 +13,45 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ffprep.download.fetch import Fetcher, Resolver
+from ffprep.download.messages import FetchRequest, FetchResult
+from ffprep.download.row_loop import RowLoop
 from ffprep.download.settings import FetchLimits
+from ffprep.download.web.resolver import Resolver
 
 QUICK = FetchLimits(deadline=60, retries=2, backoff=0.001)
 
 
-def fetch_all(urls: list[str], limits: FetchLimits = QUICK) -> list[str]:
-    async def work() -> list[str]:
-        async with Fetcher(limits, connections=256) as fetcher:
-            return [fetched.status for fetched in await asyncio.gather(*map(fetcher.fetch, urls))]
+def fetch_all(urls: list[str], limits: FetchLimits = QUICK, at_once: bool = True) -> list[str]:
+    """Statuses of some URLs, asked for by the loop that workers run."""
 
-    return run(work())
+    async def work() -> list[str]:
+        statuses: dict[int, str] = {}
+        answered = asyncio.Event()
+
+        def report(results: list[FetchResult], held: int) -> None:
+            statuses.update((result.number, result.status) for result in results)
+            answered.set()
+
+        async def check(request: FetchRequest, data: bytes) -> FetchResult:
+            return FetchResult(request.number, "ok", bytes=len(data))
+
+        rows = RowLoop(limits, 256, 256, check, report)
+        serving = asyncio.ensure_future(rows.run())
+        await asyncio.sleep(0)
+        requests = [FetchRequest(number, url, "") for number, url in enumerate(urls)]
+        for part in [requests] if at_once else [[request] for request in requests]:
+            wanted = len(statuses) + len(part)
+            rows.add(part)
+            rows.no_more()
+            while len(statuses) < wanted:
+                answered.clear()
+                await answered.wait()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        return [statuses[number] for number in range(len(urls))]
+
+    found: list[str] = run(work())
+    return found
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -45,11 +72,7 @@ def test_a_dead_name_is_asked_for_once_and_a_doubtful_one_again(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
-    async def work() -> list[str]:
-        async with Fetcher(QUICK) as fetcher:
-            return [(await fetcher.fetch(f"http://gone.example/{i}")).status for i in range(2)]
-
-    assert run(work()) == [cause, cause]
+    assert fetch_all([f"http://gone.example/{i}" for i in range(2)], at_once=False) == [cause, cause]
     assert calls == {"gone.example": asked}
 
 

@@ -59,7 +59,7 @@ def test_each_cause(server: str, tmp_path: Path, path: str, cause: str) -> None:
     download(rows(server, [path]), tmp_path / "out", options)
     (outcome,) = read_lines(tmp_path / "out" / "manifest.jsonl")
     assert outcome.status == cause
-    expected_tries = 2 if path in ("/status/500", "/flaky", "/reset") else 1
+    expected_tries = 2 if path in ("/status/500", "/flaky", "/reset", "/short") else 1
     assert Handler.hits[path] == expected_tries or path in ("/loop", "/reset")
 
 

@@ -54,6 +54,27 @@ def test_without_replacement_is_a_permutation_of_what_weighs(weights: list[float
     assert np.array_equal(got, ids_of(order, np.arange(len(weights)), seed, epoch))
 
 
+@given(weights, st.integers(0, 2**31), st.integers(0, 5), st.data())
+def test_without_replacement_equals_its_slow_twin(
+    weights: list[float], seed: int, epoch: int, data: st.DataObject
+) -> None:
+    """Waiting times with the weights as rates: the samples that come first, in the order in which they come."""
+    positive = [i for i, weight in enumerate(weights) if weight]
+    count = data.draw(st.integers(1, len(positive)))
+    got = ids_of(WeightedOrder(weights, count, replacement=False), np.arange(len(weights)), seed, epoch)
+    draws = uniforms(seed, epoch, np.arange(len(weights)), OP_WEIGHTED, 1)
+    waits = {i: -np.log1p(-draws[i]) / weights[i] for i in positive}
+    assert got.tolist() == sorted(positive, key=lambda i: waits[i])[:count]
+
+
+@pytest.mark.parametrize("count", [1, 2, 500, 999, 1000])
+def test_the_first_of_many_without_replacement(count: int) -> None:
+    weights = np.random.default_rng(3).uniform(0.1, 2, 1000)
+    waits = -np.log1p(-uniforms(1, 0, np.arange(1000), OP_WEIGHTED, 1)) / weights
+    got = ids_of(WeightedOrder(weights, count, replacement=False), np.arange(1000))
+    assert got.tolist() == np.argsort(waits)[:count].tolist()
+
+
 def test_shares_are_the_weights() -> None:
     order = WeightedOrder([1, 0, 3, 4], 80_000)
     counts = np.bincount(ids_of(order, np.arange(4)), minlength=4) / 80_000
@@ -134,6 +155,7 @@ def test_filtering_keeps_the_weights(small: Path) -> None:
         (lambda: WeightedOrder([[1.0]]), r"shape \(1, 1\)"),
         (lambda: WeightedOrder([1.0, float("nan")]), r"weights\[1\] is nan"),
         (lambda: WeightedOrder([1.0, -1.0]), r"weights\[1\] is -1"),
+        (lambda: WeightedOrder([0.0, 0.5, -0.1, -1.0]), r"weights\[2\] is -0.1"),
         (lambda: WeightedOrder([1.0], 0), "num_samples is 0"),
         (lambda: WeightedOrder([1.0]).bind(np.arange(2), 0, 2), "1 weights for 2 samples"),
         (lambda: WeightedOrder([0.0, 1.0]).bind(np.array([0]), 0, 2), "all weights are 0"),

@@ -20,6 +20,7 @@ def _load(name: str) -> ModuleType:
     return sys.modules[name]
 
 
+_load("jpegarith")
 _load("jpegsegments")  # which tests import by name
 _load("jpegmaker")
 

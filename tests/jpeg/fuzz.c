@@ -206,18 +206,30 @@ static int16_t *coefficients(const uint8_t *data, int64_t size, int64_t *status,
 }
 
 static void rewrite_once(const uint8_t *data, int64_t size, const char *file, int64_t round) {
-    int64_t interval = below(3) ? below(20) : -1, flags = below(4), needed, written, status, count, count2, status2;
-    int64_t got = counted(file, round, ffp_rewrite(data, size, interval, flags, NULL, 0, &needed));
+    int64_t interval = below(3) ? below(20) : -1, flags = below(4), status, count, count2, status2;
+    int64_t facts[FFP_FACTS], judged[FFP_FACTS], other[FFP_FACTS];
+    int64_t got = counted(file, round, ffp_rewrite(data, size, interval, flags, NULL, 0, facts));
+    const int64_t needed = facts[0], sound = counted(file, round, ffp_check(data, size, judged));
     for (int i = 0; i < 3; i++) {
         if (ffp_set_simd_level(levels[i]) == FFP_OK &&
-            ffp_rewrite(data, size, interval, flags, NULL, 0, &written) != got) {
+            (ffp_rewrite(data, size, interval, flags, NULL, 0, other) != got || ffp_check(data, size, other) != sound ||
+             memcmp(judged, other, sizeof other) != 0)) {
             fail(file, round, "levels judge differently");
         }
     }
+    if (sound == FFP_OK && (judged[2] <= 0 || judged[2] > size)) {
+        fail(file, round, "the last MCU ends outside of the data");
+    }
+    const int made_anew = flags & 2 || judged[1] & FFP_NOTE_CODES; /* without a look at the sums of DC differences */
+    if (got == FFP_NO_SPACE && !(made_anew && sound == FFP_CORRUPT_SCAN) &&
+        (sound != FFP_OK || (facts[1] & ~FFP_NOTE_DIVIDED) != judged[1])) {
+        fprintf(stderr, "sound %lld, notes %lld and %lld\n", (long long)sound, (long long)facts[1],
+                (long long)judged[1]);
+        fail(file, round, "rewritten, and not found sound, or otherwise sound");
+    }
     int16_t *before = coefficients(data, size, &status, &count);
     if (got != FFP_NO_SPACE) {
-        int refusal = got == FFP_UNSUPPORTED_COLOR || got == FFP_CORRUPT_SCAN || got == FFP_BAD_MARKER ||
-                      got == FFP_BAD_RESTART; /* also for what follows the image */
+        int refusal = got == FFP_UNSUPPORTED_COLOR || got == FFP_UNSUPPORTED_SAMPLING || got == FFP_CORRUPT_SCAN;
         if (got == FFP_OK || (status == FFP_OK && !refusal)) {
             fprintf(stderr, "rewrite %lld, coefficients %lld\n", (long long)got, (long long)status);
             fail(file, round, "refused to rewrite what decodes");
@@ -226,24 +238,27 @@ static void rewrite_once(const uint8_t *data, int64_t size, const char *file, in
         return;
     }
     uint8_t *out = malloc((size_t)needed);
-    if (ffp_rewrite(data, size, interval, flags, out, needed, &written) != FFP_OK || written > needed) {
+    if (ffp_rewrite(data, size, interval, flags, out, needed, facts) != FFP_OK || facts[0] > needed) {
         fail(file, round, "rewriting asked for too little room");
     }
+    const int64_t written = facts[0];
     block b = exact(out, written, (int)(round & 1));
     int16_t *after = coefficients(b.data, written, &status2, &count2);
-    if (status != FFP_OK || status2 != FFP_OK || count != count2 || memcmp(before, after, (size_t)count * 2) != 0) {
+    const int regular = !(facts[1] & FFP_NOTE_DIVIDED);
+    if (status != FFP_OK || status2 != FFP_OK ||
+        (regular && (count != count2 || memcmp(before, after, (size_t)count * 2) != 0))) {
         fprintf(stderr, "statuses %lld, %lld\n", (long long)status, (long long)status2);
         fail(file, round, "rewriting changes coefficients");
     }
     uint8_t *again = malloc(2 * (size_t)needed);
     for (int i = 0; i < 3; i++) {
         if (ffp_set_simd_level(levels[i]) == FFP_OK &&
-            (ffp_rewrite(data, size, interval, flags, again, needed, &count2) != FFP_OK || count2 != written ||
+            (ffp_rewrite(data, size, interval, flags, again, needed, other) != FFP_OK || other[0] != written ||
              memcmp(again, out, (size_t)written) != 0)) {
             fail(file, round, "levels rewrite differently");
         }
     }
-    if (ffp_rewrite(b.data, written, interval, flags, again, 2 * needed, &count) != FFP_OK || count != written ||
+    if (ffp_rewrite(b.data, written, interval, flags, again, 2 * needed, other) != FFP_OK || other[0] != written ||
         memcmp(again, b.data, (size_t)written) != 0) {
         fail(file, round, "rewriting twice is not rewriting once");
     }

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jpegarith import ArithmeticCode
 from numpy.typing import NDArray
 
 Blocks = NDArray[np.int16]
@@ -41,6 +42,21 @@ class Scan:
     al: int = 0
     dc_tables: Sequence[int] = (0, 1, 1, 1)
     ac_tables: Sequence[int] = (0, 1, 1, 1)
+
+
+PROGRESSIVE = [
+    Scan([0, 1, 2], 0, 0, 0, 1),
+    Scan([0], 1, 5, 0, 2),
+    Scan([1], 1, 63, 0, 1),
+    Scan([2], 1, 63, 0, 1),
+    Scan([0], 6, 63, 0, 2),
+    Scan([0], 1, 63, 2, 1),
+    Scan([0, 1, 2], 0, 0, 1, 0),
+    Scan([1], 1, 63, 1, 0),
+    Scan([2], 1, 63, 1, 0),
+    Scan([0], 1, 63, 1, 0),
+]
+"""Scans of all kinds, for three components."""
 
 
 @dataclass
@@ -157,12 +173,19 @@ class ScanWriter:
         self.reset()
 
     def reset(self) -> None:
+        self.arithmetic = ArithmeticCode()
         self.pred = [0] * 4
         self.eobrun = 0
         self.corrections: list[int] = []
 
     def symbol(self, table: Huffman, symbol: int) -> None:
         self.bits.put(*table.codes[symbol])
+
+    def end_segment(self) -> None:
+        self.end_bands()
+        self.bits.flush()
+        if self.frame.sof in (0xC9, 0xCA):
+            self.bits.out += self.arithmetic.coder.end()
 
     def end_bands(self) -> None:
         """Writes the pending end-of-band run and its correction bits (G.1.2.2, G.1.2.3)."""
@@ -253,9 +276,21 @@ class ScanWriter:
             if self.eobrun == 0x7FFF or len(self.corrections) > 900:
                 self.end_bands()
 
+    def arithmetic_block(self, index: int, block: Sequence[int]) -> None:
+        scan, code = self.scan, self.arithmetic
+        if scan.ss == 0 and scan.ah == 0:
+            code.dc_difference(index, scan.dc_tables[index], block[0] >> scan.al)
+        elif scan.ss == 0:
+            code.coder.put_evenly(block[0] >> scan.al & 1)
+        if scan.ss or self.frame.sof == 0xC9:
+            write_band = code.ac_refinement if scan.ah else code.ac_values
+            write_band(scan.ac_tables[index], block, max(scan.ss, 1), scan.se, scan.al)
+
     def block(self, index: int, block: Sequence[int]) -> None:
         scan = self.scan
-        if self.frame.sof != 0xC2:
+        if self.frame.sof in (0xC9, 0xCA):
+            self.arithmetic_block(index, block)
+        elif self.frame.sof != 0xC2:
             self.sequential(index, block)
         elif scan.ss == 0 and scan.ah == 0:
             self.dc_difference(index, block[0] >> scan.al)
@@ -288,14 +323,12 @@ class ScanWriter:
     def write(self) -> bytes:
         for number, unit in enumerate(self.units()):
             if self.frame.interval and number and number % self.frame.interval == 0:
-                self.end_bands()
-                self.bits.flush()
+                self.end_segment()
                 self.bits.out += bytes([0xFF, 0xD0 + (number // self.frame.interval - 1) % 8])
                 self.reset()
             for i, block in unit:
                 self.block(i, block.tolist())
-        self.end_bands()
-        self.bits.flush()
+        self.end_segment()
         return bytes(self.bits.out)
 
 
@@ -334,7 +367,7 @@ def write(frame: Frame) -> bytes:
         ac_symbols = AC_SYMBOLS + (EOB_SYMBOLS if frame.sof == 0xC2 else [])
         dc = {n: random_code(DC_SYMBOLS, rng) for n in sorted(set(scan.dc_tables[: len(scan.components)]))}
         ac = {n: random_code(ac_symbols, rng) for n in sorted(set(scan.ac_tables[: len(scan.components)]))}
-        for kind, codes in enumerate((dc, ac)):
+        for kind, codes in enumerate((dc, ac) if frame.sof < 0xC9 else ()):
             for n, code in codes.items():
                 out += segment(0xC4, code.spec(kind, n))
         out += scan_header(frame, scan) + ScanWriter(frame, scan, dc, ac).write()

@@ -66,6 +66,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, jpegmaker: ModuleType) -> l
     frame = jpegmaker.random_frame(rng, 40, 33, [(2, 1), (1, 1), (1, 1)], sof=0xC1)
     frame.scans = [jpegmaker.Scan([i]) for i in range(3)]
     streams.append(jpegmaker.write(frame))
+    for sof, scans in ((0xC9, []), (0xC9, [jpegmaker.Scan([i]) for i in range(3)]), (0xCA, jpegmaker.PROGRESSIVE)):
+        frame = jpegmaker.random_frame(rng, 40, 33, [(2, 1), (1, 1), (1, 1)], sof=sof, interval=3 * len(scans))
+        frame.scans = scans
+        streams.append(jpegmaker.write(frame))
+    for factors in ([(4, 4), (2, 2), (2, 2)], [(4, 4), (1, 1), (1, 1)]):  # too many blocks for one scan
+        frame = jpegmaker.random_frame(rng, 40, 33, factors)
+        frame.scans = [jpegmaker.Scan([i]) for i in range(3)]
+        streams.append(jpegmaker.write(frame))
+    streams.append(jpegmaker.write(jpegmaker.random_frame(rng, 40, 33, [(2, 1), (1, 1), (1, 1), (2, 1)])))  # CMYK
+    streams += [streams[number][:-2] + b"\x7f\0\xff\xd9" for number in (3, 4)]  # bytes left over
     pixels = rng.integers(0, 256, (50, 70, 3), dtype=np.uint8)
     for progressive in (False, True):
         for subsampling in (0, 1, 2):

@@ -80,11 +80,11 @@ def test_markers_that_are_skipped_and_refused() -> None:
     expected = dict.fromkeys(range(2, 255), Status.BAD_MARKER)
     for marker in (0xCC, 0xDC, 0xFE, *range(0xE0, 0xF0)):
         expected[marker] = Status.OK
-    for marker in (0xC3, *range(0xC5, 0xCC), *range(0xCD, 0xD0), 0xDE, 0xDF, 0xF7):
+    for marker in (0xC3, *range(0xC5, 0xC9), 0xCB, *range(0xCD, 0xD0), 0xDE, 0xDF, 0xF7):
         expected[marker] = Status.UNSUPPORTED_PROCESS
-    for marker in (0xC0, 0xC1, 0xC2, 0xC4, *range(0xD0, 0xDC), 0xDD):
+    for marker in (0xC0, 0xC1, 0xC2, 0xC4, 0xC9, 0xCA, *range(0xD0, 0xDC), 0xDD):
         del expected[marker]
-    assert {marker: status(stream(segment(marker, b"abcdef"))) for marker in expected} == expected
+    assert {marker: status(stream(segment(marker, b"\x01\x43" * 3))) for marker in expected} == expected
 
 
 # -- Huffman tables ----------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_quantisation_tables() -> None:
         assert status(stream(dqt(3, wide=wide, cut=1))) == Status.BAD_QUANT_TABLE
         assert status(stream(dqt(4, wide=wide))) == Status.BAD_QUANT_TABLE
         for values in (last_is_zero, first_is_zero):
-            assert status(stream(dqt(0, values, wide))) == Status.BAD_QUANT_TABLE
+            assert status(stream(dqt(0, values, wide))) == Status.OK
     assert status(stream(dqt(0, (256,) * 64, 1))) == status(stream(dqt(0, (1,) * 63 + (512,), 1))) == Status.OK
     assert status(stream(dqt(0, wide=2))) == Status.BAD_QUANT_TABLE
     assert status(stream(segment(0xDB, dqt(1)[4:] + dqt(2, wide=1)[4:]), sof([(1, 0x11, 2)]))) == Status.OK

@@ -24,7 +24,8 @@ from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.coco import open_coco
 from ffprep.sources.reading.zipped import ZipFiles
-from ffprep.sources.visual_genome import json_items, open_visual_genome
+from ffprep.sources.visual_genome import open_visual_genome
+from ffprep.text.documents.json_arrays import json_items
 from ffprep.text.tokens.vocabulary import Vocabulary
 
 PHOTOS = 6

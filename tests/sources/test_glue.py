@@ -106,10 +106,38 @@ def test_rows_decode_to_their_texts(
     assert facts["rows"]["bad"] == (1 if task == "qqp" else 0)
 
 
+@pytest.mark.parametrize(
+    ("task", "header", "good", "bad"),
+    [
+        ("sst2", "sentence\tlabel", ["0", "1"], ["7", "NA", "-", "positive?", "0.5"]),
+        ("rte", "index\tsentence1\tsentence2\tlabel", ["entailment", "not_entailment"], ["maybe", "nan"]),
+        ("stsb", "sentence1\tsentence2\tscore", ["0.5", "5"], ["NaN", "high", "inf"]),
+    ],
+)
+def test_an_unknown_label_is_one_rows_fault(
+    vocabulary: Vocabulary, tmp_path: Path, task: str, header: str, good: list[str], bad: list[str]
+) -> None:
+    path = tmp_path / "train.tsv"
+    labels = [good[0], *bad, good[1]]
+    texts = ["x\t"] * (header.count("\t"))
+    path.write_text("".join(line + "\n" for line in [header, *("".join(texts) + label for label in labels)]))
+    with pytest.raises(SourceError, match=rf"{path}, line 3: label is .*{bad[0]}.*--on-error skip"):
+        open_glue(str(path), TASKS[task], "train", vocabulary)
+    rows = open_glue(str(path), TASKS[task], "train", vocabulary, skip_labels=True)
+    expected = [TASKS[task].labels.index(v) if v in TASKS[task].labels else float(v) for v in good]
+    assert [rows.sample(number)[2] for number in range(len(rows))] == expected
+    assert [name for name, _ in rows.left_out.rows] == [f"train.tsv, line {n}" for n in range(3, 3 + len(bad))]
+    command = ["convert", "glue", "--task", task, "--source", str(path), "--out", str(tmp_path / "x.beton")]
+    assert CliRunner().invoke(main, command).exit_code == 1
+    done = CliRunner().invoke(main, [*command, "--on-error", "skip"])
+    assert done.exit_code == 0, done.output
+    assert f"{len(bad)} left out: label is " in done.output
+
+
 def test_what_is_no_file_of_the_task_is_an_error(glue: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
     path = tmp_path / "train.tsv"
     path.write_text("sentence\tlabel\ngood\t1\nodd\t7\n")
-    with pytest.raises(SourceError, match=r"train\.tsv: row 1: label '7' is not one of negative, positive"):
+    with pytest.raises(SourceError, match=r"train\.tsv, line 3: label is unknown: '7', not one of negative, positive"):
         open_glue(str(path), TASKS["sst2"], "train", vocabulary)
     with pytest.raises(SourceError, match=r"dev\.tsv, line 3: 5 values for 6 columns"):
         open_glue(str(glue), TASKS["qqp"], "validation", vocabulary, skip=False)
@@ -206,7 +234,8 @@ def test_one_task(glue: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
     arguments = ["convert", "glue", "--task", "qqp", "--source", str(glue), "--split", "validation", "--out", str(out)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert "2 rows; labels not_duplicate 1, duplicate 1; 1 left out (first dev.tsv, line 3" in done.output
+    assert "2 rows; labels not_duplicate 1, duplicate 1; 1 left out: 5 values for 6 columns (1)" in done.output
+    assert "the first is dev.tsv, line 3" in done.output
     strict = CliRunner().invoke(main, [*arguments, "--overwrite", "--on-error", "raise"])
     assert strict.exit_code == 1
     assert "dev.tsv, line 3: 5 values for 6 columns" in strict.output

@@ -59,8 +59,8 @@ def test_odd_names_are_converted_resumed_and_reported(
     odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, resumed = tmp_path / "whole.beton", tmp_path / "resumed.beton"
-    command = ["convert", "imagenet", "--source", str(odd), "--on-error", "skip", "--report", str(tmp_path / "r.json")]
-    done = CliRunner().invoke(main, [*command, "--out", str(whole)])
+    command = ["convert", "imagenet", "--source", str(odd), "--on-error", "skip"]
+    done = CliRunner().invoke(main, [*command, "--out", str(whole), "--report", str(tmp_path / "r.json")])
     assert done.exit_code == 0, done.output
     assert r"caf\xe9/bad\xe9.JPEG" in done.output
     assert [entry["sample"] for entry in json.loads((tmp_path / "r.json").read_text())["refused"]] == [

@@ -276,14 +276,63 @@ def test_killed_and_resumed_conversions_give_the_same_bytes(vocabulary: Vocabula
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("x.")] == ["x.beton"]
 
 
-def test_without_resume_parts_are_made_anew(vocabulary: Vocabulary, tmp_path: Path) -> None:
-    source = str(json_lines(tmp_path / "source"))
-    out = tmp_path / "x.beton"
+def left_by_a_kill(source: str, out: Path) -> None:
+    """Parts of a conversion that was killed while it joined them."""
+    command = [sys.executable, "-c", KILLED, source, str(out), "1", "joining"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def below(out: Path) -> list[str]:
+    return [path.name for path in out.parent.iterdir() if path.name.startswith(out.name)]
+
+
+def test_parts_are_used_or_refused_but_not_dropped(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    source, out = json_lines(tmp_path / "source"), tmp_path / "x.beton"
+    options: dict[str, Any] = {"block": 8, "per_sample": 2, "overwrite": False}
+    converted(open_corpus(str(source)), vocabulary, tmp_path / "whole.beton", **options)
+    left_by_a_kill(str(source), out)
+    before = {path.name: path.read_bytes() for path in Path(f"{out}.parts").iterdir()}
+    with pytest.raises(OptionError, match=r"other data or options \(block: was 8, is 16\).*--restart"):
+        converted(open_corpus(str(source)), vocabulary, out, **{**options, "block": 16})
+    assert {path.name: path.read_bytes() for path in Path(f"{out}.parts").iterdir()} == before
+    text = next(path for path in sorted(source.rglob("*")) if path.is_file()) if source.is_dir() else source
+    content = text.read_bytes()
+    text.write_bytes(content.replace(b"e", b"o"))
+    with pytest.raises(OptionError, match=r"source changed: .*--restart"):
+        converted(open_corpus(str(source)), vocabulary, out, **options)
+    text.write_bytes(content)
+    converted(open_corpus(str(source)), vocabulary, out, **options)
+    assert out.read_bytes() == (tmp_path / "whole.beton").read_bytes()
+    assert below(out) == ["x.beton"]
+
+
+def test_a_restart_drops_the_parts(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    source, out = unpacked(tmp_path / "source"), tmp_path / "x.beton"
+    left_by_a_kill(str(source), out)
+    converted(open_corpus(str(source)), vocabulary, out, block=16, overwrite=False, restart=True)
+    assert below(out) == ["x.beton"]
+    with pytest.raises(OptionError, match="exists already"):
+        converted(open_corpus(str(source)), vocabulary, out, block=16, overwrite=False, restart=True)
+
+
+def test_a_finished_file_is_accepted_from_its_own_source_only(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    source, out = str(json_lines(tmp_path / "source")), tmp_path / "x.beton"
     (tmp_path / "x.beton.parts").mkdir()
     (tmp_path / "x.beton.parts" / "000099.tokens").write_bytes(b"left")
-    converted(open_corpus(source), vocabulary, out)
-    with pytest.raises(OptionError, match="exists already"):
-        converted(open_corpus(source), vocabulary, out, overwrite=False)
+    _, first = converted(open_corpus(source), vocabulary, out, overwrite=False)
+    content = out.read_bytes()
+    _, again = converted(open_corpus(source), vocabulary, out, overwrite=False)
+    assert again.report.found and again.statistics == first.statistics and again.tail == first.tail
+    for options in ({"block": 16}, {"padded": True}, {"on_error": "skip"}, {"page_size": 1 << 24}):
+        with pytest.raises(OptionError, match="exists already.*--overwrite"):
+            converted(open_corpus(source), vocabulary, out, **{"overwrite": False, **options})
+    assert out.read_bytes() == content and below(out) == ["x.beton"]
+
+
+def test_wrong_options_are_refused(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    source = str(json_lines(tmp_path / "source"))
+    out = tmp_path / "x.beton"
     for options in ({"block": 1}, {"block": 1 << 16}, {"on_error": "ignore"}):
         with pytest.raises(OptionError):
             converted(open_corpus(source), vocabulary, out, **options)
@@ -298,7 +347,7 @@ def test_one_conversion_to_a_file_at_a_time(vocabulary: Vocabulary, tmp_path: Pa
     (tmp_path / "x.beton.parts").mkdir()
     with (tmp_path / "x.beton.parts" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(OptionError, match="another conversion"):
+        with pytest.raises(OptionError, match="another process is writing"):
             converted(open_corpus(source), vocabulary, tmp_path / "x.beton")
 
 

@@ -100,13 +100,14 @@ def test_bad_rows(vocabulary: Vocabulary, tmp_path: Path) -> None:
         open_rows(choice, vocabulary, 8)
     rows = open_rows(choice, vocabulary, 8, skip=True)
     assert rows.table.first[:] == ["ok", "\ufffd"]
-    assert (rows.table.bad, rows.table.invalid) == (4, 1)
-    assert [reason for _, reason in rows.table.bad_rows[1:]] == [
+    assert (len(rows.left_out), rows.table.invalid) == (4, 1)
+    assert [reason for _, reason in rows.left_out.rows[1:]] == [
         "no field 'text'",
         "a text is null",
         "a text is of type int",
     ]
-    assert "4 left out (first x.jsonl, byte 15" in rows.summary()
+    assert "4 left out: not JSON (1); no field 'text' (1)" in rows.summary()
+    assert "the first is x.jsonl, byte 15" in rows.summary()
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,107 @@ def test_labels(found: list[Any], options: dict[str, Any], values: list[float], 
 def test_labels_that_are_wrong(found: list[Any], options: dict[str, Any]) -> None:
     with pytest.raises(SourceError, match="row 0: label"):
         read_labels(found, **options)
+
+
+INTEGERS = [("1", 1), ("1.0", 1), (1.0, 1), (" 12 ", 12), ("-3", -3), (2**62, 2**62), (str(2**62), 2**62), (True, 1)]
+NONE = ["NA", "N/A", "nan", "NaN", "null", "None", "<NA>", "#N/A", " NA ", float("nan")]
+NO_NUMBERS = ["abc", "?", "1_0", "inf", "1e400", [1], {}, "0x10"]
+
+
+@given(
+    st.lists(st.sampled_from(INTEGERS), min_size=8),
+    st.lists(st.sampled_from(NONE + NO_NUMBERS), max_size=8),
+    st.randoms(),
+)
+def test_what_is_no_label_never_changes_the_others(good: list[Any], bad: list[Any], random: Any) -> None:
+    mixed = [(value, number) for value, number in good] + [(value, None) for value in bad]
+    random.shuffle(mixed)
+    refused: dict[int, str] = {}
+    labels = read_labels([value for value, _ in mixed], bad=refused.__setitem__)
+    assert sorted(refused) == [place for place, (_, number) in enumerate(mixed) if number is None]
+    assert labels.values.dtype == np.int64
+    assert labels.names == ()
+    assert [labels.values[place] for place, (_, n) in enumerate(mixed) if n is not None] == [
+        n for _, n in mixed if n is not None
+    ]
+
+
+@given(st.lists(st.sampled_from(["dog", "cat", "Nebraska"]), min_size=1), st.lists(st.sampled_from(NONE)), st.randoms())
+def test_what_is_no_label_is_no_name_either(good: list[Any], bad: list[Any], random: Any) -> None:
+    mixed = good + bad
+    random.shuffle(mixed)
+    refused: dict[int, str] = {}
+    labels = read_labels(mixed, bad=refused.__setitem__)
+    assert list(labels.names) == sorted(set(good))
+    assert len(refused) == len(bad)
+    assert [labels.names[n] for n in labels.values if n >= 0] == [value for value in mixed if value in good]
+    if bad:
+        assert {reason.partition(":")[0] for reason in refused.values()} == {"label is missing"}
+
+
+def test_a_name_that_is_given_counts(vocabulary: Vocabulary) -> None:
+    assert read_labels(["NA", "SA", "NA"], ["SA", "NA"]).values.tolist() == [1, 0, 1]
+
+
+LABELLED: list[Any] = [("a", 1), ("b", 5), ("c", None), ("d", 10)]
+
+
+def table(path: Path, spelling: Any) -> Path:
+    """The rows of LABELLED, whose third label is written as given."""
+    rows = [{"text": text, "label": spelling if label is None else label} for text, label in LABELLED]
+    if path.suffix in (".csv", ".tsv"):
+        between = "," if path.suffix == ".csv" else "\t"
+        path.write_text(between.join(rows[0]) + "\n" + "".join(f"{r['text']}{between}{r['label']}\n" for r in rows))
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows, indent=2))
+    else:
+        pa = pytest.importorskip("pyarrow")
+        kind = float if isinstance(spelling, float) else str
+        pytest.importorskip("pyarrow.parquet").write_table(
+            pa.table({"text": [r["text"] for r in rows], "label": [kind(r["label"]) for r in rows]}), path
+        )
+    return path
+
+
+@pytest.mark.parametrize("spelling", ["NA", "NaN", "null", float("nan"), "junk"])
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "x.json", "x.parquet"])
+def test_a_label_that_is_none_in_every_format(vocabulary: Vocabulary, tmp_path: Path, name: str, spelling: Any) -> None:
+    path = table(tmp_path / name, spelling)
+    choice = TableChoice((str(path),), "text", label="label")
+    with pytest.raises(SourceError, match=rf"{name}, .*: label is .*; --on-error skip goes on without it"):
+        open_rows(choice, vocabulary, 8)
+    rows = open_rows(choice, vocabulary, 8, keep_text=True, skip=True)
+    assert [(rows.sample(n)[3], rows.sample(n)[2]) for n in range(len(rows))] == [(b"a", 1), (b"b", 5), (b"d", 10)]
+    assert rows.fields["label"].type_id == 1
+    assert len(rows.left_out) == 1
+    assert rows.left_out.rows[0][0].startswith(f"{name}, ")
+    facts = rows.manifest()["rows"]
+    assert (facts["bad"], sum(facts["bad_causes"].values())) == (1, 1)
+
+
+def test_pairs_stay_pairs_without_a_bad_row(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,l\none,1,0\ntwo,2,NA\nthree,3,1\n")
+    rows = open_rows(TableChoice((str(path),), "a", "b", "l"), vocabulary, 16, keep_text=True, skip=True)
+    assert [rows.sample(n)[2:] for n in range(len(rows))] == [(0, b"one", b"1"), (1, b"three", b"3")]
+    assert rows.sample_name(1) == "x.csv, line 4"
+
+
+def test_bad_rows_are_in_the_report(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    path = table(tmp_path / "x.csv", "NA")
+    command = ["--files", str(path), "--label", "label", "--out", str(tmp_path / "x.beton")]
+    stopped = run(*command)
+    assert stopped.exit_code == 1
+    assert "x.csv, line 4: label is missing: 'NA'; --on-error skip goes on without it" in stopped.output
+    done = run(*command, "--on-error", "skip", "--report", str(tmp_path / "r.json"))
+    assert done.exit_code == 0, done.output
+    assert "1 left out: label is missing (1)" in done.output
+    refused = json.loads((tmp_path / "r.json").read_text())["refused"]
+    assert refused == [{"sample": "x.csv, line 4", "reason": "label is missing: 'NA'"}]
+    with Reader(tmp_path / "x.beton") as reader:
+        assert reader.column("label").tolist() == [1, 5, 10]
 
 
 def run(*arguments: str) -> Any:

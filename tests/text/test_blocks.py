@@ -44,6 +44,9 @@ class Listed:
     items: tuple[Any, ...]
     size: int = 1
 
+    def stamp(self) -> str:
+        return ""
+
     def documents(self) -> Iterator[Item]:
         for number, item in enumerate(self.items):
             if isinstance(item, (BadRow, Ignored)):

@@ -57,6 +57,42 @@ def test_json_rows_that_cannot_be_used_are_reported(tmp_path: Path) -> None:
     assert found[6] == ("\udcff", 4)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=TEXTS, indent=st.sampled_from([None, 1]), form=st.sampled_from(["x.json", "x.json.gz", "x.jsonl"]))
+def test_an_array_gives_the_rows_of_its_lines(tmp_path: Path, texts: list[str], indent: int | None, form: str) -> None:
+    rows = [{"text": text, "n": {"m": number}} for number, text in enumerate(texts)]
+    data = b"\xef\xbb\xbf\n " + json.dumps(rows, indent=indent).encode() + b"\n"
+    (tmp_path / form).write_bytes(gzip.compress(data) if form.endswith(".gz") else data)
+    (part,) = parts_of(tmp_path / form, form, ["text", "n.m"], str(format_of(tmp_path / form)))
+    found = list(part.read())
+    assert [row.values for row in found if isinstance(row, TableRow)] == [(t, n) for n, t in enumerate(texts)]
+    assert [row.name for row in found] == [f"{form}, element {number}" for number in range(len(texts))]
+
+
+def test_an_array_is_not_divided_and_its_bad_elements_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_parts, "SPLIT", 64)
+    path = tmp_path / "x.json"
+    path.write_bytes(b'[{"text": "' + b"x" * 200 + b'"}, 3, {"n": 1}, null, {"text": "\xff"}]')
+    (part,) = parts_of(path, path.name, ["text"], "jsonl")
+    assert values(part.read()) == [("x" * 200,), *["no field 'text'"] * 3, ("\udcff",)]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'[{"text": "a"}, {"text"', "ends or is damaged in element 1"),
+        (b'[{"text": "a"}]\n[{"text": "b"}]\n', "more follows after the array, which has 1 elements"),
+        (gzip.compress(b'[{"text": "a"}]' * 100)[:-9], "damaged or incomplete"),
+    ],
+)
+def test_a_damaged_array_is_an_error(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "x.json").write_bytes(data)
+    with pytest.raises(SourceError, match=rf"x.json: {message}"):
+        list(json_rows(tmp_path / "x.json", ["text"]))
+
+
 def test_a_line_too_long_to_hold_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_rows, "LONGEST_ROW", 40)
     json_path, tsv_path = tmp_path / "x.jsonl", tmp_path / "x.tsv"

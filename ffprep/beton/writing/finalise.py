@@ -9,7 +9,8 @@ import xxhash
 
 from ffprep.beton import layout, sections
 from ffprep.beton.writing.unfinished import UnfinishedFile
-from ffprep.common.replacing import replace_durably
+from ffprep.common.replacing import sync_folder
+from ffprep.errors import ConversionError
 
 
 def finalise(
@@ -21,7 +22,7 @@ def finalise(
     records_end: int,
     data_start: int,
 ) -> None:
-    """Write everything that follows the last sample, force the file to the disk and rename it.
+    """Write everything that follows the last sample, force the file to the disk and rename it; then nothing can fail.
 
     Parameters
     ----------
@@ -64,9 +65,26 @@ def finalise(
     sink.write_at(superblock_at, block.pack())
     sink.sync()
     try:
-        replace_durably(sink.path, path)
+        sink.path.replace(path)
     except OSError as error:
         raise sink.failure(error, end) from error
+
+
+def sync_named(path: Path) -> None:
+    """Force the name of a finished file to the disk.
+
+    Raises
+    ------
+    ConversionError
+        The disk fails. The file is finished all the same.
+    """
+    try:
+        sync_folder(path.parent)
+    except OSError as error:
+        raise ConversionError(
+            f"{path}: the file is finished, but its folder could not be forced to the disk: {error.strerror}; "
+            "the same command tries that again"
+        ) from error
 
 
 def _write_table(sink: UnfinishedFile, offset: int, pieces: Iterable[bytes]) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import xxhash
 from ffprep.beton.layout import BLOCK_SIZE
 from ffprep.beton.sections import BlockHasher
 from ffprep.beton.writing.journal import write_fully
-from ffprep.errors import ConversionError, OptionError
+from ffprep.common.locking import open_locked
+from ffprep.errors import ConversionError
 
 BUFFER_SIZE = 1 << 23
 
@@ -36,12 +36,7 @@ class UnfinishedFile:
         self.path = path
         self.hasher = BlockHasher(data_start)
         self._buffer = bytearray()
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._descriptor)
-            raise OptionError(f"{path}: another process is writing this file; wait for it") from None
+        self._descriptor, self._lock = open_locked(path)
 
     @property
     def size(self) -> int:
@@ -93,7 +88,7 @@ class UnfinishedFile:
         """Describe a failed write in one line."""
         return ConversionError(
             f"{self.path}: byte {offset}: cannot write: {error.strerror}; "
-            "make room or take another folder, then convert again (a resumable conversion goes on)"
+            "make room, or take another folder; the same command goes on where it stopped"
         )
 
     def truncate(self, size: int) -> None:
@@ -144,4 +139,6 @@ class UnfinishedFile:
             start += len(part)
 
     def close(self) -> None:
+        """Close the file and free its lock."""
+        self._lock.release()
         os.close(self._descriptor)

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from ffprep._version import __version__
 from ffprep.beton import layout, sections
 from ffprep.beton.writing.columns import RecordPacker
-from ffprep.beton.writing.finalise import finalise
+from ffprep.beton.writing.conditions import check_count, check_page_size, refuse_to_drop
+from ffprep.beton.writing.finalise import finalise, sync_named
 from ffprep.beton.writing.journal import Committer, Journal
 from ffprep.beton.writing.placement import Placement, SharedPayloads, payloads_of, plan_sample
 from ffprep.beton.writing.unfinished import UnfinishedFile
+from ffprep.common.outputs import check_output
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import Encoded, Field
 
@@ -34,6 +35,7 @@ class Writer:
     The bytes depend only on the samples, their names and the manifest. Until `close` the file is called
     ``NAME.partial`` and has a ``NAME.journal`` beside it; `close` forces it to the disk and renames it. After a crash
     the two files are still there, and a `Writer` with ``resume=True`` continues from the last commit to the same bytes.
+    No `Writer` throws away what another one left to be continued, unless ``restart=True`` says so.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ class Writer:
         runs of the same conversion, as the time would.
     resume : bool
         Continue an unfinished file of the same conversion if there is one.
+    restart : bool
+        Drop an unfinished file, whatever conversion it belongs to, and begin anew.
     keep : bool, optional
         If this run fails, leave what was written, so that it can be resumed; otherwise remove it. By default as
         `resume`.
@@ -62,11 +66,14 @@ class Writer:
     state : dict
         JSON values of the caller, saved with each commit and restored on resume. When `write` or `commit` is called,
         they must describe the samples written before.
+    notes : bytearray
+        Bytes of the caller, saved and restored likewise; only what was added since the last commit is written.
 
     Raises
     ------
     OptionError
-        An argument is wrong, the file exists, or the unfinished file belongs to another conversion.
+        An argument is wrong, the file exists, another process is writing it, or there is an unfinished file that cannot
+        be continued.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Writer:
         page_size: int | None = None,
         manifest: Mapping[str, Any] | None = None,
         resume: bool = False,
+        restart: bool = False,
         keep: bool | None = None,
         overwrite: bool = False,
         commit_bytes: int = COMMIT_BYTES,
@@ -85,9 +93,9 @@ class Writer:
         commit_seconds: float = COMMIT_SECONDS,
     ) -> None:
         self.path = Path(path)
-        self.num_samples = _check_count(num_samples)
+        self.num_samples = check_count(num_samples)
         check_page_size(page_size)
-        self._check_path(overwrite)
+        check_output(self.path, overwrite=overwrite)
         self._packer = RecordPacker(fields)
         self._columns = self._packer.columns
         self._data_start = layout.data_start(self._record_offset(self.num_samples))
@@ -96,13 +104,14 @@ class Writer:
             "fields": sections.field_summary(fields),
             **(manifest or {}),
         }
-        self._resume = resume
+        self._resume, self._restart = resume, restart
         self._keep = resume if keep is None else keep
         self._commit_bytes, self._commit_samples = commit_bytes, commit_samples
         self._commit_seconds = commit_seconds
         self.num_written = 0
         self.state: dict[str, Any] = {}
-        self._saved_blocks = 0
+        self.notes = bytearray()
+        self._saved_blocks = self._saved_notes = 0
         self._placement = Placement(self._data_start, page_size)
         self._shared = SharedPayloads()
         self._forget_uncommitted()
@@ -110,20 +119,18 @@ class Writer:
 
     # -- opening ---------------------------------------------------------------------------------------
 
-    def _check_path(self, overwrite: bool) -> None:
-        if not self.path.parent.is_dir():
-            raise OptionError(f"{self.path.parent}: no such folder; make it first")
-        if self.path.is_dir():
-            raise OptionError(f"{self.path}: is a folder; give the name of a file")
-        if self.path.exists() and not overwrite:
-            raise OptionError(f"{self.path}: exists already; delete it or ask for overwriting")
-
     def _open(self, page_size: int | None) -> None:
-        identity = [self._packer.descriptors.hex(), self.num_samples, page_size, self._manifest]
-        fingerprint = xxhash.xxh3_128_digest(sections.canonical_json(identity))
+        self._identity = identity = {
+            "descriptors": self._packer.descriptors.hex(),
+            "samples": self.num_samples,
+            "page_size": page_size,
+            "manifest": self._manifest,
+        }
         self._sink = UnfinishedFile(self.path.with_name(self.path.name + ".partial"), self._data_start)
         try:
-            self._journal = Journal(self.path.with_name(self.path.name + ".journal"), fingerprint)
+            self._journal = Journal(
+                self.path.with_name(self.path.name + ".journal"), identity, disposable=not (self._resume or self._keep)
+            )
         except BaseException:
             self._sink.close()
             raise
@@ -137,12 +144,10 @@ class Writer:
 
     def _begin(self) -> None:
         facts = self._journal.facts
-        if self._resume and self._journal.found == "other" and self._sink.size:
-            raise OptionError(
-                f"{self._sink.path}: belongs to a conversion with other data or options; "
-                f"delete it and {self._journal.path.name}, or do not resume"
-            )
-        if self._resume and facts is not None and self._sink.size >= facts["cursor"]:
+        size = self._sink.size
+        if not self._restart:
+            refuse_to_drop(self._sink.path, size, self._journal, self._identity, resume=self._resume)
+        if self._resume and not self._restart and size and self._journal.found == "ours" and facts is not None:
             self._journal.resume()
             self._restore(facts)
         else:
@@ -160,6 +165,8 @@ class Writer:
         blocks = np.frombuffer(b"".join(self._journal.attachments("blocks")), "<u8")
         self._sink.restore(facts["cursor"], blocks.tolist())
         self._saved_blocks = len(blocks)
+        self.notes += b"".join(self._journal.attachments("notes"))
+        self._saved_notes = len(self.notes)
         self._first_record = self.num_written
         self._sink.zero(self._record_offset(self.num_written), self._data_start)
 
@@ -270,9 +277,10 @@ class Writer:
             "names": b"".join(name + b"\n" for name in self._names),
             "shared": self._shared.take_unsaved(),
             "blocks": np.array(finished[self._saved_blocks :], "<u8").tobytes(),
+            "notes": bytes(self.notes[self._saved_notes :]),
         }
         self._committer.submit(self._sink.sync, facts, attachments)
-        self._saved_blocks = len(finished)
+        self._saved_blocks, self._saved_notes = len(finished), len(self.notes)
         self._forget_uncommitted()
         self._consistent = True
 
@@ -282,7 +290,10 @@ class Writer:
         except BaseException as error:
             self._consistent = False
             if isinstance(error, OSError):
-                raise self._sink.failure(error, self._placement.cursor) from error
+                raise ConversionError(
+                    f"{error.filename}: cannot write: {error.strerror}; make room, or take another folder; "
+                    "the same command goes on where it stopped"
+                ) from error
             raise
 
     # -- closing ---------------------------------------------------------------------------------------
@@ -304,7 +315,7 @@ class Writer:
         Raises
         ------
         ConversionError
-            The disk is full or fails. The file then stays unfinished.
+            The disk is full or fails. The file then stays unfinished, unless the message says that it is finished.
         """
         if self._closed:
             return
@@ -325,7 +336,12 @@ class Writer:
             self._record_offset(self.num_written),
             self._data_start,
         )
-        self._release(remove=True)
+        named = False
+        try:
+            sync_named(self.path)
+            named = True
+        finally:
+            self._release(remove=named)
 
     def _sections(
         self, manifest_extra: Mapping[str, Any] | None, extra: Mapping[str, bytes] | None
@@ -345,6 +361,10 @@ class Writer:
         yield from self._journal.attachments(name)
         yield last
 
+    def drop_uncommitted(self) -> None:
+        """Let only what was committed count from now on, because `state` no longer describes what was written."""
+        self._consistent = False
+
     def abort(self) -> None:
         """Give up. If `keep` was set, all written samples remain and can be resumed, otherwise nothing does."""
         if self._closed:
@@ -360,7 +380,8 @@ class Writer:
         self._closed = True
         self._committer.close()
         if remove:
-            self._sink.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it is renamed by now, or of no use and replaced by the next run
+                self._sink.path.unlink(missing_ok=True)
         self._journal.close(remove=remove)
         self._sink.close()
 
@@ -376,17 +397,3 @@ class Writer:
         except BaseException:
             self.abort()
             raise
-
-
-def _check_count(num_samples: int) -> int:
-    if isinstance(num_samples, bool) or not isinstance(num_samples, (int, np.integer)) or num_samples < 0:
-        raise OptionError(f"num_samples is a number of samples, not {num_samples!r}")
-    return int(num_samples)
-
-
-def check_page_size(page_size: int | None) -> None:
-    if page_size is None:
-        return
-    smallest, largest = layout.MIN_PAGE_SIZE, layout.MAX_PAGE_SIZE
-    if not (layout.is_power_of_two(page_size) and smallest <= page_size <= largest):
-        raise OptionError(f"page_size is a power of two from {smallest} to {largest}, not {page_size}")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ffprep.commands._shared.files import BETON, REPORT, check_restart, inputs_of, is_report, write_report
+
 if TYPE_CHECKING:
     from ffprep.convert.planning import ConversionPlan
     from ffprep.convert.report import ConversionReport
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXISTING = click.Path(exists=True, path_type=Path)
-BETON = click.Path(dir_okay=False, path_type=Path)
 
 
 def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -111,9 +112,18 @@ class ImageChoices:
         )
 
 
+CONTINUING = (
+    click.option(
+        "--resume", is_flag=True, help="Not needed any more: the same command goes on where an interrupted one stopped."
+    ),
+    click.option("--restart", is_flag=True, help="Drop what an interrupted conversion left, and begin anew."),
+    click.option("--overwrite", is_flag=True, help="Replace finished files that are there."),
+)
+"""What becomes of what is there already."""
+
 REPORTING = (
     click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
-    click.option("--report", type=BETON, help="Write the report as JSON to this file as well."),
+    click.option("--report", type=REPORT, help="Write the report as JSON to this file as well."),
     click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
 )
 """The last options of every conversion."""
@@ -122,8 +132,7 @@ writing_options = apply_options(
     click.option("--out", type=BETON, required=True, help="The .beton file to make."),
     click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
     click.option("--limit", type=click.IntRange(1), help="Convert the first N samples only."),
-    click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
-    click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+    *CONTINUING,
     click.option(
         "--on-error",
         type=click.Choice(["raise", "skip"]),
@@ -152,6 +161,7 @@ class WritingChoices:
     workers: int | None
     limit: int | None
     resume: bool
+    restart: bool
     overwrite: bool
     on_error: str
     shuffle: int | None
@@ -166,6 +176,7 @@ class WritingChoices:
         from ffprep.convert.progress import ShownProgress, SilentProgress
         from ffprep.sources.base import shuffled
 
+        check_restart(self.resume, self.restart)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # the report says what is odd about a file
         if not self.quiet:
             show_notes(source)
@@ -175,15 +186,16 @@ class WritingChoices:
                 self.out,
                 workers=self.workers,
                 limit=self.limit,
-                resume=self.resume,
+                restart=self.restart,
                 overwrite=self.overwrite,
                 on_error=self.on_error,
                 engine=self.engine,
                 page_size=self.page_size,
+                inputs=inputs_of(click.get_current_context()),
                 progress=(lambda *_: SilentProgress()) if self.quiet else ShownProgress,
             )
-        if self.report is not None:
-            self.report.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+        if self.report is not None and not (result.found and is_report(self.report, self.out)):
+            write_report(self.report, result.to_json(), self.out)
         if not self.quiet:
             click.echo(f"{self.out}\n{result.table()}")
         if index:
@@ -206,7 +218,12 @@ def show_notes(source: Source) -> None:
 
 
 planning_options = apply_options(
-    click.option("--out", type=BETON, default=Path("X.beton"), help="Where the file would go."),
+    click.option(
+        "--out",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=Path("X.beton"),
+        help="Where the file would go.",
+    ),
     click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
     click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
     click.option("--json", "as_json", is_flag=True, help="For programs."),

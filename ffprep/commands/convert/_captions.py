@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.options import (
     EXISTING,
     apply_options,
@@ -20,6 +21,8 @@ from ffprep.commands._shared.options import (
     take_writing,
     writing_options,
 )
+from ffprep.common.outputs import check_output
+from ffprep.common.replacing import replacing
 
 if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource
@@ -79,13 +82,16 @@ def tell(source: CaptionSource) -> None:
         if name.startswith(("images_", "captions_")) and value:
             parts.append(f"{value:,} {name.replace('_', ' ')}")
     click.echo("; ".join(parts))
+    for note in (*source.notes, source.left_out.summary()):
+        if note:
+            click.echo(f"note: {note}", err=True)
 
 
 def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
     """Convert the source that `make` opens, given the command's own values and the arguments of a `CaptionSource`."""
     writing, rest = take_writing(values)
     taken, rest = choices(rest)
-    source = make(**rest, **taken)
+    source = make(**rest, **taken, skip=writing.on_error == "skip")
     if not writing.quiet:
         tell(source)
     writing.run(source, values["index"])
@@ -97,7 +103,7 @@ def commands(
 ) -> tuple[click.Command, click.Command]:
     """Make the ``convert`` and ``plan`` commands of one data set."""
 
-    @click.command(name, help=summary)
+    @click.command(name, help=summary, cls=FileCommand)
     @source_options
     @caption_options
     @image_options
@@ -112,7 +118,10 @@ def commands(
     @planning_options
     def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
         taken, rest = choices(values)
-        show_plan(make(**rest, **taken), out=out, workers=workers, limit=limit, as_json=as_json)
+        source = make(**rest, **taken, skip=True)
+        if not as_json:
+            tell(source)
+        show_plan(source, out=out, workers=workers, limit=limit, as_json=as_json)
 
     return command, plan_command
 
@@ -137,18 +146,20 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
 
     summary = f'{title}, from downloaded shards: fields "image", "tokens", "length", "image_id".'
 
-    @click.command(dataset, help=summary + " The ids and URLs used are listed beside the file.")
+    @click.command(dataset, cls=FileCommand, help=summary + " The ids and URLs used are listed beside the file.")
     @options
     @caption_options
     @image_options
     @writing_options
     def command(**values: Any) -> None:
-        source, out = convert_captions(values, make)
+        listing = values["out"].with_name(values["out"].name + ".sources.jsonl")
+        if not values["out"].exists():
+            check_output(listing, overwrite=values["overwrite"])
+        source, _ = convert_captions(values, make)
         record = getattr(source, "record", None)
         if record is not None:
-            listing = out.with_name(out.name + ".sources.jsonl")
-            with listing.open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in islice(record(), values["limit"]))
+            with replacing(listing, overwrite=values["overwrite"]) as file:
+                file.writelines(f"{json.dumps(line)}\n".encode() for line in islice(record(), values["limit"]))
 
     _, plan_command = commands(dataset, summary, options, make)
     return command, plan_command

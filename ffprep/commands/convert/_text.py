@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._shared.options import BETON, REPORTING, apply_options, terminable, writing_options
+from ffprep.commands._shared.files import BETON, check_restart, is_report, write_report
+from ffprep.commands._shared.options import CONTINUING, REPORTING, apply_options, terminable, writing_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
@@ -102,8 +102,7 @@ block_options = apply_options(
 block_writing_options = apply_options(
     click.option("--out", type=BETON, required=True, help="The .beton file to make."),
     click.option("--workers", type=click.IntRange(1), help="Threads that tokenise; all processors by default."),
-    click.option("--resume", is_flag=True, help="Continue where an interrupted conversion stopped."),
-    click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+    *CONTINUING,
     click.option(
         "--on-error",
         type=click.Choice(["raise", "skip"]),
@@ -136,11 +135,12 @@ def show_corpus(
     """Run a conversion to blocks with the remaining options, and show the report."""
     from ffprep.convert.progress import ShownProgress, SilentProgress
 
+    check_restart(values.pop("resume"), values["restart"])
     values["per_sample"] = values.pop("blocks_per_sample")
     with terminable():
         made = convert(progress=(lambda *_: SilentProgress()) if quiet else ShownProgress, **values)
-    if report is not None:
-        report.write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
+    if report is not None and not (made.report.found and is_report(report, values["out"])):
+        write_report(report, made.to_json(), values["out"])
     if not quiet:
         click.echo(f"{values['out']}\n{made.table()}")
     return made

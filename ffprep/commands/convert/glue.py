@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.files import BETONS, FileCommand
 from ffprep.commands._shared.options import apply_options, planning_options, show_plan, take_writing
 from ffprep.commands.convert._text import row_options, take_vocabulary, vocabulary_options, writing_options_with
 from ffprep.errors import OptionError, SourceError
@@ -39,15 +40,16 @@ def _source_options(tasks: list[str]) -> Callable[..., Any]:
     )
 
 
-@click.command("glue")
+@click.command("glue", cls=FileCommand)
 @_source_options([*NAMES, "all"])
 @vocabulary_options
 @row_options
-@writing_options_with(type=click.Path(path_type=Path), help="The .beton file, or a folder for several.")
+@writing_options_with(type=BETONS, help="The .beton file, or a folder for several.")
 def command(source: str, task: str, split: str, length: int, keep_text: bool, **values: Any) -> None:
     """GLUE's tasks: fields "tokens", "length", "label" and, with --keep-text, the texts.
 
-    Several tasks or splits make several files: --out is then a folder, or a name that theirs start with.
+    Several tasks or splits make several files: --out is then a folder, or a name that theirs start with, and so is the
+    name of --report.
     """
     from ffprep.sources.glue import TASKS, open_glue, splits_of, tasks_there
 
@@ -55,18 +57,21 @@ def command(source: str, task: str, split: str, length: int, keep_text: bool, **
     jobs = [(t, s) for t in chosen for s in splits_of(t, split)]
     if not jobs:
         raise OptionError(f"{source}: holds none of GLUE's tasks")
-    skip = _skips(values)
+    skip, skip_labels = _skips(values), values["on_error"] == "skip"
     vocabulary = take_vocabulary(values)
     writing, _ = take_writing(values)
     for one, part in jobs:
         if len(jobs) > 1 and not _there(source, one, part):
             click.echo(f"note: {one.name} has no {part} split there", err=True)
             continue
-        rows = open_glue(source, one, part, vocabulary, length, keep_text, skip)
+        rows = open_glue(source, one, part, vocabulary, length, keep_text, skip, skip_labels)
         if not writing.quiet:
             click.echo(f"{one.name} {part}: {rows.summary()}", err=True)
-        out = writing.out if len(jobs) == 1 else _name(writing.out, one, part)
-        replace(writing, out=out, on_error="raise").run(rows)
+        out, report = writing.out, writing.report
+        if len(jobs) > 1:
+            out = _name(out, one, part)
+            report = None if report is None else report.with_name(f"{report.stem}-{one.name}-{part}{report.suffix}")
+        replace(writing, out=out, report=report, on_error="raise").run(rows)
 
 
 def _skips(values: dict[str, Any]) -> bool:
@@ -117,5 +122,5 @@ def plan_command(
 
     vocabulary = take_vocabulary(values)
     for part in splits_of(TASKS[task], split):
-        rows = open_glue(source, TASKS[task], part, vocabulary, length, keep_text)
+        rows = open_glue(source, TASKS[task], part, vocabulary, length, keep_text, skip_labels=True)
         show_plan(rows, out=out, workers=workers, limit=limit, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.options import (
     EXISTING,
     ImageChoices,
@@ -71,7 +72,7 @@ def _open(
     return open_imagenet(source, split, image=image.field(), hints=hints, clutter=all_files, streaming=streaming)
 
 
-@click.command("imagenet")
+@click.command("imagenet", cls=FileCommand)
 @_source_options
 @image_options
 @writing_options

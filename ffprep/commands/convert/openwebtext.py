@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.options import apply_options, planning_options, show_made_plan
 from ffprep.commands.convert._text import (
     block_options,
@@ -41,7 +42,7 @@ _source_options = apply_options(
 )
 
 
-@click.command("openwebtext")
+@click.command("openwebtext", cls=FileCommand)
 @_source_options
 @vocabulary_options
 @block_options

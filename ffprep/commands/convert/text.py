@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.group import switches
 from ffprep.commands._shared.options import apply_options, take_writing
 from ffprep.commands.convert._text import (
@@ -59,7 +60,7 @@ _table_options = apply_options(
 )
 
 
-@click.command("text")
+@click.command("text", cls=FileCommand)
 @click.argument("settings", nargs=-1, metavar="[CONFIG.yaml [KEY=VALUE]...]")
 @_table_options
 @vocabulary_options

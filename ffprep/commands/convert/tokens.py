@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from ffprep.commands._shared.files import FileCommand
 from ffprep.commands.convert._text import FOLDER, block_options, block_writing_options, show_corpus
 
 
-@click.command("tokens")
+@click.command("tokens", cls=FileCommand)
 @click.option(
     "--source",
     required=True,
@@ -46,9 +47,14 @@ def command(
         usual = "fairseq" if paths_of(source)[1].is_file() else "gpt2"
         vocabulary = recorded_vocabulary(source, vocab) or open_vocabulary(usual, vocab)
     values.pop("on_error")
+    files = [path for path in paths_of(source) if path.is_file()] or [path for path in [source] if path.is_file()]
+    identity = {"files": {path.name: path.stat().st_size for path in files}}
     facts = {"form": "fairseq" if paths_of(source)[1].is_file() else "flat"}
 
     def parts(folder: Path, padded: int, workers: int, progress: Any) -> Any:
         return import_parts(source, vocabulary, folder, padded)
 
-    show_corpus(lambda **options: convert_parts(parts, "tokens", facts, vocabulary, **options), report, quiet, values)
+    def convert(**options: Any) -> Any:
+        return convert_parts(parts, "tokens", facts, vocabulary, identity=identity, inputs=files, **options)
+
+    show_corpus(convert, report, quiet, values)

@@ -17,6 +17,15 @@ void ffp_bits_fill_slow(ffp_bits *b) {
     }
 }
 
+const uint8_t *ffp_bits_position(const ffp_bits *b, const uint8_t *begin) {
+    const uint8_t *p = b->next;
+    for (int32_t unread = (b->count - b->padding) >> 3; unread > 0 && p > begin; unread--) {
+        p--;
+        p -= *p == 0 && p > begin && p[-1] == 0xFF;
+    }
+    return p;
+}
+
 int32_t ffp_bits_finish(ffp_bits *b) {
     ffp_bits_drop(b, (b->count - b->padding) & 7);
     for (;;) {

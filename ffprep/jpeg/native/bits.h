@@ -72,6 +72,9 @@ static inline void ffp_bits_start(ffp_bits *b, const uint8_t *begin, const uint8
  * bytes 00 or FF, which some encoders write), else FFP_CORRUPT_SCAN. b->next is then at the marker or the end. */
 int32_t ffp_bits_finish(ffp_bits *b);
 
+/* The first byte that was not looked at, not even in part; `begin` is where the reader started. */
+const uint8_t *ffp_bits_position(const ffp_bits *b, const uint8_t *begin);
+
 /* F.2.2.1 EXTEND: the value that the `size` bits v stand for. */
 static inline int32_t ffp_extend(uint32_t v, int size) {
     return (int32_t)v - (v >> (size - 1) ? 0 : (int32_t)(1u << size) - 1);

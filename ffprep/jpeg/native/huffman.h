@@ -39,6 +39,9 @@ typedef struct {
  * up all bits are allowed, although C.2 reserves the code of all ones: encoders in use write them. */
 int32_t ffp_count_codes(const uint8_t counts[FFP_CODE_LENGTHS + 1]);
 
+/* Whether libjpeg reads a table, which C.2 and F.1.2.1 put narrower bounds to: no code of all ones, no DC size over 15. */
+int ffp_table_is_common(const ffp_dht *dht, int dc);
+
 /* C.2. Counts must be good in the sense of ffp_count_codes. */
 void ffp_list_codes(const ffp_dht *dht, ffp_codes *codes);
 

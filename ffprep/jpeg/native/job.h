@@ -17,8 +17,8 @@ typedef struct {
     int32_t pred[FFP_MAX_COMPONENTS]; /* DC predictors at the start: 0 at a restart */
     int32_t first_mcu;                /* raster number of the first MCU */
     int32_t mcus;                     /* MCUs to decode: early stop makes it fewer than the segment holds */
-    int32_t to_end;                   /* 1: the job ends where the segment ends, so the end position is checked */
-    int32_t status;                   /* out: FFP_OK, FFP_TRUNCATED_SCAN or FFP_CORRUPT_SCAN */
+    int32_t to_end; /* 1: the job ends where its segment, not the last one, ends: nothing may be left */
+    int32_t status; /* out: FFP_OK, FFP_TRUNCATED_SCAN or FFP_CORRUPT_SCAN */
     int16_t *coef;
 } ffp_job;
 

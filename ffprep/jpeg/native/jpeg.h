@@ -40,7 +40,7 @@ enum {
     FFP_NOT_JPEG = 1,            /* no SOI at the start */
     FFP_TRUNCATED_HEADER = 2,    /* input ends before the first scan's data */
     FFP_BAD_MARKER = 3,          /* a marker segment is malformed or out of place */
-    FFP_UNSUPPORTED_PROCESS = 4, /* lossless, hierarchical, arithmetic, 12 bit */
+    FFP_UNSUPPORTED_PROCESS = 4, /* lossless, hierarchical, DNL, 12 bit */
     FFP_UNSUPPORTED_COLOR = 5,   /* CMYK, YCCK, 2 components */
     FFP_UNSUPPORTED_SAMPLING = 6,
     FFP_BAD_HUFFMAN_TABLE = 7,
@@ -57,6 +57,18 @@ enum {
     FFP_SIZE_MISMATCH = 18,  /* stream and stored width/height differ */
     FFP_NO_SPACE = 19,       /* the output buffer is too small */
     FFP_STATUS_COUNT = 20
+};
+
+/* What is odd about an image that is whole: bits, mirrored as Note in ffprep/jpeg/rewrite.py. */
+enum {
+    FFP_NOTE_LEFT_OVER = 1,    /* bytes other than padding between the last MCU and the end marker */
+    FFP_NOTE_LEFT_BETWEEN = 2, /* the same behind a scan that is not the last one */
+    FFP_NOTE_NO_EOI = 4,       /* the data ends after the last MCU */
+    FFP_NOTE_CODES = 8,        /* a Huffman table in use that libjpeg refuses: a code of all ones, a DC size over 15 */
+    FFP_NOTE_NO_TABLES = 16,   /* Huffman tables are missing, and those of T.81 K.3 are meant */
+    FFP_NOTE_SAME_IDS = 32,    /* two components have one identifier */
+    FFP_NOTE_ZERO_QUANT = 64,  /* a quantisation table has a zero */
+    FFP_NOTE_DIVIDED = 128     /* sampling factors were divided by their common divisor */
 };
 
 enum { FFP_COLOR_GRAY = 1, FFP_COLOR_YCC = 2, FFP_COLOR_RGB = 3, FFP_COLOR_CMYK = 4, FFP_COLOR_YCCK = 5 };
@@ -93,11 +105,17 @@ FFP_API int64_t ffp_coefficients(const uint8_t *data, int64_t size, int16_t *out
 
 /* Lossless rewriting: the same coefficients as an interleaved baseline stream with a restart marker every `interval`
  * MCUs (0: none; -1: as many as suit the sampling). A single sequential scan keeps its Huffman codes, and its DC tables
- * are extended by the codes they lack; anything else gets tables made for it. flags bit 0: keep APPn and COM segments;
- * bit 1: make new tables in any case. *written is set to the size. FFP_NO_SPACE when `capacity` might not suffice: then
- * the stream has been found to be sound, and *written is a capacity that does suffice. */
+ * are extended by the codes they lack; anything else gets tables made for it. Sampling factors that would make an MCU of
+ * over ten blocks are divided by their common divisor. flags bit 0: keep APPn and COM segments (CMYK and YCCK are rewritten
+ * only with them); bit 1: make new tables in any case. facts[FFP_FACTS] is set to the size, FFP_NOTE_* bits, and the
+ * offset at which the last MCU of the input ends. FFP_NO_SPACE when `capacity` might not suffice: then the stream has been
+ * found to be sound, and the size is a capacity that does suffice. */
+#define FFP_FACTS 3
 FFP_API int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out,
-                            int64_t capacity, int64_t *written);
+                            int64_t capacity, int64_t *facts);
+
+/* Whether every code up to the last MCU is valid and there, whatever the colour; facts as above, the size being 0. */
+FFP_API int64_t ffp_check(const uint8_t *data, int64_t size, int64_t *facts);
 
 /* The seek index of a single-scan sequential stream: a place to begin decoding every `interval` MCUs (below 1: every 16,
  * or 8 where an MCU has more than three blocks); index/index.h describes its bytes. A stream with restart markers needs

@@ -15,6 +15,8 @@ enum {
     FFP_M_SOF1 = 0xC1,
     FFP_M_SOF2 = 0xC2,
     FFP_M_DHT = 0xC4,
+    FFP_M_SOF9 = 0xC9,
+    FFP_M_SOF10 = 0xCA,
     FFP_M_DAC = 0xCC,
     FFP_M_SOF15 = 0xCF,
     FFP_M_RST0 = 0xD0,
@@ -51,21 +53,23 @@ typedef struct {
 
 typedef struct {
     int32_t width, height, ncomp, color;
-    int32_t sof;                      /* 0xC0, 0xC1 or 0xC2 */
-    int32_t progressive;              /* SOF2 */
+    int32_t sof;                      /* 0xC0, 0xC1, 0xC2, 0xC9 or 0xCA */
+    int32_t progressive;              /* SOF2, SOF10 */
+    int32_t arithmetic;               /* SOF9, SOF10 */
     int32_t sequential_single_scan;   /* 1: fast path applies */
     int32_t orientation;              /* EXIF orientation 1..8, 1 when absent or unreadable */
     int32_t adobe_transform;          /* -1 when there is no APP14 */
     int32_t hmax, vmax, mcu_w, mcu_h; /* MCU size in pixels */
     int32_t mcus_x, mcus_y, blocks_per_mcu;
     int32_t restart_interval; /* MCUs; 0: none */
-    int32_t reserved;
-    int64_t scan_offset; /* first byte of the first scan's entropy-coded data */
-    int64_t sos_offset;  /* its SOS marker */
+    int32_t notes;            /* FFP_NOTE_*: oddities that do not keep the image from being whole (jpeg.h) */
+    int64_t scan_offset;      /* first byte of the first scan's entropy-coded data */
+    int64_t sos_offset;       /* its SOS marker */
     ffp_component comp[FFP_MAX_COMPONENTS];
     uint16_t quant[4][64]; /* zigzag order */
     uint8_t quant_present[4];
-    ffp_dht dht[2][4]; /* [0] DC, [1] AC */
+    ffp_dht dht[2][4];          /* [0] DC, [1] AC */
+    uint8_t conditioning[2][4]; /* of arithmetic codes (B.2.4.3): DC U << 4 | L, AC Kx */
 } ffp_header;
 
 /* Parses marker segments up to the first scan. A single component is normalised to 1x1 sampling (A.2.2). */
@@ -101,8 +105,20 @@ const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32
 int32_t ffp_parse_dht(ffp_header *h, const uint8_t *p, int32_t n);
 int32_t ffp_parse_dqt(ffp_header *h, const uint8_t *p, int32_t n);
 int32_t ffp_parse_dri(ffp_header *h, const uint8_t *p, int32_t n);
+int32_t ffp_parse_dac(ffp_header *h, const uint8_t *p, int32_t n);
 int32_t ffp_parse_sof(ffp_header *h, int32_t marker, const uint8_t *p, int32_t n);
 int32_t ffp_parse_sos(const ffp_header *h, const uint8_t *p, int32_t n, ffp_scan *scan);
+
+/* What stands behind the last MCU, which ends at pos: FFP_NOTE_NO_EOI, FFP_NOTE_LEFT_OVER or 0. */
+int32_t ffp_notes_behind(const uint8_t *data, int64_t size, int64_t pos);
+
+/* Where a scan refers to a table that the stream does not have, puts the one of annex K.3 in its place, as libjpeg does
+ * for Motion JPEG frames: numbers 0 (luminance) and 1 (chrominance). */
+void ffp_standard_tables(ffp_header *h, const ffp_scan *scan);
+
+/* Divides sampling factors by their common divisors if a scan of all components could not have them: B.2.3 limits an MCU.
+ * blocks_x and blocks_y stay as they are. FFP_UNSUPPORTED_SAMPLING when an MCU is too large even so. */
+int32_t ffp_divide_factors(ffp_header *h);
 
 /* EXIF orientation 1..8 from the n bytes of an APP1 segment; 0 when they hold none that makes sense. */
 int32_t ffp_exif_orientation(const uint8_t *p, int32_t n);

@@ -20,6 +20,7 @@ from llvmlite.binding.ffi import lib as llvm
 from numba.core.compiler_lock import global_compiler_lock
 
 from ffprep import abi
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.errors import FfprepError
 from ffprep.jpeg import native
 from ffprep.kernels.image.job import free_thread, new_thread
@@ -49,12 +50,8 @@ class Pipe:
 
     def __init__(self, *, blocking_writes: bool) -> None:
         self.reads, self.writes = os.pipe()
+        call_when_gone(self, close_descriptors, (self.reads, self.writes))
         os.set_blocking(self.writes, blocking_writes)
-
-    def __del__(self) -> None:
-        for descriptor in (self.reads, self.writes):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
 
 
 def as_bytes(records: npt.NDArray[np.void]) -> npt.NDArray[np.uint8]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.loader.files import Ids
 
 PIECE = 1 << 20
@@ -141,6 +142,7 @@ class _File:
 
     def __init__(self, path: Path, mapping: mmap.mmap | None, page_size: int) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        call_when_gone(self, close_descriptors, (self.descriptor,))
         self.page_size = page_size
         self._mapping = mapping
         # Otherwise the system also reads megabytes around each request, which belong to windows far away.
@@ -161,11 +163,6 @@ class _File:
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):
                 os.posix_fadvise(self.descriptor, offset, self.page_size, os.POSIX_FADV_DONTNEED)
-
-    def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            with contextlib.suppress(OSError):
-                os.close(self.descriptor)
 
 
 def _read(requests: _Requests) -> None:

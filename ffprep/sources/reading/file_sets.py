@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.names import in_clutter, is_clutter
 from ffprep.common.source_files import open_regular, read_file
 from ffprep.common.tar import members, read_at
@@ -58,6 +59,11 @@ class FolderFiles:
 
     def size(self, index: int) -> int:
         return (self.root / self.names[index]).stat().st_size
+
+    def stamp(self, index: int) -> tuple[int, int]:
+        """Size of a file in bytes, and its time in nanoseconds."""
+        found = os.stat(f"{self._prefix}{self.names[index]}")  # noqa: PTH116 - called a million times
+        return found.st_size, found.st_mtime_ns
 
     def take(self, order: npt.NDArray[np.int64]) -> FolderFiles:
         return FolderFiles(self.root, [self.names[i] for i in order])
@@ -111,6 +117,7 @@ class _Descriptors:
     def __init__(self) -> None:
         self._open: dict[Path, int] = {}
         self._lock = threading.Lock()
+        call_when_gone(self, _close_all, self._open)
 
     def get(self, path: Path) -> int:
         fd = self._open.get(path)
@@ -124,9 +131,9 @@ class _Descriptors:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_Descriptors, ())
 
-    def __del__(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
+
+def _close_all(files: dict[Path, int]) -> None:
+    close_descriptors(files.values())
 
 
 def walk_images(root: Path, folder: str, left_out: list[str] | None = None) -> list[str]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import SourceError
+from ffprep.sources.reading.left_out import LeftOut
 from ffprep.text.documents.table_rows import BadRow, TableRow
 from ffprep.text.tokens.vocabulary import replace_surrogates
-
-LISTED = 100
 
 
 class Texts(Sequence[str]):
@@ -67,10 +66,8 @@ class TextTable:
         The labels as they were found; empty if there are none.
     names : Texts
         Where each row was found.
-    bad : int
-        Number of rows left out.
-    bad_rows : list of [name, reason]
-        The first of these.
+    left_out : LeftOut
+        The bad rows.
     invalid : int
         Number of characters that are not valid Unicode and were replaced.
     """
@@ -79,9 +76,20 @@ class TextTable:
     second: Texts | None = None
     labels: list[Any] = field(default_factory=list)
     names: Texts = field(default_factory=Texts)
-    bad: int = 0
-    bad_rows: list[list[str]] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
     invalid: int = 0
+
+    def without(self, places: Collection[int]) -> TextTable:
+        """The table without some of its rows."""
+        kept = [place for place in range(len(self.first)) if place not in places]
+        second = None if self.second is None else Texts(self.second[place] for place in kept)
+        return replace(
+            self,
+            first=Texts(self.first[place] for place in kept),
+            second=second,
+            labels=[self.labels[place] for place in kept],
+            names=Texts(self.names[place] for place in kept),
+        )
 
 
 def read_table(rows: Iterator[TableRow | BadRow], pair: bool, labelled: bool, skip: bool) -> TextTable:
@@ -100,7 +108,7 @@ def read_table(rows: Iterator[TableRow | BadRow], pair: bool, labelled: bool, sk
     SourceError
         When a row is bad and `skip` is False.
     """
-    table = TextTable(second=Texts() if pair else None)
+    table = TextTable(second=Texts() if pair else None, left_out=LeftOut(skip))
     count = 2 if pair else 1
     for row in rows:
         found = row
@@ -110,11 +118,7 @@ def read_table(rows: Iterator[TableRow | BadRow], pair: bool, labelled: bool, sk
                 wrong = next(kind for kind in kinds if kind is not str)
                 found = BadRow(row.name, f"a text is {'null' if wrong is type(None) else 'of type ' + wrong.__name__}")
         if isinstance(found, BadRow):
-            if not skip:
-                raise SourceError(f"{found.name}: {found.reason}; --on-error skip leaves such rows out")
-            table.bad += 1
-            if len(table.bad_rows) < LISTED:
-                table.bad_rows.append(list(found))
+            table.left_out.add(None, *found)
             continue
         for texts, text in zip((table.first, table.second), found.values[:count], strict=False):
             assert texts is not None
@@ -150,29 +154,90 @@ class Labels:
     names: tuple[str, ...] = ()
 
 
-def read_labels(found: Sequence[Any], names: Sequence[str] = (), kind: str = "auto") -> Labels:
-    """Turn a table's labels, which may be numbers, numbers as text, or names, into numbers.
+NO_VALUE = frozenset(
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
+    | {"NULL", "NaN", "None", "n/a", "nan", "null", "NAN", "Null", "na", "NaT"}
+)
+"""How programs write that there is no value: what pandas reads so, and other capitals."""
+
+
+def label_rows(
+    table: TextTable, names: Sequence[str] = (), kind: str = "auto", *, skip: bool = False, folder: str = ""
+) -> tuple[TextTable, Labels]:
+    """Turn a table's labels into numbers.
 
     Parameters
     ----------
-    found : sequence
-        The labels. None and empty strings are missing labels.
-    names : sequence of str
-        Names of the labels in the order of their numbers. If none are given, labels that are not numbers are numbered
-        in alphabetical order.
-    kind : {"auto", "int", "float"}
-        The type of the result. ``auto`` gives integers if all labels are integers.
+    table : TextTable
+    names, kind
+        As for `read_labels`.
+    skip : bool
+        Whether to leave out rows whose label is bad; otherwise the first one is an error.
+    folder : str
+        What errors put before the row's name.
+
+    Returns
+    -------
+    table : TextTable
+        The rows whose labels are good.
+    labels : Labels
+        Their labels.
 
     Raises
     ------
     SourceError
-        When a label is not of this kind; the message names its row, counted from 0.
+        When a label is bad and `skip` is False.
     """
-    there = [None if value is None or value == "" else value for value in found]
-    given = [value for value in there if value is not None]
+    bad: dict[int, str] = {}
+    labels = read_labels(table.labels, names, kind, bad.__setitem__)
+    if not bad:
+        return table, labels
+    if not skip:
+        place, reason = next(iter(bad.items()))
+        raise SourceError(f"{folder}{table.names[place]}: {reason}; --on-error skip goes on without it")
+    for place, reason in bad.items():
+        table.left_out.add(None, table.names[place], reason)
+    return table.without(bad), Labels(np.delete(labels.values, list(bad)), labels.names)
+
+
+def _refuse(place: int, reason: str) -> None:
+    raise SourceError(f"row {place:,}: {reason}")
+
+
+def read_labels(
+    found: Sequence[Any],
+    names: Sequence[str] = (),
+    kind: str = "auto",
+    bad: Callable[[int, str], None] = _refuse,
+) -> Labels:
+    """Turn labels, which may be numbers, numbers as text, or names, into numbers.
+
+    Parameters
+    ----------
+    found : sequence
+        The labels. None and blank strings are missing labels.
+    names : sequence of str
+        Names of the labels in the order of their numbers. If none are given, and most labels are not numbers, they are
+        numbered in alphabetical order.
+    kind : {"auto", "int", "float"}
+        The type of the result. ``auto`` gives integers if all numbers are integers.
+    bad : callable
+        Given the place of a label that is not of this kind, or says that there is no value, and what is wrong with it.
+        It never changes the numbers of the others.
+
+    Raises
+    ------
+    SourceError
+        When a label is bad, by default; the message names its row, counted from 0.
+    """
+    there = [None if value is None or (isinstance(value, str) and not value.strip()) else value for value in found]
+    hint = ""
     if kind == "auto" and not names:
-        kind = "int" if all(_whole(v) is not None for v in given) else "float"
-        if any(_number(v) is None for v in given):
+        given = [value for value in there if value is not None and not _says_none(value)]
+        numeric = [value for value in given if _number(value) is not None]
+        kind = "int" if all(_whole(value) is not None for value in numeric) else "float"
+        hint = ", though others are; --labels gives names of labels"
+        if 2 * len(numeric) < len(given):
             kind, names = "int", sorted({str(value) for value in given})
     numbers = {name: number for number, name in enumerate(names)}
     values = np.full(len(there), -1, np.float64 if kind == "float" else np.int64)
@@ -182,21 +247,41 @@ def read_labels(found: Sequence[Any], names: Sequence[str] = (), kind: str = "au
         number = _number(value) if kind == "float" else _whole(value)
         if names and str(value) in numbers:
             number = numbers[str(value)]
-        if number is None or (names and kind != "float" and not -1 <= number < len(names)):
-            wanted = f"one of {', '.join(names)}" if names else "a number" if kind == "float" else "a whole number"
-            raise SourceError(f"row {place:,}: label {value!r} is not {wanted}")
+        elif _says_none(value):
+            bad(place, f"label is missing: {value!r}")
+            continue
+        elif names and kind != "float" and (number is None or not -1 <= number < len(names)):
+            bad(place, f"label is unknown: {value!r}, not one of {', '.join(names)}"[:1000])
+            continue
+        elif number is None:
+            bad(place, f"label is no {'' if kind == 'float' else 'whole '}number: {value!r}{hint}")
+            continue
         values[place] = number
     return Labels(values, tuple(names) if kind != "float" else ())
 
 
+def _says_none(value: Any) -> bool:
+    """Whether a label is a way to write that there is none."""
+    return value.strip() in NO_VALUE if isinstance(value, str) else isinstance(value, float) and math.isnan(value)
+
+
 def _number(value: Any) -> float | None:
+    if isinstance(value, str) and "_" in value:  # which float() passes over, so that "1_0" would be 10
+        return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
 
 def _whole(value: Any) -> int | None:
     number = _number(value)
-    return int(number) if number is not None and number == int(number) and abs(number) < 2**53 else None
+    if number is None or number != int(number):
+        return None
+    try:
+        whole = int(value)
+    except ValueError:  # such as "1.0"
+        whole = int(number)
+    exact = isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit())
+    return whole if abs(whole) < (2**63 if exact else 2**53) else None

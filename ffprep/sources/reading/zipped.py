@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.names import in_clutter
 from ffprep.common.source_files import check_regular, open_regular
 from ffprep.common.tar import read_at
@@ -54,6 +54,7 @@ class ZipFiles:
         self._members = members
         self._lock = threading.Lock()
         self._fd = open_regular(path)
+        call_when_gone(self, close_descriptors, (self._fd,))
         self.names: Sequence[str] = [member.filename for member in members]
 
     def read(self, index: int) -> bytes:
@@ -78,11 +79,6 @@ class ZipFiles:
         taken = ZipFiles.__new__(ZipFiles)
         taken._setup(self.path, zipfile.ZipFile(self.path), [self._members[i] for i in order])
         return taken
-
-    def __del__(self) -> None:
-        if hasattr(self, "_fd"):
-            os.close(self._fd)
-            self._archive.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         names = set(self.names)

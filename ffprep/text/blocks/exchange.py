@@ -93,7 +93,17 @@ def _renumbered(
         yield changed.astype(np.uint16), ends
 
 
-def export_fairseq(reader: Reader, prefix: Path, numbering: Vocabulary | None = None) -> Exported:
+def targets_of(reader: Reader, out: Path, form: str, numbering: Vocabulary | None = None) -> list[Path]:
+    """The files that an export writes: ``form`` is ``fairseq``, and ``out`` their prefix, or ``flat``."""
+    if form == "flat":
+        return [out, out.with_name(out.name + ".json")]
+    written = numbering or from_manifest(source_facts(reader).get("vocabulary"))
+    return [*paths_of(out), *([out.parent / "dict.txt"] if written.kind != "gpt2" else [])]
+
+
+def export_fairseq(
+    reader: Reader, prefix: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True
+) -> Exported:
     """Write ``PREFIX.bin`` and ``PREFIX.idx`` with a sequence for each document or row, and a ``dict.txt``.
 
     Parameters
@@ -104,34 +114,36 @@ def export_fairseq(reader: Reader, prefix: Path, numbering: Vocabulary | None = 
         Path of the two files without their endings. The ``dict.txt`` is written in the same folder.
     numbering : Vocabulary, optional
         The ids to write, if not those of the file.
+    overwrite : bool
+        Whether other files may be replaced; those that have the same contents are left.
 
     Raises
     ------
     OptionError, ConversionError
     """
     vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
-    with IndexedWriter(prefix) as writer:
+    with IndexedWriter(prefix, overwrite=overwrite) as writer:
         for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
             writer.write(ids, ends)
     written = numbering or vocabulary
     paths = [writer.bin_path, writer.idx_path]
     if written.kind != "gpt2":
-        paths.append(write_dictionary(written, prefix.parent / "dict.txt"))
+        paths.append(write_dictionary(written, prefix.parent / "dict.txt", overwrite=overwrite))
     return Exported(tuple(paths), writer.sequences, writer.tokens)
 
 
-def write_dictionary(vocabulary: Vocabulary, path: Path) -> Path:
+def write_dictionary(vocabulary: Vocabulary, path: Path, *, overwrite: bool = True) -> Path:
     """Write a fairseq ``dict.txt`` with the vocabulary's numbering. All counts are 1, since they are unknown."""
     words = vocabulary.inverse[4 : vocabulary.size - 1]
     lines = [str(word) if word >= 0 else f"madeupword{place:04}" for place, word in enumerate(words.tolist())]
     if vocabulary.kind == "fairseq":
         lines[50256] = "50256"
-    with replacing(path) as file:
+    with replacing(path, overwrite=overwrite) as file:
         file.write("".join(f"{line} 1\n" for line in lines).encode())
     return path
 
 
-def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None) -> Exported:
+def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True) -> Exported:
     """Write all tokens to one file of little-endian uint16, as nanoGPT reads it, and their numbering to ``PATH.json``.
 
     Parameters
@@ -142,17 +154,20 @@ def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None)
         The file to write.
     numbering : Vocabulary, optional
         The ids to write, if not those of the file.
+    overwrite : bool
+        As in `export_fairseq`.
     """
     vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
     sequences = tokens = 0
-    with replacing(path) as file:
+    with replacing(path, overwrite=overwrite) as file:
         for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
-            np.ascontiguousarray(ids, "<u2").tofile(file)
+            file.write(np.ascontiguousarray(ids, "<u2").data)
             sequences += len(ends)
             tokens += len(ids)
     record = {"dtype": "<u2", "tokens": tokens, "vocabulary": (numbering or vocabulary).manifest()}
     facts = path.with_name(path.name + ".json")
-    facts.write_text(json.dumps(record) + "\n")
+    with replacing(facts, overwrite=overwrite) as file:
+        file.write(f"{json.dumps(record)}\n".encode())
     return Exported((path, facts), sequences, tokens)
 
 

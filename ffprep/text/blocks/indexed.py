@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.replacing import replacing
+from ffprep.common.replacing import naming, replacing
 from ffprep.common.source_files import check_regular
 from ffprep.errors import ConversionError, SourceError
 
@@ -46,13 +46,16 @@ class IndexedWriter:
     ----------
     prefix : Path
         Path of both files without their endings.
+    overwrite : bool
+        Whether other files may be replaced; those that have the same contents are left.
     """
 
-    def __init__(self, prefix: Path) -> None:
+    def __init__(self, prefix: Path, *, overwrite: bool = True) -> None:
         self.bin_path, self.idx_path = paths_of(prefix)
         self._stack = ExitStack()
-        self._tokens: BinaryIO = self._stack.enter_context(replacing(self.bin_path))
+        self._tokens: BinaryIO = self._stack.enter_context(replacing(self.bin_path, overwrite=overwrite))
         self._sizes = self._stack.enter_context(tempfile.TemporaryFile(dir=prefix.parent))  # noqa: SIM115
+        self._overwrite = overwrite
         self.sequences = 0
         self.tokens = 0
         self._open = 0
@@ -69,14 +72,15 @@ class IndexedWriter:
             next call continues.
         """
         if len(ids):
-            np.ascontiguousarray(ids, "<u2").tofile(self._tokens)
+            self._tokens.write(np.ascontiguousarray(ids, "<u2").data)
         sizes = np.diff(np.asarray(ends, np.int64), prepend=0)
         if len(sizes):
             sizes[0] += self._open
             self._open = 0
             if int(sizes.max()) > _LONGEST:
                 raise ConversionError(f"{self.idx_path}: a sequence of {int(sizes.max()):,} tokens is too long for it")
-            sizes.astype("<i4").tofile(self._sizes)
+            with naming(self.idx_path):
+                self._sizes.write(sizes.astype("<i4").data)
         self._open += len(ids) - (int(ends[-1]) if len(ends) else 0)
         self.sequences += len(sizes)
         self.tokens += len(ids)
@@ -85,8 +89,12 @@ class IndexedWriter:
         """Finish both files; a sequence that has not ended yet ends here."""
         if self._open:
             self.write(np.empty(0, np.uint16), np.array([0]))
-        self._sizes.flush()
-        with replacing(self.idx_path) as index, self._stack:  # the stack is left first: the tokens get their name first
+        with naming(self.idx_path):
+            self._sizes.flush()
+        with (
+            replacing(self.idx_path, overwrite=self._overwrite) as index,
+            self._stack,
+        ):  # the stack is left first: the tokens get their name first
             index.write(_HEAD.pack(MAGIC, 1, 8, self.sequences))
             self._sizes.seek(0)
             while data := self._sizes.read(1 << 22):
@@ -96,7 +104,7 @@ class IndexedWriter:
             while data := self._sizes.read(1 << 22):
                 sizes = np.frombuffer(data, "<i4").astype(np.int64) * 2
                 ends = start + np.cumsum(sizes)
-                (ends - sizes).astype("<i8").tofile(index)
+                index.write((ends - sizes).astype("<i8").data)
                 start = int(ends[-1])
 
     def __enter__(self) -> IndexedWriter:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.common.replacing import naming
 from ffprep.text.documents.cleaning import Removed
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
@@ -132,12 +133,14 @@ class _HashedFile:
     def write(self, values: npt.NDArray[Any]) -> None:
         data = np.ascontiguousarray(values, "<u2").data.cast("B")
         self._hash.update(data)
-        self._file.write(data)
+        with naming(self._temporary):
+            self._file.write(data)
         self.count += values.size
 
     def finish(self) -> str:
-        self._file.close()
-        self._temporary.replace(self.path)
+        with naming(self._temporary):
+            self._file.close()
+            self._temporary.replace(self.path)
         return self._hash.hexdigest()
 
 

@@ -8,6 +8,7 @@ the parts are the same for any number of workers, in whatever order units finish
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,11 +16,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
 
-from ffprep.errors import ConversionError, SourceError
+from ffprep.common.replacing import naming
+from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.text.blocks.part_files import LISTED, Part, PartWriter, Statistics, TokenSink, file_hash, part_paths
 from ffprep.text.documents.cleaning import WHOLE, clean, clean_pieces, clean_text
 from ffprep.text.documents.documents import Document, Ignored, Unit
@@ -29,7 +32,7 @@ from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
 BATCH = 1 << 18
 """Small documents are collected until they have this many characters, and then tokenised in one call."""
-VERSION = 1
+VERSION = 2
 """Increased whenever the same settings come to give other parts."""
 
 
@@ -185,29 +188,53 @@ def make_part(
         Called before each document; when it returns True, `Stopped` is raised.
     """
     done = find_part(unit, settings, folder, number)
-    if done is not None:
-        return done
+    if done is None:
+        return _new_part(unit, settings, folder, number, stopped)
+    part, before = done
+    if before["stamp"] != unit.stamp():
+        _check_same(unit, settings, folder, number, before["hashes"], stopped)
+    return part
+
+
+def _check_same(
+    unit: Unit, settings: Settings, folder: Path, number: int, hashes: list[str], stopped: Callable[[], bool]
+) -> None:
+    """Tokenise a unit whose files have another time than they had, and compare the tokens."""
+    with tempfile.TemporaryDirectory(prefix="compared-", dir=folder) as compared:
+        _new_part(unit, settings, Path(compared), number, stopped)
+        record = json.loads(part_paths(Path(compared), number)[2].read_text())
+    if record["hashes"] != hashes:
+        raise OptionError(
+            f"{folder}: its source changed: {unit.key} is not what it was when it was tokenised; --restart drops what "
+            "is done and begins anew"
+        )
+
+
+def _new_part(unit: Unit, settings: Settings, folder: Path, number: int, stopped: Callable[[], bool]) -> Part:
     record_path = part_paths(folder, number)[2]
     record_path.unlink(missing_ok=True)
+    stamp = unit.stamp()
     with ExitStack() as stack:
         writer = PartWriter(folder, number, settings.vocabulary, settings.padded, stack)
         statistics = _Tokeniser(settings, writer.sink, unit).run(stopped)
         hashes = writer.finish()
     record = {
         "unit": unit.key,
+        "stamp": stamp,
         "settings": settings.fingerprint(),
         "count": writer.count,
         "hashes": hashes,
         "statistics": statistics.as_dict(),
     }
     temporary = record_path.with_name(record_path.name + ".tmp")
-    temporary.write_text(json.dumps(record))
-    temporary.replace(record_path)
+    with naming(temporary):
+        temporary.write_text(json.dumps(record))
+        temporary.replace(record_path)
     return writer.part(statistics)
 
 
-def find_part(unit: Unit, settings: Settings, folder: Path, number: int) -> Part | None:
-    """The finished part of a unit, if there is one that is undamaged and was made with the same settings."""
+def find_part(unit: Unit, settings: Settings, folder: Path, number: int) -> tuple[Part, dict[str, Any]] | None:
+    """The finished part of a unit and its record, if there is one that is undamaged and has the same settings."""
     tokens_path, lengths_path, record_path = part_paths(folder, number)
     try:
         record = json.loads(record_path.read_text())
@@ -217,7 +244,8 @@ def find_part(unit: Unit, settings: Settings, folder: Path, number: int) -> Part
         if record["hashes"] != hashes:
             return None
         statistics = Statistics.from_dict(record["statistics"])
-        return Part(tokens_path, lengths_path if settings.padded else None, int(record["count"]), statistics)
+        part = Part(tokens_path, lengths_path if settings.padded else None, int(record["count"]), statistics)
+        return part, {"stamp": record["stamp"], "hashes": hashes}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -254,6 +282,8 @@ def make_parts(
     ------
     SourceError, ConversionError, OSError
         The first error of any unit. Finished parts are kept.
+    OptionError
+        A unit is not what it was when its part was made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
+import xxhash
+
 from ffprep.common.names import in_clutter
 from ffprep.common.tar import members
 from ffprep.errors import SourceError
@@ -54,6 +56,9 @@ class Unit(Protocol):
     def key(self) -> str:
         """Name and size, by which a finished part is known to belong to this unit."""
 
+    def stamp(self) -> str:
+        """Tells by size and time whether the unit's files may have changed; empty if it has none on this machine."""
+
     @property
     def size(self) -> int:
         """About how many bytes are read; for the progress display."""
@@ -66,6 +71,15 @@ class Unit(Protocol):
         SourceError, OSError
             When the remaining documents cannot be read.
         """
+
+
+def file_stamp(path: Path) -> str:
+    """Size and time of a file; empty if there is none, which reading it will report."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns};"
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,9 @@ class ArchiveUnit:
     @property
     def key(self) -> str:
         return f"{self.name} [{self.size}]"
+
+    def stamp(self) -> str:
+        return file_stamp(self.path)
 
     def documents(self) -> Iterator[Item]:
         with FilePart(self.path, self.offset, self.size) as raw, decompressed(raw) as stream:
@@ -143,6 +160,10 @@ class FilesUnit:
     def key(self) -> str:
         return f"{self.names[0]} ... {self.names[-1]} ({len(self.names)} files) [{self.size}]"
 
+    def stamp(self) -> str:
+        stamps = "".join(file_stamp(self.root / name) for name in self.names)
+        return xxhash.xxh3_128_hexdigest(stamps.encode())
+
     def documents(self) -> Iterator[Item]:
         for name in self.names:
             path = self.root / name
@@ -173,6 +194,9 @@ class RowsUnit:
     @property
     def key(self) -> str:
         return self.part.key
+
+    def stamp(self) -> str:
+        return file_stamp(self.part.path) if self.part.path is not None else ""
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ffprep.common.source_files import check_regular, open_binary
 from ffprep.text.documents.delimited import CSV, TSV, Dialect, delimited_rows
 from ffprep.text.documents.streams import SUFFIXES, compression
-from ffprep.text.documents.table_rows import Rows, json_rows, open_parquet, parquet_rows
+from ffprep.text.documents.table_rows import HEAD, Rows, is_array, json_rows, open_parquet, parquet_rows
 
 SPLIT = 1 << 25
 """Bytes of a table that make up a part."""
@@ -38,11 +38,14 @@ class TablePart:
         Size in bytes.
     read : callable
         Returns an iterator over the rows.
+    path : Path, optional
+        The file, if it is on this machine.
     """
 
     key: str
     size: int
     read: Callable[[], Rows]
+    path: Path | None = None
 
 
 def parts_of(
@@ -67,16 +70,17 @@ def parts_of(
         return _parquet_parts(path, name, columns, size)
     if kind == "jsonl":
         with open_binary(path) as file:
-            whole = compression(file.read(6)) is not None or size <= SPLIT
+            head = file.read(HEAD)
+        whole = compression(head) is not None or is_array(head) or size <= SPLIT
         if whole:
-            return [TablePart(f"{name} [{size}]", size, partial(json_rows, path, columns))]
+            return [TablePart(f"{name} [{size}]", size, partial(json_rows, path, columns), path)]
         starts = [*range(0, size, SPLIT), size]
         return [
-            TablePart(f"{name} {a}-{b} [{size}]", b - a, partial(json_rows, path, columns, a, b))
+            TablePart(f"{name} {a}-{b} [{size}]", b - a, partial(json_rows, path, columns, a, b), path)
             for a, b in pairwise(starts)
         ]
     written = dialect or (CSV if kind == "csv" else TSV)
-    return [TablePart(f"{name} [{size}]", size, partial(delimited_rows, path, columns, written))]
+    return [TablePart(f"{name} [{size}]", size, partial(delimited_rows, path, columns, written), path)]
 
 
 def _parquet_parts(path: Path, name: str, columns: Sequence[str], size: int) -> list[TablePart]:
@@ -89,6 +93,6 @@ def _parquet_parts(path: Path, name: str, columns: Sequence[str], size: int) -> 
         total += metadata.row_group(group).total_byte_size
         if total >= SPLIT or group == metadata.num_row_groups - 1:
             key = f"{name} groups {groups[0]}-{groups[-1]} [{size}]"
-            parts.append(TablePart(key, total, partial(parquet_rows, path, columns, tuple(groups))))
+            parts.append(TablePart(key, total, partial(parquet_rows, path, columns, tuple(groups)), path))
             groups, total = [], 0
     return parts

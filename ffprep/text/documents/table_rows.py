@@ -1,4 +1,4 @@
-"""Rows of JSON lines, parquet files and hub data sets: the wanted columns of one row after the other.
+"""Rows of JSON lines and arrays, parquet files and hub data sets: the wanted columns of one row after the other.
 
 A row that cannot be used is reported as a `BadRow`, and reading goes on with the next one. A file that cannot be read
 is an error. Bytes that are not UTF-8 become lone surrogates, which cleaning replaces and counts.
@@ -6,18 +6,22 @@ is an error. Bytes that are not UTF-8 become lone surrogates, which cleaning rep
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError, SourceError, first_line
+from ffprep.text.documents.json_arrays import json_items
 from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed
 
 LONGEST_ROW = 1 << 28
 """Bytes of the longest line that is read, since a line is held in memory; longer ones are skipped."""
 BOM = b"\xef\xbb\xbf"
+HEAD = 4096
+"""Bytes at the beginning of a file from which it is told what it is."""
 
 
 class TableRow(NamedTuple):
@@ -62,6 +66,13 @@ def _read_line(file: BinaryIO, path: Path, longest: int) -> bytes:
         raise SourceError(f"{path}: damaged or incomplete: {error}") from None
 
 
+def _peek(file: BinaryIO, path: Path) -> bytes:
+    try:
+        return cast(io.BufferedReader, file).peek(HEAD)
+    except DAMAGE as error:
+        raise SourceError(f"{path}: damaged or incomplete: {error}") from None
+
+
 def _skip_line(file: BinaryIO, path: Path) -> int:
     skipped = 0
     while True:
@@ -75,7 +86,7 @@ def _skip_line(file: BinaryIO, path: Path) -> int:
 
 
 def json_rows(path: Path, columns: Sequence[str], start: int = 0, stop: int | None = None) -> Rows:
-    """Rows of a file that has one JSON object per line.
+    """Rows of a file that has one JSON object per line, or is one array of objects.
 
     Parameters
     ----------
@@ -84,10 +95,16 @@ def json_rows(path: Path, columns: Sequence[str], start: int = 0, stop: int | No
     columns : sequence of str
         Names of the fields; dots lead into nested objects.
     start, stop : int
-        Read only the lines that begin in this range of bytes. Adjoining ranges together give each line once.
+        Read only the lines that begin in this range of bytes. Adjoining ranges together give each line once. An array
+        is read as a whole.
     """
     at = max(start - 1, 0)
     with FilePart(path, at) as raw, decompressed(raw) as file:
+        if start == 0 and stop is None and is_array(_peek(file, path)):
+            text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape")
+            for number, value in enumerate(json_items(text, str(path))):
+                yield _json_values(value, f"{path.name}, element {number:,}", columns)
+            return
         if start:
             at += _skip_line(file, path)
         lines = lines_of(file, path)
@@ -103,11 +120,20 @@ def json_rows(path: Path, columns: Sequence[str], start: int = 0, stop: int | No
             at += size
 
 
+def is_array(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a JSON array rather than JSON lines."""
+    return head.removeprefix(BOM).lstrip().startswith(b"[")
+
+
 def _json_row(line: bytes, where: str, columns: Sequence[str]) -> TableRow | BadRow:
     try:
         value = json.loads(line.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         return BadRow(where, f"not JSON: {error}"[:200])
+    return _json_values(value, where, columns)
+
+
+def _json_values(value: Any, where: str, columns: Sequence[str]) -> TableRow | BadRow:
     found = []
     for column in columns:
         place = value

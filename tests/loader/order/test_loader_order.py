@@ -17,7 +17,7 @@ from ffprep.loader.order.order import (
     SequentialOrder,
     as_indices,
 )
-from ffprep.loader.order.permute import MIN_BITS, ROUNDS, permute
+from ffprep.loader.order.permute import MIN_BITS, ROUNDS, domain_bits, permute
 from ffprep.loader.order.share import Share, distributed_share
 
 MASK = (1 << 64) - 1
@@ -58,6 +58,14 @@ def slow_permutation(n: int, seed: int, epoch: int, stream: int) -> list[int]:
 def test_permutation_equals_its_slow_twin(n: int, seed: int, epoch: int, stream: int) -> None:
     fast = permute(np.arange(n), n, np.uint64(seed), np.uint64(epoch), np.uint64(stream))
     assert fast.tolist() == slow_permutation(n, seed, epoch, stream)
+
+
+@pytest.mark.parametrize("bits", [MIN_BITS, 17, 18, 31, 32, 33, 62, 63])
+def test_the_domain_is_the_next_power_of_two(bits: int) -> None:
+    assert domain_bits(np.uint64(1 << bits)) == bits
+    assert domain_bits(np.uint64((1 << bits) + 1)) == min(63, bits + 1)
+    assert domain_bits(np.uint64((1 << bits) - 1)) == bits
+    assert domain_bits(np.uint64(1)) == MIN_BITS
 
 
 @given(st.integers(1, 200_000), st.integers(0, 2**40), st.integers(0, 2**40))

@@ -15,6 +15,19 @@ int32_t ffp_count_codes(const uint8_t counts[FFP_CODE_LENGTHS + 1]) {
     return total > FFP_CODE_SYMBOLS ? -1 : total;
 }
 
+int ffp_table_is_common(const ffp_dht *dht, int dc) {
+    int32_t code = 0, total = 0;
+    for (int n = 1; n <= FFP_CODE_LENGTHS; n++) {
+        code = code * 2 + dht->counts[n];
+        total += dht->counts[n];
+    }
+    int common = code < 1 << FFP_CODE_LENGTHS;
+    for (int32_t i = 0; dc && i < total; i++) {
+        common = common && dht->symbols[i] <= 15;
+    }
+    return common;
+}
+
 /* Figures C.1 and C.2. */
 void ffp_list_codes(const ffp_dht *dht, ffp_codes *codes) {
     int32_t code = 0, count = 0;

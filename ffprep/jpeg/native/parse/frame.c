@@ -10,7 +10,8 @@ int32_t ffp_parse_sof(ffp_header *h, int32_t marker, const uint8_t *p, int32_t n
         return FFP_UNSUPPORTED_PROCESS;
     }
     h->sof = marker;
-    h->progressive = marker == FFP_M_SOF2;
+    h->progressive = marker == FFP_M_SOF2 || marker == FFP_M_SOF10;
+    h->arithmetic = marker == FFP_M_SOF9 || marker == FFP_M_SOF10;
     h->height = ffp_load_be16(p + 1);
     h->width = ffp_load_be16(p + 3);
     h->ncomp = p[5];
@@ -38,7 +39,7 @@ int32_t ffp_parse_sof(ffp_header *h, int32_t marker, const uint8_t *p, int32_t n
         }
         for (int j = 0; j < i; j++) {
             if (h->comp[j].id == c->id) {
-                return FFP_BAD_MARKER;
+                h->notes |= FFP_NOTE_SAME_IDS; /* a scan names them in the frame's order */
             }
         }
         if (h->ncomp == 1) {
@@ -109,4 +110,34 @@ int32_t ffp_parse_sos(const ffp_header *h, const uint8_t *p, int32_t n, ffp_scan
         return FFP_BAD_MARKER;
     }
     return FFP_OK;
+}
+
+int32_t ffp_divide_factors(ffp_header *h) {
+    if (h->blocks_per_mcu <= FFP_MAX_BLOCKS_PER_MCU) {
+        return FFP_OK;
+    }
+    int32_t across = 1, down = 1;
+    for (int32_t d = 2; d <= 4; d++) {
+        int all_h = 1, all_v = 1;
+        for (int c = 0; c < h->ncomp; c++) {
+            all_h = all_h && h->comp[c].h % d == 0;
+            all_v = all_v && h->comp[c].v % d == 0;
+        }
+        across = all_h ? d : across;
+        down = all_v ? d : down;
+    }
+    h->blocks_per_mcu = 0;
+    for (int c = 0; c < h->ncomp; c++) {
+        h->comp[c].h /= across;
+        h->comp[c].v /= down;
+        h->blocks_per_mcu += h->comp[c].h * h->comp[c].v;
+    }
+    h->hmax /= across;
+    h->vmax /= down;
+    h->mcu_w /= across;
+    h->mcu_h /= down;
+    h->mcus_x = (h->width + h->mcu_w - 1) / h->mcu_w;
+    h->mcus_y = (h->height + h->mcu_h - 1) / h->mcu_h;
+    h->notes |= FFP_NOTE_DIVIDED;
+    return h->blocks_per_mcu <= FFP_MAX_BLOCKS_PER_MCU ? FFP_OK : FFP_UNSUPPORTED_SAMPLING;
 }

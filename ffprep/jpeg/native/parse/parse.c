@@ -26,6 +26,7 @@ static int32_t decide_color(const ffp_header *h, int jfif) {
 
 /* The first scan's tables; whether the image is one sequential scan. */
 static int32_t accept_scan(ffp_header *h, const ffp_scan *scan) {
+    ffp_standard_tables(h, scan);
     for (int i = 0; i < scan->ncomp; i++) {
         ffp_component *c = &h->comp[scan->comp[i]];
         c->td = scan->td[i];
@@ -33,11 +34,11 @@ static int32_t accept_scan(ffp_header *h, const ffp_scan *scan) {
         if (!h->quant_present[c->tq]) {
             return FFP_MISSING_TABLE;
         }
-        if (!h->progressive && (!h->dht[0][c->td].present || !h->dht[1][c->ta].present)) {
+        if (!h->progressive && !h->arithmetic && (!h->dht[0][c->td].present || !h->dht[1][c->ta].present)) {
             return FFP_MISSING_TABLE;
         }
     }
-    h->sequential_single_scan = !h->progressive && scan->ncomp == h->ncomp;
+    h->sequential_single_scan = !h->progressive && !h->arithmetic && scan->ncomp == h->ncomp;
     return FFP_OK;
 }
 
@@ -45,6 +46,8 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
     memset(h, 0, sizeof *h);
     h->adobe_transform = -1;
     h->orientation = 1;
+    memset(h->conditioning[0], 1 << 4, sizeof h->conditioning[0]);
+    memset(h->conditioning[1], 5, sizeof h->conditioning[1]);
     if (size < 2 || data[0] != 0xFF || data[1] != FFP_M_SOI) {
         return FFP_NOT_JPEG;
     }
@@ -69,6 +72,8 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
         case FFP_M_SOF0:
         case FFP_M_SOF1:
         case FFP_M_SOF2:
+        case FFP_M_SOF9:
+        case FFP_M_SOF10:
             status = ffp_parse_sof(h, marker, p, n);
             break;
         case FFP_M_DHT:
@@ -109,6 +114,8 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
             break;
         }
         case FFP_M_DAC:
+            status = ffp_parse_dac(h, p, n);
+            break;
         case FFP_M_DNL:
         case FFP_M_COM:
             break;
@@ -135,6 +142,8 @@ int ffp_plausible(const ffp_header *h, int64_t size, int64_t mcus) {
     if (h->sequential_single_scan) {
         bits = mcus * h->blocks_per_mcu * 2; /* a DC and an AC code of one bit each */
         bits += h->restart_interval ? (mcus - 1) / h->restart_interval * 16 : 0;
+    } else if (h->arithmetic) {
+        bits = mcus * h->blocks_per_mcu / 4096; /* flat blocks take next to nothing */
     } else {
         for (int i = 0; i < h->ncomp; i++) { /* a DC code each; end-of-band runs may hold the rest */
             bits += (int64_t)((h->comp[i].width + 7) / 8) * ((h->comp[i].height + 7) / 8);

@@ -36,6 +36,21 @@ const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32
     return data + pos + 2;
 }
 
+int32_t ffp_notes_behind(const uint8_t *data, int64_t size, int64_t pos) {
+    int32_t marker = FFP_M_RST0;
+    while (marker >= FFP_M_RST0 && marker <= FFP_M_RST7) { /* some encoders write one after the last segment too */
+        const int64_t before = pos;
+        while (pos < size && data[pos] == 0xFF) {
+            pos++;
+        }
+        if (pos == size) {
+            return FFP_NOTE_NO_EOI;
+        }
+        marker = pos > before ? data[pos++] : 0;
+    }
+    return marker == FFP_M_EOI ? 0 : FFP_NOTE_LEFT_OVER;
+}
+
 /* B.2.4.2 */
 int32_t ffp_parse_dht(ffp_header *h, const uint8_t *p, int32_t n) {
     while (n > 0) {
@@ -66,14 +81,29 @@ int32_t ffp_parse_dqt(ffp_header *h, const uint8_t *p, int32_t n) {
         }
         for (int i = 0; i < 64; i++) {
             int32_t q = wide ? ffp_load_be16(p + 1 + 2 * i) : p[1 + i];
-            if (q == 0) {
-                return FFP_BAD_QUANT_TABLE;
-            }
+            h->notes |= q ? 0 : FFP_NOTE_ZERO_QUANT; /* such coefficients count as 0 whatever the scan says */
             h->quant[id][i] = (uint16_t)q;
         }
         h->quant_present[id] = 1;
         p += need;
         n -= need;
+    }
+    return FFP_OK;
+}
+
+/* B.2.4.3 */
+int32_t ffp_parse_dac(ffp_header *h, const uint8_t *p, int32_t n) {
+    if (n % 2) {
+        return FFP_BAD_MARKER;
+    }
+    for (; n > 0; p += 2, n -= 2) {
+        const int32_t class = p[0] >> 4, id = p[0] & 15;
+        if (class > 1 || (class == 0 && (p[1] & 15) > p[1] >> 4)) {
+            return FFP_BAD_MARKER;
+        }
+        if (id < 4) {
+            h->conditioning[class][id] = p[1];
+        }
     }
     return FFP_OK;
 }

@@ -91,7 +91,7 @@ int32_t ffp_find_jobs(ffp_context *ctx, const ffp_header *h, const ffp_mcus *r, 
                                          .end = p,
                                          .first_mcu = (int32_t)mcu,
                                          .mcus = (int32_t)(needed - mcu + 1),
-                                         .to_end = needed + 1 == next};
+                                         .to_end = needed + 1 == next && next < all};
         }
         if (k == last) {
             return FFP_OK;

@@ -176,7 +176,7 @@ static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region
         ffp_inverse(level, h, &job, r->plane);
         at = job.first_mcu + width;
     }
-    return at == h->mcus_x * h->mcus_y ? ffp_bits_finish(&stream.bits) : FFP_OK;
+    return FFP_OK;
 }
 
 /* ---- several scans ------------------------------------------------------------------------------------------------ */
@@ -209,7 +209,8 @@ static int32_t decode_scans(ffp_context *ctx, ffp_header *h, const region *r, co
     }
     int16_t *whole = (int16_t *)(void *)ctx->whole.ptr, *coef = (int16_t *)(void *)ctx->coef.ptr;
     memset(whole, 0, (size_t)layout.count * 2);
-    int32_t status = ffp_decode_whole(data, size, h, whole);
+    int64_t end;
+    int32_t status = ffp_decode_whole(data, size, h, whole, &end);
     for (int32_t row = r->mcus.y0; status == FFP_OK && row <= r->mcus.y1; row++) {
         ffp_job job = {.first_mcu = row * h->mcus_x + r->mcus.x0, .mcus = width, .coef = coef};
         gather_row(h, &layout, whole, row, r->mcus.x0, width, coef);

@@ -6,7 +6,7 @@
 
 #include "scan/scan.h"
 
-enum { KEEP_METADATA = 1, OPTIMISE = 2, FLAGS = 3 };
+enum { KEEP_METADATA = 1, OPTIMISE = 2, FLAGS = 3, CHECK = 4 };
 
 #define HEADER_BOUND 4096 /* everything but kept metadata: at most 4 DQT and 8 DHT tables, 2,800 bytes */
 
@@ -116,7 +116,8 @@ static uint8_t *put_header(const uint8_t *data, const ffp_header *h, int64_t int
     frame[4] = 8;
     *out++ = (uint8_t)h->ncomp;
     for (int c = 0; c < h->ncomp; c++) {
-        int32_t id = flags & KEEP_METADATA ? h->comp[c].id : h->color == FFP_COLOR_RGB ? "RGB"[c] : c + 1;
+        const int kept = flags & KEEP_METADATA && !(h->notes & FFP_NOTE_SAME_IDS);
+        int32_t id = kept ? h->comp[c].id : h->color == FFP_COLOR_RGB ? "RGB"[c] : c + 1;
         *out++ = (uint8_t)id;
         *out++ = (uint8_t)(h->comp[c].h << 4 | h->comp[c].v);
         *out++ = (uint8_t)h->comp[c].tq;
@@ -153,17 +154,40 @@ static int64_t choose_interval(const ffp_header *h, int64_t interval) {
 
 typedef struct {
     const uint8_t *data;
-    int64_t interval, flags, capacity, *written;
+    int64_t interval, flags, capacity, *facts;
     uint8_t *out;
 } request;
 
-/* Sets *written to a capacity that suffices, and says whether the caller's does. */
-static int has_room(const request *r, const ffp_header *h, int64_t scan) {
-    *r->written = HEADER_BOUND + (r->flags & KEEP_METADATA ? h->sos_offset : 0) + scan;
-    return *r->written <= r->capacity;
+static void set_facts(const request *r, int64_t size, int64_t notes, int64_t end) {
+    r->facts[0] = size;
+    r->facts[1] = notes;
+    r->facts[2] = end;
 }
 
-static void finish(const request *r, uint8_t *end) { *r->written = put16(end, 0xFF00 | FFP_M_EOI) - r->out; }
+/* A capacity that suffices. */
+static int64_t room(const request *r, const ffp_header *h, int64_t scan) {
+    return HEADER_BOUND + (r->flags & KEEP_METADATA ? h->sos_offset : 0) + scan;
+}
+
+/* Whether an image is whole although bytes are left over: skim/left_over.c. */
+static int left_over_is_extra(const request *r, int64_t size, const ffp_header *h, const ffp_layout *layout,
+                              const int16_t *coefficients) {
+    if (h->sequential_single_scan) {
+        ffp_skim skim;
+        const int32_t status = ffp_skim_scan(r->data, size, h, &skim);
+        free(skim.memory);
+        return status == FFP_OK;
+    }
+    for (int c = 0; c < h->ncomp; c++) {
+        const int16_t *block = coefficients + layout->offset[c];
+        for (int64_t n = (int64_t)h->comp[c].blocks_x * h->comp[c].blocks_y; n > 0; n--, block += 64) {
+            if (!ffp_plausible_dc(block[0], h->quant[h->comp[c].tq][0])) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
 
 static int32_t patch(const request *r, int64_t size, ffp_header *h) {
     ffp_skim skim;
@@ -172,13 +196,15 @@ static int32_t patch(const request *r, int64_t size, ffp_header *h) {
     if (status != FFP_OK) {
         return status;
     }
-    status = ffp_patch_plan(&skim, h, r->interval, &bound);
-    if (status == FFP_OK && !has_room(r, h, bound)) {
-        status = FFP_NO_SPACE;
-    }
-    if (status == FFP_OK) {
-        uint8_t *scan = put_header(r->data, h, r->interval, r->flags, r->out);
-        finish(r, ffp_patch_scan(&skim, h, r->interval, scan));
+    set_facts(r, 0, h->notes | skim.notes, skim.end);
+    if (!(r->flags & CHECK)) {
+        status = ffp_patch_plan(&skim, h, r->interval, &bound);
+        if (status == FFP_OK && (r->facts[0] = room(r, h, bound)) > r->capacity) {
+            status = FFP_NO_SPACE;
+        } else if (status == FFP_OK) {
+            uint8_t *scan = put_header(r->data, h, r->interval, r->flags, r->out);
+            r->facts[0] = put16(ffp_patch_scan(&skim, h, r->interval, scan), 0xFF00 | FFP_M_EOI) - r->out;
+        }
     }
     free(skim.memory);
     return status;
@@ -198,45 +224,88 @@ static void share_quant(ffp_header *h) {
 
 static int32_t recode(const request *r, int64_t size, ffp_header *h) {
     const ffp_layout layout = ffp_layout_of(h);
-    int64_t bound;
+    int64_t bound, end = 0;
+    if (!ffp_plausible(h, size, (int64_t)h->mcus_x * h->mcus_y)) {
+        return FFP_TRUNCATED_SCAN;
+    }
     int16_t *coefficients = calloc((size_t)layout.count, sizeof *coefficients);
     if (!coefficients) {
         return FFP_NO_MEMORY;
     }
-    int32_t status = ffp_decode_whole(r->data, size, h, coefficients);
-    if (status == FFP_OK) {
+    int32_t status = ffp_decode_whole(r->data, size, h, coefficients, &end);
+    if (status == FFP_OK && h->notes & (FFP_NOTE_LEFT_OVER | FFP_NOTE_LEFT_BETWEEN) &&
+        !left_over_is_extra(r, size, h, &layout, coefficients)) {
+        status = FFP_CORRUPT_SCAN;
+    }
+    if (status == FFP_OK && !(r->flags & CHECK)) {
         share_quant(h);
-        status = ffp_recode_plan(coefficients, layout.offset, h, r->interval, &bound);
+        status = ffp_divide_factors(h);
     }
-    if (status == FFP_OK && !has_room(r, h, bound)) {
-        status = FFP_NO_SPACE;
-    }
-    if (status == FFP_OK) {
-        uint8_t *scan = put_header(r->data, h, r->interval, r->flags, r->out);
-        finish(r, ffp_recode_scan(coefficients, layout.offset, h, r->interval, scan));
+    set_facts(r, 0, h->notes, end);
+    if (status == FFP_OK && !(r->flags & CHECK)) {
+        const int64_t interval = choose_interval(h, r->interval);
+        status = ffp_recode_plan(coefficients, layout.offset, h, interval, &bound);
+        if (status == FFP_OK && (r->facts[0] = room(r, h, bound)) > r->capacity) {
+            status = FFP_NO_SPACE;
+        } else if (status == FFP_OK) {
+            uint8_t *scan = put_header(r->data, h, interval, r->flags, r->out);
+            r->facts[0] = put16(ffp_recode_scan(coefficients, layout.offset, h, interval, scan), 0xFF00 | FFP_M_EOI) -
+                          r->out;
+        }
     }
     free(coefficients);
     return status;
 }
 
+/* Whether libjpeg reads the tables of the scan, which would be kept. */
+static int common_tables(const ffp_header *h) {
+    int common = 1;
+    for (int c = 0; c < h->ncomp; c++) {
+        common = common && ffp_table_is_common(&h->dht[0][h->comp[c].td], 1) &&
+                 ffp_table_is_common(&h->dht[1][h->comp[c].ta], 0);
+    }
+    return common;
+}
+
+static int32_t judge(const request *r, int64_t size, ffp_header *h) {
+    if (h->sequential_single_scan && !(r->flags & OPTIMISE)) {
+        const int common = common_tables(h);
+        if (common || r->flags & CHECK) {
+            ffp_header own = *h;
+            own.notes |= common ? 0 : FFP_NOTE_CODES;
+            request patched = *r;
+            patched.interval = choose_interval(h, r->interval);
+            const int32_t status = patch(&patched, size, &own);
+            if (status != FFP_BAD_HUFFMAN_TABLE) {
+                return status;
+            }
+        }
+    }
+    return recode(r, size, h);
+}
+
 int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out, int64_t capacity,
-                    int64_t *written) {
+                    int64_t *facts) {
     ffp_header h;
-    *written = 0;
+    request r = {data, interval, flags & FLAGS, capacity, facts, out};
+    set_facts(&r, 0, 0, 0);
     int32_t status = ffp_parse(data, size, &h);
     if (status != FFP_OK) {
         return status;
     }
-    if (h.color == FFP_COLOR_CMYK || h.color == FFP_COLOR_YCCK) {
+    if ((h.color == FFP_COLOR_CMYK || h.color == FFP_COLOR_YCCK) && !(flags & KEEP_METADATA)) {
         return FFP_UNSUPPORTED_COLOR;
     }
-    request r = {data, choose_interval(&h, interval), flags & FLAGS, capacity, written, out};
-    if (h.sequential_single_scan && !(flags & OPTIMISE)) {
-        ffp_header own = h;
-        status = patch(&r, size, &own);
-        if (status != FFP_BAD_HUFFMAN_TABLE) {
-            return status;
-        }
+    return judge(&r, size, &h);
+}
+
+int64_t ffp_check(const uint8_t *data, int64_t size, int64_t *facts) {
+    ffp_header h;
+    const request r = {data, 0, CHECK, 0, facts, NULL};
+    set_facts(&r, 0, 0, 0);
+    const int32_t status = ffp_parse(data, size, &h);
+    if (status != FFP_OK) {
+        return status;
     }
-    return recode(&r, size, &h);
+    return judge(&r, size, &h);
 }

@@ -66,17 +66,48 @@ typedef struct {
 
 void ffp_prog_table_build(ffp_prog_table *table, const ffp_dht *dht);
 
+/* The reader of arithmetic codes. */
+typedef struct {
+    const uint8_t *next, *end;
+    uint32_t code, interval; /* C and A of D.2 */
+    int32_t shifts;          /* left until the next byte is needed */
+    int64_t supplied;        /* zeros that stand for data after the end */
+    int32_t truncated;       /* 1: a value was made of them */
+} ffp_arith;
+
 /* A place in a scan. */
 typedef struct {
     const ffp_scan *scan;
-    ffp_bits bits;
+    ffp_bits bits;   /* Huffman codes */
+    ffp_arith arith; /* arithmetic codes */
     int32_t pred[FFP_MAX_COMPONENTS];
-    int32_t eobrun; /* blocks left of an end-of-band run (G.1.2.2) */
+    int32_t eobrun;                      /* blocks left of an end-of-band run (G.1.2.2) */
+    int32_t context[FFP_MAX_COMPONENTS]; /* of the next DC difference (F.1.4.4.1.2) */
 } ffp_scan_state;
 
 /* What the scan says of one block, added to its 64 coefficients: component i of the scan, whose table is given. 0 when the
  * data is invalid. */
 int ffp_decode_prog_block(ffp_scan_state *s, int i, const ffp_prog_table *table, int16_t *coef);
+
+/* ---- arithmetic codes: arithmetic.c ------------------------------------------------------------------------------- */
+
+/* Zeros after the end that may belong to a value before it: three of the register, three that the coder left out. */
+enum { FFP_ARITH_SUPPLIED = 6 };
+
+typedef struct {
+    uint8_t dc[4][64], ac[4][256]; /* of each table; all zero at the start of a segment */
+} ffp_arith_bins;
+
+void ffp_arith_start(ffp_arith *a, const uint8_t *begin, const uint8_t *end);
+
+/* Whether what was decoded last, with that status, came from nothing. */
+static inline int ffp_arith_truncated(const ffp_arith *a, int32_t status) {
+    return a->truncated || (status != FFP_OK && a->supplied > FFP_ARITH_SUPPLIED);
+}
+
+/* The same as ffp_decode_prog_block for arithmetic codes, of sequential scans too. */
+int ffp_decode_arith_block(ffp_scan_state *s, int i, ffp_arith_bins *bins, const uint8_t conditioning[2][4],
+                           int progressive, int16_t *coef);
 
 /* ---- whole images: scans.c ---------------------------------------------------------------------------------------- */
 
@@ -88,7 +119,8 @@ typedef struct {
 ffp_layout ffp_layout_of(const ffp_header *header);
 
 /* Decodes every scan into `out` (layout.count int16, zeroed by the caller): absolute DC, zigzag order. On return
- * header->quant[i] is the table component i was decoded with and comp[i].tq == i. */
-int32_t ffp_decode_whole(const uint8_t *data, int64_t size, ffp_header *header, int16_t *out);
+ * header->quant[i] is the table component i was decoded with and comp[i].tq == i; header->notes has been added to, and *end
+ * is the offset at which the last MCU ends. */
+int32_t ffp_decode_whole(const uint8_t *data, int64_t size, ffp_header *header, int16_t *out, int64_t *end);
 
 #endif

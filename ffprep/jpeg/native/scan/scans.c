@@ -18,7 +18,7 @@ typedef struct {
     ffp_header *header;
     int16_t *out;
     ffp_layout layout;
-    int64_t visits;
+    int64_t visits, end;
     int32_t scans;
     uint16_t quant[FFP_MAX_COMPONENTS][64];
     uint8_t seen[FFP_MAX_COMPONENTS];
@@ -26,6 +26,7 @@ typedef struct {
     ffp_dc_table dc[4];
     ffp_ac_table ac[4];
     ffp_prog_table prog[4]; /* the scan's, one for each component */
+    ffp_arith_bins bins;
 } whole;
 
 ffp_layout ffp_layout_of(const ffp_header *h) {
@@ -50,6 +51,8 @@ static int sequential_block(whole *w, ffp_scan_state *s, int i, int16_t *coef) {
     return 1;
 }
 
+static void note_codes(ffp_header *h, int common) { h->notes |= common ? 0 : FFP_NOTE_CODES; }
+
 /* Order of the bits sent (G.1.1.1), tables present; builds them. */
 static int32_t prepare_scan(whole *w, const ffp_scan *scan) {
     ffp_header *h = w->header;
@@ -73,18 +76,24 @@ static int32_t prepare_scan(whole *w, const ffp_scan *scan) {
             }
             w->bit[c][k] = (int8_t)scan->al;
         }
+        if (h->arithmetic) {
+            continue;
+        }
         const ffp_dht *dc = &h->dht[0][scan->td[i]], *ac = &h->dht[1][scan->ta[i]];
         if (!h->progressive) {
             if (!dc->present || !ac->present) {
                 return FFP_MISSING_TABLE;
             }
+            note_codes(h, ffp_table_is_common(dc, 1) && ffp_table_is_common(ac, 0));
             ffp_dc_table_build(&w->dc[scan->td[i]], dc);
             ffp_ac_table_build(&w->ac[scan->ta[i]], ac);
         } else if (scan->ss > 0 || scan->ah == 0) {
-            if (!(scan->ss ? ac : dc)->present) {
+            const ffp_dht *used = scan->ss ? ac : dc;
+            if (!used->present) {
                 return FFP_MISSING_TABLE;
             }
-            ffp_prog_table_build(&w->prog[i], scan->ss ? ac : dc);
+            note_codes(h, ffp_table_is_common(used, used == dc));
+            ffp_prog_table_build(&w->prog[i], used);
         }
     }
     return FFP_OK;
@@ -102,23 +111,65 @@ static int complete(const whole *w) {
     return 1;
 }
 
-static int32_t restart(ffp_scan_state *s, int32_t number) {
-    if (s->eobrun > 0 || ffp_bits_finish(&s->bits) != FFP_OK) {
+static void start_segment(whole *w, ffp_scan_state *s, const uint8_t *begin) {
+    if (w->header->arithmetic) {
+        memset(&w->bins, 0, sizeof w->bins);
+        memset(s->context, 0, sizeof s->context);
+        ffp_arith_start(&s->arith, begin, w->data + w->size);
+    } else {
+        ffp_bits_start(&s->bits, begin, w->data + w->size, 0);
+    }
+    memset(s->pred, 0, sizeof s->pred);
+}
+
+/* Ends a segment that begins at `begin`: returns whether nothing but padding is left of it. *end is set to where its last
+ * MCU ends, *next to a place at or after that, before the next marker. */
+static int end_segment(const whole *w, ffp_scan_state *s, const uint8_t *begin, const uint8_t **end,
+                       const uint8_t **next) {
+    if (w->header->arithmetic) {
+        const uint8_t *stop = w->data + w->size, *p = s->arith.next;
+        while (p < stop && *p == 0) {
+            p++;
+        }
+        *end = *next = s->arith.next;
+        return p == stop || (p[0] == 0xFF && (stop - p < 2 || p[1] != 0));
+    }
+    *end = ffp_bits_position(&s->bits, begin);
+    const int sound = s->eobrun == 0 && ffp_bits_finish(&s->bits) == FFP_OK;
+    s->eobrun = 0;
+    *next = s->bits.next;
+    return sound;
+}
+
+/* From the end of a segment that begins at *begin past the marker. */
+static int32_t restart(whole *w, ffp_scan_state *s, int32_t number, const uint8_t **begin) {
+    const uint8_t *end, *p, *stop = w->data + w->size;
+    if (!end_segment(w, s, *begin, &end, &p)) {
         return FFP_CORRUPT_SCAN;
     }
-    const uint8_t *p = s->bits.next, *end = s->bits.end;
-    while (p < end && *p == 0xFF) {
+    while (p < stop && *p == 0) {
+        p++; /* padding of arithmetic codes */
+    }
+    while (p < stop && *p == 0xFF) {
         p++;
     }
-    if (p == end || *p == FFP_M_EOI) {
+    if (p == stop || *p == FFP_M_EOI) {
         return FFP_TRUNCATED_SCAN;
     }
     if (*p != FFP_M_RST0 + (number & 7)) {
         return FFP_BAD_RESTART;
     }
-    ffp_bits_start(&s->bits, p + 1, end, 0);
-    memset(s->pred, 0, sizeof s->pred);
+    *begin = p + 1;
+    start_segment(w, s, *begin);
     return FFP_OK;
+}
+
+static int decode_block(whole *w, ffp_scan_state *s, int i, int16_t *coef) {
+    const ffp_header *h = w->header;
+    if (h->arithmetic) {
+        return ffp_decode_arith_block(s, i, &w->bins, h->conditioning, h->progressive, coef);
+    }
+    return h->progressive ? ffp_decode_prog_block(s, i, &w->prog[i], coef) : sequential_block(w, s, i, coef);
 }
 
 /* One MCU, or where the scan has one component, one of its blocks (A.2.2). */
@@ -130,8 +181,7 @@ static int decode_unit(whole *w, ffp_scan_state *s, int32_t ux, int32_t uy) {
         for (int32_t j = 0; j < bw * bh; j++) {
             int64_t block = (int64_t)(uy * bh + j / bw) * comp->blocks_x + ux * bw + j % bw;
             int16_t *coef = w->out + w->layout.offset[c] + block * 64;
-            if (!(w->header->progressive ? ffp_decode_prog_block(s, i, &w->prog[i], coef)
-                                         : sequential_block(w, s, i, coef))) {
+            if (!decode_block(w, s, i, coef)) {
                 return 0;
             }
         }
@@ -154,27 +204,30 @@ static int32_t decode_scan(whole *w, const ffp_scan *scan, int64_t *pos) {
     }
     int32_t status = prepare_scan(w, scan);
     ffp_scan_state s = {.scan = scan};
-    ffp_bits_start(&s.bits, w->data + *pos, w->data + w->size, 0);
+    const uint8_t *begin = w->data + *pos, *end, *next;
+    start_segment(w, &s, begin);
     int32_t until_restart = h->restart_interval, number = 0;
     for (int32_t uy = 0; status == FFP_OK && uy < units_y; uy++) {
         for (int32_t ux = 0; status == FFP_OK && ux < units_x; ux++) {
             if (h->restart_interval && until_restart-- == 0) {
-                status = restart(&s, number++);
+                status = restart(w, &s, number++, &begin);
                 until_restart = h->restart_interval - 1;
                 if (status != FFP_OK) {
                     break;
                 }
             }
             status = decode_unit(w, &s, ux, uy) ? FFP_OK : FFP_CORRUPT_SCAN;
-            if (ffp_bits_overrun(&s.bits)) {
+            if (h->arithmetic ? ffp_arith_truncated(&s.arith, status) : ffp_bits_overrun(&s.bits)) {
                 status = FFP_TRUNCATED_SCAN;
             }
         }
     }
-    if (status == FFP_OK && (s.eobrun > 0 || ffp_bits_finish(&s.bits) != FFP_OK)) {
-        status = FFP_CORRUPT_SCAN;
+    if (status == FFP_OK) {
+        const int sound = end_segment(w, &s, begin, &end, &next);
+        w->end = (sound ? next : end) - w->data;
+        w->header->notes |= sound || complete(w) ? 0 : FFP_NOTE_LEFT_BETWEEN;
+        *pos = next - w->data;
     }
-    *pos = s.bits.next - w->data;
     return status;
 }
 
@@ -203,6 +256,7 @@ static int32_t decode_all(whole *w) {
             ffp_scan scan;
             status = ffp_parse_sos(h, p, n, &scan);
             if (status == FFP_OK) {
+                ffp_standard_tables(h, &scan);
                 status = decode_scan(w, &scan, &pos);
             }
         } else if (marker == FFP_M_DHT) {
@@ -211,13 +265,16 @@ static int32_t decode_all(whole *w) {
             status = ffp_parse_dqt(h, p, n);
         } else if (marker == FFP_M_DRI) {
             status = ffp_parse_dri(h, p, n);
-        } else if (marker >= FFP_M_SOF0 && marker <= FFP_M_EXP && marker != FFP_M_DAC && marker != FFP_M_DNL) {
-            status = FFP_BAD_MARKER;
+        } else if (marker == FFP_M_DAC) {
+            status = ffp_parse_dac(h, p, n);
+        } else if (marker < FFP_M_APP0 ? marker != FFP_M_DNL : marker > FFP_M_APP15 && marker != FFP_M_COM) {
+            status = FFP_BAD_MARKER; /* as in front of the first scan */
         }
         if (status != FFP_OK) {
             return status;
         }
     }
+    h->notes |= ffp_notes_behind(w->data, w->size, w->end);
     for (int i = 0; i < h->ncomp; i++) {
         memcpy(h->quant[i], w->quant[i], sizeof h->quant[i]);
         h->quant_present[i] = 1;
@@ -226,7 +283,7 @@ static int32_t decode_all(whole *w) {
     return FFP_OK;
 }
 
-int32_t ffp_decode_whole(const uint8_t *data, int64_t size, ffp_header *header, int16_t *out) {
+int32_t ffp_decode_whole(const uint8_t *data, int64_t size, ffp_header *header, int16_t *out, int64_t *end) {
     whole *w = calloc(1, sizeof *w);
     if (!w) {
         return FFP_NO_MEMORY;
@@ -238,6 +295,7 @@ int32_t ffp_decode_whole(const uint8_t *data, int64_t size, ffp_header *header, 
     w->layout = ffp_layout_of(header);
     memset(w->bit, UNSENT, sizeof w->bit);
     int32_t status = decode_all(w);
+    *end = w->end;
     free(w);
     return status;
 }
@@ -261,5 +319,6 @@ int64_t ffp_coefficients(const uint8_t *data, int64_t size, int16_t *out, int64_
         return FFP_NO_SPACE;
     }
     memset(out, 0, (size_t)need * 2);
-    return ffp_decode_whole(data, size, &h, out);
+    int64_t end;
+    return ffp_decode_whole(data, size, &h, out, &end);
 }

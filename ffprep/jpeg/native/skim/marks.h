@@ -59,6 +59,15 @@ typedef struct {
 
 #define LOG_SLACK 64
 
+/* ---- the end: skim.c, left_over.c --------------------------------------------------------------------------------- */
+
+/* The end of n unstuffed bytes from data[at] on. */
+int64_t ffp_after_unstuffed(const uint8_t *data, int64_t at, int64_t n);
+
+/* Whether an image is whole although bytes are left over; data[last] is the first byte of the last segment. */
+int ffp_left_over_is_extra(const uint8_t *data, int64_t size, const ffp_header *header, const ffp_skim *skim,
+                           int64_t last);
+
 /* ---- lanes -------------------------------------------------------------------------------------------------------- */
 
 /* Fills skim->bit, as raw marks, and skim->segment_end. `first` is the table with the lowest address. */

@@ -5,36 +5,15 @@
 #include "levels.h"
 #include "skim/marks.h"
 
-/* What follows the scan: segments that a decoder skips, then EOI or nothing. Another scan does not belong there. */
-static int32_t check_rest(const uint8_t *data, int64_t size, int64_t pos, int32_t *has_eoi) {
-    int32_t marker, n;
-    while (ffp_next_marker(data, size, &pos, &marker)) {
-        if (marker == FFP_M_EOI) {
-            *has_eoi = 1;
-            return FFP_OK;
-        }
-        if (marker == FFP_M_SOS ||
-            (marker >= FFP_M_SOF0 && marker <= FFP_M_SOF15 && marker != FFP_M_DHT && marker != FFP_M_DAC)) {
-            return FFP_BAD_MARKER;
-        }
-        if (ffp_stands_alone(marker) || marker == FFP_M_SOI) {
-            continue;
-        }
-        if (!ffp_segment(data, size, pos, &n)) {
-            return FFP_OK;
-        }
-        pos += 2 + n;
-    }
-    return FFP_OK;
-}
-
 /* Removes stuffing (B.1.1.5) and splits at restart markers, which count up from RST0. *rest is set to the offset of what
- * ends the scan. */
-static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_skim *skim, int64_t *rest) {
+ * ends the last segment, *last to that segment's first byte, *fault to the status if MCUs are missing there. */
+static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_skim *skim, int64_t *last, int64_t *rest,
+                       int32_t *fault) {
     const uint8_t *p = data + begin, *end = data + size;
     uint8_t *out = skim->bytes;
     int64_t segment = 0;
-    int32_t status = FFP_OK;
+    *fault = FFP_TRUNCATED_SCAN;
+    *last = begin;
     skim->segment_begin[0] = 0;
     for (;;) {
         const uint8_t *ff = memchr(p, 0xFF, (size_t)(end - p));
@@ -54,8 +33,10 @@ static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_ski
         while (code < end && *code == 0xFF) {
             code++;
         }
-        if (code == end || *code == 0 || (*code & 0xF8) != 0xD0) {
-            status = code < end && *code == 0 ? FFP_CORRUPT_SCAN : FFP_OK; /* fill bytes come before markers only */
+        const int restart = code < end && (*code & 0xF8) == 0xD0;
+        if (!restart || segment + 1 == skim->segments) {
+            /* fill bytes come before markers only */
+            *fault = code < end && *code == 0 ? FFP_CORRUPT_SCAN : restart ? FFP_BAD_RESTART : FFP_TRUNCATED_SCAN;
             p = ff;
             break;
         }
@@ -63,23 +44,24 @@ static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_ski
             return FFP_BAD_RESTART;
         }
         p = code + 1;
+        *last = p - data;
         skim->segment_begin[++segment] = out - skim->bytes;
-        if (segment == skim->segments) {
-            /* some encoders write a marker after the last segment too; no data may follow */
-            status = p < end && *p == 0xFF && p + 1 < end && p[1] != 0 ? FFP_OK : FFP_BAD_RESTART;
-            break;
-        }
     }
     skim->size = out - skim->bytes;
-    if (status == FFP_OK && segment < skim->segments) {
-        skim->segment_begin[++segment] = skim->size;
-        if (segment < skim->segments) {
-            status = p == end ? FFP_TRUNCATED_SCAN : FFP_BAD_RESTART;
-        }
-    }
+    skim->segment_begin[++segment] = skim->size;
     memset(out, 0, FFP_SKIM_PAD);
     *rest = p - data;
-    return status;
+    if (segment < skim->segments) {
+        return *fault == FFP_TRUNCATED_SCAN && p != end ? FFP_BAD_RESTART : *fault;
+    }
+    return FFP_OK;
+}
+
+int64_t ffp_after_unstuffed(const uint8_t *data, int64_t at, int64_t n) {
+    for (; n > 0; n--) {
+        at += data[at] == 0xFF ? 2 : 1;
+    }
+    return at;
 }
 
 static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
@@ -183,15 +165,20 @@ int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *heade
     }
     skim->segments = header->restart_interval ? (mcus - 1) / header->restart_interval + 1 : 1;
     ffp_mark_log log;
-    int32_t status = reserve(skim, bytes, &log);
+    int64_t last = 0;
+    int32_t fault = FFP_OK, status = reserve(skim, bytes, &log);
     if (status == FFP_OK) {
-        status = unstuff(data, header->scan_offset, size, skim, &rest);
-    }
-    if (status == FFP_OK) {
-        status = check_rest(data, size, rest, &skim->has_eoi);
+        status = unstuff(data, header->scan_offset, size, skim, &last, &rest, &fault);
     }
     if (status == FFP_OK) {
         status = skim_unstuffed(header, skim, &log);
+        status = status == FFP_TRUNCATED_SCAN ? fault : status;
+    }
+    if (status == FFP_OK) {
+        const int64_t n = skim->segments - 1, used = (skim->segment_end[n] + 7) / 8 - skim->segment_begin[n];
+        skim->end = skim->left_over ? ffp_after_unstuffed(data, last, used) : rest;
+        status = skim->left_over && !ffp_left_over_is_extra(data, size, header, skim, last) ? FFP_CORRUPT_SCAN : FFP_OK;
+        skim->notes = skim->left_over ? FFP_NOTE_LEFT_OVER : ffp_notes_behind(data, size, rest);
     }
     if (status != FFP_OK) {
         free(skim->memory);

@@ -4,6 +4,7 @@
  * which to cut.
  *
  *   skim.c         removes stuffing, checks what follows the scan, reads the DC values: ffp_skim_scan
+ *   left_over.c    whether bytes behind the last MCU are a sign of damage
  *   skim_table.c   lookups that step over several symbols at once
  *   skim_lane.c    two places at once move on from code to code and mark where blocks begin
  *   skim_avx512.c  the same from sixteen places, in the lanes of vectors
@@ -27,8 +28,15 @@ typedef struct {
     int64_t segments;       /* restart segments of the input */
     int64_t *segment_begin; /* byte offsets in bytes; segments + 1 of them */
     uint32_t *segment_end;  /* first bit after the last block of each segment */
-    int32_t has_eoi;        /* 0: the input ends without an end marker */
+    int32_t left_over;      /* 1: bytes other than padding follow the last MCU */
+    int32_t notes;          /* FFP_NOTE_*: what follows the last MCU */
+    int64_t end;            /* offset of it in the input */
 } ffp_skim;
+
+/* Whether a dequantised DC value may be one of 8-bit samples: 8 * -128 to 8 * 127 (A.3.3), and a quarter more. */
+static inline int ffp_plausible_dc(int32_t dc, int32_t quant) {
+    return dc * quant <= 1280 + quant && dc * quant >= -1280 - quant;
+}
 
 /* Skims the first scan. FFP_NOT_SEQUENTIAL unless header->sequential_single_scan. */
 int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *header, ffp_skim *skim);

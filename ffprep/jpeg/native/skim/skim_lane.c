@@ -264,9 +264,9 @@ static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
     }
 }
 
-/* All MCUs of the segment must be there, and nothing but padding may be left: bits up to the byte's end, then zero or FF
- * bytes. */
-static int32_t check_segment(const lane *x, const uint32_t *marks, int64_t n, const ffp_skim *skim, int64_t segment) {
+/* All MCUs of the segment must be there, and nothing but padding may be left, bits up to the byte's end, then zero or FF
+ * bytes, except behind the last MCU of all. */
+static int32_t check_segment(const lane *x, const uint32_t *marks, int64_t n, ffp_skim *skim, int64_t segment) {
     int64_t end = skim->segment_begin[segment + 1] * 8;
     if (x->mark - marks < n) {
         return x->bad && ffp_bit_of(skim->bytes, raw_bit(x)) + 32 < end ? FFP_CORRUPT_SCAN : FFP_TRUNCATED_SCAN;
@@ -277,7 +277,11 @@ static int32_t check_segment(const lane *x, const uint32_t *marks, int64_t n, co
     }
     for (int64_t i = (last + 7) >> 3; i < end >> 3; i++) {
         if (skim->bytes[i] != 0 && skim->bytes[i] != 0xFF) {
-            return FFP_CORRUPT_SCAN;
+            if (segment + 1 < skim->segments) {
+                return FFP_CORRUPT_SCAN;
+            }
+            skim->left_over = 1;
+            break;
         }
     }
     skim->segment_end[segment] = (uint32_t)last;

@@ -1,0 +1,126 @@
+"""Paths that commands read and write, and the one check that every output passes before anything happens."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.common.replacing import write_file
+from ffprep.errors import OptionError
+
+NAMING_INPUTS = frozenset({"source", "files", "shards", "settings", "numbering", "tokens", "index", "only"})
+"""Parameters whose value is text and may name files, or something else such as a data set of the hub."""
+
+_LARGEST_REPORT = 1 << 26
+
+
+class OutputFile(click.Path):
+    """The type of every parameter that names a file to write: what is there is kept unless ``--overwrite`` is given.
+
+    Parameters
+    ----------
+    folders : bool
+        Whether it may be a folder.
+    own_rule : bool
+        Whether the command decides itself what may be replaced or accepted, since it knows the files that it makes.
+    """
+
+    def __init__(self, *, folders: bool = False, own_rule: bool = False) -> None:
+        super().__init__(dir_okay=folders, path_type=Path)
+        self.own_rule = own_rule
+
+    def check(self, path: Path, context: click.Context) -> None:
+        """Refuse a path that must not be written to."""
+        if not self.own_rule:
+            check_output(path, overwrite=bool(context.params.get("overwrite")), device=True)
+
+
+class ReportFile(OutputFile):
+    """A report: an earlier one about the same file may be replaced, so that the same command can be given again."""
+
+    def check(self, path: Path, context: click.Context) -> None:
+        out = context.params.get("out")
+        if out is None or not is_report(path, out):
+            super().check(path, context)
+
+
+OUTPUT = OutputFile()
+BETON = OutputFile(own_rule=True)
+BETONS = OutputFile(folders=True, own_rule=True)
+REPORT = ReportFile()
+
+
+class FileCommand(click.Command):
+    """A command with outputs. Before it begins, they are compared with its inputs and with what is there."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        outputs = list(outputs_of(ctx))
+        refuse_inputs([path for _, path in outputs], inputs_of(ctx))
+        for kind, path in outputs:
+            kind.check(path, ctx)
+        return super().invoke(ctx)
+
+
+def outputs_of(context: click.Context) -> Iterator[tuple[OutputFile, Path]]:
+    """The outputs that were given, with their types."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if isinstance(parameter.type, OutputFile) and value is not None:
+            yield parameter.type, value
+
+
+def inputs_of(context: click.Context) -> list[Path]:
+    """The files and folders that a command's parameters name for reading."""
+    found: list[Path] = []
+    for parameter in context.command.params:
+        if isinstance(parameter.type, OutputFile):
+            continue
+        value = context.params.get(parameter.name or "")
+        for one in value if isinstance(value, (tuple, list)) else [value]:
+            if isinstance(one, Path):
+                found.append(one)
+            elif isinstance(one, str) and parameter.name in NAMING_INPUTS:
+                found += _named(one)
+    return found
+
+
+def _named(text: str) -> Iterable[Path]:
+    try:
+        if Path(text).exists():
+            return [Path(text)]
+        return map(Path, glob.glob(text)) if glob.has_magic(text) else []  # noqa: PTH207 - absolute patterns too
+    except (OSError, ValueError):  # too long, or with a NUL: no path
+        return []
+
+
+def write_report(path: Path, facts: dict[str, Any], out: Path) -> None:
+    """Write a report about a file, as JSON."""
+    write_file(path, json.dumps({"file": out.name, **facts}, indent=1) + "\n")
+
+
+def is_report(path: Path, out: Path) -> bool:
+    """Whether a file is a report about `out` that `write_report` wrote."""
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_REPORT:
+            return False
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("file") == out.name and "seconds" in found
+
+
+def check_restart(resume: bool, restart: bool) -> None:
+    """Refuse two options that contradict each other.
+
+    Raises
+    ------
+    OptionError
+    """
+    if resume and restart:
+        raise OptionError("--resume and --restart: give one of them; without them, the same command goes on")

@@ -1,0 +1,93 @@
+"""The folder of parts beside a file of blocks that is being made: whose it is, and when it may be dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ffprep.beton.sections import canonical_json
+from ffprep.beton.writing.conditions import differences, listed
+from ffprep.common.locking import open_locked
+from ffprep.common.replacing import write_file
+from ffprep.errors import OptionError
+
+IDENTITY = "conversion.json"
+
+
+@contextlib.contextmanager
+def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool) -> Iterator[Path]:
+    """The folder of parts of a file, locked for this process, and dropped when the body ends without an error.
+
+    Parameters
+    ----------
+    out : Path
+        The file to make.
+    identity : mapping
+        JSON values that tell the conversion and its options from all others.
+    restart : bool
+        Whether to drop parts that are there.
+
+    Raises
+    ------
+    OptionError
+        Another process is at it, or the parts belong to another conversion.
+    """
+    folder = folder_of(out)
+    folder.mkdir(exist_ok=True)
+    descriptor, held = open_locked(folder / "lock", folder)
+    try:
+        if restart:
+            _empty(folder)
+            (folder / IDENTITY).unlink(missing_ok=True)
+        else:
+            _check(folder, identity)
+        if not (folder / IDENTITY).exists():
+            write_file(folder / IDENTITY, canonical_json(identity))
+        yield folder
+        drop(folder)
+    finally:
+        held.release()
+        os.close(descriptor)
+
+
+def folder_of(out: Path) -> Path:
+    """Where the parts of a file lie."""
+    return out.with_name(out.name + ".parts")
+
+
+def _check(folder: Path, identity: Mapping[str, Any]) -> None:
+    anew = "--restart drops the parts and begins anew"
+    try:
+        found = json.loads((folder / IDENTITY).read_bytes())
+    except FileNotFoundError:
+        if any(folder.glob("[0-9]*.json")):
+            raise OptionError(f"{folder}: parts of a conversion that is not known; {anew}") from None
+        return
+    except ValueError:
+        raise OptionError(f"{folder / IDENTITY}: is damaged; {anew}") from None
+    if different := differences(found, identity):
+        raise OptionError(
+            f"{folder}: parts of a conversion with other data or options ({listed(different)}); "
+            f"go on with those, or {anew}"
+        )
+
+
+def drop(folder: Path) -> None:
+    """Remove a folder of parts; what says whose it is goes last. What cannot be removed is left."""
+    with contextlib.suppress(OSError):
+        _empty(folder)
+        (folder / IDENTITY).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in (IDENTITY, "lock"):
+            path.unlink()

@@ -1,0 +1,419 @@
+"""Annotations and shards of which a part is bad: an error that names it, or all else with the bad ones counted."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ffprep.beton.reader import Reader
+from ffprep.cli import main
+from ffprep.errors import OptionError, SourceError
+from ffprep.fields import RGBImageField
+from ffprep.sources.base import shuffled
+from ffprep.sources.caption_shards import open_caption_shards
+from ffprep.sources.caption_source import CaptionSource
+from ffprep.sources.coco import open_coco
+from ffprep.sources.reading import annotations as annotations_module
+from ffprep.sources.visual_genome import open_visual_genome
+from ffprep.text.tokens.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def options(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {"image": RGBImageField(jpeg="keep"), "vocabulary": vocabulary, "text": True}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Files 1.jpg to 4.jpg that hold their numbers."""
+    (tmp_path / "images").mkdir()
+    for number in range(1, 5):
+        (tmp_path / "images" / f"{number}.jpg").write_bytes(b"%d" % number)
+    return tmp_path / "images"
+
+
+def put(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def found(source: CaptionSource) -> list[tuple[int, str, str]]:
+    """Id, content and caption of each pair."""
+    samples = [source.sample(number) for number in range(len(source))]
+    return [(values[3], values[0].value.decode(), values[4].decode()) for values in samples]
+
+
+GOOD = {"images": [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]}
+GOOD["annotations"] = [{"image_id": 1, "caption": "one"}, {"image_id": 2, "caption": "two"}]
+
+BAD_IMAGES: list[tuple[Any, str]] = [
+    (None, "has no id and file_name"),
+    ({"id": 3}, "has no id and file_name"),
+    ({"file_name": "3.jpg"}, "has no id and file_name"),
+    ({"id": 3, "file_name": None}, "has no id and file_name"),
+    ({"id": 2**70, "file_name": "3.jpg"}, "id does not fit in 64 bits: 1180591620717411303424"),
+    ({"id": 3.5, "file_name": "3.jpg"}, "id is no whole number: 3.5"),
+    ({"id": "camera 3", "file_name": "3.jpg"}, "id is no whole number: 'camera 3'"),
+    ({"id": True, "file_name": "3.jpg"}, "id is no whole number: True"),
+    ({"id": 2, "file_name": "3.jpg"}, "id is that of another image, too: 2, of 2.jpg"),
+]
+BAD_ANNOTATIONS: list[tuple[Any, str]] = [
+    (7, "has no image_id and caption"),
+    ({"image_id": 1}, "has no image_id and caption"),
+    ({"image_id": 1, "caption": None}, "the caption is null"),
+    ({"image_id": 1, "caption": 3}, "the caption is of type int"),
+    ({"image_id": 1, "caption": ["x"]}, "the caption is of type list"),
+    ({"image_id": "x", "caption": "x"}, "image id is no whole number: 'x'"),
+    ({"image_id": float("nan"), "caption": "x"}, "image id is no whole number: nan"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad", "reason"),
+    [("images", *case) for case in BAD_IMAGES] + [("annotations", *case) for case in BAD_ANNOTATIONS],
+)
+def test_a_bad_annotation(
+    tmp_path: Path, images: Path, options: dict[str, Any], kind: str, bad: Any, reason: str
+) -> None:
+    content = {**GOOD, kind: [GOOD[kind][0], bad, *GOOD[kind][1:]]}
+    if bad == BAD_IMAGES[-1][0]:  # the first image keeps its id
+        content[kind] = [*GOOD[kind], bad]
+    path = put(tmp_path / "captions.json", content)
+    with pytest.raises(SourceError) as error:
+        open_coco([images], path, **options)
+    assert str(error.value).startswith(f"{path}, {kind[:-1]} {content[kind].index(bad)}")
+    assert reason in str(error.value)
+    assert "--on-error skip" in str(error.value)
+    source = open_coco([images], path, skip=True, **options)
+    assert found(source) == [(1, "1", "one"), (2, "2", "two")]
+    assert len(source.left_out) == 1
+    facts = source.manifest()
+    assert facts["left_out"] == {reason.partition(":")[0]: 1}
+    assert facts["left_out_rows"][0][0].startswith(f"captions.json, {kind[:-1]} ")
+
+
+@pytest.mark.parametrize(
+    ("ids", "numbers"),
+    [
+        (["a1b2c3", "00ff00"], [0xA1B2C3, 0xFF00]),
+        (["0x10", "11"], [16, 17]),
+        (["12", "0013"], [12, 13]),
+        ([12, "13"], [12, 13]),
+        ([1.0, -5], [1, -5]),
+        ([2**62, -(2**63)], [2**62, -(2**63)]),
+        (["7fffffffffffffff", "a"], [2**63 - 1, 10]),
+    ],
+)
+def test_ids_are_taken(
+    tmp_path: Path, images: Path, options: dict[str, Any], ids: list[Any], numbers: list[int]
+) -> None:
+    content = {
+        "images": [{"id": key, "file_name": f"{n}.jpg"} for n, key in enumerate(ids, 1)],
+        "annotations": [{"image_id": key, "caption": str(n)} for n, key in enumerate(ids, 1)],
+    }
+    source = open_coco([images], put(tmp_path / "captions.json", content), **options)
+    assert found(source) == [(number, str(n), str(n)) for n, number in enumerate(numbers, 1)]
+
+
+def test_karpathys_file_with_bad_images(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
+    listed: list[Any] = [
+        {
+            "filename": "1.jpg",
+            "cocoid": 1,
+            "split": "train",
+            "sentences": [{"raw": "a"}, {"raw": None}, {"tokens": []}],
+        },
+        {"filename": "2.jpg", "cocoid": "zz", "split": "train", "sentences": [{"raw": "b"}]},
+        {"filename": "3.jpg", "cocoid": 3, "split": "train"},
+        {"filename": "4.jpg", "cocoid": "zz", "split": "val"},  # not asked for
+        {"filename": "4.jpg", "cocoid": 4, "sentences": []},
+    ]
+    path = put(tmp_path / "dataset_coco.json", {"images": listed})
+    source = open_coco([images], path, "karpathy:train", skip=True, **options)
+    assert found(source) == [(1, "1", "a")]
+    assert [name for name, _ in source.left_out.rows] == [
+        "dataset_coco.json, image 0 (1.jpg), sentence 1",
+        "dataset_coco.json, image 0 (1.jpg), sentence 2",
+        "dataset_coco.json, image 1 (2.jpg)",
+        "dataset_coco.json, image 2",
+        "dataset_coco.json, image 4",
+    ]
+    with pytest.raises(SourceError, match=r"image 0 \(1.jpg\), sentence 1: the caption is null"):
+        open_coco([images], path, "karpathy:train", **options)
+
+
+def test_a_split_must_fit(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
+    path = put(tmp_path / "captions_val2017.json", GOOD)
+    assert len(open_coco([images], path, "val2017", **options)) == 2
+    for wrong in ("train2017", "val", "test"):
+        with pytest.raises(OptionError, match=f"--split {wrong} does not fit captions_val2017.json"):
+            open_coco([images], path, wrong, **options)
+    with pytest.raises(OptionError, match="no file of Karpathy's"):
+        open_coco([images], path, "karpathy:train", **options)
+    listed = [{"filename": "1.jpg", "cocoid": 1, "split": "train", "sentences": [{"raw": "a"}]}]
+    path = put(tmp_path / "dataset_coco.json", {"images": listed})
+    assert open_coco([images], path, "karpathy:train", **options).notes == []
+    source = open_coco([images], path, "karpathy:train+restval", **options)
+    assert source.notes == ["dataset_coco.json has no restval images; there are train (1)"]
+    with pytest.raises(OptionError, match=r"has no such images; there are train \(1\)"):
+        open_coco([images], path, "karpathy:val+test", **options)
+
+
+def test_an_archive_of_karpathys_files(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
+    with zipfile.ZipFile(tmp_path / "caption_datasets.zip", "w") as archive:
+        for name, image in (("dataset_coco.json", "1.jpg"), ("dataset_flickr8k.json", "2.jpg")):
+            listed = [{"filename": image, "imgid": 9, "split": "val", "sentences": [{"raw": name}]}]
+            archive.writestr(name, json.dumps({"images": listed}))
+        archive.writestr("__MACOSX/._dataset_coco.json", "x")
+    source = open_coco([images], tmp_path / "caption_datasets.zip", "karpathy:val", **options)
+    assert found(source) == [(9, "1", "dataset_coco.json")]
+
+
+def test_compressed_annotations(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "captions.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(GOOD).encode()))
+    assert len(open_coco([images], path, **options)) == 2
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(SourceError, match=r"captions.json.gz: damaged or incomplete"):
+        open_coco([images], path, **options)
+
+
+@pytest.mark.parametrize("form", ["zip", "gz", "plain"])
+def test_annotations_that_unpack_without_end(
+    tmp_path: Path, images: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(annotations_module, "_SMALL", 1 << 16)
+    monkeypatch.setattr(annotations_module, "LARGEST", 1 << 20)
+    bomb = b'{"images": [' + b" " * (2 << 20) + b"]}"
+    path = tmp_path / f"captions.{form}"
+    if form == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("captions_train.json", bomb)
+            archive.writestr("region_descriptions.json", bomb)
+    else:
+        path.write_bytes(gzip.compress(bomb) if form == "gz" else bomb)
+    with pytest.raises(SourceError, match="are no annotations" if form == "zip" else "more than .* of JSON"):
+        open_coco([images], path, **options)
+    if form == "zip":
+        with pytest.raises(SourceError, match="are no annotations"):
+            open_visual_genome([images], path, **options)
+
+
+def test_visual_genome_with_bad_regions(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
+    content: list[Any] = [
+        {"id": 1, "regions": [{"phrase": "one"}, {"phrase": None}, {}, 3]},
+        {"id": "q", "regions": []},
+        {"id": 2},
+        {"id": 3, "regions": [{"phrase": "three"}]},
+        {"id": 4, "regions": [{"phrase": None}]},
+    ]
+    path = put(tmp_path / "region_descriptions.json", content)
+    with pytest.raises(SourceError, match=r"image 0 \(id 1\), region 1: the caption is null; --on-error skip"):
+        open_visual_genome([images], path, **options)
+    source = open_visual_genome([images], path, skip=True, **options)
+    assert found(source) == [(1, "1", "one"), (3, "3", "three")]
+    assert source.left_out.causes == {"the caption is null": 4, "id is no whole number": 1} | {
+        "lacks id or regions with phrases": 1
+    }
+    assert source.facts["images_without_caption"] == 1
+
+
+# shards
+
+Member = tuple[str, bytes]
+
+
+def tar_of(path: Path, *members: Member) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            if name.endswith("/"):
+                info.type = tarfile.DIRTYPE
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def sample(key: str) -> list[Member]:
+    return [(f"{key}.jpg", key.encode()), (f"{key}.txt", f"caption {key}".encode())]
+
+
+def pair(key: str) -> tuple[int, str, str]:
+    return int(key), key, f"caption {key}"
+
+
+CLEAN = [pair("3"), pair("4")]
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ([("3.input.jpg", b"3"), ("3.outputs.txt", b"caption 3"), *sample("4")], CLEAN),
+        ([("3.JPG", b"3"), ("3.TXT", b"caption 3"), ("4.Jpeg", b"4"), ("4.Txt", b"\xef\xbb\xbfcaption 4")], CLEAN),
+        ([sample("3")[0], sample("4")[0], sample("3")[1], sample("4")[1]], CLEAN),
+        ([sample("4")[1], *sample("3"), sample("4")[0]], CLEAN[::-1]),
+        ([("./3.jpg", b"3"), ("3.txt", b"caption 3"), *sample("4")], CLEAN),
+        ([("._3.jpg", b"x"), *sample("3"), ("__MACOSX/4.jpg", b"x"), ("__MACOSX/._4.txt", b"x"), *sample("4")], CLEAN),
+        ([sample("3")[0], ("._3.jpg", b"x"), (".DS_Store", b"x"), sample("3")[1], *sample("4")], CLEAN),
+        ([*sample("3"), (".ipynb_checkpoints/4.jpg", b"x"), *sample("4")], CLEAN),
+        ([("3.jpg/", b""), ("x/", b""), *sample("3"), *sample("4")], CLEAN),
+        ([("3.seg.png", b"x"), *sample("3"), *sample("4"), ("4.old.txt", b"x")], CLEAN),
+        ([("3.a.b.jpg", b"3"), ("3.json", b'{"caption": "caption 3"}'), *sample("4")], CLEAN),
+        ([("a/3.jpg", b"3"), ("b/3.txt", b"x"), ("a/3.txt", b"caption 3"), *sample("4")], CLEAN),
+    ],
+)
+def test_members_of_all_kinds(
+    tmp_path: Path, options: dict[str, Any], members: list[Member], expected: list[tuple[int, str, str]]
+) -> None:
+    assert found(open_caption_shards("cc3m", [tar_of(tmp_path / "0.tar", *members)], **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ([("5.png", b"x"), *sample("5")], "several images for one key: 5.png and 5.jpg"),
+        ([("5.a.jpg", b"x"), ("5.b.jpg", b"x"), ("5.txt", b"x")], "several images for one key: 5.a.jpg and 5.b.jpg"),
+        ([("5.a.txt", b"x"), ("5.b.txt", b"x"), ("5.jpg", b"x")], "several captions for one key: 5.a.txt and 5.b.txt"),
+        ([("5.jpg", b"x"), ("5.jpg", b"y"), ("5.txt", b"x")], "several images for one key: 5.jpg, twice"),
+    ],
+)
+def test_samples_that_are_not_clear(
+    tmp_path: Path, options: dict[str, Any], members: list[Member], reason: str
+) -> None:
+    path = tar_of(tmp_path / "0.tar", *sample("3"), *members, *sample("4"))
+    with pytest.raises(SourceError, match=rf"0.tar, sample 5: {reason}"):
+        open_caption_shards("cc3m", [path], **options)
+    source = open_caption_shards("cc3m", [path], skip=True, **options)
+    assert found(source) == CLEAN
+    assert source.left_out.causes == {reason.partition(":")[0]: 1}
+
+
+def damaged(path: Path, kind: str) -> Sequence[str]:
+    """Make a damaged archive; returns the keys of its whole samples."""
+    tar_of(path, *sample("1"), *sample("2"))
+    data = path.read_bytes()
+    if kind == "no bytes":
+        path.write_bytes(b"")
+    elif kind == "cut in a member":
+        path.write_bytes(data[: 3 * 1024 + 515])
+        return "1"
+    elif kind == "cut in a header":
+        path.write_bytes(data[: 3 * 1024 + 100])
+        return "1"
+    elif kind == "cut before the caption":
+        path.write_bytes(data[: 3 * 1024])
+        return "1"
+    elif kind == "without end mark":
+        path.write_bytes(data[: 4 * 1024])
+        return "12"
+    elif kind == "garbage":
+        path.write_bytes(data[:2048] + b"garbage" * 1000)
+        return "1"
+    elif kind == "compressed":
+        path.write_bytes(gzip.compress(data))
+    elif kind == "compressed and cut":
+        path.write_bytes(gzip.compress(data)[:100])
+    elif kind == "a page of the web":
+        path.write_bytes(b"<html>404</html>" * 100)
+    return ""
+
+
+KINDS = ["no bytes", "cut in a member", "cut in a header", "cut before the caption", "without end mark", "garbage"]
+KINDS += ["compressed", "compressed and cut", "a page of the web"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_archive_among_good_ones(tmp_path: Path, options: dict[str, Any], kind: str) -> None:
+    whole = damaged(tmp_path / "00.tar", kind)
+    tar_of(tmp_path / "01.tar", *sample("3"), *sample("4"))
+    with pytest.raises(SourceError, match=r"00.tar: the archive is (damaged|compressed).*--on-error skip"):
+        open_caption_shards("cc3m", [tmp_path], **options)
+    source = open_caption_shards("cc3m", [tmp_path], skip=True, **options)
+    assert found(source) == [*map(pair, whole), *CLEAN]
+    assert [name for name, _ in source.left_out.rows] == ["00.tar"]
+
+
+def test_places_that_are_no_archives(tmp_path: Path, options: dict[str, Any]) -> None:
+    (tmp_path / "folder.tar").mkdir()
+    (tmp_path / "._0.tar").write_bytes(b"AppleDouble")
+    os.mkfifo(tmp_path / "pipe.tar")
+    tar_of(tmp_path / "0.TAR", *sample("3"), *sample("4"))
+    tar_of(tmp_path / "1.tar")  # nothing in it, and no fault
+    assert found(open_caption_shards("cc3m", [tmp_path], **options)) == CLEAN
+
+
+def test_no_pair_says_what_there_is(tmp_path: Path, options: dict[str, Any]) -> None:
+    tar_of(tmp_path / "0.tar", ("0.jpg", b"x"), ("0.cls", b"1"), ("1.jpg", b"x"), ("1.cls", b"1"), ("2.x.npy", b""))
+    with pytest.raises(SourceError, match=r"no image with a caption in 1 archives, which hold .*\.cls \(2\).*x\.npy"):
+        open_caption_shards("cc3m", [tmp_path], **options)
+    (tmp_path / "0.tar").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"which hold no files; 1 left out: .*0.tar"):
+        open_caption_shards("cc3m", [tmp_path], skip=True, **options)
+
+
+def test_positions_do_not_shift(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Where names are no numbers, a sample's id is its position among all that have an image."""
+    members = [*sample("a"), ("b.jpg", b"x"), *sample("c"), ("d.jpg", b"x"), ("d.gif", b"x"), ("d.txt", b"x")]
+    path = tar_of(tmp_path / "0.tar", *members, *sample("e"))
+    source = open_caption_shards("cc3m", [path], skip=True, **options)
+    assert [(key, content) for key, content, _ in found(source)] == [(0, "a"), (2, "c"), (4, "e")]
+
+
+@pytest.mark.parametrize("facts", [b'{"caption": null}', b"{}", b"[]", b"nonsense", b'{"caption": ["x"]}', b"[" * 9999])
+def test_null_captions(tmp_path: Path, options: dict[str, Any], facts: bytes) -> None:
+    path = tar_of(tmp_path / "0.tar", *sample("3"), ("5.jpg", b"5"), ("5.json", facts), *sample("4"))
+    source = open_caption_shards("cc3m", [path], **options)
+    with pytest.raises(SourceError, match="its caption is null" if b"null" in facts else "holds no caption"):
+        source.sample(1)
+    assert [source.sample(number)[3] for number in (0, 2)] == [3, 4]
+
+
+# commands
+
+
+def ffprep(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["convert", *map(str, arguments)])
+
+
+def test_what_was_left_out_is_reported(demo_data: Path, tmp_path: Path, vocabulary: Vocabulary) -> None:
+    photo = sorted((demo_data / "coco" / "val2014").glob("*.jpg"))[0]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").write_bytes(photo.read_bytes())
+    content = {
+        "images": GOOD["images"][:1],
+        "annotations": [*GOOD["annotations"][:1], {"image_id": 1, "caption": None}],
+    }
+    command = ["coco", "--images", tmp_path / "images", "--annotations", put(tmp_path / "c.json", content)]
+    command += ["--out", tmp_path / "x.beton"]
+    stopped = ffprep(*command)
+    assert stopped.exit_code == 1
+    assert "c.json, annotation 1 (image 1): the caption is null; --on-error skip" in stopped.output
+    done = ffprep(*command, "--on-error", "skip", "--report", tmp_path / "report.json")
+    assert done.exit_code == 0, done.output
+    assert "1 left out: the caption is null (1)" in done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["refused_count"] == 1
+    assert report["refused"] == [{"sample": "c.json, annotation 1 (image 1)", "reason": "the caption is null"}]
+    with Reader(tmp_path / "x.beton") as reader:
+        assert reader.manifest is not None
+        assert reader.manifest["source"]["left_out"] == {"the caption is null": 1}
+        assert reader.manifest["report"]["refused"] == report["refused"]
+    planned = CliRunner().invoke(main, ["plan", *map(str, command[:-2])])
+    assert planned.exit_code == 0, planned.output
+    assert "1 left out" in planned.output
+
+
+def test_a_shuffled_source_reports_it_too(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
+    content = {**GOOD, "annotations": [*GOOD["annotations"], {"image_id": 1, "caption": None}]}
+    source = open_coco([images], put(tmp_path / "c.json", content), skip=True, **options)
+    assert shuffled(source, 1).left_out is source.left_out
