@@ -6,6 +6,7 @@ An error is one line on standard error; ``-v`` anywhere on the command line show
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -37,6 +38,8 @@ class CommandLine(PackageGroup):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         given = list(sys.argv[1:] if args is None else args)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # for names that are not UTF-8, as on standard error
         verbose = any(word in ("-v", "--verbose") for word in given)
         given = [word for word in given if word not in ("-v", "--verbose")]
         options["standalone_mode"] = False

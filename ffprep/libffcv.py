@@ -1,5 +1,5 @@
-"""ffcv's module path of `ffprep.compat.libffcv`."""
+"""ffcv's module path of `ffprep.jpeg.ffcv_calls`."""
 
-from ffprep.compat.libffcv import memcpy
+from ffprep.jpeg.ffcv_calls import imdecode, memcpy, read, resize_crop
 
-__all__ = ["memcpy"]
+__all__ = ["imdecode", "memcpy", "read", "resize_crop"]

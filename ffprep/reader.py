@@ -1,5 +1,5 @@
-"""ffcv's module path of `ffprep.compat.reader`."""
+"""ffcv's module path of `ffprep.beton.ffcv_reader`."""
 
-from ffprep.compat.reader import Reader
+from ffprep.beton.ffcv_reader import Reader
 
 __all__ = ["Reader"]

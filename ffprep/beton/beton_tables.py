@@ -23,6 +23,7 @@ from ffprep.beton.check import (
 from ffprep.beton.head import AGAIN, read_head
 from ffprep.errors import BetonError, CorruptError, NotABetonError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
+from ffprep.fields.ffcv_style import offset_members
 
 Self = TypeVar("Self", bound="BetonTables")
 
@@ -55,8 +56,22 @@ class BetonTables:
         start, end = self.head.bounds.start, self.head.bounds.end
         self.table = self.data[end:].view(layout.ALLOCATION)
         self.records = self.data[layout.records_start(len(self.fields)) : start].view(self.head.record_type)
+        for name in self._custom_fields.keys() & self.fields.keys():
+            if self._pointer(name) is None:
+                setattr(self.fields[name], "pointer", self._found_pointer(name))  # noqa: B010 - of this object alone
         if check:
             self._check_tables()
+
+    def _found_pointer(self, name: str) -> str | None:
+        """Return the member of a field's records that points at its payloads, for fields whose class does not say it.
+
+        It is the first one whose values are all in the allocation table.
+        """
+        column, table = self.column(name), np.asarray(self.table["ptr"])
+        for member in offset_members(self.fields[name].metadata_type) if len(column) else ():
+            if np.isin(column[member] if member else column, table).all():
+                return member
+        return None
 
     def _check_tables(self) -> None:
         for row, complaint in bad_allocations(self.table, self.head.bounds):

@@ -14,6 +14,7 @@ import xxhash
 
 from ffprep.beton import layout
 from ffprep.beton.layout import BLOCK_SIZE
+from ffprep.common.names import readable
 from ffprep.errors import ConversionError, OptionError
 
 MANIFEST = "manifest"
@@ -28,7 +29,7 @@ MAX_NAME = 4096
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the one spelling of a JSON value that is hashed and stored.
+    """Return the one spelling of a JSON value that is hashed and stored, with names of files made readable.
 
     Raises
     ------
@@ -38,13 +39,23 @@ def canonical_json(value: Any) -> bytes:
     try:
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8")
+    except UnicodeEncodeError:
+        return canonical_json(_made_readable(value))
     except (TypeError, ValueError) as error:
         raise ConversionError(f"a manifest holds JSON only: {error}") from error
 
 
+def _made_readable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_made_readable(key): _made_readable(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_made_readable(member) for member in value]
+    return readable(value) if isinstance(value, str) else value
+
+
 def clean_name(name: str) -> bytes:
     """Return a sample name as one line of UTF-8, cut to `MAX_NAME` bytes."""
-    line = name.replace("\r", "\\r").replace("\n", "\\n").encode("utf-8", "backslashreplace")
+    line = readable(name).replace("\r", "\\r").replace("\n", "\\n").encode("utf-8")
     return line[:MAX_NAME].decode("utf-8", "ignore").encode("utf-8")
 
 

@@ -113,6 +113,8 @@ class SeekIndex:
     def __init__(self, path: str | os.PathLike[str], beton: BetonTables) -> None:
         self.path = Path(path)
         self._addresses: dict[str, tuple[Ints, Ints]] = {}
+        if self.path.exists() and not self.path.is_file():
+            raise IndexMismatchError(f"{self.path}: not a seek index: it is a pipe, a device or a folder")
         with self.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size < HEAD_SIZE + ENTRY.itemsize:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.compat import decode as compiled
 from ffprep.errors import DecodeError, OptionError
 from ffprep.fields import decoders
+from ffprep.jpeg import one_image as compiled
 from ffprep.jpeg import status as jpeg_status
 from ffprep.kernels.memory import call_entry
 from ffprep.loader.engine.program import spec_of

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError
 
 _LARGEST = 1 << 20
@@ -87,7 +88,7 @@ def _override(text: str) -> tuple[str, Any]:
 
 def _load(path: Path) -> Any:
     try:
-        if path.stat().st_size > _LARGEST:
+        if check_regular(path).st_size > _LARGEST:
             raise OptionError(f"{path}: too large for a configuration")
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
 from ffprep.common.cpus import usable_cpus
+from ffprep.common.names import readable
 from ffprep.common.outputs import check_output
 from ffprep.convert.cluster import by_ray
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
@@ -158,7 +159,7 @@ def _write(
         for result in unit:
             index = report.state["next"]
             if result.refusal is not None:
-                reason = " ".join(str(result.refusal).split()) or type(result.refusal).__name__
+                reason = " ".join(readable(str(result.refusal)).split()) or type(result.refusal).__name__
                 if on_error == "raise" or result.fatal:
                     raise ConversionError(f"{result.name} (sample {index:,}): {reason}") from result.refusal
                 failures += 1

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from ffprep.common.names import readable
 from ffprep.common.ordered import ordered_map, threads
 from ffprep.errors import ConversionError, FfprepError
 from ffprep.sources.base import Named, Source, StreamSource, announce_samples
@@ -125,11 +126,12 @@ def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = la
         try:
             values: tuple[Any, ...] | Exception
             if unit.items is None:
-                name = source.sample_name(index)
+                name = readable(source.sample_name(index))
                 stamp = stamp_of(source, index)
                 values = source.sample(index)
             else:
                 name, values = unit.items[index - unit.start]
+                name = readable(name)
             if isinstance(values, Exception):
                 raise values
             encoded = encode_sample(source.fields, values)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from ffprep.common.names import in_clutter
 from ffprep.download.index_forms.structured import json_rows, object_row, parquet_rows
 from ffprep.download.index_forms.text import (
     FoundRow,
@@ -82,7 +83,7 @@ def read_index(path: Path) -> Iterator[IndexRow]:
         raise SourceError(f"{path}: no such index file; download it from the data set's page first")
     name = path.name.removesuffix(".gz")
     if path.is_dir():
-        files = sorted(path.rglob("*.parquet"))
+        files = sorted(p for p in path.rglob("*.parquet") if not in_clutter(p.relative_to(path).as_posix()))
         if not files:
             raise SourceError(f"{path}: holds no .parquet file; give the index file itself")
         return _numbered(path, "row", chain.from_iterable(map(parquet_rows, files)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -14,8 +14,19 @@ import numpy.typing as npt
 from ffprep.errors import ConversionError
 from ffprep.fields.encoded import Encoded
 from ffprep.fields.ffcv_style import adapt
+from ffprep.pipeline.operation import Operation
 
-__all__ = ["ARGUMENTS_SIZE", "ARG_TYPE", "CUSTOM_TYPE_ID", "UNKNOWN_SIZE", "Encoded", "Field", "Shared", "refuse"]
+__all__ = [
+    "ARGUMENTS_SIZE",
+    "ARG_TYPE",
+    "CUSTOM_TYPE_ID",
+    "UNKNOWN_SIZE",
+    "Encoded",
+    "Field",
+    "Operation",  # ffcv's fields import it, and custom ones import it from them
+    "Shared",
+    "refuse",
+]
 
 ARGUMENTS_SIZE = 1024
 ARG_TYPE = np.dtype([("", "<u1", 1024)])
@@ -53,7 +64,7 @@ class Shared:
         with self._lock:
             if self._encoded is None:
                 plain = owner.encode(self.value)
-                self._encoded = Encoded(plain.metadata, plain.payload, plain.note, self.key)
+                self._encoded = replace(plain, key=self.key)
             return self._encoded
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,7 +83,8 @@ class Field(ABC):
         Number in the file; 255 for fields of your own, which must then be given to readers as ``custom_fields``.
     pointer : str or None
         The member of the metadata record that holds the payload's offset from the start of the file; ``""`` if the
-        record itself is the offset, None if there is no payload.
+        record itself is the offset, None if there is no payload. A field in ffcv's style need not say it: which member
+        its ``encode`` puts the offset into is found out.
     """
 
     type_id: ClassVar[int] = CUSTOM_TYPE_ID

@@ -9,10 +9,23 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.fields.base import Encoded, Field, refuse
+from ffprep.fields.base import ARG_TYPE, Encoded, Field, refuse
 from ffprep.fields.decoders import BasicDecoder, FloatDecoder, IntDecoder
+from ffprep.pipeline.allocation_query import AllocationQuery
+from ffprep.pipeline.operation import Operation
+from ffprep.pipeline.state import State
 
-__all__ = ["BasicDecoder", "FloatDecoder", "FloatField", "IntDecoder", "IntField"]
+__all__ = [
+    "ARG_TYPE",
+    "AllocationQuery",
+    "BasicDecoder",
+    "FloatDecoder",
+    "FloatField",
+    "IntDecoder",
+    "IntField",
+    "Operation",
+    "State",
+]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

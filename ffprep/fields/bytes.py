@@ -7,10 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.fields.base import UNKNOWN_SIZE, Encoded, Field, refuse
+from ffprep.fields.base import ARG_TYPE, UNKNOWN_SIZE, Encoded, Field, refuse
 from ffprep.fields.decoders import BytesDecoder
+from ffprep.pipeline.allocation_query import AllocationQuery
+from ffprep.pipeline.compiler import Compiler
+from ffprep.pipeline.operation import Operation
+from ffprep.pipeline.state import State
 
-__all__ = ["BytesDecoder", "BytesField"]
+__all__ = ["ARG_TYPE", "AllocationQuery", "BytesDecoder", "BytesField", "Compiler", "Operation", "State"]
 
 BYTES_RECORD = np.dtype([("ptr", "<u8"), ("size", "<u8")])
 

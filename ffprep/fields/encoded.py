@@ -23,9 +23,12 @@ class Encoded:
         What was done to the value, for the conversion report: ``("reencoded", "CMYK")``.
     key : hashable, optional
         Payloads with equal keys are stored once; set by `Shared`.
+    pointer : int, optional
+        Number of the member where the payload's offset goes, if the field does not say it.
     """
 
     metadata: tuple[Any, ...]
     payload: Payload | None = None
     note: tuple[str, str] | None = None
     key: Hashable | None = None
+    pointer: int | None = None

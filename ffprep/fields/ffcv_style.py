@@ -10,8 +10,22 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.errors import ConversionError, OptionError
+from ffprep.errors import ConversionError
 from ffprep.fields.encoded import Encoded
+
+OFFSET = 0x6F66_6673_6574_3A21
+"""Address that ``malloc`` tells fields that do not say where they put it, so that it is found in the record."""
+
+
+def offset_members(kind: np.dtype[Any]) -> list[str]:
+    """Return the members of a record that can hold a payload's offset; ``""`` is a record that is one number."""
+    if kind.names is None:
+        return [""] if kind == np.dtype("<u8") else []
+    return [name for name in kind.names if kind[name] == np.dtype("<u8")]
+
+
+def _member(destination: npt.NDArray[Any], name: str) -> int:
+    return int(destination[name][0] if name else destination[0])
 
 
 class HasRecord(Protocol):
@@ -69,19 +83,26 @@ def _callable_as_ours(own: Callable[..., None]) -> Callable[..., Any]:
         def malloc(size: int) -> tuple[int, npt.NDArray[np.uint8]]:
             if rooms:
                 raise ConversionError(f"{type(self).__name__} asked for memory twice; a value has one payload")
-            if self.pointer is None:
-                raise OptionError(
-                    f"{type(self).__name__} has a payload; say which member of its metadata_type points at it, as the "
-                    'class attribute pointer ("" for the whole of it)'
-                )
             rooms.append(np.zeros(int(size), np.uint8))
-            return 0, rooms[0]
+            return 0 if self.pointer is not None else OFFSET, rooms[0]
 
-        destination = np.zeros(1, self.metadata_type)
+        kind = self.metadata_type
+        destination = np.zeros(1, kind)
         own(self, destination, value, malloc)
         record = destination[0].item()
-        metadata = tuple(record) if self.metadata_type.names else (record,)
-        return Encoded(metadata, rooms[0].tobytes() if rooms else None)
+        metadata = tuple(record) if kind.names else (record,)
+        if not rooms:
+            return Encoded(metadata)
+        if self.pointer is not None:
+            return Encoded(metadata, rooms[0].tobytes())
+        place = next((n for n, name in enumerate(offset_members(kind)) if _member(destination, name) == OFFSET), None)
+        if place is None:
+            raise ConversionError(
+                f"{type(self).__name__} asked for memory and stores its address in no member <u8 of its metadata_type"
+            )
+        number = list(kind.names or ("",)).index(offset_members(kind)[place])
+        metadata = (*metadata[:number], 0, *metadata[number + 1 :])
+        return Encoded(metadata, rooms[0].tobytes(), pointer=number)
 
     encode.takes_both = True  # type: ignore[attr-defined]
     return encode

@@ -12,6 +12,9 @@ from ffprep.errors import DecodeError
 from ffprep.fields.base import Encoded, refuse
 from ffprep.fields.bytes import BytesField
 
+ENCODING, SEPARATOR = "utf8", "\0"
+"""Of the stored text, and what ends it; ffcv's names."""
+
 
 class JSONField(BytesField):
     """Any value that the ``json`` module can write."""

@@ -12,10 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import CorruptError, OptionError
-from ffprep.fields.base import ARGUMENTS_SIZE, Encoded, Field, refuse
+from ffprep.fields.base import ARG_TYPE, ARGUMENTS_SIZE, Encoded, Field, refuse
 from ffprep.fields.decoders import NDArrayDecoder
+from ffprep.pipeline.allocation_query import AllocationQuery
+from ffprep.pipeline.compiler import Compiler
+from ffprep.pipeline.operation import Operation
+from ffprep.pipeline.state import State
 
-__all__ = ["NDArrayDecoder", "NDArrayField", "TorchTensorField"]
+__all__ = [
+    "ARG_TYPE",
+    "AllocationQuery",
+    "Compiler",
+    "NDArrayDecoder",
+    "NDArrayField",
+    "Operation",
+    "State",
+    "TorchTensorField",
+]
 
 MAX_DIMENSIONS = 32
 _MOST_BYTES = 1 << 63  # of a file

@@ -11,7 +11,7 @@ import xxhash
 
 from ffprep.errors import ConversionError, JpegError, OptionError
 from ffprep.fields import pixels
-from ffprep.fields.base import UNKNOWN_SIZE, Encoded, Field
+from ffprep.fields.base import ARG_TYPE, UNKNOWN_SIZE, Encoded, Field
 from ffprep.fields.decoders import (
     CenterCropRGBImageDecoder,
     RandomResizedCropRGBImageDecoder,
@@ -20,15 +20,33 @@ from ffprep.fields.decoders import (
     SimpleRGBImageDecoder,
 )
 from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, MAX_SIDE, prepare
+from ffprep.pipeline.allocation_query import AllocationQuery
+from ffprep.pipeline.compiler import Compiler
+from ffprep.pipeline.operation import Operation
+from ffprep.pipeline.state import State
 
 __all__ = [
+    "ARG_TYPE",
+    "AllocationQuery",
     "CenterCropRGBImageDecoder",
+    "Compiler",
+    "Operation",
     "RGBImageField",
     "RandomResizedCropRGBImageDecoder",
     "ResizeCenterCropRGBImageDecoder",
     "ResizeRGBImageDecoder",
     "SimpleRGBImageDecoder",
+    "State",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    from ffprep.fields import ffcv_images  # not at the top: it imports numba
+
+    if name in ffcv_images.__all__:
+        return getattr(ffcv_images, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 IMAGE_RECORD = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
 MODE_JPEG, MODE_RAW = 0, 1

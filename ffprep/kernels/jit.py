@@ -113,6 +113,11 @@ def kernel(function: F) -> F:
     return cast(F, dispatcher)
 
 
+def uncached(function: F) -> F:
+    """Compile `function` on its first call without the cache on disk: it holds addresses of this process."""
+    return cast(F, numba.jit(**_OPTIONS)(function))
+
+
 def inline(function: F) -> F:
     """Compile `function` as part of the kernels that call it; LLVM is told to inline it.
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.ffcv_reader import FfcvNames
 from ffprep.beton.reader import Reader
 from ffprep.fields import Field, NDArrayField
 from ffprep.text.blocks.blocks import open_blocks
 from ffprep.text.blocks.part_files import LENGTH
 
 
-class BlockReader(Reader):
+class BlockReader(FfcvNames):
     """A `Reader` whose samples are single blocks.
 
     Parameters

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.ffcv_reader import Reader as FfcvReader
 from ffprep.beton.reader import Reader
 from ffprep.common.cpus import usable_cpus
 from ffprep.errors import DecodeError, FfprepError, OptionError
@@ -19,6 +20,7 @@ from ffprep.loader.engine.memory import BatchMemory
 from ffprep.loader.epoch.epoch_state import EpochProgress, EpochState
 from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
 from ffprep.loader.epoch.saved_state import SavedState, read_state
+from ffprep.loader.ffcv_names import DEFAULT_OS_CACHE, DEFAULT_PROCESS_CACHE, ORDER_MAP, ORDER_TYPE, FfcvLoader
 from ffprep.loader.files import Ids, open_files
 from ffprep.loader.order.order import HasSampleOrder, Order, OrderOption, SequentialOrder, as_indices
 from ffprep.loader.order.pages import payload_fields
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_WINDOW_PAGES = 64
 
 
-class Loader:
+class Loader(FfcvLoader):
     """Batches from ``.beton`` files; a replacement for ``ffcv.Loader``.
 
     What a batch holds, down to the pixel, is a function of the files, the pipelines, `seed`, the epoch and the position
@@ -127,7 +129,7 @@ class Loader:
         The file cannot be used.
     """
 
-    _reader_class: type[Reader] = Reader
+    _reader_class: type[Reader] = FfcvReader
 
     def __init__(
         self,
@@ -392,4 +394,4 @@ class Loader:
         return f"<Loader of {self.files}: {size}, {self._order_name()}, seed {self.seed}>"
 
 
-__all__ = ["Loader", "OrderOption", "Share"]
+__all__ = ["DEFAULT_OS_CACHE", "DEFAULT_PROCESS_CACHE", "ORDER_MAP", "ORDER_TYPE", "Loader", "OrderOption", "Share"]

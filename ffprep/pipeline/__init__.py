@@ -6,7 +6,8 @@
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.operation import Operation
+from ffprep.pipeline.pipeline import Pipeline
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.pipeline.state import State
 
-__all__ = ["AllocationQuery", "Compiler", "Operation", "PipelineSpec", "State"]
+__all__ = ["AllocationQuery", "Compiler", "Operation", "Pipeline", "PipelineSpec", "State"]

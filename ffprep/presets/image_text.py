@@ -134,7 +134,9 @@ def image_text_train(
 ) -> Loader:
     """Return a loader of images with their captions.
 
-    By default, crops keep at least 0.9 of the image's area, so that the captions still fit.
+    By default, crops keep at least 0.9 of the image's area, so that the captions still fit. Half of the images are
+    flipped, as CLIP-like recipes do, although a caption may say "left" or "right" and text in the image is mirrored:
+    give ``flip=0.0`` where that matters.
 
     Parameters
     ----------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ffprep.errors import OptionError
 from ffprep.fields.decoders import (
     Decoder,
     IntDecoder,
@@ -15,8 +17,10 @@ from ffprep.fields.decoders import (
     ResizeCenterCropRGBImageDecoder,
     ResizeRGBImageDecoder,
     Size,
+    size_pair,
 )
 from ffprep.loader import Loader, OrderOption, WeightedOrder
+from ffprep.loader.plan.options import one_of
 from ffprep.transforms import (
     Convert,
     NormalizeImage,
@@ -59,7 +63,7 @@ def image_pipeline(
     flip : float
         Probability of a horizontal flip.
     mean, std : three floats each
-        In units of 0 to 1. A mean of None gives levels from 0 to 255 in `dtype`.
+        In units of 0 to 1; larger means get a warning. A mean of None gives levels from 0 to 255 in `dtype`.
     dtype : numpy or torch dtype
         float32, float16 or bfloat16; with a mean of None also uint8.
     channels_last : bool
@@ -70,6 +74,12 @@ def image_pipeline(
         pipeline.append(RandomHorizontalFlip(flip))
     if mean is not None:
         scale = 255.0
+        if np.max(mean) > 1:
+            warnings.warn(
+                f"a preset's mean is in units of 0 to 1, not {np.ravel(mean).tolist()}; divide mean and std by 255",
+                UserWarning,
+                stacklevel=3,
+            )
         pipeline.append(NormalizeImage(scale * np.asarray(mean), scale * np.asarray(std), dtype))
     else:
         pipeline.append(Convert(dtype))
@@ -139,6 +149,7 @@ def imagenet_val(
     *,
     size: Size = 224,
     resize: int | None = None,
+    crop: str = "whole",
     interpolation: str = "bilinear",
     exact: bool = True,
     mean: Sequence[float] | None = IMAGENET_MEAN,
@@ -157,15 +168,21 @@ def imagenet_val(
     path : str or Path, or a sequence of them
         Files with the fields ``image`` and ``label``.
     size : int or (height, width)
-        Size of the result. Without `resize` the whole image is resized to this, whatever its shape.
+        Size of the result. By default the whole image is resized to this, whatever its shape.
     resize : int, optional
         Resize the image's shorter side to this and take the centre, as evaluations with torchvision usually do.
+    crop : {'whole', 'center'}
+        ``'center'`` is torchvision's usual evaluation: `resize` is then 256 / 224 of the size by default, 256 for 224.
     exact : bool
         False takes the short cut of `ImageDecoder` for large images, as training does.
     interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `imagenet_train`.
     """
     decoder: Decoder
+    if one_of(crop, ("whole", "center"), "crop") == "center" and resize is None:
+        if callable(size):
+            raise OptionError("crop='center' with a size that depends on the epoch needs resize as well")
+        resize = round(min(size_pair(size)) * 256 / 224)
     if resize is None:
         decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     else:

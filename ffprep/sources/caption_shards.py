@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.names import in_clutter
+from ffprep.common.source_files import check_regular
 from ffprep.errors import SourceError
 from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.reading.file_sets import TarFiles
@@ -99,9 +101,12 @@ def find_shards(places: Sequence[Path]) -> list[Path]:
             found += sorted(
                 path
                 for path in place.rglob("*")
-                if path.suffix.lower() == ".tar" and not path.name.startswith(".") and path.is_file()
+                if path.suffix.lower() == ".tar"
+                and not in_clutter(path.relative_to(place).as_posix())
+                and not path.is_dir()
             )
-        elif place.is_file():
+        elif place.exists():
+            check_regular(place)
             found.append(place)
         else:
             raise SourceError(f"{place}: no such file or folder")

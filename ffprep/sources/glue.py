@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffprep.common.names import is_clutter
+from ffprep.common.source_files import open_binary
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
 from ffprep.sources.reading.labelled_texts import label_rows, read_table
@@ -182,7 +184,7 @@ def _local_rows(file: Path, task: Task) -> tuple[Rows, bool, str]:
 
 def first_rows(file: Path, count: int = 20) -> list[list[str]]:
     """Values of the first lines of a tsv file."""
-    with file.open("rb") as lines:
+    with open_binary(file) as lines:
         found = [lines.readline(1 << 20) for _ in range(count)]
     found[0] = found[0].removeprefix(b"\xef\xbb\xbf")
     return [line.rstrip(b"\r\n").decode("utf-8", "replace").split("\t") for line in found if line]
@@ -217,7 +219,7 @@ def find_file(root: Path, task: Task, split: str) -> Path:
 
 
 def _names(path: Path, stem: str, kind: str) -> bool:
-    if path.suffix.lower() not in (".tsv", ".txt", ".parquet"):
+    if path.suffix.lower() not in (".tsv", ".txt", ".parquet") or is_clutter(path.name):
         return False
     words = re.split(r"[^a-z0-9]+", path.stem.lower())
     return bool(set(_FILES[stem]) & set(words)) and (not kind or kind in words) and "ids" not in words

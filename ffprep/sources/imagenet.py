@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ffprep.common.names import is_clutter
+from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.base import Source
 from ffprep.sources.imagenet_samples import ImageNet, ImageNetStream, ImageNetTable
@@ -37,7 +39,13 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def open_imagenet(
-    source: str, split: str, *, image: RGBImageField, hints: Hints | None = None, streaming: bool = False
+    source: str,
+    split: str,
+    *,
+    image: RGBImageField,
+    hints: Hints | None = None,
+    clutter: bool = False,
+    streaming: bool = False,
 ) -> Source:
     """Open ImageNet, whichever of the forms above ``source`` has.
 
@@ -50,6 +58,9 @@ def open_imagenet(
         How images are encoded.
     hints : Hints
         Where to find the validation labels.
+    clutter : bool
+        Whether to take what systems leave among the data in folders and archives (`ffprep.common.names.is_clutter`).
+        Otherwise it is left out, and the source's ``notes`` say so.
     streaming : bool
         Whether to read a data set on the hub over the network without storing it.
 
@@ -64,9 +75,20 @@ def open_imagenet(
     path = Path(source).expanduser()
     if streaming or not path.exists():
         return _from_hub(source, split, image, streaming)
-    if path.is_file():
-        return _from_file(path, split, image, hints)
-    return _from_folder(path, split, image, hints)
+    left_out: list[str] | None = None if clutter else []
+    if path.is_dir():
+        opened = _from_folder(path, split, image, hints, left_out)
+    else:
+        check_regular(path)
+        opened = _from_file(path, split, image, hints, left_out)
+    if left_out and isinstance(opened, ImageNet):
+        opened.notes.append(_note(left_out))
+    return opened
+
+
+def _note(left_out: list[str]) -> str:
+    listed = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    return f"left out {len(left_out):,} that systems leave among the data ({listed}); --all-files takes them"
 
 
 def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) -> Source:
@@ -79,42 +101,48 @@ def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) ->
     return ImageNetTable(table, split=split, layout="hub", origin=source, image=image)
 
 
-def _from_file(path: Path, split: str, image: RGBImageField, hints: Hints) -> Source:
+def _from_file(path: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None) -> Source:
     if path.suffix == ".parquet":
         return ImageNetTable(ParquetTable([path]), split=split, layout="parquet", origin=path.name, image=image)
     if path.suffix == ".tar":
-        return _from_archives([path], path.parent, split, image, hints)
+        return _from_archives([path], path.parent, split, image, hints, left_out)
     raise SourceError(f"{path}: a folder, a .tar or a .parquet file is expected")
 
 
-def _from_folder(path: Path, split: str, image: RGBImageField, hints: Hints) -> Source:
+def _from_folder(path: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None) -> Source:
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         table = ArrowTable(hub.load_saved(path, split), path.name)
         return ImageNetTable(table, split=split, layout="save_to_disk", origin=path.name, image=image)
     top = path / _KAGGLE if (path / _KAGGLE).is_dir() else path
     folder = next((top / name for name in SPLITS[split] if (top / name).is_dir()), None)
     if folder is not None and not any(folder.glob("*.parquet")):
-        return _from_images(folder, path, split, image, hints)
+        return _from_images(folder, path, split, image, hints, left_out)
     archives = [path / name for name in _archive_names(split) if (path / name).is_file()]
     if not archives and split == "train":
         archives = sorted(p for p in path.glob("*.tar") if WNID.fullmatch(p.stem))
     if archives:
-        return _from_archives(archives, path, split, image, hints)
+        return _from_archives(archives, path, split, image, hints, left_out)
     parquet = parquet_files(path, split)
     if parquet:
         return ImageNetTable(ParquetTable(parquet), split=split, layout="parquet", origin=path.name, image=image)
-    return _from_images(path, path, split, image, hints)
+    return _from_images(path, path, split, image, hints, left_out)
 
 
 def _archive_names(split: str) -> tuple[str, ...]:
     return (f"ILSVRC2012_img_{split}.tar", f"{split}.tar")
 
 
-def _from_images(folder: Path, top: Path, split: str, image: RGBImageField, hints: Hints) -> Source:
+def _from_images(
+    folder: Path, top: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None
+) -> Source:
     """Open a folder of class folders, or a flat folder with a list of labels."""
     entries = sorted(folder.iterdir())
+    if left_out is not None:
+        clutter = [entry for entry in entries if is_clutter(entry.name)]
+        left_out += [entry.name for entry in clutter if entry.is_dir() or is_image_name(entry.name)]
+        entries = [entry for entry in entries if not is_clutter(entry.name)]
     classes = [entry.name for entry in entries if entry.is_dir()]
-    flat = [entry.name for entry in entries if is_image_name(entry.name) and entry.is_file()]
+    flat = [entry.name for entry in entries if is_image_name(entry.name) and not entry.is_dir()]
     if flat:
         places = [folder, top]
         return _labelled(FolderFiles(folder, flat), places, folder, split, "flat folder", top.name, image, hints)
@@ -124,7 +152,7 @@ def _from_images(folder: Path, top: Path, split: str, image: RGBImageField, hint
             f"{folder}: has no folder for the split {split!r}, only {', '.join(classes[:5])}; "
             "give another split, or the folder that holds the class folders as the source"
         )
-    found = [walk_images(folder, name) for name in classes]
+    found = [walk_images(folder, name, left_out) for name in classes]
     empty = next((name for name, names in zip(classes, found, strict=True) if not names), None)
     if empty is not None and any(found):
         raise SourceError(f"{folder / empty}: no images in this class folder; remove it or fill it")
@@ -135,9 +163,11 @@ def _from_images(folder: Path, top: Path, split: str, image: RGBImageField, hint
     return ImageNet(files, files.names, labels, classes, split=split, layout="folder", origin=top.name, image=image)
 
 
-def _from_archives(paths: list[Path], top: Path, split: str, image: RGBImageField, hints: Hints) -> Source:
+def _from_archives(
+    paths: list[Path], top: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None
+) -> Source:
     """Open the training archive, archives of single classes, an archive of class folders, or a flat one with labels."""
-    files = index_archives(paths, prefix=all(WNID.fullmatch(path.stem) for path in paths))
+    files = index_archives(paths, prefix=all(WNID.fullmatch(path.stem) for path in paths), left_out=left_out)
     if not files.names:
         raise SourceError(f"{paths[0]}: no images in the archive")
     if not all("/" in name for name in files.names):

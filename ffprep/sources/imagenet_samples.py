@@ -37,6 +37,11 @@ class ImageNet:
         Entries of the manifest.
     image : RGBImageField
         How images are encoded.
+
+    Attributes
+    ----------
+    notes : list of str
+        What the user should know about the samples.
     """
 
     name = "imagenet"
@@ -57,6 +62,7 @@ class ImageNet:
         self.names = names
         self.labels = labels
         self.classes = classes
+        self.notes: list[str] = []
         self._facts = _facts(split, layout, origin, classes)
         self.fields: Mapping[str, Field] = _fields(image)
 

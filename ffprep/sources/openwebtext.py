@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.names import is_clutter
+from ffprep.common.source_files import open_regular
 from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
@@ -224,7 +226,7 @@ def _list(path: Path) -> list[str]:
         return [path.name]
     names: list[str] = []
     for folder, below, files in os.walk(path, followlinks=True):
-        below[:] = [name for name in below if not name.startswith(".")]
+        below[:] = [name for name in below if not name.startswith(".") and not is_clutter(name)]
         inside = Path(folder).relative_to(path)
         names += [(inside / name).as_posix() for name in files if not name.startswith(".") and _readable(name)]
     return sorted(names, key=natural)
@@ -250,7 +252,7 @@ def _is_plain_tar(path: Path) -> bool:
 
 
 def _walk(path: Path) -> list[Any]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_regular(path)
     try:
         return list(members(fd, label=str(path)))
     finally:

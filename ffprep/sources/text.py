@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffprep.common.names import is_clutter
 from ffprep.errors import SourceError
 from ffprep.sources.reading.hub import load_dataset
 from ffprep.sources.reading.labelled_texts import label_rows, read_table
@@ -90,7 +91,9 @@ def open_table(choice: TableChoice, columns: Sequence[str]) -> list[TablePart]:
 def _matching(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
-        return sorted((p for p in path.iterdir() if format_of(p)), key=lambda p: natural(p.name))
+        return sorted(
+            (p for p in path.iterdir() if format_of(p) and not is_clutter(p.name)), key=lambda p: natural(p.name)
+        )
     if path.exists():
         return [path]
     return sorted(map(Path, glob.glob(pattern, recursive=True)), key=lambda p: natural(str(p)))  # noqa: PTH207

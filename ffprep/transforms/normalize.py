@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -40,7 +41,7 @@ class NormalizeImage(Transform):
     ----------
     mean, std : sequences of three floats
         In units of 0 to 255, as for ffcv: ImageNet's are ``np.array([0.485, 0.456, 0.406]) * 255`` and
-        ``np.array([0.229, 0.224, 0.225]) * 255``.
+        ``np.array([0.229, 0.224, 0.225]) * 255``. Numbers as torchvision takes them, up to 1, get a warning.
     type : dtype
         ``np.float32``, ``np.float16`` and ``torch.bfloat16`` cost nothing extra; other floating-point types are
         computed from the finished batch.
@@ -57,15 +58,32 @@ class NormalizeImage(Transform):
         if min(abs(s) for s in self.std) == 0:
             raise OptionError("std holds a zero; each channel is divided by it")
         self.type = dtype_name(type)
+        self._warned = False
         if self.type != "bfloat16" and not np.issubdtype(np.dtype(self.type), np.floating):
             raise OptionError(f"NormalizeImage cannot write {self.type}; use a floating-point type")
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         if form.dtype != "uint8" or form.mean is not None or self.type not in FUSED_TYPES:
             return None
+        self._check_units()
         return replace(form, dtype=self.type, mean=self.mean, std=self.std)
 
+    def _check_units(self) -> None:
+        """Warn, once, if levels from 0 to 255 are normalised by numbers for levels from 0 to 1."""
+        small_mean = 0 < max(map(abs, self.mean)) <= 1
+        small_std = max(map(abs, self.std)) < 1
+        if (small_mean or small_std) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self!r}: mean and std are for levels from 0 to 255; multiply both by 255 if they are torchvision's, "
+                "for levels from 0 to 1",
+                UserWarning,
+                stacklevel=3,
+            )
+
     def apply(self, x: Any, batch: BatchInfo) -> Any:
+        if str(x.dtype).endswith("uint8"):
+            self._check_units()
         done = self._apply_compiled(x)
         if done is not None:
             return done

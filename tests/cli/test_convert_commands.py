@@ -22,8 +22,8 @@ def ffprep(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def launched(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from ffprep.cli import main; main()", *map(str, arguments)]
+def launched(*arguments: object, first: str = "", **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", f"{first}from ffprep.cli import main; main()", *map(str, arguments)]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
@@ -284,20 +284,29 @@ def test_closed_pipe_is_no_traceback(folder: Path, tmp_path: Path) -> None:
     process.wait()
 
 
+WAITING = """
+from ffprep.sources.reading import file_sets
+read = file_sets.read_file
+file_sets.read_file = lambda path: open({pipe!r}).read() if path.endswith({name!r}) else read(path)
+"""
+"""A program's first lines, which let it wait for a named pipe before it reads an image."""
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_conversion_is_resumed_to_the_same_bytes(folder: Path, tmp_path: Path, number: int) -> None:
-    """The converter waits for a named pipe in the place of an image, so the signal finds it in the middle."""
+    """The converter waits for a named pipe where it reads an image, so the signal finds it in the middle."""
     assert convert(folder, tmp_path / "whole.beton").exit_code == 0
     image = sorted((folder / "train").glob("*/*"))[40]
-    image.rename(tmp_path / "aside")
-    os.mkfifo(image)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     out = tmp_path / "x.beton"
     ignoring = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if number == signal.SIGTERM else None
+    waiting = WAITING.format(name=image.name, pipe=str(pipe))
     process = launched(
-        "convert", "imagenet", "--source", folder, "--out", out, "--workers", 1, preexec_fn=ignoring
+        "convert", "imagenet", "--source", folder, "--out", out, "--workers", 1, first=waiting, preexec_fn=ignoring
     )  # a background job ignores SIGINT
-    with image.open("wb"):  # returns when the converter opens the other end
+    with pipe.open("wb"):  # returns when the converter opens the other end
         process.send_signal(number)
         if number == signal.SIGKILL:
             process.wait()
@@ -309,8 +318,6 @@ def test_interrupted_conversion_is_resumed_to_the_same_bytes(folder: Path, tmp_p
         assert process.returncode == 130
         assert "interrupted after" in errors and "the same command goes on" in errors
         assert "Traceback" not in errors
-    image.unlink()
-    (tmp_path / "aside").rename(image)
     done = convert(folder, out, "--resume")
     assert done.exit_code == 0, done.output
     assert out.read_bytes() == (tmp_path / "whole.beton").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,15 @@ import pytest
 
 from ffprep import DatasetWriter, Loader
 from ffprep.beton.reader import Reader
-from ffprep.errors import ConversionError, FfprepError
+from ffprep.errors import BetonError, ConversionError, FfprepError
 from ffprep.fields import Field, IntField, NDArrayField
 from ffprep.fields.base import ARG_TYPE
 from ffprep.fields.ndarray import NDArrayDecoder
+from ffprep.libffcv import memcpy
+from ffprep.pipeline.allocation_query import AllocationQuery
+from ffprep.pipeline.compiler import Compiler
+from ffprep.pipeline.operation import Operation
+from ffprep.pipeline.state import State
 
 
 class StringField(NDArrayField):
@@ -56,19 +62,88 @@ class Greedy(Pair):
         malloc(3)
 
 
-class Forgetful(Pair):
+class Silent(Pair):
+    """A field as it is written for ffcv, which does not know the class attribute."""
+
     pointer = None
+
+    @staticmethod
+    def from_binary(binary: Any) -> Silent:
+        return Silent()
+
+
+class Variable(Field):
+    """Arrays of any length, whose length comes before the pointer; decoded by an operation of its own."""
+
+    @property
+    def metadata_type(self) -> np.dtype[Any]:
+        return np.dtype([("length", "<u8"), ("where", "<u8")])
+
+    @staticmethod
+    def from_binary(binary: Any) -> Variable:
+        return Variable()
+
+    def to_binary(self) -> Any:
+        return np.zeros(1, dtype=ARG_TYPE)[0]
+
+    def encode(self, destination: Any, field: Any, malloc: Any) -> None:  # type: ignore[override]
+        destination["where"], room = malloc(field.nbytes)
+        room[:] = field.view("<u1")
+        destination["length"] = len(field)
+
+    def get_decoder_class(self) -> Any:
+        return VariableDecoder
+
+
+class VariableDecoder(Operation):
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
+        shape = (int(self.metadata["length"].max()),)
+        return replace(previous_state, jit_mode=True, shape=shape, dtype=np.dtype("<i4")), AllocationQuery(
+            shape, np.dtype("<i4")
+        )
+
+    def generate_code(self) -> Any:
+        read, copy, loop = self.memory_read, Compiler.compile(memcpy), Compiler.get_iterator()
+
+        def decode(indices: Any, destination: Any, metadata: Any, storage: Any) -> Any:
+            destination[:] = 0
+            for i in loop(len(indices)):
+                copy(read(metadata[indices[i]]["where"], storage), destination[i])
+            return destination[: len(indices)]
+
+        return decode
+
+
+class Plain(Silent):
+    """A payload whose address is the record itself."""
+
+    @staticmethod
+    def from_binary(binary: Any) -> Plain:
+        return Plain()
+
+    @property
+    def metadata_type(self) -> np.dtype[Any]:
+        return np.dtype("<u8")
+
+    def encode(self, destination: Any, field: Any, malloc: Any) -> None:  # type: ignore[override]
+        destination[0], room = malloc(3)
+        room[:] = field
+
+
+class Careless(Silent):
+    def encode(self, destination: Any, field: Any, malloc: Any) -> None:  # type: ignore[override]
+        malloc(3)
 
 
 class Samples:
-    def __init__(self, values: list[Any]) -> None:
-        self.values = values
+    def __init__(self, values: list[Any], whole: bool = False) -> None:
+        self.values, self.whole = values, whole
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, i: int) -> tuple[Any, ...]:
-        return (self.values[i],)
+        return self.values[i] if self.whole else (self.values[i],)
 
 
 def write(path: Path, field: Field, values: list[Any]) -> None:
@@ -114,5 +189,32 @@ def test_dimensions_of_one_do_not_matter() -> None:
 def test_what_cannot_be_stored_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FfprepError, match="asked for memory twice"):
         write(tmp_path / "greedy.beton", Greedy(), [(1, 2)])
-    with pytest.raises(FfprepError, match="class attribute pointer"):
-        write(tmp_path / "forgetful.beton", Forgetful(), [(1, 2)])
+    with pytest.raises(FfprepError, match="stores its address in no member"):
+        write(tmp_path / "careless.beton", Careless(), [(1, 2)])
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_fields_need_not_say_where_their_payload_is(tmp_path: Path, processes: bool) -> None:
+    values = [np.arange(n, dtype=np.int32) + 100 * n for n in (3, 0, 5, 1)]
+    path = tmp_path / "variable.beton"
+    samples = Samples([(value, (7, 0.5), [n] * 3) for n, value in enumerate(values)], whole=True)
+    fields = {"array": Variable(), "pair": Silent(), "plain": Plain()}
+    writer = DatasetWriter(path, fields, num_workers=2, processes=processes, progress=False)
+    writer.from_indexed_dataset(samples, chunksize=1)
+    custom = {"array": Variable, "pair": Silent, "plain": Plain}
+    with Reader(path, custom) as reader:
+        for n, value in enumerate(values):
+            assert reader.payload("array", n).tobytes() == value.tobytes()
+            assert reader.payload("pair", n).tobytes() == b"abcd"
+            assert reader.payload("plain", n).tolist() == [n] * 3
+        assert reader.column("array")["length"].tolist() == [3, 0, 5, 1]
+    assert Variable.pointer is None
+    with Loader(path, 4, 1, pipelines={"pair": None, "plain": None}, custom_fields=custom) as loader:
+        [(rows,)] = loader
+    assert [row[: len(value)].tolist() for row, value in zip(rows, values, strict=True)] == [v.tolist() for v in values]
+
+
+def test_a_custom_field_that_is_left_out_is_an_error_that_names_it(tmp_path: Path) -> None:
+    write(tmp_path / "pairs.beton", Silent(), [(1, 0.5)])
+    with pytest.raises(BetonError, match=r"custom_fields=\{'value': ItsFieldClass\}"):
+        Loader(tmp_path / "pairs.beton", 1)

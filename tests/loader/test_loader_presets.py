@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ffprep import presets
 from ffprep.beton.writing.writer import Writer
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, FloatField, IntField, NDArrayField, RGBImageField
+from ffprep.fields.decoders import IntDecoder
 
 
 def test_imagenet_presets(image_beton: Path) -> None:
@@ -30,6 +32,27 @@ def test_imagenet_presets(image_beton: Path) -> None:
         assert batches[0][0].is_contiguous(memory_format=torch.channels_last)
     with presets.imagenet_train(image_beton, 8, 1, 1, size=32, mean=None, dtype=np.uint8) as raw:
         assert next(iter(raw))[0].dtype == torch.uint8
+
+
+def test_center_crop_is_torchvisions_usual_evaluation(image_beton: Path) -> None:
+    def images(**options: Any) -> torch.Tensor:
+        with presets.imagenet_val(image_beton, batch_size=8, num_workers=2, mean=None, **options) as val:
+            return torch.cat([batch[0] for batch in val])
+
+    assert torch.equal(images(size=224, crop="center"), images(size=224, resize=256))
+    assert torch.equal(images(size=(32, 48), crop="center"), images(size=(32, 48), resize=37))
+    assert torch.equal(images(size=32, crop="center", resize=40), images(size=32, resize=40))
+    assert torch.equal(images(size=32), images(size=32, crop="whole"))
+    assert not torch.equal(images(size=32), images(size=32, crop="center"))
+    with pytest.raises(OptionError, match="'whole' or 'center'"):
+        images(size=32, crop="centre")
+    with pytest.raises(OptionError, match="resize as well"):
+        images(size=lambda epoch: 32, crop="center")
+
+
+def test_a_presets_mean_in_levels_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="divide mean and std by 255"):
+        presets.images.image_pipeline(IntDecoder(), mean=(123.675, 116.28, 103.53))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from ffprep import transforms as T
 from ffprep.kernels.random import uniforms
-from ffprep.pipeline.form import BatchInfo
+from ffprep.pipeline.form import BatchInfo, ImageForm
 
 STREAM = 9
 
@@ -157,3 +158,36 @@ def test_mixup_leaves_other_random_numbers_alone() -> None:
 
 def test_squeeze_keeps_a_batch_of_one() -> None:
     assert T.Squeeze().apply(np.zeros((1, 1)), info(1)).shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "warned"),
+    [
+        ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], True),
+        (0.5, 0.5, True),
+        ([0.0, 0.0, 0.4], [60.0, 60.0, 60.0], True),
+        ([123.7, 116.3, 103.5], [0.229, 0.224, 0.225], True),
+        ([123.7, 116.3, 103.5], [58.4, 57.1, 57.4], False),
+        (0.0, 255.0, False),
+        (0.0, 1.0, False),
+    ],
+)
+@pytest.mark.parametrize("how", ["fused", "numpy", "torch"])
+def test_numbers_in_units_of_0_to_1_are_warned_of_once(mean: Any, std: Any, warned: bool, how: str) -> None:
+    normal = T.NormalizeImage(mean, std, np.float32)
+    images = np.zeros((1, 4, 4, 3), np.uint8)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            if how == "fused":
+                normal.fuse(ImageForm(4, 4), 0)
+            else:
+                normal.apply(images if how == "numpy" else torch.from_numpy(images), BatchInfo(np.arange(1), 0, 0, 0))
+    assert ["multiply both by 255" in str(warning.message) for warning in seen] == [True] * warned
+
+
+def test_images_of_0_to_1_may_be_normalised_by_such_numbers() -> None:
+    images = np.full((1, 4, 4, 3), 0.5, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not T.NormalizeImage(0.5, 0.5, np.float32).apply(images, BatchInfo(np.arange(1), 0, 0, 0)).any()

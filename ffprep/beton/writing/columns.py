@@ -24,7 +24,7 @@ class Column:
         self.alignment = field.alignment
         self.kind = field.metadata_type
         names = self.kind.names or ("",)
-        self.pointer = None if field.pointer is None else names.index(field.pointer)
+        self.pointer = None if field.pointer is None else names.index(field.pointer)  # or its first value says it
         members = [self.kind[member] for member in self.kind.names] if self.kind.names else [self.kind]
         packed = sum(member.itemsize for member in members) == self.kind.itemsize
         self.format: str | None = None

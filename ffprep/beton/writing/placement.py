@@ -213,6 +213,8 @@ def payloads_of(columns: Sequence[Column], sample: Sequence[Encoded]) -> dict[in
     """
     payloads = {}
     for index, (column, value) in enumerate(zip(columns, sample, strict=True)):
+        if column.pointer is None:
+            column.pointer = value.pointer
         if (column.pointer is None) != (value.payload is None):
             has = "has no" if value.payload is None else "has a"
             raise ConversionError(f"field {column.name!r}: the value {has} payload, unlike the field")

@@ -178,6 +178,8 @@ class WritingChoices:
 
         check_restart(self.resume, self.restart)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # the report says what is odd about a file
+        if not self.quiet:
+            show_notes(source)
         with terminable():
             result = convert(
                 source if self.shuffle is None else shuffled(source, self.shuffle),
@@ -209,6 +211,12 @@ class WritingChoices:
             click.echo(str(report))
 
 
+def show_notes(source: Source) -> None:
+    """Print what the user should know about a source, on standard error."""
+    for note in getattr(source, "notes", ()):
+        click.echo(f"note: {note}", err=True)
+
+
 planning_options = apply_options(
     click.option(
         "--out",
@@ -227,6 +235,7 @@ def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_
     """Make and show a plan; exit with status 1 if the disk has no room for the file."""
     from ffprep.convert.planning import plan_conversion
 
+    show_notes(source)
     show_made_plan(plan_conversion(source, out, limit=limit, workers=workers), as_json)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.source_files import check_regular
 from ffprep.download.index_forms.text import CAPTION_COLUMNS, URL_COLUMNS, FoundRow, clean_caption, clean_url, open_text
 from ffprep.errors import SourceError
 
@@ -45,6 +46,7 @@ def parquet_rows(path: Path) -> Iterator[FoundRow]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise SourceError(f"{path}: reading parquet needs pyarrow; pip install 'ffprep[convert]'") from error
+    check_regular(path)
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names

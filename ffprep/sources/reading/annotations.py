@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ffprep.common.formatting import size_text
+from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
 from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed
 
@@ -56,9 +57,7 @@ def open_annotations(path: Path, choose: Callable[[list[str]], str]) -> Iterator
     SourceError
         When the archive cannot be read, or the member is compressed as no annotations are.
     """
-    if not path.is_file():
-        raise SourceError(f"{path}: is no file")
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         zipped = file.read(4) == b"PK\3\4"
     if not zipped and path.suffix.lower() != ".zip":
         with FilePart(path) as raw, decompressed(raw) as plain:

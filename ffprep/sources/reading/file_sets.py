@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
+from ffprep.common.names import in_clutter, is_clutter
+from ffprep.common.source_files import open_regular, read_file
 from ffprep.common.tar import members, read_at
 from ffprep.errors import SourceError
 
@@ -56,16 +58,7 @@ class FolderFiles:
         self.names: Sequence[str] = names
 
     def read(self, index: int) -> bytes:
-        fd = os.open(f"{self._prefix}{self.names[index]}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            size = os.fstat(fd).st_size
-            data = os.read(fd, size + 1)  # the additional byte shows whether the file has ended
-            if len(data) != size:
-                while more := os.read(fd, 1 << 20):
-                    data += more
-            return data
-        finally:
-            os.close(fd)
+        return read_file(f"{self._prefix}{self.names[index]}")
 
     def size(self, index: int) -> int:
         return (self.root / self.names[index]).stat().st_size
@@ -138,7 +131,7 @@ class _Descriptors:
             with self._lock:
                 fd = self._open.get(path)
                 if fd is None:
-                    fd = self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    fd = self._open[path] = open_regular(path)
         return fd
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,16 +142,31 @@ def _close_all(files: dict[Path, int]) -> None:
     close_descriptors(files.values())
 
 
-def walk_images(root: Path, folder: str) -> list[str]:
+def walk_images(root: Path, folder: str, left_out: list[str] | None = None) -> list[str]:
     """Paths within ``root`` of the images in its subfolder ``folder``, in the order of torchvision's ImageFolder.
 
     They are sorted by folder and then by name, as strings. Symbolic links are followed. Images are recognised by name.
+
+    Parameters
+    ----------
+    root : Path
+    folder : str
+    left_out : list of str, optional
+        Gets the paths of folders and files that systems leave behind (see `is_clutter`), which are then not taken.
     """
     found: list[str] = []
-    for path, _, names in sorted(os.walk(root / folder, followlinks=True, onerror=_raise)):
+    walked: list[tuple[str, list[str]]] = []
+    for path, folders, names in os.walk(root / folder, followlinks=True, onerror=_raise):
         below = os.path.relpath(path, root)
         prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-        found.extend(prefix + name for name in sorted(names) if is_image_name(name))
+        if left_out is not None:
+            left_out += [prefix + name for name in folders if is_clutter(name)]
+            left_out += [prefix + name for name in names if is_clutter(name) and is_image_name(name)]
+            folders[:] = [name for name in folders if not is_clutter(name)]
+            names = [name for name in names if not is_clutter(name)]
+        walked.append((path, [prefix + name for name in sorted(names) if is_image_name(name)]))
+    for _, paths in sorted(walked):
+        found += paths
     return found
 
 
@@ -171,7 +179,7 @@ def _raise(error: OSError) -> None:
     raise SourceError(f"{error.filename}: cannot be listed: {error.strerror}")
 
 
-def index_archives(paths: Iterable[Path], *, prefix: bool = False) -> TarFiles:
+def index_archives(paths: Iterable[Path], *, prefix: bool = False, left_out: list[str] | None = None) -> TarFiles:
     """All images in some tar archives and in the archives inside them, in the order of the archives.
 
     A file ``x.JPEG`` of an inner archive ``n1.tar`` is called ``n1/x.JPEG``.
@@ -182,6 +190,9 @@ def index_archives(paths: Iterable[Path], *, prefix: bool = False) -> TarFiles:
         The archives.
     prefix : bool
         Whether each archive is a class: its name is then put before those of its files as well.
+    left_out : list of str, optional
+        Gets the names of images and inner archives that systems leave behind (see `is_clutter`), which are then not
+        taken.
 
     Raises
     ------
@@ -192,13 +203,15 @@ def index_archives(paths: Iterable[Path], *, prefix: bool = False) -> TarFiles:
     names: list[str] = []
     where: list[tuple[int, int, int]] = []
     for number, path in enumerate(listed):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_regular(path)
         try:
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # headers are far apart, so reading ahead is useless
             for member in members(fd, label=str(path)):
                 name = f"{path.stem}/{_relative(member.name)}" if prefix else _relative(member.name)
-                if is_image_name(name):
+                if left_out is not None and in_clutter(name):
+                    left_out += [name] if is_image_name(name) or name.endswith(".tar") else []
+                elif is_image_name(name):
                     names.append(name)
                     where.append((number, member.offset, member.size))
                 elif name.endswith(".tar"):
@@ -210,7 +223,11 @@ def index_archives(paths: Iterable[Path], *, prefix: bool = False) -> TarFiles:
                     )
                     for image in inner:
                         if is_image_name(image.name):
-                            names.append(f"{name[:-4]}/{_relative(image.name)}")
+                            inside = _relative(image.name)
+                            if left_out is not None and in_clutter(inside):
+                                left_out.append(f"{name[:-4]}/{inside}")
+                                continue
+                            names.append(f"{name[:-4]}/{inside}")
                             where.append((number, image.offset, image.size))
         finally:
             os.close(fd)

@@ -78,7 +78,7 @@ class ImageNames:
         self._example = ""
         for place in places:
             if place.is_dir():
-                self._add(FolderFiles(place, walk_images(place, ".")), _parts(str(place.absolute())))
+                self._add(FolderFiles(place, walk_images(place, ".", [])), _parts(str(place.absolute())))
             elif place.suffix.lower() == ".zip":
                 self._add(ZipFiles(place), _parts(str(place.absolute().with_suffix(""))))
             else:

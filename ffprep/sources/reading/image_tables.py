@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.names import in_clutter
+from ffprep.common.source_files import check_regular, read_file
 from ffprep.errors import SourceError, first_line
 from ffprep.sources.reading.load_cache import LoadCache
 
@@ -95,7 +97,7 @@ def image_of(value: Any, base: Path | None, label: str) -> bytes:
         if data is None and path:
             file = Path(path) if base is None else base / path
             try:
-                data = file.read_bytes()
+                data = read_file(file)
             except OSError as error:
                 raise SourceError(f"{label}: its image file {file} cannot be read: {error.strerror}") from None
     else:
@@ -242,7 +244,8 @@ def parquet_files(root: Path, split: str) -> list[Path]:
 
     Examples of such paths are ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet``.
     """
-    found = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
+    every = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
+    found = [path for path in every if not in_clutter(path.relative_to(root).as_posix())]
     wanted = set(SPLITS[split])
     chosen = [
         path for path in found if wanted & set(re.split(r"[^a-z0-9]+", path.relative_to(root).as_posix().lower()))
@@ -259,6 +262,7 @@ def _footer(path: Path) -> Any:
     import pyarrow as pa
 
     try:
+        check_regular(path)
         return _parquet().read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: cannot be read as parquet: {first_line(error)}") from None

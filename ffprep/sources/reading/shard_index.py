@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.names import in_clutter
+from ffprep.common.source_files import open_regular
 from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import TarFiles, is_image_name
@@ -93,13 +95,13 @@ class ShardIndex:
         by_key: dict[str, _Sample] = {}
         last = None
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_regular(path)
         except OSError as error:
             return [], f"the archive cannot be read: {error.strerror}"
         try:
             for member in members(fd, label=str(path)):
                 key, extension = _split(member.name)
-                if not key:
+                if not key or in_clutter(member.name):
                     continue
                 kind = _KINDS.get(extension.rpartition(".")[2])
                 if kind is None and (is_image_name(member.name) or extension.rpartition(".")[2] in _MORE):

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ffprep.common.source_files import check_regular, read_file, read_text_file
 from ffprep.errors import SourceError
 from ffprep.sources.reading.matfile import read_struct_array
 
@@ -149,9 +150,9 @@ def _kit_classes(numbers: Sequence[str | int], label: str, kit_order: Sequence[s
 def read_text(path: Path) -> str:
     """Read a file of labels. Raises SourceError if it is missing, too large or not text."""
     try:
-        if path.stat().st_size > _LARGEST:
+        if check_regular(path).st_size > _LARGEST:
             raise SourceError(f"{path}: too large for a list of labels")
-        return path.read_text(encoding="utf-8")
+        return read_text_file(path)
     except UnicodeDecodeError:
         raise SourceError(f"{path}: not a text file") from None
     except OSError as error:
@@ -215,9 +216,9 @@ def read_kit(path: Path) -> DevelopmentKit:
 
 def _bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _LARGEST:
+        if check_regular(path).st_size > _LARGEST:
             raise SourceError(f"{path}: too large for a part of the development kit")
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -225,6 +226,7 @@ def _bytes(path: Path) -> bytes:
 def _kit_archive(path: Path) -> DevelopmentKit:
     meta = truth = None
     try:
+        check_regular(path)
         with tarfile.open(path, "r:*") as tar:
             for info in tar:
                 name = PurePosixPath(info.name).name

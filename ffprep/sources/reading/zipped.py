@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
@@ -13,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
+from ffprep.common.names import in_clutter
+from ffprep.common.source_files import check_regular, open_regular
 from ffprep.common.tar import read_at
 from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import FileSet, is_image_name
@@ -30,7 +31,7 @@ class ZipFiles:
     path : Path
         The archive.
     wanted : Callable[[str], bool]
-        Given a member's name, returns whether to include it.
+        Given a member's name, returns whether to include it. What archivers leave behind, such as ``__MACOSX``, is not.
 
     Raises
     ------
@@ -40,10 +41,13 @@ class ZipFiles:
 
     def __init__(self, path: Path, wanted: Callable[[str], bool] = is_image_name) -> None:
         try:
+            check_regular(path)
             archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
             raise SourceError(f"{path}: cannot be read as a zip archive: {error}") from None
-        members = [m for m in archive.infolist() if not m.is_dir() and wanted(m.filename)]
+        members = [
+            m for m in archive.infolist() if not m.is_dir() and wanted(m.filename) and not in_clutter(m.filename)
+        ]
         self._setup(path, archive, members)
 
     def _setup(self, path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
@@ -51,7 +55,7 @@ class ZipFiles:
         self._archive = archive
         self._members = members
         self._lock = threading.Lock()
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = open_regular(path)
         call_when_gone(self, close_descriptors, (self._fd,))
         self.names: Sequence[str] = [member.filename for member in members]
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -63,7 +64,7 @@ def flat_runs(path: Path, dtype: np.dtype[Any], given: bool) -> Iterator[npt.NDA
             f"{path}: {size:,} bytes are no whole number of {8 * dtype.itemsize}-bit tokens; "
             "say their type with --dtype"
         )
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         head = file.read(8)
         for mark, what in _HEADS.items():
             if head.startswith(mark):

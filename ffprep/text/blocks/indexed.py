@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.replacing import naming, replacing
+from ffprep.common.source_files import check_regular
 from ffprep.errors import ConversionError, SourceError
 
 MAGIC = b"MMIDIDX\0\0"
@@ -194,10 +195,10 @@ def open_indexed(prefix: Path) -> Indexed:
     """
     bin_path, idx_path = paths_of(prefix)
     try:
-        size = idx_path.stat().st_size
+        size = check_regular(idx_path).st_size
         with idx_path.open("rb") as file:
             head = file.read(_HEAD.size)
-        tokens = bin_path.stat().st_size
+        tokens = check_regular(bin_path).st_size
     except OSError as error:
         raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from None
     if len(head) < _HEAD.size or head[:9] != MAGIC:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import xxhash
 
+from ffprep.common.names import in_clutter
 from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.text.documents.cleaning import WHOLE
@@ -117,6 +118,8 @@ class ArchiveUnit:
     def _documents_of(self, forward: Forward, label: str, depth: int) -> Iterator[Item]:
         for member in members(forward.read_at, label=label):
             name = f"{label}/{member.name.removeprefix('./')}"
+            if in_clutter(member.name):
+                continue
             if is_text_name(name):
                 if member.size > WHOLE:
                     yield Document(name, forward.pieces(member.offset, member.size))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from ffprep.common.source_files import open_regular
 from ffprep.errors import OptionError, SourceError
 from ffprep.text.documents.cleaning import WHOLE
 
@@ -35,7 +36,7 @@ class FilePart(io.RawIOBase):
     """
 
     def __init__(self, path: Path, offset: int = 0, size: int | None = None) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = open_regular(path)
         self._at = offset
         self._end = os.fstat(self._fd).st_size if size is None else offset + size
         self.name = str(path)

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from ffprep.common.source_files import check_regular, open_binary
 from ffprep.text.documents.delimited import CSV, TSV, Dialect, delimited_rows
 from ffprep.text.documents.streams import SUFFIXES, compression
 from ffprep.text.documents.table_rows import HEAD, Rows, is_array, json_rows, open_parquet, parquet_rows
@@ -64,11 +65,11 @@ def parts_of(
     dialect : Dialect, optional
         How delimited text is written; by default `CSV` or `TSV`, according to `kind`.
     """
-    size = path.stat().st_size
+    size = check_regular(path).st_size
     if kind == "parquet":
         return _parquet_parts(path, name, columns, size)
     if kind == "jsonl":
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             head = file.read(HEAD)
         whole = compression(head) is not None or is_array(head) or size <= SPLIT
         if whole:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError, SourceError, first_line
 from ffprep.text.documents.json_arrays import json_items
 from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed
@@ -184,6 +185,7 @@ def open_parquet(path: Path) -> Any:
     except ImportError:
         raise OptionError("parquet files need pyarrow: pip install 'ffprep[convert]'") from None
     try:
+        check_regular(path)
         return pq.ParquetFile(path)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read as parquet: {first_line(error)}") from None

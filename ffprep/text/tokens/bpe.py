@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from ffprep.common.source_files import read_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.text.tokens.fast import LazyEncoder
 
@@ -117,7 +118,7 @@ def _from_folder(folder: Path) -> tuple[bytes, ...] | None:
     for name, parse in candidates:
         path = folder / name
         if path.is_file():
-            return _checked(parse(path.read_bytes()), str(path))
+            return _checked(parse(read_file(path)), str(path))
     return None
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ffprep.common.replacing import replacing
+from ffprep.common.source_files import read_file
 from ffprep.errors import SourceError
 from ffprep.text.tokens import bpe
 from ffprep.text.tokens.numbering import Numbering
@@ -75,7 +76,7 @@ def from_dict(path: Path, directory: Path | None = None) -> Numbering:
         When the file is not such a dictionary, or is too long for 16-bit ids.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
     symbols = read_symbols(data, str(path))

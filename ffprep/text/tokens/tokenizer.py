@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.source_files import read_file
 from ffprep.errors import CorruptError, OptionError, SourceError
 from ffprep.text.tokens.base import Ids, Tokens, Vocabulary, replace_surrogates
 from ffprep.text.tokens.libraries import LIBRARIES, SUFFIXES, Library, encoding_names, load
@@ -197,7 +198,7 @@ def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > LARGEST_MODEL:
             raise SourceError(f"{path}: {path.stat().st_size:,} bytes are too many for a tokenizer")
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
 

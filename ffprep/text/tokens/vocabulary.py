@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.source_files import open_binary
 from ffprep.errors import CorruptError, OptionError
 from ffprep.text.tokens import numbering, tokenizer
 from ffprep.text.tokens.base import Tokens, Vocabulary, replace_surrogates
@@ -70,7 +71,7 @@ def _is_dict(path: Path) -> bool:
         return False
     if path.suffix == ".txt":
         return True
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         head = file.read(64)
     return not head.lstrip().startswith(b"{") and b"\n" in head and head.isascii() and b"\x00" not in head
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.loader.files import Ids
-from ffprep.loader.order.order import Order, RandomOrder, SequentialOrder
+from ffprep.loader.order.order import Order, OrderOption, RandomOrder, SequentialOrder
 
-__all__ = ["Random", "Sequential", "TraversalOrder"]
+__all__ = ["LoadersOrder", "QuasiRandom", "Random", "Sequential", "TraversalOrder"]
 
 
 class TraversalOrder(ABC):
@@ -59,3 +59,22 @@ class Random(_BuiltIn):
 
     def _order(self) -> Order:
         return RandomOrder(self.indices, self.seed)
+
+
+class QuasiRandom(_BuiltIn):
+    """The order of ``OrderOption.QUASI_RANDOM``."""
+
+    def _order(self) -> Order:
+        order: Order = self.loader.order_of(OrderOption.QUASI_RANDOM)
+        return order
+
+
+class LoadersOrder(TraversalOrder):
+    """The order of a loader's epochs, as this rank sees them; what ``loader.traversal_order`` is."""
+
+    def sample_order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of the samples that this rank sees in an epoch, in order, ``drop_last`` left aside."""
+        order, share = self.loader.epoch_order
+        parts = [share.positions(batch, len(order)) for batch in range(share.batches(len(order), drop_last=False))]
+        positions = np.concatenate([*parts, np.empty(0, np.int64)]) % max(1, len(order))
+        return np.array(order.ids(epoch, positions), np.int64)

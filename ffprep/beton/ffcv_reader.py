@@ -1,4 +1,4 @@
-"""The reader of ``.beton`` files under ffcv's name; it derives from `ffprep.beton.reader.Reader`."""
+"""The reader of ``.beton`` files under ffcv's name, with its attributes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,8 @@ from ffprep.beton.reader import Reader as _Reader
 from ffprep.fields import Field
 
 
-class Reader(_Reader):
-    """`ffprep.beton.reader.Reader` with the attributes of ``ffcv.reader.Reader``.
-
-    Parameters
-    ----------
-    fname : str or Path
-    custom_handlers : mapping of name to Field subclass, optional
-    """
-
-    def __init__(self, fname: str | os.PathLike[str], custom_handlers: Mapping[str, type[Any]] | None = None) -> None:
-        super().__init__(fname, custom_handlers)
+class FfcvNames(_Reader):
+    """A reader with the attributes of ``ffcv.reader.Reader``."""
 
     @property
     def file_name(self) -> str:
@@ -52,6 +43,19 @@ class Reader(_Reader):
     @property
     def alloc_table(self) -> npt.NDArray[Any]:
         return self.table
+
+
+class Reader(FfcvNames):
+    """`ffprep.beton.reader.Reader` with the arguments and attributes of ``ffcv.reader.Reader``.
+
+    Parameters
+    ----------
+    fname : str or Path
+    custom_handlers : mapping of name to Field subclass, optional
+    """
+
+    def __init__(self, fname: str | os.PathLike[str], custom_handlers: Mapping[str, type[Any]] | None = None) -> None:
+        super().__init__(fname, custom_handlers)
 
 
 __all__ = ["Reader"]

@@ -1,4 +1,4 @@
-"""What the decoders for stock ffcv call from its compiled code: one image, in whatever thread that runs in.
+"""One image, decoded for compiled code that is not ours, in whatever thread that runs in: decoders in ffcv's style.
 
 A decoder has a block (:data:`DECODER_BLOCK`) that says what to do. Decoder contexts lie in slots that a thread takes
 for one image at a time, so it does not matter how many threads or loaders there are.

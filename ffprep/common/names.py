@@ -1,0 +1,54 @@
+"""Names of files: as readable text whatever their bytes are, and those that systems leave behind."""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+CLUTTER = frozenset(
+    {
+        ".AppleDouble",
+        ".DS_Store",
+        ".Spotlight-V100",
+        ".TemporaryItems",
+        ".Trashes",
+        ".cache",
+        ".fseventsd",
+        ".git",
+        ".ipynb_checkpoints",
+        ".thumbnails",
+        "#recycle",
+        "$RECYCLE.BIN",
+        "@eaDir",
+        "System Volume Information",
+        "Thumbs.db",
+        "__MACOSX",
+        "__pycache__",
+        "lost+found",
+    }
+)
+"""Names of folders and files that notebooks, archivers and file systems leave behind among the data."""
+
+
+def readable(text: str) -> str:
+    r"""Return text without surrogates: a byte of a file name that is not UTF-8 becomes ``\xe9``.
+
+    Python's surrogates for such bytes can be neither stored as UTF-8 nor printed.
+    """
+    return text if text.isascii() else _SURROGATE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a folder or file of this name was left behind by a system: in `CLUTTER`, or AppleDouble's ``._name``."""
+    return name in CLUTTER or name.startswith(("._", ".Trash-"))
+
+
+def in_clutter(path: str) -> bool:
+    """Whether any part of a path with forward slashes is clutter."""
+    return any(map(is_clutter, path.split("/")))

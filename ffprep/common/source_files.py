@@ -1,0 +1,80 @@
+"""Opening the files of a source: regular files alone, since a pipe would be waited for and a device may act on it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import BinaryIO, TextIO
+
+from ffprep.errors import SourceError
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def check_regular(path: str | os.PathLike[str]) -> os.stat_result:
+    """Check that a path leads to a regular file, without opening it, and return its status.
+
+    Raises
+    ------
+    SourceError
+        It leads to a pipe, a socket, a device or a folder, directly or by a link.
+    OSError
+        There is no such file.
+    """
+    status = os.stat(path)  # noqa: PTH116 - called for every image
+    _refuse_others(path, status)
+    return status
+
+
+def _refuse_others(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
+        raise SourceError(f"{os.fspath(path)}: is {kind} rather than a file; remove it or replace it by a file")
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """Open a regular file for reading and return its descriptor; see `check_regular` for what is raised."""
+    check_regular(path)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # it may have been replaced by a pipe meanwhile
+    try:
+        _refuse_others(path, os.fstat(fd))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file as a binary file; see `check_regular` for what is raised."""
+    return os.fdopen(open_regular(path), "rb")
+
+
+def open_text(path: str | os.PathLike[str]) -> TextIO:
+    """Open a regular file as UTF-8 text; see `check_regular` for what is raised."""
+    return os.fdopen(open_regular(path), "r", encoding="utf-8")
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Return all bytes of a regular file; see `check_regular` for what is raised."""
+    fd = open_regular(path)
+    try:
+        size = os.fstat(fd).st_size
+        data = os.read(fd, size + 1)  # the additional byte shows whether the file has ended
+        if len(data) != size:
+            while more := os.read(fd, 1 << 20):
+                data += more
+        return data
+    finally:
+        os.close(fd)
+
+
+def read_text_file(path: str | os.PathLike[str]) -> str:
+    """Return a regular file's UTF-8 text; raises UnicodeDecodeError, and what `check_regular` raises."""
+    with open_text(path) as file:
+        return file.read()
