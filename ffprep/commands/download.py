@@ -21,6 +21,17 @@ DATASETS = {
     "sbu": ("SBU captions", "sbu-captions-all.json, SBU_captioned_photo_dataset_urls.txt, or the hub's parquet files"),
 }
 
+REMEDIES = {
+    "refused_address": "--allow-private",
+    "robots": "--ignore-robots",
+    "too_large": "--max-file-bytes, in another folder",
+    "too_many_pixels": "--max-pixels, in another folder",
+    "too_small": "--min-side, in another folder",
+    "proxy": "http_proxy, https_proxy",
+    "tls": "certificates, SSL_CERT_FILE",
+}
+"""What would change an outcome, besides trying again."""
+
 
 @dataclass(frozen=True)
 class Least:
@@ -136,18 +147,6 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
             f"{out}: {report['ok']:,} of {report['tried']:,} rows have an image, fewer than --min-success "
             f"{values['min_success']}: {causes}"
         )
-
-
-REMEDIES = {
-    "refused_address": "--allow-private",
-    "robots": "--ignore-robots",
-    "too_large": "--max-file-bytes",
-    "too_many_pixels": "--max-pixels",
-    "too_small": "--min-side",
-    "proxy": "http_proxy, https_proxy",
-    "tls": "certificates, SSL_CERT_FILE",
-}
-"""What would change an outcome, besides trying again."""
 
 
 def _line(cause: str, count: int) -> str:
