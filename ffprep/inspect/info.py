@@ -193,6 +193,8 @@ def _manifest_lines(manifest: dict[str, Any]) -> list[str]:
         for entry in report.get("outcomes", []):
             why = f": {entry['reason']}" if entry.get("reason") else ""
             lines.append(f"  {entry['count']:>12,}     {entry['field']} {entry['action']}{why}")
+        for cause, count in report.get("left_out_causes", {}).items():
+            lines.append(f"  {count:>12,}     left out of the source: {cause}")
         if report.get("refused_count"):
             lines.append(f"  {report['refused_count']:>12,}     refused")
     writer = manifest.get("writer")

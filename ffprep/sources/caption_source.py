@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.base import Encoded, Shared
-from ffprep.sources.reading.file_sets import FileSet, FolderFiles
+from ffprep.sources.reading.file_sets import FileSet
 from ffprep.sources.reading.left_out import LeftOut
 from ffprep.sources.reading.load_cache import LoadCache
 from ffprep.text.tokens.sequences import EncodedRows, encode_rows
@@ -227,8 +227,6 @@ class CaptionSource:
 
     def stamp(self, index: int) -> tuple[int, int] | None:
         """Size in bytes and time in nanoseconds of the file of a sample's image; None for members of archives."""
-        if not isinstance(self._files, FolderFiles):
-            return None
         return self._files.stamp(index if self.form == "grouped" else self._places([index])[0][0])
 
     def _places(self, indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -254,5 +252,4 @@ class CaptionSource:
             "vocabulary": self.vocabulary.manifest(),
             "length": self.length,
             **self.facts,
-            **self.left_out.facts(),
         }

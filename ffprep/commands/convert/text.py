@@ -32,7 +32,8 @@ _table_options = apply_options(
         "--files",
         multiple=True,
         metavar="PATTERN",
-        help="JSON lines, CSV, TSV or parquet files: names, folders or patterns; or one hub data set. Repeatable.",
+        help="JSON (lines or an array), CSV, TSV or parquet files: names, folders or patterns; or one hub data set. "
+        "Repeatable.",
     ),
     click.option("--format", "format_", type=click.Choice(["jsonl", "csv", "tsv", "parquet"]), help="Of the files."),
     click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
