@@ -67,6 +67,14 @@ def test_without_replacement_equals_its_slow_twin(
     assert got.tolist() == sorted(positive, key=lambda i: waits[i])[:count]
 
 
+@pytest.mark.parametrize("count", [1, 2, 500, 999, 1000])
+def test_the_first_of_many_without_replacement(count: int) -> None:
+    weights = np.random.default_rng(3).uniform(0.1, 2, 1000)
+    waits = -np.log1p(-uniforms(1, 0, np.arange(1000), OP_WEIGHTED, 1)) / weights
+    got = ids_of(WeightedOrder(weights, count, replacement=False), np.arange(1000))
+    assert got.tolist() == np.argsort(waits)[:count].tolist()
+
+
 def test_shares_are_the_weights() -> None:
     order = WeightedOrder([1, 0, 3, 4], 80_000)
     counts = np.bincount(ids_of(order, np.arange(4)), minlength=4) / 80_000
