@@ -249,7 +249,8 @@ def offset_of(table: np.dtype[Any], field: str) -> int:
 TASK = np.dtype(
     _whole(
         "kind out row_bytes meta meta_stride offsets sizes data data_size lengths element fill rows_each "
-        "index index_sizes width source columns counts counts_stride choose seed epoch stream"
+        "index index_sizes width source columns counts counts_stride choose seed epoch stream "
+        "check sums states check_offsets check_sizes check_rows"
     )
 )
 """What an operation does with the samples of one file; :mod:`ffprep.loader.engine.rows` carries it out.
@@ -267,11 +268,16 @@ rows_each
 index, index_sizes
     Of images: addresses of two int64 a sample, address and size of its seek index; 0 where there is none.
 width, source, columns
-    Of captions: elements of a stored row, bytes of a stored element, elements of a row of the batch.
+    Of captions: elements of a stored row, bytes of a stored element (also of tokens), elements of a row of the batch.
 counts, counts_stride
     Of captions: address of the first sample's int64 that says how many rows count, bytes to the next; 0: all count.
 choose, seed, epoch, stream
     Of captions: which rows to take, key and counters of the draw.
+check, sums, states
+    Address of ``ffp_check_payload``; of the uint64 checksum of each payload, 0 where none is compared; of a uint8 state
+    each, 0 where each touch is to compare.
+check_offsets, check_sizes, check_rows
+    Addresses of two int64 a payload that say where it lies; how many samples lie in each payload.
 """
 
 

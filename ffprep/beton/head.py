@@ -74,7 +74,7 @@ def read_head(file: BinaryIO, path: Path, custom_fields: Mapping[str, type[Any]]
     descriptors = file.read(layout.DESCRIPTOR.size * header.num_fields)
     if len(descriptors) < layout.DESCRIPTOR.size * header.num_fields:
         raise TruncatedError(f"{path}: ends at byte {size}, inside its field descriptors; {AGAIN}")
-    fields = _fields(descriptors, path, custom_fields)
+    fields = fields_of(descriptors, path, custom_fields)
     record = layout.record_type(field.metadata_type for field in fields.values())
     bounds = _bounds(header, record.itemsize, size, path)
     superblock = _superblock(file, bounds, size, path)
@@ -102,7 +102,8 @@ def _header(head: bytes, size: int, path: Path) -> layout.Header:
     return header
 
 
-def _fields(data: bytes, path: Path, custom_fields: Mapping[str, type[Any]]) -> dict[str, Field]:
+def fields_of(data: bytes, path: Path, custom_fields: Mapping[str, type[Any]]) -> dict[str, Field]:
+    """Read the fields from their descriptors; raise `CorruptError` where these cannot be right."""
     fields: dict[str, Field] = {}
     for index, (type_id, raw, arguments) in enumerate(layout.DESCRIPTOR.iter_unpack(data)):
         where = f"{path}: byte {layout.records_start(index)}: field {index}"
@@ -151,14 +152,19 @@ def _bounds(header: layout.Header, record_size: int, size: int, path: Path) -> B
 
 def _superblock(file: BinaryIO, bounds: Bounds, size: int, path: Path) -> layout.Superblock | None:
     offset = layout.superblock_offset(bounds.start)
-    length = min(layout.LARGEST_SUPERBLOCK, bounds.end - offset)
-    if length <= 0:
-        return None
+    length = max(0, min(layout.LARGEST_SUPERBLOCK, bounds.end - offset))
     try:
         block = layout.Superblock.unpack(os.pread(file.fileno(), length, offset))
     except ValueError as error:
         raise CorruptError(f"{path}: byte {offset}: {error}") from error
     if block is None:
+        before = os.pread(file.fileno(), layout.LARGEST_SUPERBLOCK, max(0, bounds.end - layout.LARGEST_SUPERBLOCK))
+        copy = layout.copied_superblock(before[: bounds.end])
+        if copy is not None and copy[0].file_size == size:
+            raise CorruptError(
+                f"{path}: byte {offset}: the superblock is not there, but its copy at byte {bounds.end - copy[1]} is: "
+                "the head of the file is damaged; `ffprep repair` restores it"
+            )
         return None
     if size < block.file_size:
         raise TruncatedError(f"{path}: has {size} of its {block.file_size} bytes; {AGAIN}")

@@ -7,7 +7,7 @@
     24 + 1041 F     N sample records (structure of all fields' metadata, aligned as in C)
     ...             gap: ffprep's superblock (`Superblock`) and those of its sections that fit
     ...             payloads, none of which crosses a page boundary of the file
-    ...             ffprep's sections that did not fit the gap
+    ...             ffprep's sections that did not fit the gap, and a copy of the superblock
     alloc_table_ptr allocation table, 24 bytes for each payload, to the end of the file
 
 All integers are little-endian, and all offsets count from the start of the file. Stock ffcv does not look at the places
@@ -44,6 +44,7 @@ SUPERBLOCK_ALIGNMENT = 64
 SUPERBLOCK_MAGIC = b"FFPREP\r\n"
 SUPERBLOCK_VERSION = 1
 _SUPERBLOCK = struct.Struct("<8sHHIQQQQQQ")
+_SUPERBLOCK_START = SUPERBLOCK_MAGIC + SUPERBLOCK_VERSION.to_bytes(2, "little")
 _SECTION = struct.Struct("<16sQQQ")
 MAX_SECTIONS = 64
 
@@ -144,17 +145,21 @@ class Superblock:
         Raises
         ------
         ValueError
-            There is one, but its checksum is wrong.
+            There is one, but its checksum is wrong, or it would be right if the first bytes were those of a superblock.
         """
-        if len(data) < _SUPERBLOCK.size or not data.startswith(SUPERBLOCK_MAGIC):
+        if len(data) < _SUPERBLOCK.size:
             return None
-        _, version, count, _, *numbers = _SUPERBLOCK.unpack_from(data)
-        if version != SUPERBLOCK_VERSION:
+        magic, version, count, _, *numbers = _SUPERBLOCK.unpack_from(data)
+        if (magic, version) != (SUPERBLOCK_MAGIC, SUPERBLOCK_VERSION):
+            restored = _SUPERBLOCK_START + data[len(_SUPERBLOCK_START) :]
+            end = _SUPERBLOCK.size + count * _SECTION.size
+            if count <= MAX_SECTIONS and _sealed(restored, end):
+                raise ValueError("the first bytes of the superblock are damaged")
             return None
         end = _SUPERBLOCK.size + count * _SECTION.size
         if count > MAX_SECTIONS or len(data) < end + 8:
             raise ValueError("the superblock is cut")
-        if xxhash.xxh3_64_intdigest(data[:end]) != int.from_bytes(data[end : end + 8], "little"):
+        if not _sealed(data, end):
             raise ValueError("the superblock's checksum is wrong")
         sections = []
         for index in range(count):
@@ -162,6 +167,11 @@ class Superblock:
             sections.append(Section(name.rstrip(b"\0").decode("ascii"), offset, size, checksum))
         size, rows, start, stop, head, table = numbers
         return cls(size, rows, start, stop, head, table, tuple(sections))
+
+
+def _sealed(data: bytes, end: int) -> bool:
+    """Whether the first bytes of a superblock are followed by their checksum."""
+    return xxhash.xxh3_64_intdigest(data[:end]) == int.from_bytes(data[end : end + 8].ljust(8, b"\0"), "little")
 
 
 def superblock_size(num_sections: int) -> int:
@@ -194,6 +204,26 @@ def record_type(metadata_types: Iterable[np.dtype[Any]]) -> np.dtype[Any]:
 def superblock_offset(records_end: int) -> int:
     """Offset at which the superblock is stored, if there is one."""
     return align_up(records_end, SUPERBLOCK_ALIGNMENT)
+
+
+def copied_superblock(before_table: bytes) -> tuple[Superblock, int] | None:
+    """Find the copy of the superblock in the bytes right before the allocation table.
+
+    Returns
+    -------
+    (Superblock, int) or None
+        The copy, and its distance in bytes from the table.
+    """
+    place = before_table.rfind(SUPERBLOCK_MAGIC)
+    while place >= 0:
+        try:
+            found = Superblock.unpack(before_table[place:])
+        except (ValueError, UnicodeDecodeError):
+            found = None
+        if found is not None:
+            return found, len(before_table) - place
+        place = before_table.rfind(SUPERBLOCK_MAGIC, 0, place + len(SUPERBLOCK_MAGIC) - 1)
+    return None
 
 
 def data_start(records_end: int) -> int:

@@ -93,7 +93,7 @@ def merge(
         first = 0
         for number, reader in enumerate(readers):
             begin = min(max(writer.num_written - first, 0), len(reader))
-            for name, sample in _samples(reader, number, begin):
+            for name, sample in samples_of(reader, number, begin, reader.sample_names()):
                 writer.write(sample, name)
                 if progress is not None:
                     progress(writer.num_written, total)
@@ -120,14 +120,29 @@ def _origin(reader: Reader) -> dict[str, Any]:
     return {"file": reader.path.name, "samples": len(reader), "manifest": reader.manifest, "fingerprint": marks}
 
 
-def _samples(reader: Reader, number: int, begin: int) -> Iterator[tuple[str, list[Encoded]]]:
-    """Yield (name, values) of a file's samples, starting with sample `begin`; payloads are views of the file."""
-    names = reader.sample_names()
+def samples_of(
+    reader: Reader, number: int, begin: int, names: Sequence[str] | None, chosen: Sequence[int] | None = None
+) -> Iterator[tuple[str, list[Encoded]]]:
+    """Yield (name, values) of a file's samples, starting with sample `begin`; payloads are views of the file.
+
+    Parameters
+    ----------
+    reader : Reader
+    number : int
+        Number of the file, which tells its shared payloads from those of others.
+    begin : int
+    names : sequence of str or None
+    chosen : sequence of int, optional
+        The samples to yield, ascending; by default all.
+    """
+    wanted = None if chosen is None else set(chosen)
     shared = {name: _repeated(reader.extents(name)[0]) for name in reader.fields if _pointer(reader, name)}
     for start in range(begin, len(reader), _CHUNK):
         stop = min(start + _CHUNK, len(reader))
         columns = {name: reader.column(name)[start:stop].tolist() for name in reader.fields}
         for index in range(start, stop):
+            if wanted is not None and index not in wanted:
+                continue
             sample = []
             for name in reader.fields:
                 record = columns[name][index - start]

@@ -159,8 +159,11 @@ class Reader(BetonTables):
         return names[0][start : int(names[1][sample])].decode("utf-8")
 
     def sample_label(self, index: int) -> str:
-        """Return ``sample 7 (n01440764_18.JPEG)``, or ``sample 7`` when the file has no names."""
-        name = self.sample_name(index)
+        """Return ``sample 7 (n01440764_18.JPEG)``, or ``sample 7`` when the file has no names, or damaged ones."""
+        try:
+            name = self.sample_name(index)
+        except CorruptError:  # the label is for a message about something else
+            name = ""
         return f"sample {index} ({name})" if name else f"sample {index}"
 
     def close(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ from ffprep.errors import ConversionError, OptionError
 
 MANIFEST = "manifest"
 CHECKSUMS = "page_xxh3"
+PAYLOAD_SUMS = "payload_xxh3"
+TABLES = "tables"
 NAMES = "names"
 _ZLIB_PIECE = 1 << 20
+_PIECE = struct.Struct("<IIQ")
 MAX_NAME = 4096
 """Longest sample name kept, in bytes of UTF-8."""
 
@@ -59,6 +63,45 @@ def pack_names(pieces: Iterable[bytes]) -> bytes | None:
             del rest[:_ZLIB_PIECE]
     packed += [packer.compress(rest), packer.flush()]
     return b"".join(packed) if named else None
+
+
+def pack_tables(pieces: Iterable[bytes]) -> bytes:
+    """Compress a copy of the tables so that damage to one place costs one piece.
+
+    Each piece of `_ZLIB_PIECE` bytes is stored as ``u4 bytes stored, u4 bytes, u8 xxh3-64`` and itself.
+    """
+    packed, rest = [], bytearray()
+
+    def store(piece: bytes) -> None:
+        small = zlib.compress(piece, 1)
+        packed.append(_PIECE.pack(len(small), len(piece), xxhash.xxh3_64_intdigest(piece)) + small)
+
+    for data in pieces:
+        rest += data
+        while len(rest) >= _ZLIB_PIECE:
+            store(bytes(rest[:_ZLIB_PIECE]))
+            del rest[:_ZLIB_PIECE]
+    if rest:
+        store(bytes(rest))
+    return b"".join(packed)
+
+
+def unpack_tables(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield those pieces of a copy of the tables that are whole, each with the byte of the tables that it begins at."""
+    position = start = 0
+    while position + _PIECE.size <= len(content):
+        stored, size, checksum = _PIECE.unpack_from(content, position)
+        position += _PIECE.size
+        if size > _ZLIB_PIECE or stored > len(content) - position:
+            return
+        try:
+            piece = zlib.decompressobj().decompress(content[position : position + stored], _ZLIB_PIECE)
+        except zlib.error:
+            piece = b""
+        if len(piece) == size and xxhash.xxh3_64_intdigest(piece) == checksum:
+            yield start, piece
+        position += stored
+        start += size
 
 
 class BlockHasher:

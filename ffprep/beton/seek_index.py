@@ -2,16 +2,19 @@
 
 ::
 
-    0    magic "FFPIDX\\r\\n"   u2 version = 1   u2 0   u4 0
+    0    magic "FFPIDX\\r\\n"   u2 version = 2   u2 0   u4 0
     16   u8 size of this file
     24   u8 entries E
     32   u8 size of the .beton file
     40   u8 xxh3-64 of its header, descriptors and sample records
     48   u8 xxh3-64 of its allocation table
     56   u8 xxh3-64 of the entries
-    64   u8 xxh3-64 of the 64 bytes so far
-    72   E + 1 entries: u8 offset of a JPEG in the .beton file, ascending, u8 offset of its index in this file
+    64   u8 checksums S   u8 xxh3-64 of these checksums
+    80   u8 xxh3-64 of the 80 bytes so far
+    88   E + 1 entries: u8 offset of a JPEG in the .beton file, ascending, u8 offset of its index in this file
          (the last entry: the sizes of both files)
+    ...  S times u8: the xxh3-64 of the payload of each row of the .beton file's allocation table, none if the .beton
+         file has checksums of its own
     ...  the indexes one after the other, as ``jpeg/native/index/index.h`` says; empty for a JPEG that has none
 
 All integers are little-endian. Each distinct JPEG has one entry, however many samples share it.
@@ -38,8 +41,8 @@ from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
 
 SUFFIX = ".index"
 MAGIC = b"FFPIDX\r\n"
-VERSION = 1
-HEAD = struct.Struct("<8sHHIQQQQQQ")
+VERSION = 2
+HEAD = struct.Struct("<8sHHIQQQQQQQQ")
 HEAD_SIZE = HEAD.size + 8
 ENTRY = np.dtype([("payload", "<u8"), ("index", "<u8")])
 _BUFFER = 1 << 22
@@ -96,6 +99,8 @@ class SeekIndex:
     ----------
     path : Path
     entries : ndarray of ENTRY, shape (E + 1,)
+    sums : ndarray of uint64, shape (S,)
+        The xxh3-64 of each payload, in the order of the allocation table; S is 0 for a file with checksums of its own.
 
     Raises
     ------
@@ -113,7 +118,9 @@ class SeekIndex:
             if size < HEAD_SIZE + ENTRY.itemsize:
                 raise self._refused(f"{size} bytes are too few")
             self.data: npt.NDArray[np.uint8] = np.asarray(np.memmap(file, np.uint8, "r"))
-        magic, version, _, _, own, count, *made_for, checksum = HEAD.unpack(self.data[: HEAD.size].tobytes())
+        magic, version, _, _, own, count, *made_for, checksum, sums, sealed = HEAD.unpack(
+            self.data[: HEAD.size].tobytes()
+        )
         if magic != MAGIC or version != VERSION:
             raise self._refused("it is no seek index of this version")
         stated = int.from_bytes(self.data[HEAD.size : HEAD_SIZE].tobytes(), "little")
@@ -121,12 +128,17 @@ class SeekIndex:
             raise self._refused("its head is damaged")
         if tuple(made_for) != fingerprint(beton):
             raise self._refused(f"it was not made from {beton.path} as it is now")
-        if own != len(self.data) or count >= (own - HEAD_SIZE) // ENTRY.itemsize:
+        room = (own - HEAD_SIZE) // 8
+        if own != len(self.data) or count >= room // 2 or sums > room - 2 * (count + 1):
             raise self._refused(f"it has {len(self.data)} bytes, not {own}")
         end = HEAD_SIZE + (count + 1) * ENTRY.itemsize
         self.entries: npt.NDArray[Any] = self.data[HEAD_SIZE:end].view(ENTRY)
         if xxhash.xxh3_64_intdigest(self.data[HEAD_SIZE:end].data) != checksum:
             raise self._refused("its table is damaged")
+        begin, end = end, end + 8 * sums
+        self.sums: npt.NDArray[np.uint64] = self.data[begin:end].view(np.uint64)
+        if sums not in (0, len(beton.table)) or xxhash.xxh3_64_intdigest(self.data[begin:end].data) != sealed:
+            raise self._refused("its checksums of the payloads are damaged")
         payload, index = self.entries["payload"], self.entries["index"]
         ascending = bool((payload[1:] > payload[:-1]).all() and (index[1:] >= index[:-1]).all())
         if not ascending or index[0] != end or index[-1] != own or payload[-1] != beton.head.size:
@@ -172,7 +184,13 @@ class SeekIndex:
         return self.data[start:end]
 
 
-def write_index(path: Path, beton: BetonTables, offsets: npt.NDArray[np.uint64], indexes: Iterable[bytes]) -> int:
+def write_index(
+    path: Path,
+    beton: BetonTables,
+    offsets: npt.NDArray[np.uint64],
+    indexes: Iterable[bytes],
+    sums: npt.NDArray[np.uint64],
+) -> int:
     """Write a seek index. It has its name only when it is complete and on the disk.
 
     Parameters
@@ -184,11 +202,13 @@ def write_index(path: Path, beton: BetonTables, offsets: npt.NDArray[np.uint64],
         The JPEGs' offsets, from `jpeg_payloads`.
     indexes : iterable of bytes
         The index of each of these JPEGs; empty where it has none.
+    sums : ndarray of uint64
+        The xxh3-64 of the payload of each row of the allocation table; none if the file has checksums of its own.
 
     Returns
     -------
     int
-        Bytes of the file, or 0 when every index is empty and no file was written.
+        Bytes of the file, or 0 when there is nothing to store and no file was written.
 
     Raises
     ------
@@ -205,7 +225,7 @@ def write_index(path: Path, beton: BetonTables, offsets: npt.NDArray[np.uint64],
                 raise OptionError(
                     f"{path}: cannot write: {error.strerror}; give another place for the index"
                 ) from error
-            return _write_contents(file, beton, offsets, indexes)
+            return _write_contents(file, beton, offsets, indexes, sums)
     except _NothingToWriteError:
         return 0
     except OSError as error:
@@ -213,28 +233,33 @@ def write_index(path: Path, beton: BetonTables, offsets: npt.NDArray[np.uint64],
 
 
 class _NothingToWriteError(Exception):
-    """No JPEG has an index."""
+    """No JPEG has an index, and the file has checksums."""
 
 
 def _write_contents(
-    file: BinaryIO, beton: BetonTables, offsets: npt.NDArray[np.uint64], indexes: Iterable[bytes]
+    file: BinaryIO,
+    beton: BetonTables,
+    offsets: npt.NDArray[np.uint64],
+    indexes: Iterable[bytes],
+    sums: npt.NDArray[np.uint64],
 ) -> int:
     """Write the head, the table and the indexes into an empty file and return its size in bytes."""
     entries = np.empty(len(offsets) + 1, ENTRY)
     entries["payload"][:-1], entries["payload"][-1] = offsets, beton.head.size
-    start = position = HEAD_SIZE + entries.nbytes
+    start = position = HEAD_SIZE + entries.nbytes + sums.nbytes
     file.write(bytes(start))
     for number, index in enumerate(indexes):
         entries["index"][number] = position
         position += file.write(index)
-    if position == start:
+    if position == start and not len(sums):
         raise _NothingToWriteError
     entries["index"][-1] = position
     table = entries.tobytes()
-    marks = (*fingerprint(beton), xxhash.xxh3_64_intdigest(table))
+    stored = sums.astype("<u8").tobytes()
+    marks = (*fingerprint(beton), xxhash.xxh3_64_intdigest(table), len(sums), xxhash.xxh3_64_intdigest(stored))
     head = HEAD.pack(MAGIC, VERSION, 0, 0, position, len(offsets), *marks)
     file.seek(0)
-    file.write(head + xxhash.xxh3_64_intdigest(head).to_bytes(8, "little") + table)
+    file.write(head + xxhash.xxh3_64_intdigest(head).to_bytes(8, "little") + table + stored)
     return position
 
 
@@ -255,13 +280,13 @@ def find_index(beton: BetonTables, wanted: bool | str | os.PathLike[str] | None)
     OptionError
         The index insisted on is not there.
     """
-    if wanted is False or not image_fields(beton):
+    if wanted is False:
         return None
     path = beside(beton.path) if wanted is None or wanted is True else Path(wanted)
     try:
         return SeekIndex(path, beton)
     except FileNotFoundError:
-        if wanted is None:
+        if wanted is None or not image_fields(beton):
             return None
         raise OptionError(f"{path}: no such seek index; `ffprep index {beton.path}` makes it") from None
     except IndexMismatchError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import xxhash
 
 from ffprep.beton import layout, sections
 from ffprep.beton.check import MissingAllocation, bad_allocations, bad_metadata, table_sizes
+from ffprep.beton.checksums import PayloadSums
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex
 from ffprep.beton.verify_index import index_beside, wrong_indexes
+from ffprep.beton.verify_sums import blocks_of, blocks_that_fit, changed_samples, sums_of_fields
 from ffprep.common.cpus import usable_cpus
 from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
@@ -130,24 +132,30 @@ def verify(
         report.problems.append(Problem(str(error)))
         return report
     report.samples = reader.num_samples
-    check = _Check(reader, report)
-    try:
-        check.tables()
-        check.checksums()
-        index = check.seek_index()
-        if deep:
-            check.payloads(workers or usable_cpus(), index, progress)
-    except _Full:
-        report.complete = False
+    with ThreadPoolExecutor(workers or usable_cpus(), thread_name_prefix="ffprep-verify") as pool:
+        check = _Check(reader, report, pool)
+        try:
+            check.tables()
+            index = check.seek_index()
+            check.checksums(index)
+            if deep:
+                check.payloads(index, progress)
+        except _Full:
+            report.complete = False
+            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return report
 
 
 class _Check:
     """One verification, part by part."""
 
-    def __init__(self, reader: Reader, report: VerifyReport) -> None:
+    def __init__(self, reader: Reader, report: VerifyReport, pool: Executor) -> None:
         self.reader = reader
         self.report = report
+        self.pool = pool
         self.extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
         try:
             self.named = reader.sample_names() is not None
@@ -205,10 +213,15 @@ class _Check:
 
     # -- checksums -------------------------------------------------------------------------------------
 
-    def checksums(self) -> None:
-        """Compare the file with all its checksums."""
+    def checksums(self, index: SeekIndex | None) -> None:
+        """Compare the file with all its checksums, or with those in its index."""
         block = self.reader.superblock
         if block is None:
+            self.reader.seek_index = index
+            for name, sums in sums_of_fields(self.reader).items():
+                self.report.has_checksums = True
+                self._count("bytes", int(sums.size.sum()))
+                self._changed(name, sums, np.arange(len(self.reader)))
             return
         self.report.has_checksums = True
         data = self.reader.data
@@ -218,6 +231,11 @@ class _Check:
         for entry in block.sections:
             content = data[entry.offset : entry.offset + entry.size]
             self._compare(content, entry.checksum, f"section {entry.name!r}")
+        if any(entry.name == sections.TABLES for entry in block.sections):
+            own = block.pack()
+            table = self.reader.head.bounds.end
+            if data[table - len(own) : table].tobytes() != own:
+                self.problem("the copy of the superblock before the allocation table is damaged")
         self._blocks(block)
 
     def _compare(self, content: npt.NDArray[np.uint8], checksum: int, what: str) -> None:
@@ -237,52 +255,54 @@ class _Check:
         if content is None or len(content) != 8 * count:
             self.problem("the checksums of the payloads are missing or not as many as there are blocks")
             return
-        start = block.data_start
-        for expected in np.frombuffer(content, "<u8").tolist():
-            end = min((start // layout.BLOCK_SIZE + 1) * layout.BLOCK_SIZE, block.data_end)
-            if xxhash.xxh3_64_intdigest(self.reader.data[start:end].data) != expected:
-                self._bad_block(start, end)
+        expected = np.frombuffer(content, "<u8").tolist()
+        for start, end, good in blocks_that_fit(self.reader, blocks_of(block), expected, self.pool):
             self._count("bytes", end - start)
-            start = end
+            if not good:
+                self._bad_block(start, end)
 
     def _bad_block(self, start: int, end: int) -> None:
+        """Say which samples have payloads in a block, and which of these changed, if the file can tell."""
         message = f"bytes {start} to {end - 1} changed since the file was written: the checksum is wrong"
-        touched: set[int] = set()
-        for offset, size in self.extents.values():
-            inside = (offset < np.uint64(end)) & (offset + size > np.uint64(start))
-            touched.update(np.flatnonzero(inside).tolist())
+        inside = {
+            name: np.flatnonzero((offset < np.uint64(end)) & (offset + size > np.uint64(start)) & (size > 0))
+            for name, (offset, size) in self.extents.items()
+        }
+        touched = [sample for samples in inside.values() for sample in samples.tolist()]
         if touched:
             message += f"; samples {min(touched)} to {max(touched)} have payloads there"
         self.problem(message)
+        for name, sums in sums_of_fields(self.reader).items() if touched else ():
+            self._changed(name, sums, inside.get(name, np.empty(0, np.int64)))
+
+    def _changed(self, name: str, sums: PayloadSums, samples: npt.NDArray[np.int64]) -> None:
+        for changed in changed_samples(self.reader, sums, samples, self.pool):
+            for sample in changed:
+                self.problem(f"field {name!r}: changed since the file was written: its checksum is wrong", sample)
 
     # -- payloads --------------------------------------------------------------------------------------
 
-    def payloads(self, workers: int, index: SeekIndex | None, progress: Callable[[int, int], None] | None) -> None:
+    def payloads(self, index: SeekIndex | None, progress: Callable[[int, int], None] | None) -> None:
         """Decode every image, parse every document, each payload once, and build every seek index again."""
         jobs = [(name, samples) for name in self.extents if len(samples := self._to_decode(name))]
         total, done = sum(len(samples) for _, samples in jobs) + (0 if index is None else len(index)), 0
-        with ThreadPoolExecutor(workers, thread_name_prefix="ffprep-verify") as pool:
-            try:
-                for name, samples in jobs:
-                    chunks = [samples[first : first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
-                    what = "documents" if isinstance(self.reader.fields[name], JSONField) else "images"
-                    for chunk, found in zip(chunks, pool.map(self._decode, [name] * len(chunks), chunks), strict=True):
-                        for sample, message in found:
-                            self.problem(message, sample)
-                        self._count(what, len(chunk))
-                        done += len(chunk)
-                        if progress is not None:
-                            progress(done, total)
-                for complaint in wrong_indexes(index, self.reader, pool) if index is not None else ():
-                    if complaint:
-                        self.problem(complaint)
-                    self._count("indexes", 1)
-                    done += 1
-                    if progress is not None:
-                        progress(done, total)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        for name, samples in jobs:
+            chunks = [samples[first : first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
+            what = "documents" if isinstance(self.reader.fields[name], JSONField) else "images"
+            for chunk, found in zip(chunks, self.pool.map(self._decode, [name] * len(chunks), chunks), strict=True):
+                for sample, message in found:
+                    self.problem(message, sample)
+                self._count(what, len(chunk))
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
+        for complaint in wrong_indexes(index, self.reader, self.pool) if index is not None else ():
+            if complaint:
+                self.problem(complaint)
+            self._count("indexes", 1)
+            done += 1
+            if progress is not None:
+                progress(done, total)
 
     def _to_decode(self, name: str) -> npt.NDArray[np.int64]:
         """Return one sample for each distinct payload that has something to decode."""

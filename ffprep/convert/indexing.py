@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.sections import PAYLOAD_SUMS
 from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, write_index
 from ffprep.common.cpus import usable_cpus
 from ffprep.common.formatting import duration_text, size_text
@@ -44,6 +46,8 @@ class IndexReport:
     seconds : float
     kept : bool
         Whether there was an index that fits already.
+    sums : int
+        How many checksums of payloads the index records: none for a file with checksums of its own.
     """
 
     path: Path
@@ -57,10 +61,14 @@ class IndexReport:
     index_bytes: int = 0
     seconds: float = 0.0
     kept: bool = False
+    sums: int = 0
 
     def __str__(self) -> str:
         if self.kept:
             return f"{self.index}: belongs to {self.path} and is complete"
+        if not self.jpegs and self.sums:
+            size = size_text(self.index_bytes)
+            return f"{self.index}: checksums of {self.sums:,} payloads, {size}; there are no JPEGs to index"
         if not self.jpegs:
             return f"{self.path}: holds no JPEGs, so there is nothing to index"
         lines = []
@@ -74,6 +82,8 @@ class IndexReport:
             )
         else:
             lines.append(f"{self.path}: no index written, since none of its {self.jpegs:,} JPEGs would have one")
+        if self.sums:
+            lines.append(f"  checksums of {self.sums:,} payloads, since the file has none")
         if self.restarts:
             lines.append(f"  {self.restarts:,} have restart markers and need none")
         if self.other:
@@ -141,11 +151,28 @@ def make_index(
         offsets, sizes = jpeg_payloads(reader)
         report.jpegs, report.jpeg_bytes = len(offsets), int(sizes.sum(dtype=np.uint64))
         made = _built(reader, offsets, sizes, interval, workers or usable_cpus())
-        report.index_bytes = write_index(target, reader, offsets, _counted(made, report, progress))
+        sums = sums_to_store(reader, workers or usable_cpus())
+        report.sums = len(sums)
+        report.index_bytes = write_index(target, reader, offsets, _counted(made, report, progress), sums)
         if not report.index_bytes:
             target.unlink(missing_ok=True)
     report.seconds = time.monotonic() - started
     return report
+
+
+def sums_to_store(reader: Reader, workers: int) -> npt.NDArray[np.uint64]:
+    """Return the xxh3-64 of each row's payload, in the order of the allocation table; none if the file has them."""
+    if reader.section(PAYLOAD_SUMS) is not None:
+        return np.empty(0, np.uint64)
+    start, size = reader.table["ptr"].astype(np.int64), reader.table["size"].astype(np.int64)
+
+    def digests(first: int) -> list[int]:
+        rows = slice(first, first + UNIT)
+        pairs = zip(start[rows].tolist(), size[rows].tolist(), strict=True)
+        return [xxhash.xxh3_64_intdigest(reader.data[begin : begin + count].data) for begin, count in pairs]
+
+    units = ordered_map(threads(digests, workers, name="ffprep-index"), range(0, len(start), UNIT), 2 * workers + 1)
+    return np.fromiter((digest for unit in units for digest in unit), np.uint64, len(start))
 
 
 def is_index(path: Path) -> bool:

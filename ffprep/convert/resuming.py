@@ -227,9 +227,8 @@ def _content_differences(
 ) -> list[str]:
     refused = int(state.get("refused_count", 0))
     stream = hasattr(source, "stream")
-    found = len(reader) + refused - int(state.get("left_out_count", 0))
-    if not stream and found != total:
-        return [f"samples: was {found:,}, is {total:,}"]
+    if not stream and len(reader) + refused != total:
+        return [f"samples: was {len(reader) + refused:,}, is {total:,}"]
     chosen = np.arange(min(UNIT, total))
     if not stream and refused < LISTED:
         ends = np.arange(max(0, total - UNIT), total)

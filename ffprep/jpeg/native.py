@@ -6,7 +6,7 @@ Calls through ctypes release the interpreter's lock. Code compiled by numba call
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_int16, c_int64, c_uint8, c_void_p
+from ctypes import POINTER, c_char_p, c_int16, c_int64, c_uint8, c_uint64, c_void_p
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -38,6 +38,11 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ffp_index": (c_int64, [_BYTES, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
     "ffp_check": (c_int64, [_BYTES, c_int64, _INT64S]),
     "ffp_rewrite": (c_int64, [_BYTES, c_int64, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
+    "ffp_xxh3": (c_uint64, [_BYTES, c_int64]),
+    "ffp_check_payload": (c_int64, [_BYTES, c_int64, c_void_p, c_void_p]),
+    "ffp_watch": (c_int64, [c_void_p, c_int64, c_char_p]),
+    "ffp_unwatch": (None, [c_int64]),
+    "ffp_watch_line": (c_int64, [c_void_p, c_char_p, c_int64]),
     "ffp_simd_level": (c_char_p, []),
     "ffp_set_simd_level": (c_int64, [c_char_p]),
 }

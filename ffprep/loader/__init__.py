@@ -8,11 +8,13 @@ Modules and rooms, from the top down; each imports only from those below it:
 - `order`: which sample is shown at which position of an epoch, on which rank.
 - `engine`: what runs a plan: the worker pool and its program, the batches' memory, reading ahead, copies to a device.
 - `plan`: from pipelines to what the workers do, and the steps that are left for the finished batch.
-- `files`: the open files as one sequence of samples; `block_reader`, a file of token blocks.
+- `files`: the open files as one sequence of samples; `watch` notices that one changes, `checks` what is compared with
+  checksums; `block_reader`, a file of token blocks.
 """
 
+from ffprep.loader.epoch.failures import ErrorBudget
 from ffprep.loader.loader import Loader
 from ffprep.loader.order.order import OrderOption
 from ffprep.loader.order.weighted import WeightedOrder
 
-__all__ = ["Loader", "OrderOption", "WeightedOrder"]
+__all__ = ["ErrorBudget", "Loader", "OrderOption", "WeightedOrder"]

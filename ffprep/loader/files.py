@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.checksums import check_tables
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
 from ffprep.errors import OptionError
 from ffprep.fields import Field, NDArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
+from ffprep.loader.checks import Checks
+from ffprep.loader.watch import FileWatch
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
@@ -27,6 +30,8 @@ class Files:
     ----------
     readers : sequence of Reader
         At least one.
+    checks : Checks, optional
+        What payloads are compared with when they are read; by default with nothing.
 
     Attributes
     ----------
@@ -37,8 +42,10 @@ class Files:
         Fields of all files. Where several files have a field of one name, that of the first such file.
     """
 
-    def __init__(self, readers: Sequence[Reader]) -> None:
+    def __init__(self, readers: Sequence[Reader], checks: Checks | None = None) -> None:
         self.readers = list(readers)
+        self.checks = checks or Checks("off")
+        self.watch = FileWatch(self.readers, self.checks)
         self.starts: Ids = np.cumsum([0, *(reader.num_samples for reader in readers)], dtype=np.int64)
         self.fields: dict[str, Field] = {}
         for reader in readers:
@@ -57,6 +64,22 @@ class Files:
     def __str__(self) -> str:
         more = len(self.readers) - 1
         return f"{self.readers[0].path}{f' and {more} more' if more else ''}"
+
+    def look(self, samples: Ids) -> None:
+        """Look whether the files that samples lie in are what they were; see `FileWatch.look`."""
+        self.watch.look((0,) if len(self.readers) == 1 else np.unique(self.file_of(samples)).tolist())
+
+    def only_reader(self) -> Reader:
+        """Return the file, if there is only one.
+
+        Raises
+        ------
+        OptionError
+            There are several.
+        """
+        if len(self) > 1:
+            raise OptionError(f"the loader of {self} has several readers; take them from files.readers")
+        return self.readers[0]
 
     def file_of(self, samples: Ids) -> Ids:
         """Return the index of the file that each sample belongs to, int64."""
@@ -143,13 +166,15 @@ class Files:
                 first = reader, found
             elif not first[1].same_as(found):
                 raise OptionError(
-                    f"the tokens of {first[0].path} are numbered as {first[1].kind} ({first[1].size:,} ids), those of "
-                    f"{reader.path} as {found.kind} ({found.size:,}); convert both with the same --tokens"
+                    f"the tokens of {first[0].path} are numbered as {first[1].label} ({first[1].size:,} ids), those of "
+                    f"{reader.path} as {found.label} ({found.size:,}); convert both with the same --vocabulary "
+                    "or --tokenizer"
                 )
         return None if first is None else first[1]
 
     def close(self) -> None:
         """Close all files."""
+        self.watch.close()
         self._columns.clear()
         for reader in self.readers:
             reader.close()
@@ -166,6 +191,7 @@ def open_files(
     custom_fields: Mapping[str, type[Any]] | None = None,
     reader: type[Reader] = Reader,
     index: Any = False,
+    check: str = "off",
 ) -> Files:
     """Open files and their seek indexes. If one file cannot be opened, those before it are closed again.
 
@@ -177,6 +203,8 @@ def open_files(
         What to open the files with.
     index : bool or path, optional
         Seek index to use; see `Loader`.
+    check : {'first', 'always', 'off'}
+        When to compare what is read with its checksums; see `Loader`.
 
     Raises
     ------
@@ -194,7 +222,9 @@ def open_files(
         for path in [paths] if isinstance(paths, str) else paths:
             readers.append(reader(path, custom_fields))
             readers[-1].seek_index = find_index(readers[-1], index)
-        return Files(readers)
+            if check != "off":
+                check_tables(readers[-1])
+        return Files(readers, Checks(check))
     except BaseException:
         for opened in readers:
             opened.close()

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.common.cpus import usable_cpus
 from ffprep.errors import DecodeError, FfprepError, OptionError
+from ffprep.loader.checks import CHECKS
 from ffprep.loader.engine.memory import BatchMemory
 from ffprep.loader.epoch.epoch_state import EpochProgress, EpochState
+from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
 from ffprep.loader.epoch.saved_state import SavedState, read_state
 from ffprep.loader.files import Ids, open_files
 from ffprep.loader.order.order import HasSampleOrder, Order, OrderOption, SequentialOrder, as_indices
@@ -23,14 +25,15 @@ from ffprep.loader.order.pages import payload_fields
 from ffprep.loader.order.sampling import Sampling
 from ffprep.loader.order.share import Share, check_enough, distributed_share
 from ffprep.loader.order.weighted import WeightedOrder
-from ffprep.loader.plan.options import at_least, one_of
+from ffprep.loader.plan.options import at_least, drawn_seed, one_of
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
-from ffprep.loader.subset import IN_ORDER, fulfilling, single_output
+from ffprep.loader.subset import filtered
 
 if TYPE_CHECKING:
     from ffprep.loader.epoch.iterator import EpochIterator
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 DEFAULT_WINDOW_PAGES = 64
 
@@ -74,9 +77,10 @@ class Loader:
         in every epoch in any case, which costs next to nothing.
     rank, world_size : int, optional
         Which share of how many this process takes. Giving them implies `distributed`.
-    on_error : {'raise', 'skip'}
-        What to do about a sample that cannot be decoded: raise `DecodeError`, or leave it out with a warning. If there
-        is a mask, the sample's row stays, as zeros, and is masked.
+    on_error : {'raise', 'skip', 'replace'}
+        What to do about a sample that cannot be decoded: raise `DecodeError`, or warn and leave it out (if there is a
+        mask, its row stays, as zeros, and is masked) or put another sample of the epoch in its place. Which one depends
+        on the seed, the epoch and the position alone. The bad samples are in `errors`.
     window_pages : int
         Pages of the file that QUASI_RANDOM shuffles together.
     pad : {'repeat', 'mask'}, optional
@@ -97,6 +101,14 @@ class Loader:
         where this one stopped. A sample that comes more than once in an epoch is cropped and flipped anew each time.
     epoch_samples : int, optional
         Length of an epoch, over all ranks. By default the number of samples, or with ``'balanced'`` that of images.
+    error_budget : ErrorBudget, int or float, optional
+        How many bad samples to put up with before `DecodeError` is raised: a count, a share of an epoch's samples, or
+        an `ErrorBudget` of these and of bad samples in a row. By default any number.
+    check : {'first', 'always', 'off'}
+        Compare each value of the file with its checksum when it is first read, each time, or never. Tables are compared
+        when the file is opened, unless ``'off'``. A value that changed since it was written is one that cannot be
+        decoded. Files of ffprep have checksums; for others ``ffprep index`` records them, and without them nothing is
+        compared.
 
     Attributes
     ----------
@@ -104,6 +116,8 @@ class Loader:
         The open files. If there is only one, it is also `reader`.
     indices : ndarray of int64
     seed : int
+    errors : LoaderErrors
+        The bad samples met so far, in the batches that were handed out; `state_dict` keeps them.
 
     Raises
     ------
@@ -140,6 +154,8 @@ class Loader:
         device: Any = None,
         weights: Sequence[float] | str | None = None,
         epoch_samples: int | None = None,
+        check: str = "first",
+        error_budget: ErrorBudget | int | float | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
@@ -152,15 +168,15 @@ class Loader:
         self.os_cache = bool(os_cache)
         self.distributed = bool(distributed) or rank is not None
         self.recompile = recompile
-        self.on_error = on_error
-        one_of(on_error, ("raise", "skip"), "on_error")
+        self.on_error = one_of(on_error, ("raise", "skip", "replace"), "on_error")
+        self._budget, self.errors = as_budget(error_budget), LoaderErrors()
         self.pad = one_of(pad, ("repeat", "mask", None), "pad")
         self._window_pages = at_least(window_pages, 1, "window_pages")
         self._share = distributed_share(self.batch_size, distributed, rank, world_size, os.environ, pad is not None)
         self._pipelines: dict[str, Any] = {
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
-        self.files = open_files(self.fname, custom_fields, self._reader_class, index)
+        self.files = open_files(self.fname, custom_fields, self._reader_class, index, one_of(check, CHECKS, "check"))
         self.indices: Ids = as_indices(indices, self.files.num_samples)
         self._order_option = order
         self._device = device
@@ -171,7 +187,7 @@ class Loader:
         self._iterators: weakref.WeakSet[EpochIterator] = weakref.WeakSet()
         self._epoch_state = EpochState()
         self._closed = False
-        self.seed = self._drawn_seed() if seed is None else operator.index(seed)
+        self.seed = drawn_seed(self.distributed) if seed is None else operator.index(seed)
         self._checked_pipelines = read_pipelines(self._pipelines, self.files)
         if device is not None:
             self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
@@ -186,21 +202,13 @@ class Loader:
 
     @property
     def reader(self) -> Reader:
-        """The file, if there is only one.
+        """The file, if there is only one; otherwise an `OptionError` tells where they are."""
+        return self.files.only_reader()
 
-        Raises
-        ------
-        OptionError
-            There are several files; they are in ``files.readers``.
-        """
-        if len(self.files) > 1:
-            raise OptionError(f"the loader of {self.files} has several readers; take them from files.readers")
-        return self.files.readers[0]
-
-    def _drawn_seed(self) -> int:
-        if self.distributed:
-            return 0
-        return int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on; None if no file has one."""
+        return self.files.vocabulary()
 
     # -- epochs ----------------------------------------------------------------------------------------
 
@@ -277,7 +285,7 @@ class Loader:
         setup = EpochSetup(
             self.files, order, share, drop_last, epoch, self.seed, first, outputs,
             compile_program(ops, self.files, share.batch_size, self.seed, epoch), buffers, self.batches_ahead,
-            self.on_error, self.pad == "mask", device_stream,
+            self.on_error, self.errors.copy(), self._budget, self.pad == "mask", device_stream,
         )  # fmt: skip
         if order is self._order:
             setup.readahead = self._sampling.readahead(order, epoch, first)
@@ -321,7 +329,8 @@ class Loader:
             position = self._share.consumed(running.batches, len(self._order), running.first)
         parts = self._sampling.parts(self._order)
         epoch = self._epoch_state.epoch if running is None else running.epoch
-        return SavedState(epoch, position, self.seed, len(self._order), self._order_name(), parts).to_dict()
+        state = SavedState(epoch, position, self.seed, len(self._order), self._order_name(), parts).to_dict()
+        return {**state, "errors": self.errors.to_dict()} if self.errors.count else state
 
     def _order_name(self) -> str:
         option = self._order_option
@@ -340,12 +349,11 @@ class Loader:
             The state belongs to another data set or order.
         """
         known = read_state(state, len(self._order), self._order_name(), self._sampling.parts(self._order))
+        self.errors = LoaderErrors.from_dict(state.get("errors"))
         if known.seed != self.seed:
             self.seed = known.seed
             self._order = self._sampling.order(self._order_option, self.seed, self)
         self._epoch_state.go_to(known.epoch, known.position, known.position == len(self._order))
-
-    # -- the rest --------------------------------------------------------------------------------------
 
     def filter(self, field_name: str, condition: Callable[[Any], bool]) -> Loader:
         """Return a loader of those samples of this one that fulfil a condition.
@@ -362,14 +370,7 @@ class Loader:
         OptionError
             There is no such output, or no sample fulfils the condition.
         """
-        outputs = [pipeline.name for pipeline in self._checked_pipelines]
-        pipelines = single_output(field_name, self._pipelines, outputs, self.files)
-        arguments = {**self._arguments, "seed": self.seed, "indices": self.indices}
-        with type(self)(self.fname, **{**arguments, **IN_ORDER, "pipelines": pipelines}) as values:
-            arguments["indices"] = fulfilling(condition, values, self.indices)
-        if len(arguments["indices"]) == 0:
-            raise OptionError(f"{self.files}: no sample fulfils the condition on {field_name!r}")
-        return type(self)(self.fname, **arguments)
+        return filtered(self, field_name, condition)
 
     def close(self) -> None:
         """End the threads and close the files. Batches that were handed out stay valid."""
@@ -387,10 +388,8 @@ class Loader:
         self.close()
 
     def __repr__(self) -> str:
-        return (
-            f"<Loader of {self.files}: {len(self.indices)} samples, {len(self)} batches of {self.batch_size}, "
-            f"{self._order_name()}, seed {self.seed}>"
-        )
+        size = f"{len(self.indices)} samples, {len(self)} batches of {self.batch_size}"
+        return f"<Loader of {self.files}: {size}, {self._order_name()}, seed {self.seed}>"
 
 
 __all__ = ["Loader", "OrderOption", "Share"]

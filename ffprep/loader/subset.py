@@ -18,6 +18,18 @@ IN_ORDER = {
 """Arguments with which a loader yields each of its samples once, in the order of ``indices``, on the CPU."""
 
 
+def filtered(loader: Any, field_name: str, condition: Callable[[Any], bool]) -> Any:
+    """Return a loader of those samples of `loader` that fulfil a condition; see `Loader.filter`."""
+    outputs = [pipeline.name for pipeline in loader._checked_pipelines]
+    pipelines = single_output(field_name, loader._pipelines, outputs, loader.files)
+    arguments = {**loader._arguments, "seed": loader.seed, "indices": loader.indices}
+    with type(loader)(loader.fname, **{**arguments, **IN_ORDER, "pipelines": pipelines}) as values:
+        arguments["indices"] = fulfilling(condition, values, loader.indices)
+    if len(arguments["indices"]) == 0:
+        raise OptionError(f"{loader.files}: no sample fulfils the condition on {field_name!r}")
+    return type(loader)(loader.fname, **arguments)
+
+
 def single_output(name: str, pipelines: Mapping[str, Any], outputs: Sequence[str], files: Files) -> dict[str, Any]:
     """Return the pipelines of a loader that yields only the output called `name`.
 

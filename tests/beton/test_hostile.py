@@ -61,6 +61,8 @@ def plain(ours: bytes) -> bytes:
     content = bytearray(ours)
     start = layout.superblock_offset(records_end(ours))
     content[start : block.data_start] = bytes(block.data_start - start)
+    table = layout.Header.unpack(ours).alloc_table_ptr
+    content[block.data_end : table] = bytes(table - block.data_end)
     return bytes(content)
 
 

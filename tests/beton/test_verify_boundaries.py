@@ -58,17 +58,19 @@ def test_blocks_that_end_where_a_payload_ends(tmp_path: Path) -> None:
     assert offsets == [begin, BLOCK, BLOCK + 100, 2 * BLOCK]
     assert verify(path).ok
     end = 2 * BLOCK + 1
-    for at, block, samples in (
-        (begin, (begin, BLOCK - 1), (0, 0)),
-        (BLOCK - 1, (begin, BLOCK - 1), (0, 0)),
-        (BLOCK, (BLOCK, 2 * BLOCK - 1), (1, 2)),
-        (2 * BLOCK - 1, (BLOCK, 2 * BLOCK - 1), (1, 2)),
-        (2 * BLOCK, (2 * BLOCK, end - 1), (3, 3)),
+    for at, block, samples, changed in (
+        (begin, (begin, BLOCK - 1), (0, 0), 0),
+        (BLOCK - 1, (begin, BLOCK - 1), (0, 0), 0),
+        (BLOCK, (BLOCK, 2 * BLOCK - 1), (1, 2), 1),
+        (2 * BLOCK - 1, (BLOCK, 2 * BLOCK - 1), (1, 2), 2),
+        (2 * BLOCK, (2 * BLOCK, end - 1), (3, 3), 3),
     ):
         flip_byte(path, at)
         assert messages(path) == [
             f"bytes {block[0]} to {block[1]} changed since the file was written: the checksum is wrong; "
-            f"samples {samples[0]} to {samples[1]} have payloads there"
+            f"samples {samples[0]} to {samples[1]} have payloads there",
+            f"sample {changed} ({changed}.jpg): field 'text': changed since the file was written: "
+            "its checksum is wrong",
         ]
         flip_byte(path, at)
     assert verify(path).checked["bytes"] > end - begin
@@ -230,7 +232,10 @@ def test_checksums_that_are_missing_or_too_many(tmp_path: Path, size: int | None
         return [*kept, layout.Section(old.name, old.offset, size, xxhash.xxh3_64_intdigest(content))]
 
     change_sections(path, change)
-    assert messages(path) == ["the checksums of the payloads are missing or not as many as there are blocks"]
+    assert messages(path) == [
+        "the copy of the superblock before the allocation table is damaged",
+        "the checksums of the payloads are missing or not as many as there are blocks",
+    ]
 
 
 def test_payloads_may_begin_right_after_the_records(tmp_path: Path) -> None:

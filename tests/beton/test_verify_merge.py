@@ -90,8 +90,9 @@ def test_a_changed_payload_is_found_by_its_checksum(tmp_path: Path) -> None:
     content[offset + 1] ^= 1
     path.write_bytes(content)
     found = messages(path, deep=False)
-    assert len(found) == 1
+    assert len(found) == 2
     assert "checksum is wrong; samples 0 to 3 have payloads there" in found[0]
+    assert found[1] == "sample 2 (2.jpg): field 'facts': changed since the file was written: its checksum is wrong"
 
 
 def test_a_file_that_cannot_be_opened_is_one_problem(tmp_path: Path) -> None:

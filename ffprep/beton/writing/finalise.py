@@ -46,10 +46,13 @@ def finalise(
     """
     data_end = sink.end
     superblock_at = layout.superblock_offset(records_end)
+    allocations = list(allocations)
+    head = header(0) + b"".join(sink.pieces(layout.HEADER.size, records_end))
+    contents = {**contents, sections.TABLES: sections.pack_tables([head, *allocations])}
     placed, cursor = sections.place(contents, superblock_at, data_start, data_end)
     for entry in placed:
         sink.write_at(entry.offset, contents[entry.name])
-    table = layout.align_up(cursor, 8)
+    table = layout.align_up(cursor, 8) + layout.superblock_size(len(placed))
     end, table_checksum = _write_table(sink, table, allocations)
     sink.truncate(end)
     sink.write_at(0, header(table))
@@ -62,7 +65,8 @@ def finalise(
         table_checksum=table_checksum,
         sections=tuple(placed),
     )
-    sink.write_at(superblock_at, block.pack())
+    for place in (superblock_at, table - layout.superblock_size(len(placed))):
+        sink.write_at(place, block.pack())
     sink.sync()
     try:
         sink.path.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import xxhash
@@ -107,13 +108,18 @@ class UnfinishedFile:
     def checksum(self, start: int, end: int) -> int:
         """Return the xxh3-64 of a part of the file."""
         hasher = xxhash.xxh3_64()
+        for part in self.pieces(start, end):
+            hasher.update(part)
+        return hasher.intdigest()
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """Read a part of the file, piece by piece."""
         while start < end:
             part = os.pread(self._descriptor, min(BUFFER_SIZE, end - start), start)
             if not part:
                 raise ConversionError(f"{self.path}: byte {start}: the file shrank while it was written")
-            hasher.update(part)
+            yield part
             start += len(part)
-        return hasher.intdigest()
 
     def zero(self, start: int, end: int) -> None:
         """Overwrite a part of the file with zeros, leaving holes in it alone."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from ffprep._version import __version__
 from ffprep.beton import layout, sections
@@ -143,8 +144,7 @@ class Writer:
             raise
 
     def _begin(self) -> None:
-        facts = self._journal.facts
-        size = self._sink.size
+        facts, size = self._journal.facts, self._sink.size
         if not self._restart:
             refuse_to_drop(self._sink.path, size, self._journal, self._identity, resume=self._resume)
         if self._resume and not self._restart and size and self._journal.found == "ours" and facts is not None:
@@ -174,13 +174,12 @@ class Writer:
         return layout.records_start(len(self._columns)) + sample * self._packer.size
 
     def _header(self, num_samples: int, alloc_table_ptr: int) -> bytes:
-        size = self._placement.page_size
-        header = layout.Header(layout.VERSION, len(self._columns), size, num_samples, alloc_table_ptr)
-        return header.pack()
+        facts = (layout.VERSION, len(self._columns), self._placement.page_size, num_samples, alloc_table_ptr)
+        return layout.Header(*facts).pack()
 
     def _forget_uncommitted(self) -> None:
         self._records = bytearray()
-        self._allocations = array("Q")
+        self._allocations, self._sums = array("Q"), array("Q")
         self._names: list[bytes] = []
         self._first_record = self.num_written
         self._uncommitted_bytes = 0
@@ -228,6 +227,7 @@ class Writer:
             self._uncommitted_bytes += len(view)
         for index, view in payloads.items():
             self._allocations.extend((self.num_written, offsets[index], len(view)))
+            self._sums.append(xxhash.xxh3_64_intdigest(view))
             if sample[index].key is not None:
                 self._shared.used(index, sample[index], self.num_written, offsets[index], len(view))
         self._placement.cursor = cursor
@@ -274,6 +274,7 @@ class Writer:
         finished = self._sink.hasher.finished
         attachments = {
             "allocations": np.array(self._allocations, "<u8").tobytes(),
+            "sums": np.array(self._sums, "<u8").tobytes(),
             "names": b"".join(name + b"\n" for name in self._names),
             "shared": self._shared.take_unsaved(),
             "blocks": np.array(finished[self._saved_blocks :], "<u8").tobytes(),
@@ -350,9 +351,9 @@ class Writer:
         contents = {
             sections.MANIFEST: sections.canonical_json(manifest),
             sections.CHECKSUMS: np.array(self._sink.hasher.digests(), "<u8").tobytes(),
+            sections.PAYLOAD_SUMS: b"".join(self._committed_and("sums", np.array(self._sums, "<u8").tobytes())),
         }
-        lines = b"".join(name + b"\n" for name in self._names)
-        if names := sections.pack_names(self._committed_and("names", lines)):
+        if names := sections.pack_names(self._committed_and("names", b"".join(name + b"\n" for name in self._names))):
             contents[sections.NAMES] = names
         sections.add(contents, extra or {})
         return contents

@@ -65,6 +65,8 @@ const ffp_level *ffp_current_level(void) {
 
 int ffp_level_has_avx512(void) { return strcmp(ffp_current_level()->name, "avx512") == 0; }
 
+int ffp_level_is_scalar(void) { return ffp_current_level() == &scalar; }
+
 const char *ffp_simd_level(void) { return ffp_current_level()->name; }
 
 int64_t ffp_set_simd_level(const char *name) {

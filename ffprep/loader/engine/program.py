@@ -14,6 +14,7 @@ from ffprep.beton.reader import Reader
 from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
+from ffprep.jpeg import native
 from ffprep.kernels.image.job import image_spec
 from ffprep.kernels.resample.render import streaming_pays
 from ffprep.loader.block_reader import BlockReader
@@ -88,7 +89,7 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
     for o, op in enumerate(ops):
         row_bytes = _row_bytes(op, batch_size)
         for reader, task in zip(files.readers, tasks[:, o], strict=True):
-            kept += _fill_task(task, op, reader, row_bytes)
+            kept += _fill_task(task, op, reader, row_bytes, files)
             if op.captions is not None:
                 kept += _fill_captions(task, op.captions, op.field, reader, seed, epoch)
         if op.image is not None:
@@ -118,7 +119,7 @@ def _row_bytes(op: NativeOp, batch_size: int) -> int:
     return size
 
 
-def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int) -> list[Any]:
+def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int, files: Files) -> list[Any]:
     """Write down what an operation does and where a file keeps its field; return the memory's owners."""
     task["kind"], task["row_bytes"], task["element"] = KINDS[op.kind], row_bytes, op.rows[0][1].itemsize
     task["fill"] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
@@ -128,9 +129,10 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int) -> l
     if reader.fields[op.field].pointer is None:
         return kept
     task["data"], task["data_size"] = address(reader.data), reader.data.size
-    kept.append(reader.data)
+    kept += [reader.data, *_fill_checks(task, op.field, reader, files)]
     if op.kind == "tokens":
         task["rows_each"], starts = token_rows(reader, op.field)
+        task["source"] = np.dtype(getattr(reader.fields[op.field], "dtype", None)).itemsize
         task["offsets"] = address(starts)
         return [*kept, starts]
     offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
@@ -141,6 +143,18 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int) -> l
         task["index"], task["index_sizes"] = address(places), address(lengths)
         kept += [reader.seek_index.data, places, lengths]
     return kept
+
+
+def _fill_checks(task: np.void, name: str, reader: Reader, files: Files) -> list[Any]:
+    """Write down the checksums that a file's payloads are compared with; return the memory's owners."""
+    sums = files.checks.sums_of(reader, name)
+    if sums is None:
+        return []
+    task["check"], task["sums"] = native.entry("ffp_check_payload"), address(sums.sums)
+    task["states"] = 0 if files.checks.mode == "always" else address(sums.states)
+    task["check_offsets"], task["check_sizes"] = address(sums.offset), address(sums.size)
+    task["check_rows"] = reader.blocks.per_sample if isinstance(reader, BlockReader) else 1
+    return [sums]
 
 
 def _fill_captions(task: np.void, choice: CaptionChoice, name: str, reader: Reader, seed: int, epoch: int) -> list[Any]:

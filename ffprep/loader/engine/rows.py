@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ffprep.abi import CACHE_LINE
 from ffprep.kernels.atomics import prefetch
 from ffprep.kernels.jit import inline
-from ffprep.kernels.memory import bytes_at, copy_bytes, fill_zero, halves_at, ints_at, longs_at
+from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, fill_zero, get_u8, halves_at, ints_at, longs_at
 from ffprep.kernels.random import uniform
 
 KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW, KIND_CAPTIONS = range(7)
@@ -25,8 +25,27 @@ CHOOSE_ALL, CHOOSE_FIRST, CHOOSE_RANDOM = 0, 1, 2
 AHEAD = 8
 """How many rows of tokens are prefetched before their turn: a row may lie anywhere in the file, far from the last."""
 
-OUTSIDE, WRONG_SIZE = 104, 105
-"""Status codes: the payload does not lie inside the file; its size is not that of the row."""
+OUTSIDE, WRONG_SIZE, CHANGED = 104, 105, 106
+"""Status codes: the payload does not lie inside the file; its size is not that of the row; its checksum is wrong."""
+
+GOOD = 2
+"""State of a payload whose checksum was compared and is right."""
+
+
+@inline
+def changed(task: Any, sample: int) -> bool:
+    """Whether a sample's payload has a checksum and is not what was written; hashes it if nobody has yet."""
+    if task.sums == 0:
+        return False
+    unit = sample // task.check_rows
+    state = np.int64(0)
+    if task.states != 0:
+        state = task.states + unit
+        if get_u8(state) == GOOD:
+            return False
+    offset = longs_at(task.check_offsets + 8 * unit, 1)[0]
+    size = longs_at(task.check_sizes + 8 * unit, 1)[0]
+    return call_entry(task.check, (task.data + offset, size, task.sums + 8 * unit, state)) != GOOD
 
 
 @inline
@@ -44,11 +63,13 @@ def file_of(starts: NDArray[np.int64], sample: int) -> int:
 
 @inline
 def payload(task: Any, sample: int) -> tuple[int, int]:
-    """Return address and size of a sample's payload, size -1 when it is not inside the file."""
+    """Return address and size of a sample's payload; where it cannot be used, a negative status as its size."""
     offset = longs_at(task.offsets + 8 * sample, 1)[0]
     size = longs_at(task.sizes + 8 * sample, 1)[0]
     if offset < 0 or size < 0 or offset > task.data_size or size > task.data_size - offset:
-        return np.int64(0), np.int64(-1)
+        return np.int64(0), np.int64(-OUTSIDE)
+    if changed(task, sample):
+        return np.int64(0), np.int64(-CHANGED)
     return task.data + offset, size
 
 
@@ -67,7 +88,7 @@ def copy_array(task: Any, row: int, sample: int) -> int:
     address, size = payload(task, sample)
     if size != want:
         fill_zero(task.out + row * want, want)
-        return np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
+        return -size if size < 0 else np.int64(WRONG_SIZE)
     copy_bytes(task.out + row * want, address, size)
     return np.int64(0)
 
@@ -91,19 +112,25 @@ def _tokens_address(task: Any, sample: int, size: int) -> int:
 
 
 @inline
-def _widen(source: int, count: int, out: int, element: int) -> None:
-    """Copy `count` 16-bit tokens to elements of 8, 4 or 2 bytes."""
+def _widen(source: int, count: int, stored: int, out: int, element: int) -> None:
+    """Copy `count` tokens of 2 or 4 bytes, as they are stored, to elements of as many bytes or more."""
+    if element == stored:
+        copy_bytes(out, source, stored * count)
+        return
     tokens = halves_at(source, count)
-    if element == 8:
+    wide = ints_at(source, count)
+    if element == 8 and stored == 2:
         longs = longs_at(out, count)
         for i in range(count):
             longs[i] = tokens[i]
+    elif element == 8:
+        longs = longs_at(out, count)
+        for i in range(count):
+            longs[i] = wide[i]
     elif element == 4:
         ints = ints_at(out, count)
         for i in range(count):
             ints[i] = tokens[i]
-    else:
-        copy_bytes(out, source, 2 * count)
 
 
 @inline
@@ -116,7 +143,7 @@ def copy_tokens(
     ids: NDArray[np.int64],
     status: NDArray[np.int64],
 ) -> int:
-    """Copy `count` rows of 16-bit tokens from row `first` on, widened to the batch's elements; return how many failed.
+    """Copy `count` rows of tokens from row `first` on, widened to the batch's elements; return how many failed.
 
     Parameters
     ----------
@@ -130,21 +157,22 @@ def copy_tokens(
         Sample of each row, numbered over all files; receives the status of each row.
     """
     room, element = tasks[0, o].row_bytes, tasks[0, o].element
-    length = room // element
+    length, stored = room // element, tasks[0, o].source
+    size = stored * length
     failed = np.int64(0)
     for row in range(first, first + count):
         if row + AHEAD < first + count:
             file = file_of(starts, ids[row + AHEAD])
-            _prefetch_all(_tokens_address(tasks[file, o], ids[row + AHEAD] - starts[file], 2 * length), 2 * length)
+            _prefetch_all(_tokens_address(tasks[file, o], ids[row + AHEAD] - starts[file], size), size)
         file = file_of(starts, ids[row])
         out = tasks[0, o].out + row * room
-        source = _tokens_address(tasks[file, o], ids[row] - starts[file], 2 * length)
-        if source < 0:
+        source = _tokens_address(tasks[file, o], ids[row] - starts[file], size)
+        if source < 0 or changed(tasks[file, o], ids[row] - starts[file]):
             fill_zero(out, room)
-            status[row] = OUTSIDE
+            status[row] = OUTSIDE if source < 0 else CHANGED
             failed += 1
         else:
-            _widen(source, length, out, element)
+            _widen(source, length, stored, out, element)
             status[row] = 0
     return failed
 
@@ -195,14 +223,14 @@ def copy_captions(task: Any, row: int, sample: int, key: int) -> int:
         source, have = payload(task, sample)
         if have != task.rows_each * width * size:
             fill_zero(out, room)
-            return np.int64(OUTSIDE if have < 0 else WRONG_SIZE)
+            return -have if have < 0 else np.int64(WRONG_SIZE)
     first, count = _chosen(task, sample, key)
     for r in range(room // (element * columns)):
         target = out + r * columns * element
         begin = source + (first + r) * width * size
         used = min(width, columns) if r < count else np.int64(0)
-        if size == 2:
-            _widen(begin, used, target, element)
+        if size < 8 and size <= element:
+            _widen(begin, used, size, target, element)
         else:
             for i in range(used):
                 _put(target + i * element, element, _element(begin + i * size, size))
@@ -218,7 +246,7 @@ def copy_ragged(task: Any, row: int, sample: int) -> int:
     address, size = payload(task, sample)
     status = np.int64(0)
     if size < 0 or size % element != 0:
-        status = np.int64(OUTSIDE if size < 0 else WRONG_SIZE)
+        status = -size if size < 0 else np.int64(WRONG_SIZE)
         size = np.int64(0)
     size = min(size, room)
     begin = task.out + row * room

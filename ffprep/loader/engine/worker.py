@@ -29,7 +29,6 @@ from ffprep.loader.engine.rows import (
     KIND_TOKENS,
     KIND_VALUE,
     KIND_VIEW,
-    OUTSIDE,
     copy_array,
     copy_captions,
     copy_ragged,
@@ -53,7 +52,7 @@ def _fill_item(item: Any, task: Any, sample: int, key: int) -> int:
     record = bytes_at(task.meta + sample * task.meta_stride, IMAGE_RECORD)
     address, size = payload(task, sample)
     if size < 0:
-        return np.int64(OUTSIDE)
+        return -size
     item.address, item.size = address, size
     item.width = np.int64(record[1]) | (np.int64(record[2]) << 8)
     item.height = np.int64(record[3]) | (np.int64(record[4]) << 8)

@@ -70,13 +70,21 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
                         self._scheduler.device_stream.receive(ready.mark, ready.values)
                     out = tuple(run_light(self._scheduler.outputs, ready.values, ready.info))
                     self._progress.batches = ready.number + 1
+                    self._report(ready.number)
                     return out
             except BaseException:
                 self.close()
                 raise
             self._progress.exhausted = True
+            self._report(None)
             self.close()
             raise StopIteration
+
+    def _report(self, number: int | None) -> None:
+        """Add the bad samples of the batches up to this one, or of all, to those that the loader tells of."""
+        failures = self._scheduler.failures
+        while failures and (number is None or failures[0][0] <= number):
+            self._owner.errors.add(failures.popleft()[1])
 
     def close(self) -> None:
         """End the epoch now. The loader's position stays after the last batch that was handed out."""

@@ -12,22 +12,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.seeds import signed
 from ffprep.errors import DecodeError
 from ffprep.jpeg import status as jpeg_status
 from ffprep.kernels import layout
+from ffprep.kernels.random import uniforms
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
 from ffprep.loader.engine.device import DeviceStream
 from ffprep.loader.engine.pool import WorkerPool
 from ffprep.loader.engine.program import Program
 from ffprep.loader.engine.readahead import ReadAhead
+from ffprep.loader.epoch.failures import ATTEMPTS, ErrorBudget, Failure, LoaderErrors
 from ffprep.loader.epoch.pool_cache import PoolCache
-from ffprep.loader.files import Files
+from ffprep.loader.files import Files, Ids
 from ffprep.loader.order.order import Order
 from ffprep.loader.order.share import Share
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.steps import Step
 from ffprep.pipeline.form import BatchInfo
+
+OP_REPLACE = 0xFFFF0001
+"""Operation number of the draw of a replacement; `kernels.random.OP_SHUFFLE` is the one before."""
 
 OWN_CODES = {
     layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
@@ -35,6 +41,10 @@ OWN_CODES = {
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
     rows.OUTSIDE: ("the value is not inside the file", "verify the file"),
     rows.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
+    rows.CHANGED: (
+        "the value changed since the file was written: its checksum is wrong",
+        "take a good copy, or leave out what is damaged with `ffprep repair`",
+    ),
 }
 
 
@@ -61,7 +71,10 @@ class EpochSetup:
     ahead : int
         Finished batches to keep in store.
     on_error : str
-        ``raise`` or ``skip``.
+        ``raise``, ``skip`` or ``replace``.
+    errors : LoaderErrors
+        What the loader met so far; the epoch counts on in it, ahead of what is handed out.
+    budget : ErrorBudget
     masked : bool
         Whether the loader gives a mask of the rows that are padding.
     device_stream : DeviceStream or None
@@ -82,6 +95,8 @@ class EpochSetup:
     buffers: Sequence[BufferPool]
     ahead: int
     on_error: str
+    errors: LoaderErrors
+    budget: ErrorBudget
     masked: bool = False
     device_stream: DeviceStream | None = None
     readahead: ReadAhead | None = None
@@ -96,10 +111,25 @@ class EpochSetup:
         total = len(self.order)
         positions = self.share.positions(batch, total, self.first)
         mask = positions < total if self.share.padded and self.masked else None
-        if self.share.padded:
-            positions %= total
+        positions = self.positions(batch)
         ids = self.order.ids(self.epoch, positions)
         return BatchInfo(ids, self.epoch, self.seed, 0, mask, self.order.keys(self.epoch, positions, ids))
+
+    def positions(self, batch: int) -> Ids:
+        """Return the positions in the epoch of one batch of this rank; padding goes on at the epoch's beginning."""
+        total = len(self.order)
+        positions = self.share.positions(batch, total, self.first)
+        return positions % total if self.share.padded else positions
+
+    def replacements(self, positions: Ids, attempt: int) -> tuple[Ids, Ids]:
+        """Return the samples that take the place of bad ones at some positions, and the keys of their random draws.
+
+        They are drawn from the whole epoch and depend on nothing but the seed, the epoch, the position and the attempt.
+        """
+        draws = uniforms(signed(self.seed), self.epoch, positions, OP_REPLACE, attempt)
+        others = np.minimum((draws * len(self.order)).astype(np.int64), len(self.order) - 1)
+        ids = self.order.ids(self.epoch, others)
+        return ids, self.order.keys(self.epoch, others, ids)
 
 
 class Scheduler:
@@ -119,9 +149,10 @@ class Scheduler:
         self._pool_cache = pool_cache
         ops = setup.program.ops
         grain = 1 if any(op.kind == "image" for op in ops) else 64
-        self._pool: WorkerPool | None = pool_cache.take(
-            threads, setup.ahead + 2, max(1, len(ops)), setup.share.batch_size, grain, len(setup.files)
-        )
+        self._shape = (max(1, len(ops)), setup.share.batch_size, grain, len(setup.files))
+        self._pool: WorkerPool | None = pool_cache.take(threads, setup.ahead + 2, *self._shape)
+        self._spare: WorkerPool | None = None
+        self.failures: deque[tuple[int, Failure]] = deque()
         self._pending: deque[tuple[int, BatchInfo, list[list[npt.NDArray[Any]]]]] = deque()
         self._next = 0
         self._batches = setup.batches
@@ -133,6 +164,7 @@ class Scheduler:
         setup = self._setup
         while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
             info = setup.info(self._next)
+            setup.files.look(info.ids)
             if setup.readahead is not None:
                 setup.readahead.published(setup.share.consumed(self._next + 1, len(setup.order), setup.first))
             arrays = setup.program.arrays(setup.buffers, setup.share.batch_size)
@@ -167,8 +199,10 @@ class Scheduler:
                     self._setup.share.consumed(number + 1, len(self._setup.order), self._setup.first)
                 )
             arrays = [[array[: len(info.ids)] for array in group] for group in arrays]
-            if status is not None:
-                info, arrays = self._without_failures(info, arrays, status)
+            if status is None:
+                self._setup.errors.in_a_row = 0
+            else:
+                info, arrays = self._without_failures(number, info, arrays, status)
                 if len(info.ids) == 0:
                     continue
             groups = iter(arrays)
@@ -178,12 +212,14 @@ class Scheduler:
             return number, info, values
 
     def _without_failures(
-        self, info: BatchInfo, arrays: list[list[npt.NDArray[Any]]], status: npt.NDArray[np.int64]
+        self, number: int, info: BatchInfo, arrays: list[list[npt.NDArray[Any]]], status: npt.NDArray[np.int64]
     ) -> tuple[BatchInfo, list[list[npt.NDArray[Any]]]]:
-        """Raise for a row that failed, or warn and leave such rows out; with a mask they stay, as zeros.
+        """Raise for a row that failed, or warn and leave out or replace such rows; with a mask they stay, as zeros.
 
         Parameters
         ----------
+        number : int
+            The batch.
         info : BatchInfo
         arrays : for each operation, the arrays it filled
         status : ndarray of int64, shape (operations, rows)
@@ -191,13 +227,16 @@ class Scheduler:
         """
         ids = info.ids
         bad = np.flatnonzero((status != 0).any(axis=0))
-        row = int(bad[0])
-        o = int(np.flatnonzero(status[:, row])[0])
-        message = self._message(int(ids[row]), self._setup.program.ops[o].field, int(status[o, row]))
-        if self._setup.on_error == "raise":
+        failures = self._failures(ids, status)
+        message, setup = failures[0].message, self._setup
+        if setup.on_error == "raise":
             raise DecodeError(f"{message}; or leave such samples out with Loader(on_error='skip')")
         more = f" (and {len(bad) - 1} more of this batch)" if len(bad) > 1 else ""
-        warnings.warn(f"left out: {message}{more}", RuntimeWarning, stacklevel=4)
+        what = "replaced" if setup.on_error == "replace" else "left out"
+        warnings.warn(f"{what}: {message}{more}", RuntimeWarning, stacklevel=4)
+        self._count(number, failures, setup.errors.went(len(ids), bad.tolist()))
+        if setup.on_error == "replace":
+            return self._replace(number, info, arrays, bad)
         if info.mask is not None:  # all ranks must have the same number of full batches
             for group, codes in zip(arrays, status, strict=False):
                 for array in group:
@@ -206,6 +245,47 @@ class Scheduler:
         good = np.delete(np.arange(len(ids)), bad)
         info = replace(info, ids=ids[good], draws=info.keys[good])
         return info, [[array[good] for array in group] for group in arrays]
+
+    def _failures(self, ids: Ids, status: npt.NDArray[np.int64]) -> list[Failure]:
+        """Return what went wrong with each row that has a status other than 0, in order."""
+        found = []
+        for row in np.flatnonzero((status != 0).any(axis=0)).tolist():
+            o = int(np.flatnonzero(status[:, row])[0])
+            sample = int(ids[row])
+            found.append(Failure(sample, self._message(sample, self._setup.program.ops[o].field, int(status[o, row]))))
+        return found
+
+    def _count(self, number: int, failures: Sequence[Failure], longest: int) -> None:
+        """Count the bad samples of a batch; raise `DecodeError` where they are too many."""
+        errors = self._setup.errors
+        for failure in failures:
+            errors.add(failure)
+            self.failures.append((number, failure))
+        if over := errors.over(self._setup.budget, len(self._setup.order), longest):
+            raise DecodeError(f"{over}; the last of them: {failures[-1].message}")
+
+    def _replace(
+        self, number: int, info: BatchInfo, arrays: list[list[npt.NDArray[Any]]], bad: npt.NDArray[np.intp]
+    ) -> tuple[BatchInfo, list[list[npt.NDArray[Any]]]]:
+        """Fill rows that failed with other samples of the epoch."""
+        setup, ids, keys = self._setup, info.ids.copy(), info.keys.copy()
+        if self._spare is None:
+            self._spare = WorkerPool(1, 1, *self._shape)
+        positions = setup.positions(number)
+        for attempt in range(ATTEMPTS):
+            ids[bad], keys[bad] = setup.replacements(positions[bad], attempt)
+            filled = setup.program.arrays(setup.buffers, setup.share.batch_size)
+            self._spare.publish(ids[bad], keys[bad], setup.program, filled)
+            status = self._spare.collect()
+            for group, others in zip(arrays, filled, strict=True):
+                for array, other in zip(group, others, strict=True):
+                    array[bad] = other[: len(bad)]
+            if status is None:
+                return replace(info, ids=ids, draws=keys), arrays
+            failures = self._failures(ids[bad], status)
+            self._count(number, failures, 0)
+            bad = bad[(status != 0).any(axis=0)]
+        raise DecodeError(f"{failures[-1].message}; {ATTEMPTS} samples in its place cannot be decoded either")
 
     def _message(self, sample: int, field: str, code: int) -> str:
         """Say which sample of which file could not be decoded, why, and what to do about it."""
@@ -217,6 +297,9 @@ class Scheduler:
     def close(self) -> None:
         """End the epoch: return the worker pool and discard the batches that were prepared."""
         pool, self._pool = self._pool, None
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.stop(wait=False)
         self._pending.clear()
         if pool is not None:
             self._pool_cache.give_back(pool)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import operator
+from typing import TypeVar
+
+import numpy as np
 
 from ffprep.errors import OptionError
+
+Choice = TypeVar("Choice", str, "str | None")
 
 
 def at_least(value: int, low: int, name: str) -> int:
@@ -24,7 +29,7 @@ def at_least(value: int, low: int, name: str) -> int:
     return number
 
 
-def one_of(value: str | None, choices: tuple[str | None, ...], name: str) -> str | None:
+def one_of(value: Choice, choices: tuple[Choice, ...], name: str) -> Choice:
     """Return `value` if it is one of the choices; messages call it `name`.
 
     Raises
@@ -35,3 +40,8 @@ def one_of(value: str | None, choices: tuple[str | None, ...], name: str) -> str
     if value not in choices:
         raise OptionError(f"{name} is {value!r}; choose {' or '.join(map(repr, choices))}")
     return value
+
+
+def drawn_seed(distributed: bool) -> int:
+    """Return the seed of a loader that was given none: 0 if all ranks must agree, else one of numpy's generator."""
+    return 0 if distributed else int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002

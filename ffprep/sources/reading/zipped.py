@@ -18,6 +18,8 @@ from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import FileSet, is_image_name
 
 _LOCAL_HEADER = 30
+LARGEST = 1 << 30
+"""Bytes of the largest compressed member that is read: it is held in memory, and may be compressed a thousandfold."""
 
 
 class ZipFiles:
@@ -62,6 +64,10 @@ class ZipFiles:
                 skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
                 start = member.header_offset + _LOCAL_HEADER + skip
                 return read_at(self._fd, start, member.file_size, f"{self.path}, in it {member.filename}")
+        if member.file_size > LARGEST:
+            raise SourceError(
+                f"{self.path}, in it {member.filename}: {member.file_size:,} bytes are more than an image has"
+            )
         try:
             with self._lock:
                 return self._archive.read(member)

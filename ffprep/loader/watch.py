@@ -1,0 +1,102 @@
+"""Files that change while a loader is open: noticed before a batch is begun, and named if a read of them fails."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Sequence
+
+from ffprep.beton.checksums import check_tables
+from ffprep.beton.head import AGAIN
+from ffprep.beton.reader import Reader
+from ffprep.errors import CorruptError, TruncatedError
+from ffprep.jpeg import native
+from ffprep.loader.block_reader import BlockReader
+from ffprep.loader.checks import Checks
+
+_lock = threading.RLock()  # the garbage collector may end one watch while the same thread begins another
+
+
+class FileWatch:
+    """Watches the files of a loader from when they are opened until `close`.
+
+    While it is open, a failed read of their memory writes a line that names the file before the system ends the process
+    (``jpeg/native/guard/guard.h``).
+
+    Parameters
+    ----------
+    readers : sequence of Reader
+    checks : Checks
+        What to compare again when a file was written to.
+    """
+
+    def __init__(self, readers: Sequence[Reader], checks: Checks) -> None:
+        self._readers = list(readers)
+        self._checks = checks
+        self._seen = [_identity(reader) for reader in readers]
+        inner = [reader.blocks.reader for reader in readers if isinstance(reader, BlockReader)]
+        with _lock:
+            watch = native.library().ffp_watch
+            tickets = [
+                watch(reader.data.ctypes.data, reader.data.size, os.fsencode(reader.path.absolute()))
+                for reader in (*readers, *inner)
+            ]
+        self._end = weakref.finalize(self, _unwatch, tickets)
+
+    def look(self, files: Iterable[int]) -> None:
+        """Look whether files are what they were when they were opened.
+
+        One that was replaced under its name stays as it was for this loader, which has the old file open. One that was
+        written to is compared with its checksums once more, as it is read.
+
+        Raises
+        ------
+        TruncatedError
+            A file is shorter than it was.
+        CorruptError
+            A file was written to, and its tables do not fit their checksums, or it has no checksums.
+        """
+        for f in files:
+            try:
+                now = _identity(self._readers[f])
+            except OSError:
+                continue  # removed or renamed; the mapping keeps what it had
+            if now != self._seen[f] and now[:2] == self._seen[f][:2]:
+                self._written_to(f, now[2])
+                self._seen[f] = now
+
+    def _written_to(self, f: int, size: int) -> None:
+        reader, path = self._readers[f], self._readers[f].path
+        if size < reader.head.size:
+            raise TruncatedError(
+                f"{path}: has {size} bytes and had {reader.head.size} when it was opened: it was cut while it was in "
+                f"use; {AGAIN}, and write files under another name and rename them"
+            )
+        if self._checks.mode == "off" and size == reader.head.size:
+            return
+        pointed = [name for name, field in reader.fields.items() if field.pointer is not None]
+        if size > reader.head.size or (pointed and self._checks.sums_of(reader, pointed[0]) is None):
+            raise CorruptError(
+                f"{path}: was written to while it was in use, so batches would mix what it was with what it is; open "
+                "it again, and write files under another name and rename them"
+            )
+        check_tables(reader)
+        self._checks.forget(reader)
+
+    def close(self) -> None:
+        """Watch the files no longer."""
+        self._end()
+
+
+def _identity(reader: Reader) -> tuple[int, int, int, int]:
+    """Return what tells a file: device, number, size in bytes, time of its last change."""
+    now = reader.path.stat()
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns
+
+
+def _unwatch(tickets: Sequence[int]) -> None:
+    with _lock:
+        for ticket in tickets:
+            if ticket >= 0:
+                native.library().ffp_unwatch(ticket)

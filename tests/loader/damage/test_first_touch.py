@@ -1,0 +1,202 @@
+"""What changed since a file was written is found when a loader first reads it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffprep import Loader, OrderOption
+from ffprep.beton import Reader, Writer, layout
+from ffprep.beton.verify import verify
+from ffprep.convert.indexing import make_index
+from ffprep.errors import BetonError, CorruptError, DecodeError, TruncatedError
+from ffprep.fields import BytesField, Field, IntField, NDArrayField
+from ffprep.fields.decoders import BytesDecoder, IntDecoder, NDArrayDecoder
+from ffprep.loader.checks import Checks
+from ffprep.loader.files import open_files
+
+FIELDS: dict[str, Field] = {"text": BytesField(), "array": NDArrayField(np.dtype("<i4"), (3,)), "label": IntField()}
+PIPELINES = {"text": [BytesDecoder()], "array": [NDArrayDecoder()], "label": [IntDecoder()]}
+COUNT = 5
+
+
+def write(path: Path, names: bool = True) -> Path:
+    with Writer(path, FIELDS, COUNT) as writer:
+        for n in range(COUNT):
+            values = [b"text" * (n % 3), np.arange(3, dtype="<i4") * n, 7 * n]
+            encoded = [field.encode(value) for field, value in zip(FIELDS.values(), values, strict=True)]
+            writer.write(encoded, f"{n}.txt" if names else "")
+    return path
+
+
+def without_additions(path: Path) -> Path:
+    """Remove all that stock ffcv would not have written."""
+    content = bytearray(path.read_bytes())
+    reader = Reader(path)
+    block, bounds = reader.superblock, reader.head.bounds
+    assert block is not None
+    content[bounds.start : block.data_start] = bytes(block.data_start - bounds.start)
+    content[block.data_end : bounds.end] = bytes(bounds.end - block.data_end)
+    path.write_bytes(content)
+    return path
+
+
+def epoch(path: Path, **options: Any) -> list[list[Any]]:
+    with Loader(path, COUNT, 1, pipelines=PIPELINES, **options) as loader:
+        return [[np.asarray(part).tolist() if hasattr(part, "shape") else part for part in batch] for batch in loader]
+
+
+def outcome(path: Path, **options: Any) -> Any:
+    try:
+        return repr(epoch(path, **options))
+    except (BetonError, DecodeError) as error:
+        assert path.name in str(error) and "\n" not in str(error)
+        return error
+
+
+def test_changes_of_one_byte(tmp_path: Path) -> None:
+    """In each part of the file; `benchmarks/reliability/every_byte.py` goes through all bytes and bits."""
+    path = write(tmp_path / "x.beton")
+    good, content = outcome(path), path.read_bytes()
+    start = layout.records_start(len(FIELDS))
+    places = {*range(24), *range(start, len(content), 29), *range(24, start, 211)}
+    for number in range(len(FIELDS)):
+        places |= set(range(layout.records_start(number), layout.records_start(number) + 18, 2))
+    for at in sorted(places):
+        changed = bytearray(content)
+        changed[at] ^= 1 << at % 8
+        path.write_bytes(changed)
+        found = outcome(path)
+        assert isinstance(found, Exception) or found == good, at
+        report = verify(path)
+        assert not report.ok or is_padding(content, at), at
+
+
+def is_padding(content: bytes, at: int) -> bool:
+    """Whether a byte lies in no part of the file that means anything."""
+    header = layout.Header.unpack(content)
+    records = layout.record_type(field.metadata_type for field in FIELDS.values()).itemsize
+    superblock = layout.superblock_offset(layout.records_start(header.num_fields) + header.num_samples * records)
+    block = layout.Superblock.unpack(content[superblock:])
+    assert block is not None
+    own = layout.superblock_size(len(block.sections))
+    parts = [(0, superblock + own), (block.data_start, block.data_end), (header.alloc_table_ptr - own, len(content))]
+    parts += [(section.offset, section.offset + section.size) for section in block.sections]
+    return not any(begin <= at < end for begin, end in parts)
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("order", [OrderOption.SEQUENTIAL, OrderOption.RANDOM])
+def test_a_changed_value_is_one_bad_sample(tmp_path: Path, order: OrderOption) -> None:
+    path = write(tmp_path / "x.beton")
+    flip(path, int(Reader(path).extents("array")[0][3]))
+    with pytest.raises(DecodeError, match=r"x\.beton: sample 3 \(3\.txt\), field 'array': .*its checksum is wrong"):
+        epoch(path, order=order)
+    with pytest.warns(RuntimeWarning, match="sample 3"):
+        [[_, _, labels]] = epoch(path, order=OrderOption.SEQUENTIAL, on_error="skip")
+    assert labels == [[0], [7], [14], [28]]
+    assert len(epoch(path, check="off")) == 1
+
+
+def test_an_index_has_checksums_for_files_without(tmp_path: Path) -> None:
+    path = without_additions(write(tmp_path / "stock.beton"))
+    good = outcome(path)
+    at = int(Reader(path).extents("array")[0][3])
+    report = make_index(path)
+    assert report.sums == 2 * COUNT and "checksums of 10 payloads" in str(report)
+    assert outcome(path) == good and verify(path).ok
+    flip(path, at)
+    assert isinstance(outcome(path), DecodeError)
+    assert "sample 3" in str(verify(path, deep=False))
+    assert outcome(path, index=False) != good  # without checksums nobody can know
+
+
+def test_payloads_are_hashed_once_or_each_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.beton")
+    at = int(Reader(path).extents("array")[0][3])
+    for check, noticed in (("first", False), ("always", True), ("off", False)):
+        with Loader(path, COUNT, 2, pipelines=PIPELINES, check=check) as loader:
+            list(loader)
+            memory = loader.reader.data
+            with path.open("r+b") as file:
+                file.seek(at)
+                file.write(bytes([memory[at] ^ 1]))
+            # as a disk that goes bad would do it: the file's times say nothing
+            loader.files.watch._seen[0] = (*loader.files.watch._seen[0][:3], path.stat().st_mtime_ns)
+            if noticed:
+                with pytest.raises(DecodeError, match="its checksum is wrong"):
+                    list(loader)
+            else:
+                list(loader)
+        flip(path, at)
+
+
+def test_states_are_of_each_file_and_sample(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "one.beton"), write(tmp_path / "other.beton")
+    with Loader([one, other], 2, 1, pipelines=PIPELINES, indices=[1, 8], drop_last=False) as loader:
+        list(loader)
+        sums = [loader.files.checks.sums_of(reader, "array") for reader in loader.files.readers]
+    assert [one.states.tolist() for one in sums if one is not None] == [[0, 2, 0, 0, 0], [0, 0, 0, 2, 0]]
+
+
+def test_a_file_that_is_cut_while_it_is_open(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.beton")
+    with Loader(path, COUNT, 1, pipelines=PIPELINES) as loader:
+        list(loader)
+        with path.open("r+b") as file:
+            file.truncate(5000)
+        with pytest.raises(TruncatedError, match="was cut while it was in use"):
+            list(loader)
+
+
+def test_a_file_that_is_written_to_while_it_is_open(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.beton")
+    content = path.read_bytes()
+    with Loader(path, COUNT, 1, pipelines=PIPELINES) as loader:
+        list(loader)
+        with path.open("r+b") as file:
+            file.write(content)  # the same once more: nothing is wrong
+        assert len(list(loader)) == 1
+        with path.open("r+b") as file:
+            file.seek(int(Reader(path).extents("array")[0][3]))
+            file.write(b"\xff")
+        with pytest.raises(DecodeError, match="sample 3"):
+            list(loader)
+    path.write_bytes(content)
+    with Loader(path, COUNT, 1, pipelines=PIPELINES) as loader:
+        path.unlink()  # this loader still has it
+        assert len(list(loader)) == 1
+
+
+def test_a_file_without_checksums_that_is_written_to(tmp_path: Path) -> None:
+    path = without_additions(write(tmp_path / "x.beton"))
+    content = path.read_bytes()
+    with Loader(path, COUNT, 1, pipelines=PIPELINES) as loader:
+        list(loader)
+        shutil.copyfile(path, tmp_path / "copy")
+        with path.open("r+b") as file:
+            file.write(content)
+        with pytest.raises(CorruptError, match="was written to while it was in use"):
+            list(loader)
+
+
+def test_damaged_checksums_are_said_when_they_are_needed(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.beton")
+    block = Reader(path).superblock
+    assert block is not None
+    [section] = [section for section in block.sections if section.name == "payload_xxh3"]
+    flip(path, section.offset)
+    with pytest.raises(CorruptError, match="payload_xxh3"):
+        epoch(path)
+    files = open_files(str(path), check="first")
+    assert files.checks.mode == "first" and Checks("off").sums_of(files.readers[0], "text") is None
+    files.close()
