@@ -8,9 +8,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import click
@@ -44,15 +47,35 @@ class CommandLine(PackageGroup):
         given = [word for word in given if word not in ("-v", "--verbose")]
         options["standalone_mode"] = False
         options.setdefault("prog_name", "ffprep")
-        with printable_output():
+        with printable_output(), _noticed_interrupts() as interrupts:
             try:
                 status = super().main(given, *rest, **options)
             except BaseException as error:
-                status = _status(error, verbose)
+                status = _status(error, verbose, bool(interrupts))
         sys.exit(status if isinstance(status, int) else 0)
 
 
-def _status(error: BaseException, verbose: bool) -> int:
+@contextlib.contextmanager
+def _noticed_interrupts() -> Iterator[list[int]]:
+    """Note Ctrl-C, which some libraries turn into an error of their own when it comes while they are imported."""
+    noticed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield noticed
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        noticed.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield noticed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _status(error: BaseException, verbose: bool, interrupted: bool) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
@@ -63,6 +86,8 @@ def _status(error: BaseException, verbose: bool) -> int:
         return 1
     if verbose and not isinstance(error, (click.ClickException, Interrupted)):
         traceback.print_exception(error)
+    if interrupted and isinstance(error, Exception) and not isinstance(error, (FfprepError, OSError, Interrupted)):
+        error = Interrupted("interrupted")
     if isinstance(error, (Interrupted, KeyboardInterrupt, click.Abort)):
         _complain(str(error) or "interrupted")
         return INTERRUPTED

@@ -45,22 +45,26 @@ static int concerns(const char *path) {
 
 static int concerns_file(int file) {
     char link[64], path[PATH_MAX];
-    if (!state->root[0]) return 0;
+    if (!state->root[0])
+        return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0) return 0;
+    if (length < 0)
+        return 0;
     path[length] = 0;
     return concerns(path);
 }
 
 /* Whether this is the call at which something happens. */
 static int due(int concerned) {
-    if (!concerned) return 0;
+    if (!concerned)
+        return 0;
     return __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST) == state->at;
 }
 
 static int happen(void) {
-    if (state->action < 0) kill(getpid(), SIGKILL);
+    if (state->action < 0)
+        kill(getpid(), SIGKILL);
     errno = (int)state->action;
     return -1;
 }
@@ -70,7 +74,8 @@ static int happen(void) {
 ssize_t write(int file, const void *data, size_t size) {
     REAL(write);
     if (due(concerns_file(file))) {
-        if (state->action < 0 && size > 1) real(file, data, size / 2);
+        if (state->action < 0 && size > 1)
+            real(file, data, size / 2);
         return happen();
     }
     return real(file, data, size);
@@ -79,7 +84,8 @@ ssize_t write(int file, const void *data, size_t size) {
 ssize_t pwrite(int file, const void *data, size_t size, off_t offset) {
     REAL(pwrite);
     if (due(concerns_file(file))) {
-        if (state->action < 0 && size > 1) real(file, data, size / 2, offset);
+        if (state->action < 0 && size > 1)
+            real(file, data, size / 2, offset);
         return happen();
     }
     return real(file, data, size, offset);

@@ -67,8 +67,8 @@ class Result:
     problems: list[str] = field(default_factory=list)
 
 
-def make_data(root: Path) -> dict[str, Path]:
-    """Small data in the forms that the jobs read."""
+def make_data(root: Path, wanted: Callable[[str], bool]) -> dict[str, Path]:
+    """Small data in the forms that the jobs read; .beton files only for jobs that are wanted."""
     photographs = root / "photographs"
     make_photographs(photographs, COUNT)
     images = sorted(photographs.rglob("*.JPEG")) or sorted(path for path in photographs.rglob("*") if path.is_file())
@@ -106,13 +106,16 @@ def make_data(root: Path) -> dict[str, Path]:
         "shards": shards,
         "text": text,
     }
-    for name, options in (("keep", ["--jpeg", "keep"]), ("plain", [])):
+    for name, options, job in (("keep", ["--jpeg", "keep"], "index"), ("plain", [], "merge")):
         made[name] = root / f"{name}.beton"
+        if not wanted(job) and not (name == "plain" and wanted("preview")):
+            continue
         command = ["convert", "imagenet", "--source", str(photographs), "--out", str(made[name]), *options]
         in_fork(partial(run, command))
     made["blocks"] = root / "blocks.beton"
     corpus = ["convert", "openwebtext", "--source", str(text), "--out", str(made["blocks"]), "--block", "16"]
-    in_fork(partial(run, corpus))
+    if wanted("export"):
+        in_fork(partial(run, corpus))
     return made
 
 
@@ -346,8 +349,12 @@ def examine_all(options: argparse.Namespace) -> int:
     faults = Faults()
     with tempfile.TemporaryDirectory(prefix="ffprep-faults-", dir=options.folder) as made:
         root = Path(made)
-        data = make_data(root)
-        listed = [job for job in jobs(data) if not options.only or any(job.name.startswith(o) for o in options.only)]
+
+        def wanted(name: str) -> bool:
+            return not options.only or any(name.startswith(start) for start in options.only)
+
+        data = make_data(root, wanted)
+        listed = [job for job in jobs(data) if wanted(job.name)]
         each = -(-options.kills // max(1, len(listed)))
         print("| command | calls | kills | errors | errors that did not matter | problems |\n|---|---|---|---|---|---|")
         problems = 0
@@ -364,7 +371,7 @@ def examine_all(options: argparse.Namespace) -> int:
                 fetch = Job("download cc3m", ["download", "cc3m", "--index", str(index), "--out", f"{OUT}/shards",
                                               "--shard-size", "8", "--allow-private", "--workers", "2"])  # fmt: skip
                 for job in (fetch, ray):
-                    if not options.only or any(job.name.startswith(o) for o in options.only):
+                    if wanted(job.name):
                         result = kill_randomly(job, root, options.processes)
                         report(job.name, result)
                         problems += len(result.problems)

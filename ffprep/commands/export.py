@@ -41,10 +41,8 @@ def command(ctx: click.Context, /, path: Path, form: str, out: Path, overwrite: 
     with Reader(path) as reader:
         targets = targets_of(reader, out, form, wanted)
         refuse_inputs(targets, inputs_of(ctx))
-        # Where some are missing, an export was interrupted; those that are there must then have the same contents.
-        whole = all(target.exists() for target in targets)
         for target in targets:
-            check_output(target, overwrite=overwrite or not whole)
+            check_output(target, overwrite=True)  # those that are there are compared when they are written
         made = (export_fairseq if form == "fairseq" else export_flat)(reader, out, wanted, overwrite=overwrite)
     for written in made.paths:
         click.echo(str(written))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._shared.files import OUTPUT, FileCommand
+from ffprep.commands._shared.files import PAGE, FileCommand
 
 
 @click.command("preview", cls=FileCommand)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=OUTPUT, required=True, help="The HTML file to make.")
+@click.option("--out", type=PAGE, required=True, help="The HTML file to make.")
 @click.option("--count", type=click.IntRange(1), default=24, show_default=True, help="Samples to show.")
 @click.option("--sample", "samples", type=int, multiple=True, help="Show this sample (repeat for more).")
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
@@ -19,5 +19,5 @@ def command(path: Path, out: Path, count: int, samples: tuple[int, ...], overwri
     """Some samples, with their pictures, as one HTML page."""
     from ffprep.inspect.preview import write_preview
 
-    shown = write_preview(path, out, count=count, indices=samples or None)
+    shown = write_preview(path, out, count=count, indices=samples or None, overwrite=overwrite)
     click.echo(f"{out}: {shown} samples")

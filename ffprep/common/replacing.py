@@ -88,11 +88,13 @@ def _is_there(path: Path, temporary: Path) -> bool:
     return False
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
     """Write a whole file as `replacing` does; devices and pipes, such as ``/dev/stdout``, are written to directly.
 
     Raises
     ------
+    OptionError
+        There is another file that may not be replaced, or another process is writing it.
     OSError
         The file cannot be written. The error names `path`.
     """
@@ -101,7 +103,7 @@ def write_file(path: Path, content: str | bytes) -> None:
         with naming(path):
             path.write_bytes(data)
         return
-    with replacing(path) as file:
+    with replacing(path, overwrite=overwrite) as file:
         file.write(data)
 
 

@@ -1,4 +1,4 @@
-"""Going on with a conversion: is the source what it was, and is the file that is there the one that would be made?
+"""Going on with a conversion, after a look at whether the source and the file are what they were.
 
 Of each sample read there is a note in the journal: a stamp (size and time of the sample's own file, where it has one)
 and a digest of what it was encoded to. Archives and tables are recorded as a whole, by size and time.

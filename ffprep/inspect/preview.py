@@ -38,7 +38,9 @@ _POLICY = (
 """What the page may do: show its own pictures in its own style, even if a name or caption got past the escaping."""
 
 
-def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[int] | None = None) -> int:
+def write_preview(
+    path: Path, out: Path, *, count: int = 24, indices: Sequence[int] | None = None, overwrite: bool = True
+) -> int:
     """Write the page.
 
     Parameters
@@ -49,6 +51,8 @@ def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[i
         Samples to show, spread evenly over the file.
     indices : sequence of int, optional
         The samples to show instead.
+    overwrite : bool
+        Whether another file at `out` may be replaced; the same page is left.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def write_preview(path: Path, out: Path, *, count: int = 24, indices: Sequence[i
                 raise OptionError(f"{path}: has no sample {wrong}; there are {len(reader):,}, from 0")
         cards = [_card(reader, index) for index in chosen]
     page = _page(path.name, info_text(describe(path)), cards)
-    write_file(out, page)
+    write_file(out, page, overwrite=overwrite)
     return len(cards)
 
 

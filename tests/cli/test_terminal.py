@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +120,18 @@ def test_previews_do_nothing_but_show(evil: Path, tmp_path: Path) -> None:
     policy = page[page.index('<meta http-equiv="Content-Security-Policy"') :].partition(">")[0]
     assert "default-src 'none'" in policy and "script" not in policy and "unsafe" not in policy
     assert page.index(policy) < page.index("<title>") and "<script" not in page and "<b>name" not in page
+
+
+def test_an_import_that_ctrl_c_broke_is_an_interruption(evil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some libraries swallow the interrupt and fail in another way."""
+
+    def broken(*_: Any) -> Any:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("cannot import name 'types' from partially initialized module 'numba'")
+
+    monkeypatch.setattr("ffprep.inspect.info.describe", broken)
+    before = signal.getsignal(signal.SIGINT)
+    done = run("info", evil)
+    assert done.exit_code == 130 and done.output == "ffprep: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is before

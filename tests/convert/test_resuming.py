@@ -312,3 +312,10 @@ def test_an_interruption_between_writing_and_counting_repeats_nothing(
     assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
     with Reader(tmp_path / "x.beton") as reader:
         assert reader.column("number").tolist() == [*range(150)]
+
+
+def test_arrays_larger_than_any_file_are_refused() -> None:
+    for shape in ((1 << 61,), (2**70,), (1 << 40, 1 << 40)):
+        with pytest.raises(OptionError, match="does not fit any file"):
+            NDArrayField("<f4", shape)
+    NDArrayField("<f4", ((1 << 61) - 1,))

@@ -173,7 +173,11 @@ def test_exports_come_back(
     out = str(tmp_path / "tokens")
     done = run.invoke(main, ["export", str(beton), "--format", form, "--out", out])
     assert done.exit_code == 0, done.output
-    assert run.invoke(main, ["export", str(beton), "--format", form, "--out", out]).exit_code == 2
+    assert run.invoke(main, ["export", str(beton), "--format", form, "--out", out]).exit_code == 0  # the same files
+    first = tmp_path / ("tokens.bin" if form == "fairseq" else "tokens")
+    first.write_bytes(b"others")
+    refused = run.invoke(main, ["export", str(beton), "--format", form, "--out", out])
+    assert refused.exit_code == 2 and "exists already" in refused.output and first.read_bytes() == b"others"
     assert run.invoke(main, ["export", str(beton), "--format", form, "--out", out, "--overwrite"]).exit_code == 0
     back = tmp_path / "back.beton"
     arguments = ["convert", "tokens", "--source", out, "--block", "8", "--out", str(back)]

@@ -29,16 +29,18 @@ class OutputFile(click.Path):
         Whether it may be a folder.
     own_rule : bool
         Whether the command decides itself what may be replaced or accepted, since it knows the files that it makes.
+    device : bool
+        Whether it may be a device or a pipe, such as ``/dev/stdout``.
     """
 
-    def __init__(self, *, folders: bool = False, own_rule: bool = False) -> None:
+    def __init__(self, *, folders: bool = False, own_rule: bool = False, device: bool = False) -> None:
         super().__init__(dir_okay=folders, path_type=Path)
         self.own_rule = own_rule
+        self.device = device
 
     def check(self, path: Path, context: click.Context) -> None:
         """Refuse a path that must not be written to."""
-        if not self.own_rule:
-            check_output(path, overwrite=bool(context.params.get("overwrite")), device=True)
+        check_output(path, overwrite=self.own_rule or bool(context.params.get("overwrite")), device=self.device)
 
 
 class ReportFile(OutputFile):
@@ -50,10 +52,18 @@ class ReportFile(OutputFile):
             super().check(path, context)
 
 
-OUTPUT = OutputFile()
+class FolderOrFile(OutputFile):
+    """A file or a folder; the conversions to it check each of their files."""
+
+    def check(self, path: Path, context: click.Context) -> None:
+        """Nothing is known yet."""
+
+
+OUTPUT = OutputFile(device=True)
+PAGE = OutputFile(own_rule=True, device=True)
 BETON = OutputFile(own_rule=True)
-BETONS = OutputFile(folders=True, own_rule=True)
-REPORT = ReportFile()
+BETONS = FolderOrFile(folders=True, own_rule=True)
+REPORT = ReportFile(device=True)
 
 
 class FileCommand(click.Command):
