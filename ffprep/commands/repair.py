@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from ffprep.commands._shared.options import BETON, followed
+from ffprep.commands._shared.files import BETON, FileCommand
+from ffprep.commands._shared.options import followed, terminable
 
 
-@click.command("repair")
+@click.command("repair", cls=FileCommand)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=BETON, required=True, help="The .beton file to make.")
 @click.option("--workers", type=click.IntRange(1), help="Threads that look for damage; all processors by default.")
@@ -21,6 +22,6 @@ def command(path: Path, out: Path, workers: int | None, overwrite: bool) -> None
     """
     from ffprep.beton.damage.repair import repair
 
-    with followed(out.name) as progress:
+    with terminable(), followed(out.name) as progress:
         report = repair(path, out, workers=workers, overwrite=overwrite, progress=progress)
     click.echo(str(report))
