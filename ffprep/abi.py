@@ -268,7 +268,7 @@ rows_each
 index, index_sizes
     Of images: addresses of two int64 a sample, address and size of its seek index; 0 where there is none.
 width, source, columns
-    Of captions: elements of a stored row, bytes of a stored element, elements of a row of the batch.
+    Of captions: elements of a stored row, bytes of a stored element (also of tokens), elements of a row of the batch.
 counts, counts_stride
     Of captions: address of the first sample's int64 that says how many rows count, bytes to the next; 0: all count.
 choose, seed, epoch, stream

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.fields import NDArrayField, RGBImageField
+from ffprep.fields.decoders import STORED_TOKENS
 from ffprep.loader import Loader
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.loader.block_reader import BlockReader
@@ -172,7 +173,7 @@ class Dataset:
             value = reader.value(name, own)
             if isinstance(field, RGBImageField):
                 value = _picture(value)
-            elif isinstance(field, NDArrayField) and field.dtype == np.dtype("<u2") and name == "tokens":
+            elif isinstance(field, NDArrayField) and field.dtype in STORED_TOKENS and name == "tokens":
                 value = self._text(value)
             values[name] = value
         return values

@@ -220,7 +220,7 @@ def write_index(
     try:
         with contextlib.ExitStack() as stack:
             try:
-                file = stack.enter_context(replacing(path, suffix=f".{os.getpid()}.partial", buffering=_BUFFER))
+                file = stack.enter_context(replacing(path, buffering=_BUFFER))
             except OSError as error:
                 raise OptionError(
                     f"{path}: cannot write: {error.strerror}; give another place for the index"

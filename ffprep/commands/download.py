@@ -12,6 +12,7 @@ import click
 
 from ffprep.commands._shared.options import EXISTING, apply_options
 from ffprep.common.formatting import size_text
+from ffprep.common.outputs import refuse_inputs
 from ffprep.errors import FfprepError
 
 DATASETS = {
@@ -91,6 +92,7 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         raise click.UsageError("give either --index or --only")
     path = index or only
     assert path is not None
+    refuse_inputs([out / name for name in ("manifest.jsonl", "report.json")], [path])
     rows = sum(1 for _ in read_index(path))  # also finds a damaged index before anything is fetched
     limits = FetchLimits(
         deadline=values["deadline"],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ffprep.commands._shared.files import BETON, FileCommand, inputs_of
-from ffprep.commands.convert._text import FOLDER
+from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary
 from ffprep.common.outputs import check_output, refuse_inputs
 
 
@@ -18,33 +19,25 @@ from ffprep.common.outputs import check_output, refuse_inputs
     "form",
     type=click.Choice(["fairseq", "flat"]),
     required=True,
-    help="fairseq: PREFIX.bin, PREFIX.idx and dict.txt, a sequence a document or row. flat: one file of 16-bit tokens, "
-    "as nanoGPT reads it.",
+    help="fairseq: PREFIX.bin, PREFIX.idx and dict.txt, a sequence a document or row. flat: one file of tokens, of 16 "
+    "bits (32 if the vocabulary has more ids), as nanoGPT reads it.",
 )
 @click.option("--out", type=BETON, required=True, help="PREFIX of fairseq's files, or the flat file.")
 @click.option(
-    "--numbering",
-    metavar="fairseq|gpt2|DICT.TXT",
-    help="Give the tokens other numbers than the file has, such as GPT-2's own for nanoGPT.",
+    "--vocabulary",
+    metavar=GPT2_IDS,
+    help="Give GPT-2's tokens other ids than the file has, such as GPT-2's own for nanoGPT.",
 )
-@click.option("--vocab", type=FOLDER, help="Folder with GPT-2's vocabulary; needed for another numbering only.")
+@click.option("--numbering", hidden=True)
+@gpt2_files_options
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.pass_context
-def command(
-    ctx: click.Context,
-    path: Path,
-    form: str,
-    out: Path,
-    numbering: str | None,
-    vocab: Path | None,
-    overwrite: bool,
-) -> None:
+def command(ctx: click.Context, /, path: Path, form: str, out: Path, overwrite: bool, **values: Any) -> None:
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
     from ffprep.beton import Reader
     from ffprep.text.blocks.exchange import export_fairseq, export_flat, targets_of
-    from ffprep.text.tokens.vocabulary import open_vocabulary
 
-    wanted = open_vocabulary(numbering, vocab) if numbering is not None else None
+    wanted = take_vocabulary(values, default="")
     with Reader(path) as reader:
         targets = targets_of(reader, out, form, wanted)
         refuse_inputs(targets, inputs_of(ctx))

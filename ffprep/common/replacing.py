@@ -57,10 +57,10 @@ def replacing(
         descriptor, held = open_locked(temporary, path)
     raw = _NamedFile(descriptor, path)
     try:
-        with naming(path):
-            os.ftruncate(descriptor, 0)
         with io.BufferedWriter(raw, buffering) as file:
             try:
+                with naming(path):
+                    os.ftruncate(descriptor, 0)
                 yield file
                 file.flush()
                 if not overwrite and _is_there(path, temporary):

@@ -125,8 +125,8 @@ def convert(
         else:
             report.state["inputs"] = stamps
         left_out = getattr(source, "left_out", None)
-        if left_out and not first:
-            report.leave_out(len(left_out), left_out.rows)
+        if left_out:
+            report.leave_out(left_out.causes, left_out.rows)
         try:
             with contextlib.ExitStack() as stack:
                 shown = stack.enter_context(contextlib.closing(progress(path.name, total, first)))

@@ -73,11 +73,13 @@ def plan_corpus(
         raise SourceError(f"{corpus.name}: the {len(chosen)} units tried hold no text")
     scale = total / size
     blocks = max(1, round(written * scale / block))
-    per_sample = best_per_sample(min(blocks, 1 << 20), block, padded)
+    itemsize = vocabulary.dtype.itemsize
+    per_sample = best_per_sample(min(blocks, 1 << 20), block, padded, itemsize=itemsize)
     return CorpusPlan(
         samples=blocks,
         bytes_in=total,
-        bytes_out=blocks * (2 * block + 2 * padded) + overhead(blocks, block, per_sample, padded),
+        bytes_out=blocks * (itemsize * block + 2 * padded)
+        + overhead(blocks, block, per_sample, padded, itemsize=itemsize),
         seconds=max(1e-9, seconds * scale / workers),
         workers=workers,
         free=shutil.disk_usage(existing_folder(out.absolute().parent)).free,

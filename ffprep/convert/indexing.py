@@ -106,7 +106,8 @@ def make_index(
     """Make the seek index of a ``.beton`` file.
 
     The file itself is only read. The index appears when it is complete; its bytes depend only on the file and
-    `interval`. An existing index that fits the file is kept, and one that does not is replaced.
+    `interval`. An existing index that fits the file is kept. One that does not is replaced where the loader looks for
+    it, and elsewhere only with `overwrite`.
 
     Parameters
     ----------
@@ -145,6 +146,8 @@ def make_index(
             except IndexMismatchError as error:
                 if not is_index(target):
                     raise OptionError(f"{target}: exists and is no seek index; give another place") from error
+                if out is not None and not overwrite:
+                    raise OptionError(f"{error}; --overwrite replaces it") from error
         offsets, sizes = jpeg_payloads(reader)
         report.jpegs, report.jpeg_bytes = len(offsets), int(sizes.sum(dtype=np.uint64))
         made = _built(reader, offsets, sizes, interval, workers or usable_cpus())

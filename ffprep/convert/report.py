@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,15 +108,12 @@ class ConversionReport:
 
     def describes(self, written: int, notes: int) -> bool:
         """Whether the counts are those of so many samples written, and so many read."""
-        read = self.written + self.refused_count - self.state.get("left_out_count", 0)
-        return self.written == written and read == notes == self.state["next"]
+        return self.written == written and self.written + self.refused_count == notes == self.state["next"]
 
-    def leave_out(self, count: int, rows: Iterable[Sequence[str]]) -> None:
-        """Count rows that the source left out when it was opened, the first of them with name and reason."""
-        self.state["refused_count"] += count
-        self.state["left_out_count"] = count
-        refused = self.state["refused"]
-        refused += [{"sample": name, "reason": reason} for name, reason in rows][: LISTED - len(refused)]
+    def leave_out(self, causes: Mapping[str, int], rows: Sequence[Sequence[str]]) -> None:
+        """Note what the source left out before there were samples: counts by cause, the first rows and reasons."""
+        self.state["left_out_causes"] = dict(causes)
+        self.state["left_out"] = [{"sample": name, "reason": reason} for name, reason in rows[:LISTED]]
 
     @property
     def written(self) -> int:
@@ -158,10 +155,14 @@ class ConversionReport:
             lines.append(f"  {entry['count']:>12,}  {entry['field']} {entry['action']}{why}")
             if names := entry.get("samples"):
                 lines.extend(_some(names, entry["count"], listed))
-        if self.refused_count:
-            lines.append(f"  {self.refused_count:>12,}  refused")
-            refused = [f"{entry['sample']}: {entry['reason']}" for entry in facts["refused"]]
-            lines.extend(_some(refused, self.refused_count, listed))
+        left_out = sum(facts.get("left_out_causes", {}).values())
+        for count, what, rows in (
+            (left_out, "left out of the source", facts.get("left_out", [])),
+            (self.refused_count, "refused", facts["refused"]),
+        ):
+            if count:
+                lines.append(f"  {count:>12,}  {what}")
+                lines.extend(_some([f"{row['sample']}: {row['reason']}" for row in rows], count, listed))
         bytes_in, bytes_out = facts["bytes_in"], facts["bytes_out"]
         change = f" ({(bytes_out / bytes_in - 1) * 100:+.1f} %)" if bytes_in else ""
         lines.append(

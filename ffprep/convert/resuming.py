@@ -227,9 +227,8 @@ def _content_differences(
 ) -> list[str]:
     refused = int(state.get("refused_count", 0))
     stream = hasattr(source, "stream")
-    found = len(reader) + refused - int(state.get("left_out_count", 0))
-    if not stream and found != total:
-        return [f"samples: was {found:,}, is {total:,}"]
+    if not stream and len(reader) + refused != total:
+        return [f"samples: was {len(reader) + refused:,}, is {total:,}"]
     chosen = np.arange(min(UNIT, total))
     if not stream and refused < LISTED:
         ends = np.arange(max(0, total - UNIT), total)
@@ -271,7 +270,8 @@ def _same_value(reader: Reader, row: int, name: str, field: Field, value: Encode
     encoded = np.array(value.metadata if kind.names else value.metadata[0], kind)
     if field.pointer is None:
         return stored.tobytes() == encoded.tobytes()
-    stored[field.pointer] = encoded[field.pointer] = 0
+    place = field.pointer or ...  # some records are their pointer alone
+    stored[place] = encoded[place] = 0
     try:
         payload = reader.payload(name, row).tobytes()
     except BetonError:

@@ -7,8 +7,9 @@ Which rows a limit selects depends on the index and on what the servers answer, 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
+import os
+import re
 import resource
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.common.cpus import usable_cpus
+from ffprep.common.locking import open_locked
+from ffprep.common.replacing import TEMPORARY
 from ffprep.download import shards
 from ffprep.download.limit_tracker import LimitTracker
 from ffprep.download.messages import FetchRequest, FetchResult, WorkerConfig
@@ -32,6 +35,8 @@ from ffprep.errors import OptionError
 _DEFAULTS = DownloadOptions()
 
 SETTINGS = "download.json"
+
+_WRITTEN = re.compile(r"\d{5,}\.(tar|jsonl)|manifest\.jsonl|report\.json")  # what a download writes
 
 OPEN_SHARDS = 16
 """The most shards filled at once, which bounds how far other rows get ahead of a slow one."""
@@ -114,20 +119,23 @@ def download(
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other downloads out of a folder; the lock also ends with the process."""
-    with (folder / SETTINGS).open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OptionError(f"{folder}: another download is under way here") from None
-        except OSError:
-            pass  # some network file systems cannot lock
+    """Keep other downloads out of a folder, and remove what killed ones left; the lock also ends with the process."""
+    descriptor, held = open_locked(folder / SETTINGS, folder)
+    try:
+        for left in folder.glob(f"*{TEMPORARY}"):
+            left.unlink()
         yield
+    finally:
+        held.release()
+        os.close(descriptor)
 
 
 def _check_settings(folder: Path, options: DownloadOptions) -> None:
     path = folder / SETTINGS
     if not path.exists():
+        for found in sorted(folder.iterdir()):
+            if _WRITTEN.fullmatch(found.name):
+                raise OptionError(f"{found}: is there already and of no download; use another folder")
         shards.write_json(path, options.lasting())
     elif (before := json.loads(path.read_text())) != options.lasting():
         changed = ", ".join(k for k, v in options.lasting().items() if before.get(k) != v)

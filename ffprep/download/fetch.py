@@ -29,7 +29,7 @@ else:
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST_HEADER = 1 << 17
 """Bytes that a header, or the status line, may have. Policies of content security alone take tens of thousands."""
-_NO_NETWORK = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
+_NO_NETWORK = (errno.ENETUNREACH, errno.ENETDOWN)
 
 
 @dataclass(frozen=True)
@@ -180,5 +180,5 @@ def _connection_cause(error: aiohttp.ClientConnectorError) -> str:
         temporary = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
         return "dns_temporary" if temporary else "dns"
     if isinstance(error, (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError)):
-        return "tls"
+        return "connection" if isinstance(cause, ssl.SSLEOFError) else "tls"  # it broke, or was not agreed on
     return "no_network" if cause.errno in _NO_NETWORK else "connection"

@@ -18,6 +18,9 @@ from ffprep.download.web.urls import parse_url
 MOST_REFUSALS = 8
 """How often one row may be refused with HTTP 429, which costs no retry; its host may answer other rows meanwhile."""
 
+ASIDE = 60.0
+"""Seconds after which single rows that were not answered in time are asked for again, if the end has not come yet."""
+
 _UNHEARD = {"dns", "dns_temporary", "tls", "proxy", "no_network", "connection", "bad_url", "refused_address"}
 """Failures that say nothing about how busy a host is."""
 
@@ -73,6 +76,7 @@ class RowLoop:
     async def run(self) -> None:
         """Serve until cancelled, or until a check or the reporting fails."""
         self._loop = asyncio.get_running_loop()
+        self._released_at = self._loop.time()
         self._failed: asyncio.Future[None] = self._loop.create_future()
         async with self._fetcher:
             self._pump()
@@ -121,10 +125,11 @@ class RowLoop:
             self._report_soon()
 
     def _release(self, now: float) -> bool:
-        """Whether rows that were set aside are due: at the end, or after two deadlines."""
+        """Give out rows that were set aside if that is due; whether any may be asked for now."""
         if not self._queue.set_aside:
             return False
-        if self._last or now - self._released_at > 2 * self._limits.deadline:
+        self._last = self._last or (not self._tasks and self._queue.next_time() is None)  # there is nothing else to do
+        if self._last or now - self._released_at > ASIDE:
             self._queue.release(now, rested=self._last)
             self._released_at = now
             return self._queue.held == 0
@@ -133,7 +138,7 @@ class RowLoop:
     def _set_timer(self) -> None:
         when = self._queue.next_time()
         if self._queue.set_aside:
-            due = self._released_at + 2 * self._limits.deadline + 0.001
+            due = self._released_at + ASIDE + 0.001
             when = due if when is None else min(when, due)
         if when == self._timer_at and self._timer is not None:
             return

@@ -106,13 +106,17 @@ class NDArrayDecoder(Decoder):
     type_ids: ClassVar[tuple[int, ...]] = (4, 6)
 
 
+STORED_TOKENS = (np.dtype("<u2"), np.dtype("<i4"))
+"""Types in which tokens are stored: int32 where a vocabulary has more than 65,536 ids."""
+
+
 class TokensDecoder(Decoder):
-    """Arrays of 16-bit tokens, (batch, *shape), widened while they are copied.
+    """Arrays of tokens, (batch, *shape), widened while they are copied.
 
     Parameters
     ----------
     dtype : numpy dtype
-        int64, as torch's embeddings take them; int32; or uint16, as they are stored.
+        int64, as torch's embeddings take them; int32; or uint16, for files that store 16-bit tokens.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (4, 6)
@@ -153,7 +157,7 @@ class CaptionTokensDecoder(CaptionDecoder):
     captions, trim
         See `CaptionDecoder`.
     dtype : numpy dtype
-        int64, as torch's embeddings take them; int32; or uint16, as they are stored.
+        int64, as torch's embeddings take them; int32; or uint16, for files that store 16-bit tokens.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (4, 6)

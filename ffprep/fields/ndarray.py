@@ -18,6 +18,7 @@ from ffprep.fields.decoders import NDArrayDecoder
 __all__ = ["NDArrayDecoder", "NDArrayField", "TorchTensorField"]
 
 MAX_DIMENSIONS = 32
+_MOST_BYTES = 1 << 63  # of a file
 _SHAPE_BYTES = 8 * MAX_DIMENSIONS
 _TEXT_START = _SHAPE_BYTES + 8
 
@@ -58,6 +59,8 @@ class NDArrayField(Field):
                 "a .beton file needs 1 to 32 dimensions of at least 1 each; use (1,) for a scalar"
             )
         self.nbytes = self.dtype.itemsize * math.prod(self.shape)
+        if self.nbytes >= _MOST_BYTES:
+            raise OptionError(f"{type(self).__name__} cannot hold shape {self.shape}: it does not fit any file")
 
     @property
     def metadata_type(self) -> np.dtype[Any]:
@@ -94,7 +97,7 @@ class NDArrayField(Field):
         made.dtype = _parse_dtype(raw[_TEXT_START : _TEXT_START + length])
         made.shape = tuple(sizes)
         made.nbytes = made.dtype.itemsize * math.prod(sizes)
-        if made.nbytes >= 2**63:
+        if made.nbytes >= _MOST_BYTES:
             raise CorruptError(f"an array of shape {made.shape} does not fit any file")
         return made
 

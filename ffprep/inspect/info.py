@@ -141,7 +141,11 @@ def _text_lines(source: dict[str, Any]) -> list[str]:
     known = {name: part for name, part in parts.items() if isinstance(part, dict)}
     if "vocabulary" in known:
         record = known["vocabulary"]
-        lines.append(f"  tokens           GPT-2's, numbered as {record.get('kind')}, {record.get('size'):,} ids")
+        own = record.get("tokenizer") == "gpt2"
+        whose = (
+            f"GPT-2's, numbered as {record.get('kind')}" if own else f"of {record.get('name')} ({record.get('kind')})"
+        )
+        lines.append(f"  tokens           {whose}, {record.get('size'):,} ids")
     if "blocks" in known:
         record = known["blocks"]
         kind = "padded within documents" if record.get("padded") else "across documents"
@@ -189,6 +193,8 @@ def _manifest_lines(manifest: dict[str, Any]) -> list[str]:
         for entry in report.get("outcomes", []):
             why = f": {entry['reason']}" if entry.get("reason") else ""
             lines.append(f"  {entry['count']:>12,}     {entry['field']} {entry['action']}{why}")
+        for cause, count in report.get("left_out_causes", {}).items():
+            lines.append(f"  {count:>12,}     left out of the source: {cause}")
         if report.get("refused_count"):
             lines.append(f"  {report['refused_count']:>12,}     refused")
     writer = manifest.get("writer")

@@ -19,7 +19,7 @@ from ffprep.common.replacing import write_file
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.inspect.info import describe, info_text
 from ffprep.text.blocks.blocks import source_facts
-from ffprep.text.tokens.vocabulary import from_manifest
+from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
 _LONGEST = 600  # characters of a value shown
 _STYLE = """
@@ -122,10 +122,16 @@ def _decoded(reader: Reader, tokens: np.ndarray[Any, Any]) -> str | None:
     try:
         vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
         rows = tokens.reshape(-1, tokens.shape[-1])[: 1 + _LONGEST // tokens.shape[-1]]
-        texts = [vocabulary.decode(row, specials=True) for row in rows]
+        texts = [vocabulary.decode(_unpadded(row, vocabulary), specials=True) for row in rows]
     except (FfprepError, ValueError):
         return None
-    return " / ".join(text.replace("<pad>", "") for text in texts)
+    return " / ".join(texts)
+
+
+def _unpadded(row: np.ndarray[Any, Any], vocabulary: Vocabulary) -> np.ndarray[Any, Any]:
+    """A row without the padding at its end; where the mark of the end serves as padding, one is kept."""
+    filled = np.flatnonzero(row != vocabulary.pad)
+    return row[: (int(filled[-1]) + 1 if len(filled) else 0) + (vocabulary.pad == vocabulary.eos)]
 
 
 def _text(reader: Reader, name: str, value: Any) -> str:

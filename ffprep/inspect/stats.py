@@ -90,7 +90,7 @@ def stats_of(path: Path) -> Stats:
         lengths = _caption_lengths(reader)
         if lengths is not None and images is not None:
             pairs = len(lengths)
-            tokens = float(np.maximum(lengths - 2, 0).mean()) if pairs else None
+            tokens = float(np.maximum(lengths - _marks(reader, False), 0).mean()) if pairs else None
             words = _average_words(reader)
         elif images is None and "blocks" in source_facts(reader):
             samples, tokens = _blocks(reader)
@@ -122,9 +122,15 @@ def stats_of(path: Path) -> Stats:
 def _row_marks(reader: Reader) -> int:
     """How many marks each row has: ``<s> a </s>`` or ``<s> a </s> b </s>``; none if the file does not say."""
     facts = source_facts(reader).get("rows")
-    if not isinstance(facts, dict):
-        return 0
-    return 3 if facts.get("pair") else 2
+    return _marks(reader, bool(facts.get("pair"))) if isinstance(facts, dict) else 0
+
+
+def _marks(reader: Reader, pair: bool) -> int:
+    """How many marks the vocabulary puts around a text, or around two; as GPT-2's if it is not known."""
+    try:
+        return sum(map(len, from_manifest(source_facts(reader).get("vocabulary")).marks(pair)))
+    except FfprepError:
+        return 3 if pair else 2
 
 
 def _blocks(reader: Reader) -> tuple[int, float]:

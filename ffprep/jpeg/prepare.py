@@ -7,17 +7,23 @@ sequential 8-bit JPEG, grey or YCbCr   rewritten    the same coefficients with r
 ...                                    kept         the file's own bytes (``jpeg="keep"``)
 progressive or several scans           transcoded   the same coefficients, baseline, with restart markers
 ...                                    kept         the file's own bytes (``jpeg="keep"``)
-CMYK, YCCK or RGB JPEG, other JPEG     reencoded    Pillow's ``convert("RGB")``, quality 95, 4:4:4
-that Pillow reads; PNG, GIF, BMP,
-WebP, TIFF, PPM, AVIF, whatever the
-file is called
+arithmetic-coded                       transcoded   the same coefficients, baseline with Huffman codes
+CMYK, YCCK or RGB JPEG; PNG, GIF,      reencoded    Pillow's ``convert("RGB")``, quality 95, 4:4:4
+BMP, WebP, TIFF, PPM, AVIF, whatever
+the file is called
 any, ``jpeg="reencode"``, resized or   reencoded    Pillow's pixels, quality 90 by default, 4:2:0
 turned upright
 damaged, truncated, too large, none    refused      ConversionError
 of these
 =====================================  ===========  ==============================================================
 
-Every stream is checked to its last code before it is kept or rewritten.
+Every JPEG is checked to its last code, whatever its colour and whatever becomes of it. What is odd about an image that
+is whole (:class:`ffprep.jpeg.rewrite.Note`) is named in the reason; ``keep`` then cuts the file behind its last MCU, or
+rewrites it without restart markers if libjpeg would refuse it or warn.
+
+What is stored can be decoded by construction: the bits of a rewritten scan were decoded by the check, new codes are
+those of tables made from the values to be coded, and headers are written anew. What Pillow encoded is checked like a
+file.
 """
 
 from __future__ import annotations

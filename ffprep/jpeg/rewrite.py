@@ -37,13 +37,15 @@ class Note(IntFlag):
     """What is odd about a stream whose image is whole: the bits ``FFP_NOTE_*`` of ``jpeg.h``."""
 
     LEFT_OVER = 1
-    LEFT_BETWEEN = 2
+    STRAY = 2
     NO_EOI = 4
     CODES = 8
     NO_TABLES = 16
     SAME_IDS = 32
     ZERO_QUANT = 64
     DIVIDED = 128
+    BAND = 256
+    COLOUR = 512
 
     @property
     def text(self) -> str:
@@ -53,13 +55,15 @@ class Note(IntFlag):
 
 _WORDS = {
     Note.LEFT_OVER: "bytes left over at the end dropped",
-    Note.LEFT_BETWEEN: "bytes left over between scans dropped",
+    Note.STRAY: "stray bytes between segments dropped",
     Note.NO_EOI: "end marker added",
     Note.CODES: "Huffman codes that libjpeg refuses made anew",
     Note.NO_TABLES: "standard Huffman tables added",
     Note.SAME_IDS: "equal component identifiers",
     Note.ZERO_QUANT: "zero in a quantisation table",
     Note.DIVIDED: "sampling factors divided by their common divisor",
+    Note.BAND: "scan header corrected",
+    Note.COLOUR: "unknown version or transform in a colour marker corrected",
 }
 
 

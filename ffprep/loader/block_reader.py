@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.fields import Field, NDArrayField
-from ffprep.text.blocks.blocks import TOKEN, open_blocks
+from ffprep.text.blocks.blocks import open_blocks
+from ffprep.text.blocks.part_files import LENGTH
 
 
 class BlockReader(Reader):
@@ -20,7 +21,7 @@ class BlockReader(Reader):
     Parameters
     ----------
     path : str or Path
-        A file with a field ``tokens`` of 16-bit numbers, of shape (block,) or (blocks, block).
+        A file with a field ``tokens`` of uint16 or int32, of shape (block,) or (blocks, block).
 
     Attributes
     ----------
@@ -38,9 +39,9 @@ class BlockReader(Reader):
         self.blocks = open_blocks(Reader(path, custom_fields, check=check))
         super().__init__(path, custom_fields, check=False)
         self.num_samples = self.blocks.count
-        self._rows: dict[str, NDArrayField] = {"tokens": NDArrayField(TOKEN, (self.blocks.block,))}
+        self._rows: dict[str, NDArrayField] = {"tokens": NDArrayField(self.blocks.dtype, (self.blocks.block,))}
         if self.blocks.padded:
-            self._rows["length"] = NDArrayField(TOKEN, (1,))
+            self._rows["length"] = NDArrayField(LENGTH, (1,))
         fields: dict[str, Field] = {**self._rows}
         self.fields = fields
 

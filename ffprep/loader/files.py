@@ -69,6 +69,18 @@ class Files:
         """Look whether the files that samples lie in are what they were; see `FileWatch.look`."""
         self.watch.look((0,) if len(self.readers) == 1 else np.unique(self.file_of(samples)).tolist())
 
+    def only_reader(self) -> Reader:
+        """Return the file, if there is only one.
+
+        Raises
+        ------
+        OptionError
+            There are several.
+        """
+        if len(self) > 1:
+            raise OptionError(f"the loader of {self} has several readers; take them from files.readers")
+        return self.readers[0]
+
     def file_of(self, samples: Ids) -> Ids:
         """Return the index of the file that each sample belongs to, int64."""
         files: Ids = np.searchsorted(self.starts, samples, side="right") - 1
@@ -154,8 +166,9 @@ class Files:
                 first = reader, found
             elif not first[1].same_as(found):
                 raise OptionError(
-                    f"the tokens of {first[0].path} are numbered as {first[1].kind} ({first[1].size:,} ids), those of "
-                    f"{reader.path} as {found.kind} ({found.size:,}); convert both with the same --tokens"
+                    f"the tokens of {first[0].path} are numbered as {first[1].label} ({first[1].size:,} ids), those of "
+                    f"{reader.path} as {found.label} ({found.size:,}); convert both with the same --vocabulary "
+                    "or --tokenizer"
                 )
         return None if first is None else first[1]
 

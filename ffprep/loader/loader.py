@@ -33,6 +33,7 @@ from ffprep.loader.subset import filtered
 
 if TYPE_CHECKING:
     from ffprep.loader.epoch.iterator import EpochIterator
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 DEFAULT_WINDOW_PAGES = 64
 
@@ -201,16 +202,13 @@ class Loader:
 
     @property
     def reader(self) -> Reader:
-        """The file, if there is only one.
+        """The file, if there is only one; otherwise an `OptionError` tells where they are."""
+        return self.files.only_reader()
 
-        Raises
-        ------
-        OptionError
-            There are several files; they are in ``files.readers``.
-        """
-        if len(self.files) > 1:
-            raise OptionError(f"the loader of {self.files} has several readers; take them from files.readers")
-        return self.files.readers[0]
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on; None if no file has one."""
+        return self.files.vocabulary()
 
     # -- epochs ----------------------------------------------------------------------------------------
 
@@ -391,10 +389,8 @@ class Loader:
         self.close()
 
     def __repr__(self) -> str:
-        return (
-            f"<Loader of {self.files}: {len(self.indices)} samples, {len(self)} batches of {self.batch_size}, "
-            f"{self._order_name()}, seed {self.seed}>"
-        )
+        size = f"{len(self.indices)} samples, {len(self)} batches of {self.batch_size}"
+        return f"<Loader of {self.files}: {size}, {self._order_name()}, seed {self.seed}>"
 
 
 __all__ = ["Loader", "OrderOption", "Share"]

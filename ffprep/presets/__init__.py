@@ -13,6 +13,7 @@ from ffprep.presets.images import (
     scalar_pipeline,
 )
 from ffprep.presets.text import array_pipeline, number_pipelines, text_blocks, tokens_pipeline
+from ffprep.presets.text_rows import text_rows
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -26,5 +27,6 @@ __all__ = [
     "number_pipelines",
     "scalar_pipeline",
     "text_blocks",
+    "text_rows",
     "tokens_pipeline",
 ]

@@ -81,7 +81,9 @@ def caption_pipelines(
     if text:
         lacking = [each for each, some in zip(paths, names, strict=True) if "caption" not in some]
         if lacking:
-            raise OptionError(f"{lacking[0]}: has no text of its captions; convert with --text, or leave out text=True")
+            raise OptionError(
+                f"{lacking[0]}: has no text of its captions; convert with --keep-text, or leave out text=True"
+            )
         pipelines["caption"] = [CaptionTextDecoder(captions)]
     else:
         pipelines["caption"] = None
@@ -156,7 +158,8 @@ def image_text_train(
     file : bool
         Yield the number of each sample's file as well, from 0: image ids of different data sets may be equal.
     vocabulary : str, optional
-        Vocabulary that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt. Several files
+        Vocabulary that the tokens must have: ``fairseq``, ``gpt2``, the path of a fairseq dict.txt, or a tokenizer as
+        for ``--tokenizer``. Several files
         must have the same one in any case.
 
     Returns

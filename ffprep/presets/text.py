@@ -9,7 +9,7 @@ import numpy as np
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, NDArrayField, RGBImageField
-from ffprep.fields.decoders import BytesDecoder, NDArrayDecoder, TokensDecoder
+from ffprep.fields.decoders import STORED_TOKENS, BytesDecoder, NDArrayDecoder, TokensDecoder
 from ffprep.loader import Loader, OrderOption, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.presets.images import PathLike, Paths, listed, scalar_pipeline
@@ -24,11 +24,16 @@ def array_pipeline(device: Any = None, dtype: Any = np.int64) -> list[Any]:
 
 
 def tokens_pipeline(dtype: Any) -> list[Any]:
-    """Return a pipeline for 16-bit tokens. The workers write them as int64, int32 or uint16; others are converted."""
+    """Return a pipeline for tokens. The workers write them as int64, int32 or uint16; others are converted."""
     name = str(dtype).removeprefix("torch.") if not isinstance(dtype, type) else np.dtype(dtype).name
     if name in ("int64", "int32", "uint16"):
         return [TokensDecoder(name), ToTensor()]
     return [TokensDecoder(np.int32), ToTensor(), Convert(dtype)]
+
+
+def holds_tokens(name: str, field: NDArrayField) -> bool:
+    """Return whether an array is of tokens: of 16 bits, or of 32 and called so."""
+    return field.dtype == STORED_TOKENS[0] or (name == "tokens" and field.dtype in STORED_TOKENS)
 
 
 def number_pipelines(path: Paths, device: Any = None, dtype: Any = np.int64) -> dict[str, list[Any]]:
@@ -40,7 +45,7 @@ def number_pipelines(path: Paths, device: Any = None, dtype: Any = np.int64) -> 
     pipelines: dict[str, list[Any]] = {}
     with Reader(listed(path)[0], check=False) as reader:
         for name, field in reader.fields.items():
-            if isinstance(field, NDArrayField) and field.dtype == np.dtype("<u2"):
+            if isinstance(field, NDArrayField) and holds_tokens(name, field):
                 pipelines[name] = [*tokens_pipeline(dtype), *moved]
             elif isinstance(field, NDArrayField):
                 pipelines[name] = array_pipeline(device, dtype)
@@ -64,7 +69,7 @@ def text_blocks(
     order: OrderOption | WeightedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
-    """Return a loader of token blocks, or of any file of numbers and arrays such as GLUE's.
+    """Return a loader of token blocks, or of any file of numbers and arrays; `text_rows` is for GLUE's.
 
     Blocks are shuffled one by one, though the file stores many in a sample. The workers widen tokens while they gather
     them.
@@ -75,7 +80,8 @@ def text_blocks(
     block : int, optional
         Number of tokens that a block must have.
     vocabulary : str, optional
-        Vocabulary that the tokens must have: ``fairseq``, ``gpt2`` or the path of a fairseq dict.txt.
+        Vocabulary that the tokens must have: ``fairseq``, ``gpt2``, the path of a fairseq dict.txt, or a tokenizer as
+        for ``--tokenizer``.
     dtype : numpy or torch dtype
         Of the tokens, and of other stored arrays.
     device, batch_size, num_workers, seed, order, **options

@@ -20,8 +20,8 @@ class Source(Protocol):
 
     A source that does part of its work for many samples at once may also have a method ``announce``; see
     `announce_samples`. One whose samples have files of their own has a method ``stamp``, by which a conversion that
-    goes on notices changed ones: it returns a file's size in bytes and its time in nanoseconds, or None.
-    One that leaves bad rows out when it is opened has them in ``left_out``, a ``LeftOut``.
+    goes on notices changed ones: it returns a file's size in bytes and its time in nanoseconds, or None. One that
+    leaves bad rows out when it is opened has them in ``left_out``, a ``LeftOut``.
 
     Attributes
     ----------

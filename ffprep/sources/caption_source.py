@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.base import Encoded, Shared
-from ffprep.sources.reading.file_sets import FileSet, FolderFiles
+from ffprep.sources.reading.file_sets import FileSet
 from ffprep.sources.reading.left_out import LeftOut
 from ffprep.sources.reading.load_cache import LoadCache
 from ffprep.text.tokens.sequences import EncodedRows, encode_rows
@@ -60,7 +60,7 @@ class ListedCaptions:
 class CaptionTokens(NamedTuple):
     """Tokens of one caption or of K captions, and the number of tokens that did not fit."""
 
-    tokens: npt.NDArray[np.uint16]
+    tokens: npt.NDArray[Any]
     cut: int
 
 
@@ -162,13 +162,13 @@ class CaptionSource:
     def _make_fields(self, image: RGBImageField) -> dict[str, Field]:
         fields: dict[str, Field] = {"image": image}
         if self.form == "pairs":
-            fields["tokens"] = CaptionTokensField(np.uint16, (self.length,))
+            fields["tokens"] = CaptionTokensField(self.vocabulary.dtype, (self.length,))
             fields["length"] = IntField()
             fields["image_id"] = IntField()
             if self._text:
                 fields["caption"] = BytesField()
         else:
-            fields["tokens"] = CaptionTokensField(np.uint16, (self.most, self.length))
+            fields["tokens"] = CaptionTokensField(self.vocabulary.dtype, (self.most, self.length))
             fields["length"] = NDArrayField(np.int32, (self.most,))
             fields["captions"] = IntField()
             fields["image_id"] = IntField()
@@ -188,7 +188,7 @@ class CaptionSource:
             shared = self._images.get(image, self._read_shared)
             values: tuple[Any, ...] = (shared, row, int(rows.lengths[start]), number)
             return (*values, texts[0].encode("utf-8", "replace")) if self._text else values
-        tokens = np.full((self.most, self.length), self.vocabulary.pad, np.uint16)
+        tokens = np.full((self.most, self.length), self.vocabulary.pad, self.vocabulary.dtype)
         lengths = np.zeros(self.most, np.int32)
         tokens[: len(texts)], lengths[: len(texts)] = rows.tokens[start:stop], rows.lengths[start:stop]
         row = CaptionTokens(tokens, int(rows.cut[start:stop].sum()))
@@ -227,8 +227,6 @@ class CaptionSource:
 
     def stamp(self, index: int) -> tuple[int, int] | None:
         """Size in bytes and time in nanoseconds of the file of a sample's image; None for members of archives."""
-        if not isinstance(self._files, FolderFiles):
-            return None
         return self._files.stamp(index if self.form == "grouped" else self._places([index])[0][0])
 
     def _places(self, indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -254,5 +252,4 @@ class CaptionSource:
             "vocabulary": self.vocabulary.manifest(),
             "length": self.length,
             **self.facts,
-            **self.left_out.facts(),
         }

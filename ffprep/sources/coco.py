@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -131,7 +130,8 @@ def _member(path: Path, names: list[str], split: str | None) -> str:
         stems = [name for name in names if bases[name].startswith("dataset_")]
         found = [name for name in stems if bases[name].startswith("dataset_coco")] or stems
     else:
-        found = [name for name in names if bases[name].startswith(f"captions_{split or ''}")]
+        wanted = re.compile(r"captions_.*" if split is None else rf"captions_{re.escape(split)}(20\d\d)?\.json")
+        found = [name for name in names if wanted.fullmatch(bases[name])]
     if len(found) != 1:
         listed = ", ".join(names) or "no JSON file"
         raise SourceError(f"{path}: choose the annotation file with --split (such as train2017); found: {listed}")
@@ -142,7 +142,7 @@ def _check_split(split: str | None, path: Path) -> None:
     """Refuse a split that is not the one of a single annotation file, by its name."""
     if split is None or path.suffix.lower() == ".zip":
         return
-    if split not in re.split(r"[^A-Za-z0-9]+", path.name):
+    if not re.search(rf"(?<![A-Za-z0-9]){re.escape(split)}(20\d\d)?(?![A-Za-z0-9])", path.name):
         raise OptionError(
             f"--split {split} does not fit {path.name}: it chooses a file of an archive, or with karpathy: a split of "
             "Karpathy's files"
@@ -188,41 +188,36 @@ def _official(content: dict[str, Any], path: Path, left_out: LeftOut) -> tuple[l
             )
     unknown = 0
     for number, annotation in enumerate(annotations):
-        name = f"annotation {number}"
-        if not isinstance(annotation, dict) or not {"image_id", "caption"} <= annotation.keys():
-            left_out.add(path, name, "has no image_id and caption: is it a file of captions?")
+        try:
+            image_id, caption = annotation["image_id"], annotation["caption"]
+        except (KeyError, TypeError):
+            left_out.add(path, f"annotation {number}", "has no image_id and caption: is it a file of captions?")
             continue
-        fault = caption_fault(annotation["caption"])
+        fault = caption_fault(caption)
         if fault is None:
             try:
-                key = ids.number(annotation["image_id"])
+                key = ids.number(image_id)
             except ValueError as error:
                 fault = f"image {error}"
         if fault is not None:
-            left_out.add(path, f"{name} (image {annotation['image_id']})", fault)
+            left_out.add(path, f"annotation {number} (image {image_id})", fault)
         elif key in found:
-            found[key].captions.append(annotation["caption"])
+            found[key].captions.append(caption)
         else:
             unknown += 1
     return list(found.values()), unknown
 
 
 def _file_of(image: Any) -> Wanted | None:
-    """The image's file, and as a hint the path of its URL, where COCO's end in folder and name."""
+    """The image's file, and its URL, which ends in folder and name in COCO's."""
     if not isinstance(image, dict):
         return None
     name, url = image.get("file_name"), image.get("coco_url")
-    hint = _url_path(url) if isinstance(url, str) else ""
+    url = url if isinstance(url, str) else ""
     if isinstance(name, str) and name:
-        return Wanted(name, hint)
+        return Wanted(name, url)
+    hint = Wanted("", url).hint
     return Wanted(hint) if hint and not hint.endswith("/") else None
-
-
-def _url_path(url: str) -> str:
-    try:
-        return urlsplit(url).path
-    except ValueError:
-        return ""
 
 
 def _karpathy(images: list[Any], splits: list[str], path: Path, left_out: LeftOut) -> list[Annotated]:

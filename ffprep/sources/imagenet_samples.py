@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ffprep.errors import SourceError
 from ffprep.fields import IntField
 from ffprep.sources.base import Named
-from ffprep.sources.reading.file_sets import FileSet, FolderFiles
+from ffprep.sources.reading.file_sets import FileSet
 from ffprep.sources.reading.hub import stream_rows
 from ffprep.sources.reading.image_tables import ImageTable, find_columns
 from ffprep.sources.reading.synsets import WNID
@@ -71,7 +71,7 @@ class ImageNet:
 
     def stamp(self, index: int) -> tuple[int, int] | None:
         """Size in bytes and time in nanoseconds of a sample's own file; None for members of archives."""
-        return self.images.stamp(index) if isinstance(self.images, FolderFiles) else None
+        return self.images.stamp(index)
 
     def size_estimate(self) -> int:
         """Estimate the bytes of all images together from the sizes of a thousand of them."""

@@ -65,14 +65,14 @@ class TextRows:
         self._length = length
         self._keep_text = keep_text
         self._facts = dict(facts or {})
-        self._fields: dict[str, Field] = {"tokens": NDArrayField("<u2", (length,)), "length": IntField()}
+        self._fields: dict[str, Field] = {"tokens": NDArrayField(vocabulary.dtype, (length,)), "length": IntField()}
         if labels is not None:
             self._fields["label"] = FloatField() if labels.values.dtype.kind == "f" else IntField()
         if keep_text:
             self._fields["text"] = BytesField()
             if table.second is not None:
                 self._fields["text_pair"] = BytesField()
-        self._chunks = LoadCache[EncodedRows](max(16, KEPT_BYTES // (2 * CHUNK * length)))
+        self._chunks = LoadCache[EncodedRows](max(16, KEPT_BYTES // (vocabulary.dtype.itemsize * CHUNK * length)))
         self.cut_rows, self.cut_tokens = self._count_cuts()
 
     def _encode(self, chunk: int) -> EncodedRows:
@@ -128,7 +128,6 @@ class TextRows:
                 "cut_rows": self.cut_rows,
                 "cut_tokens": self.cut_tokens,
                 "bad": len(self.left_out),
-                "bad_causes": dict(self.left_out.causes),
                 "bad_rows": self.left_out.rows,
                 "invalid": self.table.invalid,
             },
@@ -145,6 +144,8 @@ class TextRows:
             names = self._labels.names
             shown = [f"{names[k] if 0 <= k < len(names) else k} {n:,}" for k, n in sorted(counts.items())[:8]]
             parts.append("labels " + ", ".join(shown) + (", ..." if len(counts) > 8 else ""))
+        if self._labels is not None and 0 < self._labels.missing < len(self):
+            parts.append(f"{self._labels.missing:,} without a label (-1)")
         if self.cut_rows:
             parts.append(f"{self.cut_rows:,} cut to {self._length} tokens")
         if self.left_out:

@@ -48,9 +48,11 @@ def test_from_index_and_folder_to_batches(server: str, demo_data: Path, tmp_path
     (tmp_path / "index.tsv").write_text("\n".join(rows) + "\n")
     ffprep("download", "cc3m", "--index", tmp_path / "index.tsv", "--out", tmp_path / "shards", "--allow-private",
            "--retries", 0, "--quiet")  # fmt: skip
-    ffprep("convert", "cc3m", "--shards", tmp_path / "shards", "--out", tmp_path / "cc3m.beton", "--text", "--quiet")
+    ffprep(
+        "convert", "cc3m", "--shards", tmp_path / "shards", "--out", tmp_path / "cc3m.beton", "--keep-text", "--quiet"
+    )
     annotations = next((coco / "annotations").glob("captions_*.json"))
-    ffprep("convert", "coco", "--images", coco / "val2014", "--annotations", annotations, "--grouped", "--text",
+    ffprep("convert", "coco", "--images", coco / "val2014", "--annotations", annotations, "--grouped", "--keep-text",
            "--out", tmp_path / "coco.beton", "--quiet")  # fmt: skip
     paths = [tmp_path / "coco.beton", tmp_path / "cc3m.beton"]
     assert "| total | " in ffprep("stats", *paths, "--form", "markdown")

@@ -10,6 +10,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ffprep.beton.reader import Reader
@@ -18,7 +19,7 @@ from ffprep.convert import resuming
 from ffprep.convert.conversion import convert
 from ffprep.convert.units import UNIT
 from ffprep.errors import ConversionError, OptionError, SourceError
-from ffprep.fields import BytesField, IntField
+from ffprep.fields import BytesField, IntField, NDArrayField
 from ffprep.sources.base import Named, shuffled
 
 
@@ -29,15 +30,15 @@ class Files:
 
     def __init__(self, folder: Path, count: int = 150, broken: int | None = None, **facts: Any) -> None:
         self.folder, self.count, self.broken, self.facts = folder, count, broken, facts
-        self.fields = {"data": BytesField(), "number": IntField()}
+        self.fields = {"data": BytesField(), "row": NDArrayField("<u2", (3,)), "number": IntField()}
 
     def __len__(self) -> int:
         return self.count
 
-    def sample(self, index: int) -> tuple[bytes, int]:
+    def sample(self, index: int) -> tuple[Any, ...]:
         if index == self.broken:
             raise SourceError("power cut")
-        return (self.folder / f"{index}").read_bytes(), index
+        return (self.folder / f"{index}").read_bytes(), np.full(3, index, "<u2"), index
 
     def sample_name(self, index: int) -> str:
         return f"file {index}"

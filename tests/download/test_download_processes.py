@@ -174,7 +174,7 @@ def test_one_download_at_a_time_in_a_folder(server: str, tmp_path: Path) -> None
     refused: list[str] = []
 
     def another(progress: DownloadProgress) -> None:
-        with pytest.raises(OptionError, match="another download is under way") as error:
+        with pytest.raises(OptionError, match="another process is writing") as error:
             download([], tmp_path / "out", options)
         refused.append(str(error.value))
 

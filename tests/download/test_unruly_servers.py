@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from local_server import LOCAL, Handler, contents, rows
 
 from ffprep.cli import main
+from ffprep.download import worker_processes
 from ffprep.download.downloader import download
 from ffprep.download.settings import DownloadOptions, FetchLimits, may_recover, may_recover_later
 from ffprep.download.shards import read_lines
@@ -99,6 +100,15 @@ def test_a_host_that_hangs_is_given_up_and_asked_again_at_the_end(
     assert any("hang" in path for path in order[last_good:])
 
 
+def test_hosts_that_hang_may_hold_more_rows_than_a_worker_takes(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_processes, "_HELD", 4)
+    options = replace(OPTIONS, connections=2, fetch=replace(LOCAL, deadline=0.2, retries=0))
+    report = download(rows(server, [f"/hang/{i}" for i in range(40)]), tmp_path / "out", options)
+    assert sum(report["causes"].values()) == 40
+
+
 def test_long_headers_and_the_name_of_the_sender(server: str, tmp_path: Path) -> None:
     options = replace(OPTIONS, fetch=replace(LOCAL, user_agent="mine/1.0 (me@example.org)"))
     assert download(rows(server, ["/policy/60000"]), tmp_path / "out", options)["ok"] == 1
@@ -180,12 +190,21 @@ def test_a_machine_whose_tls_fails_settles_nothing(server: str, tmp_path: Path) 
     assert statuses(tmp_path / "out") == ["tls"] * 3 + ["ok"]
 
 
-def test_a_machine_that_finds_no_name_settles_nothing(tmp_path: Path) -> None:
-    index = "".join(f"c\thttp://h{i}.invalid/x.jpg\n" for i in range(3))
+NO_NAMES = """
+import socket
+def getaddrinfo(*_):
+    raise socket.gaierror(socket.EAI_AGAIN, "no")
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def test_a_machine_that_finds_no_name_settles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_processes, "_PROGRAM", NO_NAMES + worker_processes._PROGRAM)
+    index = "".join(f"c\thttp://h{i}.example/x.jpg\n" for i in range(3))
     done = run(tmp_path, index, "--retries", "0")
     assert done.exit_code == 1
     assert "nothing could be reached" in done.output and "look names up" in done.output
-    assert not list((tmp_path / "out").glob("0*"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["download.json"]
 
 
 def test_proxies_of_the_environment(

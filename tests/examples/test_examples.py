@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_image_text_contrastive(vocabulary: Any) -> None:
 def test_masked_language_blocks(vocabulary: Any) -> None:
     printed = run("masked_language_blocks", "--steps", 10)
     assert "step 10: loss" in printed and "at sample 24 of epoch 1" in printed and "going on with: " in printed
+
+
+def test_study(vocabulary: Any, tmp_path: Path) -> None:
+    printed = run("study", "--size", 32, "--work", tmp_path)
+    for file in ("cc3m", "sbu", "coco", "text", "glue/cola-train"):
+        assert (tmp_path / f"{file}.beton").exists()
+    epochs = [re.findall(r"(\d+) of \w+", line) for line in printed.splitlines() if line.startswith("epoch ")]
+    assert [sum(map(int, counts)) for counts in epochs] == [12, 12]  # of 15 images, whole batches of four
+    assert "| total | 15 | 15 | 39 |" in printed and "text: (4, 192)" in printed and "cola-train: loss " in printed
 
 
 def test_distillation(vocabulary: Any) -> None:

@@ -119,7 +119,7 @@ def test_blocks_are_counted_without_marks(
     texts = ["one two three four five", "six", "seven eight nine"]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     command = ["convert", "text", "--files", tmp_path / "x.jsonl", "--layout", "blocks", "--block", 4, "--quiet"]
-    command += ["--numbering", numbering, "--out", tmp_path / "x.beton", *(["--padded"] if padded else [])]
+    command += ["--vocabulary", numbering, "--out", tmp_path / "x.beton", *(["--padded"] if padded else [])]
     done = CliRunner().invoke(main, [str(word) for word in command])
     assert done.exit_code == 0, done.output
     monkeypatch.setattr(stats_module, "_CHUNK", 2)

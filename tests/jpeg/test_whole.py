@@ -210,6 +210,24 @@ def test_missing_huffman_tables_are_the_standard_ones() -> None:
     check_taken(bare, pixels(data), "standard Huffman tables")
 
 
+def test_headers_that_libjpeg_warns_of(jpegmaker: ModuleType) -> None:
+    """Mended where the file's own bytes are kept too, since stock ffcv's decoder reports warnings as failures."""
+    data = COLOURS["YCbCr"]
+    sos, jfif = data.index(b"\xff\xda"), data.index(b"JFIF")
+    adobe = jpegmaker.segment(0xEE, b"Adobe\0\x64\0\0\0\0\2")
+    comment = jpegmaker.segment(0xFE, b"kept")
+    odd = {
+        "stray bytes": data[:sos] + b"stray" + data[sos:],
+        "scan header": data[: sos + 11] + b"\0\x0a\0" + data[sos + 14 :],
+        "colour marker": data[: jfif + 5] + b"\7" + data[jfif + 6 :],
+        "transform": data[:2] + adobe + comment + data[20:],
+    }
+    for words, changed in odd.items():
+        check_taken(changed, pixels(data), words)
+    kept = prepare(odd["transform"], jpeg="keep").data
+    assert b"Adobe" not in kept and b"JFIF" in kept and comment in kept
+
+
 # ---- sampling and tables ---------------------------------------------------------------------------------------------
 
 FACTORS = [

@@ -184,7 +184,7 @@ def test_rows_of_tokens_are_widened_too(tmp_path: Path) -> None:
         [(tokens, labels, wide)] = list(loader)
     assert tokens.tolist() == [[[65535 - i] * 2] * 3 for i in range(4)]
     assert (labels.tolist(), wide.tolist()) == ([0, 1, 2, 3], [[-i, -i] for i in range(4)])
-    with pytest.raises(OptionError, match="reads 16-bit tokens, and 'wide' holds int64"):
+    with pytest.raises(OptionError, match="field 'wide': holds int64; tokens are uint16 or int32"):
         Loader(path, 4, 1, pipelines={"wide": [TokensDecoder(), ToTensor()]})
     with pytest.raises(OptionError, match="cannot give float32"):
         TokensDecoder(np.float32)

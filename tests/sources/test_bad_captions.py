@@ -24,6 +24,7 @@ from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.coco import open_coco
 from ffprep.sources.reading import annotations as annotations_module
+from ffprep.sources.reading import zipped
 from ffprep.sources.visual_genome import open_visual_genome
 from ffprep.text.tokens.vocabulary import Vocabulary
 
@@ -97,9 +98,8 @@ def test_a_bad_annotation(
     source = open_coco([images], path, skip=True, **options)
     assert found(source) == [(1, "1", "one"), (2, "2", "two")]
     assert len(source.left_out) == 1
-    facts = source.manifest()
-    assert facts["left_out"] == {reason.partition(":")[0]: 1}
-    assert facts["left_out_rows"][0][0].startswith(f"captions.json, {kind[:-1]} ")
+    assert source.left_out.causes == {reason.partition(":")[0]: 1}
+    assert source.left_out.rows[0][0].startswith(f"captions.json, {kind[:-1]} ")
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,18 @@ def test_karpathys_file_with_bad_images(tmp_path: Path, images: Path, options: d
 
 def test_a_split_must_fit(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
     path = put(tmp_path / "captions_val2017.json", GOOD)
-    assert len(open_coco([images], path, "val2017", **options)) == 2
-    for wrong in ("train2017", "val", "test"):
+    for right in ("val2017", "val", "captions_val2017"):
+        assert len(open_coco([images], path, right, **options)) == 2
+    for wrong in ("train2017", "val201", "al2017", "test", ""):
         with pytest.raises(OptionError, match=f"--split {wrong} does not fit captions_val2017.json"):
             open_coco([images], path, wrong, **options)
+    with zipfile.ZipFile(tmp_path / "annotations.zip", "w") as archive:
+        archive.write(path, "annotations/captions_val2017.json")
+        archive.writestr("annotations/instances_val2017.json", "{}")
+    assert len(open_coco([images], tmp_path / "annotations.zip", "val", **options)) == 2
+    for wrong in ("train2017", "val201"):
+        with pytest.raises(SourceError, match=r"choose .* with --split .*found: .*captions_val2017.json, .*instances"):
+            open_coco([images], tmp_path / "annotations.zip", wrong, **options)
     with pytest.raises(OptionError, match="no file of Karpathy's"):
         open_coco([images], path, "karpathy:train", **options)
     listed = [{"filename": "1.jpg", "cocoid": 1, "split": "train", "sentences": [{"raw": "a"}]}]
@@ -207,6 +215,19 @@ def test_annotations_that_unpack_without_end(
     if form == "zip":
         with pytest.raises(SourceError, match="are no annotations"):
             open_visual_genome([images], path, **options)
+
+
+def test_an_image_that_unpacks_without_end(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipped, "LARGEST", 1000)
+    with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.jpg", b"0" * 1001)
+        archive.writestr("2.jpg", b"2")
+    source = open_coco([tmp_path / "images.zip"], put(tmp_path / "captions.json", GOOD), **options)
+    with pytest.raises(SourceError, match=r"in it 1.jpg: 1,001 bytes are more than an image has"):
+        source.sample(0)
+    assert source.sample(1)[0].value == b"2"
 
 
 def test_visual_genome_with_bad_regions(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:
@@ -402,12 +423,13 @@ def test_what_was_left_out_is_reported(demo_data: Path, tmp_path: Path, vocabula
     assert done.exit_code == 0, done.output
     assert "1 left out: the caption is null (1)" in done.output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["refused_count"] == 1
-    assert report["refused"] == [{"sample": "c.json, annotation 1 (image 1)", "reason": "the caption is null"}]
+    assert (report["refused_count"], report["left_out_causes"]) == (0, {"the caption is null": 1})
+    assert report["left_out"] == [{"sample": "c.json, annotation 1 (image 1)", "reason": "the caption is null"}]
     with Reader(tmp_path / "x.beton") as reader:
         assert reader.manifest is not None
-        assert reader.manifest["source"]["left_out"] == {"the caption is null": 1}
-        assert reader.manifest["report"]["refused"] == report["refused"]
+        assert reader.manifest["report"]["left_out"] == report["left_out"]
+    described = CliRunner().invoke(main, ["info", str(tmp_path / "x.beton")])
+    assert "1     left out of the source: the caption is null" in described.output
     planned = CliRunner().invoke(main, ["plan", *map(str, command[:-2])])
     assert planned.exit_code == 0, planned.output
     assert "1 left out" in planned.output

@@ -298,7 +298,7 @@ def test_parts_are_used_or_refused_but_not_dropped(vocabulary: Vocabulary, tmp_p
     assert {path.name: path.read_bytes() for path in Path(f"{out}.parts").iterdir()} == before
     text = next(path for path in sorted(source.rglob("*")) if path.is_file()) if source.is_dir() else source
     content = text.read_bytes()
-    text.write_bytes(content.replace(b"e", b"o"))
+    text.write_bytes(content.replace(b"o", b"u"))
     with pytest.raises(OptionError, match=r"source changed: .*--restart"):
         converted(open_corpus(str(source)), vocabulary, out, **options)
     text.write_bytes(content)

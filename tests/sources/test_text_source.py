@@ -214,8 +214,15 @@ def test_a_label_that_is_none_in_every_format(vocabulary: Vocabulary, tmp_path: 
     assert rows.fields["label"].type_id == 1
     assert len(rows.left_out) == 1
     assert rows.left_out.rows[0][0].startswith(f"{name}, ")
-    facts = rows.manifest()["rows"]
-    assert (facts["bad"], sum(facts["bad_causes"].values())) == (1, 1)
+    assert rows.manifest()["rows"]["bad"] == 1
+
+
+def test_blank_labels_among_others_are_told(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\na,0.5\nb,\nc, \n")
+    rows = open_rows(TableChoice((str(path),), "text", label="label"), vocabulary, 8)
+    assert [rows.sample(n)[2] for n in range(3)] == [0.5, -1, -1]
+    assert "2 without a label (-1)" in rows.summary()
 
 
 def test_pairs_stay_pairs_without_a_bad_row(vocabulary: Vocabulary, tmp_path: Path) -> None:
@@ -235,8 +242,8 @@ def test_bad_rows_are_in_the_report(vocabulary: Vocabulary, tmp_path: Path) -> N
     done = run(*command, "--on-error", "skip", "--report", str(tmp_path / "r.json"))
     assert done.exit_code == 0, done.output
     assert "1 left out: label is missing (1)" in done.output
-    refused = json.loads((tmp_path / "r.json").read_text())["refused"]
-    assert refused == [{"sample": "x.csv, line 4", "reason": "label is missing: 'NA'"}]
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["left_out"] == [{"sample": "x.csv, line 4", "reason": "label is missing: 'NA'"}]
     with Reader(tmp_path / "x.beton") as reader:
         assert reader.column("label").tolist() == [1, 5, 10]
 

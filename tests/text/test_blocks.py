@@ -283,9 +283,9 @@ def test_any_array_of_tokens_is_read(vocabulary: Vocabulary, tmp_path: Path) -> 
     found = beton(label=(IntField(), int), tokens=(NDArrayField("<u2", (4,)), lambda i: np.full(4, i, "<u2")))
     assert (found.count, found.block, found.per_sample) == (3, 4, 1)
     assert found.rows([2, 0]).tolist() == [[2] * 4, [0] * 4]
-    with pytest.raises(CorruptError, match="names no GPT-2 vocabulary"):
+    with pytest.raises(CorruptError, match="names no vocabulary"):
         _ = found.vocabulary
-    for bad in (NDArrayField("<i4", (4,)), NDArrayField("<u2", (2, 2, 2))):
+    for bad in (NDArrayField("<i8", (4,)), NDArrayField("<u2", (2, 2, 2))):
         with pytest.raises(OptionError, match="no blocks of tokens"):
             beton(tokens=(bad, lambda i, f=bad: np.zeros(f.shape, f.dtype)))
     with pytest.raises(OptionError, match="no blocks of tokens"):

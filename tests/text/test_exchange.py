@@ -268,7 +268,7 @@ def test_flat_files_are_taken_as_they_are(
 def test_ids_outside_the_numbering_are_refused(vocabulary: Vocabulary, tmp_path: Path) -> None:
     for sequences, bad in (([[50262]], 50262), ([[-3]], -3)):
         prefix = write_mmap(tmp_path / "x", sequences, 4)
-        with pytest.raises(SourceError, match=f"holds the id {bad}; the numbering has 50262"):
+        with pytest.raises(SourceError, match=f"token 0 is {bad}; the fairseq vocabulary has 50262 ids.*--vocabulary"):
             import_parts(prefix, vocabulary, tmp_path)
     path = tmp_path / "odd"
     path.write_bytes(b"123")
@@ -277,5 +277,5 @@ def test_ids_outside_the_numbering_are_refused(vocabulary: Vocabulary, tmp_path:
     with pytest.raises(SourceError, match="no such file"):
         import_parts(tmp_path / "gone", vocabulary, tmp_path)
     (tmp_path / "odd.json").write_text("{}")
-    with pytest.raises(SourceError, match="give --numbering"):
+    with pytest.raises(SourceError, match="give --vocabulary"):
         recorded_vocabulary(path)

@@ -198,7 +198,7 @@ def test_without_the_files_the_error_says_what_goes_where(alone: Path) -> None:
     assert "\n" not in message
     for part in (
         "Network is unreachable",
-        "--vocab",
+        "--gpt2-files",
         "r50k_base.tiktoken",
         "vocab.bpe",
         "TIKTOKEN_CACHE_DIR",

@@ -58,5 +58,12 @@ def printable_output() -> Iterator[None]:
             sys.stdout, sys.stderr = streams
 
 
-def _show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     sys.stderr.write("ffprep: warning: " + " ".join(str(message).split()) + "\n")

@@ -21,14 +21,12 @@ from ffprep.commands._shared.options import (
     take_writing,
     writing_options,
 )
+from ffprep.commands._shared.vocabulary import renamed, take_vocabulary, vocabulary_options
 from ffprep.common.outputs import check_output
 from ffprep.common.replacing import replacing
 
 if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource
-
-NUMBERINGS = "fairseq, gpt2, or the path of a fairseq dict.txt"
-
 
 caption_options = apply_options(
     click.option(
@@ -45,31 +43,25 @@ caption_options = apply_options(
         type=click.IntRange(1, 10000),
         help="Captions an image keeps in the grouped form; by default all.",
     ),
-    click.option("--text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
-    click.option(
-        "--tokens",
-        default="fairseq",
-        show_default=True,
-        metavar="NUMBERING",
-        help=f"Numbering of GPT-2's tokens: {NUMBERINGS}.",
-    ),
-    click.option("--vocab", type=EXISTING, help="Folder of the GPT-2 files, for machines without network."),
+    click.option("--keep-text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
+    click.option("--text", is_flag=True, hidden=True),
+    vocabulary_options,
+    click.option("--tokens", hidden=True),
 )
-"""``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--text``, ``--tokens`` and ``--vocab``."""
+"""``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--keep-text`` and the vocabulary's."""
 
 
 def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Separate the arguments of a `CaptionSource` from a command's other values."""
-    from ffprep.text.tokens.vocabulary import open_vocabulary
-
     image, rest = take_image(values)
+    renamed(rest, "text", "keep_text")
     taken = {
         "image": image.field(),
         "form": "pairs" if rest.pop("pairs") else "grouped",
         "length": rest.pop("length"),
         "most": rest.pop("most"),
-        "text": rest.pop("text"),
-        "vocabulary": open_vocabulary(rest.pop("tokens"), rest.pop("vocab")),
+        "text": rest.pop("keep_text"),
+        "vocabulary": take_vocabulary(rest),
     }
     return taken, rest
 

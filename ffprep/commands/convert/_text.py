@@ -10,14 +10,25 @@ import click
 
 from ffprep.commands._shared.files import BETON, check_restart, is_report, write_report
 from ffprep.commands._shared.options import CONTINUING, REPORTING, apply_options, terminable, writing_options
+from ffprep.commands._shared.vocabulary import take_vocabulary, vocabulary_options
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
     from ffprep.sources.openwebtext import Corpus
     from ffprep.text.tokens.vocabulary import Vocabulary
 
+__all__ = [
+    "block_options",
+    "block_writing_options",
+    "row_options",
+    "run_corpus",
+    "show_corpus",
+    "take_loaded_vocabulary",
+    "vocabulary_options",
+    "writing_options_with",
+]
+
 F = TypeVar("F", bound=Callable[..., Any])
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def writing_options_with(**changes: Any) -> Callable[[F], F]:
@@ -34,32 +45,12 @@ def writing_options_with(**changes: Any) -> Callable[[F], F]:
     return decorate
 
 
-vocabulary_options = apply_options(
-    click.option(
-        "--numbering",
-        default="fairseq",
-        show_default=True,
-        metavar="fairseq|gpt2|DICT.TXT",
-        help="Numbers of the tokens: fairseq's with four special tokens first (50,262 in all), those of a "
-        "fairseq dict.txt, or GPT-2's own.",
-    ),
-    click.option(
-        "--vocab",
-        type=FOLDER,
-        help="Folder with GPT-2's vocabulary (vocab.bpe or r50k_base.tiktoken); no network is needed then.",
-    ),
-)
-"""``--numbering`` and ``--vocab``."""
-
-
-def take_vocabulary(values: dict[str, Any]) -> Vocabulary:
+def take_loaded_vocabulary(values: dict[str, Any]) -> Vocabulary:
     """Take the vocabulary options out of a command's values, and load the vocabulary now rather than later."""
-    from ffprep.text.tokens import bpe
-    from ffprep.text.tokens.vocabulary import open_vocabulary
-
-    vocabulary = open_vocabulary(values.pop("numbering"), values.pop("vocab"))
-    bpe.encoding(vocabulary.directory)
-    return vocabulary
+    found = take_vocabulary(values)
+    assert found is not None
+    found.encode("")
+    return found
 
 
 row_options = apply_options(

@@ -20,13 +20,14 @@ _options = apply_options(
         type=EXISTING,
         multiple=True,
         required=True,
-        help="Folder or zip archive of images; Karpathy's split needs train2014 and val2014, or a folder of both.",
+        help="Folder or zip archive of images; Karpathy's split needs train2014 and val2014 (or those of 2017), "
+        "or a folder of both.",
     ),
     click.option(
         "--annotations",
         type=EXISTING,
         required=True,
-        help="captions_*.json, Karpathy's dataset_coco.json, or the zip archive that holds it.",
+        help="captions_*.json, Karpathy's dataset_coco.json or dataset_flickr30k.json, or the zip archive of it.",
     ),
     click.option(
         "--split",

@@ -11,7 +11,7 @@ import click
 
 from ffprep.commands._shared.files import BETONS, FileCommand
 from ffprep.commands._shared.options import apply_options, planning_options, show_plan, take_writing
-from ffprep.commands.convert._text import row_options, take_vocabulary, vocabulary_options, writing_options_with
+from ffprep.commands.convert._text import row_options, take_loaded_vocabulary, vocabulary_options, writing_options_with
 from ffprep.errors import OptionError, SourceError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def command(source: str, task: str, split: str, length: int, keep_text: bool, **
     if not jobs:
         raise OptionError(f"{source}: holds none of GLUE's tasks")
     skip, skip_labels = _skips(values), values["on_error"] == "skip"
-    vocabulary = take_vocabulary(values)
+    vocabulary = take_loaded_vocabulary(values)
     writing, _ = take_writing(values)
     for one, part in jobs:
         if len(jobs) > 1 and not _there(source, one, part):
@@ -120,7 +120,7 @@ def plan_command(
     """Bytes, time and room that converting a split of a task will take."""
     from ffprep.sources.glue import TASKS, open_glue, splits_of
 
-    vocabulary = take_vocabulary(values)
+    vocabulary = take_loaded_vocabulary(values)
     for part in splits_of(TASKS[task], split):
         rows = open_glue(source, TASKS[task], part, vocabulary, length, keep_text, skip_labels=True)
         show_plan(rows, out=out, workers=workers, limit=limit, as_json=as_json)

@@ -13,7 +13,7 @@ from ffprep.commands.convert._text import (
     block_options,
     block_writing_options,
     run_corpus,
-    take_vocabulary,
+    take_loaded_vocabulary,
     vocabulary_options,
 )
 from ffprep.errors import OptionError
@@ -61,7 +61,7 @@ def command(
     """OpenWebText, or any corpus of documents: blocks of GPT-2 tokens, field "tokens"."""
     from ffprep.sources.openwebtext import Choice, open_corpus
 
-    vocabulary = take_vocabulary(values)
+    vocabulary = take_loaded_vocabulary(values)
     corpus = open_corpus(source, Choice(split, chunks, files, share), column)
     run_corpus(corpus, vocabulary, report, quiet, values)
 
@@ -90,7 +90,7 @@ def plan_command(
 
     if limit is not None:
         raise OptionError("--limit: a corpus is limited by --chunks, --files or --share")
-    vocabulary = take_vocabulary(values)
+    vocabulary = take_loaded_vocabulary(values)
     corpus = open_corpus(source, Choice(split, chunks, files, share), column)
     made = plan_corpus(corpus, out, vocabulary, block=values["block"], padded=values["padded"], workers=workers)
     show_made_plan(made, as_json)

@@ -15,7 +15,7 @@ from ffprep.commands.convert._text import (
     block_options,
     row_options,
     run_corpus,
-    take_vocabulary,
+    take_loaded_vocabulary,
     vocabulary_options,
     writing_options_with,
 )
@@ -32,7 +32,8 @@ _table_options = apply_options(
         "--files",
         multiple=True,
         metavar="PATTERN",
-        help="JSON lines, CSV, TSV or parquet files: names, folders or patterns; or one hub data set. Repeatable.",
+        help="JSON (lines or an array), CSV, TSV or parquet files: names, folders or patterns; or one hub data set. "
+        "Repeatable.",
     ),
     click.option("--format", "format_", type=click.Choice(["jsonl", "csv", "tsv", "parquet"]), help="Of the files."),
     click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
@@ -80,7 +81,7 @@ def command(context: click.Context, /, settings: tuple[str, ...], **values: Any)
     if values["out"] is None or not values["files"]:
         raise OptionError("say where the data is and where the file goes: --files and --out, or a configuration")
     choice = _take_choice(values)
-    vocabulary = take_vocabulary(values)
+    vocabulary = take_loaded_vocabulary(values)
     if values.pop("layout") == "blocks":
         _convert_blocks(choice, vocabulary, values)
     else:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ffprep.commands._shared.files import FileCommand
-from ffprep.commands.convert._text import FOLDER, block_options, block_writing_options, show_corpus
+from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary, tokenizer_options
+from ffprep.commands.convert._text import block_options, block_writing_options, show_corpus
+from ffprep.errors import OptionError
+
+if TYPE_CHECKING:
+    from ffprep.text.tokens.vocabulary import Vocabulary
 
 
 @click.command("tokens", cls=FileCommand)
@@ -16,45 +21,75 @@ from ffprep.commands.convert._text import FOLDER, block_options, block_writing_o
     "--source",
     required=True,
     type=click.Path(path_type=Path),
-    help="PREFIX of fairseq's PREFIX.bin and PREFIX.idx, or a flat file of 16-bit tokens.",
+    help="PREFIX of fairseq's or Megatron's PREFIX.bin and PREFIX.idx, or a flat file of tokens.",
 )
 @click.option(
-    "--numbering",
-    metavar="fairseq|gpt2|DICT.TXT",
-    help="Numbers of the tokens. By default as recorded beside the file (FILE.json, or dict.txt beside fairseq's), "
-    "else fairseq's for fairseq's files and GPT-2's for flat ones.",
+    "--vocabulary",
+    metavar=GPT2_IDS,
+    help="Ids of GPT-2's tokens. By default as recorded beside the file (FILE.json, or dict.txt beside fairseq's), "
+    "else fairseq's for fairseq's files and GPT-2's for flat ones; Megatron's need it, or --tokenizer.",
 )
-@click.option("--vocab", type=FOLDER, help="Folder with GPT-2's vocabulary.")
+@click.option("--numbering", hidden=True)
+@tokenizer_options
+@gpt2_files_options
+@click.option(
+    "--dtype",
+    type=click.Choice(["uint16", "int16", "uint32", "int32", "uint64", "int64"]),
+    help="Type of a flat file's numbers, little-endian; by default as recorded in FILE.json, else uint16.",
+)
 @block_options
 @block_writing_options
 def command(
     source: Path,
-    numbering: str | None,
-    vocab: Path | None,
+    dtype: str | None,
     report: Path | None,
     quiet: bool,
     **values: Any,
 ) -> None:
-    """Blocks from tokens that another program made: fairseq's memory-mapped files or one flat file."""
+    """Blocks from tokens that another program made: fairseq's or Megatron's memory-mapped files, or one flat file."""
     from ffprep.convert.corpus import convert_parts
-    from ffprep.text.blocks.exchange import import_parts, recorded_vocabulary
-    from ffprep.text.blocks.indexed import paths_of
-    from ffprep.text.tokens.vocabulary import open_vocabulary
+    from ffprep.text.blocks.exchange import import_parts
+    from ffprep.text.blocks.flat import DTYPES
+    from ffprep.text.blocks.indexed import is_megatron, paths_of
 
-    if numbering is not None:
-        vocabulary = open_vocabulary(numbering, vocab)
-    else:
-        usual = "fairseq" if paths_of(source)[1].is_file() else "gpt2"
-        vocabulary = recorded_vocabulary(source, vocab) or open_vocabulary(usual, vocab)
+    form = "flat"
+    if paths_of(source)[1].is_file():
+        form = "megatron" if is_megatron(source) else "fairseq"
+    if dtype is not None and form != "flat":
+        raise OptionError(f"--dtype is for flat files; {paths_of(source)[1]} says what its tokens are")
+    vocabulary = _vocabulary(source, form, values, quiet)
     values.pop("on_error")
     files = [path for path in paths_of(source) if path.is_file()] or [path for path in [source] if path.is_file()]
     identity = {"files": {path.name: path.stat().st_size for path in files}}
-    facts = {"form": "fairseq" if paths_of(source)[1].is_file() else "flat"}
+    facts = {"form": form}
 
     def parts(folder: Path, padded: int, workers: int, progress: Any) -> Any:
-        return import_parts(source, vocabulary, folder, padded)
+        return import_parts(source, vocabulary, folder, padded, None if dtype is None else DTYPES[dtype])
 
     def convert(**options: Any) -> Any:
         return convert_parts(parts, "tokens", facts, vocabulary, identity=identity, inputs=files, **options)
 
     show_corpus(convert, report, quiet, values)
+
+
+def _vocabulary(source: Path, form: str, values: dict[str, Any], quiet: bool) -> Vocabulary:
+    """Take the vocabulary that the options name, else what is recorded beside the file, else the form's usual one."""
+    from ffprep.text.blocks.exchange import recorded_vocabulary
+    from ffprep.text.tokens.vocabulary import open_vocabulary
+
+    folder = values["gpt2_files"] or values["vocab"]
+    found, why = take_vocabulary(values, default=""), "as asked for"
+    if found is None:
+        found, why = recorded_vocabulary(source, folder), "as recorded beside them"
+    if found is None and form == "megatron":
+        raise OptionError(
+            f"{source}: is Megatron's, which does not say whose tokens it holds; name them: --vocabulary gpt2 for "
+            "GPT-2's own ids, --vocabulary fairseq, the path of a dict.txt, or --tokenizer"
+        )
+    if found is None:
+        found = open_vocabulary("fairseq" if form == "fairseq" else "gpt2", folder)
+        why = "which is an assumption: --vocabulary or --tokenizer names another"
+    if not quiet:
+        whose = "GPT-2's tokens, numbered as " if found.kind in ("fairseq", "gpt2", "dict") else "tokens of "
+        click.echo(f"note: the ids are taken for {whose}{found.label} ({found.size:,} ids), {why}", err=True)
+    return found

@@ -62,14 +62,16 @@ enum {
 
 /* What is odd about an image that is whole: bits, mirrored as Note in ffprep/jpeg/rewrite.py. */
 enum {
-    FFP_NOTE_LEFT_OVER = 1,    /* bytes other than padding between the last MCU and the end marker */
-    FFP_NOTE_LEFT_BETWEEN = 2, /* the same behind a scan that is not the last one */
-    FFP_NOTE_NO_EOI = 4,       /* the data ends after the last MCU */
-    FFP_NOTE_CODES = 8,        /* a Huffman table in use that libjpeg refuses: a code of all ones, a DC size over 15 */
-    FFP_NOTE_NO_TABLES = 16,   /* Huffman tables are missing, and those of T.81 K.3 are meant */
-    FFP_NOTE_SAME_IDS = 32,    /* two components have one identifier */
-    FFP_NOTE_ZERO_QUANT = 64,  /* a quantisation table has a zero */
-    FFP_NOTE_DIVIDED = 128     /* sampling factors were divided by their common divisor */
+    FFP_NOTE_LEFT_OVER = 1,   /* bytes other than padding between the last MCU and the end marker */
+    FFP_NOTE_STRAY = 2,       /* bytes between segments, or behind a scan that is not the last one */
+    FFP_NOTE_NO_EOI = 4,      /* the data ends after the last MCU */
+    FFP_NOTE_CODES = 8,       /* a Huffman table in use that libjpeg refuses: a code of all ones, a DC size over 15 */
+    FFP_NOTE_NO_TABLES = 16,  /* Huffman tables are missing, and those of T.81 K.3 are meant */
+    FFP_NOTE_SAME_IDS = 32,   /* two components have one identifier */
+    FFP_NOTE_ZERO_QUANT = 64, /* a quantisation table has a zero */
+    FFP_NOTE_DIVIDED = 128,   /* sampling factors were divided by their common divisor */
+    FFP_NOTE_COLOUR = 512,    /* JFIF of an unknown version, or an unknown transform of Adobe: libjpeg warns */
+    FFP_NOTE_BAND = 256       /* a sequential scan's header names a band of coefficients, which counts for nothing */
 };
 
 enum { FFP_COLOR_GRAY = 1, FFP_COLOR_YCC = 2, FFP_COLOR_RGB = 3, FFP_COLOR_CMYK = 4, FFP_COLOR_YCCK = 5 };

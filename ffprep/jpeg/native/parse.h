@@ -92,11 +92,15 @@ typedef struct {
     int32_t comp[FFP_MAX_COMPONENTS]; /* indices into header->comp */
     int32_t td[FFP_MAX_COMPONENTS], ta[FFP_MAX_COMPONENTS];
     int32_t ss, se, ah, al;
+    int32_t odd_band; /* 1: a sequential scan that said otherwise of these */
 } ffp_scan;
 
 /* Finds the next marker at or after *pos, skipping fill bytes and stray bytes: its code goes to *marker, the position
  * after it to *pos. 0 when there is none. */
 int ffp_next_marker(const uint8_t *data, int64_t size, int64_t *pos, int32_t *marker);
+
+/* FFP_NOTE_STRAY when the search for a marker that ended at `after` passed other bytes than fill bytes, else 0. */
+int32_t ffp_stray(const uint8_t *data, int64_t before, int64_t after);
 
 /* The parameter bytes of the segment whose length field is at pos, *length of them; NULL when they are not all there. */
 const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32_t *length);

@@ -132,6 +132,7 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int, file
     kept += [reader.data, *_fill_checks(task, op.field, reader, files)]
     if op.kind == "tokens":
         task["rows_each"], starts = token_rows(reader, op.field)
+        task["source"] = np.dtype(getattr(reader.fields[op.field], "dtype", None)).itemsize
         task["offsets"] = address(starts)
         return [*kept, starts]
     offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))

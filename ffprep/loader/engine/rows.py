@@ -112,19 +112,25 @@ def _tokens_address(task: Any, sample: int, size: int) -> int:
 
 
 @inline
-def _widen(source: int, count: int, out: int, element: int) -> None:
-    """Copy `count` 16-bit tokens to elements of 8, 4 or 2 bytes."""
+def _widen(source: int, count: int, stored: int, out: int, element: int) -> None:
+    """Copy `count` tokens of 2 or 4 bytes, as they are stored, to elements of as many bytes or more."""
+    if element == stored:
+        copy_bytes(out, source, stored * count)
+        return
     tokens = halves_at(source, count)
-    if element == 8:
+    wide = ints_at(source, count)
+    if element == 8 and stored == 2:
         longs = longs_at(out, count)
         for i in range(count):
             longs[i] = tokens[i]
+    elif element == 8:
+        longs = longs_at(out, count)
+        for i in range(count):
+            longs[i] = wide[i]
     elif element == 4:
         ints = ints_at(out, count)
         for i in range(count):
             ints[i] = tokens[i]
-    else:
-        copy_bytes(out, source, 2 * count)
 
 
 @inline
@@ -137,7 +143,7 @@ def copy_tokens(
     ids: NDArray[np.int64],
     status: NDArray[np.int64],
 ) -> int:
-    """Copy `count` rows of 16-bit tokens from row `first` on, widened to the batch's elements; return how many failed.
+    """Copy `count` rows of tokens from row `first` on, widened to the batch's elements; return how many failed.
 
     Parameters
     ----------
@@ -151,21 +157,22 @@ def copy_tokens(
         Sample of each row, numbered over all files; receives the status of each row.
     """
     room, element = tasks[0, o].row_bytes, tasks[0, o].element
-    length = room // element
+    length, stored = room // element, tasks[0, o].source
+    size = stored * length
     failed = np.int64(0)
     for row in range(first, first + count):
         if row + AHEAD < first + count:
             file = file_of(starts, ids[row + AHEAD])
-            _prefetch_all(_tokens_address(tasks[file, o], ids[row + AHEAD] - starts[file], 2 * length), 2 * length)
+            _prefetch_all(_tokens_address(tasks[file, o], ids[row + AHEAD] - starts[file], size), size)
         file = file_of(starts, ids[row])
         out = tasks[0, o].out + row * room
-        source = _tokens_address(tasks[file, o], ids[row] - starts[file], 2 * length)
+        source = _tokens_address(tasks[file, o], ids[row] - starts[file], size)
         if source < 0 or changed(tasks[file, o], ids[row] - starts[file]):
             fill_zero(out, room)
             status[row] = OUTSIDE if source < 0 else CHANGED
             failed += 1
         else:
-            _widen(source, length, out, element)
+            _widen(source, length, stored, out, element)
             status[row] = 0
     return failed
 
@@ -222,8 +229,8 @@ def copy_captions(task: Any, row: int, sample: int, key: int) -> int:
         target = out + r * columns * element
         begin = source + (first + r) * width * size
         used = min(width, columns) if r < count else np.int64(0)
-        if size == 2:
-            _widen(begin, used, target, element)
+        if size < 8 and size <= element:
+            _widen(begin, used, size, target, element)
         else:
             for i in range(used):
                 _put(target + i * element, element, _element(begin + i * size, size))

@@ -12,7 +12,13 @@ import numpy.typing as npt
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields import Field, IntField, JSONField, NDArrayField
-from ffprep.fields.decoders import CaptionDecoder, CaptionLengthDecoder, CaptionTokensDecoder, Ragged
+from ffprep.fields.decoders import (
+    STORED_TOKENS,
+    CaptionDecoder,
+    CaptionLengthDecoder,
+    CaptionTokensDecoder,
+    Ragged,
+)
 from ffprep.fields.json import parse_document
 from ffprep.loader.files import Files
 from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
@@ -43,6 +49,20 @@ class CaptionForm(NamedTuple):
     grouped: bool
 
 
+def check_tokens(stored: np.dtype[Any], dtype: np.dtype[Any], where: str) -> None:
+    """Check that stored tokens can be given out as a type.
+
+    Raises
+    ------
+    OptionError
+        They are no tokens, or the type is too narrow for them.
+    """
+    if stored not in STORED_TOKENS:
+        raise OptionError(f"{where}: holds {stored}; tokens are uint16 or int32")
+    if dtype.itemsize < stored.itemsize:
+        raise OptionError(f"{where}: holds {stored}, for which {dtype} is too narrow; choose int64 or int32")
+
+
 def caption_form(field: Field, tokens: bool) -> CaptionForm:
     """Return how a field stores captions, or their lengths.
 
@@ -62,12 +82,14 @@ def caption_form(field: Field, tokens: bool) -> CaptionForm:
     if isinstance(field, NDArrayField):
         shape = tuple(int(side) for side in field.shape)
         dtype = np.dtype(field.dtype)
-        if tokens and len(shape) in (1, 2) and dtype == np.dtype("<u2"):
+        if tokens and len(shape) in (1, 2) and dtype in STORED_TOKENS:
             grouped = len(shape) == 2
-            return CaptionForm(shape[0] if grouped else 1, shape[-1], 2, grouped)
+            return CaptionForm(shape[0] if grouped else 1, shape[-1], dtype.itemsize, grouped)
         if not tokens and len(shape) == 1 and dtype in (np.dtype("<i4"), np.dtype("<i8")):
             return CaptionForm(shape[0], 1, dtype.itemsize, True)
-    wanted = "(length,) or (captions, length) of uint16" if tokens else "whole numbers, one an image or a caption"
+    wanted = (
+        "(length,) or (captions, length) of uint16 or int32" if tokens else "whole numbers, one an image or a caption"
+    )
     raise OptionError(f"{type(field).__name__} holds no {'captions' if tokens else 'lengths of captions'}: {wanted}")
 
 
@@ -86,6 +108,9 @@ def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[t
         The files hold nothing that the decoder could read.
     """
     if isinstance(decoder, CaptionTokensDecoder):
+        for reader in files.readers:
+            if source in reader.fields and decoder.dtype.itemsize < _form_in(reader, source, True).itemsize:
+                check_tokens(np.dtype("<i4"), decoder.dtype, f"{reader.path}, field {source!r}")
         tokens, _ = _caption_op(source, decoder, files, decoder.dtype, True)
         if not decoder.trim:
             return (tokens,), lambda arrays, batch: arrays[0]
@@ -93,7 +118,7 @@ def plan_captions(source: str, decoder: CaptionDecoder, files: Files) -> tuple[t
     lengths = _lengths(source, decoder, files)
     if isinstance(decoder, CaptionLengthDecoder):
         return (lengths,), lambda arrays, batch: arrays[0]
-    _, columns = _caption_op("tokens", decoder, files, np.dtype(np.uint16), True)
+    _, columns = _caption_op("tokens", decoder, files, np.dtype(np.int64), True)
 
     def mask(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
         width = _longest(arrays[0]) if decoder.trim else columns

@@ -25,7 +25,7 @@ from ffprep.fields.decoders import (
 )
 from ffprep.fields.json import parse_document
 from ffprep.loader.files import Files
-from ffprep.loader.plan.captions import plan_captions, text_of_captions
+from ffprep.loader.plan.captions import check_tokens, plan_captions, text_of_captions
 from ffprep.loader.plan.finish import Finish, on_host
 from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.loader.plan.outputs import NativeOp, Output, Rows
@@ -97,8 +97,7 @@ def _plan_plain(pipeline: Pipeline, decoder: Any, files: Files) -> Output:
         return Output(name, source, (NativeOp("value", source, [((1,), decoder.dtype)]),), _first)
     own: Any = files.fields[source]
     if isinstance(decoder, TokensDecoder):
-        if np.dtype(own.dtype) != np.dtype("<u2"):
-            raise OptionError(f"pipeline {name!r}: TokensDecoder reads 16-bit tokens, and {source!r} holds {own.dtype}")
+        check_tokens(np.dtype(own.dtype), decoder.dtype, f"pipeline {name!r}: field {source!r}")
         shape = tuple(int(side) for side in own.shape)
         return Output(name, source, (NativeOp("tokens", source, [(shape, decoder.dtype)]),), _first)
     if isinstance(decoder, CaptionTextDecoder):

@@ -56,6 +56,8 @@ def open_annotations(path: Path, choose: Callable[[list[str]], str]) -> Iterator
     SourceError
         When the archive cannot be read, or the member is compressed as no annotations are.
     """
+    if not path.is_file():
+        raise SourceError(f"{path}: is no file")
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\3\4"
     if not zipped and path.suffix.lower() != ".zip":

@@ -32,6 +32,9 @@ class FileSet(Protocol):
     def size(self, index: int) -> int:
         """Size of a file in bytes."""
 
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Size in bytes and time in nanoseconds of a file that is not part of an archive."""
+
     def take(self, order: npt.NDArray[np.int64]) -> FileSet:
         """The files with these numbers, in this order, as a new set."""
 
@@ -112,6 +115,9 @@ class TarFiles:
 
     def size(self, index: int) -> int:
         return int(self._size[index])
+
+    def stamp(self, index: int) -> None:
+        """There is none: members have no times of their own that count."""
 
     def take(self, order: npt.NDArray[np.int64]) -> TarFiles:
         names = [self.names[i] for i in order]

@@ -32,6 +32,8 @@ class ImageIds:
         ValueError
             When it is no whole number or does not fit in 64 bits; the message says so.
         """
+        if type(value) is int and -(2**63) <= value < 2**63:
+            return value
         number: int | None = None
         if isinstance(value, int) and not isinstance(value, bool):
             number = value

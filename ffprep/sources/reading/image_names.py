@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -33,12 +34,20 @@ class Wanted(NamedTuple):
     ----------
     path : str
         Its path or base name, with forward slashes.
-    hint : str
-        A longer path, such as that of its URL, which is asked where `path` fits several images; may be empty.
+    url : str
+        Its URL, whose path is asked where `path` fits several images; may be empty.
     """
 
     path: str
-    hint: str = ""
+    url: str = ""
+
+    @property
+    def hint(self) -> str:
+        """The path of the URL; empty if there is none."""
+        try:
+            return urlsplit(self.url).path
+        except ValueError:
+            return ""
 
 
 class ImageNames:
@@ -115,9 +124,13 @@ class ImageNames:
         found: list[Place | None] = []
         by_name: dict[int, Place] = {}  # those that only their base name led to
         owner: dict[Place, int] = {}
-        for number, image in enumerate(wanted):
+        bases = [_composed(image.path.rpartition("/")[2]) for image in wanted]
+        uses = Counter(bases)
+        for number, (image, base) in enumerate(zip(wanted, bases, strict=True)):
             try:
-                place, sure = self._find(image)
+                places = self._found.get(base, [])
+                plain = len(places) == uses[base] == 1 and "/" not in image.path
+                place, sure = (places[0], True) if plain else self._find(image)
             except SourceError:
                 if needed[number]:
                     raise

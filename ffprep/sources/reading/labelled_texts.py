@@ -148,10 +148,13 @@ class Labels:
         The labels; -1 for rows without one.
     names : tuple of str
         Names of integer labels by number, if they have names.
+    missing : int
+        Number of rows without a label.
     """
 
     values: npt.NDArray[Any]
     names: tuple[str, ...] = ()
+    missing: int = 0
 
 
 NO_VALUE = frozenset(
@@ -197,7 +200,7 @@ def label_rows(
         raise SourceError(f"{folder}{table.names[place]}: {reason}; --on-error skip goes on without it")
     for place, reason in bad.items():
         table.left_out.add(None, table.names[place], reason)
-    return table.without(bad), Labels(np.delete(labels.values, list(bad)), labels.names)
+    return table.without(bad), replace(labels, values=np.delete(labels.values, list(bad)))
 
 
 def _refuse(place: int, reason: str) -> None:
@@ -257,7 +260,7 @@ def read_labels(
             bad(place, f"label is no {'' if kind == 'float' else 'whole '}number: {value!r}{hint}")
             continue
         values[place] = number
-    return Labels(values, tuple(names) if kind != "float" else ())
+    return Labels(values, tuple(names) if kind != "float" else (), sum(value is None for value in there))
 
 
 def _says_none(value: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from ffprep.errors import SourceError
 
@@ -54,10 +53,6 @@ class LeftOut:
         self.causes[reason.partition(":")[0]] += 1
         if len(self.rows) < LISTED:
             self.rows.append([", ".join(filter(None, (file.name if file else "", place))), reason])
-
-    def facts(self) -> dict[str, Any]:
-        """Counts by cause and the first names, for the manifest; empty if nothing was left out."""
-        return {"left_out": dict(self.causes), "left_out_rows": self.rows} if self.rows else {}
 
     def summary(self) -> str:
         """What was left out, in a few words: how many for which cause, and the first one by name."""

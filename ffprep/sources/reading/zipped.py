@@ -18,6 +18,8 @@ from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import FileSet, is_image_name
 
 _LOCAL_HEADER = 30
+LARGEST = 1 << 30
+"""Bytes of the largest compressed member that is read: it is held in memory, and may be compressed a thousandfold."""
 
 
 class ZipFiles:
@@ -62,6 +64,10 @@ class ZipFiles:
                 skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
                 start = member.header_offset + _LOCAL_HEADER + skip
                 return read_at(self._fd, start, member.file_size, f"{self.path}, in it {member.filename}")
+        if member.file_size > LARGEST:
+            raise SourceError(
+                f"{self.path}, in it {member.filename}: {member.file_size:,} bytes are more than an image has"
+            )
         try:
             with self._lock:
                 return self._archive.read(member)
@@ -70,6 +76,9 @@ class ZipFiles:
 
     def size(self, index: int) -> int:
         return self._members[index].file_size
+
+    def stamp(self, index: int) -> None:
+        """There is none: members have no times of their own that count."""
 
     def take(self, order: npt.NDArray[np.int64]) -> ZipFiles:
         taken = ZipFiles.__new__(ZipFiles)
@@ -106,6 +115,11 @@ class JoinedFiles:
 
     def size(self, index: int) -> int:
         return int(self._groups[self._group[index]].size(int(self._number[index])))
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """As of the set that a file belongs to."""
+        stamp: tuple[int, int] | None = self._groups[self._group[index]].stamp(int(self._number[index]))
+        return stamp
 
     def take(self, order: npt.NDArray[np.int64]) -> JoinedFiles:
         return JoinedFiles(self._groups, self._group[order], self._number[order])

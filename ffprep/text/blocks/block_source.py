@@ -9,8 +9,8 @@ import numpy as np
 
 from ffprep.errors import SourceError
 from ffprep.fields import Field, NDArrayField
-from ffprep.text.blocks.blocks import TOKEN, best_per_sample
-from ffprep.text.blocks.part_files import Part, Statistics
+from ffprep.text.blocks.blocks import best_per_sample
+from ffprep.text.blocks.part_files import LENGTH, Part, Statistics
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
 
@@ -63,11 +63,13 @@ class BlockSource:
             raise SourceError(
                 f"{name}: {self.statistics.documents:,} documents with {total:,} tokens, fewer than a block of {block}"
             )
-        self.per_sample = per_sample or best_per_sample(self.blocks, block, self._padded)
+        self._dtype = vocabulary.dtype
+        itemsize = self._dtype.itemsize
+        self.per_sample = per_sample or best_per_sample(self.blocks, block, self._padded, itemsize=itemsize)
         self.tail = self._read(total - tail, tail).tolist()
-        self._fields: dict[str, Field] = {"tokens": NDArrayField(TOKEN, (self.per_sample, block))}
+        self._fields: dict[str, Field] = {"tokens": NDArrayField(self._dtype, (self.per_sample, block))}
         if self._padded:
-            self._fields["length"] = NDArrayField(TOKEN, (self.per_sample,))
+            self._fields["length"] = NDArrayField(LENGTH, (self.per_sample,))
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -80,18 +82,19 @@ class BlockSource:
         """Tokens of shape (per_sample, block) and, if blocks are padded, lengths of shape (per_sample,)."""
         first = index * self.per_sample
         count = min(self.per_sample, self.blocks - first)
-        tokens = np.full((self.per_sample, self._block), self._vocabulary.pad, TOKEN)
+        tokens = np.full((self.per_sample, self._block), self._vocabulary.pad, self._dtype)
         found = self._read(first * self._block, count * self._block)
         tokens[:count] = found.reshape(count, self._block)
         if not self._padded:
             return (tokens,)
-        lengths = np.zeros(self.per_sample, TOKEN)
+        lengths = np.zeros(self.per_sample, LENGTH)
         lengths[:count] = self._read(first, count, lengths=True)
         return tokens, lengths
 
     def _read(self, start: int, count: int, lengths: bool = False) -> Tokens:
         """Read tokens ``start`` to ``start + count`` of all parts together, or that many blocks' lengths."""
         starts = self._starts // self._block if lengths else self._starts
+        dtype = LENGTH if lengths else self._dtype
         number = int(np.searchsorted(starts, start, "right")) - 1
         pieces: list[Tokens] = []
         while count > 0:
@@ -100,12 +103,12 @@ class BlockSource:
             some = min(count, int(starts[number + 1]) - start)
             path = part.lengths_path if lengths else part.path
             assert path is not None
-            piece = np.fromfile(path, TOKEN, some, offset=2 * within)
+            piece = np.fromfile(path, dtype, some, offset=dtype.itemsize * within)
             if len(piece) != some:
                 raise SourceError(f"{path}: is shorter than it was; start the conversion again")
             pieces.append(piece)
             start, count, number = start + some, count - some, number + 1
-        return np.concatenate(pieces) if pieces else np.empty(0, TOKEN)
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype)
 
     def sample_name(self, index: int) -> str:
         first = index * self.per_sample

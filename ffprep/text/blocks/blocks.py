@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ffprep.errors import CorruptError, OptionError
 from ffprep.fields import NDArrayField
+from ffprep.text.blocks.part_files import LENGTH
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary, from_manifest
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 PAGE = 8 << 20
 LARGEST_SAMPLE = 1 << 18
 """The most bytes of a sample: stock ffcv draws whole samples at random and copies them."""
-TOKEN = np.dtype("<u2")
+TOKENS = (np.dtype("<u2"), np.dtype("<i4"))
+"""Types in which tokens are stored."""
 
 
-def overhead(blocks: int, block: int, per_sample: int, lengths: bool = False, page: int = PAGE) -> int:
+def overhead(
+    blocks: int, block: int, per_sample: int, lengths: bool = False, page: int = PAGE, itemsize: int = 2
+) -> int:
     """Bytes of a file besides its tokens: metadata, allocation table, unused ends of pages, blocks of padding.
 
     Parameters
@@ -44,20 +48,22 @@ def overhead(blocks: int, block: int, per_sample: int, lengths: bool = False, pa
         Whether the length of each block is stored as well.
     page : int
         Page size of the file, in bytes.
+    itemsize : int
+        Bytes of a token.
     """
     fields = 2 if lengths else 1
-    size = per_sample * (2 * block + 2 * (fields - 1))
+    size = per_sample * (itemsize * block + 2 * (fields - 1))
     samples = -(-blocks // per_sample)
     in_page = page // size
     filled = (samples - 1) // in_page
     padding = samples * per_sample - blocks
-    return samples * 32 * fields + filled * (page - in_page * size) + padding * (2 * block + 2 * (fields - 1))
+    return samples * 32 * fields + filled * (page - in_page * size) + padding * (itemsize * block + 2 * (fields - 1))
 
 
-def best_per_sample(blocks: int, block: int, lengths: bool = False, page: int = PAGE) -> int:
+def best_per_sample(blocks: int, block: int, lengths: bool = False, page: int = PAGE, itemsize: int = 2) -> int:
     """The number of blocks per sample that makes the file smallest."""
-    largest = max(1, min(LARGEST_SAMPLE // (2 * block + 2 * lengths), blocks))
-    return min(range(1, largest + 1), key=lambda n: (overhead(blocks, block, n, lengths, page), -n))
+    largest = max(1, min(LARGEST_SAMPLE // (itemsize * block + 2 * lengths), blocks))
+    return min(range(1, largest + 1), key=lambda n: (overhead(blocks, block, n, lengths, page, itemsize), -n))
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,8 @@ class TokenBlocks:
         Blocks per sample.
     padded : bool
         Whether blocks are padded, and therefore have lengths.
-    tail : (n,) uint16
-        Tokens after the last block.
+    tail : (n,) uint16 or int32
+        Tokens after the last block; their type is that of all tokens.
     """
 
     reader: Reader
@@ -97,6 +103,11 @@ class TokenBlocks:
         """
         return from_manifest(source_facts(self.reader).get("vocabulary"))
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the tokens."""
+        return self.tail.dtype
+
     @cached_property
     def offsets(self) -> npt.NDArray[np.uint64]:
         """Position of each sample's blocks in the file, in bytes. Shape (samples,)."""
@@ -108,22 +119,22 @@ class TokenBlocks:
         if chosen.size and not 0 <= int(chosen.min()) <= int(chosen.max()) < self.count:
             raise IndexError(f"{self.reader.path} has blocks 0 to {self.count - 1}")
         sample, within = np.divmod(chosen, self.per_sample)
-        first = self.offsets[sample].astype(np.int64) + within * (2 * self.block)
-        places = first[:, None] + np.arange(2 * self.block)
-        return np.asarray(self.reader.data[places].view(TOKEN))
+        first = self.offsets[sample].astype(np.int64) + within * (self.dtype.itemsize * self.block)
+        places = first[:, None] + np.arange(self.dtype.itemsize * self.block)
+        return np.asarray(self.reader.data[places].view(self.dtype))
 
     def lengths(self) -> npt.NDArray[np.uint16] | None:
         """Length of every block in tokens, of shape (count,); None if blocks are not padded."""
         if not self.padded:
             return None
         samples = range(self.reader.num_samples)
-        parts = [self.reader.payload("length", i).view(TOKEN) for i in samples]
+        parts = [self.reader.payload("length", i).view(LENGTH) for i in samples]
         return np.concatenate(parts)[: self.count]
 
     def samples(self) -> Iterator[Tokens]:
         """The blocks of each sample in turn, of shape (n, block), without those that fill up the last sample."""
         for index in range(self.reader.num_samples):
-            found = self.reader.payload("tokens", index).view(TOKEN).reshape(-1, self.block)
+            found = self.reader.payload("tokens", index).view(self.dtype).reshape(-1, self.block)
             yield found[: self.count - index * self.per_sample]
 
     def stream(self) -> Iterator[Tokens]:
@@ -148,7 +159,7 @@ def source_facts(reader: Reader) -> dict[str, Any]:
 
 
 def open_blocks(reader: Reader) -> TokenBlocks:
-    """The blocks of a file that ffprep wrote, or of any file with a field ``tokens`` of 16-bit arrays.
+    """The blocks of a file that ffprep wrote, or of any file with a field ``tokens`` of arrays of uint16 or int32.
 
     Raises
     ------
@@ -158,8 +169,8 @@ def open_blocks(reader: Reader) -> TokenBlocks:
         When the manifest does not fit the file.
     """
     field = reader.fields.get("tokens")
-    if not isinstance(field, NDArrayField) or field.dtype != TOKEN or len(field.shape) > 2:
-        raise OptionError(f"{reader.path}: no blocks of tokens (a field 'tokens' of 16-bit numbers)")
+    if not isinstance(field, NDArrayField) or field.dtype not in TOKENS or len(field.shape) > 2:
+        raise OptionError(f"{reader.path}: no blocks of tokens (a field 'tokens' of uint16 or int32)")
     per_sample = field.shape[0] if len(field.shape) == 2 else 1
     record = source_facts(reader).get("blocks")
     count, padded, tail = reader.num_samples * per_sample, False, []
@@ -172,10 +183,11 @@ def open_blocks(reader: Reader) -> TokenBlocks:
             raise CorruptError(f"{reader.path}: the record of its blocks is damaged") from None
         most = reader.num_samples * per_sample
         fits = shape == (per_sample, field.shape[-1]) and max(0, most - per_sample) < count <= most
-        if not fits or any(not 0 <= token < 65536 for token in tail):
+        largest = np.iinfo(field.dtype).max
+        if not fits or any(not 0 <= token <= largest for token in tail):
             raise CorruptError(f"{reader.path}: the record of its blocks does not fit the file")
     if padded:
         lengths = reader.fields.get("length")
-        if not isinstance(lengths, NDArrayField) or (lengths.dtype, lengths.shape) != (TOKEN, (per_sample,)):
+        if not isinstance(lengths, NDArrayField) or (lengths.dtype, lengths.shape) != (LENGTH, (per_sample,)):
             raise CorruptError(f"{reader.path}: its blocks have lengths, but there is no field of them")
-    return TokenBlocks(reader, count, field.shape[-1], per_sample, padded, np.array(tail, TOKEN))
+    return TokenBlocks(reader, count, field.shape[-1], per_sample, padded, np.array(tail, field.dtype))

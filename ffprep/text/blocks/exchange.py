@@ -15,17 +15,17 @@ import numpy.typing as npt
 from ffprep.common.replacing import replacing
 from ffprep.errors import ConversionError, CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
-from ffprep.text.blocks.blocks import open_blocks, source_facts
-from ffprep.text.blocks.indexed import IndexedWriter, open_indexed, paths_of
+from ffprep.text.blocks.blocks import TOKENS, open_blocks, source_facts
+from ffprep.text.blocks.flat import DTYPES, STEP, flat_runs
+from ffprep.text.blocks.indexed import IndexedWriter, is_megatron, open_indexed, paths_of
 from ffprep.text.blocks.part_files import Part, PartWriter, Statistics, TokenSink
-from ffprep.text.tokens.vocabulary import Tokens, Vocabulary, fairseq, from_dict, from_manifest
+from ffprep.text.tokens.fairseq_dict import from_dict, write_dictionary
+from ffprep.text.tokens.vocabulary import Numbering, Tokens, Vocabulary, fairseq, from_manifest
 
 if TYPE_CHECKING:
     from ffprep.beton import Reader
 
 Ends = npt.NDArray[np.int64]
-STEP = 1 << 22
-"""Tokens that are processed at a time."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ def runs(reader: Reader, vocabulary: Vocabulary) -> Iterator[tuple[Tokens, Ends]
 
 def _row_runs(reader: Reader) -> Iterator[tuple[Tokens, Ends]]:
     field = reader.fields.get("tokens")
-    if not isinstance(field, NDArrayField) or field.dtype != np.dtype("<u2") or len(field.shape) != 1:
-        raise OptionError(f"{reader.path}: no rows or blocks of 16-bit tokens to export")
+    if not isinstance(field, NDArrayField) or field.dtype not in TOKENS or len(field.shape) != 1:
+        raise OptionError(f"{reader.path}: no rows or blocks of tokens to export")
     lengths = reader.column("length")
     if len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= field.shape[0]:
         raise CorruptError(f"{reader.path}: lengths go from {lengths.min()} to {lengths.max()} of {field.shape[0]}")
     for index in range(reader.num_samples):
         size = int(lengths[index])
-        yield reader.payload("tokens", index).view("<u2")[:size], np.array([size])
+        yield reader.payload("tokens", index).view(field.dtype)[:size], np.array([size])
 
 
-def renumbering(old: Vocabulary, new: Vocabulary) -> npt.NDArray[np.int32]:
+def renumbering(old: Numbering, new: Numbering) -> npt.NDArray[np.int32]:
     """The new id of every old one, as an array of shape (65536,) with -1 for ids that have none."""
     table = np.full(65536, -1, np.int32)
     known = np.flatnonzero(old.inverse >= 0)
@@ -79,7 +79,13 @@ def renumbering(old: Vocabulary, new: Vocabulary) -> npt.NDArray[np.int32]:
 def _renumbered(
     found: Iterator[tuple[Tokens, Ends]], old: Vocabulary, new: Vocabulary | None
 ) -> Iterator[tuple[Tokens, Ends]]:
-    table = renumbering(old, new) if new is not None and not new.same_as(old) else None
+    table = None
+    if new is not None and not new.same_as(old):
+        if not isinstance(old, Numbering) or not isinstance(new, Numbering):
+            raise OptionError(
+                f"tokens of {old.label} cannot be turned into those of {new.label}; convert the text anew"
+            )
+        table = renumbering(old, new)
     for ids, ends in found:
         if table is None:
             yield ids, ends
@@ -90,7 +96,7 @@ def _renumbered(
             raise ConversionError(
                 f"token {lost} ({old.decode([lost], specials=True)!r}) has no number in the new order"
             )
-        yield changed.astype(np.uint16), ends
+        yield changed.astype(new.dtype if new is not None else ids.dtype), ends
 
 
 def targets_of(reader: Reader, out: Path, form: str, numbering: Vocabulary | None = None) -> list[Path]:
@@ -98,13 +104,16 @@ def targets_of(reader: Reader, out: Path, form: str, numbering: Vocabulary | Non
     if form == "flat":
         return [out, out.with_name(out.name + ".json")]
     written = numbering or from_manifest(source_facts(reader).get("vocabulary"))
-    return [*paths_of(out), *([out.parent / "dict.txt"] if written.kind != "gpt2" else [])]
+    numbered = isinstance(written, Numbering) and written.kind != "gpt2"
+    return [*paths_of(out), *([out.parent / "dict.txt"] if numbered else [])]
 
 
 def export_fairseq(
     reader: Reader, prefix: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True
 ) -> Exported:
     """Write ``PREFIX.bin`` and ``PREFIX.idx`` with a sequence for each document or row, and a ``dict.txt``.
+
+    There is a ``dict.txt`` for GPT-2's tokens alone: fairseq's dictionary says nothing of other tokenizers.
 
     Parameters
     ----------
@@ -122,29 +131,20 @@ def export_fairseq(
     OptionError, ConversionError
     """
     vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
-    with IndexedWriter(prefix, overwrite=overwrite) as writer:
+    with IndexedWriter(prefix, (numbering or vocabulary).dtype, overwrite=overwrite) as writer:
         for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
             writer.write(ids, ends)
     written = numbering or vocabulary
     paths = [writer.bin_path, writer.idx_path]
-    if written.kind != "gpt2":
+    if isinstance(written, Numbering) and written.kind != "gpt2":
         paths.append(write_dictionary(written, prefix.parent / "dict.txt", overwrite=overwrite))
     return Exported(tuple(paths), writer.sequences, writer.tokens)
 
 
-def write_dictionary(vocabulary: Vocabulary, path: Path, *, overwrite: bool = True) -> Path:
-    """Write a fairseq ``dict.txt`` with the vocabulary's numbering. All counts are 1, since they are unknown."""
-    words = vocabulary.inverse[4 : vocabulary.size - 1]
-    lines = [str(word) if word >= 0 else f"madeupword{place:04}" for place, word in enumerate(words.tolist())]
-    if vocabulary.kind == "fairseq":
-        lines[50256] = "50256"
-    with replacing(path, overwrite=overwrite) as file:
-        file.write("".join(f"{line} 1\n" for line in lines).encode())
-    return path
-
-
 def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True) -> Exported:
-    """Write all tokens to one file of little-endian uint16, as nanoGPT reads it, and their numbering to ``PATH.json``.
+    """Write all tokens to one file, as nanoGPT reads it, and what they are to ``PATH.json``.
+
+    They are little-endian uint16, or int32 if the vocabulary has more than 65,536 ids.
 
     Parameters
     ----------
@@ -159,12 +159,13 @@ def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None,
     """
     vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
     sequences = tokens = 0
+    dtype = (numbering or vocabulary).dtype
     with replacing(path, overwrite=overwrite) as file:
         for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
-            file.write(np.ascontiguousarray(ids, "<u2").data)
+            file.write(np.ascontiguousarray(ids, dtype).data)
             sequences += len(ends)
             tokens += len(ids)
-    record = {"dtype": "<u2", "tokens": tokens, "vocabulary": (numbering or vocabulary).manifest()}
+    record = {"dtype": dtype.str, "tokens": tokens, "vocabulary": (numbering or vocabulary).manifest()}
     facts = path.with_name(path.name + ".json")
     with replacing(facts, overwrite=overwrite) as file:
         file.write(f"{json.dumps(record)}\n".encode())
@@ -175,54 +176,78 @@ def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None,
 
 
 def recorded_vocabulary(source: Path, directory: Path | None = None) -> Vocabulary | None:
-    """The numbering of a token file, as an export's ``PATH.json`` or fairseq's ``dict.txt`` in its folder tells it."""
+    """The vocabulary of a token file, as an export's ``PATH.json`` or fairseq's ``dict.txt`` in its folder tells it.
+
+    Megatron's files are not fairseq's: a ``dict.txt`` beside them says nothing.
+    """
+    record = recorded_facts(source)
+    if record is not None:
+        return from_manifest(record.get("vocabulary"), directory)
+    if not paths_of(source)[1].is_file() or not (source.parent / "dict.txt").is_file() or is_megatron(source):
+        return None
+    found, plain = from_dict(source.parent / "dict.txt", directory), fairseq(directory)
+    return plain if found.same_as(plain) else found
+
+
+def recorded_facts(source: Path) -> dict[str, Any] | None:
+    """What an export recorded beside a flat file, in ``PATH.json``; None if there is no such file."""
     facts = source.with_name(source.name + ".json")
-    if facts.is_file():
-        try:
-            record = json.loads(facts.read_text())["vocabulary"]
-        except (ValueError, KeyError, TypeError):
-            raise SourceError(f"{facts}: does not say how the tokens are numbered; give --numbering") from None
-        return from_manifest(record, directory)
-    if paths_of(source)[1].is_file() and (source.parent / "dict.txt").is_file():
-        found = from_dict(source.parent / "dict.txt", directory)
-        plain = fairseq(directory)
-        return plain if np.array_equal(found.table, plain.table) and found.size == plain.size else found
+    if not facts.is_file():
+        return None
+    try:
+        record = json.loads(facts.read_text(encoding="utf-8"))
+        if isinstance(record["vocabulary"], dict):
+            return dict(record)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise SourceError(f"{facts}: does not say how the tokens are numbered; remove it and give --vocabulary")
+
+
+def flat_dtype(source: Path) -> np.dtype[Any] | None:
+    """The type of a flat file's numbers, as an export's ``PATH.json`` tells it."""
+    name = (recorded_facts(source) or {}).get("dtype")
+    for dtype in DTYPES.values():
+        if dtype.str == name:
+            return dtype
     return None
 
 
-def import_parts(source: Path, vocabulary: Vocabulary, folder: Path, padded: int = 0) -> list[Part]:
-    """Write the tokens of fairseq's files, or of a flat file, as a part.
+def import_parts(
+    source: Path, vocabulary: Vocabulary, folder: Path, padded: int = 0, dtype: np.dtype[Any] | None = None
+) -> list[Part]:
+    """Write the tokens of fairseq's or Megatron's files, or of a flat file, as a part.
 
-    In fairseq's files, ``</s>`` is added after each sequence that does not end with it. A flat file is taken as it is;
-    its separators divide it into documents.
+    In fairseq's files, ``</s>`` is added after each sequence that does not end with it, in Megatron's after each
+    document. A flat file is taken as it is; its separators divide it into documents.
 
     Parameters
     ----------
     source : Path
-        ``PREFIX``, ``PREFIX.bin`` or ``PREFIX.idx`` of fairseq's files, or a flat file of uint16.
+        ``PREFIX``, ``PREFIX.bin`` or ``PREFIX.idx`` of fairseq's or Megatron's files, or a flat file.
     vocabulary : Vocabulary
         The numbering of the tokens.
     folder : Path
         Folder for the part.
     padded : int
         As in ``Settings``.
+    dtype : numpy dtype, optional
+        Type of a flat file's numbers, one of ``flat.DTYPES``; by default what `flat_dtype` finds, else uint16.
 
     Raises
     ------
     SourceError
-        When the files are damaged or contain ids that the vocabulary does not have.
+        When the files are damaged, are of another type, or contain ids that the vocabulary does not have.
     """
     statistics = Statistics()
     eos = vocabulary.eos
     with ExitStack() as stack:
         writer = PartWriter(folder, 0, vocabulary, padded, stack)
         open_tokens = 0
-        for ids, ends in _token_runs(source, eos):
-            low, high = (int(ids.min()), int(ids.max())) if len(ids) else (0, 0)
-            if low < 0 or high >= vocabulary.size:
-                bad = low if low < 0 else high
-                raise SourceError(f"{source}: holds the id {bad}; the numbering has {vocabulary.size}; see --numbering")
-            tokens, stops = _separated(ids.astype(np.uint16), ends, eos)
+        read = 0
+        for ids, ends in _token_runs(source, dtype):
+            _check_ids(source, ids, read, vocabulary, ends is None)
+            read += len(ids)
+            tokens, stops = _separated(ids.astype(vocabulary.dtype), ends, eos)
             open_tokens = _give(writer.sink, tokens, stops, open_tokens)
             statistics.documents += len(stops)
             statistics.tokens += len(tokens)
@@ -234,20 +259,28 @@ def import_parts(source: Path, vocabulary: Vocabulary, folder: Path, padded: int
     return [writer.part(statistics)]
 
 
-def _token_runs(source: Path, eos: int) -> Iterator[tuple[npt.NDArray[Any], Ends | None]]:
-    """Tokens in runs, with the ends of sequences; these are None if only separators show where documents end."""
+def _check_ids(source: Path, ids: npt.NDArray[Any], before: int, vocabulary: Vocabulary, flat: bool) -> None:
+    """Check that a vocabulary has the ids; `before` tokens precede them."""
+    low, high = (int(ids.min()), int(ids.max())) if len(ids) else (0, 0)
+    if low < 0 or high >= vocabulary.size:
+        bad = low if low < 0 else high
+        place = before + int(np.flatnonzero(ids == bad)[0])
+        hint = ", or the type of the numbers with --dtype" if flat else ""
+        raise SourceError(
+            f"{source}: token {place:,} is {bad}; the {vocabulary.label} vocabulary has {vocabulary.size} ids; "
+            f"name the right one with --vocabulary or --tokenizer{hint}"
+        )
+
+
+def _token_runs(source: Path, dtype: np.dtype[Any] | None) -> Iterator[tuple[npt.NDArray[Any], Ends | None]]:
+    """Tokens in runs, with the ends of documents; these are None if only separators show where documents end."""
     bin_path, idx_path = paths_of(source)
     if idx_path.is_file():
         yield from open_indexed(bin_path).runs(STEP)
         return
-    if not source.is_file():
-        raise SourceError(f"{source}: no such file of tokens")
-    size = source.stat().st_size
-    if size % 2:
-        raise SourceError(f"{source}: {size:,} bytes are no whole number of 16-bit tokens")
-    with source.open("rb") as file:
-        while data := file.read(2 * STEP):
-            yield np.frombuffer(data, "<u2"), None
+    dtype = dtype if dtype is not None else flat_dtype(source)
+    for ids in flat_runs(source, dtype or DTYPES["uint16"], given=dtype is not None):
+        yield ids, None
 
 
 def _separated(ids: Tokens, ends: Ends | None, eos: int) -> tuple[Tokens, Ends]:
@@ -268,7 +301,7 @@ def _give(sink: TokenSink, ids: Tokens, stops: Ends, open_tokens: int) -> int:
     Parameters
     ----------
     sink : TokenSink
-    ids : (n,) uint16
+    ids : (n,) of the vocabulary's dtype
     stops : (m,) int64
         Positions of the separators.
     open_tokens : int

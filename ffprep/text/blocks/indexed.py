@@ -12,7 +12,8 @@
 ==================  ==========================================================================================
 
 This is the layout of ``MMapIndexedDataset`` in fairseq 0.12.2. Megatron's files of the same name have one more number
-after n, and a table of documents at the end. They are recognised by the size of the file, and are read as well.
+after n, that of the entries of a table of documents, which follows the positions: i8, the first sequence of each
+document, and n at the end. A byte for each sequence may follow that, its mode. Such files are recognised by their size.
 """
 
 from __future__ import annotations
@@ -45,12 +46,15 @@ class IndexedWriter:
     ----------
     prefix : Path
         Path of both files without their endings.
+    dtype : numpy dtype
+        Of the tokens: one of `DTYPES`.
     overwrite : bool
         Whether other files may be replaced; those that have the same contents are left.
     """
 
-    def __init__(self, prefix: Path, *, overwrite: bool = True) -> None:
+    def __init__(self, prefix: Path, dtype: npt.DTypeLike = "<u2", *, overwrite: bool = True) -> None:
         self.bin_path, self.idx_path = paths_of(prefix)
+        self._dtype = np.dtype(dtype)
         self._stack = ExitStack()
         self._tokens: BinaryIO = self._stack.enter_context(replacing(self.bin_path, overwrite=overwrite))
         self._sizes = self._stack.enter_context(tempfile.TemporaryFile(dir=prefix.parent))  # noqa: SIM115
@@ -59,19 +63,19 @@ class IndexedWriter:
         self.tokens = 0
         self._open = 0
 
-    def write(self, ids: npt.NDArray[np.uint16], ends: npt.NDArray[np.integer[Any]]) -> None:
+    def write(self, ids: npt.NDArray[Any], ends: npt.NDArray[np.integer[Any]]) -> None:
         """Add tokens.
 
         Parameters
         ----------
-        ids : (n,) uint16
+        ids : (n,) of the writer's dtype
             Tokens of sequences, one after the other.
         ends : (m,) integers
             Number of these tokens before the end of each sequence. Tokens after the last end begin a sequence that the
             next call continues.
         """
         if len(ids):
-            self._tokens.write(np.ascontiguousarray(ids, "<u2").data)
+            self._tokens.write(np.ascontiguousarray(ids, self._dtype).data)
         sizes = np.diff(np.asarray(ends, np.int64), prepend=0)
         if len(sizes):
             sizes[0] += self._open
@@ -87,21 +91,22 @@ class IndexedWriter:
     def close(self) -> None:
         """Finish both files; a sequence that has not ended yet ends here."""
         if self._open:
-            self.write(np.empty(0, np.uint16), np.array([0]))
+            self.write(np.empty(0, self._dtype), np.array([0]))
         with naming(self.idx_path):
             self._sizes.flush()
         with (
             replacing(self.idx_path, overwrite=self._overwrite) as index,
             self._stack,
         ):  # the stack is left first: the tokens get their name first
-            index.write(_HEAD.pack(MAGIC, 1, 8, self.sequences))
+            code = next(code for code, name in DTYPES.items() if np.dtype(name) == self._dtype)
+            index.write(_HEAD.pack(MAGIC, 1, code, self.sequences))
             self._sizes.seek(0)
             while data := self._sizes.read(1 << 22):
                 index.write(data)
             self._sizes.seek(0)
             start = 0
             while data := self._sizes.read(1 << 22):
-                sizes = np.frombuffer(data, "<i4").astype(np.int64) * 2
+                sizes = np.frombuffer(data, "<i4").astype(np.int64) * self._dtype.itemsize
                 ends = start + np.cumsum(sizes)
                 index.write((ends - sizes).astype("<i8").data)
                 start = int(ends[-1])
@@ -137,12 +142,15 @@ class Indexed:
         All tokens, memory-mapped, in the dtype of the file.
     starts, sizes : ndarray of int64, shape (n,)
         Position of the first token and number of tokens of each sequence.
+    documents : ndarray of int64, shape (documents + 1,), or None
+        Of Megatron's files: number of the first sequence of each document, and n.
     """
 
     path: Path
     data: npt.NDArray[Any]
     starts: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
+    documents: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -153,13 +161,26 @@ class Indexed:
         return self.data[start : start + int(self.sizes[index])]
 
     def runs(self, most: int = 1 << 20) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
-        """Consecutive sequences, about ``most`` tokens at a time, with the end of each sequence among these tokens."""
+        """Consecutive sequences, about ``most`` tokens at a time, with the end of each document among these tokens.
+
+        Without a table of documents each sequence is one. A document may go on in the next run, and an empty document
+        counts for nothing where there is a table.
+        """
+        lasts = None if self.documents is None else np.unique(self.documents) - 1
+        for first, tokens, ends in self._sequences(most):
+            if lasts is None:
+                yield tokens, ends
+                continue
+            last = lasts - first
+            yield tokens, ends[last[(last >= 0) & (last < len(ends))]]
+
+    def _sequences(self, most: int) -> Iterator[tuple[int, npt.NDArray[Any], npt.NDArray[np.int64]]]:
         first = 0
         while first < len(self):
             ends = np.cumsum(self.sizes[first : first + most])
             count = max(1, int(np.searchsorted(ends, most, "right")))
             chosen = range(first, first + count)
-            yield np.concatenate([self.sequence(i) for i in chosen]), ends[:count]
+            yield first, np.concatenate([self.sequence(i) for i in chosen]), ends[:count]
             first += count
 
 
@@ -184,7 +205,7 @@ def open_indexed(prefix: Path) -> Indexed:
     _, version, code, count = _HEAD.unpack(head)
     if version != 1 or code not in DTYPES:
         raise SourceError(f"{idx_path}: version {version} with tokens of type {code} is unknown")
-    offset = _table_offset(idx_path, size, count)
+    offset, entries = _tables(idx_path, size, count)
     dtype = np.dtype(DTYPES[code])
     if tokens % dtype.itemsize:
         raise SourceError(f"{bin_path}: {tokens:,} bytes are not a whole number of {dtype.name} tokens; is it cut?")
@@ -199,18 +220,30 @@ def open_indexed(prefix: Path) -> Indexed:
             f"{bin_path.name} with {tokens:,} bytes does not hold; is it cut?"
         )
     data: npt.NDArray[Any] = np.memmap(bin_path, dtype, "r") if tokens else np.empty(0, dtype)
-    return Indexed(bin_path, data, pointers // dtype.itemsize, sizes)
+    documents = None
+    if entries is not None:
+        documents = np.fromfile(idx_path, "<i8", entries, offset=offset + 12 * count).astype(np.int64)
+        if not entries or documents[0] != 0 or documents[-1] != count or (np.diff(documents) < 0).any():
+            raise SourceError(
+                f"{idx_path}: its table of documents does not divide its {count:,} sequences from first to last"
+            )
+    return Indexed(bin_path, data, pointers // dtype.itemsize, sizes, documents)
 
 
-def _table_offset(path: Path, size: int, count: int) -> int:
-    """Position of the sizes: after the head or, in Megatron's files, after the number of documents that follows it."""
+def is_megatron(prefix: Path) -> bool:
+    """Whether a pair of files has a table of documents, as Megatron's have and fairseq's have not."""
+    return open_indexed(prefix).documents is not None
+
+
+def _tables(path: Path, size: int, count: int) -> tuple[int, int | None]:
+    """Position of the sizes, and the number of entries of the table of documents; None if there is no such table."""
     rest = size - _HEAD.size - 12 * count
     if count < 1 << 48 and rest == 0:
-        return _HEAD.size
+        return _HEAD.size, None
     if count < 1 << 48 and rest >= 16:
         with path.open("rb") as file:
             file.seek(_HEAD.size)
-            documents = int.from_bytes(file.read(8), "little")
-        if rest == 8 + 8 * documents:
-            return _HEAD.size + 8
+            entries = int.from_bytes(file.read(8), "little")
+        if rest in (8 + 8 * entries, 8 + 8 * entries + count):
+            return _HEAD.size + 8, entries
     raise SourceError(f"{path}: {size:,} bytes do not fit the {count:,} sequences it promises; is it cut?")

@@ -17,6 +17,8 @@ from ffprep.common.replacing import naming
 from ffprep.text.documents.cleaning import Removed
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
+LENGTH = np.dtype("<u2")
+"""Type of the lengths of padded blocks."""
 LISTED = 100
 """How many bad rows are listed; all are counted."""
 
@@ -123,15 +125,16 @@ class _HashedFile:
     It is not forced to the disk: a part is used only if its files still have the recorded hashes.
     """
 
-    def __init__(self, path: Path, stack: ExitStack) -> None:
+    def __init__(self, path: Path, dtype: np.dtype[Any], stack: ExitStack) -> None:
         self.path = path
+        self._dtype = dtype
         self._temporary = path.with_name(path.name + ".tmp")
         self._file: BinaryIO = stack.enter_context(self._temporary.open("wb"))
         self._hash = xxhash.xxh3_64()
         self.count = 0
 
     def write(self, values: npt.NDArray[Any]) -> None:
-        data = np.ascontiguousarray(values, "<u2").data.cast("B")
+        data = np.ascontiguousarray(values, self._dtype).data.cast("B")
         self._hash.update(data)
         with naming(self._temporary):
             self._file.write(data)
@@ -149,7 +152,7 @@ class _Stream:
 
     def __init__(self, file: _HashedFile, vocabulary: Vocabulary) -> None:
         self._file = file
-        self._end = np.array([vocabulary.eos], np.uint16)
+        self._end = np.array([vocabulary.eos], vocabulary.dtype)
 
     def documents(self, ids: Tokens, ends: npt.NDArray[np.int64]) -> None:
         self._file.write(ids)
@@ -169,14 +172,14 @@ class _Padded:
         self._lengths = lengths
         self._vocabulary = vocabulary
         self._block = block
-        self._held: Tokens = np.empty(0, np.uint16)
+        self._held: Tokens = np.empty(0, vocabulary.dtype)
 
     def documents(self, ids: Tokens, ends: npt.NDArray[np.int64]) -> None:
         starts = np.concatenate([[0], ends[:-1] + 1])
         sizes = ends + 1 - starts
         counts = -(-sizes // self._block)
         first = np.cumsum(counts) - counts
-        blocks = np.full(int(counts.sum()) * self._block, self._vocabulary.pad, np.uint16)
+        blocks = np.full(int(counts.sum()) * self._block, self._vocabulary.pad, self._vocabulary.dtype)
         blocks[np.arange(len(ids)) + np.repeat(first * self._block - starts, sizes)] = ids
         lengths = np.full(int(counts.sum()), self._block)
         lengths[first + counts - 1] = sizes - (counts - 1) * self._block
@@ -191,8 +194,8 @@ class _Padded:
         self._held = ids[whole * self._block :]
 
     def end(self) -> None:
-        ids = np.append(self._held, np.uint16(self._vocabulary.eos))
-        self._held = np.empty(0, np.uint16)
+        ids = np.append(self._held, np.array([self._vocabulary.eos], self._vocabulary.dtype))
+        self._held = self._held[:0]
         self.documents(ids, np.array([len(ids) - 1]))
 
 
@@ -219,8 +222,8 @@ class PartWriter:
 
     def __init__(self, folder: Path, number: int, vocabulary: Vocabulary, padded: int, stack: ExitStack) -> None:
         tokens_path, lengths_path, _ = part_paths(folder, number)
-        self._tokens = _HashedFile(tokens_path, stack)
-        self._lengths = _HashedFile(lengths_path, stack) if padded else None
+        self._tokens = _HashedFile(tokens_path, vocabulary.dtype, stack)
+        self._lengths = _HashedFile(lengths_path, LENGTH, stack) if padded else None
         self.sink: TokenSink = _Stream(self._tokens, vocabulary)
         if self._lengths is not None:
             self.sink = _Padded(self._tokens, self._lengths, vocabulary, padded)

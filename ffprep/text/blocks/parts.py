@@ -1,6 +1,6 @@
 """Tokenises a corpus unit by unit, into files that are joined afterwards.
 
-Each unit becomes a part: a file of little-endian 16-bit tokens, for padded blocks a second file with their lengths, and
+Each unit becomes a part: a file of little-endian tokens, for padded blocks a second file with their lengths, and
 a JSON record, which is written last and shows that the part is finished. Units do not depend on each other. Therefore
 the parts are the same for any number of workers, in whatever order units finish, and after any interruption.
 """
@@ -163,7 +163,7 @@ class _Tokeniser:
 
     def _count(self, ids: Tokens) -> None:
         self.statistics.tokens += len(ids)
-        if self._vocabulary.kind == "dict":
+        if self._vocabulary.unk is not None and self._vocabulary.kind != "fairseq":
             self.statistics.unknown += int(np.count_nonzero(ids == self._vocabulary.unk))
 
 

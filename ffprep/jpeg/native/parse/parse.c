@@ -27,6 +27,7 @@ static int32_t decide_color(const ffp_header *h, int jfif) {
 /* The first scan's tables; whether the image is one sequential scan. */
 static int32_t accept_scan(ffp_header *h, const ffp_scan *scan) {
     ffp_standard_tables(h, scan);
+    h->notes |= scan->odd_band ? FFP_NOTE_BAND : 0;
     for (int i = 0; i < scan->ncomp; i++) {
         ffp_component *c = &h->comp[scan->comp[i]];
         c->td = scan->td[i];
@@ -51,9 +52,10 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
     if (size < 2 || data[0] != 0xFF || data[1] != FFP_M_SOI) {
         return FFP_NOT_JPEG;
     }
-    int64_t pos = 2;
+    int64_t pos = 2, before = 2;
     int32_t marker, n, status, jfif = 0, oriented = 0;
-    while (ffp_next_marker(data, size, &pos, &marker)) {
+    for (; ffp_next_marker(data, size, &pos, &marker); before = pos) {
+        h->notes |= ffp_stray(data, before, pos);
         if (ffp_stands_alone(marker)) {
             continue;
         }
@@ -86,7 +88,10 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
             status = ffp_parse_dri(h, p, n);
             break;
         case FFP_M_APP0:
-            jfif |= n >= 14 && memcmp(p, "JFIF", 5) == 0;
+            if (n >= 14 && memcmp(p, "JFIF", 5) == 0) {
+                jfif = 1;
+                h->notes |= p[5] == 1 ? 0 : FFP_NOTE_COLOUR;
+            }
             break;
         case FFP_M_APP1:
             if (!oriented) {
@@ -109,6 +114,7 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
                 h->scan_offset = pos + 2 + n;
                 h->orientation = oriented ? oriented : 1;
                 h->color = decide_color(h, jfif);
+                h->notes |= h->ncomp == 3 && !jfif && h->adobe_transform > 1 ? FFP_NOTE_COLOUR : 0;
                 return h->scan_offset < size ? FFP_OK : FFP_TRUNCATED_HEADER;
             }
             break;

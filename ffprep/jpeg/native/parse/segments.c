@@ -24,6 +24,13 @@ int ffp_next_marker(const uint8_t *data, int64_t size, int64_t *pos, int32_t *ma
     return 0;
 }
 
+int32_t ffp_stray(const uint8_t *data, int64_t before, int64_t after) {
+    while (before < after - 1 && data[before] == 0xFF) {
+        before++;
+    }
+    return before < after - 1 ? FFP_NOTE_STRAY : 0;
+}
+
 const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32_t *length) {
     if (size - pos < 2) {
         return NULL;

@@ -29,6 +29,9 @@ static uint8_t *end_segment(uint8_t *begin, uint8_t *end) {
     return end;
 }
 
+/* Whether put_color is to write what tells the colour space, even if metadata is kept. */
+static int replaces_color(const ffp_header *h) { return h->notes & FFP_NOTE_COLOUR && h->ncomp < 4; }
+
 /* APPn and COM segments as they are in the input. */
 static uint8_t *copy_metadata(const uint8_t *data, const ffp_header *h, uint8_t *out) {
     int64_t pos = 2;
@@ -41,7 +44,10 @@ static uint8_t *copy_metadata(const uint8_t *data, const ffp_header *h, uint8_t 
         if (!p) {
             break;
         }
-        if ((marker >= FFP_M_APP0 && marker <= FFP_M_APP15) || marker == FFP_M_COM) {
+        const int jfif = marker == FFP_M_APP0 && n >= 5 && memcmp(p, "JFIF", 5) == 0;
+        const int adobe = marker == FFP_M_APP14 && n >= 5 && memcmp(p, "Adobe", 5) == 0;
+        const int replaced = (jfif || adobe) && replaces_color(h);
+        if (!replaced && ((marker >= FFP_M_APP0 && marker <= FFP_M_APP15) || marker == FFP_M_COM)) {
             out = put(put16(put16(out, 0xFF00 | marker), n + 2), p, (size_t)n);
         }
         pos += 2 + n;
@@ -108,7 +114,8 @@ static uint8_t *put_header(const uint8_t *data, const ffp_header *h, int64_t int
     int32_t extended = 0, number[2][4];
     uint8_t *begin;
     out = put16(out, 0xFF00 | FFP_M_SOI);
-    out = flags & KEEP_METADATA ? copy_metadata(data, h, out) : put_color(h, out);
+    out = !(flags & KEEP_METADATA) || replaces_color(h) ? put_color(h, out) : out;
+    out = flags & KEEP_METADATA ? copy_metadata(data, h, out) : out;
     out = put_quant(h, out, &extended);
     uint8_t *frame = out;
     out = put16(begin_segment(out, FFP_M_SOF0) + 1, h->height);
@@ -233,7 +240,7 @@ static int32_t recode(const request *r, int64_t size, ffp_header *h) {
         return FFP_NO_MEMORY;
     }
     int32_t status = ffp_decode_whole(r->data, size, h, coefficients, &end);
-    if (status == FFP_OK && h->notes & (FFP_NOTE_LEFT_OVER | FFP_NOTE_LEFT_BETWEEN) &&
+    if (status == FFP_OK && h->notes & (FFP_NOTE_LEFT_OVER | FFP_NOTE_STRAY) &&
         !left_over_is_extra(r, size, h, &layout, coefficients)) {
         status = FFP_CORRUPT_SCAN;
     }

@@ -131,7 +131,8 @@ static int end_segment(const whole *w, ffp_scan_state *s, const uint8_t *begin, 
         while (p < stop && *p == 0) {
             p++;
         }
-        *end = *next = s->arith.next;
+        *end = s->arith.next;
+        *next = p;
         return p == stop || (p[0] == 0xFF && (stop - p < 2 || p[1] != 0));
     }
     *end = ffp_bits_position(&s->bits, begin);
@@ -225,7 +226,7 @@ static int32_t decode_scan(whole *w, const ffp_scan *scan, int64_t *pos) {
     if (status == FFP_OK) {
         const int sound = end_segment(w, &s, begin, &end, &next);
         w->end = (sound ? next : end) - w->data;
-        w->header->notes |= sound || complete(w) ? 0 : FFP_NOTE_LEFT_BETWEEN;
+        w->header->notes |= sound || complete(w) ? 0 : FFP_NOTE_STRAY;
         *pos = next - w->data;
     }
     return status;
@@ -237,9 +238,11 @@ static int32_t decode_all(whole *w) {
     int64_t pos = h->sos_offset;
     int32_t marker, n;
     while (!complete(w)) {
+        const int64_t before = pos;
         if (!ffp_next_marker(w->data, w->size, &pos, &marker)) {
             return FFP_TRUNCATED_SCAN;
         }
+        h->notes |= ffp_stray(w->data, before, pos);
         if (marker == FFP_M_EOI) {
             return FFP_TRUNCATED_SCAN;
         }
@@ -257,6 +260,7 @@ static int32_t decode_all(whole *w) {
             status = ffp_parse_sos(h, p, n, &scan);
             if (status == FFP_OK) {
                 ffp_standard_tables(h, &scan);
+                h->notes |= scan.odd_band ? FFP_NOTE_BAND : 0;
                 status = decode_scan(w, &scan, &pos);
             }
         } else if (marker == FFP_M_DHT) {
