@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ffprep.commands._shared.files import BETON, FileCommand
-from ffprep.commands._shared.options import followed
+from ffprep.commands._shared.options import followed, terminable
 
 
 @click.command("repair", cls=FileCommand)
@@ -22,6 +22,6 @@ def command(path: Path, out: Path, workers: int | None, overwrite: bool) -> None
     """
     from ffprep.beton.damage.repair import repair
 
-    with followed(out.name) as progress:
+    with terminable(), followed(out.name) as progress:
         report = repair(path, out, workers=workers, overwrite=overwrite, progress=progress)
     click.echo(str(report))

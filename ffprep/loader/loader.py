@@ -372,7 +372,8 @@ class Loader(FfcvLoader):
         OptionError
             There is no such output, or no sample fulfils the condition.
         """
-        return filtered(self, field_name, condition)
+        chosen: Loader = filtered(self, field_name, condition)
+        return chosen
 
     def close(self) -> None:
         """End the threads and close the files. Batches that were handed out stay valid."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,36 @@ from ffprep.beton import layout, sections
 from ffprep.beton.head import fields_of
 from ffprep.beton.reader import Reader
 from ffprep.errors import CorruptError
+
+
+class RestoredReader(Reader):
+    """A `Reader` of restored tables, whose payloads are those of the damaged file.
+
+    Parameters
+    ----------
+    tables : Path
+        A file like the damaged one, with whole tables and a hole for the payloads.
+    path : Path
+        The damaged file, for messages.
+    payloads : ndarray of uint8
+        Its bytes.
+    custom_fields : dict of name to Field subclass
+    """
+
+    def __init__(
+        self, tables: Path, path: Path, payloads: npt.NDArray[np.uint8], custom_fields: dict[str, type[Any]]
+    ) -> None:
+        super().__init__(tables, custom_fields, check=False)
+        self.path = path
+        self._whole, self.data = self.data, payloads
+
+    def section(self, name: str) -> bytes | None:
+        """Return one of ffprep's sections, from the restored file."""
+        payloads, self.data = self.data, self._whole
+        try:
+            return super().section(name)
+        finally:
+            self.data = payloads
 
 
 def opened(path: Path, out: Path, custom_fields: dict[str, type[Any]], restored: list[str]) -> Reader:
@@ -69,35 +98,16 @@ def opened(path: Path, out: Path, custom_fields: dict[str, type[Any]], restored:
             file.write(head)
             file.seek(block.data_end)
             file.write(data[block.data_end : table].tobytes() + rows)
-        reader = Reader(temporary, custom_fields, check=False)
+        return RestoredReader(temporary, path, data, custom_fields)
     finally:
         temporary.unlink(missing_ok=True)
-    reader.path = path
-    merged = reader.data
-    reader.section = _sections_of(merged, block, path)  # type: ignore[method-assign]
-    reader.data = data
-    return reader
-
-
-def _sections_of(data: npt.NDArray[np.uint8], block: layout.Superblock, path: Path) -> Callable[[str], bytes | None]:
-    def section(name: str) -> bytes | None:
-        for entry in block.sections:
-            if entry.name == name:
-                content = data[entry.offset : entry.offset + entry.size].tobytes()
-                if xxhash.xxh3_64_intdigest(content) != entry.checksum:
-                    raise CorruptError(f"{path}: byte {entry.offset}: section {name!r} does not fit its checksum")
-                return content
-        return None
-
-    return section
 
 
 def _superblock(data: npt.NDArray[np.uint8]) -> layout.Superblock | None:
     """Find a whole superblock, the one before the payloads or its copy before the allocation table."""
-    content, place = memoryview(data), -1
     piece = 1 << 26
     for start in range(0, len(data), piece):
-        text = bytes(content[start : start + piece + layout.LARGEST_SUPERBLOCK])
+        text = data[start : start + piece + layout.LARGEST_SUPERBLOCK].tobytes()
         place = text.find(layout.SUPERBLOCK_MAGIC)
         while place >= 0:
             try:

@@ -16,8 +16,7 @@ from itertools import chain, islice, repeat, zip_longest
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
-from ffprep.common.source_files import check_regular
-from ffprep.common.source_files import open_binary
+from ffprep.common.source_files import check_regular, open_binary
 from ffprep.errors import SourceError
 
 FoundRow: TypeAlias = tuple[str, str, str]
