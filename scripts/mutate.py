@@ -96,7 +96,7 @@ TARGETS = (
     ),
     Target(
         "beton",
-        [f"{BETON}/verify.py"],
+        [f"{BETON}/verify/verify.py"],
         ["tests/beton/test_verify_boundaries.py", "tests/beton/test_verify_merge.py"],
     ),
     Target(

@@ -18,7 +18,7 @@ from ffprep.beton.damage.restored import opened
 from ffprep.beton.merge import samples_of
 from ffprep.beton.reader import Reader
 from ffprep.beton.verify import jpeg_problem
-from ffprep.beton.verify_sums import blocks_of, blocks_that_fit, changed_samples, sums_of_fields
+from ffprep.beton.verify.sums import blocks_of, blocks_that_fit, changed_samples, sums_of_fields
 from ffprep.beton.writing.writer import Writer
 from ffprep.common.cpus import usable_cpus
 from ffprep.errors import BetonError, CorruptError, DecodeError, OptionError
