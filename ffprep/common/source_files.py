@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import BinaryIO, TextIO
+from io import BufferedReader
+from typing import TextIO
 
 from ffprep.errors import SourceError
 
@@ -50,7 +51,7 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     return fd
 
 
-def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
+def open_binary(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file as a binary file; see `check_regular` for what is raised."""
     return os.fdopen(open_regular(path), "rb")
 

@@ -16,7 +16,7 @@ from itertools import chain, islice, repeat, zip_longest
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
-from ffprep.common.source_files import check_regular, open_binary
+from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
 
 FoundRow: TypeAlias = tuple[str, str, str]
@@ -51,7 +51,6 @@ def open_text(path: Path) -> Iterator[IO[str]]:
     SourceError
         On leaving, when the gzip data are cut off or damaged; the message names the byte.
     """
-    check_regular(path)
     with open_binary(path) as raw:
         packed = raw.peek(2)[:2] == b"\x1f\x8b"
         data = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw  # type: ignore[type-var]
