@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -367,7 +366,6 @@ def test_a_damaged_archive_among_good_ones(tmp_path: Path, options: dict[str, An
 def test_places_that_are_no_archives(tmp_path: Path, options: dict[str, Any]) -> None:
     (tmp_path / "folder.tar").mkdir()
     (tmp_path / "._0.tar").write_bytes(b"AppleDouble")
-    os.mkfifo(tmp_path / "pipe.tar")
     tar_of(tmp_path / "0.TAR", *sample("3"), *sample("4"))
     tar_of(tmp_path / "1.tar")  # nothing in it, and no fault
     assert found(open_caption_shards("cc3m", [tmp_path], **options)) == CLEAN
