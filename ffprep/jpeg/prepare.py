@@ -18,7 +18,7 @@ of these
 =====================================  ===========  ==============================================================
 
 Every JPEG is checked to its last code, whatever its colour and whatever becomes of it. What is odd about an image that
-is whole (:class:`ffprep.jpeg.rewrite.Note`) is named in the reason; ``keep`` then cuts the file behind its last MCU, or
+is whole (:class:`ffprep.jpeg.rewrite.Note`) is named in the reason; ``keep`` then cuts the file after its last MCU, or
 rewrites it without restart markers if libjpeg would refuse it or warn.
 
 What is stored can be decoded by construction: the bits of a rewritten scan were decoded by the check, new codes are

@@ -17,7 +17,7 @@ LIBJPEG_MAX_SIDE = 65500
 END_MARKER = b"\xff\xd9"
 
 CUT = Note.LEFT_OVER | Note.NO_EOI
-"""What cutting the stream behind its last MCU mends."""
+"""What cutting the stream after its last MCU mends."""
 
 HARMLESS = Note.ZERO_QUANT
 """What libjpeg reads as it is."""

@@ -36,7 +36,7 @@ _CERTAIN = 8
 """So many rows of one number of columns, with no exception, make it the table's, not that of captions with tabs."""
 
 _END = "\n"
-"""Stands for what is missing behind the end of a file; no line holds it."""
+"""Stands for what is missing after the end of a file; no line holds it."""
 
 _URL = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*://|file:)", re.IGNORECASE)
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")

@@ -93,7 +93,7 @@ class HostQueue(Generic[Row]):
         return len(host.deferred) + (len(host.rows) + len(host.again) if host.resting else 0)
 
     def put(self, name: str, row: Row, now: float, first: bool = False) -> None:
-        """Add a row of a host, behind the others or before them."""
+        """Add a row of a host, after the others or before them."""
         host = self._host(name)
         if now < host.lost_until:
             self._lost.append((row, "unresponsive_host"))

@@ -23,7 +23,7 @@ def forbids(tags: Iterable[str], words: Collection[str], agents: Collection[str]
     """Whether a response's ``X-Robots-Tag`` headers hold one of some words for one of some agents.
 
     A header is a list of directives, separated by commas: ``noai, max-image-preview: large``. A directive may have a
-    value behind a colon; ``unavailable_after`` has a date, which may hold commas and colons. A name before a directive,
+    value after a colon; ``unavailable_after`` has a date, which may hold commas and colons. A name before a directive,
     with a colon, is the agent that the directives from there on are for; before it, and in headers that name none, they
     are for every agent, as those for ``*`` are. Upper and lower case do not matter.
 

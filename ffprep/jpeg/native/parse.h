@@ -113,8 +113,8 @@ int32_t ffp_parse_dac(ffp_header *h, const uint8_t *p, int32_t n);
 int32_t ffp_parse_sof(ffp_header *h, int32_t marker, const uint8_t *p, int32_t n);
 int32_t ffp_parse_sos(const ffp_header *h, const uint8_t *p, int32_t n, ffp_scan *scan);
 
-/* What stands behind the last MCU, which ends at pos: FFP_NOTE_NO_EOI, FFP_NOTE_LEFT_OVER or 0. */
-int32_t ffp_notes_behind(const uint8_t *data, int64_t size, int64_t pos);
+/* What stands after the last MCU, which ends at pos: FFP_NOTE_NO_EOI, FFP_NOTE_LEFT_OVER or 0. */
+int32_t ffp_notes_after(const uint8_t *data, int64_t size, int64_t pos);
 
 /* Where a scan refers to a table that the stream does not have, puts the one of annex K.3 in its place, as libjpeg does
  * for Motion JPEG frames: numbers 0 (luminance) and 1 (chrominance). */

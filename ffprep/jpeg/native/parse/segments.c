@@ -43,7 +43,7 @@ const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32
     return data + pos + 2;
 }
 
-int32_t ffp_notes_behind(const uint8_t *data, int64_t size, int64_t pos) {
+int32_t ffp_notes_after(const uint8_t *data, int64_t size, int64_t pos) {
     int32_t marker = FFP_M_RST0;
     while (marker >= FFP_M_RST0 && marker <= FFP_M_RST7) { /* some encoders write one after the last segment too */
         const int64_t before = pos;

@@ -278,7 +278,7 @@ static int32_t decode_all(whole *w) {
             return status;
         }
     }
-    h->notes |= ffp_notes_behind(w->data, w->size, w->end);
+    h->notes |= ffp_notes_after(w->data, w->size, w->end);
     for (int i = 0; i < h->ncomp; i++) {
         memcpy(h->quant[i], w->quant[i], sizeof h->quant[i]);
         h->quant_present[i] = 1;

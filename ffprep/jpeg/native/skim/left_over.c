@@ -1,4 +1,4 @@
-/* Bytes left over behind the last MCU: whether the image in front of them is whole.
+/* Bytes left over after the last MCU: whether the image in front of them is whole.
  *
  * Either somebody appended bytes to a complete scan, or the header gives fewer lines than the scan holds; then the image is
  * whole. Or codes were damaged or bytes put in somewhere: the decoder went on out of step, and had all MCUs before the

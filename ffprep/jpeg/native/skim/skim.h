@@ -4,7 +4,7 @@
  * which to cut.
  *
  *   skim.c         removes stuffing, checks what follows the scan, reads the DC values: ffp_skim_scan
- *   left_over.c    whether bytes behind the last MCU are a sign of damage
+ *   left_over.c    whether bytes after the last MCU are a sign of damage
  *   skim_table.c   lookups that step over several symbols at once
  *   skim_lane.c    two places at once move on from code to code and mark where blocks begin
  *   skim_avx512.c  the same from sixteen places, in the lanes of vectors

@@ -265,7 +265,7 @@ static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
 }
 
 /* All MCUs of the segment must be there, and nothing but padding may be left, bits up to the byte's end, then zero or FF
- * bytes, except behind the last MCU of all. */
+ * bytes, except after the last MCU of all. */
 static int32_t check_segment(const lane *x, const uint32_t *marks, int64_t n, ffp_skim *skim, int64_t segment) {
     int64_t end = skim->segment_begin[segment + 1] * 8;
     if (x->mark - marks < n) {
