@@ -1,5 +1,5 @@
 # make demo     convert, verify and load the embedded photographs; a picture and throughput figures
-# make test     the test suite, with the same examples every time
+# make test     the test suite, with the same examples every time (JOBS: processes, 2 unless told otherwise)
 # make explore  the property tests with new examples, ten times as many (ARGS: pytest's)
 # make lint     what can be said without running: style, types, spelling, docstrings, the architecture
 # make bench    the comparison reported in docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?=
 ARGS ?=
+JOBS ?= 2
 export PYTHON VENV
 
 .PHONY: demo test explore test-oldest test-newest lint bench docs setup setup-dev clean
@@ -20,7 +21,7 @@ demo: setup
 	$(VENV)/bin/ffprep demo --out demo-out
 
 test: setup-dev
-	$(VENV)/bin/python -m pytest $(ARGS)
+	PYTHONHASHSEED=0 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 explore: setup-dev
 	$(VENV)/bin/python -m pytest --hypothesis-profile=explore -m hypothesis $(ARGS)

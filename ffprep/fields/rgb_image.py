@@ -41,10 +41,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    from ffprep.fields import ffcv_images  # not at the top: it imports numba
+    # Python itself asks for names such as __path__, and for them nothing is to be imported.
+    if not name.startswith("__"):
+        from ffprep.fields import ffcv_images  # not at the top: it imports numba
 
-    if name in ffcv_images.__all__:
-        return getattr(ffcv_images, name)
+        if name in ffcv_images.__all__:
+            return getattr(ffcv_images, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -49,7 +49,7 @@ def test_study(vocabulary: Any, tmp_path: Path) -> None:
         assert (tmp_path / f"{file}.beton").exists()
     epochs = [re.findall(r"(\d+) of \w+", line) for line in printed.splitlines() if line.startswith("epoch ")]
     assert [sum(map(int, counts)) for counts in epochs] == [12, 12]  # of 15 images, whole batches of four
-    assert "| total | 15 | 15 | 39 |" in printed and "text: (4, 192)" in printed and "cola-train: loss " in printed
+    assert "| total | - | 15 | 39 |" in printed and "text: (4, 192)" in printed and "cola-train: loss " in printed
 
 
 def test_distillation(vocabulary: Any) -> None:
