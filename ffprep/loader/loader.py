@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from ffprep.beton.ffcv_reader import Reader as FfcvReader
 from ffprep.beton.reader import Reader
-from ffprep.common.cpus import usable_cpus
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
 from ffprep.loader.engine.memory import BatchMemory
@@ -27,7 +26,7 @@ from ffprep.loader.order.pages import payload_fields
 from ffprep.loader.order.sampling import Sampling
 from ffprep.loader.order.share import Share, check_enough, distributed_share
 from ffprep.loader.order.weighted import WeightedOrder
-from ffprep.loader.plan.options import at_least, drawn_seed, one_of
+from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, drawn_seed, one_of, worker_threads
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
@@ -164,8 +163,8 @@ class Loader(FfcvLoader):
 
         self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
         self.batch_size = at_least(batch_size, 1, "batch_size")
-        self.batches_ahead = at_least(batches_ahead, 0, "batches_ahead")
-        self.num_workers = usable_cpus() if num_workers < 1 else int(num_workers)
+        self.batches_ahead = at_least(batches_ahead, 0, "batches_ahead", MOST_AHEAD)
+        self.num_workers = worker_threads(num_workers)
         self.drop_last = bool(drop_last) and pad is None
         self.os_cache = bool(os_cache)
         self.distributed = bool(distributed) or rank is not None
@@ -194,7 +193,7 @@ class Loader(FfcvLoader):
         if device is not None:
             self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
         self._plan()  # so that mistakes in the pipelines are reported now
-        samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples")
+        samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples", MOST_SAMPLES)
         payloads = payload_fields({pipeline.source for pipeline in self._checked_pipelines}, self.files)
         self._sampling = Sampling(
             self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import operator
+import sys
 from typing import TypeVar
 
 import numpy as np
 
+from ffprep.common.cpus import usable_cpus
 from ffprep.errors import OptionError
+
+MOST_WORKERS = 4096
+"""Threads that a loader starts at most."""
+MOST_AHEAD = 4096
+"""Batches that a loader makes in advance at most."""
+MOST_SAMPLES = 1 << 36
+"""Samples of an epoch at most, when its length is given."""
 
 Choice = TypeVar("Choice", str, "str | None")
 
 
-def at_least(value: int, low: int, name: str) -> int:
-    """Return `value` if it is a whole number and at least `low`; messages call it `name`.
+def at_least(value: int, low: int, name: str, high: int = 1 << 62) -> int:
+    """Return `value` if it is a whole number from `low` to `high`; messages call it `name`.
 
     Raises
     ------
@@ -26,7 +35,21 @@ def at_least(value: int, low: int, name: str) -> int:
         raise OptionError(f"{name} is {value!r}; give a whole number") from None
     if number < low:
         raise OptionError(f"{name} is {number}; it must be at least {low}")
+    if number > high:
+        raise OptionError(f"{name} is {number}; it must be at most {high}")
     return number
+
+
+def worker_threads(num_workers: int) -> int:
+    """Return how many threads the argument `num_workers` asks for; below 1 it asks for one on each usable CPU.
+
+    Raises
+    ------
+    OptionError
+        It is no whole number, or more than `MOST_WORKERS`.
+    """
+    number = at_least(num_workers, -sys.maxsize, "num_workers", MOST_WORKERS)
+    return usable_cpus() if number < 1 else number
 
 
 def one_of(value: Choice, choices: tuple[Choice, ...], name: str) -> Choice:
