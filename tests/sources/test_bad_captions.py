@@ -174,6 +174,12 @@ def test_a_split_must_fit(tmp_path: Path, images: Path, options: dict[str, Any])
     assert source.notes == ["dataset_coco.json has no restval images; there are train (1)"]
     with pytest.raises(OptionError, match=r"has no such images; there are train \(1\)"):
         open_coco([images], path, "karpathy:val+test", **options)
+    command: list[Any] = ["coco", "--images", images, "--annotations", path, "--split", "karpathy:train+restval"]
+    for output in (
+        ffprep(*command, "--out", tmp_path / "x.beton").output,
+        CliRunner().invoke(main, ["plan", *map(str, command)]).output,
+    ):
+        assert output.count("has no restval images") == 1
 
 
 def test_an_archive_of_karpathys_files(tmp_path: Path, images: Path, options: dict[str, Any]) -> None:

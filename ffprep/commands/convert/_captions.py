@@ -74,9 +74,8 @@ def tell(source: CaptionSource) -> None:
         if name.startswith(("images_", "captions_")) and value:
             parts.append(f"{value:,} {name.replace('_', ' ')}")
     click.echo("; ".join(parts))
-    for note in (*source.notes, source.left_out.summary()):
-        if note:
-            click.echo(f"note: {note}", err=True)
+    if source.left_out:
+        click.echo(f"note: {source.left_out.summary()}", err=True)
 
 
 def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
