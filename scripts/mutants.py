@@ -244,6 +244,12 @@ class Equivalent:
 PARSE = "ffprep/jpeg/native/parse"
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
+        "ffprep/beton/check.py",
+        r"return pointers\[first\], largest, .*",
+        r"return .*\(largest > 1\)",
+        "sizes above 0 that differ have a largest one of 2 or more",
+    ),
+    Equivalent(
         "ffprep/loader/order/order.py",
         r"self\._consecutive = .*",
         r"self\._consecutive = .*",

@@ -97,7 +97,11 @@ TARGETS = (
     Target(
         "beton",
         [f"{BETON}/verify/verify.py"],
-        ["tests/beton/test_verify_boundaries.py", "tests/beton/test_verify_merge.py"],
+        [
+            "tests/beton/test_verify_boundaries.py",
+            "tests/beton/test_verify_merge.py",
+            "tests/beton/test_verify_index.py",
+        ],
     ),
     Target(
         "kernels",

@@ -171,7 +171,7 @@ class Superblock:
 
 def _sealed(data: bytes, end: int) -> bool:
     """Whether the first bytes of a superblock are followed by their checksum."""
-    return xxhash.xxh3_64_intdigest(data[:end]) == int.from_bytes(data[end : end + 8].ljust(8, b"\0"), "little")
+    return xxhash.xxh3_64_intdigest(data[:end]) == int.from_bytes(data[end : end + 8], "little")
 
 
 def superblock_size(num_sections: int) -> int:

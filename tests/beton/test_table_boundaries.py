@@ -199,6 +199,10 @@ def test_the_formats_numbers() -> None:
     placement = Placement(0, None)
     placement.plan([(3 << 29, 1), (3 << 29, 1)])  # together too large for any page
     assert placement.page_size == layout.MAX_PAGE_SIZE
+    for largest, page in ((1 << 30, 1 << 30), ((1 << 30) + 1, 1 << 31)):
+        placement = Placement(0, None)
+        placement.plan([(largest, 1)] * 3)  # pages grow to the largest value of the three
+        assert placement.page_size == page
 
 
 COLUMNS = RecordPacker({"a": BytesField(), "b": BytesField(), "n": IntField()}).columns

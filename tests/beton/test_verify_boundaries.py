@@ -250,7 +250,13 @@ def test_payloads_may_begin_right_after_the_records(tmp_path: Path) -> None:
     path.write_bytes(content)
     again = Reader(path).superblock
     assert again is not None and again.data_start == start
-    content[at : at + len(block.pack())] = replace(block, data_start=start - 1).pack()
+    end = reader.head.bounds.end
+    content[at : at + len(block.pack())] = replace(block, data_end=end).pack()  # and end right before the table
     path.write_bytes(content)
-    with pytest.raises(CorruptError, match="points out of the file's parts"):
-        Reader(path)
+    again = Reader(path).superblock
+    assert again is not None and again.data_end == end
+    for outside in (replace(block, data_start=start - 1), replace(block, data_end=end + 1)):
+        content[at : at + len(block.pack())] = outside.pack()
+        path.write_bytes(content)
+        with pytest.raises(CorruptError, match="points out of the file's parts"):
+            Reader(path)
