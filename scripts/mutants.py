@@ -243,6 +243,7 @@ class Equivalent:
 
 PARSE = "ffprep/jpeg/native/parse"
 EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent("ffprep/beton/verify/verify.py", r"bad \+= 1", r"bad (\+= 2|-= 1)", "only whether it is 0 counts"),
     Equivalent(
         "ffprep/beton/check.py",
         r"return pointers\[first\], largest, .*",

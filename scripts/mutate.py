@@ -134,6 +134,7 @@ TARGETS = (
             "tests/jpeg/test_parse_boundaries.py",
             "tests/jpeg/test_parse_frames.py",
             "tests/jpeg/test_plausible.py",
+            "tests/jpeg/test_whole.py",
             "tests/jpeg/test_jpeg_status.py",
         ],
     ),
