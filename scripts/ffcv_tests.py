@@ -95,12 +95,12 @@ def main() -> int:
             copied(tests, Path(temporary) / name, name == "ours")
             results[name] = outcomes(Path(temporary) / name, rest)
     worse = 0
-    stocks, own = results.get("stock", results.get("ours", {})), results.get("ours", results.get("stock", {}))
-    for test in sorted(stocks.keys() | own.keys()):
-        stock, ours = stocks.get(test, ("missing", "")), own.get(test, ("missing", ""))
-        if (stock[0], ours[0]) != ("passed", "passed"):
-            print(f"{test}: stock {stock[0]}, ours {ours[0]}: {(ours[1] or stock[1])[:150]}")
-        worse += stock[0] == "passed" != ours[0]
+    for test in sorted(set().union(*results.values())):
+        kinds = {name: found.get(test, ("missing", "")) for name, found in results.items()}
+        if any(kind != "passed" for kind, _ in kinds.values()):
+            reason = next((reason for _, reason in reversed(kinds.values()) if reason), "")
+            print(f"{test}: {', '.join(f'{name} {kind}' for name, (kind, _) in kinds.items())}: {reason[:150]}")
+        worse += len(kinds) == 2 and kinds["stock"][0] == "passed" != kinds["ours"][0]
     for name, found in results.items():
         print(name, ", ".join(f"{count} {kind}" for kind, count in Counter(kind for kind, _ in found.values()).items()))
     return 1 if worse else 0
