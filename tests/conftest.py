@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -74,6 +75,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = getattr(function, own, None)
         if chosen is not None and chosen.max_examples < 100 * MORE:
             setattr(function, own, hypothesis.settings(chosen, max_examples=MORE * chosen.max_examples))
+
+
+@pytest.fixture
+def folders_cannot_be_synced(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let ``os.fsync`` fail for folders; the patch is returned, to be undone."""
+    real = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    return monkeypatch
 
 
 DEMO = Path(__file__).resolve().parent.parent / "ffprep" / "demo_data"

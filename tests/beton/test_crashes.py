@@ -306,17 +306,8 @@ def test_what_a_killed_writer_without_keeping_left_is_replaced(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_after_the_renaming_leaves_a_finished_file(
-    tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.fsync
-
-    def failing(descriptor: int) -> None:
-        if Path(f"/proc/self/fd/{descriptor}").is_dir():
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", failing)
+@pytest.mark.usefixtures("folders_cannot_be_synced")
+def test_an_error_after_the_renaming_leaves_a_finished_file(tmp_path: Path, whole: bytes) -> None:
     with pytest.raises(ConversionError, match=r"x\.beton: the file is finished, but its folder .*Input/output error"):
         write_all(tmp_path / "x.beton", resume=True)
     assert (tmp_path / "x.beton").read_bytes() == whole

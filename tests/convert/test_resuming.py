@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -265,21 +264,13 @@ def test_no_conversions_file_is_accepted(folder: Path, tmp_path: Path) -> None:
 
 
 def test_after_the_renaming_the_same_command_accepts_the_file(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, folders_cannot_be_synced: pytest.MonkeyPatch
 ) -> None:
-    real = os.fsync
-
-    def failing(descriptor: int) -> None:
-        if Path(f"/proc/self/fd/{descriptor}").is_dir():
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        real(descriptor)
-
     out = tmp_path / "x.beton"
-    monkeypatch.setattr(os, "fsync", failing)
     for _ in range(2):
         with pytest.raises(ConversionError, match="the file is finished, but its folder"):
             convert(Files(folder), out)
-    monkeypatch.undo()
+    folders_cannot_be_synced.undo()
     assert sorted(contents(tmp_path)) == ["x.beton", "x.beton.journal"]
     assert convert(Files(folder), out).found
     assert list(contents(tmp_path)) == ["x.beton"]

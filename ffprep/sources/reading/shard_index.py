@@ -179,10 +179,10 @@ class ShardIndex:
 def _split(name: str) -> tuple[str, str]:
     """The sample's key and the rest of the name in lower case; no key if the member belongs to no sample.
 
-    macOS puts ``._0.jpg`` or ``__MACOSX/0.jpg`` beside ``0.jpg``, and other programs keep their own in hidden folders.
+    macOS puts ``._0.jpg`` beside ``0.jpg``, and other programs keep their own in hidden folders; see also `in_clutter`.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or any(part.startswith(".") or part == "__MACOSX" for part in parts):
+    if not parts or any(part.startswith(".") for part in parts):
         return "", ""
     stem, _, extension = parts[-1].partition(".")
     return "/".join([*parts[:-1], stem]), extension.lower()
