@@ -1,18 +1,43 @@
-"""Builds the one native part, the JPEG kernel: plain C, no library and no Python headers."""
+"""Builds the native parts: the JPEG kernel, plain C, and the machine code of the kernels, assembled from text.
+
+Neither takes a library or Python headers. The text is in ``machine/``, which ``scripts/build_kernels.py`` makes with
+numba and a source distribution carries. Where it is missing, belongs to other sources, or does not suit the machine,
+the kernels are left out: numba then compiles them when they are first used.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 NATIVE = Path("ffprep/jpeg/native")
 WARNINGS = ["-Wall", "-Wextra", "-Wmissing-prototypes", "-Wstrict-prototypes"]
+MACHINE = Path("machine")
+BUILDER = Path("scripts/build_kernels.py")
+KERNELS = "ffprep.kernels._kernels"
 
 
-class BuildPlainLibrary(build_ext):
-    """Names the shared object ``_native.so`` without an interpreter tag: it exports C functions only."""
+def builder(*arguments: str) -> bool:
+    """Run the script that compiles the kernels; return whether it had success."""
+    if not BUILDER.exists():
+        return False
+    return subprocess.run([sys.executable, str(BUILDER), *arguments], check=False).returncode == 0
+
+
+def suits_this_machine() -> bool:
+    return sys.platform == "linux" and platform.machine() == "x86_64" and sys.maxsize > 2**32
+
+
+class BuildPlainLibraries(build_ext):
+    """Names the shared objects without an interpreter tag: they export C functions only."""
 
     def get_ext_filename(self, ext_name: str) -> str:
         return str(Path(*ext_name.split("."))) + ".so"
@@ -20,16 +45,37 @@ class BuildPlainLibrary(build_ext):
     def get_export_symbols(self, ext: Extension) -> list[str]:
         return list(ext.export_symbols)
 
+    def build_extensions(self) -> None:
+        compiler: Any = self.compiler
+        compiler.src_extensions.append(".s")
+        super().build_extensions()
 
-setup(
-    ext_modules=[
+
+class DistributeWithMachineCode(sdist):
+    """Puts the kernels' assembly text into the source distribution."""
+
+    def run(self) -> None:
+        builder("--if-stale")
+        super().run()
+
+
+extensions = [
+    Extension(
+        "ffprep.jpeg._native",
+        sources=sorted(str(p) for p in NATIVE.rglob("*.c")),
+        depends=sorted(str(p) for p in NATIVE.rglob("*.h")),
+        include_dirs=[str(NATIVE)],
+        extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", *WARNINGS],
+    )
+]
+if suits_this_machine() and os.environ.get("FFPREP_KERNELS") != "jit" and builder("--check"):
+    extensions.append(
         Extension(
-            "ffprep.jpeg._native",
-            sources=sorted(str(p) for p in NATIVE.rglob("*.c")),
-            depends=sorted(str(p) for p in NATIVE.rglob("*.h")),
-            include_dirs=[str(NATIVE)],
-            extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", *WARNINGS],
+            KERNELS,
+            sources=["ffprep/kernels/native/processor.c", *sorted(str(p) for p in MACHINE.glob("*.[cs]"))],
+            extra_link_args=["-Wl,--version-script=ffprep/kernels/native/exports.map", "-Wl,-z,noexecstack"],
+            libraries=["m"],
+            optional=True,
         )
-    ],
-    cmdclass={"build_ext": BuildPlainLibrary},
-)
+    )
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildPlainLibraries, "sdist": DistributeWithMachineCode})

@@ -20,6 +20,7 @@ from ffprep.fields.decoders import (
     Ragged,
 )
 from ffprep.fields.json import parse_document
+from ffprep.kernels.random import uniforms
 from ffprep.loader.files import Files
 from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
 from ffprep.pipeline.form import BatchInfo
@@ -141,8 +142,6 @@ def text_of_captions(source: str, which: str, files: Files) -> Callable[[Ragged,
     lists = np.array([isinstance(reader.fields[source], JSONField) for reader in files.readers])
 
     def texts(x: Ragged, batch: BatchInfo) -> list[Any]:
-        from ffprep.kernels.random import uniforms
-
         rows = []
         for row, length, is_list in zip(x.data, x.lengths, lists[files.file_of(batch.ids)], strict=True):
             raw = row[:length].tobytes()
