@@ -15,6 +15,11 @@ from ffprep.common.locking import open_locked
 from ffprep.errors import ConversionError
 
 BUFFER_SIZE = 1 << 23
+PIECE = 1 << 18
+"""Bytes that are copied from another file at a time: so few that they are still in the cache when they are hashed."""
+
+DIRECT = 1 << 16
+"""More bytes than these are written at once, fewer are gathered first."""
 
 
 class UnfinishedFile:
@@ -37,6 +42,7 @@ class UnfinishedFile:
         self.path = path
         self.hasher = BlockHasher(data_start)
         self._buffer = bytearray()
+        self._scratch = memoryview(bytearray(PIECE))
         self._descriptor, self._lock = open_locked(path)
 
     @property
@@ -58,6 +64,43 @@ class UnfinishedFile:
             self._flush_large()
         self._buffer += payload
         self._flush_large()
+
+    def append_from(self, offset: int, descriptor: int, start: int, size: int, source: Path) -> None:
+        """Add bytes of another file at or after the end, as `append` does.
+
+        Parameters
+        ----------
+        offset : int
+        descriptor : int
+            Of the other file.
+        start, size : int
+            The bytes of it; of no byte one zero is added, as for an empty value.
+        source : Path
+            Its name, for messages.
+
+        Raises
+        ------
+        ConversionError
+            The other file cannot be read or was cut, or the disk is full or fails.
+        """
+        self.append(offset, memoryview(b"" if size else b"\0"))
+        if size > DIRECT:
+            self.flush()
+        while size:
+            view = self._scratch[: min(size, PIECE)]
+            try:
+                count = os.preadv(descriptor, [view], start)
+            except OSError as error:
+                raise ConversionError(f"{source}: byte {start}: cannot read: {error.strerror}") from error
+            if not count:
+                raise ConversionError(f"{source}: byte {start}: the file was cut while it was read")
+            if self._buffer or size <= DIRECT:
+                self._buffer += view[:count]
+                self._flush_large()
+            else:
+                self.write_at(self.hasher.position, view[:count])
+                self.hasher.update(view[:count])
+            start, size = start + count, size - count
 
     def _flush_large(self) -> None:
         if len(self._buffer) >= BUFFER_SIZE:
