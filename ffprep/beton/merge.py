@@ -13,6 +13,7 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton.checksums import payload_sums, row_sums
+from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
 from ffprep.beton.sets import Place, SetFile, check_same_fields, files_of
@@ -39,7 +40,8 @@ def merge(
     """Write the samples of several files, one file after another, into a new file.
 
     The files may be ffprep's or stock ffcv's. Payloads are copied byte by byte, and payloads that several samples of a
-    file share stay shared. Names and manifests are kept.
+    file share stay shared. Names and manifests are kept. All parts of one conversion, in order, make the file that the
+    conversion of the whole would have made.
 
     Parameters
     ----------
@@ -79,10 +81,14 @@ def merge(
     target = Path(out)
     refuse_inputs([target], [reader.path for reader in readers])
     total = sum(len(reader) for reader in readers)
-    manifest = {"merged": [origin(reader) for reader in readers]}
+    origins = [origin(reader) for reader in readers]
+    manifest: dict[str, Any] = {"merged": origins}
+    report: dict[str, Any] = {}
+    if (whole := whole_manifest([reader.manifest for reader in readers])) is not None:
+        manifest, report = whole[0], {"report": whole[1]}
     if target.exists() and not (overwrite or restart):
         check_output(target, overwrite=True)
-        accept_finished(target, differs_from_finished(target, readers[0].fields, manifest, page_size))
+        accept_finished(target, differs_from_finished(target, readers[0].fields, {**manifest, **report}, page_size))
         return total
     with CopyingWriter(
         out,
@@ -94,11 +100,19 @@ def merge(
         restart=restart,
         overwrite=overwrite,
     ) as writer:
+        parts = [one["fingerprint"] for one in origins]
+        if writer.num_written and writer.state.get("parts") != parts:
+            raise OptionError(
+                f"{target}.partial: an unfinished merge of other files; go on with those, or --restart drops it and "
+                "begins anew"
+            )
+        writer.state = {"parts": parts}
         first = 0
         for number, reader in enumerate(readers):
             begin = min(max(writer.num_written - first, 0), len(reader))
             copy_into(writer, reader, number, begin, len(reader), progress)
             first += len(reader)
+        writer.close(report)
     return total
 
 
