@@ -73,9 +73,10 @@ INLINE void take(const constants *c, lanes *l, vec *w, int words, vec e, ffp_lat
     l->table = v_select(whole, v_select(ends, l->dc_next, l->ac), v_right(e, 16));
     const vec value = value_of(c, w[0], e, by);
     const vec at = v_add(l->base, v_and(place, c->within));
-    v_store(late->at + first, v_select(m_and(whole, l->active), at, c->idle));
+    const mask takes = m_and(whole, l->active);
+    v_store(late->at + first, v_select(takes, at, c->idle));
     v_store(late->value + first, value);
-    l->reached = v_or_where(l->active, l->reached, place);
+    l->reached = v_or_where(takes, l->reached, place); /* a long DC code leaves -1, which has all bits */
     l->pos = v_add_where(l->active, l->pos, n);
     if (log) {
         append(c, log, m_and(ends, l->active), l, place);

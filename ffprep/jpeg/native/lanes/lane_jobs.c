@@ -126,6 +126,7 @@ void ffp_lane_start(const ffp_queue *q, ffp_lanes *l, int i, int32_t job, uint32
 /* Decodes job n again from a clean start with the scalar decoder, whose word on the status is final. */
 static void repair(ffp_queue *q, int32_t n) {
     ffp_job *job = q->jobs + n;
+    q->ctx->repaired++;
     memset(job->coef, 0, ((size_t)job->mcus * (size_t)q->plan.blocks + 1) * 128);
     ffp_entropy_scalar(q->ctx, q->header, job, 1);
 }
