@@ -159,7 +159,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def vivid(rng: np.random.Generator) -> bytes:
-    """Blocks of saturated colours at the best quality: the standard table's DC codes of 10 and 11 bits, over a lookup."""
+    """Saturated colours at the best quality: DC codes of 10 and 11 bits, longer than a lookup."""
     colours = np.array([(0, 0, 255), (255, 255, 0), (255, 0, 0), (0, 255, 255)], dtype=np.uint8)
     pixels = colours[rng.integers(0, 4, (20, 40))].repeat(8, 0).repeat(8, 1)
     out = io.BytesIO()
