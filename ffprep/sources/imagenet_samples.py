@@ -107,6 +107,7 @@ class ImageNetTable:
         self._split = split
         self._facts = _facts(split, layout, origin, self.classes)
         self.fields: Mapping[str, Field] = _fields(image)
+        self.notes: list[str] = []
 
     def __len__(self) -> int:
         return len(self.labels)

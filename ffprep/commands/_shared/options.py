@@ -37,6 +37,14 @@ def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+all_files_option = click.option(
+    "--all-files",
+    is_flag=True,
+    help="Take files and folders that systems leave behind, too (.ipynb_checkpoints, __MACOSX, ._*, lost+found and "
+    "the like), which would be classes, images and texts of their own; by default they are left out with a note.",
+)
+
+
 image_options = apply_options(
     click.option(
         "--jpeg",
