@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton import checksums
 from ffprep.common.seeds import signed
 from ffprep.errors import DecodeError
 from ffprep.jpeg import status as jpeg_status
@@ -41,10 +42,7 @@ OWN_CODES = {
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
     rows.OUTSIDE: ("the value is not inside the file", "verify the file"),
     rows.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
-    rows.CHANGED: (
-        "the value changed since the file was written: its checksum is wrong",
-        "take a good copy, or leave out what is damaged with `ffprep repair`",
-    ),
+    rows.CHANGED: (checksums.CHANGED, checksums.REMEDY),
 }
 
 
