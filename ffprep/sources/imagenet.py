@@ -83,6 +83,8 @@ def open_imagenet(
         opened = _from_file(path, split, image, hints, left_out)
     if left_out and isinstance(opened, ImageNet):
         opened.notes.append(_note(left_out))
+    if clutter and isinstance(opened, ImageNet):
+        opened.facts["all_files"] = True
     return opened
 
 
