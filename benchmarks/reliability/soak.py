@@ -216,9 +216,8 @@ def main() -> int:
     quarter = len(table) // 4
     early, late = table[quarter : 2 * quarter], table[-quarter:]
     bad = float(np.median(late[:, 0])) > GROWTH * float(np.median(early[:, 0]))
-    print(
-        f"{soak.done['commands']} rounds in {minutes:g} minutes; second and last quarter of {len(table)} after the warm-up:"
-    )
+    rounds = soak.done["commands"]
+    print(f"{rounds} rounds in {minutes:g} minutes; second and last quarter of {len(table)} after the warm-up:")
     for column, name in enumerate(("MB", "descriptors", "threads", "children")):
         scale = 1e6 if name == "MB" else 1
         one, other = np.median(early[:, column]) / scale, np.median(late[:, column]) / scale
