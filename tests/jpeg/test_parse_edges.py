@@ -274,7 +274,7 @@ NOTES: dict[str, tuple[bytes, int]] = {
 
 @pytest.fixture(scope="module")
 def parse(tmp_path_factory: pytest.TempPathFactory) -> Parse:
-    """Parses streams under sanitizers: status, colour, orientation, Adobe transform, restart interval, notes of each."""
+    """Parses streams under sanitizers; status, colour, orientation, Adobe transform, restart interval, notes."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
