@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.checksums import payload_sums, row_sums
+from ffprep.beton.checksums import open_checked, payload_sums, row_sums
 from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
@@ -72,11 +72,13 @@ def merge(
         The files have different fields, no file is given, `out` is one of them or another file is there.
     BetonError
         A file cannot be used.
+    DecodeError
+        A value changed since its file was written. What was merged is kept.
     """
     files = files_of(paths)
     if not files:
         raise OptionError("merge wants at least one file")
-    readers = [Reader(file.path, custom_fields) for file in files]
+    readers = [open_checked(file.path, custom_fields) for file in files]
     check_readers(files, readers)
     target = Path(out)
     refuse_inputs([target], [reader.path for reader in readers])
@@ -152,7 +154,7 @@ def copy_into(
     if can_copy(reader):
         rows = row_sums(reader)
         fields = [name for name, field in reader.fields.items() if field.pointer is not None]
-        sums = None if rows is None else {name: payload_sums(reader, name, rows).sums for name in fields}
+        sums = None if rows is None else {name: payload_sums(reader, name, rows) for name in fields}
         writer.copy(reader, start, stop, names, sums, progress)
         return
     for name, sample in islice(samples_of(reader, number, start, names), stop - start):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.merge import check_readers, copy_into, origin
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered
@@ -57,11 +58,13 @@ def split(
         hold blocks of tokens.
     BetonError
         A file cannot be used.
+    DecodeError
+        A value changed since its file was written. What was copied is kept.
     """
     if not out.name.endswith(SUFFIX):
         raise OptionError(f"{out}: the name of an index ends with {SUFFIX}")
     check_output(out, overwrite=True)
-    readers = [Reader(file.path, custom_fields) for file in files]
+    readers = [open_checked(file.path, custom_fields) for file in files]
     check_readers(files, readers)
     for reader in readers:
         source = (reader.manifest or {}).get("source")

@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(ctx: click.Context, /, path: list[SetFile], form: str, out: Path, overwrite: bool, **values: Any) -> None:
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
-    from ffprep.beton import Reader
+    from ffprep.beton.checksums import open_checked
     from ffprep.text.blocks.exchange import export_fairseq, export_flat, targets_of
 
     wanted = take_vocabulary(values, default="")
     with contextlib.ExitStack() as stack:
-        readers = [stack.enter_context(Reader(file.path)) for file in path]
+        readers = [stack.enter_context(open_checked(file.path)) for file in path]
         targets = targets_of(readers[0], out, form, wanted)
         refuse_inputs(targets, inputs_of(ctx))
         for target in targets:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
 from ffprep.common.formatting import size_text
@@ -82,7 +83,7 @@ def write_preview(
     cards = []
     for index in chosen:
         file = int(np.searchsorted(starts, index, side="right")) - 1
-        with Reader(files[file].path) as reader:
+        with open_checked(files[file].path) as reader:
             cards.append(_card(reader, index - int(starts[file])))
     page = _page(Path(facts["path"]).name, info_text(facts), cards)
     write_file(out, page, overwrite=overwrite)

@@ -14,15 +14,16 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import sections
+from ffprep.beton.checksums import CHANGED, REMEDY, PayloadSums, changed_payloads
 from ffprep.beton.reader import Reader
 from ffprep.beton.writing.placement import Placement
 from ffprep.beton.writing.writer import Writer
-from ffprep.errors import ConversionError
+from ffprep.errors import ConversionError, DecodeError
 from ffprep.fields.base import CUSTOM_TYPE_ID
 
 PIECE_SAMPLES = 4096
-PIECE_BYTES = 1 << 26
-"""So much is copied between two looks whether a commit is due."""
+PIECE_BYTES = 1 << 23
+"""So much is compared with its checksums and then copied: it is still in the cache when it is copied."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -48,7 +49,7 @@ class CopyingWriter(Writer):
         start: int,
         stop: int,
         names: Sequence[str] | None,
-        sums: dict[str, npt.NDArray[np.uint64]] | None,
+        sums: dict[str, PayloadSums] | None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Add samples ``start`` to ``stop - 1`` of a file for which `can_copy` holds.
@@ -59,8 +60,8 @@ class CopyingWriter(Writer):
         start, stop : int
         names : sequence of str, optional
             The names of all samples of the file.
-        sums : dict of str to ndarray of uint64, shape (num_samples,), optional
-            The xxh3-64 of each payload, by field; without it they are computed.
+        sums : dict of str to PayloadSums, optional
+            What the payloads are compared with before they are copied, by field.
         progress : callable, optional
             Called with (samples written, samples to write) from time to time.
 
@@ -68,6 +69,8 @@ class CopyingWriter(Writer):
         ------
         ConversionError
             As `write`; or the file was cut.
+        DecodeError
+            A payload changed since the file was written; nothing from its piece on is copied.
         """
         pointed = [index for index, column in enumerate(self._columns) if column.pointer is not None]
         fields = [self._columns[index].name for index in pointed]
@@ -81,6 +84,8 @@ class CopyingWriter(Writer):
                     self._start_commit()
                 if self.num_written + end - first > self.num_samples:
                     raise ConversionError(f"more than the {self.num_samples} promised for {self.path}")
+                for name, compared in (sums or {}).items():
+                    _compare(reader, name, compared, np.arange(first, end))
                 self._consistent = False
                 offsets = sizes = np.empty((end - first, 0), np.int64)
                 if every:
@@ -112,13 +117,13 @@ class CopyingWriter(Writer):
         reader: Reader,
         first: int,
         fields: Sequence[str],
-        sums: dict[str, npt.NDArray[np.uint64]] | None,
+        sums: dict[str, PayloadSums] | None,
     ) -> None:
         numbers = np.repeat(np.arange(self.num_written, self.num_written + len(offsets)), offsets.shape[1])
         rows = np.stack([numbers, offsets.reshape(-1), sizes.reshape(-1)], 1)
         self._allocations.frombytes(np.ascontiguousarray(rows, np.uint64).tobytes())
         if sums is not None:
-            found = np.stack([sums[name][first : first + len(offsets)] for name in fields], 1)
+            found = np.stack([sums[name].sums[first : first + len(offsets)] for name in fields], 1)
             self._sums.frombytes(np.ascontiguousarray(found, np.uint64).tobytes())
             return
         for start, size in zip(sources.reshape(-1).tolist(), sizes.reshape(-1).tolist(), strict=True):
@@ -135,6 +140,12 @@ class CopyingWriter(Writer):
             else:
                 records[f"f{index}"] = offsets[:, place]
         return records.tobytes()
+
+
+def _compare(reader: Reader, name: str, sums: PayloadSums, samples: Numbers) -> None:
+    changed = changed_payloads(reader.data, sums, samples)
+    if changed:
+        raise DecodeError(f"{reader.path}: {reader.sample_label(changed[0])}, field {name!r}: {CHANGED}; {REMEDY}")
 
 
 def _pieces(start: int, stop: int, sizes: Numbers | None) -> Iterator[tuple[int, int]]:
