@@ -5,7 +5,6 @@ The result is that of `Writer.write` for the same samples, byte for byte; only t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -68,7 +67,7 @@ class CopyingWriter(Writer):
         Raises
         ------
         ConversionError
-            As `write`; or the file was cut.
+            As `write`.
         DecodeError
             A payload changed since the file was written; nothing from its piece on is copied.
         """
@@ -76,38 +75,37 @@ class CopyingWriter(Writer):
         fields = [self._columns[index].name for index in pointed]
         places = [reader.extents(name) for name in fields]
         every = [np.stack([np.asarray(part[k], np.int64) for part in places], 1) for k in (0, 1)] if places else []
-        descriptor = os.open(reader.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            for first, end in _pieces(start, stop, every[1] if every else None):
-                self._await_commit(block=False)
-                if self._commit_due():
-                    self._start_commit()
-                if self.num_written + end - first > self.num_samples:
-                    raise ConversionError(f"more than the {self.num_samples} promised for {self.path}")
-                for name, compared in (sums or {}).items():
-                    _compare(reader, name, compared, np.arange(first, end))
-                self._consistent = False
-                offsets = sizes = np.empty((end - first, 0), np.int64)
-                if every:
-                    sizes = every[1][first:end]
-                    alignments = [self._columns[index].alignment for index in pointed]
-                    offsets, self._placement.cursor = place_all(self._placement, sizes, alignments)
-                    for target, source, size in runs(offsets, every[0][first:end], sizes):
-                        self._sink.append_from(target, descriptor, source, size, reader.path)
-                    self._note_payloads(offsets, every[0][first:end], sizes, reader, first, fields, sums)
-                self._records += self._copied_records(reader, first, end, pointed, offsets)
-                self._names += (
-                    [sections.clean_name(name) if name else b"" for name in names[first:end]]
-                    if names
-                    else ([b""] * (end - first))
-                )
-                self._uncommitted_bytes += int(sizes.sum()) + sum(map(len, self._names[first - end :]))
-                self.num_written += end - first
-                self._consistent = True
-                if progress is not None:
-                    progress(self.num_written, self.num_samples)
-        finally:
-            os.close(descriptor)
+        for first, end in _pieces(start, stop, every[1] if every else None):
+            self._await_commit(block=False)
+            if self._commit_due():
+                self._start_commit()
+            if self.num_written + end - first > self.num_samples:
+                raise ConversionError(f"more than the {self.num_samples} promised for {self.path}")
+            for name, compared in (sums or {}).items():
+                _compare(reader, name, compared, np.arange(first, end))
+            offsets = sizes = np.empty((end - first, 0), np.int64)
+            cursor = self._placement.cursor
+            if every:
+                sizes = every[1][first:end]
+                alignments = [self._columns[index].alignment for index in pointed]
+                offsets, cursor = place_all(self._placement, sizes, alignments)
+            self._consistent = False
+            self._placement.cursor = cursor
+            if every:
+                for target, source, size in runs(offsets, every[0][first:end], sizes):
+                    self._sink.append_run(target, reader.data[source : source + size].data)
+                self._note_payloads(offsets, every[0][first:end], sizes, reader, first, fields, sums)
+            self._records += self._copied_records(reader, first, end, pointed, offsets)
+            self._names += (
+                [sections.clean_name(name) if name else b"" for name in names[first:end]]
+                if names
+                else ([b""] * (end - first))
+            )
+            self._uncommitted_bytes += int(sizes.sum()) + sum(map(len, self._names[first - end :]))
+            self.num_written += end - first
+            self._consistent = True
+            if progress is not None:
+                progress(self.num_written, self.num_samples)
 
     def _note_payloads(
         self,

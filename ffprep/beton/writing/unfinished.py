@@ -16,7 +16,7 @@ from ffprep.errors import ConversionError
 
 BUFFER_SIZE = 1 << 23
 PIECE = 1 << 18
-"""Bytes that are copied from another file at a time: so few that they are still in the cache when they are hashed."""
+"""Bytes of a long run that are written at a time: so few that they are still in the cache when they are hashed."""
 
 DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
@@ -42,7 +42,6 @@ class UnfinishedFile:
         self.path = path
         self.hasher = BlockHasher(data_start)
         self._buffer = bytearray()
-        self._scratch = memoryview(bytearray(PIECE))
         self._descriptor, self._lock = open_locked(path)
 
     @property
@@ -65,42 +64,29 @@ class UnfinishedFile:
         self._buffer += payload
         self._flush_large()
 
-    def append_from(self, offset: int, descriptor: int, start: int, size: int, source: Path) -> None:
-        """Add bytes of another file at or after the end, as `append` does.
+    def append_run(self, offset: int, run: memoryview) -> None:
+        """Add bytes at or after the end, as `append` does, but long ones without gathering them first.
 
         Parameters
         ----------
         offset : int
-        descriptor : int
-            Of the other file.
-        start, size : int
-            The bytes of it; of no byte one zero is added, as for an empty value.
-        source : Path
-            Its name, for messages.
+        run : memoryview
+            Of no byte one zero is added, as for an empty value.
 
         Raises
         ------
         ConversionError
-            The other file cannot be read or was cut, or the disk is full or fails.
+            The disk is full, or fails.
         """
-        self.append(offset, memoryview(b"" if size else b"\0"))
-        if size > DIRECT:
-            self.flush()
-        while size:
-            view = self._scratch[: min(size, PIECE)]
-            try:
-                count = os.preadv(descriptor, [view], start)
-            except OSError as error:
-                raise ConversionError(f"{source}: byte {start}: cannot read: {error.strerror}") from error
-            if not count:
-                raise ConversionError(f"{source}: byte {start}: the file was cut while it was read")
-            if self._buffer or size <= DIRECT:
-                self._buffer += view[:count]
-                self._flush_large()
-            else:
-                self.write_at(self.hasher.position, view[:count])
-                self.hasher.update(view[:count])
-            start, size = start + count, size - count
+        if len(run) <= DIRECT:
+            self.append(offset, run if len(run) else memoryview(b"\0"))
+            return
+        self.append(offset, memoryview(b""))
+        self.flush()
+        for start in range(0, len(run), PIECE):
+            piece = run[start : start + PIECE]
+            self.write_at(self.hasher.position, piece)
+            self.hasher.update(piece)
 
     def _flush_large(self) -> None:
         if len(self._buffer) >= BUFFER_SIZE:
