@@ -119,3 +119,19 @@ def test_the_command(tmp_path: Path, demo_data: Path) -> None:
         assert f"x-0000{number}-of-00002.beton" in shown
     run("merge", tmp_path / "x-*.beton", "--out", tmp_path / "x.beton")
     assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
+
+
+def test_blocks_have_no_parts(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"text": "one"}\n')
+    arguments = [
+        "convert",
+        "text",
+        "--files",
+        tmp_path / "x.jsonl",
+        "--layout",
+        "blocks",
+        "--out",
+        tmp_path / "x.beton",
+    ]
+    result = CliRunner().invoke(main, [str(argument) for argument in (*arguments, "--part", "0/2")])
+    assert result.exit_code == 2 and "--part is for rows" in result.output
