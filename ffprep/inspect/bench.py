@@ -19,6 +19,7 @@ import numpy as np
 from ffprep.abi import IMAGE
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
+from ffprep.beton.sets.members import describe_member
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
 from ffprep.jpeg.native import decode_request, library
 
@@ -66,14 +67,16 @@ def bench(
     """
     paths = [files] if isinstance(files, Path) else list(files)
     with Reader(paths[0]) as reader:
-        samples = min(options.samples, len(reader))
+        total = len(reader) if len(paths) == 1 else sum(describe_member(path)[0].samples for path in paths)
+        samples = min(options.samples, total)
+        first = min(samples, len(reader))  # what is looked at one by one is of the first file
         reader.seek_index = find_index(reader, None)
         images = [name for name, field in reader.fields.items() if field.type_id == 2]
-        size = _bytes_per_sample(reader, samples)
+        size = _bytes_per_sample(reader, first)
         with tempfile.TemporaryDirectory(prefix="ffprep-bench-") as scratch:
             contestants = _contestants(paths, reader, images, samples, options, Path(scratch))
             timings = compare(contestants, options.rounds, on_round)
-        split = _split(reader, images[0], samples, options, timings[0]) if images else {}
+        split = _split(reader, images[0], first, options, timings[0]) if images and first == samples else {}
     return {
         "path": str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         "samples": samples,
