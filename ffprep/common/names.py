@@ -82,6 +82,11 @@ class Clutter:
             self.left_out.append(path)
         return True
 
+    @property
+    def facts(self) -> dict[str, bool]:
+        """What a manifest records of the choice, so that the source can be opened the same way again."""
+        return {"all_files": True} if self.taken else {}
+
     def notes(self) -> list[str]:
         """What the user should know: a sentence, or nothing."""
         if not self.left_out:

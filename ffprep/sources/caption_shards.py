@@ -147,7 +147,7 @@ def open_caption_shards(
             f"{index.endings() or 'no files'}{why}"
         )
     captions = ShardCaptions(index.files("texts"), index.files("facts"), *index.columns())
-    facts = {"shards": len(index.paths), **index.facts, **options.pop("facts", {})}
+    facts = {"shards": len(index.paths), **index.facts, **clutter.facts, **options.pop("facts", {})}
     options = {"facts": facts, "left_out": left_out, "notes": clutter.notes(), **options}
     source = ShardSource(name, index.files("images"), index.ids(), captions, **options)
     source.captions = captions

@@ -85,10 +85,12 @@ def open_coco(
     content = read_annotations(annotations, lambda names: _member(annotations, names, split))
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise SourceError(f"{annotations}: no COCO annotations: there is no list of images in it")
+    clutter = Clutter(all_files)
     facts: dict[str, Any] = {"annotations": annotations.name, "split": split or "", "captions_without_image": 0}
+    facts |= clutter.facts
     left_out = LeftOut(skip)
     notes: list[str] = []
-    names = ImageNames(images, Clutter(all_files))
+    names = ImageNames(images, clutter)
     if split is not None and split.startswith(_PREFIX):
         if "annotations" in content:
             raise OptionError(f"--split {split}: {annotations} is no file of Karpathy's, whose images name their split")

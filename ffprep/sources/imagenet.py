@@ -82,6 +82,7 @@ def open_imagenet(
         check_regular(path)
         opened = _from_file(path, split, image, hints, clutter)
     opened.notes += clutter.notes()
+    opened.facts.update(clutter.facts)
     return opened
 
 

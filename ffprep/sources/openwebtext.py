@@ -133,6 +133,7 @@ def open_corpus(
         raise OptionError(f"{source}: has no chunks (urlsf_subset00 and so on); choose with --files or --share")
     corpus = Corpus(name, [], facts={"form": "chunks" if chunked else "files", "column": column})
     corpus.notes += clutter.notes()
+    corpus.facts |= clutter.facts
     wanted = _wanted_chunks(corpus, chosen) if chunked else None
     if chosen.files is not None:
         numbers = numbers_of(chosen.files, "--files")

@@ -44,12 +44,14 @@ def open_visual_genome(
         When a file is not of the expected form, a description is bad and `skip` is False, it cannot be told which image
         one means, or no image has a description.
     """
-    names = ImageNames(images, Clutter(all_files))
+    clutter = Clutter(all_files)
+    names = ImageNames(images, clutter)
     left_out = LeftOut(skip)
     files: list[Wanted] = []
     ids: list[int] = []
     captions: list[list[str]] = []
     facts: dict[str, Any] = {"annotations": annotations.name, "images_missing": 0, "images_without_caption": 0}
+    facts |= clutter.facts
     for name, key, phrases in _described(annotations, left_out):
         file = next((base for base in (f"{key}.jpg", f"{key}.png") if base in names), None)
         if file is None:
