@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffprep.errors import DecodeError, OptionError
-from ffprep.fields.sizes import Size, common_size
+from ffprep.fields.sizes import Size, common_size, size_pair
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.state import State
@@ -38,6 +38,13 @@ class FfcvImageDecoding:
 
     Whole images are decoded then, and resized by area averaging, whatever ``interpolation`` says, as in ffcv. A decoder
     of ours as it is decodes its crop alone, and all in one pass with what follows.
+
+    Class attributes
+    ----------------
+    crop_function : str or None
+        Name of ffcv's function that draws the same crop, in `ffprep.fields.ffcv_images`.
+    by_protocol : bool
+        The loader always runs this decoder by the protocol.
     """
 
     field: Any = None
@@ -47,6 +54,7 @@ class FfcvImageDecoding:
     scale: Any = None
     ratio: Any = None
     crop_function: ClassVar[str | None] = None
+    by_protocol: ClassVar[bool] = False
 
     def accept_field(self, field: Any) -> None:
         """Store the field whose pipeline this decoder begins."""
@@ -81,7 +89,7 @@ class FfcvImageDecoding:
             return replace(previous_state, jit_mode=True, shape=shape, dtype=byte), AllocationQuery(shape, byte)
         if callable(size):
             raise OptionError(f"{type(self).__name__}: output_size is a function; give (height, width) to this decoder")
-        shape = (int(size[0]), int(size[1]), 3)
+        shape = (*size_pair(size), 3)
         largest = 3 * int(self.metadata["width"].max()) * int(self.metadata["height"].max())
         return replace(previous_state, jit_mode=True, shape=shape, dtype=byte), (
             AllocationQuery(shape, byte),

@@ -29,7 +29,7 @@ def is_operation(item: Any) -> bool:
 
     Our image decoders have the protocol too, but only subclasses that override a part of it are run by it.
     """
-    if isinstance(item, ImageDecoder) and not overridden(item):
+    if isinstance(item, ImageDecoder) and not item.by_protocol and not overridden(item):
         return False
     return not isinstance(item, type) and all(
         callable(getattr(item, name, None)) for name in ("generate_code", "declare_state_and_memory")
