@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ class BetonTables:
         check: bool = True,
     ) -> None:
         self.path = Path(path)
+        self.guard: Callable[[str, int], None] | None = None
         self._custom_fields = dict(custom_fields or {})
         self._extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
         if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
@@ -205,6 +206,8 @@ class BetonTables:
         """Return the bytes of one payload as a read-only view of the file."""
         offset, size = self.extents(name)
         sample = self._sample(index)
+        if self.guard is not None:
+            self.guard(name, sample)
         start = int(offset[sample])
         return self.data[start : start + int(size[sample])]
 
@@ -215,6 +218,7 @@ class BetonTables:
         self.table = empty.view(layout.ALLOCATION)
         self.records = empty.view(self.head.record_type)
         self._extents.clear()
+        self.guard = None
 
     def __enter__(self: Self) -> Self:
         return self

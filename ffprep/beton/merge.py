@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
@@ -67,10 +68,12 @@ def merge(
         The files have different fields, no file is given, `out` is one of them or another file is there.
     BetonError
         A file cannot be used.
+    DecodeError
+        A value changed since its file was written. What was merged is kept.
     """
     if not paths:
         raise OptionError("merge wants at least one file")
-    readers = [Reader(path, custom_fields) for path in paths]
+    readers = [open_checked(path, custom_fields) for path in paths]
     _check_same_fields(readers)
     target = Path(out)
     refuse_inputs([target], [reader.path for reader in readers])

@@ -147,7 +147,7 @@ class SeekIndex:
             raise self._refused("its table is not in order")
 
     def _refused(self, why: str) -> IndexMismatchError:
-        return IndexMismatchError(f"{self.path}: {why}; make it again with `ffprep index`, or remove it")
+        return IndexMismatchError(f"{self.path}: {why}; make it again with `ffprep index --overwrite`, or remove it")
 
     def __len__(self) -> int:
         return len(self.entries) - 1

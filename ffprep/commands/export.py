@@ -34,11 +34,11 @@ from ffprep.common.outputs import check_output, refuse_inputs
 @click.pass_context
 def command(ctx: click.Context, /, path: Path, form: str, out: Path, overwrite: bool, **values: Any) -> None:
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
-    from ffprep.beton import Reader
+    from ffprep.beton.checksums import open_checked
     from ffprep.text.blocks.exchange import export_fairseq, export_flat, targets_of
 
     wanted = take_vocabulary(values, default="")
-    with Reader(path) as reader:
+    with open_checked(path) as reader:
         targets = targets_of(reader, out, form, wanted)
         refuse_inputs(targets, inputs_of(ctx))
         for target in targets:

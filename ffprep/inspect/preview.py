@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.common.formatting import size_text
 from ffprep.common.replacing import write_file
@@ -59,7 +60,7 @@ def write_preview(
     int
         Number of samples on the page.
     """
-    with Reader(path) as reader:
+    with open_checked(path) as reader:
         if indices is None:
             chosen = np.unique(np.linspace(0, max(0, len(reader) - 1), min(count, len(reader))).astype(int)).tolist()
         else:

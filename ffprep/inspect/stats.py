@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
 from ffprep.common.formatting import size_text
@@ -81,7 +82,7 @@ def stats_of(path: Path) -> Stats:
     BetonError
         The file is no .beton file, or is damaged.
     """
-    with Reader(path) as reader:
+    with open_checked(path) as reader:
         images = pairs = blocks = rows = classes = None
         words = tokens = None
         samples = reader.num_samples

@@ -229,6 +229,8 @@ class Loader(FfcvLoader):
         self._check_open()
         self._epoch_state.settle()
         progress = EpochProgress(self._epoch_state.epoch, self._epoch_state.first)
+        if not progress.first:
+            self.errors.in_a_row = 0
         iterator = self._start(progress, self._order, self._share, self.drop_last)
         self._epoch_state.begin(progress, iterator)
         return iterator

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ffprep.commands._shared.files import BETON, REPORT, check_restart, inputs_of, is_report, write_report
+from ffprep.common.outputs import check_output
 
 if TYPE_CHECKING:
     from ffprep.convert.planning import ConversionPlan
@@ -35,6 +36,14 @@ def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+all_files_option = click.option(
+    "--all-files",
+    is_flag=True,
+    help="Take files and folders that systems leave behind, too (.ipynb_checkpoints, __MACOSX, ._*, lost+found and "
+    "the like), which would be classes, images and texts of their own; by default they are left out with a note.",
+)
 
 
 image_options = apply_options(
@@ -172,11 +181,14 @@ class WritingChoices:
 
     def run(self, source: Source, index: bool = False) -> ConversionReport:
         """Convert the source, show progress and the report, and with `index` make the seek index as well."""
+        from ffprep.beton.seek_index import beside
         from ffprep.convert.conversion import convert
         from ffprep.convert.progress import ShownProgress, SilentProgress
         from ffprep.sources.base import shuffled
 
         check_restart(self.resume, self.restart)
+        if index and not self.out.exists():
+            check_output(beside(self.out), overwrite=self.overwrite)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # the report says what is odd about a file
         if not self.quiet:
             show_notes(source)
@@ -206,7 +218,12 @@ class WritingChoices:
         from ffprep.convert.indexing import make_index
 
         with terminable(), followed("index") as progress:
-            report = make_index(self.out, workers=self.workers, progress=None if self.quiet else progress)
+            report = make_index(
+                self.out,
+                workers=self.workers,
+                overwrite=self.overwrite,
+                progress=None if self.quiet else progress,
+            )
         if not self.quiet:
             click.echo(str(report))
 
