@@ -2,9 +2,15 @@
 
 There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
 `color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
+<<<<<<< HEAD
 `replace_label` and `translate`. ffprep's own are `blur` and `levels` (more operations), `resized_crop` (decoders of
 FFCV-SSL), `base` (what a transform is), `image` (operations on one image at a time) and the folder `compiled` (their
 code).
+=======
+`replace_label` and `translate`. ffprep's own are `blur`, `levels`, `enhance`, `geometry` (more operations), `compose`
+(operations made of others), `policies` (RandAugment and its kin), `base` (what a transform is), `image` (operations on
+one image at a time) and the folder `compiled` (their code).
+>>>>>>> 25c962b
 """
 
 from ffprep.transforms.base import Transform
@@ -17,8 +23,31 @@ from ffprep.transforms.color_jitter import (
     RandomSaturation,
 )
 from ffprep.transforms.common import Squeeze
+from ffprep.transforms.compose import RandomApply, RandomChoice, RandomOrder
 from ffprep.transforms.cutout import Cutout, RandomErasing
+from ffprep.transforms.enhance import (
+    AutoContrast,
+    Brightness,
+    Color,
+    Contrast,
+    Equalize,
+    Invert,
+    Posterize,
+    Sharpness,
+    Solarize,
+    SolarizeAdd,
+)
 from ffprep.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
+from ffprep.transforms.geometry import (
+    RandomAffine,
+    RandomPerspective,
+    RandomRotation,
+    Rotate,
+    ShearX,
+    ShearY,
+    TranslateX,
+    TranslateY,
+)
 from ffprep.transforms.levels import (
     RandomAutocontrast,
     RandomEqualize,
@@ -33,20 +62,38 @@ from ffprep.transforms.module import ModuleWrapper
 from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison
+from ffprep.transforms.policies import (
+    AugMix,
+    AutoAugment,
+    AutoAugmentPolicy,
+    RandAugment,
+    ThreeAugment,
+    TrivialAugmentWide,
+    timm_policy,
+)
 from ffprep.transforms.random_resized_crop import RandomResizedCrop, Resize
 from ffprep.transforms.replace_label import ReplaceLabel
 from ffprep.transforms.resized_crop import CornerCrop, PadRGBImageDecoder
 from ffprep.transforms.translate import CenterCrop, RandomCrop, RandomTranslate
 
 __all__ = [
+    "AugMix",
+    "AutoAugment",
+    "AutoAugmentPolicy",
+    "AutoContrast",
+    "Brightness",
     "CenterCrop",
+    "Color",
     "ColorJitter",
+    "Contrast",
     "Convert",
     "CornerCrop",
     "CutMix",
     "Cutout",
+    "Equalize",
     "GaussianBlur",
     "ImageMixup",
+    "Invert",
     "LabelMixup",
     "Mixup",
     "MixupOrCutMix",
@@ -55,9 +102,17 @@ __all__ = [
     "NormalizeImage",
     "PadRGBImageDecoder",
     "Poison",
+    "Posterize",
+    "RandAugment",
+    "RandomAffine",
+    "RandomApply",
     "RandomAutocontrast",
     "RandomBrightness",
+<<<<<<< HEAD
     "RandomColorJitter",
+=======
+    "RandomChoice",
+>>>>>>> 25c962b
     "RandomContrast",
     "RandomCrop",
     "RandomEqualize",
@@ -65,8 +120,11 @@ __all__ = [
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomInvert",
+    "RandomOrder",
+    "RandomPerspective",
     "RandomPosterize",
     "RandomResizedCrop",
+    "RandomRotation",
     "RandomSaturation",
     "RandomSolarization",
     "RandomSolarize",
@@ -74,10 +132,21 @@ __all__ = [
     "RandomVerticalFlip",
     "ReplaceLabel",
     "Resize",
+    "Rotate",
+    "Sharpness",
+    "ShearX",
+    "ShearY",
+    "Solarize",
+    "SolarizeAdd",
     "Squeeze",
+    "ThreeAugment",
     "ToDevice",
     "ToTensor",
     "ToTorchImage",
     "Transform",
+    "TranslateX",
+    "TranslateY",
+    "TrivialAugmentWide",
     "View",
+    "timm_policy",
 ]
