@@ -2,15 +2,9 @@
 
 There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
 `color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
-<<<<<<< HEAD
-`replace_label` and `translate`. ffprep's own are `blur` and `levels` (more operations), `resized_crop` (decoders of
-FFCV-SSL), `base` (what a transform is), `image` (operations on one image at a time) and the folder `compiled` (their
-code).
-=======
 `replace_label` and `translate`. ffprep's own are `blur`, `levels`, `enhance`, `geometry` (more operations), `compose`
-(operations made of others), `policies` (RandAugment and its kin), `base` (what a transform is), `image` (operations on
-one image at a time) and the folder `compiled` (their code).
->>>>>>> 25c962b
+(operations made of others), `policies` (RandAugment and its kin), `resized_crop` (decoders of FFCV-SSL), `base` (what a
+transform is), `image` (operations on one image at a time) and the folder `compiled` (their code).
 """
 
 from ffprep.transforms.base import Transform
@@ -108,11 +102,8 @@ __all__ = [
     "RandomApply",
     "RandomAutocontrast",
     "RandomBrightness",
-<<<<<<< HEAD
-    "RandomColorJitter",
-=======
     "RandomChoice",
->>>>>>> 25c962b
+    "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
     "RandomEqualize",
