@@ -21,6 +21,7 @@ from ffprep.beton.check import (
     table_sizes,
 )
 from ffprep.beton.head import AGAIN, read_head
+from ffprep.common.mapping import map_file
 from ffprep.errors import BetonError, CorruptError, NotABetonError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
@@ -49,7 +50,7 @@ class BetonTables:
             raise NotABetonError(f"{self.path}: not a .beton file: it is a pipe or a device")
         with self.path.open("rb") as file:
             self.head = read_head(file, self.path, self._custom_fields)
-            self.data: npt.NDArray[np.uint8] = np.asarray(np.memmap(file, np.uint8, "r"))
+            self.data = map_file(file)
         self.page_size = self.head.header.page_size
         self.num_samples = self.head.header.num_samples
         self.fields = self.head.fields

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ffprep.commands._shared.files import FILES
 from ffprep.commands._shared.options import EXISTING, followed, terminable
 from ffprep.commands._shared.vocabulary import FOLDER
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
     from ffprep.beton.verify import VerifyReport
     from ffprep.convert.against import Origin
 
 
 @click.command("verify")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
 @click.option(
     "--against",
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     ctx: click.Context,
-    paths: tuple[Path, ...],
+    paths: tuple[list[SetFile], ...],
     quick: bool,
     against: tuple[str, ...],
     annotations: Path | None,
@@ -48,24 +50,29 @@ def command(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Check .beton files: tables, pointers, checksums, that every sample decodes and, if asked, the source."""
-    from ffprep.beton.verify import verify
+    """Check .beton files and sets: tables, pointers, checksums, that every sample decodes and, if asked, the source."""
+    from ffprep.beton.verify import Problem, verify
+    from ffprep.beton.verify.indexes import differs_from_index
+
+    files = [file for some in paths for file in some]
 
     if against:
         from ffprep.convert.against import Origin
         from ffprep.sources.reading.synsets import Hints
 
-        if len(paths) > 1:
+        if len(files) > 1:
             raise OptionError("--against is the source of one file: verify the files one by one")
         origin = Origin(against, annotations, Hints(labels, devkit, classes), gpt2_files)
     elif any(given is not None for given in (annotations, labels, devkit, classes, gpt2_files)):
         raise OptionError("--annotations, --labels, --devkit, --classes and --gpt2-files belong to --against")
     reports = []
-    for path in paths:
-        with followed(path.name) as progress:
-            reports.append(verify(path, deep=not quick, workers=workers, progress=progress))
+    for file in files:
+        with followed(file.path.name) as progress:
+            reports.append(verify(file.path, deep=not quick, workers=workers, progress=progress))
+        if problem := differs_from_index(file):
+            reports[-1].problems.append(Problem(problem))
         if against:
-            _compare(path, origin, reports[-1], workers)
+            _compare(file.path, origin, reports[-1], workers)
         if not as_json:
             click.echo(str(reports[-1]))
     if as_json:

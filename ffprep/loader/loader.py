@@ -48,7 +48,8 @@ class Loader(FfcvLoader):
     Parameters
     ----------
     fname : str or Path, or a sequence of them
-        One file or several. Samples are numbered over all files: those of the first file, then those of the second.
+        One file or several; each may also be the index of a set, a folder, or a pattern such as ``train-*.beton``.
+        Samples are numbered over all files: those of the first file, then those of the second.
     batch_size : int
         Samples in a batch, on each rank.
     num_workers : int

@@ -107,8 +107,9 @@ class ImageNetTable:
         self.table = table
         self.labels, self.classes = _sorted_classes(table.labels, table.class_names, origin)
         self._split = split
-        self._facts = _facts(split, layout, origin, self.classes)
+        self.facts = _facts(split, layout, origin, self.classes)
         self.fields: Mapping[str, Field] = _fields(image)
+        self.notes: list[str] = []
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -124,7 +125,7 @@ class ImageNetTable:
         return self.table.size_estimate()
 
     def manifest(self) -> dict[str, Any]:
-        return self._facts
+        return self.facts
 
 
 class ImageNetStream:

@@ -130,7 +130,7 @@ def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[st
     from ffprep.sources.text import open_table
     from ffprep.text.documents.documents import RowsUnit
 
-    for name in ("limit", "shuffle"):
+    for name in ("limit", "shuffle", "part"):
         if values.pop(name) is not None:
             raise OptionError(f"--{name} is for rows, not for blocks")
     if values.pop("engine") != "local":

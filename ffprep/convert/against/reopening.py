@@ -109,7 +109,7 @@ def _samples(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, An
             str(facts.get("split")),
             image=_image(manifest),
             hints=origin.hints,
-            clutter=bool(facts.get("all_files")),
+            all_files=_all_files(facts),
         )
     if name in ("coco", "vg"):
         if origin.annotations is None:
@@ -125,6 +125,10 @@ def _samples(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, An
     if "rows" in facts:
         return _rows(reader, facts, origin)
     raise OptionError(f"{reader.path}: was made of a data set that this version of ffprep does not know")
+
+
+def _all_files(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("all_files"))
 
 
 def _image(manifest: Mapping[str, Any]) -> RGBImageField:
@@ -146,6 +150,7 @@ def _captions(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, A
         "length": int(facts["length"]),
         "most": int(reader.fields["tokens"].shape[0]) if grouped else None,  # type: ignore[attr-defined]
         "text": "caption" in reader.fields,
+        "all_files": _all_files(facts),
         "vocabulary": from_manifest(facts["vocabulary"], origin.gpt2_files),
         "skip": True,
     }
@@ -197,4 +202,4 @@ def _corpus(facts: Mapping[str, Any], origin: Origin) -> Corpus:
     split = next((name for name, (low, high) in SPLITS.items() if chunks in (f"{low}-{high - 1}", str(low))), None)
     files, share = facts.get("files"), facts.get("share")
     chosen = Choice(split, None if split else chunks, files, share)
-    return open_corpus(origin.place, chosen, str(facts["column"]))
+    return open_corpus(origin.place, chosen, str(facts["column"]), all_files=_all_files(facts))
