@@ -130,3 +130,9 @@ def test_erasing_with_noise() -> None:
     assert len(values) > 30000 and counts.min() > 0.5 * counts.mean() and counts.max() < 1.5 * counts.mean()
     with pytest.raises(OptionError, match="uint8"):
         T.RandomErasing(value="random").apply(x.astype(np.float32), batch)
+
+
+def test_as_many_images_as_samples() -> None:
+    for count in (4, 6):
+        with pytest.raises(OptionError, match=f"{count} images, and a batch of 5 samples"):
+            T.Cutout(3).apply(pictures(count, 8, 9), info(5))
