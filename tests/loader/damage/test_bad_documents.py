@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 
 from ffprep import Loader
-from ffprep.beton import Writer
-from ffprep.errors import DecodeError
-from ffprep.fields import BytesField, IntField, JSONField
+from ffprep.beton import Writer, layout
+from ffprep.errors import DecodeError, OptionError
+from ffprep.fields import BytesField, IntField, JSONField, NDArrayField
 from ffprep.fields.base import Encoded
-from ffprep.fields.decoders import CaptionTextDecoder, IntDecoder, JSONDecoder
+from ffprep.fields.decoders import CaptionTextDecoder, IntDecoder, JSONDecoder, NDArrayDecoder
 
 BAD = {b"[1": "not JSON", b"[" * 9000 + b"\0": "not JSON", b"\xff\0": "not JSON", b'"no end"': "no end mark"}
 
@@ -76,3 +77,21 @@ def test_the_label_is_read_all_the_same(tmp_path: Path) -> None:
     with Loader(path, 5, 1, pipelines={"facts": None, "label": [IntDecoder()]}, check="off") as loader:
         ((labels,),) = loader
     assert np.asarray(labels).ravel().tolist() == list(range(5))
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 1 << 62), (1, 0, 1 << 40, 1 << 20)])
+def test_an_array_without_elements_of_a_huge_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "x.beton"
+    fields = {"array": NDArrayField("<i4", (2, 3))}
+    with Writer(path, fields, 3) as writer:
+        for n in range(3):
+            writer.write([fields["array"].encode(np.full((2, 3), n, "<i4"))])
+    content = bytearray(path.read_bytes())
+    at = layout.records_start(0) + 17
+    content[at : at + 8 * len(shape)] = struct.pack(f"<{len(shape)}Q", *shape)
+    path.write_bytes(content)
+    with (
+        Loader(path, 3, 1, pipelines={"array": [NDArrayDecoder()]}, check="off") as loader,
+        pytest.raises(OptionError, match="field 'array': there is no memory for a batch of shape"),
+    ):
+        list(loader)
