@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.common.names import is_clutter
-from ffprep.common.source_files import open_regular
+from ffprep.common.source_files import open_regular, walk
 from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
@@ -225,7 +225,7 @@ def _list(path: Path) -> list[str]:
     if path.is_file():
         return [path.name]
     names: list[str] = []
-    for folder, below, files in os.walk(path, followlinks=True):
+    for folder, below, files in walk(path):
         below[:] = [name for name in below if not name.startswith(".") and not is_clutter(name)]
         inside = Path(folder).relative_to(path)
         names += [(inside / name).as_posix() for name in files if not name.startswith(".") and _readable(name)]
