@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.options import EXISTING, all_files_option, apply_options
 from ffprep.common.formatting import size_text
+from ffprep.common.names import Clutter
 from ffprep.common.outputs import refuse_inputs
 from ffprep.errors import FfprepError
 
@@ -64,6 +65,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option(
             "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of shards."
         ),
+        all_files_option,
         click.option("--limit", type=click.IntRange(1), help="The first N rows of the index that work."),
         click.option("--max-bytes", type=click.IntRange(1), help="Stop before the images take more than this."),
         click.option("--resize", type=click.IntRange(8), help="Shrink to this shorter side on arrival."),
@@ -104,7 +106,10 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
     path = index or only
     assert path is not None
     refuse_inputs([out / name for name in ("manifest.jsonl", "report.json")], [path])
-    rows = sum(1 for _ in read_index(path))  # also finds a damaged index before anything is fetched
+    clutter = Clutter(values["all_files"])
+    rows = sum(1 for _ in read_index(path, clutter))  # also finds a damaged index before anything is fetched
+    for note in clutter.notes():
+        click.echo(f"note: {note}", err=True)
     limits = FetchLimits(
         deadline=values["deadline"],
         max_bytes=values["max_file_bytes"],
@@ -135,7 +140,7 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         shown.update(counts.ok if by_success else counts.done, counts.bytes)
 
     try:
-        report = download(read_index(path), out, options, values["retry_failed"], update)
+        report = download(read_index(path, clutter), out, options, values["retry_failed"], update)
     finally:
         shown.close()
     if not quiet:

@@ -23,6 +23,7 @@ from ffprep.fields.decoders import (
     TokensDecoder,
     size_at,
 )
+from ffprep.fields.sizes import common_size
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import check_tokens, plan_captions, text_of_captions
 from ffprep.loader.plan.documents import parse_row
@@ -149,7 +150,8 @@ def _ragged(source: str, files: Files, decoder: BytesDecoder) -> NativeOp:
 
 def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: int) -> Output:
     size = decoder.output_size
-    height, width = _common_size(pipeline, files) if size is None else size_at(size, epoch)
+    where = f"pipeline {pipeline.name!r}: field {pipeline.source!r}"
+    height, width = common_size(files.column(pipeline.source), where) if size is None else size_at(size, epoch)
     form = ImageForm(height, width)
     rest = list(pipeline.transforms)
     # As long as transforms can be folded into the form, the workers do them in one pass with decoding.
@@ -188,18 +190,3 @@ def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
     else:
         images = torch.from_numpy(stored)
     return images.permute(0, 3, 1, 2) if form.channels_first and not form.planar else images
-
-
-def _common_size(pipeline: Pipeline, files: Files) -> tuple[int, int]:
-    column = files.column(pipeline.source)
-    if len(column) == 0:
-        return 1, 1
-    heights, widths = column["height"], column["width"]
-    low, high = (int(heights.min()), int(widths.min())), (int(heights.max()), int(widths.max()))
-    if low != high:
-        raise OptionError(
-            f"pipeline {pipeline.name!r}: the images of {pipeline.source!r} differ in size, from {low[0]}x{low[1]} to "
-            f"{high[0]}x{high[1]} (height x width); use RandomResizedCropRGBImageDecoder, "
-            "CenterCropRGBImageDecoder or ResizeRGBImageDecoder"
-        )
-    return high

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from ffprep.common.expansion import read_member
 from ffprep.common.formatting import size_text
+from ffprep.common.names import in_clutter
 from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
 from ffprep.sources.reading.zipped import DAMAGE as ZIP_DAMAGE
@@ -81,9 +82,8 @@ def open_annotations(path: Path, choose: Callable[[list[str]], str]) -> Iterator
 
 
 def is_annotation_name(name: str) -> bool:
-    """Whether a member of an archive may hold annotations: a JSON file that macOS did not add."""
-    parts = name.split("/")
-    return name.lower().endswith(".json") and "__MACOSX" not in parts and not parts[-1].startswith(".")
+    """Whether a member of an archive may hold annotations: a JSON file that no system left there."""
+    return name.lower().endswith(".json") and not in_clutter(name)
 
 
 def caption_fault(value: Any) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.names import in_clutter
+from ffprep.common.names import Clutter
 from ffprep.common.source_files import check_regular, read_file
 from ffprep.errors import SourceError, first_line
 from ffprep.sources.reading.load_cache import LoadCache
@@ -267,13 +267,14 @@ class ArrowTable:
         return int(self._rows.data.nbytes)
 
 
-def parquet_files(root: Path, split: str) -> list[Path]:
+def parquet_files(root: Path, split: str, clutter: Clutter) -> list[Path]:
     """The parquet files within a folder whose paths name a split, sorted.
 
-    Examples of such paths are ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet``.
+    Examples of such paths are ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet``. What systems
+    leave behind is left out as `clutter` says.
     """
     every = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
-    found = [path for path in every if not in_clutter(path.relative_to(root).as_posix())]
+    found = [path for path in every if not clutter.leaves_out(path.relative_to(root).as_posix())]
     wanted = set(SPLITS[split])
     chosen = [
         path for path in found if wanted & set(re.split(r"[^a-z0-9]+", path.relative_to(root).as_posix().lower()))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.expansion import read_member
-from ffprep.common.names import in_clutter
+from ffprep.common.names import Clutter
 from ffprep.common.source_files import check_regular, open_regular
 from ffprep.common.tar import read_at
 from ffprep.errors import SourceError
@@ -47,7 +47,9 @@ class ZipFiles:
     path : Path
         The archive.
     wanted : Callable[[str], bool]
-        Given a member's name, returns whether to include it. What archivers leave behind, such as ``__MACOSX``, is not.
+        Given a member's name, returns whether to include it.
+    clutter : Clutter, optional
+        Decides about what archivers leave behind, such as ``__MACOSX``; by default it is left out.
 
     Raises
     ------
@@ -55,14 +57,19 @@ class ZipFiles:
         When the file is not a zip archive.
     """
 
-    def __init__(self, path: Path, wanted: Callable[[str], bool] = is_image_name) -> None:
+    def __init__(
+        self, path: Path, wanted: Callable[[str], bool] = is_image_name, clutter: Clutter | None = None
+    ) -> None:
+        clutter = clutter or Clutter()
         try:
             check_regular(path)
             archive = zipfile.ZipFile(path)
         except DAMAGE as error:
             raise SourceError(f"{path}: cannot be read as a zip archive: {error}") from None
         members = [
-            m for m in archive.infolist() if not m.is_dir() and wanted(m.filename) and not in_clutter(m.filename)
+            m
+            for m in archive.infolist()
+            if not m.is_dir() and wanted(m.filename) and not clutter.leaves_out(m.filename)
         ]
         self._setup(path, archive, members)
 
