@@ -16,7 +16,6 @@ from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.command.sdist import sdist
 
 NATIVE = Path("ffprep/jpeg/native")
 WARNINGS = ["-Wall", "-Wextra", "-Wmissing-prototypes", "-Wstrict-prototypes"]
@@ -25,14 +24,13 @@ BUILDER = Path("scripts/build_kernels.py")
 KERNELS = "ffprep.kernels._kernels"
 
 
-def builder(*arguments: str) -> bool:
-    """Run the script that compiles the kernels; return whether it had success."""
-    if not BUILDER.exists():
-        return False
-    return subprocess.run([sys.executable, str(BUILDER), *arguments], check=False).returncode == 0
+def text_is_current() -> bool:
+    """Whether the assembly text is there and made from the kernels' sources as they are."""
+    return BUILDER.exists() and subprocess.run([sys.executable, str(BUILDER), "--check"], check=False).returncode == 0
 
 
 def suits_this_machine() -> bool:
+    """Whether the text is for this system and processor."""
     return sys.platform == "linux" and platform.machine() == "x86_64" and sys.maxsize > 2**32
 
 
@@ -51,14 +49,6 @@ class BuildPlainLibraries(build_ext):
         super().build_extensions()
 
 
-class DistributeWithMachineCode(sdist):
-    """Puts the kernels' assembly text into the source distribution."""
-
-    def run(self) -> None:
-        builder("--if-stale")
-        super().run()
-
-
 extensions = [
     Extension(
         "ffprep.jpeg._native",
@@ -68,7 +58,7 @@ extensions = [
         extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", *WARNINGS],
     )
 ]
-if suits_this_machine() and os.environ.get("FFPREP_KERNELS") != "jit" and builder("--check"):
+if suits_this_machine() and os.environ.get("FFPREP_KERNELS") != "jit" and text_is_current():
     extensions.append(
         Extension(
             KERNELS,
@@ -78,4 +68,4 @@ if suits_this_machine() and os.environ.get("FFPREP_KERNELS") != "jit" and builde
             optional=True,
         )
     )
-setup(ext_modules=extensions, cmdclass={"build_ext": BuildPlainLibraries, "sdist": DistributeWithMachineCode})
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildPlainLibraries})

@@ -175,7 +175,7 @@ def _hints(facts: dict[str, Any]) -> list[str]:
         )
     if kernel["level"] == "scalar" and platform.machine() in ("x86_64", "AMD64"):
         hints.append("the processor has no AVX2, or FFPREP_SIMD forbids it: decoding takes about twice as long")
-    if not facts["numba_cache"]["writable"]:
+    if not facts["numba_cache"]["writable"] and not facts["machine_code"]["shipped"]:
         hints.append(
             "numba cannot keep compiled kernels, so every start compiles: set NUMBA_CACHE_DIR to a writable folder"
         )

@@ -5,7 +5,8 @@
  * The restart segments of each file become jobs: a random part of them in random order, some ended early, each with its
  * bytes and its coefficients in blocks of exactly their size, coefficients in random distances. All rounds but the first
  * damage bytes of some segments. Every level must give every job the status and, where that is FFP_OK, the coefficients of
- * the scalar level, and leave the gap after the job zero. Prints the number of jobs that were sound and that were not.
+ * the scalar level, and leave the gap after the job zero; and none may leave a job of the first round to the scalar level.
+ * Prints the number of jobs that were sound and that were not.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +124,8 @@ static int round_of(ffp_context *ctx, const uint8_t *data, int64_t size, int hur
         if (ffp_set_simd_level(levels[k]) != FFP_OK) {
             continue;
         }
-        good = run(ctx, &h, jobs, n, at, total, coef);
+        ctx->repaired = 0;
+        good = run(ctx, &h, jobs, n, at, total, coef) && (hurt || ctx->repaired == 0);
         for (int32_t i = 0; good && i < n; i++) {
             size_t count = (size_t)jobs[i].mcus * (size_t)h.blocks_per_mcu * 64;
             good = jobs[i].status == twins[i].status;

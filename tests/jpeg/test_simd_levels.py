@@ -158,6 +158,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def vivid(rng: np.random.Generator) -> bytes:
+    """Saturated colours at the best quality: DC codes of 10 and 11 bits, longer than a lookup."""
+    colours = np.array([(0, 0, 255), (255, 255, 0), (255, 0, 0), (0, 255, 255)], dtype=np.uint8)
+    pixels = colours[rng.integers(0, 4, (20, 40))].repeat(8, 0).repeat(8, 1)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=100, subsampling=0, restart_marker_blocks=4)
+    return out.getvalue()
+
+
 def test_jobs_give_equal_coefficients(jpegmaker: ModuleType, program: Path, tmp_path: Path) -> None:
     """Selections of jobs in any order and place, ended early and damaged: status, coefficients, clean gaps."""
     rng = np.random.default_rng(5)
@@ -169,6 +178,8 @@ def test_jobs_give_equal_coefficients(jpegmaker: ModuleType, program: Path, tmp_
         frame = jpegmaker.random_frame(rng, *size, sampling, interval=interval, density=density)
         files.append(tmp_path / f"{number}.jpg")
         files[-1].write_bytes(jpegmaker.write(frame))
+    files.append(tmp_path / "vivid.jpg")
+    files[-1].write_bytes(vivid(rng))
     run = subprocess.run([program, "12", "3", *files], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr[-4000:]
     sound, damaged = map(int, run.stdout.split())

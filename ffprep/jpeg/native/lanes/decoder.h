@@ -12,20 +12,20 @@
  * so that one computes while the other waits for its gather. When a job is done its lane gets the next one. */
 
 typedef struct {
-    vec pos, limit, place, base, last, block, ac, dc_next, table, reached; /* as in ffp_lanes */
+    vec pos, limit, place, base, last, turn, table, reached; /* as in ffp_lanes */
     mask active;
 } lanes;
 
-#define EACH_FIELD(F) F(pos) F(limit) F(place) F(base) F(last) F(block) F(ac) F(dc_next) F(table) F(reached)
+#define EACH_FIELD(F) F(pos) F(limit) F(place) F(base) F(last) F(turn) F(table) F(reached)
 
 typedef struct constants {
     const uint32_t *table;
     const uint8_t *bytes;
     int16_t *coef;
-    vec next, dc_next; /* ffp_lane_plan */
-    vec limit;         /* byte after the last of all */
-    vec idle;          /* where lanes at rest write */
-    vec swap, word, within, block, side, drop, more, bad;
+    vec turns; /* ffp_lane_plan */
+    vec limit; /* byte after the last of all */
+    vec idle;  /* where lanes at rest write */
+    vec swap, word, within, block, table_bits, drop, more, bad;
     target own;
 } constants;
 
@@ -70,12 +70,14 @@ INLINE void take(const constants *c, lanes *l, vec *w, int words, vec e, ffp_lat
     const mask whole = m_lacks(e, c->more);
     const vec place = v_add_where(whole, l->place, v_right(e, 21));
     const mask ends = ends_block(c, place);
-    l->table = v_select(whole, v_select(ends, l->dc_next, l->ac), v_right(e, 16));
+    const vec table = v_and(v_right_where(ends, l->turn, FFP_TURN_DC), c->table_bits);
+    l->table = v_select(whole, table, v_right(e, 16));
     const vec value = value_of(c, w[0], e, by);
     const vec at = v_add(l->base, v_and(place, c->within));
-    v_store(late->at + first, v_select(m_and(whole, l->active), at, c->idle));
+    const mask takes = m_and(whole, l->active);
+    v_store(late->at + first, v_select(takes, at, c->idle));
     v_store(late->value + first, value);
-    l->reached = v_or_where(l->active, l->reached, place);
+    l->reached = v_or_where(takes, l->reached, place); /* a long DC code leaves -1, which has all bits */
     l->pos = v_add_where(l->active, l->pos, n);
     if (log) {
         append(c, log, m_and(ends, l->active), l, place);
@@ -83,9 +85,7 @@ INLINE void take(const constants *c, lanes *l, vec *w, int words, vec e, ffp_lat
     const mask done = m_equal_where(ends, l->base, l->last);
     l->place = v_ones_where(ends, place);
     l->base = v_add_where(ends, l->base, c->block);
-    l->ac = v_select(ends, v_add(l->dc_next, c->side), l->ac);
-    l->block = v_select(ends, v_permute(c->next, l->block), l->block);
-    l->dc_next = v_permute(c->dc_next, l->block);
+    l->turn = v_permute_where(ends, l->turn, c->turns, v_right(l->turn, FFP_TURN_NEXT));
     l->active = m_and_not(l->active, done);
     for (int i = 0; i + 1 < words; i++) {
         w[i] = shift(w[i], w[i + 1], by);
@@ -170,15 +170,14 @@ INLINE void run_lanes(ffp_queue *q, ffp_lanes *first, ffp_lanes *second, ffp_log
     constants c = {.table = q->plan.table,
                    .bytes = q->bytes,
                    .coef = q->coef,
-                   .next = v_load_any(q->plan.next),
-                   .dc_next = v_load_any(q->plan.dc_next),
+                   .turns = v_load_any(q->plan.turns),
                    .limit = v_set(q->end),
                    .idle = v_set(q->idle),
                    .swap = v_set_four(0x00010203, 0x04050607, 0x08090A0B, 0x0C0D0E0F),
                    .word = v_set(0xFFFF),
                    .within = v_set(63),
                    .block = v_set(64),
-                   .side = v_set(FFP_LANE_SIDE),
+                   .table_bits = v_set(FFP_TURN_TABLE),
                    .drop = v_set(31),
                    .more = v_set(FFP_LANE_LONG),
                    .bad = v_set(FFP_END_BAD)};

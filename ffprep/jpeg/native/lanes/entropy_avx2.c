@@ -1,5 +1,5 @@
 /* The AVX2 level's entropy decoder: decoder.h with 8 lanes in a vector, two vectors to a group. Shifts through a pair of
- * words and selections take several instructions here; gathers and the late stores are as with AVX-512. */
+ * words, selections and gathers take several instructions here; the late stores are as with AVX-512. */
 #include <string.h>
 
 #include "lanes/lanes.h"
@@ -65,13 +65,27 @@ INLINE vec v_high_words(vec a, vec b) { return _mm256_unpackhi_epi32(a, b); }
 INLINE vec v_low_pairs(vec a, vec b) { return _mm256_unpacklo_epi64(a, b); }
 INLINE vec v_high_pairs(vec a, vec b) { return _mm256_unpackhi_epi64(a, b); }
 INLINE vec v_permute(vec a, vec order) { return _mm256_permutevar8x32_epi32(a, order); }
+INLINE vec v_permute_where(mask m, vec a, vec b, vec order) { return _mm256_blendv_epi8(a, v_permute(b, order), m); }
+INLINE vec v_right_where(mask m, vec a, int n) { return _mm256_srlv_epi32(a, v_and(m, v_set((uint32_t)n))); }
 INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_epi8(b, a, m); }
 INLINE vec v_add_where(mask m, vec a, vec b) { return _mm256_add_epi32(a, _mm256_and_si256(b, m)); }
 INLINE vec v_or_where(mask m, vec a, vec b) { return _mm256_or_si256(a, _mm256_and_si256(b, m)); }
 INLINE vec v_ones_where(mask m, vec a) { return _mm256_or_si256(a, m); }
+
+/* Two elements of a table, at the indices in both halves of i. */
+INLINE __m128i load_two(const uint32_t *table, int64_t i) {
+    const __m128i low = _mm_cvtsi32_si128((int)table[(uint32_t)i]);
+    return _mm_unpacklo_epi32(low, _mm_cvtsi32_si128((int)table[(uint64_t)i >> 32]));
+}
+
+INLINE __m128i load_four(const uint32_t *table, __m128i i) {
+    return _mm_unpacklo_epi64(load_two(table, _mm_cvtsi128_si64(i)), load_two(table, _mm_extract_epi64(i, 1)));
+}
+
+/* Loads one by one: on Zen 3 they take 0.9 of the time that decoding takes with a gather instruction. */
 INLINE vec v_gather(const uint32_t *table, vec i) {
-    const vec none = _mm256_setzero_si256();
-    return _mm256_mask_i32gather_epi32(none, (const int *)table, i, _mm256_set1_epi32(-1), 4);
+    const __m128i low = load_four(table, _mm256_castsi256_si128(i));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), load_four(table, _mm256_extracti128_si256(i, 1)), 1);
 }
 
 INLINE uint32_t m_bits(mask m) { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(m)); }

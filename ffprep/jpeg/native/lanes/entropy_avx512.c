@@ -65,7 +65,8 @@ INLINE vec v_low_words(vec a, vec b) { return _mm512_unpacklo_epi32(a, b); }
 INLINE vec v_high_words(vec a, vec b) { return _mm512_unpackhi_epi32(a, b); }
 INLINE vec v_low_pairs(vec a, vec b) { return _mm512_unpacklo_epi64(a, b); }
 INLINE vec v_high_pairs(vec a, vec b) { return _mm512_unpackhi_epi64(a, b); }
-INLINE vec v_permute(vec a, vec order) { return _mm512_permutexvar_epi32(order, a); }
+INLINE vec v_permute_where(mask m, vec a, vec b, vec order) { return _mm512_mask_permutexvar_epi32(a, m, order, b); }
+INLINE vec v_right_where(mask m, vec a, unsigned n) { return _mm512_mask_srli_epi32(a, m, a, n); }
 INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_epi32(m, b, a); }
 INLINE vec v_add_where(mask m, vec a, vec b) { return _mm512_mask_add_epi32(a, m, a, b); }
 INLINE vec v_or_where(mask m, vec a, vec b) { return _mm512_mask_or_epi32(a, m, a, b); }

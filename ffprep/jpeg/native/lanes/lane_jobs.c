@@ -115,10 +115,8 @@ void ffp_lane_start(const ffp_queue *q, ffp_lanes *l, int i, int32_t job, uint32
     l->place[i] = UINT32_MAX;
     l->base[i] = coef;
     l->last[i] = last;
-    l->block[i] = 0;
-    l->ac[i] = (uint32_t)q->plan.dc_first + FFP_LANE_SIDE;
-    l->dc_next[i] = (uint32_t)q->plan.dc_next[0];
-    l->table[i] = (uint32_t)q->plan.dc_first;
+    l->turn[i] = q->plan.turns[0];
+    l->table[i] = q->plan.dc_first;
     l->reached[i] = 0;
     l->active |= 1u << i;
 }
@@ -126,6 +124,7 @@ void ffp_lane_start(const ffp_queue *q, ffp_lanes *l, int i, int32_t job, uint32
 /* Decodes job n again from a clean start with the scalar decoder, whose word on the status is final. */
 static void repair(ffp_queue *q, int32_t n) {
     ffp_job *job = q->jobs + n;
+    q->ctx->repaired++;
     memset(job->coef, 0, ((size_t)job->mcus * (size_t)q->plan.blocks + 1) * 128);
     ffp_entropy_scalar(q->ctx, q->header, job, 1);
 }
@@ -167,9 +166,7 @@ void ffp_lane_merge(ffp_lanes *a, const ffp_lanes *b) {
         a->place[i] = b->place[j];
         a->base[i] = b->base[j];
         a->last[i] = b->last[j];
-        a->block[i] = b->block[j];
-        a->ac[i] = b->ac[j];
-        a->dc_next[i] = b->dc_next[j];
+        a->turn[i] = b->turn[j];
         a->table[i] = b->table[j];
         a->reached[i] = b->reached[j];
         a->job[i] = b->job[j];

@@ -8,8 +8,8 @@ enum {
     PAIR = 2 * SIDE,
     PAIRS = 3, /* grey or three components: no more is decoded here */
     DC_TABLES = 3,
-    AC_TABLES = 36, /* of long codes; 18 is the most that one of 512 photographs needs */
-    LONG_FIRST = PAIRS * PAIR + 1,
+    AC_TABLES = 36,                /* of long codes; 18 is the most that one of 512 photographs needs */
+    LONG_FIRST = PAIRS * PAIR + 1, /* above all that FFP_TURN_TABLE has to hold */
     ENTRIES = LONG_FIRST + PAIRS * (DC_TABLES + AC_TABLES) * SIDE /* under 2^16 */
 };
 
@@ -113,11 +113,12 @@ int32_t ffp_lane_prepare(ffp_context *ctx, const ffp_header *header, ffp_lane_pl
         }
     }
     for (int32_t i = 0; i < 16; i++) {
-        plan->next[i] = i + 1 < n ? i + 1 : 0;
-        plan->dc_next[i] = dc_of[plan->next[i]];
+        const int32_t next = i + 1 < n ? i + 1 : 0, here = i < n ? i : 0;
+        plan->turns[i] = (uint32_t)(dc_of[here] + SIDE) | (uint32_t)dc_of[next] << FFP_TURN_DC |
+                         (uint32_t)next << FFP_TURN_NEXT;
     }
     plan->table = t->entries;
     plan->blocks = n;
-    plan->dc_first = dc_of[0];
+    plan->dc_first = (uint32_t)dc_of[0];
     return FFP_OK;
 }

@@ -32,13 +32,15 @@ enum { FFP_LANE_EOB = 129, FFP_LANE_BAD = 65, FFP_LANE_BAD_BIT = 64 };
 
 #define FFP_LANE_PAD 32 /* zero bytes after each job's bytes */
 
+/* The turn of a block of the MCU, in one word so that it takes one register: where its AC table starts, from bit
+ * FFP_TURN_DC on where the DC table of the block after it does, and from FFP_TURN_NEXT on which block that is. */
+enum { FFP_TURN_TABLE = 0xFFF, FFP_TURN_DC = 12, FFP_TURN_NEXT = 24 };
+
 typedef struct {
     const uint32_t *table;
-    int32_t blocks;      /* in an MCU */
-    int32_t dc_first;    /* where the first block's DC table starts in table[]; its AC table */
-                         /* is FFP_LANE_SIDE further */
-    int32_t next[16];    /* by number of a block in the MCU: the block that follows ... */
-    int32_t dc_next[16]; /* ... and where its DC table starts */
+    int32_t blocks;     /* in an MCU */
+    uint32_t dc_first;  /* where the first block's DC table starts in table[] */
+    uint32_t turns[16]; /* by number of the block in the MCU */
 } ffp_lane_plan;
 
 /* A job whose bytes are free of stuffing. */
@@ -64,9 +66,7 @@ typedef struct {
     uint32_t place[FFP_LANES];   /* coefficient of the block written last, -1: none yet */
     uint32_t base[FFP_LANES];    /* first coefficient of this block ... */
     uint32_t last[FFP_LANES];    /* ... and of the job's last block */
-    uint32_t block[FFP_LANES];   /* its number in the MCU */
-    uint32_t ac[FFP_LANES];      /* AC table of this block */
-    uint32_t dc_next[FFP_LANES]; /* DC table of the next */
+    uint32_t turn[FFP_LANES];    /* of this block in the MCU */
     uint32_t table[FFP_LANES];   /* for the next symbol */
     uint32_t reached[FFP_LANES]; /* union of the places that were reached */
     int32_t job[FFP_LANES];

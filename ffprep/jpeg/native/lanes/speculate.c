@@ -124,7 +124,7 @@ static void walk(wave *w, ffp_lanes *l, int i) {
         const uint32_t place = l->place[i] + (e >> 21);
         q->coef[l->base[i] + (place & 63)] = (int16_t)(value > mask >> 1 ? value : value - mask);
         l->place[i] = place;
-        l->table[i] = l->ac[i];
+        l->table[i] = l->turn[i] & FFP_TURN_TABLE;
         if (place < 63) {
             continue;
         }
@@ -132,10 +132,8 @@ static void walk(wave *w, ffp_lanes *l, int i) {
         const int full = l->base[i] == l->last[i];
         l->place[i] = UINT32_MAX;
         l->base[i] += 64;
-        l->table[i] = l->dc_next[i];
-        l->ac[i] = l->table[i] + FFP_LANE_SIDE;
-        l->block[i] = (uint32_t)q->plan.next[l->block[i]];
-        l->dc_next[i] = (uint32_t)q->plan.dc_next[l->block[i]];
+        l->table[i] = l->turn[i] >> FFP_TURN_DC & FFP_TURN_TABLE;
+        l->turn[i] = q->plan.turns[l->turn[i] >> FFP_TURN_NEXT];
         if (full) {
             l->active &= ~(1u << i);
         }
