@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.checksums import guard
 from ffprep.errors import OptionError
 from ffprep.fields import NDArrayField, RGBImageField
 from ffprep.fields.decoders import STORED_TOKENS
@@ -106,11 +107,17 @@ class Dataset:
 
     def _open(self) -> Files:
         custom = self._options["custom_fields"]
-        files = open_files(self.fname, custom)
+        files = open_files(self.fname, custom, check="first")
         if not _holds_blocks(files):
+            for reader in files.readers if self.raw else ():
+                guard(reader)
             return files
         files.close()
-        return open_files(self.fname, custom, BlockReader)
+        blocks = open_files(self.fname, custom, BlockReader)
+        for reader in blocks.readers if self.raw else ():
+            assert isinstance(reader, BlockReader)
+            guard(reader.blocks.reader)
+        return blocks
 
     @property
     def loader(self) -> Any:

@@ -4,7 +4,9 @@
 
     FfprepError
     ├── OptionError            the command or an argument is wrong (exit status 2)
+    │   └── MixedSizesError    images differ in size, where all must have one
     ├── BetonError             a .beton file cannot be used
+    │   ├── CustomFieldError   the class of one of its fields was not named
     │   ├── NotABetonError     the bytes are something else
     │   ├── UnfinishedError    the writer did not finish
     │   ├── TruncatedError     the file is shorter than its own tables say
@@ -29,8 +31,16 @@ class OptionError(FfprepError, ValueError):
     """A command line or an argument is wrong."""
 
 
+class MixedSizesError(OptionError, TypeError):
+    """Images differ in size, where all must have one. Stock ffcv raises TypeError there."""
+
+
 class BetonError(FfprepError):
     """A ``.beton`` file cannot be used."""
+
+
+class CustomFieldError(BetonError, ValueError):
+    """The file has a field whose class must be named. Stock ffcv raises ValueError there."""
 
 
 class NotABetonError(BetonError):

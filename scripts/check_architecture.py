@@ -295,8 +295,12 @@ def check_deferred(modules: Mapping[str, Module], table: Mapping[str, Any]) -> I
 def check_sizes(root: Path, package: str, table: Mapping[str, Any]) -> Iterator[Violation]:
     """Files that are too long and folders that are too full."""
     limits = table["sizes"]
-    files = sorted(p for p in (root / package).rglob("*") if p.suffix in {".py", ".c", ".h"})
-    for path in files:
+
+    def below(folder: str) -> list[Path]:
+        return sorted(p for p in (root / folder).rglob("*") if p.suffix in {".py", ".c", ".h"})
+
+    files = below(package)
+    for path in [*files, *(p for folder in limits.get("beside", []) for p in below(folder))]:
         lines = path.read_bytes().count(b"\n")
         if lines > limits["lines"]:
             where = path.relative_to(root)

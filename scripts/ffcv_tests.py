@@ -7,7 +7,8 @@ CHECKOUT is an unpacked source distribution of ffcv (``pip download ffcv==1.0.2 
 checkout of its repository. Its tests are copied to a temporary folder, once as they are and once with ``ffcv`` replaced
 in their imports; in both copies ``nccl`` becomes ``gloo``, which needs no GPU, and torchvision's CIFAR10 is a small
 made-up one, which needs no network. Printed is a line for each test whose outcome is not "passed" on both, and the
-counts. The exit status is 1 if a test passes on stock and not here.
+counts. A file of tests that
+ends without a report is run again test by test. The exit status is 1 if a test passes on stock and not here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,6 +54,9 @@ torchvision.datasets.CIFAR10 = CIFAR10
 
 """What replaces torchvision's CIFAR10."""
 
+LIMIT = 600.0
+"""Seconds that a file of tests may take, and each of its tests if the file ended without a report."""
+
 IMPORT = re.compile(r"^(\s*(?:from|import)\s+)ffcv\b", re.MULTILINE)
 
 
@@ -65,12 +70,49 @@ def copied(tests: Path, folder: Path, ours: bool) -> None:
 
 
 def outcomes(folder: Path, options: list[str]) -> dict[str, tuple[str, str]]:
-    """Run the tests in a folder; return outcome and first line of the reason by the test's name."""
-    report = folder / "report.xml"
+    """Run the tests in a folder; return outcome and first line of the reason by the test's name.
+
+    Each file is a process of its own. If that ends without a report, or not within the limit, each of its tests is.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted(folder.glob("test_*.py")):
+        ran = _report(folder, [str(path), *options])
+        if ran is None:
+            for test in _names(folder, path, options):
+                one = _report(folder, [test])
+                name = f"{path.stem}::{test.rpartition('::')[2]}"
+                ran = {**(ran or {}), **(one or {name: ("crashed", "the process crashed, or hung and was ended")})}
+        found.update(ran or {})
+    return found
+
+
+def _command(folder: Path, arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={folder}"]
-    command += ["-W", "ignore", f"--junitxml={report}", *options, str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(folder)])}
-    subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False)
+    return [*command, "-W", "ignore", *arguments], environment
+
+
+def _report(folder: Path, arguments: list[str]) -> dict[str, tuple[str, str]] | None:
+    """Run pytest; return what its report says of each test, or None if it left none."""
+    report = folder / "report.xml"
+    report.unlink(missing_ok=True)
+    command, environment = _command(folder, [f"--junitxml={report}", *arguments])
+    # a session of its own, so that its workers can be ended with it
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        process.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if not report.is_file():
+        return None
     found: dict[str, tuple[str, str]] = {}
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         name = f"{case.get('classname')}::{case.get('name')}"
@@ -78,6 +120,13 @@ def outcomes(folder: Path, options: list[str]) -> dict[str, tuple[str, str]]:
         reason = "" if failure is None else (failure.get("message") or "").split("\n")[0]
         found[name] = ("passed" if failure is None else failure.tag, reason)
     return found
+
+
+def _names(folder: Path, path: Path, options: list[str]) -> list[str]:
+    """Return the names of a file's tests, as pytest takes them."""
+    command, environment = _command(folder, ["--collect-only", str(path), *options])
+    listed = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return [line for line in listed.stdout.splitlines() if "::" in line]
 
 
 def main() -> int:

@@ -136,6 +136,7 @@ TARGETS = (
             "tests/jpeg/test_plausible.py",
             "tests/jpeg/test_whole.py",
             "tests/jpeg/test_jpeg_status.py",
+            "tests/jpeg/test_progression_status.py",
         ],
     ),
 )

@@ -3,7 +3,7 @@
    Calls are counted that concern files below a folder, in this process and those forked from it. `fault_arm` says below
    which folder, at which call something happens (0: never), and what: an errno to return, or -1 for SIGKILL, before
    which a write has done half of its work. With errors, only writing, forcing to the disk, truncating, renaming and
-   creating count; with kills, removing as well. */
+   creating count; with kills, removing as well. `reading` says that calls that read count instead. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,10 +16,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 typedef struct {
     long count, at, action;
+    int reading;
     char root[PATH_MAX];
 } state_t;
 
@@ -29,8 +31,9 @@ __attribute__((constructor)) static void begin(void) {
     state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
-void fault_arm(const char *root, long at, long action) {
+void fault_arm(const char *root, long at, long action, int reading) {
     state->count = 0;
+    state->reading = reading;
     state->at = at;
     state->action = action;
     snprintf(state->root, sizeof state->root, "%s", root);
@@ -56,8 +59,8 @@ static int concerns_file(int file) {
 }
 
 /* Whether this is the call at which something happens. */
-static int due(int concerned) {
-    if (!concerned)
+static int due(int concerned, int reading) {
+    if (!concerned || reading != state->reading)
         return 0;
     return __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST) == state->at;
 }
@@ -73,7 +76,7 @@ static int happen(void) {
 
 ssize_t write(int file, const void *data, size_t size) {
     REAL(write);
-    if (due(concerns_file(file))) {
+    if (due(concerns_file(file), 0)) {
         if (state->action < 0 && size > 1)
             real(file, data, size / 2);
         return happen();
@@ -83,7 +86,7 @@ ssize_t write(int file, const void *data, size_t size) {
 
 ssize_t pwrite(int file, const void *data, size_t size, off_t offset) {
     REAL(pwrite);
-    if (due(concerns_file(file))) {
+    if (due(concerns_file(file), 0)) {
         if (state->action < 0 && size > 1)
             real(file, data, size / 2, offset);
         return happen();
@@ -93,10 +96,32 @@ ssize_t pwrite(int file, const void *data, size_t size, off_t offset) {
 
 ssize_t pwrite64(int file, const void *data, size_t size, off64_t offset) { return pwrite(file, data, size, offset); }
 
+ssize_t read(int file, void *data, size_t size) {
+    REAL(read);
+    return due(concerns_file(file), 1) ? happen() : real(file, data, size);
+}
+
+ssize_t pread(int file, void *data, size_t size, off_t offset) {
+    REAL(pread);
+    return due(concerns_file(file), 1) ? happen() : real(file, data, size, offset);
+}
+
+ssize_t pread64(int file, void *data, size_t size, off64_t offset) { return pread(file, data, size, offset); }
+
+ssize_t readv(int file, const struct iovec *parts, int count) {
+    REAL(readv);
+    return due(concerns_file(file), 1) ? happen() : real(file, parts, count);
+}
+
+ssize_t preadv(int file, const struct iovec *parts, int count, off_t offset) {
+    REAL(preadv);
+    return due(concerns_file(file), 1) ? happen() : real(file, parts, count, offset);
+}
+
 #define ON_FILE(name, parameters, arguments)                                                                           \
     int name parameters {                                                                                              \
         REAL(name);                                                                                                    \
-        return due(concerns_file(file)) ? happen() : real arguments;                                                   \
+        return due(concerns_file(file), 0) ? happen() : real arguments;                                                \
     }
 
 ON_FILE(fsync, (int file), (file))
@@ -106,12 +131,12 @@ ON_FILE(ftruncate64, (int file, off64_t size), (file, size))
 
 int rename(const char *from, const char *to) {
     REAL(rename);
-    return due(concerns(to)) ? happen() : real(from, to);
+    return due(concerns(to), 0) ? happen() : real(from, to);
 }
 
 int renameat(int from_folder, const char *from, int to_folder, const char *to) {
     REAL(renameat);
-    return due(concerns(to)) ? happen() : real(from_folder, from, to_folder, to);
+    return due(concerns(to), 0) ? happen() : real(from_folder, from, to_folder, to);
 }
 
 static int opened(const char *path, int flags) { return (flags & O_CREAT) && concerns(path); }
@@ -123,7 +148,7 @@ static int opened(const char *path, int flags) { return (flags & O_CREAT) && con
         va_start(rest, flags);                                                                                         \
         mode_t mode = va_arg(rest, mode_t);                                                                            \
         va_end(rest);                                                                                                  \
-        return due(opened(path, flags)) ? happen() : real(path, flags, mode);                                          \
+        return due(opened(path, flags), 0) ? happen() : real(path, flags, mode);                                       \
     }
 
 OPENING(open)
@@ -131,10 +156,10 @@ OPENING(open64)
 
 int mkdir(const char *path, mode_t mode) {
     REAL(mkdir);
-    return due(concerns(path)) ? happen() : real(path, mode);
+    return due(concerns(path), 0) ? happen() : real(path, mode);
 }
 
 int unlink(const char *path) {
     REAL(unlink);
-    return due(state->action < 0 && concerns(path)) ? happen() : real(path);
+    return due(state->action < 0 && concerns(path), 0) ? happen() : real(path);
 }

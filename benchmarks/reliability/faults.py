@@ -3,12 +3,12 @@
     python benchmarks/reliability/faults.py --kills 200 --errors
 
 Each job is a command on small data. It runs once to the end, and the calls that write, force to the disk, truncate,
-rename, create or remove files in its folder are counted. Then, for calls spread over all of these, it runs in an empty
-folder until that call, where it is killed (a write is done by half), or the call fails with ENOSPC or EIO. In between,
-no file may have its final name unless it is whole; an error must be one line that names a file and the system's reason.
-The same command once more must then end well and leave the same files, byte for byte, and nothing besides; reports are
-compared without their times. Downloads and Ray, which have several processes, are killed with all of these at random
-moments instead.
+rename, create or remove files in its folder are counted, and those that read its data. Then, for calls spread over all
+of these, it runs in an empty folder until that call, where it is killed (a write is done by half), or the call fails
+with ENOSPC or EIO, and one that reads with EIO. In between, no file may have its final name unless it is whole; an
+error must be one line that names a file and the system's reason. The same command once more must then end well and
+leave the same files, byte for byte, and nothing besides; reports are compared without their times. Downloads and Ray,
+which have several processes, are killed with all of these at random moments instead, and no process may be left.
 
 Needs a C compiler. The table that it prints is in docs/reliability.md.
 """
@@ -20,7 +20,7 @@ import contextlib
 import ctypes
 import errno
 import hashlib
-import http.server
+import importlib
 import json
 import os
 import random
@@ -28,9 +28,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -39,23 +37,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-
-from ffprep.cli import main
-from ffprep.demo.photographs import make_photographs
+from fault_jobs import Job, jobs, make_data, make_files, run, server
 
 HERE = Path(__file__).parent
-COUNT = 48
 KILL = -1
-OUT = "{out}"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A command, with ``{out}`` where its folder goes; ``forked`` ones run in a fork of this process."""
-
-    name: str
-    command: list[str]
-    forked: bool = True
+READ = 1 << 16
+"""Added to an error that reading calls end with, rather than changing ones."""
+NAMED = {KILL: "killed", errno.ENOSPC: "ENOSPC", errno.EIO: "EIO", READ + errno.EIO: "EIO while reading"}
+MARK = "FFPREP_FAULTS"
+"""A variable in the environment by which the processes of a job are known."""
+GONE_SECONDS = 60.0
+OFTEN_USED = ("ffprep.convert.conversion", "ffprep.convert.corpus", "ffprep.convert.indexing", "ffprep.beton.merge",
+              "ffprep.convert.progress", "ffprep.beton.damage.repair", "ffprep.inspect.preview",
+              "ffprep.text.blocks.exchange", "ffprep.sources.imagenet", "ffprep.sources.coco", "ffprep.sources.glue",
+              "ffprep.sources.caption_shards", "ffprep.fields", "PIL.Image")  # fmt: skip
+"""Modules that are imported once, before the forks."""
 
 
 @dataclass
@@ -65,93 +61,6 @@ class Result:
     calls: int = 0
     tried: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
-
-
-def make_data(root: Path, wanted: Callable[[str], bool]) -> dict[str, Path]:
-    """Small data in the forms that the jobs read; .beton files only for jobs that are wanted."""
-    photographs = root / "photographs"
-    make_photographs(photographs, COUNT)
-    images = sorted(photographs.rglob("*.JPEG")) or sorted(path for path in photographs.rglob("*") if path.is_file())
-    coco = root / "coco"
-    coco.mkdir()
-    facts: dict[str, list[dict[str, object]]] = {"images": [], "annotations": []}
-    for number, image in enumerate(images):
-        shutil.copy(image, coco / f"{number}.jpg")
-        facts["images"].append({"id": number, "file_name": f"{number}.jpg"})
-        for caption in range(3):
-            facts["annotations"].append({"image_id": number, "caption": f"Photograph {number}, seen {caption} times."})
-    (root / "captions.json").write_text(json.dumps(facts))
-    shards = root / "shards"
-    shards.mkdir()
-    with tarfile.open(shards / "00000.tar", "w") as tar:
-        for number, image in enumerate(images):
-            for suffix, data in (("jpg", image.read_bytes()), ("txt", f"Photograph {number}".encode())):
-                info = tarfile.TarInfo(f"{number:09}.{suffix}")
-                info.size = len(data)
-                with tempfile.TemporaryFile() as file:
-                    file.write(data)
-                    file.seek(0)
-                    tar.addfile(info, file)
-    generator = np.random.default_rng(0)
-    words = ["photograph", "of", "a", "lake", "and", "mountains", "at", "night", "without", "people"]
-    text = root / "text"
-    text.mkdir()
-    for part in range(4):
-        lines = (" ".join(generator.choice(words, 60)) for _ in range(200))
-        (text / f"{part}.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
-    made = {
-        "photographs": photographs,
-        "coco": coco,
-        "captions": root / "captions.json",
-        "shards": shards,
-        "text": text,
-    }
-    for name, options, job in (("keep", ["--jpeg", "keep"], "index"), ("plain", [], "merge")):
-        made[name] = root / f"{name}.beton"
-        if not wanted(job) and not (name == "plain" and wanted("preview")):
-            continue
-        command = ["convert", "imagenet", "--source", str(photographs), "--out", str(made[name]), *options]
-        in_fork(partial(run, command))
-    made["blocks"] = root / "blocks.beton"
-    corpus = ["convert", "openwebtext", "--source", str(text), "--out", str(made["blocks"]), "--block", "16"]
-    if wanted("export"):
-        in_fork(partial(run, corpus))
-    return made
-
-
-def jobs(data: dict[str, Path]) -> list[Job]:
-    """All jobs that run in one process."""
-    one = ["--workers", "2"]
-    images = ["--images", str(data["coco"]), "--annotations", str(data["captions"])]
-    return [
-        Job("imagenet", ["convert", "imagenet", "--source", str(data["photographs"]), *one, "--out", f"{OUT}/x.beton",
-                         "--report", f"{OUT}/report.json"]),
-        Job("imagenet --jpeg keep --index", ["convert", "imagenet", "--source", str(data["photographs"]), "--jpeg",
-                                             "keep", "--index", *one, "--out", f"{OUT}/x.beton"]),
-        Job("coco --pairs", ["convert", "coco", *images, *one, "--out", f"{OUT}/x.beton"]),
-        Job("coco --grouped", ["convert", "coco", *images, *one, "--grouped", "--out", f"{OUT}/x.beton"]),
-        Job("cc3m", ["convert", "cc3m", "--shards", str(data["shards"]), *one, "--out", f"{OUT}/x.beton"]),
-        Job("openwebtext", ["convert", "openwebtext", "--source", str(data["text"]), *one, "--block", "16", "--out",
-                            f"{OUT}/x.beton"]),
-        Job("openwebtext --padded", ["convert", "openwebtext", "--source", str(data["text"]), *one, "--block", "16",
-                                     "--padded", "--out", f"{OUT}/x.beton"]),
-        Job("text", ["convert", "text", "--files", str(data["text"] / "0.jsonl"), "--text", "text", *one, "--out",
-                     f"{OUT}/x.beton"]),
-        Job("merge", ["merge", str(data["plain"]), str(data["plain"]), "--out", f"{OUT}/x.beton"]),
-        Job("index", ["index", str(data["keep"]), *one, "--out", f"{OUT}/x.index"]),
-        Job("export fairseq", ["export", str(data["blocks"]), "--format", "fairseq", "--out", f"{OUT}/x"]),
-        Job("export flat", ["export", str(data["blocks"]), "--format", "flat", "--out", f"{OUT}/x.bin"]),
-        Job("preview", ["preview", str(data["plain"]), "--out", f"{OUT}/x.html"]),
-    ]  # fmt: skip
-
-
-def run(command: list[str]) -> int:
-    """Run a command in this process, and return its exit status."""
-    try:
-        main(command)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
 
 
 def in_fork(work: Callable[[], int]) -> tuple[int, str]:
@@ -174,25 +83,30 @@ def in_fork(work: Callable[[], int]) -> tuple[int, str]:
 
 
 class Faults:
-    """The preloaded library."""
+    """The preloaded library.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    data : Path
+        Where the jobs read.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self.names = [path.name for path in data.rglob("*") if path.is_file()]
         self._library = ctypes.CDLL(os.environ["LD_PRELOAD"])
         self._library.fault_count.restype = ctypes.c_long
-        self._library.fault_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_long]
+        self._library.fault_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_long, ctypes.c_int]
 
     def run(self, job: Job, folder: Path, at: int, action: int) -> tuple[int, str, int]:
         """Run a job with a fault; returns status, messages and the number of calls counted."""
-        self._library.fault_arm(os.fsencode(folder), at, action)
-        status, messages = in_fork(lambda: run(placed(job, folder)))
+        reading = action >= READ
+        where = self._data if reading else folder
+        self._library.fault_arm(os.fsencode(where), at, action - READ if reading else action, reading)
+        status, messages = in_fork(lambda: run(job.placed(folder)))
         calls = int(self._library.fault_count())
-        self._library.fault_arm(b"", 0, 0)
+        self._library.fault_arm(b"", 0, 0, 0)
         return status, messages, calls
-
-
-def placed(job: Job, folder: Path) -> list[str]:
-    """The command with its folder."""
-    return [word.replace(OUT, str(folder)) for word in job.command]
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -223,7 +137,7 @@ def empty_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def examine(job: Job, faults: Faults, root: Path, kills: int, errors: int) -> Result:
+def examine(job: Job, faults: Faults, root: Path, options: argparse.Namespace) -> Result:
     """Run one job with many faults."""
     result = Result()
     with empty_folder(root) as folder:
@@ -232,16 +146,19 @@ def examine(job: Job, faults: Faults, root: Path, kills: int, errors: int) -> Re
             result.problems.append(f"fails without a fault: {messages}")
             return result
         wanted = tree(folder)
-    for action, most in ((KILL, kills), (errno.ENOSPC, errors), (errno.EIO, errors)):
+    errors = options.errors
+    for action, most in (
+        (KILL, options.each), (errno.ENOSPC, errors), (errno.EIO, errors), (READ + errno.EIO, options.reads)
+    ):  # fmt: skip
         with empty_folder(root) as folder:
             _, _, calls = faults.run(job, folder, 0, action)
-        result.calls = max(result.calls, calls)
+        if action == KILL:
+            result.calls = calls
         for at in sorted({round(place) for place in np.linspace(1, calls, min(most, calls))} if most else ()):
             with empty_folder(root) as folder:
                 problem = tried(job, faults, folder, at, action, wanted, result)
             if problem:
-                what = "killed" if action == KILL else errno.errorcode[action]
-                result.problems.append(f"{job.name}, {what} at call {at} of {calls}: {problem}")
+                result.problems.append(f"{job.name}, {NAMED[action]} at call {at} of {calls}: {problem}")
     return result
 
 
@@ -261,8 +178,9 @@ def tried(
     elif status == 0:
         result.tried["errors that did not matter"] += 1
     else:
-        result.tried["errors"] += 1
-        clear = os.strerror(action) in messages and str(folder) in messages and len(lines) == 1
+        result.tried["reads" if action >= READ else "errors"] += 1
+        named = faults.names if action >= READ else [str(folder)]
+        clear = os.strerror(action % READ) in messages and any(name in messages for name in named) and len(lines) == 1
         if status not in (1, 2) or not clear or "internal error" in messages:
             return f"no clear error, status {status}: {messages}"
     for name, found in tree(folder).items():
@@ -276,14 +194,15 @@ def tried(
     return None
 
 
-def kill_randomly(job: Job, root: Path, kills: int) -> Result:
+def kill_randomly(job: Job, root: Path, options: argparse.Namespace) -> Result:
     """Kill a job with all its processes at random moments, and give it again until it ends."""
-    result = Result()
+    result, kills = Result(), options.processes
     chance = random.Random(0)
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    environment[MARK] = str(os.getpid())
 
     def start(folder: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "ffprep", *placed(job, folder)]
-        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+        command = [sys.executable, "-m", "ffprep", *job.placed(folder)]
         quiet = subprocess.DEVNULL
         return subprocess.Popen(command, start_new_session=True, env=environment, stdout=quiet, stderr=subprocess.PIPE)
 
@@ -308,8 +227,11 @@ def kill_randomly(job: Job, root: Path, kills: int) -> Result:
                         _, messages = process.communicate()
                         break
                     os.killpg(process.pid, signal.SIGKILL)
-                    process.communicate()
+                    process.wait()
                     result.tried["kills"] += 1
+                    if left := left_processes(environment[MARK]):
+                        result.problems.append(f"{job.name}: processes are left: {left}")
+                    process.communicate()
             found = tree(folder)
             if process.returncode != 0 or found != wanted:
                 different = sorted(set(found.items()) ^ set(wanted.items()))
@@ -317,64 +239,58 @@ def kill_randomly(job: Job, root: Path, kills: int) -> Result:
     return result
 
 
-@contextlib.contextmanager
-def server(folder: Path) -> Iterator[int]:
-    """A server of the files of a folder."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *values: object) -> None:
-            super().__init__(*values, directory=str(folder))  # type: ignore[arg-type]
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as served:
-        threading.Thread(target=served.serve_forever, daemon=True).start()
-        yield served.server_address[1]
-        served.shutdown()
+def left_processes(mark: str) -> list[str]:
+    """The processes that a killed job has left; they are given a minute to see that it is gone."""
+    wanted = f"{MARK}={mark}".encode()
+    last = time.monotonic() + GONE_SECONDS
+    while True:
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if wanted in (place / "environ").read_bytes().split(b"\0") and int(place.name) != os.getpid():
+                    found.append(f"{place.name} {(place / 'comm').read_text().strip()}")
+        if not found or time.monotonic() > last:
+            return found
+        time.sleep(0.2)
 
 
 def report(name: str, result: Result) -> None:
     """One line of the table."""
-    tried_ = result.tried
-    columns = [str(result.calls or ""), str(tried_["kills"]), str(tried_["errors"])]
-    columns += [str(tried_["errors that did not matter"]), str(len(result.problems))]
+    kinds = ("kills", "errors", "reads", "errors that did not matter")
+    columns = [str(result.calls or ""), *(str(result.tried[kind]) for kind in kinds), str(len(result.problems))]
     print(f"| {name} | {' | '.join(columns)} |", flush=True)
     for problem in result.problems:
-        print(f"  {problem}", file=sys.stderr)
+        print(f"  {problem}", file=sys.stderr, flush=True)
 
 
 def examine_all(options: argparse.Namespace) -> int:
     """Do everything that was asked for; returns the number of problems."""
-    faults = Faults()
     with tempfile.TemporaryDirectory(prefix="ffprep-faults-", dir=options.folder) as made:
         root = Path(made)
-
-        def wanted(name: str) -> bool:
-            return not options.only or any(name.startswith(start) for start in options.only)
-
-        data = make_data(root, wanted)
-        listed = [job for job in jobs(data) if wanted(job.name)]
-        each = -(-options.kills // max(1, len(listed)))
-        print("| command | calls | kills | errors | errors that did not matter | problems |\n|---|---|---|---|---|---|")
-        problems = 0
-        for job in listed:
-            result = examine(job, faults, root, each, options.errors)
-            report(job.name, result)
-            problems += len(result.problems)
-        if options.processes:
-            ray = Job("imagenet --engine ray", [*jobs(data)[0].command[:-2], "--engine", "ray"])
-            with server(data["coco"]) as port:
-                index = root / "index.tsv"
-                rows = (f"Photograph {n}\thttp://127.0.0.1:{port}/{n}.jpg\n" for n in range(COUNT))
-                index.write_text("".join(rows))
-                fetch = Job("download cc3m", ["download", "cc3m", "--index", str(index), "--out", f"{OUT}/shards",
-                                              "--shard-size", "8", "--allow-private", "--workers", "2"])  # fmt: skip
-                for job in (fetch, ray):
-                    if wanted(job.name):
-                        result = kill_randomly(job, root, options.processes)
-                        report(job.name, result)
-                        problems += len(result.problems)
+        data = root / "data"
+        data.mkdir()
+        in_fork(lambda: make_data(data) or make_files(data) or 0)
+        for name in OFTEN_USED:
+            importlib.import_module(name)
+        faults = Faults(data)
+        with server(data / "coco") as port:
+            listed = [
+                job
+                for job in jobs(data, port)
+                if not options.only or any(job.name.startswith(start) for start in options.only)
+            ]
+            single = [job for job in listed if not job.processes]
+            options.each = -(-options.kills // max(1, len(single)))
+            print("| command | calls | kills | errors | errors of reads | errors that did not matter | problems |")
+            print("|---|---|---|---|---|---|---|")
+            problems = 0
+            for job in listed:
+                if job.processes and not options.processes:
+                    continue
+                examined = partial(kill_randomly, job, root) if job.processes else partial(examine, job, faults, root)
+                result = examined(options)
+                report(job.name, result)
+                problems += len(result.problems)
     return problems
 
 
@@ -392,8 +308,9 @@ def parse() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=200, help="kills in all, spread over the commands")
-    parser.add_argument("--errors", type=int, nargs="?", const=1 << 30, default=0, metavar="N",
-                        help="let calls fail: all of them, or N for each command and error")  # fmt: skip
+    every = {"type": int, "nargs": "?", "const": 1 << 30, "default": 0, "metavar": "N"}
+    parser.add_argument("--errors", **every, help="let calls fail: all of them, or N for each command and error")
+    parser.add_argument("--reads", **every, help="let reading calls fail: all of them, or N for each command")
     parser.add_argument("--processes", type=int, default=0, metavar="N", help="kills of a download and of Ray, each")
     parser.add_argument("--only", action="append", metavar="NAME", help="commands whose name starts like this")
     parser.add_argument("--folder", help="where the files go; a temporary folder by default")

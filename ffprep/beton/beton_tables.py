@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from ffprep.beton.check import (
     table_sizes,
 )
 from ffprep.beton.head import AGAIN, read_head
+from ffprep.common.mapping import map_file
 from ffprep.errors import BetonError, CorruptError, NotABetonError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
@@ -42,13 +43,14 @@ class BetonTables:
         check: bool = True,
     ) -> None:
         self.path = Path(path)
+        self.guard: Callable[[str, int], None] | None = None
         self._custom_fields = dict(custom_fields or {})
         self._extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
         if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
             raise NotABetonError(f"{self.path}: not a .beton file: it is a pipe or a device")
         with self.path.open("rb") as file:
             self.head = read_head(file, self.path, self._custom_fields)
-            self.data: npt.NDArray[np.uint8] = np.asarray(np.memmap(file, np.uint8, "r"))
+            self.data = map_file(file)
         self.page_size = self.head.header.page_size
         self.num_samples = self.head.header.num_samples
         self.fields = self.head.fields
@@ -205,6 +207,8 @@ class BetonTables:
         """Return the bytes of one payload as a read-only view of the file."""
         offset, size = self.extents(name)
         sample = self._sample(index)
+        if self.guard is not None:
+            self.guard(name, sample)
         start = int(offset[sample])
         return self.data[start : start + int(size[sample])]
 
@@ -215,6 +219,7 @@ class BetonTables:
         self.table = empty.view(layout.ALLOCATION)
         self.records = empty.view(self.head.record_type)
         self._extents.clear()
+        self.guard = None
 
     def __enter__(self: Self) -> Self:
         return self

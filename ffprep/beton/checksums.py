@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +14,14 @@ import xxhash
 
 from ffprep.beton import layout, sections
 from ffprep.beton.reader import Reader
-from ffprep.errors import CorruptError
+from ffprep.beton.seek_index import find_index
+from ffprep.errors import CorruptError, DecodeError
 
 GOOD = 2
 """State of a payload that was compared and is as it was written; 0 is one that nobody has read yet."""
+
+CHANGED = "the value changed since the file was written: its checksum is wrong"
+REMEDY = "take a good copy, or leave out what is damaged with `ffprep repair`"
 
 Sums = npt.NDArray[np.uint64]
 
@@ -103,3 +110,55 @@ def check_tables(file: Reader) -> None:
                 f"{file.path}: bytes {start} to {end - 1}: the {what} changed since the file was written: the checksum "
                 "is wrong; take a copy that `ffprep verify` finds whole, or let `ffprep repair` restore what it can"
             )
+
+
+def open_checked(path: str | os.PathLike[str], custom_fields: Mapping[str, type[Any]] | None = None) -> Reader:
+    """Open a file whose tables are compared with their checksums now, and each payload when it is first read.
+
+    What copies or shows values opens files so, since a copy of a damaged value would have a good checksum. Files of
+    stock ffcv have no checksums but those of their index, if there is one.
+
+    Parameters
+    ----------
+    path, custom_fields
+        As in `Reader`. Its ``payload`` and what calls it then raise `DecodeError` for a payload that changed.
+
+    Raises
+    ------
+    BetonError
+        The file cannot be used.
+    """
+    reader = Reader(path, custom_fields)
+    try:
+        check_tables(reader)
+        guard(reader)
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def guard(reader: Reader) -> None:
+    """Let an open file compare each payload with its checksum when `payload` first returns it."""
+    index = find_index(reader, None) if reader.superblock is None else None
+    if index is not None:
+        reader.seek_index = index
+    rows = row_sums(reader)
+    if rows is None:
+        return
+    known: dict[str, PayloadSums] = {}
+    owner = weakref.ref(reader)  # so that a file is let go of with its last reference
+
+    def compare(name: str, sample: int) -> None:
+        file = owner()
+        assert file is not None
+        if name not in known:
+            known[name] = payload_sums(file, name, rows)
+        sums = known[name]
+        if sums.states[sample] == GOOD:
+            return
+        if changed_payloads(file.data, sums, [sample]):
+            raise DecodeError(f"{file.path}: {file.sample_label(sample)}, field {name!r}: {CHANGED}; {REMEDY}")
+        sums.states[sample] = GOOD
+
+    reader.guard = compare

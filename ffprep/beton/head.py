@@ -13,8 +13,8 @@ import numpy as np
 from ffprep.beton import layout
 from ffprep.beton.check import Bounds
 from ffprep.errors import (
-    BetonError,
     CorruptError,
+    CustomFieldError,
     NotABetonError,
     OptionError,
     TruncatedError,
@@ -123,7 +123,7 @@ def fields_of(data: bytes, path: Path, custom_fields: Mapping[str, type[Any]]) -
 def _field(name: str, type_id: int, arguments: bytes, custom_fields: Mapping[str, type[Any]], where: str) -> Field:
     kind: Any = custom_fields.get(name) or FIELD_TYPES.get(type_id)
     if kind is None and type_id == CUSTOM_TYPE_ID:
-        raise BetonError(
+        raise CustomFieldError(
             f"{where}: a custom field, whose layout is not in the file; pass custom_fields={{{name!r}: ItsFieldClass}}"
         )
     if kind is None:

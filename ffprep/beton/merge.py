@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.beton.checksums import open_checked, payload_sums, row_sums
+from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
+from ffprep.beton.sets import Place, SetFile, check_same_fields, files_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
-from ffprep.beton.writing.writer import Writer
+from ffprep.beton.writing.copying import CopyingWriter, can_copy
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.errors import OptionError
 from ffprep.fields.base import Encoded
@@ -23,7 +27,7 @@ _CHUNK = 4096
 
 
 def merge(
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Place | Sequence[Place | SetFile],
     out: str | os.PathLike[str],
     *,
     custom_fields: Mapping[str, type[Any]] | None = None,
@@ -36,12 +40,13 @@ def merge(
     """Write the samples of several files, one file after another, into a new file.
 
     The files may be ffprep's or stock ffcv's. Payloads are copied byte by byte, and payloads that several samples of a
-    file share stay shared. Names and manifests are kept.
+    file share stay shared. Names and manifests are kept. All parts of one conversion, in order, make the file that the
+    conversion of the whole would have made.
 
     Parameters
     ----------
-    paths : sequence of str or Path
-        Files with the same fields in the same order.
+    paths : path, or a sequence of paths
+        Files with the same fields in the same order, or indexes of sets, folders or patterns.
     out : str or Path
     custom_fields : mapping of name to Field subclass, optional
         As in `Reader`.
@@ -67,20 +72,27 @@ def merge(
         The files have different fields, no file is given, `out` is one of them or another file is there.
     BetonError
         A file cannot be used.
+    DecodeError
+        A value changed since its file was written. What was merged is kept.
     """
-    if not paths:
+    files = files_of(paths)
+    if not files:
         raise OptionError("merge wants at least one file")
-    readers = [Reader(path, custom_fields) for path in paths]
-    _check_same_fields(readers)
+    readers = [open_checked(file.path, custom_fields) for file in files]
+    check_readers(files, readers)
     target = Path(out)
     refuse_inputs([target], [reader.path for reader in readers])
     total = sum(len(reader) for reader in readers)
-    manifest = {"merged": [_origin(reader) for reader in readers]}
+    origins = [origin(reader) for reader in readers]
+    manifest: dict[str, Any] = {"merged": origins}
+    report: dict[str, Any] = {}
+    if (whole := whole_manifest([reader.manifest for reader in readers])) is not None:
+        manifest, report = whole[0], {"report": whole[1]}
     if target.exists() and not (overwrite or restart):
         check_output(target, overwrite=True)
-        accept_finished(target, differs_from_finished(target, readers[0].fields, manifest, page_size))
+        accept_finished(target, differs_from_finished(target, readers[0].fields, {**manifest, **report}, page_size))
         return total
-    with Writer(
+    with CopyingWriter(
         out,
         readers[0].fields,
         total,
@@ -90,32 +102,69 @@ def merge(
         restart=restart,
         overwrite=overwrite,
     ) as writer:
+        parts = [one["fingerprint"] for one in origins]
+        if writer.num_written and writer.state.get("parts") != parts:
+            raise OptionError(
+                f"{target}.partial: an unfinished merge of other files; go on with those, or --restart drops it and "
+                "begins anew"
+            )
+        writer.state = {"parts": parts}
         first = 0
         for number, reader in enumerate(readers):
             begin = min(max(writer.num_written - first, 0), len(reader))
-            for name, sample in samples_of(reader, number, begin, reader.sample_names()):
-                writer.write(sample, name)
-                if progress is not None:
-                    progress(writer.num_written, total)
+            copy_into(writer, reader, number, begin, len(reader), progress)
             first += len(reader)
+        writer.close(report)
     return total
 
 
-def _check_same_fields(readers: Sequence[Reader]) -> None:
-    model = readers[0]
-    for reader in readers[1:]:
-        if list(reader.fields) != list(model.fields):
-            raise OptionError(
-                f"{reader.path} has fields {', '.join(reader.fields)}; {model.path} has {', '.join(model.fields)}"
-            )
-        for name, field in reader.fields.items():
-            if not field.same_layout(model.fields[name]):
-                raise OptionError(
-                    f"field {name!r} is {field!r} in {reader.path} and {model.fields[name]!r} in {model.path}"
-                )
+def check_readers(files: Sequence[SetFile], readers: Sequence[Reader]) -> None:
+    """Refuse files that are not those of their index, or whose fields are not those of the first.
+
+    Raises
+    ------
+    CorruptError, OptionError
+    """
+    for file, reader in zip(files, readers, strict=True):
+        file.check(reader.head)
+        check_same_fields(readers[0].path, readers[0].head, reader.path, reader.head)
 
 
-def _origin(reader: Reader) -> dict[str, Any]:
+def copy_into(
+    writer: CopyingWriter,
+    reader: Reader,
+    number: int,
+    start: int,
+    stop: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Add samples ``start`` to ``stop - 1`` of a file: in long runs, or one by one where payloads are shared.
+
+    Parameters
+    ----------
+    writer : CopyingWriter
+    reader : Reader
+    number : int
+        Number of the file, which tells its shared payloads from those of others.
+    start, stop : int
+    progress : callable, optional
+        Called with (samples written, samples to write).
+    """
+    names = reader.sample_names()
+    if can_copy(reader):
+        rows = row_sums(reader)
+        fields = [name for name, field in reader.fields.items() if field.pointer is not None]
+        sums = None if rows is None else {name: payload_sums(reader, name, rows) for name in fields}
+        writer.copy(reader, start, stop, names, sums, progress)
+        return
+    for name, sample in islice(samples_of(reader, number, start, names), stop - start):
+        writer.write(sample, name)
+        if progress is not None:
+            progress(writer.num_written, writer.num_samples)
+
+
+def origin(reader: Reader) -> dict[str, Any]:
+    """What the manifest of a new file says of one whose samples it has."""
     marks = xxhash.xxh3_128_hexdigest(repr(fingerprint(reader)).encode())  # of ffprep's files also their checksums
     return {"file": reader.path.name, "samples": len(reader), "manifest": reader.manifest, "fingerprint": marks}
 

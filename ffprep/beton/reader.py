@@ -50,6 +50,8 @@ class Reader(BetonTables):
         None for files that ffprep did not write.
     seek_index : SeekIndex or None
         Where decoding of its JPEGs can begin; None until a loader sets it.
+    guard : callable or None
+        Called by `payload` with the field and the sample, to compare the payload; see ``checksums.open_checked``.
     manifest : dict or None
         Where the data came from and how they were converted; None for files that ffprep did not write.
 

@@ -35,6 +35,7 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton.beton_tables import BetonTables
+from ffprep.common.mapping import map_file
 from ffprep.common.replacing import replacing
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
@@ -119,7 +120,7 @@ class SeekIndex:
             size = os.fstat(file.fileno()).st_size
             if size < HEAD_SIZE + ENTRY.itemsize:
                 raise self._refused(f"{size} bytes are too few")
-            self.data: npt.NDArray[np.uint8] = np.asarray(np.memmap(file, np.uint8, "r"))
+            self.data = map_file(file)
         magic, version, _, _, own, count, *made_for, checksum, sums, sealed = HEAD.unpack(
             self.data[: HEAD.size].tobytes()
         )
@@ -147,7 +148,7 @@ class SeekIndex:
             raise self._refused("its table is not in order")
 
     def _refused(self, why: str) -> IndexMismatchError:
-        return IndexMismatchError(f"{self.path}: {why}; make it again with `ffprep index`, or remove it")
+        return IndexMismatchError(f"{self.path}: {why}; make it again with `ffprep index --overwrite`, or remove it")
 
     def __len__(self) -> int:
         return len(self.entries) - 1

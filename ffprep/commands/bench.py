@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ffprep.commands._shared.files import FILES
 from ffprep.commands._shared.options import followed
+
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
 
 
 @click.command("bench")
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=FILES)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads of each loader.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Epochs counted for each loader.")
@@ -23,7 +27,7 @@ from ffprep.commands._shared.options import followed
 @click.pass_context
 def command(
     ctx: click.Context,
-    path: Path,
+    path: list[SetFile],
     workers: int,
     batch_size: int,
     rounds: int,
@@ -33,12 +37,12 @@ def command(
     alone: bool,
     as_json: bool,
 ) -> None:
-    """How fast a file feeds training, beside other loaders, and where the time goes."""
+    """How fast a file or a set feeds training, beside other loaders, and where the time goes."""
     from ffprep.inspect.bench import BenchOptions, bench, bench_text
 
     options = BenchOptions(workers, batch_size, rounds, scale, validation, samples, baselines=not alone)
     with followed("rounds") as progress:
-        facts = bench(path, options, lambda done: progress(done, rounds))
+        facts = bench([file.path for file in path], options, lambda done: progress(done, rounds))
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import BETON, FileCommand, inputs_of
+from ffprep.commands._shared.files import BETON, FILES, FileCommand, inputs_of
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary
 from ffprep.common.outputs import check_output, refuse_inputs
 
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
+
 
 @click.command("export", cls=FileCommand)
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=FILES)
 @click.option(
     "--format",
     "form",
@@ -32,18 +36,19 @@ from ffprep.common.outputs import check_output, refuse_inputs
 @gpt2_files_options
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.pass_context
-def command(ctx: click.Context, /, path: Path, form: str, out: Path, overwrite: bool, **values: Any) -> None:
+def command(ctx: click.Context, /, path: list[SetFile], form: str, out: Path, overwrite: bool, **values: Any) -> None:
     """Write the tokens of PATH, blocks or rows, as files of other programs. "ffprep convert tokens" reads them."""
-    from ffprep.beton import Reader
+    from ffprep.beton.checksums import open_checked
     from ffprep.text.blocks.exchange import export_fairseq, export_flat, targets_of
 
     wanted = take_vocabulary(values, default="")
-    with Reader(path) as reader:
-        targets = targets_of(reader, out, form, wanted)
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(open_checked(file.path)) for file in path]
+        targets = targets_of(readers[0], out, form, wanted)
         refuse_inputs(targets, inputs_of(ctx))
         for target in targets:
             check_output(target, overwrite=True)  # those that are there are compared when they are written
-        made = (export_fairseq if form == "fairseq" else export_flat)(reader, out, wanted, overwrite=overwrite)
+        made = (export_fairseq if form == "fairseq" else export_flat)(readers, out, wanted, overwrite=overwrite)
     for written in made.paths:
         click.echo(str(written))
     click.echo(f"  {made.tokens:>14,}  tokens\n  {made.sequences:>14,}  documents or rows")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import BETON, FileCommand
+from ffprep.commands._shared.files import BETON, FILES, FileCommand
 from ffprep.commands._shared.options import followed, terminable
 from ffprep.errors import OptionError
 
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
+
 
 @click.command("index", cls=FileCommand)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--out", type=BETON, help="Where the index goes; beside the file by default, where loaders look for it.")
 @click.option("--workers", type=click.IntRange(1), help="Threads; all processors by default.")
 @click.option(
@@ -25,7 +29,7 @@ from ffprep.errors import OptionError
 @click.pass_context
 def command(
     ctx: click.Context,
-    paths: tuple[Path, ...],
+    paths: tuple[list[SetFile], ...],
     out: Path | None,
     workers: int | None,
     interval: int | None,
@@ -39,10 +43,11 @@ def command(
     """
     from ffprep.convert.indexing import make_index
 
-    if out is not None and len(paths) > 1:
+    wanted = [file.path for files in paths for file in files]
+    if out is not None and len(wanted) > 1:
         raise OptionError("--out names one index; give one file, or leave it out")
     damaged = 0
-    for path in paths:
+    for path in wanted:
         with terminable(), followed(path.name) as progress:
             report = make_index(
                 path,

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ffprep.commands._shared.files import FILES
+
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
+
 
 @click.command("info")
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=FILES)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(path: Path, as_json: bool) -> None:
-    """What a .beton file holds: fields, samples, sizes, where it came from."""
-    from ffprep.inspect.info import describe, info_text
+def command(path: list[SetFile], as_json: bool) -> None:
+    """What a .beton file or a set holds: fields, samples, sizes, where it came from."""
+    from ffprep.inspect.info import describe_set, info_text
 
-    facts = describe(path)
+    facts = describe_set(path)
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import PAGE, FileCommand
+from ffprep.commands._shared.files import FILES, PAGE, FileCommand
+
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
 
 
 @click.command("preview", cls=FileCommand)
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=FILES)
 @click.option("--out", type=PAGE, required=True, help="The HTML file to make.")
 @click.option("--count", type=click.IntRange(1), default=24, show_default=True, help="Samples to show.")
 @click.option("--sample", "samples", type=int, multiple=True, help="Show this sample (repeat for more).")
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
-def command(path: Path, out: Path, count: int, samples: tuple[int, ...], overwrite: bool) -> None:
+def command(path: list[SetFile], out: Path, count: int, samples: tuple[int, ...], overwrite: bool) -> None:
     """Some samples, with their pictures, as one HTML page."""
     from ffprep.inspect.preview import write_preview
 

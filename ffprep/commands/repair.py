@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import BETON, FileCommand
-from ffprep.commands._shared.options import followed, terminable
+from ffprep.commands._shared.files import BETONS, FILES, FileCommand, check_restart
+from ffprep.commands._shared.options import CONTINUING, apply_options, followed, terminable
+from ffprep.common.outputs import check_output
+from ffprep.errors import OptionError
+
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
 
 
 @click.command("repair", cls=FileCommand)
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=BETON, required=True, help="The .beton file to make.")
+@click.argument("path", type=FILES)
+@click.option("--out", type=BETONS, required=True, help="The .beton file to make; of a set, a folder.")
 @click.option("--workers", type=click.IntRange(1), help="Threads that look for damage; all processors by default.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
-def command(path: Path, out: Path, workers: int | None, overwrite: bool) -> None:
+@apply_options(*CONTINUING)
+def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, restart: bool, overwrite: bool) -> None:
     """Write the undamaged samples of a file into a new one, and list those that are lost.
 
     Damaged tables are restored from the copy that files of ffprep have. The file itself is only read.
     """
     from ffprep.beton.damage.repair import repair
+    from ffprep.beton.sets import make_set
 
-    with terminable(), followed(out.name) as progress:
-        report = repair(path, out, workers=workers, overwrite=overwrite, progress=progress)
-    click.echo(str(report))
+    check_restart(resume, restart)
+    if len(path) == 1 and path[0].index is None:
+        check_output(out, overwrite=True)
+        targets = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            raise OptionError(f"{out}: is a file; the files of a set go to a folder")
+        out.mkdir(exist_ok=True)
+        targets = [out / file.path.name for file in path]
+    for file, target in zip(path, targets, strict=True):
+        with terminable(), followed(target.name) as progress:
+            report = repair(file.path, target, workers=workers, restart=restart, overwrite=overwrite, progress=progress)
+        click.echo(str(report))
+    if path[0].index is not None:
+        make_set(out / path[0].index.name, targets, overwrite=overwrite)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ffprep.commands._shared.files import FILES
+
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
+
 
 @click.command("stats")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option(
     "--form",
     type=click.Choice(["text", "markdown", "csv", "json"]),
@@ -16,11 +21,11 @@ import click
     show_default=True,
     help="Of the table.",
 )
-def command(paths: tuple[Path, ...], form: str) -> None:
+def command(paths: tuple[list[SetFile], ...], form: str) -> None:
     """Images, captions and their lengths: the table about its data that a paper prints."""
-    from ffprep.inspect.stats import render, stats_of, total
+    from ffprep.inspect.stats import render, stats_of_set, total
 
-    rows = [stats_of(path) for path in paths]
+    rows = [stats_of_set(files) for files in paths]
     if len(rows) > 1:
         rows.append(total(rows))
     click.echo(render(rows, form))

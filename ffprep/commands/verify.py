@@ -4,26 +4,75 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.options import followed
+from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.options import EXISTING, followed, terminable
+from ffprep.commands._shared.vocabulary import FOLDER
+from ffprep.errors import OptionError
+
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
+    from ffprep.beton.verify import VerifyReport
+    from ffprep.convert.against import Origin
 
 
 @click.command("verify")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="SOURCE",
+    help="Also compare every sample with the data set that the file was made of: names, sizes, labels, tokens, pixels. "
+    "What was --source, --images, --shards or --files of the conversion; repeatable, as those are.",
+)
+@click.option("--annotations", type=EXISTING, help="With --against: the annotations of COCO or Visual Genome.")
+@click.option("--labels", type=EXISTING, help="With --against: as for convert imagenet.")
+@click.option("--devkit", type=EXISTING, help="With --against: as for convert imagenet.")
+@click.option("--classes", type=EXISTING, help="With --against: as for convert imagenet.")
+@click.option("--gpt2-files", type=FOLDER, help="With --against: folder with GPT-2's vocabulary.")
 @click.option("--workers", type=click.IntRange(1), help="Threads that decode; all processors by default.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[Path, ...], quick: bool, workers: int | None, as_json: bool) -> None:
-    """Check .beton files: tables, pointers, checksums, and that every sample decodes."""
-    from ffprep.beton.verify import verify
+def command(
+    ctx: click.Context,
+    paths: tuple[list[SetFile], ...],
+    quick: bool,
+    against: tuple[str, ...],
+    annotations: Path | None,
+    labels: Path | None,
+    devkit: Path | None,
+    classes: Path | None,
+    gpt2_files: Path | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Check .beton files and sets: tables, pointers, checksums, that every sample decodes and, if asked, the source."""
+    from ffprep.beton.verify import Problem, verify
+    from ffprep.beton.verify.indexes import differs_from_index
 
+    files = [file for some in paths for file in some]
+
+    if against:
+        from ffprep.convert.against import Origin
+        from ffprep.sources.reading.synsets import Hints
+
+        if len(files) > 1:
+            raise OptionError("--against is the source of one file: verify the files one by one")
+        origin = Origin(against, annotations, Hints(labels, devkit, classes), gpt2_files)
+    elif any(given is not None for given in (annotations, labels, devkit, classes, gpt2_files)):
+        raise OptionError("--annotations, --labels, --devkit, --classes and --gpt2-files belong to --against")
     reports = []
-    for path in paths:
-        with followed(path.name) as progress:
-            reports.append(verify(path, deep=not quick, workers=workers, progress=progress))
+    for file in files:
+        with followed(file.path.name) as progress:
+            reports.append(verify(file.path, deep=not quick, workers=workers, progress=progress))
+        if problem := differs_from_index(file):
+            reports[-1].problems.append(Problem(problem))
+        if against:
+            _compare(file.path, origin, reports[-1], workers)
         if not as_json:
             click.echo(str(reports[-1]))
     if as_json:
@@ -40,3 +89,25 @@ def command(ctx: click.Context, paths: tuple[Path, ...], quick: bool, workers: i
         ]
         click.echo(json.dumps(facts, indent=1))
     ctx.exit(0 if all(report.ok for report in reports) else 1)
+
+
+def _compare(path: Path, origin: Origin, report: VerifyReport, workers: int | None) -> None:
+    from ffprep.beton.reader import Reader
+    from ffprep.beton.verify import Problem
+    from ffprep.common.cpus import usable_cpus
+    from ffprep.convert.against import compare, reopened
+    from ffprep.errors import BetonError
+
+    try:
+        reader = Reader(path)
+    except BetonError as error:
+        report.problems.append(Problem(f"cannot be compared with its source: {error}"))
+        return
+    threads = workers or usable_cpus()
+    with (
+        terminable(),
+        reader,
+        reopened(reader, origin, threads) as source,
+        followed("against the source") as progress,
+    ):
+        compare(reader, source, report, workers=threads, progress=progress)

@@ -52,3 +52,44 @@ def is_clutter(name: str) -> bool:
 def in_clutter(path: str) -> bool:
     """Whether any part of a path with forward slashes is clutter."""
     return any(map(is_clutter, path.split("/")))
+
+
+class Clutter:
+    """What systems left among the data of one source: left out, and noted; or taken like the rest.
+
+    Parameters
+    ----------
+    taken : bool
+
+    Attributes
+    ----------
+    left_out : list of str
+        Paths of folders and of files that would have been data.
+    """
+
+    def __init__(self, taken: bool = False) -> None:
+        self.taken = taken
+        self.left_out: list[str] = []
+
+    def leaves_out(self, path: str, data: bool = True, hidden: bool = False) -> bool:
+        """Whether a path with forward slashes is to be left out, which is noted if it would have been `data`.
+
+        With `hidden`, all names that begin with a dot are clutter.
+        """
+        if self.taken or not (in_clutter(path) or (hidden and re.search(r"(^|/)\.[^./]", path))):
+            return False
+        if data:
+            self.left_out.append(path)
+        return True
+
+    @property
+    def facts(self) -> dict[str, bool]:
+        """What a manifest records of the choice, so that the source can be opened the same way again."""
+        return {"all_files": True} if self.taken else {}
+
+    def notes(self) -> list[str]:
+        """What the user should know: a sentence, or nothing."""
+        if not self.left_out:
+            return []
+        listed = ", ".join(self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
+        return [f"left out {len(self.left_out):,} that systems leave among the data ({listed}); --all-files takes them"]

@@ -18,9 +18,9 @@ _AHEAD = 4  # units under way for each processor
 def by_ray(source: Source, units: Iterator[WorkUnit], workers: int) -> Generator[list[SampleResult], None, None]:
     """Encode units in Ray tasks and yield their results in order.
 
-    The source travels to each node once; the nodes must see its files at the same paths. Ray runs a task again whose
-    node died. Connects to the cluster that ``ray.init`` or ``RAY_ADDRESS`` names, or else starts one on this machine
-    with ``workers`` processors.
+    The source travels to each node once, and each process of a worker unpickles it once; the nodes must see its files
+    at the same paths. Ray runs a task again whose node died. Connects to the cluster that ``ray.init`` or
+    ``RAY_ADDRESS`` names, or else starts one on this machine with ``workers`` processors.
     """
     try:
         ray: Any = import_module("ray")
@@ -49,9 +49,13 @@ def _connected(ray: Any, workers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleResult]]]:
-    """Ray tasks as the workers of `ordered_map`. Those whose results were not taken are cancelled at the end."""
-    task = ray.remote(encode_unit)
-    shared = ray.put(source)
+    """Ray tasks as the workers of `ordered_map`. Those whose results were not taken are cancelled at the end.
+
+    Ray would unpickle an object that is an argument again for every task, which takes longer than a unit if the source
+    lists a million names. Inside a list it stays a reference, and each process of a worker gets the source once.
+    """
+    task = ray.remote(_encode)
+    shared = [ray.put(source)]
     pending: dict[Any, None] = {}
 
     def submit(unit: WorkUnit) -> Callable[[], list[SampleResult]]:
@@ -70,3 +74,17 @@ def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleRes
     finally:
         for reference in pending:
             ray.cancel(reference)
+
+
+_opened: dict[str, Source] = {}
+"""The source of the conversion that this process of a worker takes part in."""
+
+
+def _encode(shared: list[Any], unit: WorkUnit) -> list[SampleResult]:
+    """Encode a unit in a task."""
+    name = shared[0].hex()
+    if name not in _opened:
+        _opened.clear()
+        ray: Any = import_module("ray")
+        _opened[name] = ray.get(shared[0])
+    return encode_unit(_opened[name], unit)

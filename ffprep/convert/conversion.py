@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ffprep.beton.parts import Part
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
 from ffprep.common.cpus import usable_cpus
 from ffprep.common.names import readable
@@ -19,7 +20,7 @@ from ffprep.convert.report import ConversionReport
 from ffprep.convert.resuming import NOTE, check_unchanged, file_stamps, finished_report, note_of
 from ffprep.convert.units import SampleResult, WorkUnit, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
-from ffprep.sources.base import Source
+from ffprep.sources.base import Selection, Source
 
 FAILURES_IN_A_ROW = 100
 """This many refused samples in a row mean that the source is gone, not that some samples are bad."""
@@ -39,6 +40,7 @@ def convert(
     page_size: int | None = None,
     inputs: Sequence[str | os.PathLike[str]] = (),
     commit_samples: int = COMMIT_SAMPLES,
+    part: Part | None = None,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> ConversionReport:
     """Convert a source to a .beton file.
@@ -73,6 +75,9 @@ def convert(
         Files and folders that the source reads. When a conversion is continued, their sizes and times are compared.
     commit_samples : int
         After at most this many samples, 256 MB or a minute, what was written is committed, so that it survives a crash.
+    part : Part, optional
+        Convert only this part of the samples, to a file of its own: ``X-00003-of-00064.beton`` for an `out` of
+        ``X.beton``. `merge` makes the whole of all of them.
     progress : callable
         Makes a ``ProgressDisplay`` from a label, the number of samples and how many are done.
 
@@ -101,6 +106,12 @@ def convert(
     if total < available:
         manifest["limit"] = total
     path = Path(out)
+    if part is not None:
+        chosen = part.samples(total)
+        if not chosen:
+            raise OptionError(f"{source.name}: {part.count:,} parts of {total:,} samples; ask for fewer")
+        source, total, path = Selection(source, chosen, {}), len(chosen), part.path(path)
+        manifest["part"] = vars(part)
     begun = time.perf_counter()
     if path.exists() and not (overwrite or restart):
         check_output(path, overwrite=True)

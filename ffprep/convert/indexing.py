@@ -20,6 +20,7 @@ from ffprep.common.formatting import duration_text, size_text
 from ffprep.common.ordered import ordered_map, threads
 from ffprep.errors import IndexMismatchError, JpegError, OptionError
 from ffprep.jpeg import build_index
+from ffprep.jpeg.index import interval_of
 from ffprep.jpeg.status import Status
 
 UNIT = 64
@@ -106,8 +107,7 @@ def make_index(
     """Make the seek index of a ``.beton`` file.
 
     The file itself is only read. The index appears when it is complete; its bytes depend only on the file and
-    `interval`. An existing index that fits the file is kept. One that does not is replaced where the loader looks for
-    it, and elsewhere only with `overwrite`.
+    `interval`. An existing index that fits the file is kept. One that does not is replaced with `overwrite` only.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def make_index(
     Raises
     ------
     OptionError
-        An option is out of range, or the folder cannot be written to.
+        An option is out of range, the folder cannot be written to, or another index or file is there.
     BetonError
         The file cannot be used.
     ConversionError
@@ -141,12 +141,13 @@ def make_index(
         if target.exists():
             try:
                 found = SeekIndex(target, reader)
-                if not overwrite and interval is None:
+                if not overwrite:
+                    _check_interval(found, interval)
                     return IndexReport(Path(path), target, jpegs=len(found), kept=True)
             except IndexMismatchError as error:
                 if not is_index(target):
                     raise OptionError(f"{target}: exists and is no seek index; give another place") from error
-                if out is not None and not overwrite:
+                if not overwrite:
                     raise OptionError(f"{error}; --overwrite replaces it") from error
         offsets, sizes = jpeg_payloads(reader)
         report.jpegs, report.jpeg_bytes = len(offsets), int(sizes.sum(dtype=np.uint64))
@@ -158,6 +159,14 @@ def make_index(
             target.unlink(missing_ok=True)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _check_interval(found: SeekIndex, interval: int | None) -> None:
+    """Refuse an index that was made with another interval than the one asked for."""
+    filled = np.flatnonzero(found.bytes_each)
+    made = interval_of(found.of(int(filled[0]))) if len(filled) else interval
+    if interval not in (None, made):
+        raise OptionError(f"{found.path}: was made with --interval {made}, not {interval}; --overwrite replaces it")
 
 
 def sums_to_store(reader: Reader, workers: int) -> npt.NDArray[np.uint64]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ffprep.beton.parts import LISTED
 from ffprep.common.formatting import duration_text, size_text
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ PLAIN = frozenset({"kept", "rewritten", "encoded", "raw"})
 
 ASKED = frozenset({"asked for", "resized", "turned upright"})
 """... unless an option asked for the action."""
-
-LISTED = 1000
-"""Names kept for each action and reason."""
 
 
 @dataclass

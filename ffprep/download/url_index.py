@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from ffprep.common.names import in_clutter
+from ffprep.common.names import Clutter
 from ffprep.download.index_forms.structured import json_rows, object_row, parquet_rows
 from ffprep.download.index_forms.text import (
     FoundRow,
@@ -63,7 +63,7 @@ class IndexRow:
     problem: str = ""
 
 
-def read_index(path: Path) -> Iterator[IndexRow]:
+def read_index(path: Path, clutter: Clutter | None = None) -> Iterator[IndexRow]:
     """Rows of an index file or of a folder of parquet files, in order.
 
     Parameters
@@ -72,6 +72,8 @@ def read_index(path: Path) -> Iterator[IndexRow]:
         ``.tsv`` (with the columns in either order: the URLs are recognised), ``.json``, ``.jsonl``, ``.parquet``, a
         folder of parquet files, or SBU's ``*_urls.txt`` (with its ``*_captions.txt`` in the same folder). Text files
         may be gzipped.
+    clutter : Clutter, optional
+        Decides about what systems leave in the folder; by default it is left out.
 
     Raises
     ------
@@ -83,7 +85,8 @@ def read_index(path: Path) -> Iterator[IndexRow]:
         raise SourceError(f"{path}: no such index file; download it from the data set's page first")
     name = path.name.removesuffix(".gz")
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*.parquet") if not in_clutter(p.relative_to(path).as_posix()))
+        clutter, every = clutter or Clutter(), sorted(path.rglob("*.parquet"))
+        files = [file for file in every if not clutter.leaves_out(file.relative_to(path).as_posix())]
         if not files:
             raise SourceError(f"{path}: holds no .parquet file; give the index file itself")
         return _numbered(path, "row", chain.from_iterable(map(parquet_rows, files)))

@@ -80,7 +80,8 @@ class Field(ABC):
     Class attributes
     ----------------
     type_id : int
-        Number in the file; 255 for fields of your own, which must then be given to readers as ``custom_fields``.
+        Number in the file; 255 for fields of your own, which must then be given to readers as ``custom_fields``. A
+        subclass that does not set it itself is written as 255.
     pointer : str or None
         The member of the metadata record that holds the payload's offset from the start of the file; ``""`` if the
         record itself is the offset, None if there is no payload. A field in ffcv's style need not say it: which member

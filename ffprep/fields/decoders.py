@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import OptionError
-from ffprep.fields.sizes import ProgressiveSize, Size, size_at, size_pair
+from ffprep.fields.ffcv_decoding import FfcvImageDecoding
+from ffprep.fields.sizes import Crop, ProgressiveSize, Size, crop_range, size_at, size_pair
 
 __all__ = [
     "BasicDecoder",
@@ -35,6 +36,7 @@ __all__ = [
     "RandomResizedCropRGBImageDecoder",
     "ResizeCenterCropRGBImageDecoder",
     "ResizeRGBImageDecoder",
+    "ResizedCropRGBImageDecoder",
     "SampleDecoder",
     "SimpleRGBImageDecoder",
     "Size",
@@ -44,13 +46,6 @@ __all__ = [
 ]
 
 INTERPOLATIONS = ("bilinear", "bicubic", "area")
-
-
-class Crop(NamedTuple):
-    """The part of each image that is shown: ``whole``, ``random``, ``center`` or ``resize_center``, and its numbers."""
-
-    kind: str
-    numbers: tuple[float, ...] = ()
 
 
 class Ragged(NamedTuple):
@@ -239,7 +234,7 @@ class JSONDecoder(Decoder):
     type_ids: ClassVar[tuple[int, ...]] = (5,)
 
 
-class ImageDecoder(Decoder):
+class ImageDecoder(FfcvImageDecoding, Decoder):
     """Images, uint8 of shape (batch, height, width, 3) unless the transforms that follow say otherwise.
 
     Attributes
@@ -278,20 +273,37 @@ class SimpleRGBImageDecoder(ImageDecoder):
         return f"{type(self).__name__}()"
 
 
-class _ResizedDecoder(ImageDecoder):
-    def __init__(self, output_size: Size, interpolation: str, exact: bool) -> None:
+class ResizedCropRGBImageDecoder(SimpleRGBImageDecoder):
+    """Base class of the decoders that resize, and of your own whose crop is a function written for ffcv.
+
+    Such a subclass has the property ``get_crop_generator``: a function ``f(height, width, scale, ratio) -> (top, left,
+    height, width)`` that numba can compile, which is given the attributes ``scale`` and ``ratio``. Subclasses of the
+    decoders below may have it, too. Whole images are decoded for it, and resized by area averaging, as in ffcv.
+
+    Parameters
+    ----------
+    output_size : (height, width), int, or function of the epoch
+        For a crop of your own, (height, width).
+    interpolation, exact
+        See `ImageDecoder`.
+    """
+
+    def __init__(self, output_size: Size, interpolation: str = "bilinear", exact: bool = False) -> None:
         self.exact = bool(exact)
         self.output_size = output_size if callable(output_size) else size_pair(output_size)
         if interpolation not in INTERPOLATIONS:
             raise OptionError(f"interpolation {interpolation!r}; choose from {', '.join(INTERPOLATIONS)}")
         self.interpolation = interpolation
 
+    def crop(self) -> Crop:
+        raise OptionError(f"{type(self).__name__} has no get_crop_generator, and no crop of ours")
+
     def __repr__(self) -> str:
         exact = ", exact=True" if self.exact else ""
         return f"{type(self).__name__}({self.output_size}, interpolation={self.interpolation!r}{exact})"
 
 
-class RandomResizedCropRGBImageDecoder(_ResizedDecoder):
+class RandomResizedCropRGBImageDecoder(ResizedCropRGBImageDecoder):
     """A random crop, resized: ``torchvision.transforms.RandomResizedCrop``.
 
     Parameters
@@ -314,14 +326,16 @@ class RandomResizedCropRGBImageDecoder(_ResizedDecoder):
         exact: bool = False,
     ) -> None:
         super().__init__(output_size, interpolation, exact)
-        self.scale = _range(scale, "scale", 1.0)
-        self.ratio = _range(ratio, "ratio", np.inf)
+        self.scale = crop_range(scale, "scale", 1.0)
+        self.ratio = crop_range(ratio, "ratio", np.inf)
+
+    crop_function = "get_random_crop"
 
     def crop(self) -> Crop:
-        return Crop("random", (*_range(self.scale, "scale", 1.0), *_range(self.ratio, "ratio", np.inf)))
+        return Crop("random", (*crop_range(self.scale, "scale", 1.0), *crop_range(self.ratio, "ratio", np.inf)))
 
 
-class CenterCropRGBImageDecoder(_ResizedDecoder):
+class CenterCropRGBImageDecoder(ResizedCropRGBImageDecoder):
     """The central square of side ``int(ratio * min(height, width))``, resized; ffcv's definition.
 
     Parameters
@@ -339,11 +353,13 @@ class CenterCropRGBImageDecoder(_ResizedDecoder):
             raise OptionError(f"ratio is {ratio}; it is the share of the shorter side, above 0 and up to 1")
         self.ratio = float(ratio)
 
+    crop_function = "get_center_crop"
+
     def crop(self) -> Crop:
         return Crop("center", (self.ratio,))
 
 
-class ResizeRGBImageDecoder(_ResizedDecoder):
+class ResizeRGBImageDecoder(ResizedCropRGBImageDecoder):
     """The whole image, resized to a given size whatever its shape.
 
     Parameters
@@ -356,8 +372,11 @@ class ResizeRGBImageDecoder(_ResizedDecoder):
     def __init__(self, output_size: Size, interpolation: str = "bilinear", exact: bool = True) -> None:
         super().__init__(output_size, interpolation, exact)
 
+    def crop(self) -> Crop:
+        return Crop("whole")
 
-class ResizeCenterCropRGBImageDecoder(_ResizedDecoder):
+
+class ResizeCenterCropRGBImageDecoder(ResizedCropRGBImageDecoder):
     """``torchvision.transforms.Resize(resize)`` followed by ``CenterCrop(output_size)``, in one step.
 
     Parameters
@@ -377,11 +396,3 @@ class ResizeCenterCropRGBImageDecoder(_ResizedDecoder):
 
     def crop(self) -> Crop:
         return Crop("resize_center", (float(self.resize),))
-
-
-def _range(pair: Sequence[float], name: str, top: float) -> tuple[float, float]:
-    numbers = tuple(float(x) for x in pair)
-    if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1] <= top or not np.isfinite(numbers[1]):
-        limit = f", up to {top:g}" if np.isfinite(top) else ""
-        raise OptionError(f"{name} is {tuple(pair)!r}; give (low, high) with 0 < low <= high{limit}")
-    return numbers[0], numbers[1]

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.fields import pixels
-from ffprep.fields.decoders import SimpleRGBImageDecoder
 from ffprep.jpeg.ffcv_calls import imdecode, memcpy, resize_crop
 from ffprep.kernels.jit import uncached
-from ffprep.pipeline.allocation_query import AllocationQuery
-from ffprep.pipeline.compiler import Compiler
-from ffprep.pipeline.state import State
 
 __all__ = [
     "IMAGE_MODES",
-    "ResizedCropRGBImageDecoder",
     "encode_jpeg",
     "get_center_crop",
     "get_random_crop",
@@ -85,63 +78,3 @@ def compiled_center_crop(height: Any, width: Any, ratio: Any) -> tuple[int, int,
     """Return the central square as ``ffcv.transforms.utils.fast_crop`` does, which takes one argument less."""
     side = int(ratio * min(height, width))
     return (int(height) - side) // 2, (int(width) - side) // 2, side, side
-
-
-class ResizedCropRGBImageDecoder(SimpleRGBImageDecoder):
-    """Base class of decoders whose crop is a function of their own, resized to one size.
-
-    A subclass sets ``scale`` and ``ratio`` and has the property ``get_crop_generator``: a function
-    ``f(height, width, scale, ratio) -> (top, left, height, width)`` that numba can compile. Whole images are decoded,
-    as in ffcv; our own decoders, such as `RandomResizedCropRGBImageDecoder`, decode their crop alone.
-
-    Parameters
-    ----------
-    output_size : (height, width)
-    """
-
-    scale: Any = None
-    ratio: Any = None
-
-    def __init__(self, output_size: Any) -> None:
-        super().__init__()
-        self.output_size = output_size
-        self.metadata: Any = None
-        self.memory_read: Any = None
-
-    @property
-    def get_crop_generator(self) -> Callable[..., Any]:
-        raise NotImplementedError(f"{type(self).__name__} has no get_crop_generator")
-
-    def declare_state_and_memory(self, previous_state: State) -> tuple[State, Any]:
-        """Declare the images of a batch, and room for the largest image of the file."""
-        assert isinstance(self.output_size, (tuple, list))
-        shape, byte = (int(self.output_size[0]), int(self.output_size[1]), 3), np.dtype("u1")
-        largest = 3 * int(self.metadata["width"].max()) * int(self.metadata["height"].max())
-        return replace(previous_state, jit_mode=True, shape=shape, dtype=byte), (
-            AllocationQuery(shape, byte),
-            AllocationQuery((largest,), byte),
-        )
-
-    def generate_code(self) -> Callable[..., Any]:
-        """Return the code that decodes, crops and resizes the images of a batch."""
-        jpeg, read, loop = IMAGE_MODES["jpg"], self.memory_read, Compiler.get_iterator()
-        crop = Compiler.compile(self.get_crop_generator)
-        scale, ratio = (np.array(v) if isinstance(v, (tuple, list)) else v for v in (self.scale, self.ratio))
-
-        def decode(batch: Any, memory: Any, metadata: Any, storage: Any) -> Any:
-            out, scratch = memory
-            for row in loop(len(batch)):
-                record = metadata[batch[row]]
-                stored = read(record["data_ptr"], storage)
-                height, width = np.int64(record["height"]), np.int64(record["width"])
-                if record["mode"] == jpeg:
-                    imdecode(stored, scratch[row], height, width)
-                    image = scratch[row][: 3 * height * width].reshape(height, width, 3)
-                else:
-                    image = stored.reshape(height, width, 3)
-                top, left, tall, wide = crop(height, width, scale, ratio)
-                resize_crop(image, top, top + tall, left, left + wide, out[row])
-            return out[: len(batch)]
-
-        decode.is_parallel = True  # type: ignore[attr-defined]
-        return decode

@@ -16,6 +16,7 @@ from ffprep.fields.decoders import (
     CenterCropRGBImageDecoder,
     RandomResizedCropRGBImageDecoder,
     ResizeCenterCropRGBImageDecoder,
+    ResizedCropRGBImageDecoder,
     ResizeRGBImageDecoder,
     SimpleRGBImageDecoder,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "RandomResizedCropRGBImageDecoder",
     "ResizeCenterCropRGBImageDecoder",
     "ResizeRGBImageDecoder",
+    "ResizedCropRGBImageDecoder",
     "SimpleRGBImageDecoder",
     "State",
 ]

@@ -1,16 +1,24 @@
-"""Sizes of images: fixed, or growing from epoch to epoch."""
+"""Sizes of images, fixed or growing from epoch to epoch, and which part of them is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from ffprep.errors import OptionError
+from ffprep.errors import MixedSizesError, OptionError
 
 Size: TypeAlias = "int | Sequence[int] | Callable[[int], int | Sequence[int]]"
 """Height and width, the side of a square, or a function that returns either for an epoch."""
+
+
+class Crop(NamedTuple):
+    """The part of each image that is shown: ``whole``, ``random``, ``center`` or ``resize_center``, and its numbers."""
+
+    kind: str
+    numbers: tuple[float, ...] = ()
 
 
 def size_pair(size: int | Sequence[int]) -> tuple[int, int]:
@@ -36,6 +44,26 @@ def size_at(size: Size, epoch: int) -> tuple[int, int]:
         As for `size_pair`.
     """
     return size_pair(size(epoch) if callable(size) else size)
+
+
+def common_size(column: npt.NDArray[Any], where: str) -> tuple[int, int]:
+    """Return the (height, width) that all images of a metadata column have.
+
+    Raises
+    ------
+    MixedSizesError
+        They differ; the message begins with `where`.
+    """
+    if len(column) == 0:
+        return 1, 1
+    heights, widths = column["height"], column["width"]
+    low, high = (int(heights.min()), int(widths.min())), (int(heights.max()), int(widths.max()))
+    if low != high:
+        raise MixedSizesError(
+            f"{where}: the images differ in size, from {low[0]}x{low[1]} to {high[0]}x{high[1]} (height x width); use "
+            "RandomResizedCropRGBImageDecoder, CenterCropRGBImageDecoder or ResizeRGBImageDecoder"
+        )
+    return high
 
 
 class ProgressiveSize:
@@ -73,3 +101,18 @@ class ProgressiveSize:
 
     def __repr__(self) -> str:
         return f"ProgressiveSize({self.start}, {self.end}, {self.first}, {self.last}, {self.multiple})"
+
+
+def crop_range(pair: Sequence[float], name: str, top: float) -> tuple[float, float]:
+    """Return (low, high) as floats.
+
+    Raises
+    ------
+    OptionError
+        They are not 0 < low <= high <= top, and finite.
+    """
+    numbers = tuple(float(x) for x in pair)
+    if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1] <= top or not np.isfinite(numbers[1]):
+        limit = f", up to {top:g}" if np.isfinite(top) else ""
+        raise OptionError(f"{name} is {tuple(pair)!r}; give (low, high) with 0 < low <= high{limit}")
+    return numbers[0], numbers[1]

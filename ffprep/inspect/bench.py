@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from ffprep.abi import IMAGE
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
+from ffprep.beton.sets.members import describe_member
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
 from ffprep.jpeg.native import decode_request, library
 
@@ -52,8 +53,10 @@ class BenchOptions:
     baselines: bool = True
 
 
-def bench(path: Path, options: BenchOptions, on_round: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Time the loaders on a file.
+def bench(
+    files: Path | Sequence[Path], options: BenchOptions, on_round: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """Time the loaders on a file, or ffprep's on the files of a set.
 
     Returns
     -------
@@ -62,17 +65,20 @@ def bench(path: Path, options: BenchOptions, on_round: Callable[[int], None] | N
         per second, start-up time, and how many times as fast ffprep is. ``split`` says where ffprep's time goes. If
         there is a seek index beside the file, ffprep without the index is one of the loaders.
     """
-    with Reader(path) as reader:
-        samples = min(options.samples, len(reader))
+    paths = [files] if isinstance(files, Path) else list(files)
+    with Reader(paths[0]) as reader:
+        total = len(reader) if len(paths) == 1 else sum(describe_member(path)[0].samples for path in paths)
+        samples = min(options.samples, total)
+        first = min(samples, len(reader))  # what is looked at one by one is of the first file
         reader.seek_index = find_index(reader, None)
         images = [name for name, field in reader.fields.items() if field.type_id == 2]
-        size = _bytes_per_sample(reader, samples)
+        size = _bytes_per_sample(reader, first)
         with tempfile.TemporaryDirectory(prefix="ffprep-bench-") as scratch:
-            contestants = _contestants(path, reader, images, samples, options, Path(scratch))
+            contestants = _contestants(paths, reader, images, samples, options, Path(scratch))
             timings = compare(contestants, options.rounds, on_round)
-        split = _split(reader, images[0], samples, options, timings[0]) if images else {}
+        split = _split(reader, images[0], first, options, timings[0]) if images and first == samples else {}
     return {
-        "path": str(path),
+        "path": str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         "samples": samples,
         "bytes_per_sample": round(size),
         "workers": options.workers,
@@ -85,11 +91,12 @@ def bench(path: Path, options: BenchOptions, on_round: Callable[[int], None] | N
 
 
 def _contestants(
-    path: Path, reader: Reader, images: list[str], samples: int, options: BenchOptions, scratch: Path
+    paths: Sequence[Path], reader: Reader, images: list[str], samples: int, options: BenchOptions, scratch: Path
 ) -> list[Contestant]:
     common = {"batch_size": options.batch_size, "num_workers": options.workers}
     crop: dict[str, Any] = {"scale": list(options.scale), "validation": options.validation}
-    file = {"path": str(path.resolve()), "samples": samples, **common}
+    named = [str(path.resolve()) for path in paths]
+    file = {"path": named if len(named) > 1 else named[0], "samples": samples, **common}
     if not images:
         return [Contestant("ffprep", _RUNNERS + "ffprep_numbers", file)]
     found = [Contestant("ffprep", _RUNNERS + "ffprep_images", {**file, **crop})]
@@ -97,7 +104,7 @@ def _contestants(
         found.append(
             Contestant("ffprep, without the index", _RUNNERS + "ffprep_images", {**file, **crop, "index": False})
         )
-    if not options.baselines:
+    if not options.baselines or len(paths) > 1:
         return found
     if images[0] == "image" and importlib.util.find_spec("ffcv") is not None:
         found.append(Contestant("stock ffcv, same file", _RUNNERS + "ffcv_loader", {**file, **crop}))

@@ -3,15 +3,71 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ffprep.beton.head import read_head
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
+from ffprep.beton.sets import SetFile, check_same_fields
 from ffprep.common.formatting import size_text
 from ffprep.errors import IndexMismatchError
+
+
+def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
+    """Facts about a file, or about the files of a set together, as JSON values.
+
+    Of a set, ``files`` lists the files, the numbers are those of all files, and the manifest is that of the first.
+
+    Raises
+    ------
+    BetonError
+        A file is no .beton file, is damaged, or is not the one of which the index was made.
+    OptionError
+        The files have different fields.
+    """
+    if len(files) == 1 and files[0].index is None:
+        return describe(files[0].path)
+    each = []
+    for file in files:
+        each.append(describe(file.path))
+        with file.path.open("rb") as opened:
+            head = read_head(opened, file.path, {})
+        file.check(head)
+        if len(each) == 1:
+            model = head
+        check_same_fields(files[0].path, model, file.path, head)
+    return {
+        **each[0],
+        "path": str(files[0].index or f"{files[0].path} and {len(files) - 1} more"),
+        "bytes": sum(one["bytes"] for one in each),
+        "samples": sum(one["samples"] for one in each),
+        "page_size": max(one["page_size"] for one in each),
+        "fields": {name: _together([one["fields"][name] for one in each]) for name in each[0]["fields"]},
+        "seek_index": None,
+        "files": [{key: one[key] for key in ("path", "bytes", "samples", "seek_index")} for one in each],
+    }
+
+
+def _together(each: list[dict[str, Any]]) -> dict[str, Any]:
+    """Facts about a field of several files; what cannot be told from those of the files is left out."""
+    facts = {key: value for key, value in each[0].items() if key in ("type", "type_id", "dtype", "shape")}
+    if known := [one for one in each if "min" in one]:
+        facts.update(min=min(one["min"] for one in known), max=max(one["max"] for one in known))
+    for key in ("payload_bytes", "shared"):
+        if any(key in one for one in each):
+            facts[key] = sum(one.get(key, 0) for one in each)
+    if images := [one["images"] for one in each if "images" in one]:
+        counts = [one["jpeg"] + one["raw"] for one in images]
+        facts["images"] = {kind: sum(one[kind] for one in images) for kind in ("jpeg", "raw")}
+        for side in ("width", "height"):
+            mean = sum(one[side][1] * n for one, n in zip(images, counts, strict=True)) / max(1, sum(counts))
+            least, most = min(one[side][0] for one in images), max(one[side][2] for one in images)
+            facts["images"][side] = [least, round(mean, 1), most]
+    return facts
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -90,6 +146,8 @@ def info_text(facts: dict[str, Any]) -> str:
         f"{facts['path']}: {facts['samples']:,} samples, {size_text(facts['bytes'])}, "
         f"pages of {size_text(facts['page_size'])}"
     ]
+    if files := facts.get("files"):
+        lines.append(f"  {len(files):,} files{'':<9} {files[0]['path']} to {files[-1]['path']}")
     for name, field in facts["fields"].items():
         lines.append(f"  {name:<16} {_field_text(field)}")
     if index := facts["seek_index"]:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import SetFile
 from ffprep.common.formatting import size_text
 from ffprep.common.replacing import write_file
 from ffprep.errors import DecodeError, FfprepError, OptionError
-from ffprep.inspect.info import describe, info_text
+from ffprep.inspect.info import describe_set, info_text
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
@@ -39,14 +41,21 @@ _POLICY = (
 
 
 def write_preview(
-    path: Path, out: Path, *, count: int = 24, indices: Sequence[int] | None = None, overwrite: bool = True
+    path: Path | Sequence[SetFile],
+    out: Path,
+    *,
+    count: int = 24,
+    indices: Sequence[int] | None = None,
+    overwrite: bool = True,
 ) -> int:
     """Write the page.
 
     Parameters
     ----------
-    path, out : Path
-        The .beton file and the HTML file to make.
+    path : Path, or sequence of SetFile
+        The .beton file, or those of a set.
+    out : Path
+        The HTML file to make.
     count : int
         Samples to show, spread evenly over the file.
     indices : sequence of int, optional
@@ -59,16 +68,24 @@ def write_preview(
     int
         Number of samples on the page.
     """
-    with Reader(path) as reader:
-        if indices is None:
-            chosen = np.unique(np.linspace(0, max(0, len(reader) - 1), min(count, len(reader))).astype(int)).tolist()
-        else:
-            chosen = list(indices)
-            wrong = next((index for index in chosen if not 0 <= index < len(reader)), None)
-            if wrong is not None:
-                raise OptionError(f"{path}: has no sample {wrong}; there are {len(reader):,}, from 0")
-        cards = [_card(reader, index) for index in chosen]
-    page = _page(path.name, info_text(describe(path)), cards)
+    files = [SetFile(path)] if isinstance(path, Path) else list(path)
+    facts = describe_set(files)
+    total = facts["samples"]
+    if indices is None:
+        chosen = np.unique(np.linspace(0, max(0, total - 1), min(count, total)).astype(int)).tolist()
+    else:
+        chosen = list(indices)
+        wrong = next((index for index in chosen if not 0 <= index < total), None)
+        if wrong is not None:
+            raise OptionError(f"{facts['path']}: has no sample {wrong}; there are {total:,}, from 0")
+    sizes = [one["samples"] for one in facts.get("files", [facts])]
+    starts = np.cumsum([0, *sizes])
+    cards = []
+    for index in chosen:
+        file = int(np.searchsorted(starts, index, side="right")) - 1
+        with open_checked(files[file].path) as reader:
+            cards.append(_card(reader, index - int(starts[file])))
+    page = _page(Path(facts["path"]).name, info_text(facts), cards)
     write_file(out, page, overwrite=overwrite)
     return len(cards)
 

@@ -52,7 +52,7 @@ def ffprep_loader(
 
 
 def ffprep_images(
-    path: str,
+    path: str | list[str],
     samples: int,
     batch_size: int = 64,
     num_workers: int = 1,
@@ -70,7 +70,7 @@ def ffprep_images(
     from ffprep.presets import image_pipeline, number_pipelines
 
     pipelines = number_pipelines(path)
-    with Reader(path, check=False) as reader:
+    with Reader(path if isinstance(path, str) else path[0], check=False) as reader:
         for name, field in reader.fields.items():
             if isinstance(field, RGBImageField) and validation:
                 pipelines[name] = image_pipeline(ResizeRGBImageDecoder((224, 224)))
@@ -92,7 +92,7 @@ def ffprep_images(
     return lambda: _count_any(loader)
 
 
-def ffprep_numbers(path: str, samples: int, batch_size: int = 64, num_workers: int = 1) -> Epoch:
+def ffprep_numbers(path: str | list[str], samples: int, batch_size: int = 64, num_workers: int = 1) -> Epoch:
     """ffprep's loader on the first samples of a file without images, in random order."""
     import numpy as np
 

@@ -6,14 +6,16 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import SetFile
 from ffprep.beton.shared import count_images
 from ffprep.common.formatting import size_text
 from ffprep.errors import FfprepError, OptionError
@@ -81,7 +83,7 @@ def stats_of(path: Path) -> Stats:
     BetonError
         The file is no .beton file, or is damaged.
     """
-    with Reader(path) as reader:
+    with open_checked(path) as reader:
         images = pairs = blocks = rows = classes = None
         words = tokens = None
         samples = reader.num_samples
@@ -236,6 +238,21 @@ def total(rows: Sequence[Stats]) -> Stats:
         None,
         sum(row.bytes for row in rows),
     )
+
+
+def stats_of_set(files: Sequence[SetFile]) -> Stats:
+    """Count the samples of a file, or of the files of a set together.
+
+    Raises
+    ------
+    BetonError
+        A file is no .beton file, or is damaged.
+    """
+    rows = [stats_of(file.path) for file in files]
+    if len(rows) == 1:
+        return rows[0]
+    name = files[0].index.name if files[0].index is not None else f"{rows[0].file} and {len(rows) - 1} more"
+    return replace(total(rows), file=name)
 
 
 def render(rows: Sequence[Stats], form: str) -> str:

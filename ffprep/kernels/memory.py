@@ -141,6 +141,7 @@ def _putter(kind: Any) -> Any:
 get_u8, put_u8 = _getter(types.uint8), _putter(types.uint8)
 put_i16 = _putter(types.int16)
 get_i32, put_i32 = _getter(types.int32), _putter(types.int32)
+get_i64 = _getter(types.int64)
 get_f32, put_f32 = _getter(types.float32), _putter(types.float32)
 
 

@@ -68,6 +68,8 @@ class BlockReader(FfcvNames):
         size = self._rows[name].nbytes
         each, starts = self.groups(name)
         group, row = divmod(self._sample(index), each)
+        if self.blocks.reader.guard is not None:
+            self.blocks.reader.guard(name, group)
         start = int(starts[group]) + row * size
         return self.data[start : start + size]
 

@@ -95,6 +95,11 @@ class FfcvLoader:
         }
 
     @property
+    def code(self) -> dict[str, tuple[object, ...]]:
+        """What runs your own operations, for each output: another object in each epoch if the loader recompiles."""
+        return {pipeline.name: tuple(pipeline.stages.values()) for pipeline in self._checked_pipelines}
+
+    @property
     def field_name_to_f_ix(self) -> dict[str, int]:
         """The number of each field in the file."""
         return {name: number for number, name in enumerate(self.reader.fields)}

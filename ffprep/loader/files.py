@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ffprep.beton.checksums import check_tables
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
+from ffprep.beton.sets import Place, files_of
 from ffprep.errors import OptionError
 from ffprep.fields import Field, NDArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
@@ -40,6 +41,8 @@ class Files:
         Number of each file's first sample, and the number of all samples.
     fields : dict of str to Field
         Fields of all files. Where several files have a field of one name, that of the first such file.
+    tables : dict
+        What the engine noted of all files, so that it need not do so in every epoch.
     """
 
     def __init__(self, readers: Sequence[Reader], checks: Checks | None = None) -> None:
@@ -51,6 +54,7 @@ class Files:
         for reader in readers:
             for name, field in reader.fields.items():
                 self.fields.setdefault(name, field)
+        self.tables: dict[Hashable, Any] = {}
         self._columns: dict[str, npt.NDArray[Any]] = {}
 
     def __len__(self) -> int:
@@ -176,6 +180,7 @@ class Files:
         """Close all files."""
         self.watch.close()
         self._columns.clear()
+        self.tables.clear()
         for reader in self.readers:
             reader.close()
 
@@ -187,7 +192,7 @@ def _form(field: Field) -> str:
 
 
 def open_files(
-    paths: str | Sequence[str],
+    paths: Place | Sequence[Place],
     custom_fields: Mapping[str, type[Any]] | None = None,
     reader: type[Reader] = Reader,
     index: Any = False,
@@ -197,7 +202,8 @@ def open_files(
 
     Parameters
     ----------
-    paths : str or sequence of str
+    paths : path, or a sequence of paths
+        Files, indexes of sets, folders or patterns; see `files_of`.
     custom_fields : mapping of name to Field class, optional
     reader : type of Reader
         What to open the files with.
@@ -213,17 +219,20 @@ def open_files(
     BetonError
         A file cannot be used.
     """
-    if not paths:
+    files = files_of(paths)
+    if not files:
         raise OptionError("no file is given")
-    if not isinstance(paths, str) and len(paths) > 1 and not isinstance(index, (bool, type(None))):
+    if len(files) > 1 and not isinstance(index, (bool, type(None))):
         raise OptionError("index is one path, and there are several files; their own are found by index=None")
     readers: list[Reader] = []
     try:
-        for path in [paths] if isinstance(paths, str) else paths:
-            readers.append(reader(path, custom_fields))
+        for file in files:
+            readers.append(reader(file.path, custom_fields))
+            file.check(readers[-1].head)
             readers[-1].seek_index = find_index(readers[-1], index)
             if check != "off":
                 check_tables(readers[-1])
+                file.check_tables(readers[-1].head)
         return Files(readers, Checks(check))
     except BaseException:
         for opened in readers:

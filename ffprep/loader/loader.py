@@ -48,7 +48,8 @@ class Loader(FfcvLoader):
     Parameters
     ----------
     fname : str or Path, or a sequence of them
-        One file or several. Samples are numbered over all files: those of the first file, then those of the second.
+        One file or several; each may also be the index of a set, a folder, or a pattern such as ``train-*.beton``.
+        Samples are numbered over all files: those of the first file, then those of the second.
     batch_size : int
         Samples in a batch, on each rank.
     num_workers : int
@@ -229,6 +230,8 @@ class Loader(FfcvLoader):
         self._check_open()
         self._epoch_state.settle()
         progress = EpochProgress(self._epoch_state.epoch, self._epoch_state.first)
+        if not progress.first:
+            self.errors.in_a_row = 0
         iterator = self._start(progress, self._order, self._share, self.drop_last)
         self._epoch_state.begin(progress, iterator)
         return iterator

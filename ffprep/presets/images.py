@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.beton.sets import files_of
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import (
     Decoder,
@@ -37,12 +38,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 PathLike = str | os.PathLike[str]
 Paths = PathLike | Sequence[PathLike]
-"""One file, or several that are loaded together."""
+"""One file, or several that are loaded together: each an index, a folder or a pattern, too."""
 
 
 def listed(path: Paths) -> list[PathLike]:
-    """Return one path or several as a list."""
-    return [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    """Return the files that one path or several stand for."""
+    return [file.path for file in files_of(path)]
 
 
 def image_pipeline(

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.names import in_clutter
-from ffprep.common.source_files import check_regular
+from ffprep.common.names import Clutter
 from ffprep.errors import SourceError
 from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.reading.file_sets import TarFiles
@@ -87,7 +86,7 @@ class ShardSource(CaptionSource):
             yield line
 
 
-def find_shards(places: Sequence[Path]) -> list[Path]:
+def find_shards(places: Sequence[Path], clutter: Clutter) -> list[Path]:
     """The given files, and the tar archives within the given folders, sorted by name.
 
     Raises
@@ -102,11 +101,10 @@ def find_shards(places: Sequence[Path]) -> list[Path]:
                 path
                 for path in place.rglob("*")
                 if path.suffix.lower() == ".tar"
-                and not in_clutter(path.relative_to(place).as_posix())
                 and not path.is_dir()
+                and not clutter.leaves_out(path.relative_to(place).as_posix())
             )
         elif place.exists():
-            check_regular(place)
             found.append(place)
         else:
             raise SourceError(f"{place}: no such file or folder")
@@ -115,7 +113,9 @@ def find_shards(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def open_caption_shards(name: str, places: Sequence[Path], *, skip: bool = False, **options: Any) -> ShardSource:
+def open_caption_shards(
+    name: str, places: Sequence[Path], *, skip: bool = False, all_files: bool = False, **options: Any
+) -> ShardSource:
     """Open images and captions in webdataset tars, in the order of the archives' names and of their members.
 
     Parameters
@@ -127,6 +127,8 @@ def open_caption_shards(name: str, places: Sequence[Path], *, skip: bool = False
     skip : bool
         Whether to leave out, and name, samples that are not clear and what a damaged archive lacks; its whole samples
         are taken.
+    all_files : bool
+        Whether to take archives, and members of them, that systems leave behind (`ffprep.common.names.is_clutter`).
     **options
         As for `CaptionSource`. To the facts, numbers of incomplete samples are added.
 
@@ -136,8 +138,8 @@ def open_caption_shards(name: str, places: Sequence[Path], *, skip: bool = False
         When an archive is damaged, or a sample has two images or captions, and `skip` is False; when no image has a
         caption.
     """
-    left_out = LeftOut(skip)
-    index = ShardIndex(find_shards(places), left_out)
+    left_out, clutter = LeftOut(skip), Clutter(all_files)
+    index = ShardIndex(find_shards(places, clutter), left_out, clutter)
     if not len(index.images):
         why = f"; {left_out.summary()}" if left_out else ""
         raise SourceError(
@@ -145,7 +147,8 @@ def open_caption_shards(name: str, places: Sequence[Path], *, skip: bool = False
             f"{index.endings() or 'no files'}{why}"
         )
     captions = ShardCaptions(index.files("texts"), index.files("facts"), *index.columns())
-    facts = {"shards": len(index.paths), **index.facts, **options.pop("facts", {})}
-    source = ShardSource(name, index.files("images"), index.ids(), captions, facts=facts, left_out=left_out, **options)
+    facts = {"shards": len(index.paths), **index.facts, **clutter.facts, **options.pop("facts", {})}
+    options = {"facts": facts, "left_out": left_out, "notes": clutter.notes(), **options}
+    source = ShardSource(name, index.files("images"), index.ids(), captions, **options)
     source.captions = captions
     return source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,8 @@ class _Encoded(NamedTuple):
 
 class CaptionTokensField(NDArrayField):
     """An array of tokens that reports captions which are too long for it; stored as an ``NDArrayField``."""
+
+    type_id: ClassVar[int] = NDArrayField.type_id
 
     def encode(self, value: Any) -> Encoded:
         plain = super().encode(value.tokens)

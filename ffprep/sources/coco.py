@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.caption_source import CaptionSource, ListedCaptions
 from ffprep.sources.reading.annotations import caption_fault, read_annotations
@@ -36,7 +37,13 @@ class Annotated(NamedTuple):
 
 
 def open_coco(
-    images: Sequence[Path], annotations: Path, split: str | None = None, *, skip: bool = False, **options: Any
+    images: Sequence[Path],
+    annotations: Path,
+    split: str | None = None,
+    *,
+    skip: bool = False,
+    all_files: bool = False,
+    **options: Any,
 ) -> CaptionSource:
     """Open COCO's images and captions.
 
@@ -53,6 +60,8 @@ def open_coco(
         archive with several annotation files, the one to take, such as ``train2017``.
     skip : bool
         Whether to leave out, and count, images and captions whose annotation is bad.
+    all_files : bool
+        Whether to take images that systems leave behind (`ffprep.common.names.is_clutter`).
     **options
         As for `CaptionSource`.
 
@@ -76,9 +85,12 @@ def open_coco(
     content = read_annotations(annotations, lambda names: _member(annotations, names, split))
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise SourceError(f"{annotations}: no COCO annotations: there is no list of images in it")
+    clutter = Clutter(all_files)
     facts: dict[str, Any] = {"annotations": annotations.name, "split": split or "", "captions_without_image": 0}
+    facts |= clutter.facts
     left_out = LeftOut(skip)
     notes: list[str] = []
+    names = ImageNames(images, clutter)
     if split is not None and split.startswith(_PREFIX):
         if "annotations" in content:
             raise OptionError(f"--split {split}: {annotations} is no file of Karpathy's, whose images name their split")
@@ -89,7 +101,7 @@ def open_coco(
         listed, facts["captions_without_image"] = _official(content, annotations, left_out)
     else:
         raise SourceError(f"{annotations}: looks like Karpathy's split; choose with --split karpathy:train+restval")
-    return _match(ImageNames(images), listed, facts, str(annotations), left_out=left_out, notes=notes, **options)
+    return _match(names, listed, facts, str(annotations), left_out=left_out, notes=notes, **options)
 
 
 def _match(
@@ -112,7 +124,7 @@ def _match(
         "images_elsewhere_not_annotated": elsewhere,
         "captions_empty": sum(not caption.strip() for image, _ in usable for caption in image.captions),
     }
-    options["notes"] += filter(None, [names.note()])
+    options["notes"] += names.notes()
     return CaptionSource(
         "coco",
         names.take([place for _, place in usable]),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffprep.common.names import is_clutter
+from ffprep.common.names import Clutter
 from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.base import Source
@@ -44,7 +44,7 @@ def open_imagenet(
     *,
     image: RGBImageField,
     hints: Hints | None = None,
-    clutter: bool = False,
+    all_files: bool = False,
     streaming: bool = False,
 ) -> Source:
     """Open ImageNet, whichever of the forms above ``source`` has.
@@ -58,7 +58,7 @@ def open_imagenet(
         How images are encoded.
     hints : Hints
         Where to find the validation labels.
-    clutter : bool
+    all_files : bool
         Whether to take what systems leave among the data in folders and archives (`ffprep.common.names.is_clutter`).
         Otherwise it is left out, and the source's ``notes`` say so.
     streaming : bool
@@ -75,20 +75,15 @@ def open_imagenet(
     path = Path(source).expanduser()
     if streaming or not path.exists():
         return _from_hub(source, split, image, streaming)
-    left_out: list[str] | None = None if clutter else []
+    clutter = Clutter(taken=all_files)
     if path.is_dir():
-        opened = _from_folder(path, split, image, hints, left_out)
+        opened: ImageNet | ImageNetTable = _from_folder(path, split, image, hints, clutter)
     else:
         check_regular(path)
-        opened = _from_file(path, split, image, hints, left_out)
-    if left_out and isinstance(opened, ImageNet):
-        opened.notes.append(_note(left_out))
+        opened = _from_file(path, split, image, hints, clutter)
+    opened.notes += clutter.notes()
+    opened.facts.update(clutter.facts)
     return opened
-
-
-def _note(left_out: list[str]) -> str:
-    listed = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
-    return f"left out {len(left_out):,} that systems leave among the data ({listed}); --all-files takes them"
 
 
 def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) -> Source:
@@ -101,46 +96,47 @@ def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) ->
     return ImageNetTable(table, split=split, layout="hub", origin=source, image=image)
 
 
-def _from_file(path: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None) -> Source:
+def _from_file(
+    path: Path, split: str, image: RGBImageField, hints: Hints, clutter: Clutter
+) -> ImageNet | ImageNetTable:
     if path.suffix == ".parquet":
         return ImageNetTable(ParquetTable([path]), split=split, layout="parquet", origin=path.name, image=image)
     if path.suffix == ".tar":
-        return _from_archives([path], path.parent, split, image, hints, left_out)
+        return _from_archives([path], path.parent, split, image, hints, clutter)
     raise SourceError(f"{path}: a folder, a .tar or a .parquet file is expected")
 
 
-def _from_folder(path: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None) -> Source:
+def _from_folder(
+    path: Path, split: str, image: RGBImageField, hints: Hints, clutter: Clutter
+) -> ImageNet | ImageNetTable:
     if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
         table = ArrowTable(hub.load_saved(path, split), path.name)
         return ImageNetTable(table, split=split, layout="save_to_disk", origin=path.name, image=image)
     top = path / _KAGGLE if (path / _KAGGLE).is_dir() else path
     folder = next((top / name for name in SPLITS[split] if (top / name).is_dir()), None)
     if folder is not None and not any(folder.glob("*.parquet")):
-        return _from_images(folder, path, split, image, hints, left_out)
+        return _from_images(folder, path, split, image, hints, clutter)
     archives = [path / name for name in _archive_names(split) if (path / name).is_file()]
     if not archives and split == "train":
         archives = sorted(p for p in path.glob("*.tar") if WNID.fullmatch(p.stem))
     if archives:
-        return _from_archives(archives, path, split, image, hints, left_out)
-    parquet = parquet_files(path, split)
+        return _from_archives(archives, path, split, image, hints, clutter)
+    parquet = parquet_files(path, split, clutter)
     if parquet:
         return ImageNetTable(ParquetTable(parquet), split=split, layout="parquet", origin=path.name, image=image)
-    return _from_images(path, path, split, image, hints, left_out)
+    return _from_images(path, path, split, image, hints, clutter)
 
 
 def _archive_names(split: str) -> tuple[str, ...]:
     return (f"ILSVRC2012_img_{split}.tar", f"{split}.tar")
 
 
-def _from_images(
-    folder: Path, top: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None
-) -> Source:
+def _from_images(folder: Path, top: Path, split: str, image: RGBImageField, hints: Hints, clutter: Clutter) -> ImageNet:
     """Open a folder of class folders, or a flat folder with a list of labels."""
     entries = sorted(folder.iterdir())
-    if left_out is not None:
-        clutter = [entry for entry in entries if is_clutter(entry.name)]
-        left_out += [entry.name for entry in clutter if entry.is_dir() or is_image_name(entry.name)]
-        entries = [entry for entry in entries if not is_clutter(entry.name)]
+    entries = [
+        entry for entry in entries if not clutter.leaves_out(entry.name, entry.is_dir() or is_image_name(entry.name))
+    ]
     classes = [entry.name for entry in entries if entry.is_dir()]
     flat = [entry.name for entry in entries if is_image_name(entry.name) and not entry.is_dir()]
     if flat:
@@ -152,7 +148,7 @@ def _from_images(
             f"{folder}: has no folder for the split {split!r}, only {', '.join(classes[:5])}; "
             "give another split, or the folder that holds the class folders as the source"
         )
-    found = [walk_images(folder, name, left_out) for name in classes]
+    found = [walk_images(folder, name, clutter) for name in classes]
     empty = next((name for name, names in zip(classes, found, strict=True) if not names), None)
     if empty is not None and any(found):
         raise SourceError(f"{folder / empty}: no images in this class folder; remove it or fill it")
@@ -164,10 +160,10 @@ def _from_images(
 
 
 def _from_archives(
-    paths: list[Path], top: Path, split: str, image: RGBImageField, hints: Hints, left_out: list[str] | None
-) -> Source:
+    paths: list[Path], top: Path, split: str, image: RGBImageField, hints: Hints, clutter: Clutter
+) -> ImageNet:
     """Open the training archive, archives of single classes, an archive of class folders, or a flat one with labels."""
-    files = index_archives(paths, prefix=all(WNID.fullmatch(path.stem) for path in paths), left_out=left_out)
+    files = index_archives(paths, prefix=all(WNID.fullmatch(path.stem) for path in paths), clutter=clutter)
     if not files.names:
         raise SourceError(f"{paths[0]}: no images in the archive")
     if not all("/" in name for name in files.names):
@@ -197,7 +193,7 @@ def _labelled(
     origin: str,
     image: RGBImageField,
     hints: Hints,
-) -> Source:
+) -> ImageNet:
     """Images whose classes come from a list, in the order and with the names that they would have in class folders."""
     truth, known = find_labels(near, where, hints)
     stated = [truth.of(name) for name in files.names]

@@ -42,6 +42,8 @@ class ImageNet:
     ----------
     notes : list of str
         What the user should know about the samples.
+    facts : dict
+        What the manifest says.
     """
 
     name = "imagenet"
@@ -63,7 +65,7 @@ class ImageNet:
         self.labels = labels
         self.classes = classes
         self.notes: list[str] = []
-        self._facts = _facts(split, layout, origin, classes)
+        self.facts = _facts(split, layout, origin, classes)
         self.fields: Mapping[str, Field] = _fields(image)
 
     def __len__(self) -> int:
@@ -85,7 +87,7 @@ class ImageNet:
         return round(len(self) * sum(self.images.size(int(i)) for i in some) / max(1, len(some)))
 
     def manifest(self) -> dict[str, Any]:
-        return self._facts
+        return self.facts
 
 
 class ImageNetTable:
@@ -105,8 +107,9 @@ class ImageNetTable:
         self.table = table
         self.labels, self.classes = _sorted_classes(table.labels, table.class_names, origin)
         self._split = split
-        self._facts = _facts(split, layout, origin, self.classes)
+        self.facts = _facts(split, layout, origin, self.classes)
         self.fields: Mapping[str, Field] = _fields(image)
+        self.notes: list[str] = []
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -122,7 +125,7 @@ class ImageNetTable:
         return self.table.size_estimate()
 
     def manifest(self) -> dict[str, Any]:
-        return self._facts
+        return self.facts
 
 
 class ImageNetStream:

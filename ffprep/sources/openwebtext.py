@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ffprep.common.names import is_clutter
-from ffprep.common.source_files import open_regular
+from ffprep.common.names import Clutter, in_clutter
+from ffprep.common.source_files import open_regular, walk
 from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
@@ -88,7 +88,13 @@ class Corpus:
     notes: list[str] = field(default_factory=list)
 
 
-def open_corpus(source: str, choice: Choice | None = None, column: str = "text", name: str = "openwebtext") -> Corpus:
+def open_corpus(
+    source: str,
+    choice: Choice | None = None,
+    column: str = "text",
+    name: str = "openwebtext",
+    all_files: bool = False,
+) -> Corpus:
     """Find the documents of a corpus.
 
     Parameters
@@ -101,6 +107,8 @@ def open_corpus(source: str, choice: Choice | None = None, column: str = "text",
         Column of the text in tables.
     name : str
         Name of the data set in the manifest.
+    all_files : bool
+        Whether to take what systems leave behind (`ffprep.common.names.is_clutter`), and hidden files.
 
     Raises
     ------
@@ -115,7 +123,8 @@ def open_corpus(source: str, choice: Choice | None = None, column: str = "text",
         if source.count("/") > 1 or path.is_absolute() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
             raise SourceError(f"{source}: no such file or folder")
         return _hub_corpus(source, chosen, column, name)
-    files = _list(path)
+    clutter = Clutter(all_files)
+    files = _list(path, clutter)
     if not files:
         raise SourceError(f"{source}: no text files, archives of text, JSON lines, CSV or parquet files there")
     root = path if path.is_dir() else path.parent
@@ -123,6 +132,8 @@ def open_corpus(source: str, choice: Choice | None = None, column: str = "text",
     if chosen.chunks is not None and not chunked:
         raise OptionError(f"{source}: has no chunks (urlsf_subset00 and so on); choose with --files or --share")
     corpus = Corpus(name, [], facts={"form": "chunks" if chunked else "files", "column": column})
+    corpus.notes += clutter.notes()
+    corpus.facts |= clutter.facts
     wanted = _wanted_chunks(corpus, chosen) if chunked else None
     if chosen.files is not None:
         numbers = numbers_of(chosen.files, "--files")
@@ -132,7 +143,7 @@ def open_corpus(source: str, choice: Choice | None = None, column: str = "text",
         corpus.facts["files"] = chosen.files
     corpus.share = _share(corpus, chosen, chunked)
     found: set[int] = set()
-    corpus.units = _units(root, files, column, wanted, found)
+    corpus.units = _units(root, files, column, wanted, found, all_files)
     if wanted is not None:
         _note_chunks(corpus, source, chosen, wanted, found)
     if not corpus.units:
@@ -220,16 +231,22 @@ def _note_chunks(corpus: Corpus, source: str, choice: Choice, wanted: frozenset[
 # local files
 
 
-def _list(path: Path) -> list[str]:
+def _list(path: Path, clutter: Clutter) -> list[str]:
     """Paths within a folder of everything that can be read, in natural order; or the name of a single file."""
     if path.is_file():
         return [path.name]
     names: list[str] = []
-    for folder, below, files in os.walk(path, followlinks=True):
-        below[:] = [name for name in below if not name.startswith(".") and not is_clutter(name)]
+    for folder, below, files in walk(path):
         inside = Path(folder).relative_to(path)
-        names += [(inside / name).as_posix() for name in files if not name.startswith(".") and _readable(name)]
+        below[:] = [name for name in below if not _hidden((inside / name).as_posix(), clutter)]
+        found = ((inside / name).as_posix() for name in files if _readable(name))
+        names += [name for name in found if not _hidden(name, clutter)]
     return sorted(names, key=natural)
+
+
+def _hidden(name: str, clutter: Clutter) -> bool:
+    """Whether to leave a path out; that hidden files are no texts need not be said."""
+    return clutter.leaves_out(name, data=in_clutter(name), hidden=True)
 
 
 def _readable(name: str) -> bool:
@@ -269,7 +286,9 @@ def _in_chunks(wanted: frozenset[int], name: str) -> bool:
     return number is None or number in wanted
 
 
-def _units(root: Path, files: Sequence[str], column: str, wanted: frozenset[int] | None, found: set[int]) -> list[Unit]:
+def _units(
+    root: Path, files: Sequence[str], column: str, wanted: frozenset[int] | None, found: set[int], all_files: bool
+) -> list[Unit]:
     units: list[Unit] = []
     texts: list[str] = []
 
@@ -293,12 +312,14 @@ def _units(root: Path, files: Sequence[str], column: str, wanted: frozenset[int]
         if kind is not None:
             units.extend(RowsUnit(part) for part in parts_of(path, name, [column], kind))
         else:
-            units.extend(_archive_units(path, name, wanted, found))
+            units.extend(_archive_units(path, name, wanted, found, all_files))
     flush()
     return units
 
 
-def _archive_units(path: Path, name: str, wanted: frozenset[int] | None, found: set[int]) -> list[Unit]:
+def _archive_units(
+    path: Path, name: str, wanted: frozenset[int] | None, found: set[int], all_files: bool
+) -> list[Unit]:
     """Units of an archive. Archives inside an uncompressed one can be read at the same time, so each is a unit."""
     accept = partial(_in_chunks, wanted) if wanted is not None else None
     if _is_plain_tar(path):
@@ -310,12 +331,12 @@ def _archive_units(path: Path, name: str, wanted: frozenset[int] | None, found: 
             if accept is None or accept(member.name):
                 number = _chunk(member.name)
                 found.update(() if number is None else (number,))
-                nested.append(ArchiveUnit(path, label, member.offset, member.size, accept))
+                nested.append(ArchiveUnit(path, label, member.offset, member.size, accept, all_files))
         if inside:
             return nested
     elif wanted is not None and _chunk(name) is None:
         found.update(wanted)  # what a compressed archive holds is not known before it is read
-    return [ArchiveUnit(path, name, 0, path.stat().st_size, accept)]
+    return [ArchiveUnit(path, name, 0, path.stat().st_size, accept, all_files)]
 
 
 # the hub

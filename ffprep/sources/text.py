@@ -6,6 +6,7 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ffprep.common.names import is_clutter
 from ffprep.errors import SourceError
@@ -59,6 +60,15 @@ class TableChoice:
     columns: tuple[str, ...] = ()
     split: str | None = None
     config: str | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was said about the form of the tables, as JSON values for the manifest; empty if nothing was."""
+        named = {name: getattr(self, name) for name in ("format", "delimiter", "quotes", "split", "config")}
+        found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        if self.columns:
+            found["columns"] = list(self.columns)
+        return {"table": found} if found else {}
 
     @property
     def wanted(self) -> list[str]:
@@ -129,5 +139,5 @@ def open_rows(
     labels = None
     if choice.label is not None:
         table, labels = label_rows(table, choice.labels, choice.label_kind, skip=skip)
-    facts = {"columns": choice.wanted, "files": len(parts)}
+    facts = {"columns": choice.wanted, "files": len(parts), **choice.facts}
     return TextRows("text", table, labels, vocabulary, length, keep_text, facts)

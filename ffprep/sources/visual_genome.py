@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.common.names import Clutter
 from ffprep.errors import SourceError
 from ffprep.sources.caption_source import CaptionSource, ListedCaptions
 from ffprep.sources.reading.annotations import caption_fault, open_annotations
@@ -19,7 +20,7 @@ from ffprep.text.documents.json_arrays import json_items
 
 
 def open_visual_genome(
-    images: Sequence[Path], annotations: Path, *, skip: bool = False, **options: Any
+    images: Sequence[Path], annotations: Path, *, skip: bool = False, all_files: bool = False, **options: Any
 ) -> CaptionSource:
     """Open Visual Genome's images and region descriptions.
 
@@ -32,6 +33,8 @@ def open_visual_genome(
         GB of memory.
     skip : bool
         Whether to leave out, and count, images and phrases whose description is bad.
+    all_files : bool
+        Whether to take images that systems leave behind (`ffprep.common.names.is_clutter`).
     **options
         As for `CaptionSource`.
 
@@ -41,12 +44,14 @@ def open_visual_genome(
         When a file is not of the expected form, a description is bad and `skip` is False, it cannot be told which image
         one means, or no image has a description.
     """
-    names = ImageNames(images)
+    clutter = Clutter(all_files)
+    names = ImageNames(images, clutter)
     left_out = LeftOut(skip)
     files: list[Wanted] = []
     ids: list[int] = []
     captions: list[list[str]] = []
     facts: dict[str, Any] = {"annotations": annotations.name, "images_missing": 0, "images_without_caption": 0}
+    facts |= clutter.facts
     for name, key, phrases in _described(annotations, left_out):
         file = next((base for base in (f"{key}.jpg", f"{key}.png") if base in names), None)
         if file is None:
@@ -76,6 +81,7 @@ def open_visual_genome(
         ListedCaptions([captions[number] for number in usable]),
         facts=facts,
         left_out=left_out,
+        notes=names.notes(),
         **options,
     )
 

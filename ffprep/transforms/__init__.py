@@ -2,16 +2,46 @@
 
 There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
 `color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
-`replace_label` and `translate`. ffprep's own are `blur` and `levels` (more operations), `base` (what a transform is),
-`image` (operations on one image at a time) and the folder `compiled` (their code).
+`replace_label` and `translate`. ffprep's own are `blur`, `levels`, `enhance`, `geometry` (more operations), `compose`
+(operations made of others), `policies` (RandAugment and its kin), `resized_crop` (decoders of FFCV-SSL), `base` (what a
+transform is), `image` (operations on one image at a time) and the folder `compiled` (their code).
 """
 
 from ffprep.transforms.base import Transform
 from ffprep.transforms.blur import GaussianBlur
-from ffprep.transforms.color_jitter import ColorJitter, RandomBrightness, RandomContrast, RandomSaturation
+from ffprep.transforms.color_jitter import (
+    ColorJitter,
+    RandomBrightness,
+    RandomColorJitter,
+    RandomContrast,
+    RandomSaturation,
+)
 from ffprep.transforms.common import Squeeze
+from ffprep.transforms.compose import RandomApply, RandomChoice, RandomOrder
 from ffprep.transforms.cutout import Cutout, RandomErasing
+from ffprep.transforms.enhance import (
+    AutoContrast,
+    Brightness,
+    Color,
+    Contrast,
+    Equalize,
+    Invert,
+    Posterize,
+    Sharpness,
+    Solarize,
+    SolarizeAdd,
+)
 from ffprep.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
+from ffprep.transforms.geometry import (
+    RandomAffine,
+    RandomPerspective,
+    RandomRotation,
+    Rotate,
+    ShearX,
+    ShearY,
+    TranslateX,
+    TranslateY,
+)
 from ffprep.transforms.levels import (
     RandomAutocontrast,
     RandomEqualize,
@@ -26,27 +56,54 @@ from ffprep.transforms.module import ModuleWrapper
 from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison
+from ffprep.transforms.policies import (
+    AugMix,
+    AutoAugment,
+    AutoAugmentPolicy,
+    RandAugment,
+    ThreeAugment,
+    TrivialAugmentWide,
+    timm_policy,
+)
 from ffprep.transforms.random_resized_crop import RandomResizedCrop, Resize
 from ffprep.transforms.replace_label import ReplaceLabel
+from ffprep.transforms.resized_crop import CornerCrop, PadRGBImageDecoder
 from ffprep.transforms.translate import CenterCrop, RandomCrop, RandomTranslate
 
 __all__ = [
+    "AugMix",
+    "AutoAugment",
+    "AutoAugmentPolicy",
+    "AutoContrast",
+    "Brightness",
     "CenterCrop",
+    "Color",
     "ColorJitter",
+    "Contrast",
     "Convert",
+    "CornerCrop",
     "CutMix",
     "Cutout",
+    "Equalize",
     "GaussianBlur",
     "ImageMixup",
+    "Invert",
     "LabelMixup",
     "Mixup",
     "MixupOrCutMix",
     "MixupToOneHot",
     "ModuleWrapper",
     "NormalizeImage",
+    "PadRGBImageDecoder",
     "Poison",
+    "Posterize",
+    "RandAugment",
+    "RandomAffine",
+    "RandomApply",
     "RandomAutocontrast",
     "RandomBrightness",
+    "RandomChoice",
+    "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
     "RandomEqualize",
@@ -54,8 +111,11 @@ __all__ = [
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomInvert",
+    "RandomOrder",
+    "RandomPerspective",
     "RandomPosterize",
     "RandomResizedCrop",
+    "RandomRotation",
     "RandomSaturation",
     "RandomSolarization",
     "RandomSolarize",
@@ -63,10 +123,21 @@ __all__ = [
     "RandomVerticalFlip",
     "ReplaceLabel",
     "Resize",
+    "Rotate",
+    "Sharpness",
+    "ShearX",
+    "ShearY",
+    "Solarize",
+    "SolarizeAdd",
     "Squeeze",
+    "ThreeAugment",
     "ToDevice",
     "ToTensor",
     "ToTorchImage",
     "Transform",
+    "TranslateX",
+    "TranslateY",
+    "TrivialAugmentWide",
     "View",
+    "timm_policy",
 ]

@@ -110,7 +110,32 @@ class ColorJitter(ImageOp):
         return 32
 
     def __repr__(self) -> str:
-        return f"ColorJitter({self.brightness}, {self.contrast}, {self.saturation}, {self.hue}, p={self.p:g})"
+        return f"{type(self).__name__}({self.brightness}, {self.contrast}, {self.saturation}, {self.hue}, p={self.p:g})"
+
+
+class RandomColorJitter(ColorJitter):
+    """`ColorJitter` with the arguments that it has in FFCV-SSL; the order of the four changes is random here.
+
+    Parameters
+    ----------
+    jitter_prob : float
+        Probability that an image is changed.
+    brightness, contrast, saturation, hue
+        See `ColorJitter`.
+    seed : int, optional
+        Accepted for FFCV-SSL's sake: draws are a function of the loader's seed, the epoch and the sample.
+    """
+
+    def __init__(
+        self,
+        jitter_prob: float = 0.5,
+        brightness: float | Sequence[float] = 0.8,
+        contrast: float | Sequence[float] = 0.4,
+        saturation: float | Sequence[float] = 0.4,
+        hue: float | Sequence[float] = 0.2,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(brightness, contrast, saturation, hue, jitter_prob)
 
 
 def _range(value: float | Sequence[float], name: str, middle: float, low: float, high: float) -> tuple[float, float]:

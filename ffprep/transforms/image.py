@@ -257,6 +257,9 @@ def _apply_to_rows(op: ImageOp, x: npt.NDArray[Any], dtype: str, batch: BatchInf
     count, height, width, channels = x.shape
     if op.levels and (dtype != "uint8" or channels != 3):
         raise OptionError(f"{op!r} works on uint8 images of 3 channels, not on {dtype} of {channels}")
+    ids = np.ascontiguousarray(batch.ids if op.by_sample else batch.keys, np.int64)
+    if len(ids) != count:
+        raise OptionError(f"{op!r}: {count} images, and a batch of {len(ids)} samples")
     numbers = op.numbers(height, width, dtype, channels)
     out_height, out_width = op.size(height, width)
     out = np.empty((count, out_height, out_width, channels), x.dtype) if op.moves else x.copy()
@@ -265,8 +268,7 @@ def _apply_to_rows(op: ImageOp, x: npt.NDArray[Any], dtype: str, batch: BatchInf
     sizes = np.array([height, width, out_height, out_width, channels * x.itemsize], np.int64)
     status = run_rows(
         op.entry(), source.ctypes.data, out.ctypes.data, sizes, numbers.ctypes.data, work.ctypes.data,
-        signed(batch.seed), batch.epoch, np.ascontiguousarray(batch.ids if op.by_sample else batch.keys, np.int64),
-        batch.stream,
+        signed(batch.seed), batch.epoch, ids, batch.stream,
     )  # fmt: skip
     if status != 0:
         raise FfprepError(f"{op!r} failed with status {status}; report this as a bug")

@@ -165,6 +165,16 @@ def test_folders_with_a_reason_may_be_full(checker: ModuleType, tmp_path: Path) 
     assert checker.check(tmp_path) == []
 
 
+def test_files_beside_the_package_are_short_too(checker: ModuleType, tmp_path: Path) -> None:
+    build(tmp_path)
+    (tmp_path / "layers.toml").write_text(TABLE.replace("modules = 4", 'modules = 4\nbeside = ["tests", "missing"]'))
+    for name, lines in (("tests/deep/test_pipes.py", 11), ("tests/test_jam.c", 10), ("other/long.py", 99)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("\n" * lines)
+    violations = [str(violation) for violation in checker.check(tmp_path)]
+    assert violations == ["tests/deep/test_pipes.py:11: size: 11 lines, 10 are allowed"]
+
+
 def test_a_layer_that_does_not_exist_is_named(checker: ModuleType, tmp_path: Path) -> None:
     build(tmp_path)
     (tmp_path / "layers.toml").write_text(TABLE.replace('"cellar",', '"cellar", "hall",'))

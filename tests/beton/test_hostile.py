@@ -10,6 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_betons import (
+    COUNT,
+    FIELDS,
+    patched,
+    read_everything,
+    record_byte,
+    records_end,
+    refused,
+    superblock_of,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -24,78 +34,7 @@ from ffprep.errors import (
     TruncatedError,
     UnfinishedError,
 )
-from ffprep.fields import BytesField, Field, FloatField, IntField, JSONField, NDArrayField, RGBImageField
-
-FIELDS: dict[str, Field] = {
-    "image": RGBImageField(write_mode="jpg"),
-    "label": IntField(),
-    "raw": RGBImageField(),
-    "text": BytesField(),
-    "array": NDArrayField("<i4", (2, 3)),
-    "facts": JSONField(),
-    "score": FloatField(),
-}
-COUNT = 6
-
-
-def row(index: int) -> list[Any]:
-    pixels = np.full((8, 9, 3), index * 20, np.uint8)
-    array = np.arange(6, dtype="<i4").reshape(2, 3) * index
-    return [pixels, index, pixels[: index + 1], b"t" * (index % 3), array, {"n": [index]}, index / 2]
-
-
-@pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("ours") / "x.beton"
-    with Writer(path, FIELDS, COUNT, manifest={"a": "b" * 6000}) as writer:
-        for index in range(COUNT):
-            encoded = [field.encode(value) for field, value in zip(FIELDS.values(), row(index), strict=True)]
-            writer.write(encoded, f"{index}.jpg")
-    return path.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def plain(ours: bytes) -> bytes:
-    """The same file as another writer would leave it: nothing of ffprep's own."""
-    block = superblock_of(ours)
-    content = bytearray(ours)
-    start = layout.superblock_offset(records_end(ours))
-    content[start : block.data_start] = bytes(block.data_start - start)
-    table = layout.Header.unpack(ours).alloc_table_ptr
-    content[block.data_end : table] = bytes(table - block.data_end)
-    return bytes(content)
-
-
-def records_end(content: bytes) -> int:
-    header = layout.Header.unpack(content)
-    record = layout.record_type(field.metadata_type for field in FIELDS.values())
-    return layout.records_start(header.num_fields) + header.num_samples * record.itemsize
-
-
-def superblock_of(content: bytes) -> layout.Superblock:
-    block = layout.Superblock.unpack(content[layout.superblock_offset(records_end(content)) :])
-    assert block is not None
-    return block
-
-
-def read_everything(content: bytes) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.beton"
-        path.write_bytes(content)
-        with Reader(path) as reader:
-            assert reader.manifest is None or isinstance(reader.manifest, dict)
-            reader.sample_names()
-            return [reader.sample(index) for index in range(min(len(reader), 2 * COUNT))]
-
-
-def refused(content: bytes) -> BetonError:
-    """Return the error about a file, which must name it."""
-    with pytest.raises(BetonError) as caught:
-        read_everything(content)
-    message = str(caught.value)
-    assert "x.beton" in message
-    assert "\n" not in message
-    return caught.value
+from ffprep.fields import BytesField, Field, IntField
 
 
 def test_the_files_are_good(ours: bytes, plain: bytes) -> None:
@@ -125,10 +64,6 @@ def test_bytes_behind_the_end(ours: bytes, plain: bytes) -> None:
     assert isinstance(refused(ours + bytes(24)), CorruptError)
     assert isinstance(refused(ours + b"x"), CorruptError)
     assert isinstance(refused(plain + b"x"), TruncatedError)
-
-
-def patched(content: bytes, offset: int, patch: bytes) -> bytes:
-    return content[:offset] + patch + content[offset + len(patch) :]
 
 
 def test_not_a_beton() -> None:
@@ -222,14 +157,6 @@ def test_array_shapes(ours: bytes, shape: tuple[int, ...]) -> None:
 def test_array_dtype_longer_than_its_room(ours: bytes) -> None:
     for length in (761, 1024, 2**63, 2**64 - 1):
         refused(patched(ours, ARRAY_ARGUMENTS + 256, struct.pack("<Q", length)))
-
-
-def record_byte(name: str, sample: int, member: str = "") -> int:
-    record = layout.record_type(field.metadata_type for field in FIELDS.values())
-    assert record.fields is not None
-    kind, offset = record.fields[f"f{list(FIELDS).index(name)}"][:2]
-    inside = kind.fields[member][1] if member else 0
-    return layout.records_start(len(FIELDS)) + sample * record.itemsize + offset + inside
 
 
 POINTERS = [("image", "data_ptr"), ("raw", "data_ptr"), ("text", "ptr"), ("array", ""), ("facts", "ptr")]

@@ -114,3 +114,18 @@ def test_a_full_disk_leaves_nothing(keep: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConversionError, match="No space left"):
         make_index(keep)
     assert [path.name for path in keep.parent.iterdir()] == ["keep.beton"]
+
+
+def test_another_index_is_replaced_only_when_asked(keep: Path) -> None:
+    place = keep.with_name(keep.name + ".index")
+    run("index", keep, "--interval", 64)
+    before = place.read_bytes()
+    assert run("index", keep, "--interval", 64).exit_code == 0  # the same command again
+    refused = run("index", keep, "--interval", 16)
+    assert refused.exit_code == 2 and "was made with --interval 64, not 16; --overwrite" in refused.stderr
+    assert place.read_bytes() == before
+    stale = before[:-1]
+    place.write_bytes(stale)
+    refused = run("index", keep)
+    assert refused.exit_code == 2 and "--overwrite replaces it" in refused.stderr and place.read_bytes() == stale
+    assert run("index", keep, "--overwrite").exit_code == 0 and len(place.read_bytes()) > len(before)

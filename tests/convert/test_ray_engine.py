@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -73,6 +74,31 @@ def test_same_bytes_as_threads(folder: Path, tmp_path: Path) -> None:
     report = convert(folder_source(folder), tmp_path / "b.beton", workers=2, engine="ray")
     assert report.written == 48
     assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+
+
+def test_a_worker_gets_the_source_once(folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    inner = folder_source(folder)
+
+    class Counted:
+        name = "counted"
+        fields = inner.fields
+        sample, sample_name, manifest = inner.sample, inner.sample_name, inner.manifest
+
+        def __len__(self) -> int:
+            return 48
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return opened, (str(log),)
+
+    def opened(name: str) -> Any:
+        with Path(name).open("ab") as file:
+            file.write(b"%d\n" % os.getpid())
+        return inner
+
+    convert(Counted(), tmp_path / "a.beton", workers=2, engine="ray")
+    processes = log.read_bytes().split()
+    assert processes and len(processes) == len(set(processes))
 
 
 def test_failure_on_a_node_names_the_sample(folder: Path, tmp_path: Path) -> None:

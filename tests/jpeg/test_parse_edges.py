@@ -11,6 +11,7 @@ import pytest
 
 import ffprep.jpeg
 from ffprep.jpeg import Status
+from ffprep.jpeg.rewrite import Note
 
 NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
 FLAGS = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -112,7 +113,7 @@ def banded(ss: int, se: int, approximation: int, ids: list[int] | None = None) -
     return stream(frame=frame, scan=segment(0xDA, sos(ids, band=(ss, se, approximation))))
 
 
-JFIF, ADOBE = b"JFIF\0" + bytes(9), b"Adobe" + bytes(6)
+JFIF, ADOBE = b"JFIF\0\1" + bytes(8), b"Adobe" + bytes(6)
 STATUSES: dict[str, tuple[bytes, Status]] = {
     "plain": (stream(), OK),
     # DHT: B.2.4.2, C.2
@@ -198,6 +199,8 @@ STATUSES: dict[str, tuple[bytes, Status]] = {
     # markers: B.1.1
     "no data": (stream(data=b""), TRUNCATED),
     "only SOI": (b"\xff\xd8", TRUNCATED),
+    "ends with RST": (b"\xff\xd8\xff\xd0", TRUNCATED),
+    "ends with other bytes": (b"\xff\xd8\xff\xd0\x00\x01", TRUNCATED),
     "half SOI": (b"\xff", Status.NOT_JPEG),
     "not SOI": (b"\xff\xd9" + stream(), Status.NOT_JPEG),
     "SOI twice": (stream(b"\xff\xd8"), BAD_MARKER),
@@ -252,11 +255,26 @@ COLOURS: dict[str, tuple[bytes, int, int]] = {
     "four": (sampled([*THREE, (4, 1, 1)]), CMYK, -1),
     "grey": (stream(), GRAY, -1),
 }
+STRAY, ODD_COLOUR = Note.STRAY, Note.COLOUR
+NOTES: dict[str, tuple[bytes, int]] = {
+    "plain": (stream(), 0),
+    "a segment before": (stream(b"\xff\xfe\x00\x02"), 0),
+    "fill bytes": (stream(b"\xff\xff\xff\xfe\x00\x02"), 0),
+    "a byte": (stream(b"\x00\xff\xfe\x00\x02"), STRAY),
+    "a byte after a fill byte": (stream(b"\xff\x00\xff\xfe\x00\x02"), STRAY),
+    "a byte before the last fill byte": (stream(b"\x07\xff\xff\xfe\x00\x02"), STRAY),
+    "JFIF 1": (coloured(segment(0xE0, JFIF)), 0),
+    "JFIF 2": (coloured(segment(0xE0, JFIF.replace(b"\1", b"\2"))), ODD_COLOUR),
+    "Adobe 1": (coloured(segment(0xEE, ADOBE + b"\1")), 0),
+    "Adobe 2": (coloured(segment(0xEE, ADOBE + b"\2")), ODD_COLOUR),
+    "JFIF over Adobe 2": (coloured(segment(0xE0, JFIF) + segment(0xEE, ADOBE + b"\2")), 0),
+    "grey with Adobe 2": (stream(segment(0xEE, ADOBE + b"\2")), 0),
+}
 
 
 @pytest.fixture(scope="module")
 def parse(tmp_path_factory: pytest.TempPathFactory) -> Parse:
-    """Parses streams under sanitizers: (status, colour, orientation, Adobe transform, restart interval) of each."""
+    """Parses streams under sanitizers; status, colour, orientation, Adobe transform, restart interval, notes."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
@@ -312,3 +330,11 @@ def test_colours_and_restarts(parse: Parse) -> None:
         name: (colour, adobe) for name, (_, colour, adobe) in COLOURS.items()
     }
     assert [got[4] for got in parse([stream(segment(0xDD, b"\x01\x02")), stream()])] == [0x102, 0]
+
+
+def test_notes(parse: Parse) -> None:
+    """Oddities that keep no image from being whole are noted, and nothing else is."""
+    found = parse([data for data, _ in NOTES.values()])
+    assert {name: (got[0], Note(got[5])) for name, got in zip(NOTES, found, strict=True)} == {
+        name: (OK, Note(notes)) for name, (_, notes) in NOTES.items()
+    }

@@ -128,7 +128,9 @@ def test_stale_and_foreign_indexes(photographs: Path, make: SimpleNamespace) -> 
             Loader(other, 8, index=insist)
     with pytest.raises(OptionError, match="no such seek index"):
         Loader(other, 8, index=photographs.with_name("none"))
-    assert make_index(other).indexed == 9  # a stale one is replaced
+    with pytest.raises(OptionError, match=r"other\.beton\.index: it was not made from .*--overwrite replaces it"):
+        make_index(other)
+    assert make_index(other, overwrite=True).indexed == 9
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         batches(other)

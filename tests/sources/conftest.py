@@ -7,8 +7,12 @@ import struct
 import tarfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from ffprep.fields import RGBImageField
+from ffprep.text.tokens.vocabulary import Vocabulary
 
 
 def mat_element(kind: int, body: bytes) -> bytes:
@@ -153,3 +157,9 @@ def layouts(tmp_path: Path, demo_data: Path) -> Layouts:
 def make_mat() -> object:
     """Writes MAT-files."""
     return mat_file
+
+
+@pytest.fixture
+def options(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Options with which a caption source keeps the bytes of its images."""
+    return {"image": RGBImageField(jpeg="keep"), "vocabulary": vocabulary, "text": True}

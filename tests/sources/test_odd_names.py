@@ -135,9 +135,9 @@ def test_clutter_is_left_out_of_folders_with_a_note(plain: Path, tmp_path: Path)
     done = CliRunner().invoke(main, ["convert", "imagenet", "--source", str(plain), "--out", str(tmp_path / "x.beton")])
     assert done.exit_code == 0 and "left out 5" in done.output and "--all-files" in done.output
     with pytest.raises(SourceError, match="lost.found: no images"):
-        opened(plain, clutter=True)
+        opened(plain, all_files=True)
     (plain / "train" / "lost+found").rmdir()
-    taken = opened(plain, clutter=True)
+    taken = opened(plain, all_files=True)
     assert taken.manifest()["classes"] == [".ipynb_checkpoints", "__MACOSX", "n1", "n2", "n3"]
     assert len(taken) == 4 + 4
 
@@ -150,7 +150,7 @@ def test_clutter_is_left_out_of_archives(plain: Path, tmp_path: Path) -> None:
     source = opened(tmp_path / "train.tar")
     assert [row[1:] for row in contents(source)] == [row[1:] for row in expected]
     assert getattr(source, "notes")[0].startswith("left out 4")  # noqa: B009 - sources need not have any
-    assert len(opened(tmp_path / "train.tar", clutter=True)) == 8
+    assert len(opened(tmp_path / "train.tar", all_files=True)) == 8
     (tmp_path / "tars").mkdir()
     with tarfile.open(tmp_path / "tars" / "ILSVRC2012_img_train.tar", "w") as outer:
         for name in ("n01440764", "n01443537"):

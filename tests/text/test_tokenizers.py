@@ -7,12 +7,12 @@ import hashlib
 import json
 import pickle
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizer_files as made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,11 +24,6 @@ from ffprep.text.tokens.vocabulary import Vocabulary, check_vocabulary, from_man
 
 pytest.importorskip("tokenizers")
 pytest.importorskip("sentencepiece")
-
-_spec = spec_from_file_location("tokenizer_files", Path(__file__).with_name("tokenizer_files.py"))
-assert _spec is not None and _spec.loader is not None
-made: Any = module_from_spec(_spec)
-_spec.loader.exec_module(made)
 
 KINDS: dict[str, Callable[[Path], Path]] = {
     "bytelevel.json": made.bytelevel,

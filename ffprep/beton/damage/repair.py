@@ -19,8 +19,10 @@ from ffprep.beton.merge import samples_of
 from ffprep.beton.reader import Reader
 from ffprep.beton.verify import jpeg_problem
 from ffprep.beton.verify.sums import blocks_of, blocks_that_fit, changed_samples, sums_of_fields
+from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.writer import Writer
 from ffprep.common.cpus import usable_cpus
+from ffprep.common.outputs import check_output
 from ffprep.errors import BetonError, CorruptError, DecodeError, OptionError
 from ffprep.fields import RGBImageField
 from ffprep.fields.base import UNKNOWN_SIZE
@@ -76,10 +78,13 @@ def repair(
     *,
     custom_fields: Mapping[str, type[Any]] | None = None,
     workers: int | None = None,
+    restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> RepairReport:
     """Write the undamaged samples of a file into a new one. The file itself is only read.
+
+    The same call again goes on with what an interrupted one left, and accepts the finished file.
 
     Parameters
     ----------
@@ -88,15 +93,17 @@ def repair(
         As in `Reader`.
     workers : int, optional
         Threads that look for damage; by default one for each processor.
+    restart : bool
+        Drop what an interrupted repair left, and begin anew.
     overwrite : bool
-        Replace a file at `out`.
+        Replace a file at `out`. Without it, the finished file of the same repair is accepted.
     progress : callable, optional
         Called with (samples written, samples).
 
     Raises
     ------
     OptionError
-        `out` is the file itself, or exists.
+        `out` is the file itself, or another file is there.
     BetonError
         Nothing can be read from the file: its tables are damaged and it has no whole copy of them, or it was cut.
     """
@@ -115,10 +122,15 @@ def repair(
     report.lost = [Lost(n, names[n] if names else "", reasons[n]) for n in sorted(reasons)]
     kept = [n for n in range(len(reader)) if n not in reasons]
     report.kept = len(kept)
+    manifest = _manifest(reader, report, kept)
+    if target.exists() and not (overwrite or restart):
+        check_output(target, overwrite=True)
+        accept_finished(target, differs_from_finished(target, reader.fields, manifest, None))
+        return report
     with Writer(
-        target, reader.fields, len(kept), manifest=_manifest(reader, report, kept), overwrite=overwrite
+        target, reader.fields, len(kept), manifest=manifest, resume=True, restart=restart, overwrite=overwrite
     ) as writer:
-        for name, sample in samples_of(reader, 0, 0, names, kept):
+        for name, sample in samples_of(reader, 0, 0, names, kept[writer.num_written :]):
             writer.write(sample, name)
             if progress is not None:
                 progress(writer.num_written, len(kept))

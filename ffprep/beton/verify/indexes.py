@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.beton_tables import BetonTables
+from ffprep.beton.head import read_head
 from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
-from ffprep.errors import BetonError, JpegError, OptionError
+from ffprep.beton.sets import SetFile
+from ffprep.errors import BetonError, CorruptError, JpegError, OptionError
 from ffprep.jpeg.index import build_index, interval_of
 
 _CHUNK = 256
@@ -54,3 +56,17 @@ def index_fits(data: npt.NDArray[np.uint8], stored: npt.NDArray[np.uint8]) -> bo
         return build_index(data, interval_of(stored)) == stored.tobytes()
     except (JpegError, OptionError):
         return not len(stored)
+
+
+def differs_from_index(file: SetFile) -> str | None:
+    """Say in what a file of a set differs from what its index says; None if it does not, or cannot be opened."""
+    try:
+        with file.path.open("rb") as opened:
+            head = read_head(opened, file.path, {})
+        file.check(head)
+        file.check_tables(head)
+    except CorruptError as error:
+        return str(error)
+    except BetonError:
+        return None
+    return None

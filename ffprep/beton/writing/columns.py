@@ -10,7 +10,7 @@ import numpy as np
 
 from ffprep.beton import layout
 from ffprep.errors import ConversionError, OptionError
-from ffprep.fields.base import ARGUMENTS_SIZE, Encoded, Field
+from ffprep.fields.base import ARGUMENTS_SIZE, CUSTOM_TYPE_ID, Encoded, Field
 
 _CODES = {"<f8": "d", "<f4": "f", "|u1": "B", "|i1": "b", "<u2": "H", "<i2": "h"}
 _CODES |= {"<u4": "I", "<i4": "i", "<u8": "Q", "<i8": "q"}
@@ -110,4 +110,6 @@ def _descriptor(name: str, field: Field) -> bytes:
     arguments = bytes(field.to_binary())
     if len(arguments) > ARGUMENTS_SIZE:
         raise OptionError(f"field {name!r}: its arguments take {len(arguments)} bytes of {ARGUMENTS_SIZE}")
-    return layout.DESCRIPTOR.pack(field.type_id, name.encode("ascii"), arguments)
+    # A subclass may store something else, so that only its own class can read it; ffcv takes it for custom as well.
+    own = "type_id" in vars(type(field))
+    return layout.DESCRIPTOR.pack(field.type_id if own else CUSTOM_TYPE_ID, name.encode("ascii"), arguments)

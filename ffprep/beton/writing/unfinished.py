@@ -15,6 +15,11 @@ from ffprep.common.locking import open_locked
 from ffprep.errors import ConversionError
 
 BUFFER_SIZE = 1 << 23
+PIECE = 1 << 18
+"""Bytes of a long run that are written at a time: so few that they are still in the cache when they are hashed."""
+
+DIRECT = 1 << 16
+"""More bytes than these are written at once, fewer are gathered first."""
 
 
 class UnfinishedFile:
@@ -58,6 +63,30 @@ class UnfinishedFile:
             self._flush_large()
         self._buffer += payload
         self._flush_large()
+
+    def append_run(self, offset: int, run: memoryview) -> None:
+        """Add bytes at or after the end, as `append` does, but long ones without gathering them first.
+
+        Parameters
+        ----------
+        offset : int
+        run : memoryview
+            Of no byte one zero is added, as for an empty value.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails.
+        """
+        if len(run) <= DIRECT:
+            self.append(offset, run if len(run) else memoryview(b"\0"))
+            return
+        self.append(offset, memoryview(b""))
+        self.flush()
+        for start in range(0, len(run), PIECE):
+            piece = run[start : start + PIECE]
+            self.write_at(self.hasher.position, piece)
+            self.hasher.update(piece)
 
     def _flush_large(self) -> None:
         if len(self._buffer) >= BUFFER_SIZE:

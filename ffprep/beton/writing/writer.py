@@ -8,7 +8,7 @@ import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xxhash
@@ -28,6 +28,7 @@ from ffprep.fields.base import Encoded, Field
 COMMIT_BYTES = 1 << 28
 COMMIT_SAMPLES = 1 << 18
 COMMIT_SECONDS = 60.0
+Self = TypeVar("Self", bound="Writer")
 
 
 class Writer:
@@ -386,13 +387,12 @@ class Writer:
         self._journal.close(remove=remove)
         self._sink.close()
 
-    def __enter__(self) -> Writer:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *unused: object) -> None:
         if kind is not None:
-            self.abort()
-            return
+            return self.abort()
         try:
             self.close()
         except BaseException:

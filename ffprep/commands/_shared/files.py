@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,40 @@ class FolderOrFile(OutputFile):
         """Nothing is known yet."""
 
 
+class SetOfFiles(click.Path):
+    """The type of arguments that are ``.beton`` files to read: a file, an index, a folder or a pattern.
+
+    Its value is a list of `ffprep.beton.sets.SetFile`.
+
+    Parameters
+    ----------
+    indexed : bool
+        Whether a folder stands for the index in it; otherwise it stands for all its files in any case.
+    """
+
+    def __init__(self, *, indexed: bool = True) -> None:
+        super().__init__(exists=True, path_type=Path)
+        self.indexed = indexed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the files that an argument stands for."""
+        from ffprep.beton.sets import files_of
+
+        if isinstance(value, list):
+            return value
+        if not self.indexed and Path(value).is_dir():
+            value = os.path.join(glob.escape(str(value)), "*.beton")  # noqa: PTH118 - a pattern
+        pattern = glob.has_magic(str(value)) and not Path(value).exists()
+        return files_of(str(value) if pattern else str(super().convert(value, param, ctx)))
+
+
+FILES = SetOfFiles()
+BARE_FILES = SetOfFiles(indexed=False)
 OUTPUT = OutputFile(device=True)
 PAGE = OutputFile(own_rule=True, device=True)
 BETON = OutputFile(own_rule=True)
 BETONS = FolderOrFile(folders=True, own_rule=True)
+SET = OutputFile(own_rule=True)
 REPORT = ReportFile(device=True)
 
 
@@ -95,9 +126,22 @@ def inputs_of(context: click.Context) -> list[Path]:
         for one in value if isinstance(value, (tuple, list)) else [value]:
             if isinstance(one, Path):
                 found.append(one)
+            elif isinstance(parameter.type, SetOfFiles):
+                found += paths_of([one] if not isinstance(one, list) else one)
             elif isinstance(one, str) and parameter.name in NAMING_INPUTS:
                 found += _named(one)
     return found
+
+
+def paths_of(files: Iterable[Any]) -> list[Path]:
+    """The paths of `SetFile`, or of lists of them, and of the indexes that list them."""
+    found: dict[Path, None] = {}
+    for one in files:
+        for file in one if isinstance(one, list) else [one]:
+            found[file.path] = None
+            if file.index is not None:
+                found[file.index] = None
+    return list(found)
 
 
 def _named(text: str) -> Iterable[Path]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ffprep.commands._shared.files import BETON, REPORT, check_restart, inputs_of, is_report, write_report
+from ffprep.common.outputs import check_output
 
 if TYPE_CHECKING:
     from ffprep.convert.planning import ConversionPlan
@@ -35,6 +36,14 @@ def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+all_files_option = click.option(
+    "--all-files",
+    is_flag=True,
+    help="Take files and folders that systems leave behind, too (.ipynb_checkpoints, __MACOSX, ._*, lost+found and "
+    "the like), which would be classes, images and texts of their own; by default they are left out with a note.",
+)
 
 
 image_options = apply_options(
@@ -148,6 +157,12 @@ writing_options = apply_options(
         show_default=True,
         help="Encode in threads here, or in the tasks of a Ray cluster.",
     ),
+    click.option(
+        "--part",
+        metavar="I/N",
+        help="Convert part I of N alone, from 0 to N - 1, to X-0000I-of-0000N.beton, as one of N jobs; ffprep merge "
+        "makes the whole of all.",
+    ),
     *REPORTING,
 )
 """Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
@@ -166,17 +181,24 @@ class WritingChoices:
     on_error: str
     shuffle: int | None
     engine: str
+    part: str | None
     page_size: int | None
     report: Path | None
     quiet: bool
 
     def run(self, source: Source, index: bool = False) -> ConversionReport:
         """Convert the source, show progress and the report, and with `index` make the seek index as well."""
+        from ffprep.beton.parts import Part
+        from ffprep.beton.seek_index import beside
         from ffprep.convert.conversion import convert
         from ffprep.convert.progress import ShownProgress, SilentProgress
         from ffprep.sources.base import shuffled
 
         check_restart(self.resume, self.restart)
+        part = None if self.part is None else Part.parse(self.part)
+        out = self.out if part is None else part.path(self.out)
+        if index and not out.exists():
+            check_output(beside(out), overwrite=self.overwrite)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # the report says what is odd about a file
         if not self.quiet:
             show_notes(source)
@@ -191,22 +213,28 @@ class WritingChoices:
                 on_error=self.on_error,
                 engine=self.engine,
                 page_size=self.page_size,
+                part=part,
                 inputs=inputs_of(click.get_current_context()),
                 progress=(lambda *_: SilentProgress()) if self.quiet else ShownProgress,
             )
-        if self.report is not None and not (result.found and is_report(self.report, self.out)):
-            write_report(self.report, result.to_json(), self.out)
+        if self.report is not None and not (result.found and is_report(self.report, out)):
+            write_report(self.report, result.to_json(), out)
         if not self.quiet:
-            click.echo(f"{self.out}\n{result.table()}")
+            click.echo(f"{out}\n{result.table()}")
         if index:
-            self._index()
+            self._index(out)
         return result
 
-    def _index(self) -> None:
+    def _index(self, out: Path) -> None:
         from ffprep.convert.indexing import make_index
 
         with terminable(), followed("index") as progress:
-            report = make_index(self.out, workers=self.workers, progress=None if self.quiet else progress)
+            report = make_index(
+                out,
+                workers=self.workers,
+                overwrite=self.overwrite,
+                progress=None if self.quiet else progress,
+            )
         if not self.quiet:
             click.echo(str(report))
 

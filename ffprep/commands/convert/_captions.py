@@ -13,6 +13,7 @@ import click
 from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.options import (
     EXISTING,
+    all_files_option,
     apply_options,
     image_options,
     planning_options,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource
 
 caption_options = apply_options(
+    all_files_option,
     click.option(
         "--pairs/--grouped",
         "pairs",
@@ -62,6 +64,7 @@ def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "most": rest.pop("most"),
         "text": rest.pop("keep_text"),
         "vocabulary": take_vocabulary(rest),
+        "all_files": rest.pop("all_files"),
     }
     return taken, rest
 

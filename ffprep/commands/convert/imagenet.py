@@ -11,6 +11,7 @@ from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.options import (
     EXISTING,
     ImageChoices,
+    all_files_option,
     apply_options,
     image_options,
     planning_options,
@@ -45,12 +46,7 @@ _source_options = apply_options(
         help="ILSVRC2012_devkit_t12 (folder, .tar.gz or meta.mat), which the official ground truth needs.",
     ),
     click.option("--classes", type=EXISTING, help="List of all WordNet ids, where only some classes are there."),
-    click.option(
-        "--all-files",
-        is_flag=True,
-        help="Take files and folders that systems leave behind, too (.ipynb_checkpoints, __MACOSX, ._*, lost+found and "
-        "the like), which would be classes and images of their own; by default they are left out with a note.",
-    ),
+    all_files_option,
     click.option("--streaming", is_flag=True, help="Read a hub data set over the network, keeping nothing."),
 )
 
@@ -69,7 +65,7 @@ def _open(
     from ffprep.sources.reading.synsets import Hints
 
     hints = Hints(labels, devkit, classes)
-    return open_imagenet(source, split, image=image.field(), hints=hints, clutter=all_files, streaming=streaming)
+    return open_imagenet(source, split, image=image.field(), hints=hints, all_files=all_files, streaming=streaming)
 
 
 @click.command("imagenet", cls=FileCommand)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ffprep.commands._shared.files import FileCommand
-from ffprep.commands._shared.options import apply_options, planning_options, show_made_plan
+from ffprep.commands._shared.options import all_files_option, apply_options, planning_options, show_made_plan
 from ffprep.commands.convert._text import (
     block_options,
     block_writing_options,
@@ -39,6 +39,7 @@ _source_options = apply_options(
         help="Part of the documents to take, by the hash of each: for forms without chunks.",
     ),
     click.option("--column", default="text", show_default=True, help="Where tables have the text."),
+    all_files_option,
 )
 
 
@@ -54,6 +55,7 @@ def command(
     files: str | None,
     share: str | None,
     column: str,
+    all_files: bool,
     report: Path | None,
     quiet: bool,
     **values: Any,
@@ -62,7 +64,7 @@ def command(
     from ffprep.sources.openwebtext import Choice, open_corpus
 
     vocabulary = take_loaded_vocabulary(values)
-    corpus = open_corpus(source, Choice(split, chunks, files, share), column)
+    corpus = open_corpus(source, Choice(split, chunks, files, share), column, all_files=all_files)
     run_corpus(corpus, vocabulary, report, quiet, values)
 
 
@@ -78,6 +80,7 @@ def plan_command(
     files: str | None,
     share: str | None,
     column: str,
+    all_files: bool,
     out: Path,
     workers: int,
     limit: int | None,
@@ -91,6 +94,6 @@ def plan_command(
     if limit is not None:
         raise OptionError("--limit: a corpus is limited by --chunks, --files or --share")
     vocabulary = take_loaded_vocabulary(values)
-    corpus = open_corpus(source, Choice(split, chunks, files, share), column)
+    corpus = open_corpus(source, Choice(split, chunks, files, share), column, all_files=all_files)
     made = plan_corpus(corpus, out, vocabulary, block=values["block"], padded=values["padded"], workers=workers)
     show_made_plan(made, as_json)

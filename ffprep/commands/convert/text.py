@@ -130,7 +130,7 @@ def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[st
     from ffprep.sources.text import open_table
     from ffprep.text.documents.documents import RowsUnit
 
-    for name in ("limit", "shuffle"):
+    for name in ("limit", "shuffle", "part"):
         if values.pop(name) is not None:
             raise OptionError(f"--{name} is for rows, not for blocks")
     if values.pop("engine") != "local":
@@ -138,5 +138,5 @@ def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[st
     for name in ("length", "keep_text"):
         values.pop(name)
     units: list[Any] = [RowsUnit(part) for part in open_table(choice, [choice.text])]
-    corpus = Corpus("text", units, facts={"columns": [choice.text], "files": len(units)})
+    corpus = Corpus("text", units, facts={"columns": [choice.text], "files": len(units), **choice.facts})
     run_corpus(corpus, vocabulary, values.pop("report"), values.pop("quiet"), values)

@@ -63,11 +63,25 @@ class Program:
     kept: list[Any]
 
     def arrays(self, buffers: Sequence[BufferPool], batch_size: int) -> list[list[npt.NDArray[Any]]]:
-        """Return memory for a batch: for each operation the arrays that it fills, from its buffer pool."""
-        return [
-            [pool.take((batch_size, *shape), dtype) for shape, dtype in op.rows]
-            for op, pool in zip(self.ops, buffers, strict=True)
-        ]
+        """Return memory for a batch: for each operation the arrays that it fills, from its buffer pool.
+
+        Raises
+        ------
+        OptionError
+            There is not that much memory.
+        """
+        return [_taken(op, pool, batch_size) for op, pool in zip(self.ops, buffers, strict=True)]
+
+
+def _taken(op: NativeOp, pool: BufferPool, batch_size: int) -> list[npt.NDArray[Any]]:
+    try:
+        return [pool.take((batch_size, *shape), dtype) for shape, dtype in op.rows]
+    except (MemoryError, OSError, OverflowError, ValueError) as error:  # of numpy, or of mmap
+        shapes = " and ".join(f"{(batch_size, *shape)} of {dtype}" for shape, dtype in op.rows)
+        raise OptionError(
+            f"field {op.field!r}: there is no memory for a batch of shape {shapes} ({error}); choose a smaller "
+            "batch_size, or leave the field out with pipelines={...: None}"
+        ) from error
 
 
 def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed: int, epoch: int) -> Program:
@@ -88,9 +102,10 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
     last_view: dict[str, int] = {}  # of each image field, the last operation that shows it
     for o, op in enumerate(ops):
         row_bytes = _row_bytes(op, batch_size)
-        for reader, task in zip(files.readers, tasks[:, o], strict=True):
-            kept += _fill_task(task, op, reader, row_bytes, files)
-            if op.captions is not None:
+        tasks[:, o], owners = _noted_tasks(op, files, row_bytes)
+        kept += owners
+        if op.captions is not None:
+            for reader, task in zip(files.readers, tasks[:, o], strict=True):
                 kept += _fill_captions(task, op.captions, op.field, reader, seed, epoch)
         if op.image is not None:
             form, decoder, stream = op.image
@@ -117,6 +132,18 @@ def _row_bytes(op: NativeOp, batch_size: int) -> int:
             "use a smaller batch_size, or a max_length for bytes"
         )
     return size
+
+
+def _noted_tasks(op: NativeOp, files: Files, row_bytes: int) -> tuple[npt.NDArray[np.void], list[Any]]:
+    """Return an operation's task for each file, without what depends on the epoch, and the owners of its memory."""
+    shown = (op.kind, op.field, op.rows[0][1].itemsize, op.fill, op.image is not None, row_bytes)
+    if shown not in files.tables:
+        tasks, owners = np.zeros(len(files.readers), abi.TASK), []
+        for reader, task in zip(files.readers, tasks, strict=True):
+            owners += _fill_task(task, op, reader, row_bytes, files)
+        files.tables[shown] = tasks, owners
+    tasks, owners = files.tables[shown]
+    return tasks, owners
 
 
 def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int, files: Files) -> list[Any]:

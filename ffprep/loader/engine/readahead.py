@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from ffprep.loader.files import Ids
 
 PIECE = 1 << 20
 """Bytes to read at once."""
+
+KEPT_OPEN = 64
+"""Of more files than these, none stays open between two pages: a process may open few hundred files at a time."""
 
 
 class ReadAhead:
@@ -51,7 +54,8 @@ class ReadAhead:
         start: int = 0,
     ) -> None:
         self._first_pages = first_pages(readers)
-        self._files = [_File(reader.path, mapping_of(reader.data), reader.page_size) for reader in readers]
+        keep = len(readers) <= KEPT_OPEN
+        self._files = [_File(reader.path, mapping_of(reader.data), reader.page_size, keep) for reader in readers]
         self._edges = edges
         self._pages = pages
         self._window = int(np.searchsorted(edges, start, side="right")) - 1
@@ -138,20 +142,48 @@ class _Requests:
 
 
 class _File:
-    """A file to read ahead: a descriptor of its own, and the mapping through which workers see the same pages."""
+    """A file to read ahead: a descriptor of its own, and the mapping through which workers see the same pages.
 
-    def __init__(self, path: Path, mapping: mmap.mmap | None, page_size: int) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        call_when_gone(self, close_descriptors, (self.descriptor,))
+    Without `keep` the descriptor is opened anew for each page.
+    """
+
+    def __init__(self, path: Path, mapping: mmap.mmap | None, page_size: int, keep: bool = True) -> None:
+        self._path = path
+        self._kept: int | None = None
+        if keep:
+            self._kept = self._open()
+            call_when_gone(self, close_descriptors, (self._kept,))
         self.page_size = page_size
         self._mapping = mapping
-        # Otherwise the system also reads megabytes around each request, which belong to windows far away.
-        if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
         if mapping is not None and hasattr(mmap, "MADV_RANDOM"):
             with contextlib.suppress(OSError, ValueError):
                 mapping.madvise(mmap.MADV_RANDOM)
+
+    def _open(self) -> int:
+        descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        # Otherwise the system also reads megabytes around each request, which belong to windows far away.
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        return descriptor
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """Yield a descriptor of the file.
+
+        Raises
+        ------
+        OSError
+            The file cannot be opened any more.
+        """
+        if self._kept is not None:
+            yield self._kept
+            return
+        descriptor = self._open()
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def release(self, offset: int) -> None:
         """Drop the page at a byte offset from this process and from the system's cache."""
@@ -161,8 +193,8 @@ class _File:
                 with contextlib.suppress(OSError, ValueError):
                     self._mapping.madvise(mmap.MADV_DONTNEED, offset, length)
         if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(self.descriptor, offset, self.page_size, os.POSIX_FADV_DONTNEED)
+            with contextlib.suppress(OSError), self.opened() as descriptor:
+                os.posix_fadvise(descriptor, offset, self.page_size, os.POSIX_FADV_DONTNEED)
 
 
 def _read(requests: _Requests) -> None:
@@ -173,9 +205,10 @@ def _read(requests: _Requests) -> None:
         if request is None:
             return
         window, file, offset = request
-        for begin in range(offset, offset + file.page_size, PIECE):
-            if window < requests.oldest or not _preadv(file.descriptor, scratch, begin):
-                break
+        with contextlib.suppress(OSError), file.opened() as descriptor:  # the worker will report the same error
+            for begin in range(offset, offset + file.page_size, PIECE):
+                if window < requests.oldest or not _preadv(descriptor, scratch, begin):
+                    break
         del file, request
 
 

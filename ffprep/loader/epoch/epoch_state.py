@@ -24,6 +24,8 @@ class EpochProgress:
     asked : bool
         A batch has been asked for. An iterator that is dropped before that does not count as an epoch begun: trainers
         make one just to look at it.
+    latest : bool
+        This is the epoch that was begun last, rather than an earlier one or a single batch.
     """
 
     epoch: int
@@ -31,6 +33,7 @@ class EpochProgress:
     batches: int = 0
     exhausted: bool = False
     asked: bool = False
+    latest: bool = False
 
 
 class EpochState:
@@ -64,7 +67,9 @@ class EpochState:
 
     def begin(self, progress: EpochProgress, iterator: Any) -> None:
         """Record that the next epoch has begun; `iterator` runs it and is not kept alive."""
-        self.progress = progress
+        if self.progress is not None:
+            self.progress.latest = False
+        self.progress, progress.latest = progress, True
         self._latest = weakref.ref(iterator)
         self.epoch += 1
         self.first = 0

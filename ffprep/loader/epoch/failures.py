@@ -122,7 +122,7 @@ class LoaderErrors:
     def to_dict(self) -> dict[str, Any]:
         """Return the errors as values that JSON can hold."""
         named = [[sample, message] for sample, message in self.samples.items()]
-        return {"count": self.count, "different": self.different, "samples": named}
+        return {"count": self.count, "different": self.different, "in_a_row": self.in_a_row, "samples": named}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any] | None) -> LoaderErrors:
@@ -137,6 +137,6 @@ class LoaderErrors:
             return cls()
         try:
             samples = {int(sample): str(message) for sample, message in state["samples"]}
-            return cls(int(state["count"]), samples, int(state["different"]))
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(int(state["count"]), samples, int(state["different"]), int(state.get("in_a_row", 0)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise OptionError(f"the errors in the state are none of a Loader: {error!r}") from None

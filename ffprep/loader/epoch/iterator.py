@@ -82,9 +82,13 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
 
     def _report(self, number: int | None) -> None:
         """Add the bad samples of the batches up to this one, or of all, to those that the loader tells of."""
-        failures = self._scheduler.failures
+        failures, runs, errors = self._scheduler.failures, self._scheduler.runs, self._owner.errors
         while failures and (number is None or failures[0][0] <= number):
-            self._owner.errors.add(failures.popleft()[1])
+            errors.add(failures.popleft()[1])
+        while runs and (number is None or runs[0][0] <= number):
+            _, run = runs.popleft()
+            if self._progress.latest:
+                errors.in_a_row = run
 
     def close(self) -> None:
         """End the epoch now. The loader's position stays after the last batch that was handed out."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.beton import checksums
 from ffprep.common.seeds import signed
 from ffprep.errors import DecodeError
 from ffprep.jpeg import status as jpeg_status
@@ -41,10 +42,7 @@ OWN_CODES = {
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
     rows.OUTSIDE: ("the value is not inside the file", "verify the file"),
     rows.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
-    rows.CHANGED: (
-        "the value changed since the file was written: its checksum is wrong",
-        "take a good copy, or leave out what is damaged with `ffprep repair`",
-    ),
+    rows.CHANGED: (checksums.CHANGED, checksums.REMEDY),
 }
 
 
@@ -142,6 +140,13 @@ class Scheduler:
         Lends the worker pool, which goes back when the epoch ends.
     threads : int
         Threads of the pool.
+
+    Attributes
+    ----------
+    failures : deque of (int, Failure)
+        The bad samples of batches, by the batch's number, until the iterator takes them.
+    runs : deque of (int, int)
+        After which batches the number of bad samples in a row changed, and what it is then.
     """
 
     def __init__(self, setup: EpochSetup, pool_cache: PoolCache, threads: int) -> None:
@@ -153,6 +158,7 @@ class Scheduler:
         self._pool: WorkerPool | None = pool_cache.take(threads, setup.ahead + 2, *self._shape)
         self._spare: WorkerPool | None = None
         self.failures: deque[tuple[int, Failure]] = deque()
+        self.runs: deque[tuple[int, int]] = deque()
         self._pending: deque[tuple[int, BatchInfo, list[list[npt.NDArray[Any]]]]] = deque()
         self._next = 0
         self._batches = setup.batches
@@ -199,12 +205,15 @@ class Scheduler:
                     self._setup.share.consumed(number + 1, len(self._setup.order), self._setup.first)
                 )
             arrays = [[array[: len(info.ids)] for array in group] for group in arrays]
+            before = self._setup.errors.in_a_row
             if status is None:
                 self._setup.errors.in_a_row = 0
             else:
                 info, arrays = self._without_failures(number, info, arrays, status)
-                if len(info.ids) == 0:
-                    continue
+            if self._setup.errors.in_a_row != before:
+                self.runs.append((number, self._setup.errors.in_a_row))
+            if len(info.ids) == 0:
+                continue
             groups = iter(arrays)
             values = [
                 output.wrap([array for _ in output.natives for array in next(groups)], info) for output in self.outputs

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import files_of
 from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
@@ -67,7 +68,7 @@ class WeightedOrder:
 
         Parameters
         ----------
-        source : path of a file, or labels
+        source : path of a file or a set, or labels
             Labels are read from the file's metadata table, which is quick.
         field : str
             Field that holds the labels.
@@ -80,8 +81,11 @@ class WeightedOrder:
             The field or array holds no labels.
         """
         if isinstance(source, (str, os.PathLike)):
-            with Reader(source, check=False) as reader:
-                labels = np.array(reader.column(field))
+            parts = []
+            for file in files_of(source):
+                with Reader(file.path, check=False) as reader:
+                    parts.append(np.array(reader.column(field)))
+            labels = np.concatenate(parts)
         else:
             labels = np.asarray(source)
         if labels.ndim != 1 or labels.dtype.kind not in "iufb":

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
+from ffprep.fields.decoders import ImageDecoder
+from ffprep.fields.ffcv_decoding import overridden
 from ffprep.loader.files import Files
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
@@ -23,7 +25,12 @@ from ffprep.transforms.base import is_tensor
 
 
 def is_operation(item: Any) -> bool:
-    """Return whether something is an operation written to ffcv's protocol: a user's or one of stock ffcv's."""
+    """Return whether something is an operation written to ffcv's protocol: a user's or one of stock ffcv's.
+
+    Our image decoders have the protocol too, but only subclasses that override a part of it are run by it.
+    """
+    if isinstance(item, ImageDecoder) and not item.by_protocol and not overridden(item):
+        return False
     return not isinstance(item, type) and all(
         callable(getattr(item, name, None)) for name in ("generate_code", "declare_state_and_memory")
     )

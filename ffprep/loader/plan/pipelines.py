@@ -9,6 +9,7 @@ from typing import Any
 
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import CaptionTextDecoder, Decoder, JSONDecoder, PlaceDecoder
+from ffprep.fields.ffcv_decoding import overridden
 from ffprep.loader.files import Files
 from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.pipeline.pipeline_spec import PipelineSpec
@@ -149,6 +150,11 @@ def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Pipeline:
                 f"pipeline {name!r}: {default.__name__} needs arguments; begin the pipeline with one ({error})"
             ) from None
     if isinstance(decoder, Decoder) and not is_operation(decoder):
+        if unused := overridden(decoder):
+            raise OptionError(
+                f"pipeline {name!r}: {type(decoder).__name__} has {' and '.join(unused)} and would be run without; an "
+                "operation of ffcv's protocol needs both generate_code and declare_state_and_memory"
+            )
         if own.type_id not in decoder.type_ids:
             raise OptionError(
                 f"pipeline {name!r}: {type(decoder).__name__} cannot read {spec.source!r}, a {type(own).__name__}"

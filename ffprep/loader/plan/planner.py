@@ -23,9 +23,10 @@ from ffprep.fields.decoders import (
     TokensDecoder,
     size_at,
 )
-from ffprep.fields.json import parse_document
+from ffprep.fields.sizes import common_size
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import check_tokens, plan_captions, text_of_captions
+from ffprep.loader.plan.documents import parse_row
 from ffprep.loader.plan.finish import Finish, on_host
 from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.loader.plan.outputs import NativeOp, Output, Rows
@@ -116,7 +117,7 @@ def _plan_plain(pipeline: Pipeline, decoder: Any, files: Files) -> Output:
         return Output(name, source, (op,), wrap)
     if isinstance(decoder, JSONDecoder):
         op = _ragged(source, files, BytesDecoder(lengths=True))
-        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [_parse_json(pipeline)])
+        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [_parse_json(pipeline, files)])
     op = _ragged(source, files, decoder)
     return Output(name, source, (op,), (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
 
@@ -125,9 +126,10 @@ def _first(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
     return arrays[0]
 
 
-def _parse_json(pipeline: Pipeline) -> Step:
+def _parse_json(pipeline: Pipeline, files: Files) -> Step:
     def parse(x: Ragged, batch: BatchInfo) -> list[Any]:
-        return [parse_document(row[:length].tobytes()) for row, length in zip(x.data, x.lengths, strict=True)]
+        rows = enumerate(zip(x.data, x.lengths, strict=True))
+        return [parse_row(row, int(length), n, batch, pipeline.source, files) for n, (row, length) in rows]
 
     return Step(parse, False, pipeline.stream, f"JSONDecoder of pipeline {pipeline.name!r}")
 
@@ -148,7 +150,8 @@ def _ragged(source: str, files: Files, decoder: BytesDecoder) -> NativeOp:
 
 def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: int) -> Output:
     size = decoder.output_size
-    height, width = _common_size(pipeline, files) if size is None else size_at(size, epoch)
+    where = f"pipeline {pipeline.name!r}: field {pipeline.source!r}"
+    height, width = common_size(files.column(pipeline.source), where) if size is None else size_at(size, epoch)
     form = ImageForm(height, width)
     rest = list(pipeline.transforms)
     # As long as transforms can be folded into the form, the workers do them in one pass with decoding.
@@ -187,18 +190,3 @@ def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
     else:
         images = torch.from_numpy(stored)
     return images.permute(0, 3, 1, 2) if form.channels_first and not form.planar else images
-
-
-def _common_size(pipeline: Pipeline, files: Files) -> tuple[int, int]:
-    column = files.column(pipeline.source)
-    if len(column) == 0:
-        return 1, 1
-    heights, widths = column["height"], column["width"]
-    low, high = (int(heights.min()), int(widths.min())), (int(heights.max()), int(widths.max()))
-    if low != high:
-        raise OptionError(
-            f"pipeline {pipeline.name!r}: the images of {pipeline.source!r} differ in size, from {low[0]}x{low[1]} to "
-            f"{high[0]}x{high[1]} (height x width); use RandomResizedCropRGBImageDecoder, "
-            "CenterCropRGBImageDecoder or ResizeRGBImageDecoder"
-        )
-    return high

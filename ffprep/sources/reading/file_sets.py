@@ -12,13 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
-from ffprep.common.names import in_clutter, is_clutter
-from ffprep.common.source_files import open_regular, read_file
+from ffprep.common.names import Clutter
+from ffprep.common.source_files import open_regular, read_file, walk
 from ffprep.common.tar import members, read_at
 from ffprep.errors import SourceError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 """The endings, in lower case, by which torchvision's ImageFolder recognises images."""
+
+LARGEST = 1 << 30
+"""Bytes that a file of a data set's samples may have, since it is held in memory; 2^28 pixels take fewer."""
+
+
+def check_size(size: int, label: str) -> None:
+    """Raise `SourceError` about a file that has more than `LARGEST` bytes."""
+    if size > LARGEST:
+        raise SourceError(f"{label}: {size:,} bytes are more than a sample may have ({LARGEST:,}); leave it out")
 
 
 class FileSet(Protocol):
@@ -58,7 +67,7 @@ class FolderFiles:
         self.names: Sequence[str] = names
 
     def read(self, index: int) -> bytes:
-        return read_file(f"{self._prefix}{self.names[index]}")
+        return read_file(f"{self._prefix}{self.names[index]}", LARGEST)
 
     def size(self, index: int) -> int:
         return (self.root / self.names[index]).stat().st_size
@@ -104,6 +113,7 @@ class TarFiles:
 
     def read(self, index: int) -> bytes:
         path = self.paths[self._archive[index]]
+        check_size(int(self._size[index]), f"{path}, in it {self.names[index]}")
         return read_at(self._fds.get(path), int(self._offset[index]), int(self._size[index]), str(path))
 
     def size(self, index: int) -> int:
@@ -142,7 +152,7 @@ def _close_all(files: dict[Path, int]) -> None:
     close_descriptors(files.values())
 
 
-def walk_images(root: Path, folder: str, left_out: list[str] | None = None) -> list[str]:
+def walk_images(root: Path, folder: str, clutter: Clutter | None = None) -> list[str]:
     """Paths within ``root`` of the images in its subfolder ``folder``, in the order of torchvision's ImageFolder.
 
     They are sorted by folder and then by name, as strings. Symbolic links are followed. Images are recognised by name.
@@ -151,20 +161,18 @@ def walk_images(root: Path, folder: str, left_out: list[str] | None = None) -> l
     ----------
     root : Path
     folder : str
-    left_out : list of str, optional
-        Gets the paths of folders and files that systems leave behind (see `is_clutter`), which are then not taken.
+    clutter : Clutter, optional
+        Decides about folders and files that systems leave behind; by default they are taken.
     """
+    clutter = clutter or Clutter(taken=True)
     found: list[str] = []
     walked: list[tuple[str, list[str]]] = []
-    for path, folders, names in os.walk(root / folder, followlinks=True, onerror=_raise):
+    for path, folders, names in walk(root / folder):
         below = os.path.relpath(path, root)
         prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-        if left_out is not None:
-            left_out += [prefix + name for name in folders if is_clutter(name)]
-            left_out += [prefix + name for name in names if is_clutter(name) and is_image_name(name)]
-            folders[:] = [name for name in folders if not is_clutter(name)]
-            names = [name for name in names if not is_clutter(name)]
-        walked.append((path, [prefix + name for name in sorted(names) if is_image_name(name)]))
+        folders[:] = [name for name in folders if not clutter.leaves_out(prefix + name)]
+        images = (prefix + name for name in sorted(names) if is_image_name(name))
+        walked.append((path, [name for name in images if not clutter.leaves_out(name)]))
     for _, paths in sorted(walked):
         found += paths
     return found
@@ -175,11 +183,7 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - called a million times
 
 
-def _raise(error: OSError) -> None:
-    raise SourceError(f"{error.filename}: cannot be listed: {error.strerror}")
-
-
-def index_archives(paths: Iterable[Path], *, prefix: bool = False, left_out: list[str] | None = None) -> TarFiles:
+def index_archives(paths: Iterable[Path], *, prefix: bool = False, clutter: Clutter | None = None) -> TarFiles:
     """All images in some tar archives and in the archives inside them, in the order of the archives.
 
     A file ``x.JPEG`` of an inner archive ``n1.tar`` is called ``n1/x.JPEG``.
@@ -190,15 +194,15 @@ def index_archives(paths: Iterable[Path], *, prefix: bool = False, left_out: lis
         The archives.
     prefix : bool
         Whether each archive is a class: its name is then put before those of its files as well.
-    left_out : list of str, optional
-        Gets the names of images and inner archives that systems leave behind (see `is_clutter`), which are then not
-        taken.
+    clutter : Clutter, optional
+        Decides about images and inner archives that systems leave behind; by default they are taken.
 
     Raises
     ------
     SourceError
         When an archive is damaged or incomplete.
     """
+    clutter = clutter or Clutter(taken=True)
     listed = list(paths)
     names: list[str] = []
     where: list[tuple[int, int, int]] = []
@@ -209,9 +213,9 @@ def index_archives(paths: Iterable[Path], *, prefix: bool = False, left_out: lis
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)  # headers are far apart, so reading ahead is useless
             for member in members(fd, label=str(path)):
                 name = f"{path.stem}/{_relative(member.name)}" if prefix else _relative(member.name)
-                if left_out is not None and in_clutter(name):
-                    left_out += [name] if is_image_name(name) or name.endswith(".tar") else []
-                elif is_image_name(name):
+                if clutter.leaves_out(name, is_image_name(name) or name.endswith(".tar")):
+                    continue
+                if is_image_name(name):
                     names.append(name)
                     where.append((number, member.offset, member.size))
                 elif name.endswith(".tar"):
@@ -224,11 +228,9 @@ def index_archives(paths: Iterable[Path], *, prefix: bool = False, left_out: lis
                     for image in inner:
                         if is_image_name(image.name):
                             inside = _relative(image.name)
-                            if left_out is not None and in_clutter(inside):
-                                left_out.append(f"{name[:-4]}/{inside}")
-                                continue
-                            names.append(f"{name[:-4]}/{inside}")
-                            where.append((number, image.offset, image.size))
+                            if not clutter.leaves_out(f"{name[:-4]}/{inside}"):
+                                names.append(f"{name[:-4]}/{inside}")
+                                where.append((number, image.offset, image.size))
         finally:
             os.close(fd)
     table = np.array(where, np.int64).reshape(-1, 3)

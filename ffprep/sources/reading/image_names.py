@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from ffprep.common.names import Clutter
 from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import FileSet, FolderFiles, walk_images
 from ffprep.sources.reading.zipped import JoinedFiles, ZipFiles
@@ -61,6 +62,8 @@ class ImageNames:
     ----------
     places : Sequence[Path]
         Folders, which are searched at any depth, and ``.zip`` files.
+    clutter : Clutter, optional
+        Decides about what systems leave among the images; by default it is left out.
 
     Raises
     ------
@@ -68,7 +71,8 @@ class ImageNames:
         When a place does not exist, or no image is found.
     """
 
-    def __init__(self, places: Sequence[Path]) -> None:
+    def __init__(self, places: Sequence[Path], clutter: Clutter | None = None) -> None:
+        self._clutter = clutter or Clutter()
         self.places = list(places)
         self._groups: list[FileSet] = []
         self._above: list[list[str]] = []  # parts of each place's own path
@@ -78,9 +82,9 @@ class ImageNames:
         self._example = ""
         for place in places:
             if place.is_dir():
-                self._add(FolderFiles(place, walk_images(place, ".", [])), _parts(str(place.absolute())))
+                self._add(FolderFiles(place, walk_images(place, ".", self._clutter)), _parts(str(place.absolute())))
             elif place.suffix.lower() == ".zip":
-                self._add(ZipFiles(place), _parts(str(place.absolute().with_suffix(""))))
+                self._add(ZipFiles(place, clutter=self._clutter), _parts(str(place.absolute().with_suffix(""))))
             else:
                 raise SourceError(f"{place}: neither a folder of images nor a .zip archive")
         if not self._found:
@@ -161,10 +165,14 @@ class ImageNames:
                 self._example = self._example or f"{self.name_of(place)} for {wanted[number].path}"
         return found
 
-    def note(self) -> str:
-        """What the user should know about the images found; may be empty."""
-        if not self.by_name:
-            return ""
+    def notes(self) -> list[str]:
+        """What the user should know about the images found."""
+        notes = self._clutter.notes()
+        if self.by_name:
+            notes.append(self._by_name())
+        return notes
+
+    def _by_name(self) -> str:
         return f"{self.by_name:,} images found by name alone, in folders not called as annotated: {self._example}"
 
     def _find(self, wanted: Wanted) -> tuple[Place | None, bool]:

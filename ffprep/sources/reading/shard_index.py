@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.names import in_clutter
+from ffprep.common.names import Clutter
 from ffprep.common.source_files import open_regular
 from ffprep.common.tar import members
 from ffprep.errors import SourceError
@@ -68,12 +68,15 @@ class ShardIndex:
     paths : list of Path
     left_out : LeftOut
         Takes archives that are damaged, after their whole samples, and samples that are not clear.
+    clutter : Clutter
+        Decides about members that systems leave behind.
     """
 
-    def __init__(self, paths: list[Path], left_out: LeftOut) -> None:
+    def __init__(self, paths: list[Path], left_out: LeftOut, clutter: Clutter) -> None:
         self.paths = paths
         self.facts = {"images_without_caption": 0, "captions_without_image": 0}
         self._left_out = left_out
+        self._clutter = clutter
         self._endings: Counter[str] = Counter()
         self._tables: dict[str, tuple[list[str], list[tuple[int, int, int]]]] = {
             kind: ([], []) for kind in ("images", "texts", "facts")
@@ -98,14 +101,16 @@ class ShardIndex:
             fd = open_regular(path)
         except OSError as error:
             return [], f"the archive cannot be read: {error.strerror}"
+        except SourceError as error:
+            return [], f"the archive cannot be read: {str(error).removeprefix(f'{path}: ')}"
         try:
             for member in members(fd, label=str(path)):
                 key, extension = _split(member.name)
-                if not key or in_clutter(member.name):
-                    continue
                 kind = _KINDS.get(extension.rpartition(".")[2])
                 if kind is None and (is_image_name(member.name) or extension.rpartition(".")[2] in _MORE):
                     kind = "images"
+                if self._clutter.leaves_out(member.name, kind is not None, hidden=True) or not key:
+                    continue
                 self._endings[extension] += 1
                 if kind is None:
                     continue
@@ -177,15 +182,10 @@ class ShardIndex:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The sample's key and the rest of the name in lower case; no key if the member belongs to no sample.
-
-    macOS puts ``._0.jpg`` beside ``0.jpg``, and other programs keep their own in hidden folders; see also `in_clutter`.
-    """
+    """The sample's key and the rest of the name in lower case; no key if nothing stands before the first dot."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or any(part.startswith(".") for part in parts):
-        return "", ""
-    stem, _, extension = parts[-1].partition(".")
-    return "/".join([*parts[:-1], stem]), extension.lower()
+    stem, _, extension = parts[-1].partition(".") if parts else ("", "", "")
+    return "/".join([*parts[:-1], stem]) if stem else "", extension.lower()
 
 
 def _damage(path: Path, fd: int, error: Exception) -> str:

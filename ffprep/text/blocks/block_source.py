@@ -31,6 +31,8 @@ class BlockSource:
         Name of the data set.
     facts : mapping
         Further entries of the manifest.
+    units : sequence of str, optional
+        What each part was made of, for messages.
 
     Raises
     ------
@@ -46,12 +48,14 @@ class BlockSource:
         per_sample: int | None = None,
         name: str = "text",
         facts: Mapping[str, Any] | None = None,
+        units: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._parts = list(parts)
         self._vocabulary = vocabulary
         self._block = block
         self._facts = dict(facts or {})
+        self._units = units
         self._padded = any(part.lengths_path is not None for part in parts)
         self._starts = np.cumsum([0, *(part.count for part in parts)])
         total = int(self._starts[-1])
@@ -109,6 +113,12 @@ class BlockSource:
             pieces.append(piece)
             start, count, number = start + some, count - some, number + 1
         return np.concatenate(pieces) if pieces else np.empty(0, dtype)
+
+    def unit_at(self, index: int, token: int) -> str:
+        """Say which unit a token of a sample comes from, counted from the sample's beginning."""
+        place = index * self.per_sample * self._block + token
+        number = int(np.searchsorted(self._starts, place, "right")) - 1
+        return self._units[number] if number < len(self._units) else ""
 
     def sample_name(self, index: int) -> str:
         first = index * self.per_sample

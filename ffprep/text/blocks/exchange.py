@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +108,19 @@ def targets_of(reader: Reader, out: Path, form: str, numbering: Vocabulary | Non
     return [*paths_of(out), *([out.parent / "dict.txt"] if numbered else [])]
 
 
+def _runs_of_all(readers: Sequence[Reader], vocabulary: Vocabulary) -> Iterator[tuple[Tokens, Ends]]:
+    for reader in readers:
+        own = from_manifest(source_facts(reader).get("vocabulary"))
+        if not own.same_as(vocabulary):
+            raise OptionError(
+                f"the tokens of {readers[0].path} are numbered as {vocabulary.label}, those of {reader.path} as "
+                f"{own.label}; export them separately"
+            )
+        yield from runs(reader, vocabulary)
+
+
 def export_fairseq(
-    reader: Reader, prefix: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True
+    readers: Reader | Sequence[Reader], prefix: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True
 ) -> Exported:
     """Write ``PREFIX.bin`` and ``PREFIX.idx`` with a sequence for each document or row, and a ``dict.txt``.
 
@@ -117,8 +128,8 @@ def export_fairseq(
 
     Parameters
     ----------
-    reader : Reader
-        A file of blocks or rows.
+    readers : Reader, or sequence of Reader
+        A file of blocks or rows, or several, whose sequences follow one another.
     prefix : Path
         Path of the two files without their endings. The ``dict.txt`` is written in the same folder.
     numbering : Vocabulary, optional
@@ -130,9 +141,10 @@ def export_fairseq(
     ------
     OptionError, ConversionError
     """
-    vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
+    files = list(readers) if isinstance(readers, Sequence) else [readers]
+    vocabulary = from_manifest(source_facts(files[0]).get("vocabulary"))
     with IndexedWriter(prefix, (numbering or vocabulary).dtype, overwrite=overwrite) as writer:
-        for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
+        for ids, ends in _renumbered(_runs_of_all(files, vocabulary), vocabulary, numbering):
             writer.write(ids, ends)
     written = numbering or vocabulary
     paths = [writer.bin_path, writer.idx_path]
@@ -141,15 +153,17 @@ def export_fairseq(
     return Exported(tuple(paths), writer.sequences, writer.tokens)
 
 
-def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True) -> Exported:
+def export_flat(
+    readers: Reader | Sequence[Reader], path: Path, numbering: Vocabulary | None = None, *, overwrite: bool = True
+) -> Exported:
     """Write all tokens to one file, as nanoGPT reads it, and what they are to ``PATH.json``.
 
     They are little-endian uint16, or int32 if the vocabulary has more than 65,536 ids.
 
     Parameters
     ----------
-    reader : Reader
-        A file of blocks or rows.
+    readers : Reader, or sequence of Reader
+        A file of blocks or rows, or several, whose sequences follow one another.
     path : Path
         The file to write.
     numbering : Vocabulary, optional
@@ -157,11 +171,12 @@ def export_flat(reader: Reader, path: Path, numbering: Vocabulary | None = None,
     overwrite : bool
         As in `export_fairseq`.
     """
-    vocabulary = from_manifest(source_facts(reader).get("vocabulary"))
+    files = list(readers) if isinstance(readers, Sequence) else [readers]
+    vocabulary = from_manifest(source_facts(files[0]).get("vocabulary"))
     sequences = tokens = 0
     dtype = (numbering or vocabulary).dtype
     with replacing(path, overwrite=overwrite) as file:
-        for ids, ends in _renumbered(runs(reader, vocabulary), vocabulary, numbering):
+        for ids, ends in _renumbered(_runs_of_all(files, vocabulary), vocabulary, numbering):
             file.write(np.ascontiguousarray(ids, dtype).data)
             sequences += len(ends)
             tokens += len(ids)

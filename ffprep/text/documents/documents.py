@@ -96,6 +96,8 @@ class ArchiveUnit:
         Place of the archive in the file, in bytes.
     wanted : callable, optional
         Given the name of an archive inside this one, returns whether it is to be read.
+    all_files : bool
+        Whether to read members that systems leave behind; see `is_clutter`.
     """
 
     path: Path
@@ -103,6 +105,7 @@ class ArchiveUnit:
     offset: int
     size: int
     wanted: Callable[[str], bool] | None = field(default=None, compare=False)
+    all_files: bool = False
 
     @property
     def key(self) -> str:
@@ -118,7 +121,7 @@ class ArchiveUnit:
     def _documents_of(self, forward: Forward, label: str, depth: int) -> Iterator[Item]:
         for member in members(forward.read_at, label=label):
             name = f"{label}/{member.name.removeprefix('./')}"
-            if in_clutter(member.name):
+            if not self.all_files and in_clutter(member.name):
                 continue
             if is_text_name(name):
                 if member.size > WHOLE:

@@ -1,5 +1,5 @@
 """Compiled operations on one image each, linked together by address: a pipeline compiles only those that it uses.
 
-Nothing here is imported before a loader is made. A module holds complete functions: they call nothing of the other
-modules of this folder, because the disk cache of a compiled function watches its own file and ``ffprep/kernels``.
+Nothing here is imported before a loader is made. Compiled code is cached on disk by the text of a function's file and
+of every file of the package that this imports (``ffprep/kernels/jit.py``).
 """

@@ -13,7 +13,7 @@ DRAWS = 1 << 12
 
 
 @inline
-def _log_gamma_variate(shape: float, seed: int, epoch: int, sample: int, stream: int, first: int) -> float:
+def log_gamma_variate(shape: float, seed: int, epoch: int, sample: int, stream: int, first: int) -> float:
     """Return the logarithm of a draw from Gamma(shape, 1).
 
     Marsaglia and Tsang, "A simple method for generating gamma variables", 2000, for ``shape + 1``; then
@@ -37,8 +37,8 @@ def betas(alpha: float, seed: int, epoch: int, samples: NDArray[np.int64], strea
     """Return a draw from Beta(alpha, alpha) for each of `samples`; draws 0 .. 2 DRAWS - 1 of `stream`."""
     out = np.empty(samples.size)
     for i in range(samples.size):
-        a = _log_gamma_variate(alpha, seed, epoch, samples[i], stream, 0)
-        b = _log_gamma_variate(alpha, seed, epoch, samples[i], stream, DRAWS)
+        a = log_gamma_variate(alpha, seed, epoch, samples[i], stream, 0)
+        b = log_gamma_variate(alpha, seed, epoch, samples[i], stream, DRAWS)
         out[i] = 1.0 / (1.0 + np.exp(b - a))
     return out
 

@@ -94,6 +94,35 @@ def test_replacing_goes_on_where_a_state_was_saved(damaged: Path) -> None:
         assert (loader.errors.count > everything.count, loader.errors.different) == (True, len(BAD))
 
 
+def test_a_run_of_bad_samples_goes_on_where_a_state_was_saved(damaged: Path) -> None:
+    options = {"indices": [0, 3, 4, 11, 25, 1, 2, 5], "on_error": "skip", "error_budget": ErrorBudget(in_a_row=3)}
+
+    def started() -> Loader:
+        return Loader(damaged, 2, 1, pipelines=PIPELINES, **options)
+
+    with started() as loader, pytest.raises(DecodeError, match="4 samples in a row"):
+        rows(loader)
+    with started() as loader, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        assert next(iter(loader))[1].tolist() == [[0]]
+        state = json.loads(json.dumps(loader.state_dict()))
+        assert (loader.errors.in_a_row, state["errors"]["in_a_row"]) == (1, 1)
+    with started() as loader:
+        loader.load_state_dict(state)
+        assert loader.errors.in_a_row == 1
+        with pytest.raises(DecodeError, match="4 samples in a row"):
+            rows(loader)
+    del state["errors"]["in_a_row"]  # of an earlier version
+    with started() as loader:
+        loader.load_state_dict(state)
+        assert rows(loader) == [[1], [2, 5]]
+        with pytest.warns(RuntimeWarning, match="sample 3"):
+            loader.batch([0, 3])
+        assert loader.errors.in_a_row == 0  # single batches are not part of the epoch
+        with pytest.raises(DecodeError, match="4 samples in a row"):
+            rows(loader)  # the next epoch begins at 0
+
+
 def test_errors_are_those_of_batches_handed_out(damaged: Path) -> None:
     with make(damaged, order=OrderOption.SEQUENTIAL, on_error="skip") as loader:
         iterator = iter(loader)

@@ -1,0 +1,102 @@
+"""Parts of one conversion, and the manifest of the file that they make together.
+
+A part is a file of its own, written by a conversion of some consecutive samples of a source; its manifest says which
+part it is. All of them, merged in order, are the file that one conversion of the whole source writes, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffprep.beton.sets import numbered
+from ffprep.errors import OptionError
+
+LISTED = 1000
+"""Names that a report keeps for each cause."""
+
+_OWN = ("writer", "samples", "part", "report")
+_PART = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of how many.
+
+    Attributes
+    ----------
+    number, count : int
+        The number is from 0 to ``count - 1``.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read ``3/64``.
+
+        Raises
+        ------
+        OptionError
+            It is something else.
+        """
+        found = _PART.fullmatch(text)
+        if found is None or not int(found[1]) < int(found[2]) < 100_000:
+            raise OptionError(f"part {text!r}: give I/N, with I from 0 to N - 1, such as 0/64")
+        return cls(int(found[1]), int(found[2]))
+
+    def samples(self, total: int) -> range:
+        """Return the numbers of its samples, of so many in all."""
+        return range(total * self.number // self.count, total * (self.number + 1) // self.count)
+
+    def path(self, out: Path) -> Path:
+        """Return its file for the whole's name, ``X-00003-of-00064.beton`` for ``X.beton``."""
+        stem = out.name.removesuffix(".beton")
+        return out.with_name(numbered(stem, self.number, self.count))
+
+
+def whole_manifest(manifests: Sequence[Mapping[str, Any] | None]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the manifest and the report of the whole, if these are the manifests of all its parts in order.
+
+    Returns
+    -------
+    manifest : dict
+        Without the report.
+    report : dict
+    """
+    first = manifests[0]
+    for number, manifest in enumerate(manifests):
+        if manifest is None or first is None or manifest.get("writer") != first.get("writer"):
+            return None
+        if manifest.get("part") != {"number": number, "count": len(manifests)} or _shared(manifest) != _shared(first):
+            return None
+    assert first is not None
+    reports = [manifest["report"] for manifest in manifests if manifest and isinstance(manifest.get("report"), dict)]
+    try:
+        return (_shared(first), _added(reports)) if len(reports) == len(manifests) else None
+    except (KeyError, TypeError, AttributeError):  # no report as a conversion writes it
+        return None
+
+
+def _shared(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in manifest.items() if key not in _OWN}
+
+
+def _added(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    total = dict(reports[0])
+    for name in ("samples", "bytes_in", "bytes_out", "refused_count"):
+        total[name] = sum(report[name] for report in reports)
+    total["refused"] = [row for report in reports for row in report["refused"]][:LISTED]
+    outcomes: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for entry in (entry for report in reports for entry in report["outcomes"]):
+        key = (entry["field"], entry["action"], entry["reason"])
+        known = outcomes.setdefault(key, {"field": key[0], "action": key[1], "reason": key[2], "count": 0})
+        known["count"] += entry["count"]
+        if "samples" in entry:
+            known["samples"] = [*known.get("samples", ()), *entry["samples"]][:LISTED]
+    total["outcomes"] = [outcomes[key] for key in sorted(outcomes)]
+    return total

@@ -1,0 +1,64 @@
+"""Making the index of files, and adding files to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ffprep.beton.head import Head
+from ffprep.beton.sets.index import read_index, write_index
+from ffprep.beton.sets.members import SetIndex, check_same_fields, describe_member
+from ffprep.beton.sets.places import Place, files_of
+from ffprep.errors import OptionError
+
+
+def make_set(
+    path: Path,
+    places: Place | Sequence[Place],
+    *,
+    append: bool = False,
+    overwrite: bool = False,
+    custom_fields: Mapping[str, type[Any]] | None = None,
+) -> SetIndex:
+    """Make the index of some files, or add files to an index. The files stay as they are.
+
+    Parameters
+    ----------
+    path : Path
+        The index, in the files' folder.
+    places : path, or a sequence of paths
+        As for `files_of`.
+    append : bool
+        Keep what the index lists, and add the files after it.
+    overwrite : bool
+        Replace another index.
+    custom_fields : mapping of name to Field subclass, optional
+
+    Raises
+    ------
+    OptionError
+        A file lies in another folder or has other fields, or there is another index.
+    BetonError
+        A file cannot be used.
+    """
+    files = read_index(path).files() if append else []
+    known = {file.path.name for file in files}
+    added = files_of(places)
+    members = [file.member for file in files if file.member is not None]
+    model: tuple[Path, Head] | None = None
+    if files:
+        model = files[0].path, describe_member(files[0].path, custom_fields)[1]
+    for file in added:
+        if not file.path.parent.resolve() == path.parent.resolve():
+            raise OptionError(f"{file.path}: lies in another folder than {path}; move it there, or link it")
+        if append and file.path.name in known:
+            raise OptionError(f"{file.path}: is in {path} already")
+        member, head = describe_member(file.path, custom_fields)
+        if model is None:
+            model = file.path, head
+        check_same_fields(*model, file.path, head)
+        members.append(member)
+    if not members:
+        raise OptionError("no file is given")
+    return write_index(path, members, overwrite=overwrite or append)

@@ -1,0 +1,123 @@
+"""Spreading the samples of files over other files, which together are a set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ffprep.beton.checksums import open_checked
+from ffprep.beton.merge import check_readers, copy_into, origin
+from ffprep.beton.reader import Reader
+from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered
+from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
+from ffprep.beton.writing.copying import CopyingWriter
+from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.errors import OptionError
+
+_OWN = ("writer", "fields", "samples")
+"""What a manifest says of its own file."""
+
+
+def split(
+    files: Sequence[SetFile],
+    out: Path,
+    count: int,
+    *,
+    custom_fields: Mapping[str, type[Any]] | None = None,
+    restart: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> SetIndex:
+    """Write the samples of files, in order, into `count` files beside an index, as evenly as possible.
+
+    Payloads are copied byte by byte; names are kept, and each file has the manifest of the file that its samples come
+    from. An interrupted call goes on when it is repeated.
+
+    Parameters
+    ----------
+    files : sequence of SetFile
+        With the same fields in the same order.
+    out : Path
+        The index, ``NAME.set.json``; the files are ``NAME-00000-of-00064.beton`` and so on.
+    count : int
+    custom_fields : mapping of name to Field subclass, optional
+    restart, overwrite : bool
+        As in `merge`.
+    progress : callable, optional
+        Called with (samples copied, samples).
+
+    Returns
+    -------
+    SetIndex
+
+    Raises
+    ------
+    OptionError
+        There are fewer samples than files, the files have different fields, one of them would be written over, or they
+        hold blocks of tokens.
+    BetonError
+        A file cannot be used.
+    DecodeError
+        A value changed since its file was written. What was copied is kept.
+    """
+    if not out.name.endswith(SUFFIX):
+        raise OptionError(f"{out}: the name of an index ends with {SUFFIX}")
+    check_output(out, overwrite=True)
+    readers = [open_checked(file.path, custom_fields) for file in files]
+    check_readers(files, readers)
+    for reader in readers:
+        source = (reader.manifest or {}).get("source")
+        if isinstance(source, dict) and "blocks" in source:
+            raise OptionError(
+                f"{reader.path}: holds blocks of tokens, which are counted for the file as a whole; convert the text "
+                "again, in parts"
+            )
+    total = sum(map(len, readers))
+    if total < count:
+        raise OptionError(f"{count:,} files for {total:,} samples; ask for fewer")
+    stem = out.name.removesuffix(SUFFIX)
+    targets = [out.with_name(numbered(stem, number, count)) for number in range(count)]
+    refuse_inputs([out, *targets], [reader.path for reader in readers])
+    origins = [origin(reader) for reader in readers]
+    for number, target in enumerate(targets):
+        first, end = total * number // count, total * (number + 1) // count
+        manifest = {**_manifest(readers[0]), "split": {"from": origins, "number": number, "count": count}}
+        if target.exists() and not (overwrite or restart):
+            check_output(target, overwrite=True)
+            accept_finished(target, differs_from_finished(target, readers[0].fields, manifest, None))
+            continue
+        with CopyingWriter(
+            target,
+            readers[0].fields,
+            end - first,
+            manifest=manifest,
+            resume=True,
+            restart=restart,
+            overwrite=overwrite,
+        ) as writer:
+            _copy(writer, readers, first, end, total, progress)
+    return make_set(out, targets, overwrite=True, custom_fields=custom_fields)
+
+
+def _copy(
+    writer: CopyingWriter,
+    readers: Sequence[Reader],
+    first: int,
+    end: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Copy samples ``first`` to ``end - 1`` of all files, without those that were written before."""
+    start = 0
+    for number, reader in enumerate(readers):
+        begin = max(first + writer.num_written - start, 0)
+        stop = min(end - start, len(reader))
+        if begin < stop:
+            shown = None if progress is None else (lambda done, _: progress(first + done, total))
+            copy_into(writer, reader, number, begin, stop, shown)
+        start += len(reader)
+
+
+def _manifest(reader: Reader) -> dict[str, Any]:
+    return {key: value for key, value in (reader.manifest or {}).items() if key not in _OWN}

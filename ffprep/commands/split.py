@@ -1,0 +1,33 @@
+"""``ffprep split``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ffprep.commands._shared.files import FILES, SET, FileCommand, check_restart
+from ffprep.commands._shared.options import CONTINUING, apply_options, followed, terminable
+from ffprep.common.formatting import size_text
+
+if TYPE_CHECKING:
+    from ffprep.beton.sets import SetFile
+
+
+@click.command("split", cls=FileCommand)
+@click.argument("paths", nargs=-1, required=True, type=FILES)
+@click.option("--out", type=SET, required=True, help="The index to make, NAME.set.json; the files go beside it.")
+@click.option("--files", "count", type=click.IntRange(1, 99_999), required=True, help="How many files to make.")
+@apply_options(*CONTINUING)
+def command(
+    paths: tuple[list[SetFile], ...], out: Path, count: int, resume: bool, restart: bool, overwrite: bool
+) -> None:
+    """Spread the samples of a file or a set over several files, in order, as many in each as in the others."""
+    from ffprep.beton.split import split
+
+    check_restart(resume, restart)
+    wanted = [file for files in paths for file in files]
+    with terminable(), followed(out.name) as progress:
+        index = split(wanted, out, count, restart=restart, overwrite=overwrite, progress=progress)
+    click.echo(f"{out}: {len(index.members):,} files, {index.samples:,} samples, {size_text(index.bytes)}")

@@ -1,0 +1,70 @@
+"""Files in memory, without a descriptor for each: a process may map thousands of files, but open only hundreds."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+import sys
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def map_file(file: BinaryIO) -> Bytes:
+    """Map a whole file, read-only. The mapping stays when the file is closed, and keeps no descriptor of its own.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading, of at least one byte.
+
+    Returns
+    -------
+    ndarray of uint8, shape (bytes of the file,)
+
+    Raises
+    ------
+    ValueError
+        The file is empty.
+    OSError
+        It cannot be mapped.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        raise ValueError("an empty file cannot be mapped")
+    place = _map_over()
+    if place is None:
+        return np.asarray(np.memmap(file, np.uint8, "r"))
+    if sys.version_info >= (3, 13):
+        memory = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ, trackfd=False)
+        return np.frombuffer(memory, np.uint8)
+    # Python's own mapping of a file keeps a copy of its descriptor; one of no file has none. The file is then mapped
+    # over it, at the same addresses, and goes with the object as any mapping does.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+    data: Bytes = np.frombuffer(memory, np.uint8)
+    address = int(data.__array_interface__["data"][0])
+    if place(address, size, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, file.fileno(), 0) != address:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), getattr(file, "name", None))
+    return data
+
+
+_MAP_FIXED = 0x10  # on Linux and macOS
+
+
+@functools.cache
+def _map_over() -> Any:
+    """The system's ``mmap``; None where the system has another interface."""
+    if sys.platform not in ("linux", "darwin") or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return None
+    function = ctypes.CDLL(None, use_errno=True).mmap
+    function.restype = ctypes.c_size_t
+    function.argtypes = (
+        ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64,
+    )  # fmt: skip
+    return function

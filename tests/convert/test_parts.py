@@ -1,0 +1,137 @@
+"""Parts of a conversion: merged, they are the file that one conversion writes, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ffprep.beton import Reader
+from ffprep.beton.merge import merge
+from ffprep.beton.parts import Part, whole_manifest
+from ffprep.cli import main
+from ffprep.convert.conversion import convert
+from ffprep.errors import OptionError, SourceError
+from ffprep.fields import BytesField, IntField
+
+
+class Made:
+    """Samples of many sizes, with odd ones among them that are refused."""
+
+    name = "made"
+
+    def __init__(self, count: int, bad: Sequence[int] = (), largest: int = 5000) -> None:
+        self.count, self.bad, self.largest = count, bad, largest
+        self.fields = {"data": BytesField(), "number": IntField()}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def sample(self, index: int) -> Any:
+        if index in self.bad:
+            raise SourceError(f"sample {index} is bad")
+        return bytes([index % 256]) * (index * 7919 % self.largest), index
+
+    def sample_name(self, index: int) -> str:
+        return f"item/{index}"
+
+    def manifest(self) -> dict[str, Any]:
+        return {"dataset": "made", "count": self.count}
+
+
+def parts_of(source: Made, out: Path, count: int, workers: Sequence[int], **options: Any) -> list[Path]:
+    for number in range(count):
+        convert(source, out, part=Part(number, count), workers=workers[number % len(workers)], **options)
+    return [Part(number, count).path(out) for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        (Made(73), {}),
+        (Made(73, bad=(0, 1, 30, 72)), {"on_error": "skip"}),
+        (Made(40, largest=3 << 20), {"limit": 33}),
+        (Made(5, largest=20 << 20), {}),
+    ],
+    ids=["plain", "refused", "pages", "large"],
+)
+def test_merged_parts_are_the_whole(tmp_path: Path, source: Made, options: dict[str, Any], count: int) -> None:
+    convert(source, tmp_path / "whole.beton", workers=1, **options)
+    paths = parts_of(source, tmp_path / "x.beton", count, [1, 3], **options)
+    assert [path.name for path in paths][-1] == f"x-{count - 1:05d}-of-{count:05d}.beton"
+    merge(tmp_path / "x-*.beton", tmp_path / "merged.beton")
+    assert (tmp_path / "merged.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
+    merge(paths, tmp_path / "merged.beton")  # is accepted as it is there
+    if count > 1:
+        merge(paths[::-1], tmp_path / "other.beton")
+        with Reader(tmp_path / "other.beton") as reader:
+            assert len((reader.manifest or {})["merged"]) == count
+
+
+def test_an_interrupted_merge_of_other_parts_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = parts_of(Made(60), tmp_path / "x.beton", 2, [1])
+    monkeypatch.setattr("ffprep.beton.writing.copying.PIECE_SAMPLES", 8)
+
+    def cut(done: int, _: int) -> None:
+        if done > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(paths, tmp_path / "y.beton", progress=cut)
+
+    class Other(Made):
+        def sample(self, index: int) -> Any:
+            return b"other", index
+
+    convert(Other(60), tmp_path / "x.beton", part=Part(0, 2), overwrite=True, workers=1)
+    with pytest.raises(OptionError, match="unfinished merge of other files"):
+        merge(paths, tmp_path / "y.beton")
+    merge(paths, tmp_path / "y.beton", restart=True)
+
+
+def test_parts_that_are_none(tmp_path: Path) -> None:
+    for text in ("", "1", "2/2", "-1/2", "0/0", "1/2/3", "0/100000", "a/b"):
+        with pytest.raises(OptionError, match="give I/N"):
+            Part.parse(text)
+    assert Part.parse("3/64") == Part(3, 64)
+    with pytest.raises(OptionError, match="ask for fewer"):
+        convert(Made(2), tmp_path / "x.beton", part=Part(0, 3))
+    odd = {"part": {"number": 0, "count": 1}, "writer": {}}
+    for manifest in (None, {}, odd, {**odd, "report": 1}, {**odd, "report": {}}, {**odd, "report": {"samples": 1}}):
+        assert whole_manifest([manifest]) is None
+
+
+def test_the_command(tmp_path: Path, demo_data: Path) -> None:
+
+    def run(*arguments: object) -> str:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    base = ["convert", "imagenet", "--source", demo_data / "imagenet", "--limit", 5, "--workers", 1]
+    run(*base, "--out", tmp_path / "whole.beton")
+    for number in range(2):
+        shown = run(*base, "--out", tmp_path / "x.beton", "--part", f"{number}/2")
+        assert f"x-0000{number}-of-00002.beton" in shown
+    run("merge", tmp_path / "x-*.beton", "--out", tmp_path / "x.beton")
+    assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
+
+
+def test_blocks_have_no_parts(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"text": "one"}\n')
+    arguments = [
+        "convert",
+        "text",
+        "--files",
+        tmp_path / "x.jsonl",
+        "--layout",
+        "blocks",
+        "--out",
+        tmp_path / "x.beton",
+    ]
+    result = CliRunner().invoke(main, [str(argument) for argument in (*arguments, "--part", "0/2")])
+    assert result.exit_code == 2 and "--part is for rows" in result.output

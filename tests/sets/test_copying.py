@@ -1,0 +1,142 @@
+"""Merging and splitting: the bytes are those of writing sample by sample, whatever the sizes are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ffprep.beton import Reader, Writer
+from ffprep.beton import merge as merging
+from ffprep.beton.merge import merge, samples_of
+from ffprep.beton.sets import files_of, read_index
+from ffprep.beton.split import split
+from ffprep.beton.verify import verify
+from ffprep.beton.writing import copying
+from ffprep.beton.writing.copying import place_all, runs
+from ffprep.beton.writing.placement import Placement
+from ffprep.errors import DecodeError, OptionError
+from ffprep.fields import BytesField, Encoded, Field, IntField, NDArrayField
+
+sys.path.insert(0, str(Path(__file__).parent))
+from making_sets import write, write_set
+
+MIB = 1 << 20
+TWO: dict[str, Field] = {"a": BytesField(), "n": IntField(), "b": NDArrayField(np.dtype("<u2"), (3,))}
+
+
+bytes_of_a_value = st.sampled_from([0, 1, 5, 100, MIB, 3 * MIB, 8 * MIB, 11 * MIB])
+
+
+@given(
+    st.lists(st.tuples(bytes_of_a_value, bytes_of_a_value), min_size=1, max_size=30),
+    st.tuples(st.sampled_from([1, 2, 8]), st.sampled_from([1, 4])),
+    st.sampled_from([None, 1 << 24]),
+    st.sampled_from([4096, 8 * MIB, 8 * MIB - 1]),
+)
+@settings(max_examples=40)
+def test_places_are_those_of_one_sample_after_another(
+    sizes: list[tuple[int, int]], alignments: tuple[int, int], page_size: int | None, cursor: int
+) -> None:
+    one, other = Placement(cursor, page_size), Placement(cursor, page_size)
+    expected = []
+    for sample in sizes:
+        offsets, one.cursor = one.plan(list(zip(sample, alignments, strict=True)))
+        expected.append(offsets)
+    found, end = place_all(other, np.array(sizes, np.int64), alignments)
+    assert found.tolist() == expected and end == one.cursor and other.page_size == one.page_size
+    assert other.cursor == cursor
+
+
+def test_runs_are_what_lies_together_in_both_files() -> None:
+    targets, sources, sizes = np.array([[0, 4], [5, 9]]), np.array([[10, 14], [15, 30]]), np.array([[4, 1], [4, 2]])
+    assert list(runs(targets, sources, sizes)) == [(0, 10, 9), (9, 30, 2)]
+
+
+def by_one(paths: list[Path], out: Path, fields: dict[str, Field]) -> bytes:
+    """The merged file as the writer makes it of one sample after another, without manifest."""
+    readers = [Reader(path) for path in paths]
+    manifest = {"merged": [merging.origin(reader) for reader in readers]}
+    with Writer(out, readers[0].fields, sum(map(len, readers)), manifest=manifest) as writer:
+        for number, reader in enumerate(readers):
+            for name, sample in samples_of(reader, number, 0, reader.sample_names()):
+                writer.write(sample, name)
+    return out.read_bytes()
+
+
+def mixed(path: Path, sizes: list[int], seed: int) -> Path:
+    draw = np.random.default_rng(seed)
+    with Writer(path, TWO, len(sizes)) as writer:
+        for index, size in enumerate(sizes):
+            data = draw.integers(0, 256, size, np.uint8).tobytes()
+            array = TWO["b"].encode(np.arange(3, dtype=np.uint16) + index)
+            writer.write([Encoded((0, size), data), IntField().encode(-index), array], f"{seed}/{index}")
+    return path
+
+
+def test_merging_gives_the_bytes_of_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = mixed(tmp_path / "1.beton", [5, 0, 3 * MIB, 70_000, 7 * MIB, 0, 1, 9 * MIB, 2], 1)
+    second = mixed(tmp_path / "2.beton", [0, 12, 300_000, 0, 5 * MIB], 2)
+    plain = [write(tmp_path / f"p{n}.beton", [b"%d" % n * k for k in range(40)]) for n in range(3)]
+    monkeypatch.setattr(copying, "PIECE_SAMPLES", 4)
+    for paths in ([first, second], [second, first, first], plain):
+        expected = by_one(paths, tmp_path / "slow.beton", TWO)
+        out = tmp_path / "fast.beton"
+        merge(paths, out)
+        assert out.read_bytes() == expected
+        assert verify(out, workers=1).ok
+        (tmp_path / "slow.beton").unlink()
+        out.unlink()
+
+
+def test_a_damaged_value_is_not_copied(tmp_path: Path) -> None:
+    path = write(tmp_path / "1.beton", [b"a" * 100, b"b" * 100])
+    data = bytearray(path.read_bytes())
+    data[data.index(b"b" * 100)] ^= 1
+    path.write_bytes(data)
+    for copy in (
+        lambda: merge([path], tmp_path / "out.beton"),
+        lambda: split(files_of(path), tmp_path / "out.set.json", 1),
+    ):
+        with pytest.raises(DecodeError, match=r"sample 1 \(n1\), field 'text': the value changed"):
+            copy()
+
+
+def test_an_interrupted_merge_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write_set(tmp_path, 3, 40)
+    whole, out = tmp_path / "whole.out", tmp_path / "cut.out"
+    merge(paths, whole)
+    monkeypatch.setattr(copying, "PIECE_SAMPLES", 16)
+
+    def cut(done: int, _: int) -> None:
+        if done > 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(paths, out, progress=cut)
+    assert out.with_name("cut.out.partial").exists()
+    seen: list[int] = []
+    merge(paths, out, progress=lambda done, _: seen.append(done))
+    assert seen[0] > 60 and out.read_bytes() == whole.read_bytes()
+
+
+def test_splitting_and_merging_keeps_every_sample(tmp_path: Path) -> None:
+    paths = write_set(tmp_path, 3, 7)
+    index = tmp_path / "parts" / "y.set.json"
+    index.parent.mkdir()
+    made = split(files_of(paths), index, 4)
+    assert made == read_index(index) and [member.samples for member in made.members] == [5, 5, 5, 6]
+    assert split(files_of(paths), index, 4) == made, "the same call accepts what is there"
+    merge(index, tmp_path / "all.beton")
+    with Reader(tmp_path / "all.beton") as reader:
+        assert [reader.value("label", k) for k in range(21)] == list(range(21))
+        assert reader.sample_names() == [f"n{k}" for k in range(21)]
+        assert [reader.value("text", k) for k in range(21)] == [b"%d" % k * (k % 7) for k in range(21)]
+    with pytest.raises(OptionError, match="fewer"):
+        split(files_of(paths), index.with_name("z.set.json"), 22)
+    with pytest.raises(OptionError, match=r"ends with \.set\.json"):
+        split(files_of(paths), tmp_path / "z.beton", 2)
