@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ffprep.common import expansion, source_files
+from ffprep.common.names import Clutter
 from ffprep.download.url_index import read_index
 from ffprep.errors import SourceError
 from ffprep.fields import RGBImageField
@@ -272,7 +273,7 @@ def test_a_deep_manifest_in_a_shard(tmp_path: Path) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    index = ShardIndex(find_shards([path]), LeftOut(False))
+    index = ShardIndex(find_shards([path], Clutter()), LeftOut(False), Clutter())
     captions = ShardCaptions(index.files("texts"), index.files("facts"), *index.columns())
     with pytest.raises(SourceError, match=r"0\.json: holds no caption"):
         captions.of(0)
