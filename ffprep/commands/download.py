@@ -14,7 +14,7 @@ from ffprep.commands._shared.options import EXISTING, all_files_option, apply_op
 from ffprep.common.formatting import size_text
 from ffprep.common.names import Clutter
 from ffprep.common.outputs import refuse_inputs
-from ffprep.errors import FfprepError
+from ffprep.errors import FfprepError, OptionError
 
 DATASETS = {
     "cc3m": ("Conceptual Captions 3M", "Train_GCC-training.tsv, Validation_GCC-*.tsv, or the hub's parquet files"),
@@ -79,6 +79,9 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option("--max-file-bytes", type=click.IntRange(1), default=64 << 20, help="Refuse larger files."),
         click.option("--max-pixels", type=click.IntRange(1), default=1 << 27, help="Refuse images of more pixels."),
         click.option("--retry-failed", is_flag=True, help="Try rows again that failed for a cause that may pass."),
+        click.option(
+            "--restart", is_flag=True, help="Drop the download that is in the folder, images too, and begin anew."
+        ),
         click.option("--allow-private", is_flag=True, help="Allow addresses of this machine and of private networks."),
         click.option("--ignore-robots", is_flag=True, help="Take images whose server says noai, noimageai or noml."),
         click.option("--honour-noindex", is_flag=True, help="Leave out images whose server says noindex, too."),
@@ -106,6 +109,8 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
     path = index or only
     assert path is not None
     refuse_inputs([out / name for name in ("manifest.jsonl", "report.json")], [path])
+    if values["restart"] and values["retry_failed"]:
+        raise OptionError("--restart and --retry-failed: give one of them")
     clutter = Clutter(values["all_files"])
     rows = sum(1 for _ in read_index(path, clutter))  # also finds a damaged index before anything is fetched
     for note in clutter.notes():
@@ -140,7 +145,9 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         shown.update(counts.ok if by_success else counts.done, counts.bytes)
 
     try:
-        report = download(read_index(path, clutter), out, options, values["retry_failed"], update)
+        report = download(
+            read_index(path, clutter), out, options, values["retry_failed"], update, restart=values["restart"]
+        )
     finally:
         shown.close()
     if not quiet:

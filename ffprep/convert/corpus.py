@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xxhash
 
 from ffprep.beton.reader import Reader
@@ -28,6 +30,8 @@ from ffprep.text.blocks.parts import Settings, make_parts
 from ffprep.text.tokens.vocabulary import Vocabulary
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 2, 1 << 16
+COMPARED = 8
+"""The most units that are tokenised again when the finished file is there."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,17 @@ def convert_corpus(
         with contextlib.closing(shown("tokenising", len(corpus.units), 0)) as bar:
             return make_parts(corpus.units, settings, folder, count, bar.update)
 
+    def changed(digests: Mapping[str, str], count: int) -> list[str]:
+        chosen = [int(number) for number in digests if int(number) < len(corpus.units)]
+        with tempfile.TemporaryDirectory(prefix="ffprep-compared-") as folder:
+            made = make_parts([corpus.units[number] for number in chosen], settings, Path(folder), count)
+            pairs = zip(chosen, made, strict=True)
+            return [
+                f"{corpus.units[number].key} is not what it was when it was tokenised"
+                for number, part in pairs
+                if part.digest != digests[str(number)]
+            ]
+
     return convert_parts(
         parts,
         corpus.name,
@@ -201,6 +216,7 @@ def convert_corpus(
         overwrite=overwrite,
         page_size=page_size,
         progress=progress,
+        changed=changed,
     )
 
 
@@ -221,6 +237,7 @@ def convert_parts(
     page_size: int | None = None,
     inputs: Sequence[Path] = (),
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
+    changed: Callable[[Mapping[str, str], int], list[str]] = lambda digests, count: [],
 ) -> CorpusReport:
     """Make parts and write their blocks.
 
@@ -239,6 +256,9 @@ def convert_parts(
         Files whose times matter to the parts, if `make` makes these each time.
     vocabulary, out, block, padded, per_sample, workers, restart, overwrite, page_size, progress
         As in ``convert_corpus``.
+    changed : callable
+        Says in what the source differs from what it was, given the digests of some units by number and the number of
+        workers. Called when the finished file is there.
     """
     if not SMALLEST_BLOCK <= block <= LARGEST_BLOCK - 1:
         raise OptionError(f"block {block}: give {SMALLEST_BLOCK} to {LARGEST_BLOCK - 1} tokens")
@@ -248,12 +268,13 @@ def convert_parts(
     chosen = {"source": identity, "block": block, "padded": padded, "per_sample": per_sample, "facts": facts}
     made_by = xxhash.xxh3_128_hexdigest(canonical_json(chosen))
     if out.exists() and not (overwrite or restart):
-        return _finished(out, made_by, page_size, count)
-    facts = {**facts, "conversion": made_by}
+        return _finished(out, made_by, page_size, count, changed)
     with parts_folder(out, chosen, restart=restart) as folder:
         parts = make(folder, block if padded else 0, count, progress)
         tokenised = time.perf_counter()
-        source = BlockSource(parts, vocabulary, block, per_sample, name, facts)
+        digests = {str(number): parts[number].digest for number in compared_units(len(parts))}
+        recorded = {**facts, "conversion": made_by, "units": {"count": len(parts), "digests": digests}}
+        source = BlockSource(parts, vocabulary, block, per_sample, name, recorded)
         report = convert(
             source,
             out,
@@ -277,8 +298,22 @@ def convert_parts(
     )
 
 
-def _finished(out: Path, made_by: str, page_size: int | None, workers: int) -> CorpusReport:
-    """The report of a finished file, if its manifest says that the conversion at hand made it."""
+def compared_units(count: int) -> list[int]:
+    """The units by which a finished file is compared with its source: the first, the last, and some between."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, COMPARED))})
+
+
+def _finished(
+    out: Path,
+    made_by: str,
+    page_size: int | None,
+    workers: int,
+    changed: Callable[[Mapping[str, str], int], list[str]],
+) -> CorpusReport:
+    """The report of a finished file, if its manifest says that the conversion at hand made it.
+
+    The units whose digests it records are tokenised again.
+    """
     found: list[str] = []
     manifest: dict[str, Any] = {}
     size = page_size
@@ -294,6 +329,9 @@ def _finished(out: Path, made_by: str, page_size: int | None, workers: int) -> C
         found.append(f"page_size: was {size}, is {page_size}")
     if source.get("conversion") != made_by:
         found.append("it was made of another source or with other options")
+    units = source.get("units")
+    if not found and isinstance(units, dict) and isinstance(units.get("digests"), dict):
+        found += changed(units["digests"], workers)
     accept_finished(out, found)
     if not out.with_name(out.name + ".partial").exists():
         drop(folder_of(out))

@@ -7,9 +7,6 @@ Which rows a limit selects depends on the index and on what the servers answer, 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import re
 import resource
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.common.cpus import usable_cpus
-from ffprep.common.locking import open_locked
-from ffprep.common.replacing import TEMPORARY
 from ffprep.download import shards
 from ffprep.download.limit_tracker import LimitTracker
 from ffprep.download.messages import FetchRequest, FetchResult, WorkerConfig
@@ -33,10 +28,6 @@ from ffprep.download.worker_processes import WorkerProcesses
 from ffprep.errors import OptionError
 
 _DEFAULTS = DownloadOptions()
-
-SETTINGS = "download.json"
-
-_WRITTEN = re.compile(r"\d{5,}\.(tar|jsonl)|manifest\.jsonl|report\.json")  # what a download writes
 
 OPEN_SHARDS = 16
 """The most shards filled at once, which bounds how far other rows get ahead of a slow one."""
@@ -71,6 +62,8 @@ def download(
     options: DownloadOptions = _DEFAULTS,
     retry_failed: bool = False,
     on_progress: Callable[[DownloadProgress], None] | None = None,
+    *,
+    restart: bool = False,
 ) -> dict[str, Any]:
     """Fetch images into ``folder`` and return the report.
 
@@ -89,6 +82,8 @@ def download(
         Try rows of complete shards again if they failed for a cause that may pass.
     on_progress : Callable[[DownloadProgress], None] | None
         Called with the counts whenever some have changed.
+    restart : bool
+        Drop the download that is in the folder, shards and manifest, and begin anew.
 
     Returns
     -------
@@ -105,8 +100,13 @@ def download(
     if find_spec("aiohttp") is None:
         raise OptionError("downloading needs aiohttp: pip install 'ffprep[download]'")
     folder.mkdir(parents=True, exist_ok=True)
-    _check_settings(folder, options)
-    with _locked(folder), contextlib.closing(_Downloader(folder, options, retry_failed, on_progress)) as downloader:
+    if restart:
+        shards.drop(folder)
+    shards.check_settings(folder, options)
+    with (
+        shards.locked(folder),
+        contextlib.closing(_Downloader(folder, options, retry_failed, on_progress)) as downloader,
+    ):
         try:
             downloader.run(iter(rows))
         except KeyboardInterrupt:
@@ -115,31 +115,6 @@ def download(
                 "the same command goes on from there"
             ) from None
         return _write_report(folder)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other downloads out of a folder, and remove what killed ones left; the lock also ends with the process."""
-    descriptor, held = open_locked(folder / SETTINGS, folder)
-    try:
-        for left in folder.glob(f"*{TEMPORARY}"):
-            left.unlink()
-        yield
-    finally:
-        held.release()
-        os.close(descriptor)
-
-
-def _check_settings(folder: Path, options: DownloadOptions) -> None:
-    path = folder / SETTINGS
-    if not path.exists():
-        for found in sorted(folder.iterdir()):
-            if _WRITTEN.fullmatch(found.name):
-                raise OptionError(f"{found}: is there already and of no download; use another folder")
-        shards.write_json(path, options.lasting())
-    elif (before := json.loads(path.read_text())) != options.lasting():
-        changed = ", ".join(k for k, v in options.lasting().items() if before.get(k) != v)
-        raise OptionError(f"{folder}: holds a download with other settings ({changed}); use another folder")
 
 
 def _write_report(folder: Path) -> dict[str, Any]:
@@ -248,7 +223,7 @@ class _Downloader:
             if outcome.url != urls[outcome.id]:
                 raise OptionError(
                     f"{self._folder}: holds a download of another index (row {outcome.id} was {outcome.url}); "
-                    "use another folder"
+                    "use another folder, or --restart drops it and begins anew"
                 )
         return {row: outcome for row, outcome in known.items() if not self._is_due(outcome.status)}
 

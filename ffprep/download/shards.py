@@ -9,8 +9,10 @@ whatever order the images arrived in.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import tarfile
 import tempfile
 import threading
@@ -19,8 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ffprep.common.replacing import replacing
-from ffprep.errors import SourceError
+from ffprep.common.locking import open_locked
+from ffprep.common.replacing import TEMPORARY, replacing
+from ffprep.download.settings import DownloadOptions
+from ffprep.errors import OptionError, SourceError
+
+SETTINGS = "download.json"
+
+_WRITTEN = re.compile(r"\d{5,}\.(tar|jsonl)|manifest\.jsonl|report\.json")  # what a download writes
 
 OWN = -1
 """Stands for this process among the workers that have a file in a buffer."""
@@ -264,3 +272,57 @@ def _add(file: IO[bytes], name: str, data: bytes) -> None:
     file.write(header)
     file.write(data)
     file.write(bytes(-len(data) % tarfile.BLOCKSIZE))
+
+
+# the folder as a whole
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other downloads out of a folder, and remove what killed ones left; the lock also ends with the process."""
+    descriptor, held = open_locked(folder / SETTINGS, folder)
+    try:
+        for left in folder.glob(f"*{TEMPORARY}"):
+            left.unlink()
+        yield
+    finally:
+        held.release()
+        os.close(descriptor)
+
+
+def drop(folder: Path) -> None:
+    """Remove what a download wrote; what says that it is one goes last, so that a kill in between leaves a download."""
+    if not (folder / SETTINGS).exists():
+        return
+    with locked(folder):
+        for found in folder.iterdir():
+            if _WRITTEN.fullmatch(found.name):
+                found.unlink()
+        (folder / SETTINGS).unlink()
+
+
+def check_settings(folder: Path, options: DownloadOptions) -> None:
+    """Record the settings of a download in its folder, or compare them with those that are recorded.
+
+    Raises
+    ------
+    OptionError
+        The folder holds a download with other settings, or files that are of none.
+    """
+    path = folder / SETTINGS
+    anew = "use another folder, or --restart drops it and begins anew"
+    if not path.exists():
+        for found in sorted(folder.iterdir()):
+            if _WRITTEN.fullmatch(found.name):
+                raise OptionError(f"{found}: is there already and of no download; use another folder")
+        write_json(path, options.lasting())
+        return
+    try:
+        before = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        before = None
+    if not isinstance(before, dict):
+        raise OptionError(f"{path}: is damaged, so the download in this folder cannot be continued; {anew}")
+    if before != options.lasting():
+        changed = ", ".join(k for k, v in options.lasting().items() if before.get(k) != v)
+        raise OptionError(f"{folder}: holds a download with other settings ({changed}); {anew}")

@@ -257,3 +257,29 @@ def test_other_settings_are_refused(server: str, tmp_path: Path) -> None:
     download(rows(server, ["/ok/1"]), tmp_path / "out", DownloadOptions(connections=1, fetch=LOCAL))
     with pytest.raises(OptionError, match="shard_size"):
         download(rows(server, ["/ok/1"]), tmp_path / "out", DownloadOptions(shard_size=7, connections=1, fetch=LOCAL))
+
+
+def test_a_restart_drops_the_download_and_nothing_else(server: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    options = DownloadOptions(shard_size=2, connections=2, fetch=LOCAL)
+    listed = rows(server, [f"/ok/{n}" for n in range(5)])
+    download(listed, folder, options)
+    (folder / "notes.txt").write_text("mine")
+    others = rows(server, [f"/ok/{n}" for n in (7, 8, 9)])
+    resized = replace(options, resize_to=16)
+    with pytest.raises(OptionError, match="holds a download with other settings .*--restart drops it and begins anew"):
+        download(others, folder, resized)
+    assert download(others, folder, resized, restart=True)["ok"] == 3
+    download(others, tmp_path / "new", resized)
+    assert contents(folder) == {**contents(tmp_path / "new"), "notes.txt": contents(folder)["notes.txt"]}
+    (folder / "download.json").write_text("{")
+    with pytest.raises(OptionError, match=r"download\.json: is damaged.*--restart"):
+        download(others, folder, resized)
+    assert download(listed, folder, options, restart=True)["ok"] == 5
+
+
+def test_a_restart_does_not_drop_what_is_of_no_download(server: str, tmp_path: Path) -> None:
+    (tmp_path / "00000.tar").write_bytes(b"mine")
+    with pytest.raises(OptionError, match=r"00000\.tar: is there already and of no download"):
+        download(rows(server, ["/ok/0"]), tmp_path, DownloadOptions(fetch=LOCAL), restart=True)
+    assert (tmp_path / "00000.tar").read_bytes() == b"mine"

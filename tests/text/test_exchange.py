@@ -283,3 +283,17 @@ def test_ids_outside_the_numbering_are_refused(vocabulary: Vocabulary, tmp_path:
     (tmp_path / "odd.json").write_text("{}")
     with pytest.raises(SourceError, match="give --vocabulary"):
         recorded_vocabulary(path)
+
+
+def test_a_finished_file_is_not_accepted_for_other_tokens(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    """Of the same names and sizes."""
+    source, out = tmp_path / "tokens.bin", tmp_path / "x.beton"
+    tokens = np.arange(500, 2500, dtype="<u2")
+    tokens.tofile(source)
+    words = ["convert", "tokens", "--source", str(source), "--block", "16", "--out", str(out), "--quiet"]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert CliRunner().invoke(main, words).exit_code == 0
+    tokens[-1] += 1
+    tokens.tofile(source)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2 and "made of another source or with other options" in done.stderr

@@ -51,6 +51,7 @@ def command(
     from ffprep.text.blocks.exchange import import_parts
     from ffprep.text.blocks.flat import DTYPES
     from ffprep.text.blocks.indexed import is_megatron, paths_of
+    from ffprep.text.blocks.part_files import ends_hash
 
     form = "flat"
     if paths_of(source)[1].is_file():
@@ -60,7 +61,7 @@ def command(
     vocabulary = _vocabulary(source, form, values, quiet)
     values.pop("on_error")
     files = [path for path in paths_of(source) if path.is_file()] or [path for path in [source] if path.is_file()]
-    identity = {"files": {path.name: path.stat().st_size for path in files}}
+    identity = {"files": {path.name: [path.stat().st_size, ends_hash(path)] for path in files}}
     facts = {"form": form}
 
     def parts(folder: Path, padded: int, workers: int, progress: Any) -> Any:

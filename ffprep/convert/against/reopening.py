@@ -191,8 +191,7 @@ def _blocks(reader: Reader, facts: Mapping[str, Any], origin: Origin, folder: Pa
         settings = Settings(vocabulary, padding, corpus.share, bool(facts["text"]["bad"]))
         parts = make_parts(corpus.units, settings, folder, workers)
         units = [unit.key for unit in corpus.units]
-    source = BlockSource(parts, vocabulary, block, int(blocks["per_sample"]), "text", units=units)
-    return source
+    return BlockSource(parts, vocabulary, block, int(blocks["per_sample"]), "text", units=units)
 
 
 def _corpus(facts: Mapping[str, Any], origin: Origin) -> Corpus:

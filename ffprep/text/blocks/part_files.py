@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -98,12 +99,15 @@ class Part:
     count : int
         Tokens in the file, including padding.
     statistics : Statistics
+    digest : str
+        Hash of the files.
     """
 
     path: Path
     lengths_path: Path | None
     count: int
     statistics: Statistics
+    digest: str = ""
 
 
 class TokenSink(Protocol):
@@ -224,6 +228,7 @@ class PartWriter:
         tokens_path, lengths_path, _ = part_paths(folder, number)
         self._tokens = _HashedFile(tokens_path, vocabulary.dtype, stack)
         self._lengths = _HashedFile(lengths_path, LENGTH, stack) if padded else None
+        self._hashes: list[str] = []
         self.sink: TokenSink = _Stream(self._tokens, vocabulary)
         if self._lengths is not None:
             self.sink = _Padded(self._tokens, self._lengths, vocabulary, padded)
@@ -235,11 +240,18 @@ class PartWriter:
 
     def finish(self) -> list[str]:
         """Close the files and give them their names; returns their hashes."""
-        return [self._tokens.finish(), self._lengths.finish() if self._lengths else ""]
+        self._hashes = [self._tokens.finish(), self._lengths.finish() if self._lengths else ""]
+        return self._hashes
 
     def part(self, statistics: Statistics) -> Part:
         """The finished part."""
-        return Part(self._tokens.path, self._lengths.path if self._lengths else None, self.count, statistics)
+        lengths = self._lengths.path if self._lengths else None
+        return Part(self._tokens.path, lengths, self.count, statistics, digest_of(self._hashes))
+
+
+def digest_of(hashes: Sequence[str]) -> str:
+    """One hash of a part, from those of its files."""
+    return xxhash.xxh3_64_hexdigest(" ".join(hashes).encode())
 
 
 def part_paths(folder: Path, number: int) -> tuple[Path, Path, Path]:
@@ -253,4 +265,14 @@ def file_hash(path: Path) -> str:
     with path.open("rb") as file:
         while data := file.read(1 << 22):
             found.update(data)
+    return found.hexdigest()
+
+
+def ends_hash(path: Path) -> str:
+    """The xxh3 of the first and the last MiB of a file, as hexadecimal digits."""
+    found = xxhash.xxh3_64()
+    with path.open("rb") as file:
+        found.update(file.read(1 << 20))
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        found.update(file.read(1 << 20))
     return found.hexdigest()

@@ -23,7 +23,16 @@ import xxhash
 
 from ffprep.common.replacing import naming
 from ffprep.errors import ConversionError, OptionError, SourceError
-from ffprep.text.blocks.part_files import LISTED, Part, PartWriter, Statistics, TokenSink, file_hash, part_paths
+from ffprep.text.blocks.part_files import (
+    LISTED,
+    Part,
+    PartWriter,
+    Statistics,
+    TokenSink,
+    digest_of,
+    file_hash,
+    part_paths,
+)
 from ffprep.text.documents.cleaning import WHOLE, clean, clean_pieces, clean_text
 from ffprep.text.documents.documents import Document, Ignored, Unit
 from ffprep.text.documents.segments import SEGMENT, Cuts, segments
@@ -244,7 +253,8 @@ def find_part(unit: Unit, settings: Settings, folder: Path, number: int) -> tupl
         if record["hashes"] != hashes:
             return None
         statistics = Statistics.from_dict(record["statistics"])
-        part = Part(tokens_path, lengths_path if settings.padded else None, int(record["count"]), statistics)
+        lengths = lengths_path if settings.padded else None
+        part = Part(tokens_path, lengths, int(record["count"]), statistics, digest_of(hashes))
         return part, {"stamp": record["stamp"], "hashes": hashes}
     except (OSError, ValueError, KeyError, TypeError):
         return None
