@@ -240,8 +240,8 @@ def test_no_batch_at_all_is_an_error(path: Path) -> None:
 
 
 def test_a_misspelt_output_is_named(path: Path) -> None:
-    with pytest.raises(OptionError, match="lable"):
-        Loader(path, 4, 1, pipelines={"lable": [IntDecoder()]})
+    with pytest.raises(OptionError, match="labels"):
+        Loader(path, 4, 1, pipelines={"labels": [IntDecoder()]})
 
 
 def test_more_workers_than_numba_has_threads(path: Path) -> None:
