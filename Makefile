@@ -1,6 +1,7 @@
 # make demo     convert, verify and load the embedded photographs; a picture and throughput figures
 # make test     the test suite, with the same examples every time (JOBS: processes, 2 unless told otherwise)
 # make explore  the property tests with new examples, ten times as many (ARGS: pytest's)
+# make fuzz     damaged JPEGs, files and archives for TIME seconds (600; a day is 86400), under sanitizers
 # make lint     what can be said without running: style, types, spelling, docstrings, the architecture
 # make bench    the comparison reported in docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
 # make docs     the manual as HTML
@@ -13,9 +14,10 @@ VENV ?= .venv
 DATA ?=
 ARGS ?=
 JOBS ?= 2
+TIME ?= 600
 export PYTHON VENV
 
-.PHONY: demo test explore test-oldest test-newest lint bench docs setup setup-dev clean
+.PHONY: demo test explore fuzz test-oldest test-newest lint bench docs setup setup-dev clean
 
 demo: setup
 	$(VENV)/bin/ffprep demo --out demo-out
@@ -25,6 +27,9 @@ test: setup-dev
 
 explore: setup-dev
 	$(VENV)/bin/python -m pytest --hypothesis-profile=explore -m hypothesis $(ARGS)
+
+fuzz: setup-dev
+	$(VENV)/bin/python scripts/fuzz.py --seconds $(TIME) $(ARGS)
 
 test-oldest test-newest:
 	env -u VENV -u PYTHON scripts/test_versions.sh $(@:test-%=%) $(ARGS)

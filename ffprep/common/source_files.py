@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections import Counter
+from collections.abc import Iterator
 from io import BufferedReader
 from typing import Any, TextIO
 
@@ -86,11 +88,21 @@ def open_text(path: str | os.PathLike[str]) -> TextIO:
     return io.TextIOWrapper(open_binary(path), encoding="utf-8")
 
 
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Return all bytes of a regular file; see `check_regular` for what is raised."""
+def read_file(path: str | os.PathLike[str], most: int | None = None) -> bytes:
+    """Return all bytes of a regular file; see `check_regular` for what is raised.
+
+    Raises
+    ------
+    SourceError
+        The file has more than `most` bytes.
+    """
     fd = open_regular(path)
     try:
         size = os.fstat(fd).st_size
+        if most is not None and size > most:
+            raise SourceError(
+                f"{os.fspath(path)}: {size:,} bytes are more than a sample may have ({most:,}); leave it out"
+            )
         with naming(path):
             data = os.read(fd, size + 1)  # the additional byte shows whether the file has ended
             if len(data) != size:
@@ -105,3 +117,36 @@ def read_text_file(path: str | os.PathLike[str]) -> str:
     """Return a regular file's UTF-8 text; raises UnicodeDecodeError, and what `check_regular` raises."""
     with open_text(path) as file:
         return file.read()
+
+
+MOST_PATHS = 1000
+"""Ways by which one folder may be reached, over symbolic links, when a folder is walked."""
+
+
+def walk(root: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk a folder as ``os.walk`` does, following symbolic links, but not in circles.
+
+    Raises
+    ------
+    SourceError
+        A folder cannot be listed, a link leads to a folder that it is in, or links lead to one folder in more than
+        `MOST_PATHS` ways.
+    """
+    ways: Counter[tuple[int, int]] = Counter()
+    inside: dict[str, tuple[tuple[int, int], ...]] = {}
+    for path, folders, names in os.walk(root, followlinks=True, onerror=_cannot_list):
+        status = os.stat(path)  # noqa: PTH116 - as os.walk gives it
+        own = (status.st_dev, status.st_ino)
+        above = inside.pop(path, ())
+        ways[own] += 1
+        if own in above:
+            raise SourceError(f"{path}: a link to a folder that it lies in, so that there is no end; remove the link")
+        if ways[own] > MOST_PATHS:
+            raise SourceError(f"{path}: links lead here in more than {MOST_PATHS:,} ways; remove some")
+        yield path, folders, names
+        for name in folders:
+            inside[os.path.join(path, name)] = (*above, own)  # noqa: PTH118 - as os.walk gives it
+
+
+def _cannot_list(error: OSError) -> None:
+    raise SourceError(f"{error.filename}: cannot be listed: {error.strerror}")

@@ -22,6 +22,8 @@ from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError
 
 _LARGEST = 1 << 20
+_MOST_VALUES = 100_000
+_DEEPEST = 20
 
 
 def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
@@ -65,15 +67,15 @@ def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: s
     arguments = []
     for name, value in options.items():
         if name not in known:
-            raise OptionError(f"{where}: unknown option {name!r}; there are {', '.join(sorted(known))}")
+            raise OptionError(f"{where}: unknown option {_brief(repr(name))}; there are {', '.join(sorted(known))}")
         if known[name]:
             if not isinstance(value, bool):
-                raise OptionError(f"{where}: {name} is true or false, not {value!r}")
+                raise OptionError(f"{where}: {name} is true or false, not {_brief(repr(value))}")
             arguments.extend([f"--{name}"] if value else [])
             continue
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, (dict, list)):
-                raise OptionError(f"{where}: {name} takes a plain value, not {one!r}")
+                raise OptionError(f"{where}: {name} takes a plain value, not {_brief(repr(one))}")
             if one is not None:
                 arguments.append(f"--{name}={one}")
     return arguments
@@ -98,14 +100,54 @@ def _load(path: Path) -> Any:
     return _parse(text, str(path))
 
 
+def _brief(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _weigh(top: Any, where: str) -> None:
+    """Refuse YAML whose aliases stand for more values than a configuration has."""
+    weights: dict[int, int] = {}
+
+    def weigh(node: Any) -> int:
+        if id(node) not in weights:
+            weights[id(node)] = _MOST_VALUES  # of a mapping or list that holds itself
+            parts = node.value if isinstance(node.value, list) else []
+            inner = [part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,))]
+            weights[id(node)] = 1 + sum(map(weigh, inner))
+        return weights[id(node)]
+
+    if weigh(top) > _MOST_VALUES:
+        raise OptionError(
+            f"{where}: more than {_MOST_VALUES:,} values once its aliases (*name) are written out; write several files"
+        )
+
+
 def _parse(text: str, where: str) -> Any:
     try:
         import yaml
     except ImportError:
         raise OptionError("configurations need PyYAML: pip install 'ffprep[convert]'") from None
     try:
-        return yaml.safe_load(text)
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):  # which does not recurse, as making nodes does
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise OptionError(f"{where}: nested more than {_DEEPEST} deep; a configuration needs less")
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _weigh(node, where)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except (ValueError, OverflowError, LookupError, AttributeError, TypeError) as error:  # PyYAML's, of single values
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"{where}: not valid YAML: {_brief(error)}; put the value in quotes") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
-        raise OptionError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        raise OptionError(f"{where}{line}: not valid YAML: {_brief(getattr(error, 'problem', error))}") from None

@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -29,6 +30,8 @@ else:
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST_HEADER = 1 << 17
 """Bytes that a header, or the status line, may have. Policies of content security alone take tens of thousands."""
+_ANY_ZLIB = 47
+"""Of zlib: gzip's header or its own."""
 _NO_NETWORK = (errno.ENETUNREACH, errno.ENETDOWN)
 
 
@@ -85,12 +88,16 @@ class Fetcher:
                 limit=self._connections, ssl=self._tls, resolver=Resolver(allow_private), ttl_dns_cache=600
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
+            auto_decompress=False,  # `_unpacked` does it, within bounds
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # `FetchLimits.deadline` covers it all
             read_bufsize=1 << 18,
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
-            headers={"User-Agent": self._limits.user_agent, "Accept": "image/*,*/*;q=0.5"},
+            headers={
+                "User-Agent": self._limits.user_agent,
+                "Accept": "image/*,*/*;q=0.5",
+                "Accept-Encoding": "gzip, deflate",
+            },
         )
 
     async def __aexit__(self, *_: object) -> None:
@@ -156,7 +163,22 @@ class Fetcher:
                 return Fetched("too_large")
             chunks.append(chunk)
         measured = response.content_length is not None or "Transfer-Encoding" in response.headers
-        return Fetched("ok", b"".join(chunks) if len(chunks) != 1 else chunks[0], measured)
+        data = b"".join(chunks) if len(chunks) != 1 else chunks[0]
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        return Fetched("ok", data, measured) if coding == "identity" else self._unpacked(data, coding, measured)
+
+    def _unpacked(self, data: bytes, coding: str, measured: bool) -> Fetched:
+        """Undo a content coding, of no more bytes than a body may have."""
+        if coding not in ("gzip", "x-gzip", "deflate"):
+            return Fetched("broken_response")  # it was not asked for
+        try:
+            stream = zlib.decompressobj(_ANY_ZLIB)
+            content = stream.decompress(data, self._limits.max_bytes + 1)
+        except zlib.error:
+            return Fetched("broken_response")
+        if len(content) > self._limits.max_bytes:
+            return Fetched("too_large")
+        return Fetched("ok", content, measured) if stream.eof else Fetched("broken_response")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.common.names import Clutter, in_clutter
-from ffprep.common.source_files import open_regular
+from ffprep.common.source_files import open_regular, walk
 from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
@@ -236,7 +236,7 @@ def _list(path: Path, clutter: Clutter) -> list[str]:
     if path.is_file():
         return [path.name]
     names: list[str] = []
-    for folder, below, files in os.walk(path, followlinks=True):
+    for folder, below, files in walk(path):
         inside = Path(folder).relative_to(path)
         below[:] = [name for name in below if not _hidden((inside / name).as_posix(), clutter)]
         found = ((inside / name).as_posix() for name in files if _readable(name))

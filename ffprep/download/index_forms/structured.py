@@ -12,12 +12,18 @@ from ffprep.common.source_files import check_regular
 from ffprep.download.index_forms.text import CAPTION_COLUMNS, URL_COLUMNS, FoundRow, clean_caption, clean_url, open_text
 from ffprep.errors import SourceError
 
+LARGEST = 1 << 30
+"""Characters of a JSON file that are parsed at once; SBU's has a quarter of that."""
+
 
 def json_rows(path: Path) -> Iterator[FoundRow]:
     """Rows of a JSON file: an object of lists, as SBU publishes, or a list of objects."""
     with open_text(path) as file:
         try:
-            content: Any = json.loads(file.read().lstrip("\ufeff"))
+            text = file.read(LARGEST + 1)
+            if len(text) > LARGEST:
+                raise SourceError(f"{path}: more than {LARGEST:,} characters of JSON; give it as JSON lines (.jsonl)")
+            content: Any = json.loads(text.lstrip("\ufeff"))
         except (ValueError, RecursionError) as error:
             raise SourceError(f"{path}: not valid JSON ({error})") from error
     if isinstance(content, dict):
@@ -55,7 +61,7 @@ def parquet_rows(path: Path) -> Iterator[FoundRow]:
                 raise SourceError(f"{path}: no columns of URLs and captions among {', '.join(names)}")
             for batch in file.iter_batches(columns=[url, caption]):
                 yield from map(_found, batch.column(url).to_pylist(), batch.column(caption).to_pylist())
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: of text that is no UTF-8
         raise SourceError(f"{path}: not a whole parquet file ({error})") from error
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice, repeat, zip_longest
 from pathlib import Path
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, NamedTuple, TypeAlias, cast
 
+from ffprep.common.expansion import expanding
 from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
 
@@ -53,11 +54,11 @@ def open_text(path: Path) -> Iterator[IO[str]]:
     """
     with open_binary(path) as raw:
         packed = raw.peek(2)[:2] == b"\x1f\x8b"
-        data = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw  # type: ignore[type-var]
+        data = expanding(cast(IO[bytes], gzip.GzipFile(fileobj=raw)), raw.tell, str(path)) if packed else raw
         try:
             encoding = "utf-16" if data.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
             errors = "replace" if encoding == "utf-16" else "surrogateescape"
-            with io.TextIOWrapper(data, encoding=encoding, errors=errors, newline="\n") as text:  # type: ignore[type-var]
+            with io.TextIOWrapper(data, encoding=encoding, errors=errors, newline="\n") as text:
                 yield text
         except EOFError:
             message = f"{path}: the gzip data are cut off at byte {raw.seek(0, io.SEEK_END):,}; fetch the file again"

@@ -63,11 +63,25 @@ class Program:
     kept: list[Any]
 
     def arrays(self, buffers: Sequence[BufferPool], batch_size: int) -> list[list[npt.NDArray[Any]]]:
-        """Return memory for a batch: for each operation the arrays that it fills, from its buffer pool."""
-        return [
-            [pool.take((batch_size, *shape), dtype) for shape, dtype in op.rows]
-            for op, pool in zip(self.ops, buffers, strict=True)
-        ]
+        """Return memory for a batch: for each operation the arrays that it fills, from its buffer pool.
+
+        Raises
+        ------
+        OptionError
+            There is not that much memory.
+        """
+        return [_taken(op, pool, batch_size) for op, pool in zip(self.ops, buffers, strict=True)]
+
+
+def _taken(op: NativeOp, pool: BufferPool, batch_size: int) -> list[npt.NDArray[Any]]:
+    try:
+        return [pool.take((batch_size, *shape), dtype) for shape, dtype in op.rows]
+    except (MemoryError, OSError, OverflowError, ValueError) as error:  # of numpy, or of mmap
+        shapes = " and ".join(f"{(batch_size, *shape)} of {dtype}" for shape, dtype in op.rows)
+        raise OptionError(
+            f"field {op.field!r}: there is no memory for a batch of shape {shapes} ({error}); choose a smaller "
+            "batch_size, or leave the field out with pipelines={...: None}"
+        ) from error
 
 
 def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed: int, epoch: int) -> Program:

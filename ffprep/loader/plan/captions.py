@@ -19,8 +19,8 @@ from ffprep.fields.decoders import (
     CaptionTokensDecoder,
     Ragged,
 )
-from ffprep.fields.json import parse_document
 from ffprep.loader.files import Files
+from ffprep.loader.plan.documents import document_error, parse_row
 from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
 from ffprep.pipeline.form import BatchInfo
 
@@ -144,9 +144,15 @@ def text_of_captions(source: str, which: str, files: Files) -> Callable[[Ragged,
         from ffprep.kernels.random import uniforms
 
         rows = []
-        for row, length, is_list in zip(x.data, x.lengths, lists[files.file_of(batch.ids)], strict=True):
-            raw = row[:length].tobytes()
-            rows.append([str(text) for text in parse_document(raw)] if is_list else [raw.decode("utf-8", "replace")])
+        kinds = lists[files.file_of(batch.ids)]
+        for n, (row, length, is_list) in enumerate(zip(x.data, x.lengths, kinds, strict=True)):
+            if not is_list:
+                rows.append([row[:length].tobytes().decode("utf-8", "replace")])
+                continue
+            found = parse_row(row, int(length), n, batch, source, files)
+            if not isinstance(found, (list, type(None))):
+                raise document_error("no list of captions", n, batch, source, files)
+            rows.append([str(text) for text in found or ()])
         if which == "all":
             return rows
         draws = uniforms(batch.seed, batch.epoch, batch.keys, STREAM, 0) if which == "random" else np.zeros(len(rows))

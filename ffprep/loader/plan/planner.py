@@ -23,10 +23,10 @@ from ffprep.fields.decoders import (
     TokensDecoder,
     size_at,
 )
-from ffprep.fields.json import parse_document
 from ffprep.fields.sizes import common_size
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import check_tokens, plan_captions, text_of_captions
+from ffprep.loader.plan.documents import parse_row
 from ffprep.loader.plan.finish import Finish, on_host
 from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.loader.plan.outputs import NativeOp, Output, Rows
@@ -117,7 +117,7 @@ def _plan_plain(pipeline: Pipeline, decoder: Any, files: Files) -> Output:
         return Output(name, source, (op,), wrap)
     if isinstance(decoder, JSONDecoder):
         op = _ragged(source, files, BytesDecoder(lengths=True))
-        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [_parse_json(pipeline)])
+        return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [_parse_json(pipeline, files)])
     op = _ragged(source, files, decoder)
     return Output(name, source, (op,), (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
 
@@ -126,9 +126,10 @@ def _first(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
     return arrays[0]
 
 
-def _parse_json(pipeline: Pipeline) -> Step:
+def _parse_json(pipeline: Pipeline, files: Files) -> Step:
     def parse(x: Ragged, batch: BatchInfo) -> list[Any]:
-        return [parse_document(row[:length].tobytes()) for row, length in zip(x.data, x.lengths, strict=True)]
+        rows = enumerate(zip(x.data, x.lengths, strict=True))
+        return [parse_row(row, int(length), n, batch, pipeline.source, files) for n, (row, length) in rows]
 
     return Step(parse, False, pipeline.stream, f"JSONDecoder of pipeline {pipeline.name!r}")
 

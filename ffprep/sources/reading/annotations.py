@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ffprep.common.expansion import read_member
 from ffprep.common.formatting import size_text
 from ffprep.common.names import in_clutter
 from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
+from ffprep.sources.reading.zipped import DAMAGE as ZIP_DAMAGE
 from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed
 
 LARGEST = 1 << 29
@@ -38,8 +40,8 @@ def read_annotations(path: Path, choose: Callable[[list[str]], str]) -> Any:
     """
     with open_annotations(path, choose) as (file, where):
         try:
-            data = file.read(LARGEST + 1)
-        except (*DAMAGE, zipfile.BadZipFile) as error:
+            data = read_member(file, LARGEST + 1)
+        except (*DAMAGE, *ZIP_DAMAGE) as error:
             raise SourceError(f"{where}: damaged or incomplete: {error}") from None
     if len(data) > LARGEST:
         raise SourceError(f"{where}: more than {size_text(LARGEST)} of JSON; is it a file of captions?")
@@ -70,7 +72,7 @@ def open_annotations(path: Path, choose: Callable[[list[str]], str]) -> Iterator
             names = [name for name in archive.namelist() if is_annotation_name(name)]
             member = archive.getinfo(choose(names))
             content = stack.enter_context(archive.open(member))
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
+        except ZIP_DAMAGE as error:
             raise SourceError(f"{path}: cannot be read as a zip archive: {error}") from None
         where = f"{path}, in it {member.filename}"
         if member.file_size > max(_SMALL, _DENSEST * member.compress_size):

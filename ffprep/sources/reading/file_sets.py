@@ -13,12 +13,21 @@ import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import open_regular, read_file
+from ffprep.common.source_files import open_regular, read_file, walk
 from ffprep.common.tar import members, read_at
 from ffprep.errors import SourceError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 """The endings, in lower case, by which torchvision's ImageFolder recognises images."""
+
+LARGEST = 1 << 30
+"""Bytes that a file of a data set's samples may have, since it is held in memory; 2^28 pixels take fewer."""
+
+
+def check_size(size: int, label: str) -> None:
+    """Raise `SourceError` about a file that has more than `LARGEST` bytes."""
+    if size > LARGEST:
+        raise SourceError(f"{label}: {size:,} bytes are more than a sample may have ({LARGEST:,}); leave it out")
 
 
 class FileSet(Protocol):
@@ -58,7 +67,7 @@ class FolderFiles:
         self.names: Sequence[str] = names
 
     def read(self, index: int) -> bytes:
-        return read_file(f"{self._prefix}{self.names[index]}")
+        return read_file(f"{self._prefix}{self.names[index]}", LARGEST)
 
     def size(self, index: int) -> int:
         return (self.root / self.names[index]).stat().st_size
@@ -104,6 +113,7 @@ class TarFiles:
 
     def read(self, index: int) -> bytes:
         path = self.paths[self._archive[index]]
+        check_size(int(self._size[index]), f"{path}, in it {self.names[index]}")
         return read_at(self._fds.get(path), int(self._offset[index]), int(self._size[index]), str(path))
 
     def size(self, index: int) -> int:
@@ -157,7 +167,7 @@ def walk_images(root: Path, folder: str, clutter: Clutter | None = None) -> list
     clutter = clutter or Clutter(taken=True)
     found: list[str] = []
     walked: list[tuple[str, list[str]]] = []
-    for path, folders, names in os.walk(root / folder, followlinks=True, onerror=_raise):
+    for path, folders, names in walk(root / folder):
         below = os.path.relpath(path, root)
         prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
         folders[:] = [name for name in folders if not clutter.leaves_out(prefix + name)]
@@ -171,10 +181,6 @@ def walk_images(root: Path, folder: str, clutter: Clutter | None = None) -> list
 def is_image_name(name: str) -> bool:
     """Whether a file name ends like that of an image."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - called a million times
-
-
-def _raise(error: OSError) -> None:
-    raise SourceError(f"{error.filename}: cannot be listed: {error.strerror}")
 
 
 def index_archives(paths: Iterable[Path], *, prefix: bool = False, clutter: Clutter | None = None) -> TarFiles:

@@ -7,6 +7,7 @@ rather than first being copied into the cache of ``datasets``.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,11 +92,17 @@ def _by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 
 def image_of(value: Any, base: Path | None, label: str) -> bytes:
-    """The image in a cell, which is either a struct of ``bytes`` and ``path`` or the bytes themselves."""
+    """The image in a cell, which is either a struct of ``bytes`` and ``path`` or the bytes themselves.
+
+    Raises
+    ------
+    SourceError
+        There is none, or its path leads out of the folder `base`.
+    """
     if isinstance(value, dict):
         path, data = value.get("path"), value.get("bytes")
         if data is None and path:
-            file = Path(path) if base is None else base / path
+            file = Path(path) if base is None else _inside(base, path, label)
             try:
                 data = read_file(file)
             except OSError as error:
@@ -105,6 +112,25 @@ def image_of(value: Any, base: Path | None, label: str) -> bytes:
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise SourceError(f"{label}: holds no encoded image")
     return bytes(data)
+
+
+def _inside(base: Path, path: str, label: str) -> Path:
+    """Path of a file that a table names, which must not lead out of the table's folder: it may come from anywhere."""
+    whole = os.path.normpath(base.absolute() / path)
+    if "\0" in path or not Path(whole).is_relative_to(os.path.normpath(base.absolute())):
+        raise SourceError(
+            f"{label}: its image file {path!r} is not in the table's folder; put table and images into one folder, or "
+            "the images into the table"
+        )
+    return base / path
+
+
+def _plain(cell: Any, label: str) -> Any:
+    """Return a cell as a Python object."""
+    try:
+        return cell.as_py()
+    except ValueError as error:
+        raise SourceError(f"{label}: cannot be read: {first_line(error)}") from None
 
 
 class ParquetTable:
@@ -149,15 +175,16 @@ class ParquetTable:
     def read(self, index: int) -> bytes:
         group = int(np.searchsorted(self._starts, index, "right")) - 1
         column = self._cache.get(group, self._load)
-        value = column[index - int(self._starts[group])].as_py()
         path = self.paths[self._groups[group][0]]
-        return image_of(value, path.parent, f"{path.name}, row {index:,}")
+        label = f"{path.name}, row {index:,}"
+        return image_of(_plain(column[index - int(self._starts[group])], label), path.parent, label)
 
     def name(self, index: int) -> str:
         if not self._has_paths:
             return ""
         file = int(np.searchsorted(self._file_starts, index, "right")) - 1
-        path = self._names.get(file, self._load_names)[index - int(self._file_starts[file])].as_py()
+        label = f"{self.paths[file].name}, row {index:,}"
+        path = _plain(self._names.get(file, self._load_names)[index - int(self._file_starts[file])], label)
         return PurePath(path).name if path else ""
 
     def size_estimate(self) -> int:
@@ -191,7 +218,7 @@ class ParquetTable:
 
         try:
             return action()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise SourceError(f"{path}: cannot be read as parquet: {first_line(error)}") from None
 
 
@@ -220,11 +247,12 @@ class ArrowTable:
         return len(self.labels)
 
     def read(self, index: int) -> bytes:
-        return image_of(self._cell(index).as_py(), None, f"{self._label}, row {index:,}")
+        label = f"{self._label}, row {index:,}"
+        return image_of(_plain(self._cell(index), label), None, label)
 
     def name(self, index: int) -> str:
         cell = self._cell(index)
-        path = cell["path"].as_py() if "path" in getattr(cell, "keys", tuple)() else None
+        path = _plain(cell["path"], self._label) if "path" in getattr(cell, "keys", tuple)() else None
         return PurePath(path).name if path else ""
 
     def _cell(self, index: int) -> Any:

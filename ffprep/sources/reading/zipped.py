@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +15,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
+from ffprep.common.expansion import read_member
 from ffprep.common.names import Clutter
 from ffprep.common.source_files import check_regular, open_regular
 from ffprep.common.tar import read_at
 from ffprep.errors import SourceError
-from ffprep.sources.reading.file_sets import FileSet, is_image_name
+from ffprep.sources.reading.file_sets import FileSet, check_size, is_image_name
 
 _LOCAL_HEADER = 30
-LARGEST = 1 << 30
-"""Bytes of the largest compressed member that is read: it is held in memory, and may be compressed a thousandfold."""
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    OSError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
+"""What zipfile raises for archives that are damaged, encrypted, or compressed as it does not know."""
 
 
 class ZipFiles:
@@ -48,7 +64,7 @@ class ZipFiles:
         try:
             check_regular(path)
             archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except DAMAGE as error:
             raise SourceError(f"{path}: cannot be read as a zip archive: {error}") from None
         members = [
             m
@@ -68,21 +84,18 @@ class ZipFiles:
 
     def read(self, index: int) -> bytes:
         member = self._members[index]
-        if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
-            # Members are usually not compressed: they are read directly, without a lock, from any thread.
-            header = read_at(self._fd, member.header_offset, _LOCAL_HEADER, str(self.path))
-            if header[:4] == b"PK\3\4":
-                skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-                start = member.header_offset + _LOCAL_HEADER + skip
-                return read_at(self._fd, start, member.file_size, f"{self.path}, in it {member.filename}")
-        if member.file_size > LARGEST:
-            raise SourceError(
-                f"{self.path}, in it {member.filename}: {member.file_size:,} bytes are more than an image has"
-            )
+        check_size(member.file_size, f"{self.path}, in it {member.filename}")
         try:
-            with self._lock:
-                return self._archive.read(member)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+            if member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1:
+                # Members are usually not compressed: they are read directly, without a lock, from any thread.
+                header = read_at(self._fd, member.header_offset, _LOCAL_HEADER, str(self.path))
+                if header[:4] == b"PK\3\4":
+                    skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+                    start = member.header_offset + _LOCAL_HEADER + skip
+                    return read_at(self._fd, start, member.file_size, f"{self.path}, in it {member.filename}")
+            with self._lock, self._archive.open(member) as file:
+                return read_member(file, member.file_size + 1)
+        except DAMAGE as error:
             raise SourceError(f"{self.path}, in it {member.filename}: {error}") from None
 
     def size(self, index: int) -> int:

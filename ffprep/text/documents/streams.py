@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from ffprep.common.expansion import Counted, expanding
 from ffprep.common.replacing import naming
 from ffprep.common.source_files import open_regular
 from ffprep.errors import OptionError, SourceError
@@ -90,12 +91,15 @@ def compression(head: bytes) -> str | None:
 def decompressed(raw: io.RawIOBase) -> BinaryIO:
     """Open a file's content, decompressed if it begins like an xz, gzip, bzip2 or Zstandard file.
 
+    Reading raises `SourceError` where the content grows out of proportion; see `ffprep.common.expansion`.
+
     Raises
     ------
     OptionError
         When the file is compressed with Zstandard and pyarrow is not installed.
     """
-    file = io.BufferedReader(raw, 1 << 18)
+    counted = Counted(raw)
+    file = io.BufferedReader(counted, 1 << 18)
     kind = compression(file.peek(6)[:6])
     if kind is None:
         return file
@@ -108,7 +112,7 @@ def decompressed(raw: io.RawIOBase) -> BinaryIO:
         opened = bz2.open(file)  # noqa: SIM115 - the caller closes it
     else:
         opened = _zstandard(file)
-    return cast(BinaryIO, io.BufferedReader(opened, 1 << 18))
+    return expanding(opened, lambda: counted.count, str(getattr(raw, "name", "a file in an archive")))
 
 
 def _zstandard(file: BinaryIO) -> IO[bytes]:

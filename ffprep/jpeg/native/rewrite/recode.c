@@ -67,11 +67,11 @@ static inline uint64_t nonzero_ac(const int16_t *block) {
     return mask & ~(uint64_t)1;
 }
 
-/* Counts the symbols of a block. 0 when a value is out of range. */
+/* Counts the symbols of a block. 0 when a value is out of range, as skim/ finds it in what would be written. */
 static int count_block(const int16_t *block, int32_t *prediction, uint32_t dc[256], uint32_t ac[256]) {
     uint32_t size = ffp_size_category(block[0] - *prediction), k = 0;
     *prediction = block[0];
-    if (size > FFP_MAX_DC_SIZE) {
+    if (size > FFP_MAX_DC_SIZE || block[0] < -FFP_MAX_DC || block[0] > FFP_MAX_DC) {
         return 0;
     }
     dc[size]++;
