@@ -64,7 +64,7 @@ def kernels() -> Iterator[Root]:
     from numba import from_dtype, types
 
     import ffprep
-    from ffprep.kernels.jit import Kernel
+    from ffprep.kernels.jit import Kernel, plain_function
 
     seen: set[int] = set()
     for found in pkgutil.walk_packages(ffprep.__path__, "ffprep."):
@@ -80,7 +80,7 @@ def kernels() -> Iterator[Root]:
                 dtype, dimensions = kind if isinstance(kind, tuple) else (kind, 0)
                 of_element = from_dtype(np.dtype(dtype))
                 arguments.append(types.Array(of_element, dimensions, "C") if dimensions else of_element)
-            yield value.py_func, tuple(arguments), None
+            yield plain_function(value), tuple(arguments), None
 
 
 def entries(level: str) -> Iterator[Root]:
@@ -111,8 +111,8 @@ def entries(level: str) -> Iterator[Root]:
             if "function" in vars(kind):
                 names.add(kind.function)
         for module_name, name in sorted(names):
-            module = importlib.import_module(f"ffprep.transforms.compiled.{module_name}")
-            named.append((getattr(module, name), run.OP_SIGNATURE))
+            home = importlib.import_module(f"ffprep.transforms.compiled.{module_name}")
+            named.append((getattr(home, name), run.OP_SIGNATURE))
     for function, signature in dict.fromkeys(named):
         arguments, result = sigutils.normalize_signature(signature)
         yield plain_function(function), arguments, result
