@@ -36,7 +36,7 @@ import xxhash
 
 from ffprep.beton.beton_tables import BetonTables
 from ffprep.common.mapping import map_file
-from ffprep.common.replacing import replacing
+from ffprep.common.replacing import naming, replacing
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
 
@@ -116,7 +116,7 @@ class SeekIndex:
         self._addresses: dict[str, tuple[Ints, Ints]] = {}
         if self.path.exists() and not self.path.is_file():
             raise IndexMismatchError(f"{self.path}: not a seek index: it is a pipe, a device or a folder")
-        with self.path.open("rb") as file:
+        with naming(self.path), self.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size < HEAD_SIZE + ENTRY.itemsize:
                 raise self._refused(f"{size} bytes are too few")

@@ -141,8 +141,8 @@ class _NamedFile(io.FileIO):
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let errors of the system name a file, which those of writing do not.
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let errors of the system name a file, which those of reading and writing do not.
 
     Parameters
     ----------
@@ -156,4 +156,4 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
 from io import BufferedReader
-from typing import TextIO
+from typing import Any, TextIO
 
+from ffprep.common.replacing import naming
 from ffprep.errors import SourceError
 
 _KINDS = {
@@ -53,14 +55,37 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     return fd
 
 
+class NamedFile(io.FileIO):
+    """An open file whose errors of reading name it, as those of opening do.
+
+    Parameters
+    ----------
+    fd : int
+        The descriptor, which it closes.
+    path : path
+    """
+
+    def __init__(self, fd: int, path: str | os.PathLike[str]) -> None:
+        super().__init__(fd, "rb")
+        self._path = os.fspath(path)
+
+    def readinto(self, buffer: Any) -> int:
+        with naming(self._path):
+            return super().readinto(buffer) or 0
+
+    def readall(self) -> bytes:
+        with naming(self._path):
+            return super().readall() or b""
+
+
 def open_binary(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file as a binary file; see `check_regular` for what is raised."""
-    return os.fdopen(open_regular(path), "rb")
+    return BufferedReader(NamedFile(open_regular(path), path))
 
 
 def open_text(path: str | os.PathLike[str]) -> TextIO:
     """Open a regular file as UTF-8 text; see `check_regular` for what is raised."""
-    return os.fdopen(open_regular(path), "r", encoding="utf-8")
+    return io.TextIOWrapper(open_binary(path), encoding="utf-8")
 
 
 def read_file(path: str | os.PathLike[str], most: int | None = None) -> bytes:
@@ -78,10 +103,11 @@ def read_file(path: str | os.PathLike[str], most: int | None = None) -> bytes:
             raise SourceError(
                 f"{os.fspath(path)}: {size:,} bytes are more than a sample may have ({most:,}); leave it out"
             )
-        data = os.read(fd, size + 1)  # the additional byte shows whether the file has ended
-        if len(data) != size:
-            while more := os.read(fd, 1 << 20):
-                data += more
+        with naming(path):
+            data = os.read(fd, size + 1)  # the additional byte shows whether the file has ended
+            if len(data) != size:
+                while more := os.read(fd, 1 << 20):
+                    data += more
         return data
     finally:
         os.close(fd)

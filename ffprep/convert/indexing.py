@@ -18,6 +18,7 @@ from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, wri
 from ffprep.common.cpus import usable_cpus
 from ffprep.common.formatting import duration_text, size_text
 from ffprep.common.ordered import ordered_map, threads
+from ffprep.common.replacing import naming
 from ffprep.errors import IndexMismatchError, JpegError, OptionError
 from ffprep.jpeg import build_index
 from ffprep.jpeg.index import interval_of
@@ -186,7 +187,7 @@ def sums_to_store(reader: Reader, workers: int) -> npt.NDArray[np.uint64]:
 
 def is_index(path: Path) -> bool:
     """Whether a file is a seek index of any version, or an empty file."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         head = file.read(len(MAGIC))
     return not head or head == MAGIC
 

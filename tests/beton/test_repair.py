@@ -140,3 +140,19 @@ def test_the_command(whole: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["repair", str(whole), "--out", str(out)])
     assert run.exit_code == 0 and "8 samples" in run.output and "sample 1 (1.png)" in run.output
     assert CliRunner().invoke(main, ["verify", str(out)]).exit_code == 0
+
+
+def test_the_same_repair_again_accepts_the_finished_file(whole: Path, tmp_path: Path) -> None:
+    with Reader(whole) as reader:
+        places = [int(offset) + 3 for offset in reader.extents("image")[0]]
+    damage(whole, places[2], layout.records_start(len(FIELDS)) + 5)  # a value and a table
+    out = tmp_path / "y.beton"
+    first = repair(whole, out)
+    content = out.read_bytes()
+    assert str(repair(whole, out)) == str(first) and len(first.lost) == 1 and first.restored
+    damage(whole, places[4])
+    with pytest.raises(OptionError, match="exists already, and is not what this command makes.*--overwrite"):
+        repair(whole, out)
+    assert out.read_bytes() == content
+    assert len(repair(whole, out, overwrite=True).lost) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.beton", "y.beton"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ffprep.common import source_files
 from ffprep.common.source_files import check_regular, open_binary, open_regular, open_text, read_file, read_text_file
 from ffprep.errors import SourceError
+from ffprep.text.documents.streams import FilePart
 
 OPENERS = [check_regular, open_binary, open_regular, open_text, read_file, read_text_file]
 
@@ -67,3 +70,24 @@ def test_regular_files_are_read(tmp_path: Path) -> None:
     with open_binary(path) as file:
         assert file.read() == path.read_bytes()
     assert check_regular(path).st_size == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_errors_of_reading_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing disk says so when a file is read, not when it is opened."""
+    path = tmp_path / "x.txt"
+    path.write_text("text")
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "read", fail)
+    monkeypatch.setattr(os, "pread", fail)
+    for read in (read_file, lambda place: FilePart(place).read(4)):
+        with pytest.raises(OSError, match="Input/output error: '.*x.txt'"):
+            read(path)
+    # Reading the memory of a process where it has none fails with EIO.
+    monkeypatch.setattr(source_files, "open_regular", lambda _: os.open("/proc/self/mem", os.O_RDONLY))
+    for opener in (open_binary, open_text):
+        with opener(path) as file, pytest.raises(OSError, match="Input/output error: '.*x.txt'"):
+            file.read()

@@ -111,7 +111,7 @@ def repair(
     if source.resolve() == target.resolve():
         raise OptionError(f"{target}: is the damaged file itself; give another name")
     report = RepairReport(source, target)
-    reader = opened(source, target, dict(custom_fields or {}), report.restored)
+    reader = opened(source, dict(custom_fields or {}), report.restored)
     with ThreadPoolExecutor(workers or usable_cpus(), thread_name_prefix="ffprep-repair") as pool:
         reasons = _damage(reader, pool)
     try:

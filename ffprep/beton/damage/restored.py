@@ -46,13 +46,12 @@ class RestoredReader(Reader):
             self.data = payloads
 
 
-def opened(path: Path, out: Path, custom_fields: dict[str, type[Any]], restored: list[str]) -> Reader:
+def opened(path: Path, custom_fields: dict[str, type[Any]], restored: list[str]) -> Reader:
     """Open a file whose tables may be damaged, with those that can be restored in their place.
 
     Parameters
     ----------
-    path, out : Path
-        The file, and the file to be made, beside which the tables are written for a moment.
+    path : Path
     custom_fields : dict of name to Field subclass
     restored : list of str
         Receives what was taken from its copy.
@@ -91,16 +90,13 @@ def opened(path: Path, out: Path, custom_fields: dict[str, type[Any]], restored:
             raise CorruptError(f"{path}: the {what} and their copy are both damaged; convert or copy the file again")
     packed = block.pack()
     head[place : place + len(packed)] = packed
-    # The tables alone, in a file with a hole for the payloads, which are read from the damaged file.
-    temporary = out.with_name(f"{out.name}.{os.getpid()}.tables")
-    try:
-        with temporary.open("wb") as file:
-            file.write(head)
-            file.seek(block.data_end)
-            file.write(data[block.data_end : table].tobytes() + rows)
-        return RestoredReader(temporary, path, data, custom_fields)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # The tables alone, in memory as a file with a hole for the payloads, which are read from the damaged file.
+    with os.fdopen(os.memfd_create("ffprep-tables"), "w+b") as file:
+        file.write(head)
+        file.seek(block.data_end)
+        file.write(data[block.data_end : table].tobytes() + rows)
+        file.flush()
+        return RestoredReader(Path(f"/proc/self/fd/{file.fileno()}"), path, data, custom_fields)
 
 
 def _superblock(data: npt.NDArray[np.uint8]) -> layout.Superblock | None:

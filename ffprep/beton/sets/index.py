@@ -10,7 +10,7 @@ from typing import Any
 
 from ffprep.beton.sets.members import Member, SetIndex, name_problem
 from ffprep.common.outputs import check_output
-from ffprep.common.replacing import write_file
+from ffprep.common.replacing import naming, write_file
 from ffprep.errors import CorruptError, NotABetonError, OptionError
 
 SUFFIX = ".set.json"
@@ -32,7 +32,7 @@ def read_index(path: Path) -> SetIndex:
     OSError
         It cannot be read.
     """
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         content = file.read(_LARGEST_INDEX + 1)
     if len(content) > _LARGEST_INDEX:
         raise NotABetonError(f"{path}: more than {_LARGEST_INDEX} bytes are no index of a set")

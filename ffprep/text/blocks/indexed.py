@@ -196,7 +196,7 @@ def open_indexed(prefix: Path) -> Indexed:
     bin_path, idx_path = paths_of(prefix)
     try:
         size = check_regular(idx_path).st_size
-        with idx_path.open("rb") as file:
+        with naming(idx_path), idx_path.open("rb") as file:
             head = file.read(_HEAD.size)
         tokens = check_regular(bin_path).st_size
     except OSError as error:
@@ -242,7 +242,7 @@ def _tables(path: Path, size: int, count: int) -> tuple[int, int | None]:
     if count < 1 << 48 and rest == 0:
         return _HEAD.size, None
     if count < 1 << 48 and rest >= 16:
-        with path.open("rb") as file:
+        with naming(path), path.open("rb") as file:
             file.seek(_HEAD.size)
             entries = int.from_bytes(file.read(8), "little")
         if rest in (8 + 8 * entries, 8 + 8 * entries + count):

@@ -271,7 +271,7 @@ def file_hash(path: Path) -> str:
 def ends_hash(path: Path) -> str:
     """The xxh3 of the first and the last MiB of a file, as hexadecimal digits."""
     found = xxhash.xxh3_64()
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         found.update(file.read(1 << 20))
         file.seek(max(0, path.stat().st_size - (1 << 20)))
         found.update(file.read(1 << 20))

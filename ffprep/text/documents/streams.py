@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from ffprep.common.expansion import Counted, expanding
+from ffprep.common.replacing import naming
 from ffprep.common.source_files import open_regular
 from ffprep.errors import OptionError, SourceError
 from ffprep.text.documents.cleaning import WHOLE
@@ -47,7 +48,8 @@ class FilePart(io.RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(cast(bytearray, buffer)).cast("B")
-        data = os.pread(self._fd, min(len(view), self._end - self._at), self._at)
+        with naming(self.name):
+            data = os.pread(self._fd, min(len(view), self._end - self._at), self._at)
         view[: len(data)] = data
         self._at += len(data)
         return len(data)
