@@ -60,8 +60,7 @@ def became(path: Path, form: str, folder: Path) -> str:
     command = ["convert", "imagenet", "--source", str(source), "--jpeg", form, "--quiet", "--out", str(out)]
     done = CliRunner().invoke(program, command)
     if done.exit_code:
-        reasons = [line for line in done.output.splitlines() if "image.JPEG" in line]
-        return "refused: " + (reasons or [done.output])[0].partition("image.JPEG: ")[2]
+        return f"refused: {done.output.strip().rpartition('(sample 0): ')[2]}"
     verified = CliRunner().invoke(program, ["verify", str(out)])
     decoders = (ResizeRGBImageDecoder((32, 32)), RandomResizedCropRGBImageDecoder((64, 64)))
     for decoder in (*decoders, CenterCropRGBImageDecoder((48, 48), 0.875), None):

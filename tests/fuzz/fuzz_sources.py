@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from ffprep.common.names import Clutter
 from ffprep.convert.config import read_config
 from ffprep.download.url_index import read_index
 from ffprep.errors import FfprepError, OptionError
@@ -90,7 +91,7 @@ def read_tar(path: Path) -> None:
     files = index_archives([path])
     for number in range(len(files.names)):
         files.read(number)
-    index = ShardIndex(find_shards([path]), LeftOut(True))
+    index = ShardIndex(find_shards([path], Clutter()), LeftOut(True), Clutter())
     captions = ShardCaptions(index.files("texts"), index.files("facts"), *index.columns())
     for image in range(len(index.images)):
         try:

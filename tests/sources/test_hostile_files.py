@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ffprep.common import expansion, source_files
+from ffprep.common.names import Clutter
 from ffprep.download.url_index import read_index
 from ffprep.errors import SourceError
 from ffprep.fields import RGBImageField
@@ -272,7 +273,7 @@ def test_a_deep_manifest_in_a_shard(tmp_path: Path) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    index = ShardIndex(find_shards([path]), LeftOut(False))
+    index = ShardIndex(find_shards([path], Clutter()), LeftOut(False), Clutter())
     captions = ShardCaptions(index.files("texts"), index.files("facts"), *index.columns())
     with pytest.raises(SourceError, match=r"0\.json: holds no caption"):
         captions.of(0)
@@ -306,3 +307,17 @@ def test_text_in_tables_that_is_no_text(tmp_path: Path) -> None:
     for read in (table.read, table.name):
         with pytest.raises(SourceError, match=r"y\.parquet, row 0: cannot be read"):
             read(0)
+
+
+def test_a_zip_archive_with_a_member_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("n1/a.jpg", b"image")
+        archive.writestr("b", b"gone")
+    content = bytearray(path.read_bytes())
+    directory = content.rfind(b"PK\1\2")
+    content[directory + 28 : directory + 30] = b"\0\0"  # the name's length; its byte becomes the comment
+    content[directory + 32 : directory + 34] = b"\1\0"
+    path.write_bytes(content)
+    files = ZipFiles(path)
+    assert list(files.names) == ["n1/a.jpg"] and files.read(0) == b"image"

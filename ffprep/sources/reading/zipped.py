@@ -69,7 +69,7 @@ class ZipFiles:
         members = [
             m
             for m in archive.infolist()
-            if not m.is_dir() and wanted(m.filename) and not clutter.leaves_out(m.filename)
+            if m.filename and not m.is_dir() and wanted(m.filename) and not clutter.leaves_out(m.filename)
         ]
         self._setup(path, archive, members)
 

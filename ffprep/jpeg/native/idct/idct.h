@@ -20,9 +20,16 @@ void ffp_idct_scalar(const ffp_header *header, ffp_job *job, const ffp_plane pla
 void ffp_idct_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
 void ffp_idct_avx512(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
-/* For ffp_level.reduce. */
+/* For ffp_level.reduce; the last one for coefficients in zigzag order. */
 void ffp_reduce_scalar(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
 void ffp_reduce_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_reduce_zigzag_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+
+/* The order in which ffp_idct_avx2 and ffp_reduce_avx2 want coefficients: where each of the zigzag order lies. */
+extern const uint8_t ffp_order_avx2[64];
+
+/* Brings blocks from the zigzag order into that one. */
+void ffp_arrange_avx2(int16_t *coef, int64_t blocks);
 
 /* ---- arithmetic (idct_scalar.c says why) -------------------------------------------------------------------------- */
 

@@ -51,9 +51,11 @@ static inline void block4(const int16_t *coef, int16_t dc, const uint16_t *quant
     }
 }
 
-static inline void block2(const int16_t *coef, int16_t dc, const uint16_t *quant, uint8_t *out, int64_t stride) {
-    const int32_t a = ffp_dequantised(dc, quant[0]), b = ffp_dequantised(coef[1], quant[1]);
-    const int32_t c = ffp_dequantised(coef[2], quant[2]), d = ffp_dequantised(coef[4], quant[4]);
+/* at: where the coefficients 1, 2 and 4 of the zigzag order lie. */
+static inline void block2(const int16_t *coef, const uint8_t at[3], int16_t dc, const uint16_t *quant, uint8_t *out,
+                          int64_t stride) {
+    const int32_t a = ffp_dequantised(dc, quant[0]), b = ffp_dequantised(coef[at[0]], quant[1]);
+    const int32_t c = ffp_dequantised(coef[at[1]], quant[2]), d = ffp_dequantised(coef[at[2]], quant[4]);
     const int32_t r0 = ffp_narrow((a + c) * 4), s0 = ffp_narrow((b + d) * 4);
     const int32_t r1 = ffp_narrow((a - c) * 4), s1 = ffp_narrow((b - d) * 4);
     out[0] = ffp_sample((r0 + s0 + 16) >> 5);
@@ -62,10 +64,12 @@ static inline void block2(const int16_t *coef, int16_t dc, const uint16_t *quant
     out[stride + 1] = ffp_sample((r1 - s1 + 16) >> 5);
 }
 
+static const uint8_t in_zigzag[3] = {1, 2, 4};
+
 /* Blocks of 2x2 samples and single ones; coefficients stay. */
-static inline void put_smaller(const uint16_t *quant, const ffp_plane *plane, ffp_block a) {
+static inline void put_smaller(const uint8_t at[3], const uint16_t *quant, const ffp_plane *plane, ffp_block a) {
     if (plane->scale == 2) {
-        block2(a.coef, (int16_t)a.dc, quant, a.out, plane->stride);
+        block2(a.coef, at, (int16_t)a.dc, quant, a.out, plane->stride);
     } else {
         *a.out = ffp_flat_sample(a.dc, quant[0]);
     }
@@ -81,7 +85,7 @@ static inline void put_block(const void *self, int component, const ffp_plane *p
     if (plane->scale == 1) {
         block4(a.coef, (int16_t)a.dc, quant, a.out, plane->stride);
     } else {
-        put_smaller(quant, plane, a);
+        put_smaller(in_zigzag, quant, plane, a);
     }
 }
 
@@ -94,8 +98,10 @@ void ffp_reduce_scalar(const ffp_header *header, ffp_job *job, const ffp_plane p
 
 #define TARGET __attribute__((target("avx2")))
 
-/* Pairs of rows (0, 2) and (1, 3), a column each, from coefficients 0..7, 8..15 and 17..24. Z: none; the DC value too, which
- * comes by register. */
+static const uint8_t in_order[3] = {8, 32, 40}; /* ffp_order_avx2 */
+
+/* Pairs of rows (0, 2) and (1, 3), a column each, from coefficients 0..7, 8..15 and 17..24 of the zigzag order. Z: none; the
+ * DC value too, which comes by register. */
 #define Z 0x80
 /* clang-format off */
 static const uint8_t orders[6][16] = {
@@ -125,6 +131,16 @@ TARGET static inline pairs arrange(const int16_t *coef, int32_t dc) {
     return (pairs){_mm_or_si128(pick(coef, 0), _mm_cvtsi32_si128((uint16_t)dc)), pick(coef, 3)};
 }
 
+/* The same from coefficients in the order of ffp_order_avx2. */
+TARGET static inline pairs extract(const int16_t *coef, int32_t dc) {
+    const __m256i *c = (const __m256i *)coef, columns = _mm256_setr_epi32(0, 4, 2, 5, 0, 4, 2, 5);
+    const __m256i row2 = _mm256_slli_epi32(_mm256_loadu_si256(c + 1), 16);
+    const __m256i p02 = _mm256_permutevar8x32_epi32(_mm256_blend_epi16(_mm256_loadu_si256(c), row2, 0xAA), columns);
+    const __m256i p13 = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(c + 2), columns);
+    const __m128i first = _mm_cvtsi32_si128((uint16_t)dc);
+    return (pairs){_mm_blend_epi16(_mm256_castsi256_si128(p02), first, 1), _mm256_castsi256_si128(p13)};
+}
+
 TARGET static inline __m128i both(int a, int b) { return _mm_set1_epi32((int)((uint32_t)b << 16 | (uint16_t)a)); }
 
 TARGET static inline void four_lines(pairs x, int32_t round, int shift, __m128i out[4]) {
@@ -138,12 +154,10 @@ TARGET static inline void four_lines(pairs x, int32_t round, int shift, __m128i 
     out[3] = _mm_srai_epi32(_mm_sub_epi32(e0, o0), shift);
 }
 
-TARGET static inline void block4_avx2(const int16_t *coef, int16_t dc, const pairs *quant, uint8_t *out,
-                                      int64_t stride) {
+TARGET static inline void block4_avx2(pairs x, const pairs *quant, uint8_t *out, int64_t stride) {
     /* of two rows: (0, 2) of each, (1, 3) of each */
     const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
     const __m128i across = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    pairs x = arrange(coef, dc);
     __m128i v[4];
     x.p02 = _mm_mullo_epi16(x.p02, quant->p02);
     x.p13 = _mm_mullo_epi16(x.p13, quant->p13);
@@ -165,27 +179,49 @@ typedef struct {
     pairs quant[FFP_MAX_COMPONENTS];
 } tables;
 
-TARGET static inline void put_block_avx2(const void *self, int component, const ffp_plane *plane, ffp_block a,
-                                         ffp_block none) {
-    const tables *t = self;
-    (void)none;
+/* To be inlined with constant `zigzag`: the order of the coefficients. */
+TARGET FFP_INLINE void put_block_avx2(const tables *t, int component, const ffp_plane *plane, ffp_block a, int zigzag) {
     if (plane->scale == 0 || !a.out) {
         return;
     }
     if (plane->scale == 1) {
-        block4_avx2(a.coef, (int16_t)a.dc, &t->quant[component], a.out, plane->stride);
+        const pairs x = zigzag ? arrange(a.coef, a.dc) : extract(a.coef, a.dc);
+        block4_avx2(x, &t->quant[component], a.out, plane->stride);
     } else {
-        put_smaller(t->header->quant[t->header->comp[component].tq], plane, a);
+        const uint16_t *quant = t->header->quant[t->header->comp[component].tq];
+        put_smaller(zigzag ? in_zigzag : in_order, quant, plane, a);
     }
 }
 
-TARGET void ffp_reduce_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+TARGET static inline void put_ordered(const void *self, int component, const ffp_plane *plane, ffp_block a,
+                                      ffp_block none) {
+    (void)none;
+    put_block_avx2(self, component, plane, a, 0);
+}
+
+TARGET static inline void put_zigzag(const void *self, int component, const ffp_plane *plane, ffp_block a,
+                                     ffp_block none) {
+    (void)none;
+    put_block_avx2(self, component, plane, a, 1);
+}
+
+TARGET static tables tables_of(const ffp_header *header) {
     tables t = {.header = header};
     for (int i = 0; i < header->ncomp; i++) {
         const uint16_t *q = header->quant[header->comp[i].tq];
         t.quant[i] = arrange((const int16_t *)q, q[0]);
     }
-    ffp_walk_blocks(header, job, planes, 1, put_block_avx2, &t);
+    return t;
+}
+
+TARGET void ffp_reduce_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+    const tables t = tables_of(header);
+    ffp_walk_blocks(header, job, planes, 1, put_ordered, &t);
+}
+
+TARGET void ffp_reduce_zigzag_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+    const tables t = tables_of(header);
+    ffp_walk_blocks(header, job, planes, 1, put_zigzag, &t);
 }
 
 #endif

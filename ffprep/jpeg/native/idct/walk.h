@@ -5,7 +5,7 @@
 #include "job.h"
 
 typedef struct {
-    int16_t *coef; /* 64 in zigzag order; NULL: there is no such block */
+    int16_t *coef; /* 64; NULL: there is no such block */
     int32_t dc;    /* DC value, predicted modulo 2^16; coef[0] is still the difference */
     uint8_t *out;  /* its first sample; NULL: the plane does not hold it */
 } ffp_block;
@@ -28,8 +28,8 @@ FFP_INLINE ffp_block ffp_block_at(const ffp_blocks *of, int32_t j, int32_t k, co
     if (k >= of->count) {
         return (ffp_block){NULL, 0, NULL};
     }
-    const int32_t mcu = k >= of->h, at = j * of->h + k - mcu * of->h;
-    return (ffp_block){of->coef + mcu * of->step + at * 64, of->dc[mcu][at],
+    const int32_t mcu = k >= of->h, at = j * of->h + (mcu ? k - of->h : k);
+    return (ffp_block){of->coef + (mcu ? of->step : 0) + at * 64, of->dc[mcu][at],
                        row && x >= 0 && x < plane->w ? row + x : NULL};
 }
 
@@ -55,9 +55,9 @@ FFP_INLINE void ffp_walk_blocks(const ffp_header *header, ffp_job *job, const ff
                 }
             }
             job->pred[i] = value;
-            const int32_t across = (of.count + width - 1) / width;
-            for (int32_t at = 0; at < across * c->v; at++) { /* one loop: branches of two are predicted less well */
-                const int32_t j = at / across, k = at % across * width;
+            /* one loop: branches of two are predicted less well */
+            for (int32_t j = 0, k = 0, wrap; j < c->v; j += wrap, k = wrap ? 0 : k + width) {
+                wrap = k + width >= of.count;
                 const int32_t y = (my * c->v + j) * n - plane->y0, x = (mx * of.h + k) * n - plane->x0;
                 uint8_t *row = y >= 0 && y < plane->h ? plane->addr + y * plane->stride : NULL;
                 const ffp_block a = ffp_block_at(&of, j, k, plane, x, row);

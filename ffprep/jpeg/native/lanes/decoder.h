@@ -5,7 +5,7 @@
  *   amount          how far words are shifted: amount_of(), shift()
  *   target          constants that only this target needs: make_target()
  *   v_..., m_...    operations on vectors and masks; "_where" leaves a as it is where the mask is not set
- *   load_rows, ends_block, value_of, append     steps that the targets do in different ways
+ *   load_rows, ends_block, place_in_block, value_of, append     steps that the targets do in different ways
  *
  * A lane takes four symbols from 128 bits loaded at its byte position (a code and its value take 27 bits at most), with no
  * branch at the end of a block or at a long code: the next table and the next place are selected. Two vectors take turns,
@@ -37,6 +37,7 @@ typedef struct {
 } home;
 
 INLINE mask ends_block(const constants *c, vec place);
+INLINE vec place_in_block(const constants *c, vec place);
 INLINE amount amount_of(const constants *c, vec e, vec n);
 INLINE vec value_of(const constants *c, vec bits, vec e, amount by);
 INLINE void append(const constants *c, ffp_log *log, mask ended, const lanes *l, vec place);
@@ -73,7 +74,7 @@ INLINE void take(const constants *c, lanes *l, vec *w, int words, vec e, ffp_lat
     const vec table = v_and(v_right_where(ends, l->turn, FFP_TURN_DC), c->table_bits);
     l->table = v_select(whole, table, v_right(e, 16));
     const vec value = value_of(c, w[0], e, by);
-    const vec at = v_add(l->base, v_and(place, c->within));
+    const vec at = v_add(l->base, place_in_block(c, place));
     const mask takes = m_and(whole, l->active);
     v_store(late->at + first, v_select(takes, at, c->idle));
     v_store(late->value + first, value);

@@ -2,6 +2,7 @@
  * words, selections and gathers take several instructions here; the late stores are as with AVX-512. */
 #include <string.h>
 
+#include "idct/idct.h"
 #include "lanes/lanes.h"
 
 #if FFP_X86
@@ -119,12 +120,16 @@ INLINE vec load_rows(const uint8_t *bytes, const uint32_t *at, int i) {
 
 typedef struct {
     vec last, all;         /* place 62; 32 */
+    vec order[4];          /* ffp_order_avx2, 16 bytes in both halves of each */
     uint8_t packs[256][8]; /* by mask: the numbers of the bits set */
 } target;
 
 INLINE void make_target(target *t, int logged) {
     t->last = v_set(62);
     t->all = v_set(32);
+    for (int i = 0; i < 4; i++) {
+        t->order[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(ffp_order_avx2 + 16 * i)));
+    }
     for (int bits = 0; logged && bits < 256; bits++) {
         int n = 0;
         memset(t->packs[bits], 0, 8);
@@ -139,6 +144,14 @@ INLINE void make_target(target *t, int logged) {
 #include "lanes/decoder.h"
 
 INLINE mask ends_block(const constants *c, vec place) { return _mm256_cmpgt_epi32(place, c->own.last); }
+
+/* A lookup in 64 bytes. The upper bytes of elements find order[0], which is 0. */
+INLINE vec place_in_block(const constants *c, vec place) {
+    const vec at = v_and(place, c->within), sixteen = _mm256_slli_epi32(at, 3), thirty_two = _mm256_slli_epi32(at, 2);
+    const vec low = v_select(sixteen, v_bytes(c->own.order[1], at), v_bytes(c->own.order[0], at));
+    const vec high = v_select(sixteen, v_bytes(c->own.order[3], at), v_bytes(c->own.order[2], at));
+    return v_select(thirty_two, high, low);
+}
 
 INLINE amount amount_of(const constants *c, vec e, vec n) {
     (void)e;
@@ -161,7 +174,7 @@ INLINE void append(const constants *c, ffp_log *log, mask ended, const lanes *l,
     log->count += __builtin_popcount(bits);
 }
 
-const ffp_lane_engine ffp_engine_avx2 = {1, MOST_BLOCKS, unstuff, run};
+const ffp_lane_engine ffp_engine_avx2 = {1, MOST_BLOCKS, unstuff, run, ffp_order_avx2, ffp_arrange_avx2};
 
 int32_t ffp_entropy_avx2(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs) {
     return ffp_lane_entropy(&ffp_engine_avx2, ctx, header, jobs, njobs);

@@ -113,6 +113,8 @@ INLINE void make_target(target *t, int logged) {
 
 INLINE mask ends_block(const constants *c, vec place) { return _mm512_cmpge_epi32_mask(place, c->within); }
 
+INLINE vec place_in_block(const constants *c, vec place) { return v_and(place, c->within); }
+
 INLINE amount amount_of(const constants *c, vec e, vec n) {
     (void)c, (void)n;
     return e;
@@ -132,7 +134,7 @@ INLINE void append(const constants *c, ffp_log *log, mask ended, const lanes *l,
     log->count += __builtin_popcount(ended);
 }
 
-const ffp_lane_engine ffp_engine_avx512 = {2, MOST_BLOCKS, unstuff, run};
+const ffp_lane_engine ffp_engine_avx512 = {2, MOST_BLOCKS, unstuff, run, NULL, NULL};
 
 int32_t ffp_entropy_avx512(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs) {
     return ffp_lane_entropy(&ffp_engine_avx512, ctx, header, jobs, njobs);

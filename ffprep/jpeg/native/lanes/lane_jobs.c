@@ -121,12 +121,23 @@ void ffp_lane_start(const ffp_queue *q, ffp_lanes *l, int i, int32_t job, uint32
     l->active |= 1u << i;
 }
 
-/* Decodes job n again from a clean start with the scalar decoder, whose word on the status is final. */
+/* Decodes jobs with the scalar decoder, from a clean start, into the engine's order. */
+static void decode_scalar(const ffp_lane_engine *engine, ffp_context *ctx, const ffp_header *header, ffp_job *jobs,
+                          int32_t n) {
+    ffp_entropy_scalar(ctx, header, jobs, n);
+    for (int32_t i = 0; engine->arrange && i < n; i++) {
+        if (jobs[i].status == FFP_OK) {
+            engine->arrange(jobs[i].coef, (int64_t)jobs[i].mcus * header->blocks_per_mcu);
+        }
+    }
+}
+
+/* Decodes job n again with the scalar decoder, whose word on the status is final. */
 static void repair(ffp_queue *q, int32_t n) {
     ffp_job *job = q->jobs + n;
     q->ctx->repaired++;
     memset(job->coef, 0, ((size_t)job->mcus * (size_t)q->plan.blocks + 1) * 128);
-    ffp_entropy_scalar(q->ctx, q->header, job, 1);
+    decode_scalar(q->engine, q->ctx, q->header, job, 1);
 }
 
 /* Puts the next job into lane i; leaves it idle when there is none. */
@@ -179,18 +190,20 @@ void ffp_lane_merge(ffp_lanes *a, const ffp_lanes *b) {
 int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const ffp_header *header, ffp_job *jobs,
                          int32_t njobs) {
     ffp_queue q;
+    int32_t first = FFP_OK;
+    q.engine = engine;
     q.ctx = ctx;
     q.header = header;
     q.log = NULL;
     q.enough = 0;
     q.change = change_jobs;
-    if (ffp_lane_prepare(ctx, header, &q.plan) != FFP_OK || q.plan.blocks > engine->most_blocks) {
-        return ffp_entropy_scalar(ctx, header, jobs, njobs);
-    }
+    const int able = ffp_lane_prepare(ctx, header, &q.plan) == FFP_OK && q.plan.blocks <= engine->most_blocks;
     for (int32_t done = 0; done < njobs;) {
         q.jobs = jobs + done;
-        if (!load_jobs(&q, njobs - done, engine->unstuff)) {
-            ffp_entropy_scalar(ctx, header, jobs + done++, 1);
+        if (!able || !load_jobs(&q, njobs - done, engine->unstuff)) {
+            const int32_t n = able ? 1 : njobs;
+            decode_scalar(engine, ctx, header, jobs + done, n);
+            done += n;
             continue;
         }
         memset(q.late, 0, sizeof q.late);
@@ -208,10 +221,8 @@ int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const 
         ffp_lane_settle(&q);
         done += q.count;
     }
-    for (int32_t i = 0; i < njobs; i++) {
-        if (jobs[i].status != FFP_OK) {
-            return jobs[i].status;
-        }
+    for (int32_t i = 0; first == FFP_OK && i < njobs; i++) {
+        first = jobs[i].status;
     }
-    return FFP_OK;
+    return first;
 }

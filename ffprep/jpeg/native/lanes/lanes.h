@@ -99,6 +99,7 @@ typedef struct {
 
 /* The jobs on their way through the lanes. */
 typedef struct ffp_queue {
+    const struct ffp_lane_engine *engine;
     ffp_context *ctx;
     const ffp_header *header;
     ffp_lane_plan plan;
@@ -121,6 +122,8 @@ typedef struct ffp_lane_engine {
     int32_t most_blocks; /* that it can take in an MCU */
     ffp_unstuff unstuff;
     void (*run)(ffp_queue *q, ffp_lanes *a, ffp_lanes *b); /* takes the lanes of the groups through the queue */
+    const uint8_t *order; /* of coefficients: where each of the zigzag order lies; NULL: in zigzag order */
+    void (*arrange)(int16_t *coef, int64_t blocks); /* brings blocks in zigzag order into it; NULL likewise */
 } ffp_lane_engine;
 
 int32_t ffp_lane_entropy(const ffp_lane_engine *engine, ffp_context *ctx, const ffp_header *header, ffp_job *jobs,

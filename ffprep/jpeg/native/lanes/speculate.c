@@ -112,8 +112,8 @@ static void change(ffp_queue *q, ffp_lanes *l, uint32_t lanes) {
 static void walk(wave *w, ffp_lanes *l, int i) {
     const ffp_queue *q = &w->queue;
     while (l->active >> i & 1) {
-        const uint32_t at = l->pos[i] >> 3 < q->end ? l->pos[i] >> 3 : q->end;
-        const uint32_t bits = (uint32_t)(ffp_load_be64(q->bytes + at) << (l->pos[i] & 7) >> 32);
+        const uint32_t byte = l->pos[i] >> 3 < q->end ? l->pos[i] >> 3 : q->end;
+        const uint32_t bits = (uint32_t)(ffp_load_be64(q->bytes + byte) << (l->pos[i] & 7) >> 32);
         const uint32_t e = q->plan.table[l->table[i] + (bits >> (32 - FFP_LANE_BITS))], drop = e & 31;
         l->pos[i] += drop;
         if (e & FFP_LANE_LONG) {
@@ -122,7 +122,8 @@ static void walk(wave *w, ffp_lanes *l, int i) {
         }
         const int32_t mask = (int32_t)(e >> 5 & 0x7FF), value = (int32_t)(bits >> (32 - drop)) & mask;
         const uint32_t place = l->place[i] + (e >> 21);
-        q->coef[l->base[i] + (place & 63)] = (int16_t)(value > mask >> 1 ? value : value - mask);
+        const uint32_t at = q->engine->order ? q->engine->order[place & 63] : place & 63;
+        q->coef[l->base[i] + at] = (int16_t)(value > mask >> 1 ? value : value - mask);
         l->place[i] = place;
         l->table[i] = l->turn[i] & FFP_TURN_TABLE;
         if (place < 63) {
@@ -258,6 +259,7 @@ int32_t ffp_speculate(const ffp_level *level, ffp_context *ctx, const ffp_header
     const ffp_lane_engine *engine = level->engine;
     const int64_t all = (int64_t)header->mcus_x * header->mcus_y, bytes = size - header->scan_offset;
     wave w;
+    w.queue.engine = engine;
     w.queue.ctx = ctx;
     w.queue.header = header;
     w.queue.change = change;

@@ -144,6 +144,14 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
     return FFP_OK;
 }
 
+/* The inverse DCT of a job whose coefficients are in zigzag order. */
+static void inverse_zigzag(const ffp_level *level, const ffp_header *h, ffp_job *job, const region *r) {
+    if (level->engine && level->engine->arrange) {
+        level->engine->arrange(job->coef, (int64_t)job->mcus * h->blocks_per_mcu);
+    }
+    ffp_inverse(level, h, job, r->plane);
+}
+
 /* ---- one long stream ---------------------------------------------------------------------------------------------- */
 
 static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region *r, const uint8_t *data,
@@ -173,7 +181,7 @@ static int32_t decode_stream(ffp_context *ctx, const ffp_header *h, const region
             memset(coef, 0, bytes);
             return status;
         }
-        ffp_inverse(level, h, &job, r->plane);
+        inverse_zigzag(level, h, &job, r);
         at = job.first_mcu + width;
     }
     return FFP_OK;
@@ -214,7 +222,7 @@ static int32_t decode_scans(ffp_context *ctx, ffp_header *h, const region *r, co
     for (int32_t row = r->mcus.y0; status == FFP_OK && row <= r->mcus.y1; row++) {
         ffp_job job = {.first_mcu = row * h->mcus_x + r->mcus.x0, .mcus = width, .coef = coef};
         gather_row(h, &layout, whole, row, r->mcus.x0, width, coef);
-        ffp_inverse(level, h, &job, r->plane);
+        inverse_zigzag(level, h, &job, r);
     }
     return status;
 }
