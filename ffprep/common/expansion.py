@@ -16,8 +16,8 @@ DENSEST = 250
 """How many times as large as the compressed file its content may be, beyond `FREE`. Text shrinks 3 to 10 times."""
 
 STEP = 4096
-"""Bytes of a member of a zip archive to ask for at a time: zipfile unpacks bzip2 and LZMA without a bound, but takes in
-no more than it is asked for, or this."""
+"""Bytes of a member of a zip archive to ask for at a time: zipfile unpacks LZMA without a bound, but takes in no more
+than it is asked for, or this."""
 
 
 class Counted(io.RawIOBase):

@@ -15,6 +15,7 @@ from ffprep.common.names import in_clutter
 from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
 from ffprep.sources.reading.zipped import DAMAGE as ZIP_DAMAGE
+from ffprep.sources.reading.zipped import open_member
 from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed
 
 LARGEST = 1 << 29
@@ -71,7 +72,7 @@ def open_annotations(path: Path, choose: Callable[[list[str]], str]) -> Iterator
             archive = stack.enter_context(zipfile.ZipFile(path))
             names = [name for name in archive.namelist() if is_annotation_name(name)]
             member = archive.getinfo(choose(names))
-            content = stack.enter_context(archive.open(member))
+            content = stack.enter_context(open_member(archive, member))
         except ZIP_DAMAGE as error:
             raise SourceError(f"{path}: cannot be read as a zip archive: {error}") from None
         where = f"{path}, in it {member.filename}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import copy
 import lzma
 import struct
 import threading
@@ -9,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,20 @@ DAMAGE = (
     MemoryError,
 )
 """What zipfile raises for archives that are damaged, encrypted, or compressed as it does not know."""
+
+
+def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a member of an archive.
+
+    zipfile unpacks bzip2 in one piece, of which a kilobyte may hold gigabytes, so the module bz2 does it here, bounded
+    by what is asked for. It has checksums of its own, and the one that zipfile knows is that of the content.
+    """
+    if member.compress_type != zipfile.ZIP_BZIP2:
+        return archive.open(member)
+    packed = copy.copy(member)
+    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, member.compress_size
+    packed.CRC = None  # type: ignore[assignment]
+    return cast(IO[bytes], bz2.open(archive.open(packed)))
 
 
 class ZipFiles:
@@ -93,8 +109,11 @@ class ZipFiles:
                     skip = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
                     start = member.header_offset + _LOCAL_HEADER + skip
                     return read_at(self._fd, start, member.file_size, f"{self.path}, in it {member.filename}")
-            with self._lock, self._archive.open(member) as file:
-                return read_member(file, member.file_size + 1)
+            with self._lock, open_member(self._archive, member) as file:
+                data = read_member(file, member.file_size + 1)
+            if len(data) != member.file_size:
+                raise zipfile.BadZipFile(f"it has more or less than the {member.file_size:,} bytes that it states")
+            return data
         except DAMAGE as error:
             raise SourceError(f"{self.path}, in it {member.filename}: {error}") from None
 
