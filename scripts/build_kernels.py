@@ -37,7 +37,7 @@ LEVELS = {"": ("x86-64-v2", V2), "avx2": ("x86-64-v3", V3), "avx512": ("x86-64-v
 
 ALLOWED = {
     "malloc", "free", "memset", "memcpy", "memmove", "read", "write",
-    "exp", "log", "cos", "sin", "pow", "floor", "ceil", "sqrt", "rint", "round", "nearbyint", "fmod",
+    "exp", "log", "cos", "sin", "sincos", "tan", "pow", "floor", "ceil", "sqrt", "rint", "round", "nearbyint", "fmod",
 }  # fmt: skip
 """What the object may need of the C and mathematical libraries."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import update_wrapper
 from importlib import import_module
-from importlib.util import LazyLoader, find_spec, module_from_spec
-from sys import modules
 from types import ModuleType
 from typing import Any
 
@@ -57,31 +55,16 @@ class Late:
         return getattr(self.made, name)
 
 
-class LateModule:
-    """A module that is imported when one of its members is asked for."""
+class LateModule(ModuleType):
+    """A module that is imported when one of its members is asked for; to numba it is a module.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    It is none of ``sys.modules``: whoever looks through these would have it imported.
+    """
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._name), name)
-
-
-def late_module(name: str) -> ModuleType:
-    """Return a module of this package that runs when one of its members is asked for.
-
-    Unlike a :class:`LateModule` it is a module to numba as well, so kernels may name its members.
-    """
-    found = modules.get(name)
-    if found is not None:
-        return found
-    spec = find_spec(name)
-    assert spec is not None and spec.loader is not None, name
-    spec.loader = LazyLoader(spec.loader)
-    module = module_from_spec(spec)
-    modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(import_module(self.__name__), name)
 
 
 ir: Any = LateModule("llvmlite.ir")

@@ -1,5 +1,7 @@
 """Vectors inside kernels: their types, operations on them, and which of them this CPU has."""
 
-from ffprep.kernels.late import late_module
+from typing import Any
 
-operations = late_module("ffprep.kernels.simd.operations")
+from ffprep.kernels.late import LateModule
+
+operations: Any = LateModule("ffprep.kernels.simd.operations")
