@@ -116,7 +116,14 @@ def since_start() -> float:
 
 
 def first_ever(preset: str, path: str) -> dict[str, float]:
-    """A preset's first batch, from the start of the process on, and whether numba was imported for it."""
+    """A preset's first batch, from the start of the process on, and whether numba was imported for it.
+
+    With the preset ``torch`` only ``import torch``.
+    """
+    if preset == "torch":
+        import torch  # noqa: F401
+
+        return {"seconds": since_start(), "numba": 0.0}
     from ffprep import presets, transforms
 
     if preset == "augmented":
@@ -270,6 +277,7 @@ def ask(function: str, *arguments: str, times: int = 5, environment: dict[str, s
     """Runs a function in processes of their own; medians, and ``process``, the whole process."""
     found: dict[str, list[float]] = {}
     paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(times):
         begun = _seconds()
         started = {STARTED: repr(time.time())}
@@ -278,7 +286,7 @@ def ask(function: str, *arguments: str, times: int = 5, environment: dict[str, s
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **started, "PYTHONPATH": paths, **(environment or {})},
+            env={**inherited, **started, "PYTHONPATH": paths, **(environment or {})},
         )
         if done.returncode:
             raise SystemExit(f"{function} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -328,10 +336,11 @@ def cold_rows(small: Path, times: int) -> list[tuple[str, str, str]]:
     make_pairs(pairs)
     make_blocks(blocks)
     lines = []
-    for preset, path in (
-        ("imagenet_train", small), ("augmented", small), ("image_text_train", pairs), ("text_blocks", blocks),
-    ):  # fmt: skip
+    presets = {"torch": small, "imagenet_train": small, "augmented": small}
+    presets |= {"image_text_train": pairs, "text_blocks": blocks}
+    for preset, path in presets.items():
         found = []
+        ask("first_ever", preset, str(path), times=1)  # Python's own bytecode, which pip makes when it installs
         for chosen, runs in (("", times), ("jit", 1)):
             everything: list[float] = []
             for _ in range(runs):
@@ -342,7 +351,8 @@ def cold_rows(small: Path, times: int) -> list[tuple[str, str, str]]:
                 if not chosen and asked["numba"]:
                     print(f"note: {preset} imported numba: see `ffprep doctor`", file=sys.stderr)
             found.append(f"{statistics.median(everything):.2f} s")
-        lines.append((f"{preset}: process start to first batch, empty cache", *found))
+        what = "import torch alone" if preset == "torch" else f"{preset}: first batch, empty cache"
+        lines.append((f"process start to {what}", *found))
     return lines
 
 
