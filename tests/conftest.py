@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -25,6 +26,10 @@ hypothesis.settings.register_profile(
     EXPLORE, deadline=None, derandomize=False, print_blob=True, max_examples=100 * MORE
 )
 hypothesis.settings.load_profile("ffprep")
+
+# Shells start what they run in the background with Ctrl-C ignored, and programs that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WITHOUT_FFCV = os.geteuid() != 0 or os.environ.get("FFPREP_FFCV") == "0"
 MAY_BE_SKIPPED = {

@@ -29,7 +29,8 @@ def test_descriptors_are_closed_with_their_owner(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.jpg", b"a")
     pipe, file, descriptors, files = Pipe(blocking_writes=True), _File(path, None, 4096), _Descriptors(), ZipFiles(path)
-    held = [pipe.reads, pipe.writes, file.descriptor, descriptors.get(path), files._fd]
+    with file.opened() as read_ahead:
+        held = [pipe.reads, pipe.writes, read_ahead, descriptors.get(path), files._fd]
     assert all(map(is_open, held))
     del pipe, file, descriptors, files
     assert not any(map(is_open, held))
