@@ -116,6 +116,12 @@ def body(coding: str, content: bytes) -> Callable[[], Iterator[bytes]]:
     return once(OK + f"Content-Encoding: {coding}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content)
 
 
+def bare_deflate(data: bytes) -> bytes:
+    """Compress without zlib's header, as many servers do."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
 @pytest.mark.parametrize(
     ("coding", "content", "status"),
     [
@@ -123,6 +129,8 @@ def body(coding: str, content: bytes) -> Callable[[], Iterator[bytes]]:
         ("deflate", zlib.compress(bytes(50_000_000)), "too_large"),
         ("gzip", gzip.compress(b"image" * 100, mtime=0), "ok"),
         ("Deflate", zlib.compress(b"image" * 100), "ok"),
+        ("deflate", bare_deflate(b"image" * 100), "ok"),
+        ("deflate", bare_deflate(b"image" * 100)[:-3], "broken_response"),
         ("identity", b"image" * 100, "ok"),
         ("gzip", gzip.compress(b"image" * 100, mtime=0)[:-12], "broken_response"),
         ("gzip", b"image", "broken_response"),
