@@ -8,6 +8,7 @@ from typing import Any
 
 from ffprep.beton.checksums import open_checked
 from ffprep.beton.merge import check_readers, copy_into, origin
+from ffprep.beton.parts import Part
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
@@ -81,7 +82,7 @@ def split(
     refuse_inputs([out, *targets], [reader.path for reader in readers])
     origins = [origin(reader) for reader in readers]
     for number, target in enumerate(targets):
-        first, end = total * number // count, total * (number + 1) // count
+        span = Part(number, count).samples(total)
         manifest = {**_manifest(readers[0]), "split": {"from": origins, "number": number, "count": count}}
         if target.exists() and not (overwrite or restart):
             check_output(target, overwrite=True)
@@ -90,31 +91,30 @@ def split(
         with CopyingWriter(
             target,
             readers[0].fields,
-            end - first,
+            len(span),
             manifest=manifest,
             resume=True,
             restart=restart,
             overwrite=overwrite,
         ) as writer:
-            _copy(writer, readers, first, end, total, progress)
+            _copy(writer, readers, span, total, progress)
     return make_set(out, targets, overwrite=True, custom_fields=custom_fields)
 
 
 def _copy(
     writer: CopyingWriter,
     readers: Sequence[Reader],
-    first: int,
-    end: int,
+    span: range,
     total: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Copy samples ``first`` to ``end - 1`` of all files, without those that were written before."""
+    """Copy the samples of all files that have these numbers, without those that were written before."""
     start = 0
     for number, reader in enumerate(readers):
-        begin = max(first + writer.num_written - start, 0)
-        stop = min(end - start, len(reader))
+        begin = max(span.start + writer.num_written - start, 0)
+        stop = min(span.stop - start, len(reader))
         if begin < stop:
-            shown = None if progress is None else (lambda done, _: progress(first + done, total))
+            shown = None if progress is None else (lambda done, _: progress(span.start + done, total))
             copy_into(writer, reader, number, begin, stop, shown)
         start += len(reader)
 

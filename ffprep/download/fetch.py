@@ -168,11 +168,15 @@ class Fetcher:
         return Fetched("ok", data, measured) if coding == "identity" else self._unpacked(data, coding, measured)
 
     def _unpacked(self, data: bytes, coding: str, measured: bool) -> Fetched:
-        """Undo a content coding, of no more bytes than a body may have."""
+        """Undo a content coding, of no more bytes than a body may have.
+
+        Many servers send ``deflate`` without zlib's header, against RFC 9110, section 8.4.1.2; browsers take it.
+        """
         if coding not in ("gzip", "x-gzip", "deflate"):
             return Fetched("broken_response")  # it was not asked for
         try:
-            stream = zlib.decompressobj(_ANY_ZLIB)
+            bare = coding == "deflate" and data[:1] != b"" and data[0] & 15 != zlib.DEFLATED
+            stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else _ANY_ZLIB)
             content = stream.decompress(data, self._limits.max_bytes + 1)
         except zlib.error:
             return Fetched("broken_response")

@@ -89,7 +89,11 @@ class FfcvImageDecoding:
             return replace(previous_state, jit_mode=True, shape=shape, dtype=byte), AllocationQuery(shape, byte)
         if callable(size):
             raise OptionError(f"{type(self).__name__}: output_size is a function; give (height, width) to this decoder")
-        shape = (*size_pair(size), 3)
+        return self._with_room(previous_state, (*size_pair(size), 3))
+
+    def _with_room(self, previous_state: State, shape: tuple[int, int, int]) -> tuple[State, Any]:
+        """Declare images of a shape, and room for the largest image of the file in its own."""
+        byte = np.dtype("u1")
         largest = 3 * int(self.metadata["width"].max()) * int(self.metadata["height"].max())
         return replace(previous_state, jit_mode=True, shape=shape, dtype=byte), (
             AllocationQuery(shape, byte),
@@ -120,11 +124,22 @@ class FfcvImageDecoding:
         return decode
 
     def _resized(self) -> Callable[..., Any]:
-        from ffprep.jpeg.ffcv_calls import imdecode, resize_crop  # not at the top: it imports numba
+        from ffprep.jpeg.ffcv_calls import resize_crop  # not at the top: it imports numba
 
-        read, loop, jpeg = self.memory_read, Compiler.get_iterator(), MODE_JPEG
         crop = Compiler.compile(self.get_crop_generator)
         scale, ratio = (np.array(v) if isinstance(v, (tuple, list)) else v for v in (self.scale, self.ratio))
+
+        def show(image: Any, height: Any, width: Any, out: Any) -> None:
+            top, left, tall, wide = crop(height, width, scale, ratio)
+            resize_crop(image, top, top + tall, left, left + wide, out)
+
+        return self._showing(show)
+
+    def _showing(self, show: Callable[[Any, Any, Any, Any], None]) -> Callable[..., Any]:
+        """Return the code that decodes each image of a batch, and calls ``show(image, height, width, its row)``."""
+        from ffprep.jpeg.ffcv_calls import imdecode  # not at the top: it imports numba
+
+        read, loop, jpeg, place = self.memory_read, Compiler.get_iterator(), MODE_JPEG, Compiler.compile(show)
 
         def decode(batch: Any, memory: Any, metadata: Any, storage: Any) -> Any:
             out, scratch = memory
@@ -138,8 +153,7 @@ class FfcvImageDecoding:
                     image = scratch[row][: 3 * height * width].reshape(height, width, 3)
                 else:
                     image = stored.reshape(height, width, 3)
-                top, left, tall, wide = crop(height, width, scale, ratio)
-                resize_crop(image, top, top + tall, left, left + wide, out[row])
+                place(image, height, width, out[row])
             return out[: len(batch)]
 
         decode.is_parallel = True  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import html
 import io
@@ -81,10 +82,13 @@ def write_preview(
     sizes = [one["samples"] for one in facts.get("files", [facts])]
     starts = np.cumsum([0, *sizes])
     cards = []
-    for index in chosen:
-        file = int(np.searchsorted(starts, index, side="right")) - 1
-        with open_checked(files[file].path) as reader:
-            cards.append(_card(reader, index - int(starts[file])))
+    readers: dict[int, Reader] = {}
+    with contextlib.ExitStack() as stack:
+        for index in chosen:
+            file = int(np.searchsorted(starts, index, side="right")) - 1
+            if file not in readers:
+                readers[file] = stack.enter_context(open_checked(files[file].path))
+            cards.append(_card(readers[file], index - int(starts[file])))
     page = _page(Path(facts["path"]).name, info_text(facts), cards)
     write_file(out, page, overwrite=overwrite)
     return len(cards)

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
-
-from ffprep.errors import DecodeError, OptionError
+from ffprep.errors import OptionError
 from ffprep.fields.decoders import ResizedCropRGBImageDecoder, SimpleRGBImageDecoder
-from ffprep.fields.ffcv_decoding import MODE_JPEG, UNDECODABLE
 from ffprep.fields.sizes import Size
-from ffprep.pipeline.allocation_query import AllocationQuery
-from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.state import State
 
 __all__ = ["CornerCrop", "PadRGBImageDecoder"]
@@ -62,34 +56,15 @@ class PadRGBImageDecoder(SimpleRGBImageDecoder):
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, Any]:
         """Declare the padded images, and room for the largest one before it is padded."""
-        height, width = int(self.metadata["height"].max()), int(self.metadata["width"].max())
-        shape, byte = (height, width, 3), np.dtype("u1")
-        return replace(previous_state, jit_mode=True, shape=shape, dtype=byte), (
-            AllocationQuery(shape, byte),
-            AllocationQuery((3 * height * width,), byte),
+        return self._with_room(
+            previous_state, (int(self.metadata["height"].max()), int(self.metadata["width"].max()), 3)
         )
 
     def generate_code(self) -> Callable[..., Any]:
         """Return the code that decodes and pads the images of a batch."""
-        from ffprep.jpeg.ffcv_calls import imdecode  # not at the top: it imports numba
 
-        read, loop, jpeg = self.memory_read, Compiler.get_iterator(), MODE_JPEG
+        def pad(image: Any, height: Any, width: Any, out: Any) -> None:
+            out[:] = 0
+            out[:height, :width] = image
 
-        def decode(batch: Any, memory: Any, metadata: Any, storage: Any) -> Any:
-            out, scratch = memory
-            for row in loop(len(batch)):
-                record = metadata[batch[row]]
-                stored = read(record["data_ptr"], storage)
-                height, width = np.int64(record["height"]), np.int64(record["width"])
-                if record["mode"] == jpeg:
-                    if imdecode(stored, scratch[row], height, width) != 0:
-                        raise DecodeError(UNDECODABLE)
-                    image = scratch[row][: 3 * height * width].reshape(height, width, 3)
-                else:
-                    image = stored.reshape(height, width, 3)
-                out[row] = 0
-                out[row, :height, :width] = image
-            return out[: len(batch)]
-
-        decode.is_parallel = True  # type: ignore[attr-defined]
-        return decode
+        return self._showing(pad)

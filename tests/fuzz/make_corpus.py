@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "jpeg"))
+sys.path.insert(0, str(HERE.parent / "helpers"))
 
 import jpegmaker  # noqa: E402
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PIL import Image
+from simd_levels import forced_level
 
-from ffprep.errors import OptionError
 from ffprep.jpeg import build_index, decode_planes, rewrite
 from ffprep.jpeg.native import set_simd_level
 
@@ -27,12 +27,8 @@ RECTANGLES = [None, (33, 18, 217, 150), (100, 40, 9, 11), (0, 0, 1, 1)]
 @pytest.fixture(scope="module", params=["avx2", "avx512"])
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """A vector level; skips, visibly, where this CPU lacks it."""
-    try:
-        set_simd_level(request.param)
-    except OptionError:
-        pytest.skip(f"this CPU has no {request.param}")
-    yield request.param
-    set_simd_level(None)
+    with forced_level(request.param) as name:
+        yield name
 
 
 def saved(width: int, height: int, options: dict[str, int], mode: str = "RGB") -> bytes:

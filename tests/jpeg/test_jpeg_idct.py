@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from simd_levels import forced_level
 
 from ffprep.abi import IMAGE
-from ffprep.errors import OptionError
 from ffprep.jpeg import decode_planes, native
 from ffprep.jpeg.planes import copy_planes
 
@@ -61,12 +61,8 @@ def twin(blocks: NDArray[np.int64], quant: NDArray[np.int64], zigzag: NDArray[np
 
 @pytest.fixture(scope="module", params=["scalar", "avx2", "avx512"])
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
-    try:
-        native.set_simd_level(request.param)
-    except OptionError:
-        pytest.skip(f"this CPU has no {request.param}")
-    yield request.param
-    native.set_simd_level(None)
+    with forced_level(request.param) as name:
+        yield name
 
 
 def test_matrix_is_the_cosine_transform() -> None:

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from simd_levels import forced_level
 
-from ffprep.errors import JpegError, OptionError
+from ffprep.errors import JpegError
 from ffprep.jpeg import build_index, coefficients, decode_planes, rewrite
-from ffprep.jpeg.native import set_simd_level
 from ffprep.jpeg.planes import Plane
 
 SAMPLINGS = [
@@ -40,12 +40,8 @@ MATRICES = {
 @pytest.fixture(params=["scalar", "avx2", "avx512"])
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """A CPU level; skips, visibly, where this CPU lacks it."""
-    try:
-        set_simd_level(request.param)
-    except OptionError:
-        pytest.skip(f"this CPU has no {request.param}")
-    yield request.param
-    set_simd_level(None)
+    with forced_level(request.param) as name:
+        yield name
 
 
 def signed(values: NDArray[np.int64]) -> NDArray[np.int64]:

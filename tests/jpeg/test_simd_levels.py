@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from simd_levels import forced_level
 
 import ffprep.jpeg
-from ffprep.errors import JpegError, OptionError
+from ffprep.errors import JpegError
 from ffprep.jpeg import decode_planes
 from ffprep.jpeg.native import set_simd_level, simd_level
 
@@ -40,13 +41,9 @@ Outcome = tuple[str, list[bytes]]
 def level(request: pytest.FixtureRequest) -> Iterator[str]:
     """A vector level; skips, visibly, where this CPU lacks it."""
     before = simd_level()
-    try:
-        set_simd_level(request.param)
-    except OptionError:
-        pytest.skip(f"this CPU has no {request.param}")
-    set_simd_level(before)
-    yield request.param
-    set_simd_level(None)
+    with forced_level(request.param) as name:
+        set_simd_level(before)
+        yield name
 
 
 def outcome(data: bytes, rect: tuple[int, int, int, int] | None, name: str) -> Outcome:

@@ -121,12 +121,11 @@ def _put_cubic(pixels: int, out: int, x: int, y: int, wide: int) -> None:
 
 
 @inline
-def _nearest_row(
-    image: NDArray[np.uint8], out: NDArray[np.uint8], h: int, w: int, out_w: int,
-    x: int, y: int, dx: int, dy: int, fill: NDArray[np.float64],
-) -> None:  # fmt: skip
-    """Write a row of the result; places are whole numbers of 2**-16 pixels, as in Pillow."""
-    wide, high = np.int64(w) << 16, np.int64(h) << 16
+def _filled_around(
+    out: NDArray[np.uint8], out_w: int,
+    x: int, y: int, dx: int, dy: int, wide: int, high: int, fill: NDArray[np.float64],
+) -> tuple[int, int]:  # fmt: skip
+    """Fill what a row of the result shows of the outside; return the range of pixels that are left."""
     first, last = np.int64(0), np.int64(out_w)
     while first < last and not (0 <= x + first * dx < wide and 0 <= y + first * dy < high):
         first += 1
@@ -134,6 +133,16 @@ def _nearest_row(
         last -= 1
     _fill(out, 0, first, fill)
     _fill(out, last, out_w, fill)
+    return first, last
+
+
+@inline
+def _nearest_row(
+    image: NDArray[np.uint8], out: NDArray[np.uint8], h: int, w: int, out_w: int,
+    x: int, y: int, dx: int, dy: int, fill: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Write a row of the result; places are whole numbers of 2**-16 pixels, as in Pillow."""
+    first, last = _filled_around(out, out_w, x, y, dx, dy, np.int64(w) << 16, np.int64(h) << 16, fill)
     if first == last:
         return
     base, place = np.int64(image.ctypes.data), np.int64(out.ctypes.data) + 3 * first
@@ -183,13 +192,7 @@ def _warp(
     for row in range(out_h):
         out = bytes_at(target + 3 * row * out_w, 3 * out_w)
         x, y = _fixed(m[0] * 0.5 + m[1] * (row + 0.5) + m[2]), _fixed(m[3] * 0.5 + m[4] * (row + 0.5) + m[5])
-        first, last = np.int64(0), np.int64(out_w)
-        while first < last and not (0 <= x + first * dx < wide and 0 <= y + first * dy < high):
-            first += 1
-        while first < last and not (0 <= x + (last - 1) * dx < wide and 0 <= y + (last - 1) * dy < high):
-            last -= 1
-        _fill(out, 0, first, fill)
-        _fill(out, last, out_w, fill)
+        first, last = _filled_around(out, out_w, x, y, dx, dy, wide, high, fill)
         place = np.int64(target + 3 * row * out_w)
         if way == BILINEAR:
             for k in range(first, last):

@@ -89,17 +89,7 @@ class AutoAugment(Policy):
         tables = {"imagenet": IMAGENET, "cifar10": CIFAR10, "svhn": SVHN}
         if name not in tables:
             raise OptionError(f"policy is {policy!r}; choose one of {', '.join(tables)}")
-        space = torchvision_space(
-            10,
-            shear=0.3,
-            across=lambda height, width: 150.0 / 331.0 * width,
-            down=lambda height, width: 150.0 / 331.0 * height,
-            degrees=30.0,
-            change=0.9,
-            bits=4,
-            interpolation=interpolation,
-            fill=fill,
-        )
+        space = torchvision_space(10, interpolation=interpolation, fill=fill)
         rows = read_rows(tables[name])
         used = {step.candidate for row in rows for step in row}
         super().__init__([candidate for candidate in space.values() if candidate.name in used], rows)

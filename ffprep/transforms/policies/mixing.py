@@ -90,18 +90,7 @@ class AugMix(Mixing):
     ) -> None:
         if not 1 <= severity <= _BINS:
             raise OptionError(f"severity is {severity}; give 1 to {_BINS}")
-        space = torchvision_space(
-            _BINS,
-            shear=0.3,
-            across=lambda height, width: width / 3.0,
-            down=lambda height, width: height / 3.0,
-            degrees=30.0,
-            change=0.9,
-            bits=4,
-            kept=4,
-            interpolation=interpolation,
-            fill=fill,
-        )
+        space = torchvision_space(_BINS, interpolation=interpolation, fill=fill, shift=lambda side: side / 3.0, kept=4)
         left_out = {"Identity", "Invert", *(() if all_ops else ENHANCEMENTS)}
         kept = [candidate for name, candidate in space.items() if name not in left_out]
         super().__init__(kept, severity, mixture_width, chain_depth, alpha, noise="bins")

@@ -41,17 +41,7 @@ class RandAugment(Policy):
             raise OptionError(
                 f"magnitude is {magnitude} of {num_magnitude_bins} bins; give one of at least two bins, counted from 0"
             )
-        space = torchvision_space(
-            num_magnitude_bins,
-            shear=0.3,
-            across=lambda height, width: 150.0 / 331.0 * width,
-            down=lambda height, width: 150.0 / 331.0 * height,
-            degrees=30.0,
-            change=0.9,
-            bits=4,
-            interpolation=interpolation,
-            fill=fill,
-        )
+        space = torchvision_space(num_magnitude_bins, interpolation=interpolation, fill=fill)
         del space["Invert"]
         super().__init__(list(space.values()), [[PolicyStep(magnitude=magnitude)] * num_ops])
         self.magnitude, self.bins = magnitude, num_magnitude_bins
@@ -79,14 +69,13 @@ class TrivialAugmentWide(Policy):
             raise OptionError(f"num_magnitude_bins is {num_magnitude_bins}; give at least 2")
         space = torchvision_space(
             num_magnitude_bins,
+            interpolation=interpolation,
+            fill=fill,
             shear=0.99,
-            across=lambda height, width: 32.0,
-            down=lambda height, width: 32.0,
+            shift=lambda side: 32.0,
             degrees=135.0,
             change=0.99,
             bits=6,
-            interpolation=interpolation,
-            fill=fill,
         )
         del space["Invert"]
         super().__init__(list(space.values()), [[PolicyStep(magnitude=num_magnitude_bins)]], noise="bins")

@@ -22,36 +22,41 @@ from ffprep.transforms.geometry import Rotate, ShearX, ShearY, TranslateX, Trans
 from ffprep.transforms.policies.policy import Candidate
 
 ENHANCEMENTS = {"Brightness": Brightness, "Color": Color, "Contrast": Contrast, "Sharpness": Sharpness}
-Length = Callable[[int, int], float]
+
+
+def _auto_augment_shift(side: int) -> float:
+    """Return AutoAugment's greatest shift: 150 pixels of the 331 of its images."""
+    return 150.0 / 331.0 * side
 
 
 def torchvision_space(
     bins: int,
     *,
-    shear: float,
-    across: Length,
-    down: Length,
-    degrees: float,
-    change: float,
-    bits: float,
-    kept: int = 8,
     interpolation: Any,
     fill: Any,
+    shear: float = 0.3,
+    shift: Callable[[int], float] = _auto_augment_shift,
+    degrees: float = 30.0,
+    change: float = 0.9,
+    bits: float = 4,
+    kept: int = 8,
 ) -> dict[str, Candidate]:
     """Return the candidates of a torchvision policy by name; a magnitude is the number of a bin, from 0.
+
+    What is not given is as in AutoAugment and RandAugment.
 
     Parameters
     ----------
     bins : int
         How many bins there are.
-    shear, degrees, change, bits : float
-        Of the last bin: tangent, angle, distance of an enhancement's factor from 1, bits taken away.
-    across, down : callable of (height, width)
-        Pixels of the last bin.
-    kept : int
-        Bits of the first bin.
     interpolation, fill
         As for `ffprep.transforms.Rotate`.
+    shear, degrees, change, bits : float
+        Of the last bin: tangent, angle, distance of an enhancement's factor from 1, bits taken away.
+    shift : callable
+        Pixels of the last bin, for an image's width or height.
+    kept : int
+        Bits of the first bin.
     """
     last = bins - 1
     how = {"interpolation": interpolation, "fill": fill}
@@ -59,12 +64,8 @@ def torchvision_space(
         Candidate("Identity"),
         Candidate("ShearX", ShearX(0, **how), shear / last, negative=0.5),
         Candidate("ShearY", ShearY(0, **how), shear / last, negative=0.5),
-        Candidate(
-            "TranslateX", TranslateX(0, **how), lambda h, w: across(h, w) / last, 0.0, "towards zero", negative=0.5
-        ),
-        Candidate(
-            "TranslateY", TranslateY(0, **how), lambda h, w: down(h, w) / last, 0.0, "towards zero", negative=0.5
-        ),
+        Candidate("TranslateX", TranslateX(0, **how), lambda h, w: shift(w) / last, 0.0, "towards zero", negative=0.5),
+        Candidate("TranslateY", TranslateY(0, **how), lambda h, w: shift(h) / last, 0.0, "towards zero", negative=0.5),
         Candidate("Rotate", Rotate(0, **how), degrees / last, negative=0.5),
         *(Candidate(name, kind(1), change / last, 1.0, negative=0.5) for name, kind in ENHANCEMENTS.items()),
         Candidate("Posterize", Posterize(8), -bits / last, float(kept), "nearest", 0.0, 8.0),
