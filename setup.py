@@ -8,13 +8,12 @@ the kernels are left out: numba then compiles them when they are first used.
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 from typing import Any
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("ffprep/jpeg/native")
@@ -24,14 +23,12 @@ BUILDER = Path("scripts/build_kernels.py")
 KERNELS = "ffprep.kernels._kernels"
 
 
-def text_is_current() -> bool:
-    """Whether the assembly text is there and made from the kernels' sources as they are."""
-    return BUILDER.exists() and subprocess.run([sys.executable, str(BUILDER), "--check"], check=False).returncode == 0
-
-
-def suits_this_machine() -> bool:
-    """Whether the text is for this system and processor."""
-    return sys.platform == "linux" and platform.machine() == "x86_64" and sys.maxsize > 2**32
+def text_can_be_used() -> bool:
+    """Whether the assembly text is there, of the kernels' sources as they are, and for this machine."""
+    if os.environ.get("FFPREP_KERNELS") == "jit" or not BUILDER.exists():
+        return False
+    builder = runpy.run_path(str(BUILDER))
+    return bool(builder["suits_this_machine"]() and builder["up_to_date"]())
 
 
 class BuildPlainLibraries(build_ext):
@@ -49,6 +46,13 @@ class BuildPlainLibraries(build_ext):
         super().build_extensions()
 
 
+class WheelForEveryPython(bdist_wheel):
+    """Names the wheel after the platform alone, since nothing in it is of one Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
 extensions = [
     Extension(
         "ffprep.jpeg._native",
@@ -58,7 +62,7 @@ extensions = [
         extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", *WARNINGS],
     )
 ]
-if suits_this_machine() and os.environ.get("FFPREP_KERNELS") != "jit" and text_is_current():
+if text_can_be_used():
     extensions.append(
         Extension(
             KERNELS,
@@ -68,4 +72,4 @@ if suits_this_machine() and os.environ.get("FFPREP_KERNELS") != "jit" and text_i
             optional=True,
         )
     )
-setup(ext_modules=extensions, cmdclass={"build_ext": BuildPlainLibraries})
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildPlainLibraries, "bdist_wheel": WheelForEveryPython})

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Compile the kernels to assembly text, from which setup.py builds ``ffprep/kernels/_kernels.so``.
 
-    python scripts/build_kernels.py [--inplace] [--if-stale | --check]
+    python scripts/build_kernels.py [--inplace] [--if-stale]
 
-It needs numba, on any x86-64 machine. The texts go to ``machine/``, one for each level of processors, with the stamps
-of the sources that they come from; ``--inplace`` assembles them into this tree, ``--if-stale`` does nothing where they
-are up to date. A source distribution carries them, so that building a wheel from it takes a C compiler and no numba.
+It needs numba, on any x86-64 machine with Linux. The texts go to ``machine/``, one for each level of processors, with
+the stamps of the sources that they come from; ``--inplace`` assembles them into this tree, ``--if-stale`` does nothing
+where they are up to date. A source distribution carries them, so that building a wheel from it takes a C compiler and
+no numba.
 
 What is shipped is declared where it is defined: the arguments of a ``kernel``; the renderers; the functions of all
 ``ImageOp``; a few functions more below. Each is compiled by numba for a fixed processor, cut down to its native
@@ -18,6 +19,7 @@ import argparse
 import importlib
 import os
 import pkgutil
+import platform
 import re
 import subprocess
 import sys
@@ -56,6 +58,11 @@ FOR_AVX2 = (
 
 They gain by it, or they ask for a fused multiplication and addition where there is one, which rounds once: machine code
 for the processor itself, as numba makes it, has it, and what is shipped gives the same bits."""
+
+
+def suits_this_machine() -> bool:
+    """Whether what is made here is for this system and processor."""
+    return sys.platform == "linux" and platform.machine() == "x86_64" and sys.maxsize > 2**32
 
 
 def kernels() -> Iterator[Root]:
@@ -242,6 +249,8 @@ def compile_level(level: str) -> None:
 def compile_all() -> None:
     """Compile every level in a process of its own, all at once, and write the stamps."""
     MACHINE.mkdir(exist_ok=True)
+    (MACHINE / "stamps.c").unlink(missing_ok=True)
+    before = sources()
     started = []
     for level, (processor, features) in LEVELS.items():
         environment = {
@@ -255,7 +264,14 @@ def compile_all() -> None:
     printed = [process.communicate()[0] for process in started]
     if any(process.returncode for process in started):
         raise SystemExit("the kernels were not compiled")
+    if sources() != before:
+        raise SystemExit("sources changed while the kernels were compiled: run this again")
     (MACHINE / "stamps.c").write_text(stamps_text({name for text in printed for name in text.split()}))
+
+
+def sources() -> dict[Path, bytes]:
+    """Return the texts that the kernels are compiled from."""
+    return {file: file.read_bytes() for file in sorted(ROOT.joinpath("ffprep").rglob("*.py"))}
 
 
 def stamps_text(modules: set[str]) -> str:
@@ -292,11 +308,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inplace", action="store_true", help="assemble them into this tree, too")
     parser.add_argument("--if-stale", action="store_true", help="leave texts that are up to date")
-    parser.add_argument("--check", action="store_true", help="only tell, by the exit status, whether they are")
     parser.add_argument("--level", choices=["any", *filter(None, LEVELS)], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.check:
-        sys.exit(0 if up_to_date() else 1)
+    if not suits_this_machine():
+        print("the kernels' machine code is for Linux on x86-64; here numba compiles them when they are first used")
+        return
     if options.level:
         compile_level(options.level.replace("any", ""))
         return

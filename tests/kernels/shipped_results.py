@@ -130,26 +130,51 @@ def renderings() -> Iterator[tuple[str, str]]:
     assert pixels.size  # alive until here
 
 
-def operations() -> Iterator[tuple[str, str]]:
-    """Every image operation that can be made with few arguments, and what works on whole batches."""
-    batch = BatchInfo(np.arange(3, 7), 2, 11, 5)
-    images = np.stack([picture(i, 24, 37) for i in range(4)])
+ARGUMENTS: list[tuple[Any, ...]] = [
+    (), (3,), (0.4,), ((12, 10),), ((0.3, 0.9), (0.8, 1.2), (12, 10)),
+    ([T.RandomInvert(1.0), T.RandomVerticalFlip(1.0), T.Rotate(20.0)],),
+]  # fmt: skip
+"""What image operations are tried to be made with."""
+
+
+def image_ops() -> Iterator[type[ImageOp]]:
+    """Every public operation on images."""
     todo: list[type[ImageOp]] = [ImageOp]
     while todo:
         kind = todo.pop()
         todo += kind.__subclasses__()
-        if getattr(kind, "function", None) is None or kind.__name__.startswith("_"):
-            continue
-        for arguments in ((), (3,), (0.4,), ((12, 10),)):
-            try:
-                done = apply_to_batch(kind(*arguments), images, batch)
-            except (TypeError, ValueError, NotImplementedError, OptionError):
-                continue  # it takes other arguments
-            yield f"operation {kind.__name__}", digest(done)
-            break
-    labels = np.arange(4)
-    for mix in (T.ImageMixup(0.4, False), T.LabelMixup(0.4, False)):
-        yield f"mix {type(mix).__name__}", digest(mix.apply(images if "Image" in type(mix).__name__ else labels, batch))
+        if getattr(kind, "function", None) is not None and not kind.__name__.startswith("_"):
+            yield kind
+
+
+def make_op(kind: type[ImageOp]) -> ImageOp | None:
+    """Return an operation of a class that can be made with few arguments."""
+    for arguments in ARGUMENTS:
+        try:
+            op = kind(*arguments)
+            op.numbers(24, 37, "uint8")
+            return op
+        except (TypeError, ValueError, AttributeError, NotImplementedError, OptionError):
+            continue  # it takes other arguments
+    return None
+
+
+def operations() -> Iterator[tuple[str, str]]:
+    """Every image operation that can be made with few arguments, and what works on whole batches."""
+    batch = BatchInfo(np.arange(3, 7), 2, 11, 5)
+    images = np.stack([picture(i, 24, 37) for i in range(4)])
+    rng = np.random.default_rng(3)
+    made = {kind.__name__: make_op(kind) for kind in image_ops()}
+    made["Poison"] = T.Poison(rng.integers(0, 256, (24, 37, 3)), rng.random((24, 37)), [3, 6, 90])
+    for name, op in made.items():
+        if op is not None:
+            yield f"operation {name}", digest(apply_to_batch(op, images, batch))
+            if not op.levels:
+                yield f"operation {name}, float32", digest(apply_to_batch(op, images.astype(np.float32), batch))
+    for mix in (T.Mixup(0.4, False), T.CutMix(1.0, (24, 37), same_box=False)):
+        for kind in (np.uint8, np.float32):
+            yield f"{mix} {kind.__name__}", digest(mix.images.apply(images.astype(kind), batch))
+        yield f"{mix} labels", digest(mix.labels.apply(np.arange(4), batch))
 
 
 def batches(folder: Path) -> Iterator[tuple[str, str]]:
@@ -165,14 +190,15 @@ def batches(folder: Path) -> Iterator[tuple[str, str]]:
     for mode, exact, crop in product(("seekable", "keep", "raw"), (False, True), ("whole", "center")):
         with presets.imagenet_val(make_file(folder, mode), 4, 1, size=30, exact=exact, crop=crop) as loader:
             yield f"val {mode} {exact} {crop}", digest(list(loader))
-    steps = [T.RandomBrightness(0.4), T.RandomHorizontalFlip(), T.RandomTranslate(3), T.Cutout(4), T.ToTensor()]
+    steps = [T.RandomBrightness(0.4), T.RandomHorizontalFlip(), T.RandAugment(), T.Cutout(4), T.ToTensor()]
     for order in (OrderOption.RANDOM, OrderOption.QUASI_RANDOM):
         views = {"image": [RandomResizedCropRGBImageDecoder((20, 20)), *steps], "tokens": None, "caption": None}
         views |= {"length": None, "image_id": None, "label": None}
         with Loader(make_file(folder, "keep"), 3, 1, order, pipelines=views, seed=4) as loader:
             yield f"augmented {order}", digest(list(loader))
-    with presets.image_text_train(make_file(folder, "keep"), 3, 1, 5, size=16) as loader:
-        yield "image_text_train", digest(list(loader))
+    for trim in (False, True):
+        with presets.image_text_train(make_file(folder, "keep"), 3, 1, 5, size=16, trim=trim, mask=trim) as loader:
+            yield f"image_text_train {trim}", digest(list(loader))
     with presets.text_blocks(make_blocks(folder), 4, 1, 5) as loader:
         yield "text_blocks", digest(list(loader))
 
