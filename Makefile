@@ -2,7 +2,7 @@
 # make test     the test suite, with the same examples every time (JOBS: processes, 2 unless told otherwise)
 # make explore  the property tests with new examples, ten times as many (ARGS: pytest's)
 # make fuzz     damaged JPEGs, files and archives for TIME seconds (600; a day is 86400), under sanitizers
-# make kernels  the kernels' machine code, so that no first start compiles them; needed before a release is built
+# make kernels  the kernels' machine code, brought up to date, so that no first start compiles them (make test does it, too)
 # make lint     what can be said without running: style, types, spelling, docstrings, the architecture
 # make bench    the comparison reported in docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
 # make docs     the manual as HTML
@@ -16,6 +16,7 @@ DATA ?=
 ARGS ?=
 JOBS ?= 2
 TIME ?= 600
+KERNELS = $(VENV)/bin/python scripts/build_kernels.py --if-stale --inplace
 export PYTHON VENV
 
 .PHONY: demo test kernels explore fuzz test-oldest test-newest lint bench docs setup setup-dev clean
@@ -24,10 +25,11 @@ demo: setup
 	$(VENV)/bin/ffprep demo --out demo-out
 
 test: setup-dev
+	-$(KERNELS)
 	PYTHONHASHSEED=0 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 kernels: setup-dev
-	$(VENV)/bin/python scripts/build_kernels.py --if-stale --inplace
+	$(KERNELS)
 
 explore: setup-dev
 	$(VENV)/bin/python -m pytest --hypothesis-profile=explore -m hypothesis $(ARGS)

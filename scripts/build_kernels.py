@@ -310,6 +310,8 @@ def main() -> None:
     parser.add_argument("--if-stale", action="store_true", help="leave texts that are up to date")
     parser.add_argument("--level", choices=["any", *filter(None, LEVELS)], help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if os.environ.get("FFPREP_KERNELS") == "jit":
+        return
     if not suits_this_machine():
         print("the kernels' machine code is for Linux on x86-64; here numba compiles them when they are first used")
         return
