@@ -20,6 +20,7 @@ from ffprep.kernels.resample.render import streaming_pays
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
+from ffprep.loader.engine.compiling import tell_when_compiling
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import STREAM, caption_form
 from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
@@ -95,6 +96,7 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
     seed, epoch : int
         Key of the random draws.
     """
+    tell_when_compiling()
     count = max(1, len(ops))  # where the user's own operations do everything, one that copies nothing
     tasks = np.zeros((len(files.readers), count), abi.TASK)
     specs = np.zeros(count, abi.IMAGE_SPEC)
