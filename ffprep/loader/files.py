@@ -178,7 +178,6 @@ class Files:
 
     def close(self) -> None:
         """Close all files."""
-        self.watch.close()
         self._columns.clear()
         self.tables.clear()
         for reader in self.readers:
