@@ -65,8 +65,8 @@ def split(
     if not out.name.endswith(SUFFIX):
         raise OptionError(f"{out}: the name of an index ends with {SUFFIX}")
     check_output(out, overwrite=True)
-    readers = [open_checked(file.path, custom_fields) for file in files]
-    check_readers(files, readers)
+    readers = [open_checked(file, custom_fields) for file in files]
+    check_readers(readers)
     for reader in readers:
         source = (reader.manifest or {}).get("source")
         if isinstance(source, dict) and "blocks" in source:
