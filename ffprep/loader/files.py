@@ -226,8 +226,7 @@ def open_files(
     readers: list[Reader] = []
     try:
         for file in files:
-            readers.append(reader(file.path, custom_fields))
-            file.check(readers[-1].head)
+            readers.append(reader(file, custom_fields))
             readers[-1].seek_index = find_index(readers[-1], index)
             if check != "off":
                 check_tables(readers[-1])
