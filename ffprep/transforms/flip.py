@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffprep.common.seeds import signed
+from ffprep.kernels.random import uniforms
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms.base import is_tensor, probability
 from ffprep.transforms.image import ImageOp, Numbers, channels_last
@@ -27,8 +28,6 @@ class _Flip(ImageOp):
         if not is_tensor(x) or x.device.type == "cpu":
             return super().apply(x, batch)
         import torch
-
-        from ffprep.kernels.random import uniforms
 
         chosen = uniforms(signed(batch.seed), batch.epoch, batch.keys, batch.stream, 0) < self.flip_prob
         mask = torch.from_numpy(chosen).to(x.device).view(-1, 1, 1, 1)

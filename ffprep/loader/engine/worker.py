@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.abi import CONTROL, SLOT, offset_of
+from ffprep.abi import BOX, CONTROL, IMAGE_SPEC, ITEM, SLOT, TASK, THREAD, offset_of
 from ffprep.kernels.atomics import load_acquire, read, store_release, swap_if_equal, write
 from ffprep.kernels.image.batch import process_image, process_views
 from ffprep.kernels.jit import inline, kernel
@@ -149,7 +149,12 @@ def _make_rows(
     return failed
 
 
-@kernel
+@kernel(
+    arguments=[
+        (CONTROL, 1), (SLOT, 1), (np.int64, 2), (np.int64, 2), (np.int64, 2), (TASK, 3), (IMAGE_SPEC, 2),
+        (ITEM, 3), (BOX, 3), (np.int64, 3), (THREAD, 1), (np.uint8, 1),
+    ]
+)  # fmt: skip
 def work(
     controls: NDArray[np.void],
     slots: NDArray[np.void],
@@ -219,21 +224,23 @@ def work(
             have -= count
 
 
-@kernel
-def publish(controls: NDArray[np.void], tickets: int) -> int:
-    """Publish that many more tickets, whose slots are ready; return how many threads are asleep."""
-    shared = address_of(controls[0])
-    atomic_add(shared + PUBLISHED, tickets)
-    return load_acquire(shared + SLEEPERS)
+@kernel(arguments=[np.int64, np.int64])
+def publish(control: int, tickets: int) -> int:
+    """Publish that many more tickets, whose slots are ready; return how many threads are asleep.
+
+    `control` is the address of the CONTROL.
+    """
+    atomic_add(control + PUBLISHED, tickets)
+    return load_acquire(control + SLEEPERS)
 
 
-@kernel
+@kernel(arguments=[np.int64])
 def load_field(address: int) -> int:
     """Return the int64 at an address that other threads write."""
     return load_acquire(address)
 
 
-@kernel
+@kernel(arguments=[np.int64, np.int64])
 def store_field(address: int, value: int) -> None:
     """Set the int64 at an address that other threads read."""
     store_release(address, value)
