@@ -215,6 +215,17 @@ def test_images_with_the_same_draws_are_cropped_alike(dense_beton: Path) -> None
 
 
 @pytest.mark.parametrize("form", ["xyxy", "xywh", "cxcywh"])
+def test_specifications_can_be_given_again(dense_beton: Path) -> None:
+    given = pipelines([RandomResizedCropRGBImageDecoder(32), T.RandomHorizontalFlip()])
+    nothing = {name: None for name, what in given.items() if what is None}
+    with Loader(dense_beton, COUNT, pipelines=given, seed=1) as loader:
+        specs = loader.pipeline_specs
+        with Loader(dense_beton, COUNT, pipelines=specs | nothing, seed=1) as other:
+            for ours, theirs in zip(loader.batch([3, 1]), other.batch([3, 1]), strict=True):
+                for a, b in zip(*((x if isinstance(x, tuple) else (x,)) for x in (ours, theirs)), strict=True):
+                    np.testing.assert_array_equal(a, b)
+
+
 def test_formats_counts_and_least_sizes(dense_beton: Path, form: str) -> None:
     given = {
         "image": [ResizeRGBImageDecoder((64, 64))],

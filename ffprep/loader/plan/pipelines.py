@@ -32,6 +32,8 @@ class Pipeline:
     stream : int
         Random stream of the decoder.
     transforms : tuple of (transform or operation, random stream)
+    draws : str or None
+        Name of the output whose draws this one shares.
     follows : Pipeline or None
         That of the output whose draws this one shares, if what this one decodes follows its geometry.
     stages : dict of random stream to OperationStage
@@ -43,6 +45,7 @@ class Pipeline:
     decoder: Any
     stream: int
     transforms: tuple[tuple[Any, int], ...]
+    draws: str | None = None
     follows: Pipeline | None = None
     stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
 
@@ -208,7 +211,7 @@ def _follow(pipeline: Pipeline, draws: str | None, others: Mapping[str, Pipeline
             f"pipeline {pipeline.name!r} shares the draws of {draws!r}, which is no output; there are "
             f"{', '.join(others)}"
         )
-    decoder = pipeline.decoder
+    pipeline, decoder = replace(pipeline, draws=draws), pipeline.decoder
     if not isinstance(decoder, TargetDecoder):
         return pipeline
     wanted: tuple[tuple[type[Any], ...], str] = (ImageDecoder,), "an image"
