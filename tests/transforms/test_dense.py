@@ -214,7 +214,6 @@ def test_images_with_the_same_draws_are_cropped_alike(dense_beton: Path) -> None
     assert not np.array_equal(other["image"], other["depth"])
 
 
-@pytest.mark.parametrize("form", ["xyxy", "xywh", "cxcywh"])
 def test_specifications_can_be_given_again(dense_beton: Path) -> None:
     given = pipelines([RandomResizedCropRGBImageDecoder(32), T.RandomHorizontalFlip()])
     nothing = {name: None for name, what in given.items() if what is None}
@@ -226,6 +225,7 @@ def test_specifications_can_be_given_again(dense_beton: Path) -> None:
                     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("form", ["xyxy", "xywh", "cxcywh"])
 def test_formats_counts_and_least_sizes(dense_beton: Path, form: str) -> None:
     given = {
         "image": [ResizeRGBImageDecoder((64, 64))],
