@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.head import fields_of
+from ffprep.beton.head import check_kind, fields_of
 from ffprep.beton.reader import Reader
 from ffprep.errors import CorruptError
 
@@ -61,6 +61,7 @@ def opened(path: Path, custom_fields: dict[str, type[Any]], restored: list[str])
     BetonError
         The tables are damaged and there is no whole copy, or the file was cut.
     """
+    check_kind(path)
     data: npt.NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, "r"))
     found = _superblock(data)
     if found is None:
