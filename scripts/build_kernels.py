@@ -100,6 +100,8 @@ def entries(level: str) -> Iterator[Root]:
     from ffprep.kernels.jit import plain_function
     from ffprep.kernels.resample import render
     from ffprep.kernels.simd import level as simd
+    from ffprep.loader.engine.targets.records import ENTRIES
+    from ffprep.loader.engine.targets.shared import SIGNATURE as TARGET_SIGNATURE
     from ffprep.transforms.compiled import run
     from ffprep.transforms.image import ImageOp
 
@@ -109,6 +111,7 @@ def entries(level: str) -> Iterator[Root]:
     ]
     if level != simd.AVX512:
         named += [(run.run_program, RUN_SIGNATURE), (one_image.decode_one, one_image.SIGNATURE)]
+        named += [(function, TARGET_SIGNATURE) for function in ENTRIES.values()]
         todo, names = [ImageOp], set()
         for module in pkgutil.iter_modules(ffprep.transforms.__path__):
             importlib.import_module(f"ffprep.transforms.{module.name}")
@@ -117,6 +120,7 @@ def entries(level: str) -> Iterator[Root]:
             todo += kind.__subclasses__()
             if "function" in vars(kind):
                 names.add(kind.function)
+            names |= set(vars(kind).get("followed", {}).values())
         for module_name, name in sorted(names):
             home = importlib.import_module(f"ffprep.transforms.compiled.{module_name}")
             named.append((getattr(home, name), run.OP_SIGNATURE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -52,6 +53,10 @@ class RandomHorizontalFlip(_Flip):
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "flip_horizontal")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("space", "flip_horizontal"),
+        "points": ("follow", "flip_points_horizontal"),
+    }
     axis: ClassVar[int] = 2
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
@@ -69,4 +74,8 @@ class RandomVerticalFlip(_Flip):
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "flip_vertical")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("space", "flip_vertical"),
+        "points": ("follow", "flip_points_vertical"),
+    }
     axis: ClassVar[int] = 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,9 @@ class ImageOp(Transform):
         It needs uint8 RGB images. Other operations take pixels of any dtype and any number of channels.
     pixelwise : bool
         Mirroring an image before the operation gives the same pixels as mirroring the result.
+    followed : dict
+        Of an operation that moves pixels: its compiled functions for label masks and for lists of points, as (module,
+        name) under ``labels`` and ``points``.
     by_sample : bool
         It needs the number of the sample, and not only the key of the sample's random draws. Workers pass on only the
         key, so such an operation is applied to finished batches.
@@ -48,6 +52,7 @@ class ImageOp(Transform):
     moves: ClassVar[bool] = False
     levels: ClassVar[bool] = True
     pixelwise: ClassVar[bool] = False
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {}
     by_sample: ClassVar[bool] = False
 
     def entry(self) -> int:
@@ -72,6 +77,34 @@ class ImageOp(Transform):
     def work(self, height: int, width: int) -> int:
         """Return how many bytes of scratch memory the function needs for images of this size."""
         return 0
+
+    def follower(self, what: str, fill: int = 0) -> ImageOp | None:
+        """Return the operation that does to labels or points what this one does to images, drawn from the same stream.
+
+        Parameters
+        ----------
+        what : {'labels', 'points'}
+        fill : int
+            Label of what lies outside the image.
+
+        Returns
+        -------
+        ImageOp or None
+            None if pixels stay where they are.
+
+        Raises
+        ------
+        OptionError
+            Nothing can follow this operation.
+        """
+        if what not in self.followed:
+            return None
+        other: Any = copy.copy(self)
+        other.function, other.levels = self.followed[what], False
+        other.moves = self.moves and what == "labels"
+        if hasattr(other, "fill"):
+            other.fill = (fill,) * len(other.fill) if isinstance(other.fill, tuple) else fill
+        return cast(ImageOp, other)
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         if form.dtype != "uint8" or form.mean is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,10 @@ from ffprep.transforms.image import ImageOp, Numbers
 class _Resized(ImageOp):
     moves: ClassVar[bool] = True
     function: ClassVar[tuple[str, str]] = ("space", "resize")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("follow", "resize_labels"),
+        "points": ("follow", "resize_points"),
+    }
     interpolation: str
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:

@@ -84,7 +84,7 @@ class WeightedOrder:
         if isinstance(source, (str, os.PathLike)):
             parts = []
             for file in files_of(source):
-                with Reader(file.path, check=False) as reader:
+                with Reader(file, check=False) as reader:
                     parts.append(np.array(reader.column(field)))
             labels = np.concatenate(parts)
         else:
