@@ -26,6 +26,7 @@ from ffprep.common.replacing import naming
 from ffprep.errors import BetonError, CorruptError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
+from ffprep.jpeg.watching import watch_memory
 
 Self = TypeVar("Self", bound="BetonTables")
 
@@ -50,6 +51,7 @@ class BetonTables:
         with naming(self.path), open_beton(self.path) as file:
             self.head = read_head(file, self.path, self._custom_fields)
             self.data = map_file(file)
+        self._watch = watch_memory(self, self.data, self.path)
         self.page_size = self.head.header.page_size
         self.num_samples = self.head.header.num_samples
         self.fields = self.head.fields
@@ -219,6 +221,7 @@ class BetonTables:
         self.records = empty.view(self.head.record_type)
         self._extents.clear()
         self.guard = None
+        self._watch()
 
     def __enter__(self: Self) -> Self:
         return self

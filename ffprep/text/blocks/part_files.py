@@ -16,6 +16,7 @@ import xxhash
 
 from ffprep.common.names import readable
 from ffprep.common.replacing import naming
+from ffprep.common.source_files import open_binary
 from ffprep.text.documents.cleaning import Removed
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
@@ -277,7 +278,7 @@ def part_paths(folder: Path, number: int) -> tuple[Path, Path, Path]:
 def file_hash(path: Path) -> str:
     """The xxh3 of a file, as hexadecimal digits."""
     found = xxhash.xxh3_64()
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         while data := file.read(1 << 22):
             found.update(data)
     return found.hexdigest()

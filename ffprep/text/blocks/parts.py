@@ -213,7 +213,8 @@ def _check_same(
     """Tokenise a unit whose files have another time than they had, and compare the tokens."""
     with tempfile.TemporaryDirectory(prefix="compared-", dir=folder) as compared:
         _new_part(unit, settings, Path(compared), number, stopped)
-        record = json.loads(part_paths(Path(compared), number)[2].read_text())
+        with naming(folder):
+            record = json.loads(part_paths(Path(compared), number)[2].read_text())
     if record["hashes"] != hashes:
         raise OptionError(
             f"{folder}: its source changed: {unit.key} is not what it was when it was tokenised; --restart drops what "
