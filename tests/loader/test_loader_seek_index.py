@@ -90,7 +90,7 @@ def test_any_picture_and_interval(
     smooth = make.noise_image(seed % 1000, height, width)
     streams = [make.encode_jpeg(image, quality=quality, subsampling=sampling) for image in (pixels, smooth)]
     path = make.write_images(tmp_path / "any.beton", [make.stored_jpeg(stream) for stream in streams] * 4)
-    make_index(path, interval=draw.draw(st.sampled_from([None, 1, 3, 16, 1000])))
+    make_index(path, interval=draw.draw(st.sampled_from([None, 1, 3, 16, 1000])), overwrite=True)
     assert np.array_equal(batches(path, seed=seed), batches(path, seed=seed, index=False))
 
 
