@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
+from ffprep.loader.order.share import Share
 
 
 class OrderOption(enum.Enum):
@@ -65,6 +66,10 @@ class Order(ABC):
         None means that the order does not go through the file page by page.
         """
         return None
+
+    def share(self, share: Share) -> Share:
+        """Return the share that a rank takes of this order, when `share` says which of how many ranks it is."""
+        return share
 
 
 class SequentialOrder(Order):
