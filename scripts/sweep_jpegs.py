@@ -209,6 +209,15 @@ def left_over(data: bytes, rng: np.random.Generator) -> bytes:
     return data[:-2] + rest + (EOI if rng.random() < 0.5 else b"")
 
 
+def zeros(data: bytes, rng: np.random.Generator) -> bytes:
+    """Zero bytes in front of a marker from the scan on, the last one included."""
+    places = [
+        found.start() for found in re.finditer(rb"\xff[\xc4\xd0-\xda]", data) if found.start() >= scan_begin(data)
+    ]
+    at = int(rng.choice(places or [len(data)]))
+    return data[:at] + bytes(int(rng.integers(1, 6))) + data[at:]
+
+
 def no_end(data: bytes, _rng: np.random.Generator) -> bytes:
     return data[:-2]
 
@@ -240,6 +249,7 @@ CHANGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
     inserted,
     left_over,
     left_over,
+    zeros,
     no_end,
     other_height,
     other_restart,

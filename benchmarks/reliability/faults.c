@@ -1,9 +1,10 @@
 /* Makes one of the system calls that change files fail, or kills the process there. Loaded with LD_PRELOAD.
 
-   Calls are counted that concern files below a folder, in this process and those forked from it. `fault_arm` says below
-   which folder, at which call something happens (0: never), and what: an errno to return, or -1 for SIGKILL, before
-   which a write has done half of its work. With errors, only writing, forcing to the disk, truncating, renaming and
-   creating count; with kills, removing as well. `reading` says that calls that read count instead. */
+   Calls are counted that concern files below a folder, in this process and all that it starts; what they share is in
+   the file that FFPREP_FAULTS_STATE names. `fault_arm` says below which folder, at which call something happens (0:
+   never), and what: an errno to return, or -1 for SIGKILL, before which a write has done half of its work. With errors,
+   only writing, forcing to the disk, truncating, renaming and creating count; with kills, removing as well. `reading`
+   says that calls that read count instead. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,9 +14,12 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -28,7 +32,12 @@ typedef struct {
 static state_t *state;
 
 __attribute__((constructor)) static void begin(void) {
-    state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const char *path = getenv("FFPREP_FAULTS_STATE");
+    int file = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC) : -1;
+    int flags = file < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+    state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, flags, file, 0);
+    if (file >= 0)
+        close(file);
 }
 
 void fault_arm(const char *root, long at, long action, int reading) {
@@ -42,13 +51,15 @@ void fault_arm(const char *root, long at, long action, int reading) {
 long fault_count(void) { return state->count; }
 
 static int concerns(const char *path) {
+    if (!state)
+        return 0;
     size_t length = strlen(state->root);
     return length && strncmp(path, state->root, length) == 0;
 }
 
 static int concerns_file(int file) {
     char link[64], path[PATH_MAX];
-    if (!state->root[0])
+    if (!state || !state->root[0])
         return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
@@ -161,5 +172,46 @@ int mkdir(const char *path, mode_t mode) {
 
 int unlink(const char *path) {
     REAL(unlink);
-    return due(state->action < 0 && concerns(path), 0) ? happen() : real(path);
+    return due(state && state->action < 0 && concerns(path), 0) ? happen() : real(path);
+}
+
+int unlinkat(int folder, const char *path, int flags) {
+    REAL(unlinkat);
+    int concerned = path[0] == '/' ? concerns(path) : concerns_file(folder);
+    return due(state && state->action < 0 && concerned, 0) ? happen() : real(folder, path, flags);
+}
+
+int rmdir(const char *path) {
+    REAL(rmdir);
+    return due(state && state->action < 0 && concerns(path), 0) ? happen() : real(path);
+}
+
+int symlink(const char *target, const char *path) {
+    REAL(symlink);
+    return due(concerns(path), 0) ? happen() : real(target, path);
+}
+
+int link(const char *from, const char *to) {
+    REAL(link);
+    return due(concerns(to), 0) ? happen() : real(from, to);
+}
+
+ssize_t writev(int file, const struct iovec *parts, int count) {
+    REAL(writev);
+    return due(concerns_file(file), 0) ? happen() : real(file, parts, count);
+}
+
+ssize_t pwritev(int file, const struct iovec *parts, int count, off_t offset) {
+    REAL(pwritev);
+    return due(concerns_file(file), 0) ? happen() : real(file, parts, count, offset);
+}
+
+ssize_t sendfile(int out, int in, off_t *offset, size_t count) {
+    REAL(sendfile);
+    return due(concerns_file(out), 0) ? happen() : real(out, in, offset, count);
+}
+
+ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t count, unsigned flags) {
+    REAL(copy_file_range);
+    return due(concerns_file(out), 0) ? happen() : real(in, from, out, to, count, flags);
 }

@@ -7,8 +7,9 @@ rename, create or remove files in its folder are counted, and those that read it
 of these, it runs in an empty folder until that call, where it is killed (a write is done by half), or the call fails
 with ENOSPC or EIO, and one that reads with EIO. In between, no file may have its final name unless it is whole; an
 error must be one line that names a file and the system's reason. The same command once more must then end well and
-leave the same files, byte for byte, and nothing besides; reports are compared without their times. Downloads and Ray,
-which have several processes, are killed with all of these at random moments instead, and no process may be left.
+leave the same files, byte for byte, and nothing besides; reports are compared without their times. Calls of all
+processes of a download or of a conversion by Ray may fail; killed are all of these together, at random moments, and
+none may be left.
 
 Needs a C compiler. The table that it prints is in docs/reliability.md.
 """
@@ -33,19 +34,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from fault_jobs import Job, jobs, make_data, make_files, run, server
+from fault_jobs import RUN, Job, jobs, make_data, make_files, run, server
 
 HERE = Path(__file__).parent
 KILL = -1
 READ = 1 << 16
 """Added to an error that reading calls end with, rather than changing ones."""
 NAMED = {KILL: "killed", errno.ENOSPC: "ENOSPC", errno.EIO: "EIO", READ + errno.EIO: "EIO while reading"}
+STATE = "FFPREP_FAULTS_STATE"
+STATE_BYTES = 1 << 16
 MARK = "FFPREP_FAULTS"
-"""A variable in the environment by which the processes of a job are known."""
+"""Variables in the environment: the file that all instances of the library share, and what marks a job's processes."""
 GONE_SECONDS = 60.0
 OFTEN_USED = ("ffprep.convert.conversion", "ffprep.convert.corpus", "ffprep.convert.indexing", "ffprep.beton.merge",
               "ffprep.convert.progress", "ffprep.beton.damage.repair", "ffprep.inspect.preview",
@@ -93,10 +95,14 @@ class Faults:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self.names = [path.name for path in data.rglob("*") if path.is_file()]
         self._library = ctypes.CDLL(os.environ["LD_PRELOAD"])
         self._library.fault_count.restype = ctypes.c_long
         self._library.fault_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_long, ctypes.c_int]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the files that are read."""
+        return [path.name for path in self._data.rglob("*") if path.is_file()]
 
     def run(self, job: Job, folder: Path, at: int, action: int) -> tuple[int, str, int]:
         """Run a job with a fault; returns status, messages and the number of calls counted."""
@@ -127,10 +133,12 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def empty_folder(root: Path) -> Iterator[Path]:
-    """A folder for one run."""
-    folder = root / "run"
+def job_folder(root: Path, job: Job) -> Iterator[Path]:
+    """A folder for one run, with what the command finds in it."""
+    folder = root / RUN
     folder.mkdir()
+    for given in job.given:
+        shutil.copy(given, folder)
     try:
         yield folder
     finally:
@@ -140,22 +148,25 @@ def empty_folder(root: Path) -> Iterator[Path]:
 def examine(job: Job, faults: Faults, root: Path, options: argparse.Namespace) -> Result:
     """Run one job with many faults."""
     result = Result()
-    with empty_folder(root) as folder:
+    with job_folder(root, job) as folder:
         status, messages, _ = faults.run(job, folder, 0, KILL)
         if status != 0:
             result.problems.append(f"fails without a fault: {messages}")
             return result
         wanted = tree(folder)
     errors = options.errors
+    kills = 0 if job.processes else options.each
     for action, most in (
-        (KILL, options.each), (errno.ENOSPC, errors), (errno.EIO, errors), (READ + errno.EIO, options.reads)
+        (KILL, kills), (errno.ENOSPC, errors), (errno.EIO, errors), (READ + errno.EIO, options.reads)
     ):  # fmt: skip
-        with empty_folder(root) as folder:
+        with job_folder(root, job) as folder:
             _, _, calls = faults.run(job, folder, 0, action)
         if action == KILL:
             result.calls = calls
+        if job.processes and action == KILL:
+            kill_randomly(job, root, wanted, result, options)
         for at in sorted({round(place) for place in np.linspace(1, calls, min(most, calls))} if most else ()):
-            with empty_folder(root) as folder:
+            with job_folder(root, job) as folder:
                 problem = tried(job, faults, folder, at, action, wanted, result)
             if problem:
                 result.problems.append(f"{job.name}, {NAMED[action]} at call {at} of {calls}: {problem}")
@@ -166,6 +177,7 @@ def tried(
     job: Job, faults: Faults, folder: Path, at: int, action: int, wanted: dict[str, str], result: Result
 ) -> str | None:
     """Run with one fault and then without; returns what was wrong."""
+    given = tree(folder)
     status, messages, reached = faults.run(job, folder, at, action)
     if reached < at:  # threads: this run had fewer calls
         result.tried["not reached"] += 1
@@ -180,11 +192,11 @@ def tried(
     else:
         result.tried["reads" if action >= READ else "errors"] += 1
         named = faults.names if action >= READ else [str(folder)]
-        clear = os.strerror(action % READ) in messages and any(name in messages for name in named) and len(lines) == 1
+        clear = os.strerror(action % READ) in messages and any(name in messages for name in named) and len(lines) <= 1
         if status not in (1, 2) or not clear or "internal error" in messages:
             return f"no clear error, status {status}: {messages}"
     for name, found in tree(folder).items():
-        if name in wanted and found != wanted[name]:
+        if name in wanted and found not in (wanted[name], given.get(name)):
             return f"{name} has its name and is not whole"
     status, messages, _ = faults.run(job, folder, 0, KILL)
     if status != 0:
@@ -194,11 +206,11 @@ def tried(
     return None
 
 
-def kill_randomly(job: Job, root: Path, options: argparse.Namespace) -> Result:
+def kill_randomly(job: Job, root: Path, wanted: dict[str, str], result: Result, options: argparse.Namespace) -> None:
     """Kill a job with all its processes at random moments, and give it again until it ends."""
-    result, kills = Result(), options.processes
+    kills = options.processes
     chance = random.Random(0)
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", STATE)}
     environment[MARK] = str(os.getpid())
 
     def start(folder: Path) -> subprocess.Popen[bytes]:
@@ -206,17 +218,16 @@ def kill_randomly(job: Job, root: Path, options: argparse.Namespace) -> Result:
         quiet = subprocess.DEVNULL
         return subprocess.Popen(command, start_new_session=True, env=environment, stdout=quiet, stderr=subprocess.PIPE)
 
-    with empty_folder(root) as folder:
+    with job_folder(root, job) as folder:
         begun = time.monotonic()
         process = start(folder)
         _, messages = process.communicate()
         seconds = time.monotonic() - begun
-        if process.returncode != 0:
-            result.problems.append(f"{job.name} fails without a kill: {messages.decode()}")
-            return result
-        wanted = tree(folder)
+        if process.returncode != 0 or tree(folder) != wanted:
+            result.problems.append(f"{job.name}, as a program, gives something else: {messages.decode()}")
+            return
     while result.tried["kills"] < kills:
-        with empty_folder(root) as folder:
+        with job_folder(root, job) as folder:
             while True:
                 process = start(folder)
                 try:
@@ -236,7 +247,6 @@ def kill_randomly(job: Job, root: Path, options: argparse.Namespace) -> Result:
             if process.returncode != 0 or found != wanted:
                 different = sorted(set(found.items()) ^ set(wanted.items()))
                 result.problems.append(f"{job.name}: status {process.returncode}: {messages.decode()} {different}")
-    return result
 
 
 def left_processes(mark: str) -> list[str]:
@@ -273,7 +283,7 @@ def examine_all(options: argparse.Namespace) -> int:
         for name in OFTEN_USED:
             importlib.import_module(name)
         faults = Faults(data)
-        with server(data / "coco") as port:
+        with server(root / "served", data / "coco") as port:
             listed = [
                 job
                 for job in jobs(data, port)
@@ -285,12 +295,10 @@ def examine_all(options: argparse.Namespace) -> int:
             print("|---|---|---|---|---|---|---|")
             problems = 0
             for job in listed:
-                if job.processes and not options.processes:
-                    continue
-                examined = partial(kill_randomly, job, root) if job.processes else partial(examine, job, faults, root)
-                result = examined(options)
-                report(job.name, result)
-                problems += len(result.problems)
+                if not job.processes or options.processes:
+                    result = examine(job, faults, root, options)
+                    report(job.name, result)
+                    problems += len(result.problems)
     return problems
 
 
@@ -300,7 +308,8 @@ def preloaded() -> None:
         library = Path(folder) / "faults.so"
         compiler = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-Wall", "-Wno-nonnull-compare"]
         subprocess.run([*compiler, str(HERE / "faults.c"), "-o", str(library), "-ldl"], check=True)
-        environment = {**os.environ, "LD_PRELOAD": str(library)}
+        (state := Path(folder) / "state").write_bytes(bytes(STATE_BYTES))
+        environment = {**os.environ, "LD_PRELOAD": str(library), STATE: str(state)}
         sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode)
 
 

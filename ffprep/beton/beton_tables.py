@@ -20,12 +20,13 @@ from ffprep.beton.check import (
     bad_metadata,
     table_sizes,
 )
-from ffprep.beton.head import AGAIN, read_head
+from ffprep.beton.head import AGAIN, open_beton, read_head
 from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming
-from ffprep.errors import BetonError, CorruptError, NotABetonError, OptionError, TruncatedError
+from ffprep.errors import BetonError, CorruptError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
+from ffprep.jpeg.watching import watch_memory
 
 Self = TypeVar("Self", bound="BetonTables")
 
@@ -47,11 +48,10 @@ class BetonTables:
         self.guard: Callable[[str, int], None] | None = None
         self._custom_fields = dict(custom_fields or {})
         self._extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
-        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
-            raise NotABetonError(f"{self.path}: not a .beton file: it is a pipe or a device")
-        with naming(self.path), self.path.open("rb") as file:
+        with naming(self.path), open_beton(self.path) as file:
             self.head = read_head(file, self.path, self._custom_fields)
             self.data = map_file(file)
+        self._watch = watch_memory(self, self.data, self.path)
         self.page_size = self.head.header.page_size
         self.num_samples = self.head.header.num_samples
         self.fields = self.head.fields
@@ -221,6 +221,7 @@ class BetonTables:
         self.records = empty.view(self.head.record_type)
         self._extents.clear()
         self.guard = None
+        self._watch()
 
     def __enter__(self: Self) -> Self:
         return self

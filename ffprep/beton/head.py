@@ -54,6 +54,24 @@ class Head:
     num_allocations: int
 
 
+def check_kind(path: Path) -> None:
+    """Refuse what opening would wait for, or act on.
+
+    Raises
+    ------
+    NotABetonError
+        There is a pipe, a socket or a device at `path`.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise NotABetonError(f"{path}: not a .beton file: it is a pipe or a device")
+
+
+def open_beton(path: Path) -> BinaryIO:
+    """Open a file to read its head; raises OSError, and what `check_kind` raises."""
+    check_kind(path)
+    return path.open("rb")
+
+
 def read_head(file: BinaryIO, path: Path, custom_fields: Mapping[str, type[Any]]) -> Head:
     """Read and check everything before the sample records, and the sizes of what follows them.
 

@@ -39,6 +39,7 @@ from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming, replacing
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
+from ffprep.jpeg.watching import watch_memory
 
 SUFFIX = ".index"
 MAGIC = b"FFPIDX\r\n"
@@ -121,6 +122,7 @@ class SeekIndex:
             if size < HEAD_SIZE + ENTRY.itemsize:
                 raise self._refused(f"{size} bytes are too few")
             self.data = map_file(file)
+        watch_memory(self, self.data, self.path)
         magic, version, _, _, own, count, *made_for, checksum, sums, sealed = HEAD.unpack(
             self.data[: HEAD.size].tobytes()
         )

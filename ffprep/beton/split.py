@@ -10,11 +10,11 @@ from ffprep.beton.checksums import open_checked
 from ffprep.beton.merge import check_readers, copy_into, origin
 from ffprep.beton.parts import Part
 from ffprep.beton.reader import Reader
-from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered
+from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered, read_index
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter
 from ffprep.common.outputs import check_output, refuse_inputs
-from ffprep.errors import OptionError
+from ffprep.errors import BetonError, OptionError
 
 _OWN = ("writer", "fields", "samples")
 """What a manifest says of its own file."""
@@ -64,7 +64,9 @@ def split(
     """
     if not out.name.endswith(SUFFIX):
         raise OptionError(f"{out}: the name of an index ends with {SUFFIX}")
-    check_output(out, overwrite=True)
+    stem = out.name.removesuffix(SUFFIX)
+    targets = [out.with_name(numbered(stem, number, count)) for number in range(count)]
+    check_output(out, overwrite=overwrite or _lists(out, targets))
     readers = [open_checked(file, custom_fields) for file in files]
     check_readers(readers)
     for reader in readers:
@@ -77,8 +79,6 @@ def split(
     total = sum(map(len, readers))
     if total < count:
         raise OptionError(f"{count:,} files for {total:,} samples; ask for fewer")
-    stem = out.name.removesuffix(SUFFIX)
-    targets = [out.with_name(numbered(stem, number, count)) for number in range(count)]
     refuse_inputs([out, *targets], [reader.path for reader in readers])
     origins = [origin(reader) for reader in readers]
     for number, target in enumerate(targets):
@@ -99,6 +99,14 @@ def split(
         ) as writer:
             _copy(writer, readers, span, total, progress)
     return make_set(out, targets, overwrite=True, custom_fields=custom_fields)
+
+
+def _lists(out: Path, targets: Sequence[Path]) -> bool:
+    """Whether there is an index of these files, as an earlier call makes it."""
+    try:
+        return [member.name for member in read_index(out).members] == [target.name for target in targets]
+    except (BetonError, OSError):
+        return False
 
 
 def _copy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -91,5 +92,10 @@ class Clutter:
         """What the user should know: a sentence, or nothing."""
         if not self.left_out:
             return []
-        listed = ", ".join(self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
-        return [f"left out {len(self.left_out):,} that systems leave among the data ({listed}); --all-files takes them"]
+        return [f"left out {len(self.left_out):,} {left_behind(len(self.left_out), self.left_out)}"]
+
+
+def left_behind(count: int, names: Sequence[str]) -> str:
+    """What follows the number of things that were left out: what they are, the first of their names, the option."""
+    listed = ", ".join(map(readable, names[:3])) + (", ..." if count > 3 else "")
+    return f"that systems leave among the data ({listed}); --all-files takes them"

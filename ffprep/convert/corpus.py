@@ -17,6 +17,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sections import canonical_json
 from ffprep.beton.writing.conditions import accept_finished
 from ffprep.common.formatting import duration_text, size_text
+from ffprep.common.names import left_behind
 from ffprep.common.outputs import check_output
 from ffprep.convert.conversion import convert, processors
 from ffprep.convert.parts_folder import drop, folder_of, parts_folder
@@ -89,6 +90,7 @@ class CorpusReport:
             (s.empty, "documents without text"),
             (s.outside, "documents outside the share"),
             (s.ignored, "files that are no text"),
+            (s.clutter, left_behind(s.clutter, s.clutter_names)),
             (s.bad, "rows that cannot be used"),
             (s.unknown, "tokens the dictionary lacks"),
             (s.cut_words, "cuts inside words of more than a million characters"),

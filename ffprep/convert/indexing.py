@@ -187,6 +187,8 @@ def sums_to_store(reader: Reader, workers: int) -> npt.NDArray[np.uint64]:
 
 def is_index(path: Path) -> bool:
     """Whether a file is a seek index of any version, or an empty file."""
+    if not path.is_file():
+        return False
     with naming(path), path.open("rb") as file:
         head = file.read(len(MAGIC))
     return not head or head == MAGIC

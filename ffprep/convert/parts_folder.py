@@ -13,7 +13,7 @@ from typing import Any
 from ffprep.beton.sections import canonical_json
 from ffprep.beton.writing.conditions import differences, listed
 from ffprep.common.locking import open_locked
-from ffprep.common.replacing import write_file
+from ffprep.common.replacing import naming, write_file
 from ffprep.errors import OptionError
 
 IDENTITY = "conversion.json"
@@ -63,7 +63,8 @@ def folder_of(out: Path) -> Path:
 def _check(folder: Path, identity: Mapping[str, Any]) -> None:
     anew = "--restart drops the parts and begins anew"
     try:
-        found = json.loads((folder / IDENTITY).read_bytes())
+        with naming(folder / IDENTITY):
+            found = json.loads((folder / IDENTITY).read_bytes())
     except FileNotFoundError:
         if any(folder.glob("[0-9]*.json")):
             raise OptionError(f"{folder}: parts of a conversion that is not known; {anew}") from None

@@ -67,6 +67,8 @@ class CheckThreads:
         """Deliver results; called in the event loop."""
         self._idle += 1
         for (_, _, future), result in zip(jobs, results, strict=True):
+            if future.done():  # the loop is ending, after another error
+                continue
             if isinstance(result, BaseException):
                 future.set_exception(result)
             else:

@@ -251,7 +251,8 @@ class _Downloader:
             for number in {row.number // self._options.shard_size for row in rows}:
                 buffer = self._shards[number].buffer
                 if process not in buffer:
-                    workers.open_shard(process, number, buffer.file_of(process))
+                    path = shards.tar_path(self._folder, number)
+                    workers.open_shard(process, number, path, buffer.file_of(process))
             workers.give(process, [FetchRequest(row.number, row.url, row.sha256) for row in rows])
 
     def _take(self, process: int, results: list[FetchResult]) -> None:

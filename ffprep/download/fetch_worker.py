@@ -94,7 +94,7 @@ class _FetchWorker:
                 message = self._requests.recv()
                 if isinstance(message, OpenShard):
                     descriptor = recv_handle(self._requests)
-                    self._files[message.shard] = descriptor, ImageAppender(descriptor)
+                    self._files[message.shard] = descriptor, ImageAppender(descriptor, message.path)
                 elif isinstance(message, CloseShard):
                     os.close(self._files.pop(message.shard)[0])
                 elif isinstance(message, NoMoreRows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from ffprep.download.settings import DownloadOptions
@@ -32,6 +33,7 @@ class OpenShard(NamedTuple):
     """Append a shard's images to the file whose descriptor follows this message."""
 
     shard: int
+    path: Path
 
 
 class CloseShard(NamedTuple):

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ffprep.common.locking import open_locked
-from ffprep.common.replacing import TEMPORARY, replacing
+from ffprep.common.replacing import TEMPORARY, naming, replacing
+from ffprep.common.source_files import open_text
 from ffprep.download.settings import DownloadOptions
 from ffprep.errors import OptionError, SourceError
 
@@ -84,10 +85,13 @@ class ImageAppender:
     ----------
     descriptor : int
         The open file, which the caller closes.
+    path : Path
+        The shard that they are for, which errors name.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
+        self._path = path
         self._lock = threading.Lock()
         self._end = 0
 
@@ -97,8 +101,9 @@ class ImageAppender:
             offset = self._end
             self._end += len(data)
         written = 0
-        while written < len(data):
-            written += os.pwrite(self._descriptor, data[written:] if written else data, offset + written)
+        with naming(self._path):
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:] if written else data, offset + written)
         return offset
 
 
@@ -158,12 +163,15 @@ class ShardBuffer:
 def write_shard(folder: Path, number: int, buffer: ShardBuffer) -> list[Outcome]:
     """Write a shard's tar and then its manifest; returns the outcomes in row order."""
     outcomes = [buffer.outcomes[row] for row in sorted(buffer.outcomes)]
-    with replacing(tar_path(folder, number)) as file:
+    path = tar_path(folder, number)
+    with replacing(path) as file:
         for outcome in outcomes:
             if outcome.ok:
                 key = f"{outcome.id:09d}"
                 facts = {k: v for k, v in outcome.__dict__.items() if k != "caption"}
-                _add(file, f"{key}.{outcome.extension}", buffer.image(outcome.id))
+                with naming(path):
+                    image = buffer.image(outcome.id)
+                _add(file, f"{key}.{outcome.extension}", image)
                 _add(file, f"{key}.txt", outcome.caption.encode(errors="replace"))
                 _add(file, f"{key}.json", json.dumps(facts).encode())
         end = 2 * tarfile.BLOCKSIZE
@@ -175,11 +183,11 @@ def write_shard(folder: Path, number: int, buffer: ShardBuffer) -> list[Outcome]
 def read_shard(folder: Path, number: int) -> ShardBuffer:
     """Read a complete shard into a buffer, to be changed and written again."""
     buffer = ShardBuffer(folder)
-    images = ImageAppender(buffer.file_of(OWN))
-    places: dict[str, tuple[int, int]] = {}
     path = tar_path(folder, number)
+    images = ImageAppender(buffer.file_of(OWN), path)
+    places: dict[str, tuple[int, int]] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
+        with naming(path), tarfile.open(path, "r:") as tar:
             for member in tar:
                 key, _, extension = member.name.partition(".")
                 if extension not in ("txt", "json") and (reader := tar.extractfile(member)) is not None:
@@ -206,7 +214,7 @@ def read_lines(path: Path) -> Iterator[Outcome]:
     SourceError
         When a line is not one that this module wrote; the message names the line.
     """
-    with path.open(encoding="utf-8") as file:
+    with open_text(path) as file:
         for line_number, line in enumerate(file, 1):
             try:
                 yield Outcome(**json.loads(line))
@@ -318,7 +326,8 @@ def check_settings(folder: Path, options: DownloadOptions) -> None:
         write_json(path, options.lasting())
         return
     try:
-        before = json.loads(path.read_bytes())
+        with naming(path):
+            before = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         before = None
     if not isinstance(before, dict):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import send_handle
+from pathlib import Path
 
 from ffprep.download.messages import (
     CloseShard,
@@ -88,9 +89,9 @@ class WorkerProcesses:
         most = max(rooms)
         return rooms.index(most), most
 
-    def open_shard(self, process: int, shard: int, descriptor: int) -> None:
+    def open_shard(self, process: int, shard: int, path: Path, descriptor: int) -> None:
         """Pass a process the file to which it appends a shard's images."""
-        self._processes[process].send(OpenShard(shard), descriptor)
+        self._processes[process].send(OpenShard(shard, path), descriptor)
 
     def close_shard(self, processes: Iterable[int], shard: int) -> None:
         """Tell processes to close their files of a shard."""

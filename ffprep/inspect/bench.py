@@ -22,6 +22,8 @@ from ffprep.beton.seek_index import find_index
 from ffprep.beton.sets import Place, SetFile, files_of
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
 from ffprep.jpeg.native import decode_request, library
+from ffprep.kernels.image.crop import random_resized_crop
+from ffprep.kernels.jit import kernel as compiled
 
 _RUNNERS = "ffprep.inspect.runners:"
 
@@ -154,8 +156,6 @@ def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: 
 
 def _decode_seconds(reader: Reader, name: str, count: int, options: BenchOptions) -> float:
     """Mean seconds for decoding the rectangle of a training crop."""
-    from ffprep.kernels.image.crop import random_resized_crop
-    from ffprep.kernels.jit import kernel as compiled
 
     @compiled
     def sample_crop(height: int, width: int, low: float, high: float, sample: int) -> tuple[int, int, int, int]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.beton.head import read_head
+from ffprep.beton.head import open_beton, read_head
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
 from ffprep.beton.sets import SetFile, check_same_fields
 from ffprep.common.formatting import size_text
+from ffprep.common.replacing import naming
 from ffprep.errors import IndexMismatchError
 
 
@@ -34,7 +35,7 @@ def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
     each = []
     for file in files:
         each.append(describe(file.path))
-        with file.path.open("rb") as opened:
+        with naming(file.path), open_beton(file.path) as opened:
             head = read_head(opened, file.path, {})
         file.check(head)
         if len(each) == 1:

@@ -1,28 +1,19 @@
-"""Files that change while a loader is open: noticed before a batch is begun, and named if a read of them fails."""
+"""Files that change while a loader is open: noticed before a batch is begun."""
 
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from collections.abc import Iterable, Sequence
 
 from ffprep.beton.checksums import check_tables
 from ffprep.beton.head import AGAIN
 from ffprep.beton.reader import Reader
 from ffprep.errors import CorruptError, TruncatedError
-from ffprep.jpeg import native
-from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.checks import Checks
-
-_lock = threading.RLock()  # the garbage collector may end one watch while the same thread begins another
 
 
 class FileWatch:
-    """Watches the files of a loader from when they are opened until `close`.
-
-    While it is open, a failed read of their memory writes a line that names the file before the system ends the process
-    (``jpeg/native/guard/guard.h``).
+    """Knows the files of a loader as they were when they were opened.
 
     Parameters
     ----------
@@ -36,14 +27,6 @@ class FileWatch:
         self._checks = checks
         self._paths = [os.fspath(reader.path) for reader in readers]
         self._seen = [_identity(path) for path in self._paths]
-        inner = [reader.blocks.reader for reader in readers if isinstance(reader, BlockReader)]
-        with _lock:
-            watch = native.library().ffp_watch
-            tickets = [
-                watch(reader.data.ctypes.data, reader.data.size, os.fsencode(reader.path.absolute()))
-                for reader in (*readers, *inner)
-            ]
-        self._end = weakref.finalize(self, _unwatch, tickets)
 
     def look(self, files: Iterable[int]) -> None:
         """Look whether files are what they were when they were opened.
@@ -85,19 +68,8 @@ class FileWatch:
         check_tables(reader)
         self._checks.forget(reader)
 
-    def close(self) -> None:
-        """Watch the files no longer."""
-        self._end()
-
 
 def _identity(path: str) -> tuple[int, int, int, int]:
     """Return what tells a file: device, number, size in bytes, time of its last change."""
     now = os.stat(path)  # noqa: PTH116 - once for each file of a batch, and half the time of Path's
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns
-
-
-def _unwatch(tickets: Sequence[int]) -> None:
-    with _lock:
-        for ticket in tickets:
-            if ticket >= 0:
-                native.library().ffp_unwatch(ticket)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffprep.common.names import is_clutter
+from ffprep.common.names import Clutter
 from ffprep.common.source_files import open_binary
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
@@ -120,6 +120,7 @@ def open_glue(
     keep_text: bool = False,
     skip: bool = True,
     skip_labels: bool = False,
+    all_files: bool = False,
 ) -> TextRows:
     """Open one split of a task.
 
@@ -139,15 +140,17 @@ def open_glue(
         Whether to leave out, and count, rows with too few or too many columns.
     skip_labels : bool
         Whether to leave out, and count, rows whose label is not one of the task's.
+    all_files : bool
+        Whether files that systems leave behind (`ffprep.common.names.is_clutter`) may be the split's.
 
     Raises
     ------
     SourceError
         When the split is not there, or a label is not one of the task's labels and `skip_labels` is False.
     """
-    path = Path(source)
+    path, clutter = Path(source), Clutter(all_files)
     if path.exists():
-        file = path if path.is_file() else find_file(path, task, split)
+        file = find_file(path, task, split, clutter) if path.is_dir() else path
         rows, labelled, form = _local_rows(file, task)
         folder = f"{file.parent}/"
     else:
@@ -160,8 +163,9 @@ def open_glue(
     table.labels = table.labels or [None] * len(table.first)
     kind = "int" if task.labels else "float"
     table, labels = label_rows(table, task.labels, kind, skip=skip_labels, folder=folder)
-    facts = {"task": task.name, "split": split, "metric": task.metric, "form": form}
-    return TextRows(f"glue {task.name} {split}", table, labels, vocabulary, length, keep_text, facts)
+    facts = {"task": task.name, "split": split, "metric": task.metric, "form": form, **clutter.facts}
+    name = f"glue {task.name} {split}"
+    return TextRows(name, table, labels, vocabulary, length, keep_text, facts, clutter.notes())
 
 
 def _local_rows(file: Path, task: Task) -> tuple[Rows, bool, str]:
@@ -195,8 +199,8 @@ def _hub_rows(repository: str, task: Task, split: str) -> tuple[Rows, bool, str]
     return hub_rows(dataset, f"{repository} {task.name} {split}", [*task.hub_columns, "label"]), True, "hub"
 
 
-def find_file(root: Path, task: Task, split: str) -> Path:
-    """Find the file of a split within the folder of GLUE or of the task.
+def find_file(root: Path, task: Task, split: str, clutter: Clutter | None = None) -> Path:
+    """Find the file of a split within the folder of GLUE or of the task, but for what is `clutter`.
 
     Raises
     ------
@@ -207,9 +211,11 @@ def find_file(root: Path, task: Task, split: str) -> Path:
     stem, _, kind = split.partition("_")
     for name in _FILES[stem]:
         exact = folder / f"{name}{'_' + kind if kind else ''}.tsv"
-        if exact.is_file():
+        if exact.exists() and not exact.is_dir():
             return exact
-    found = [path for path in sorted(folder.iterdir()) if path.is_file() and _names(path, stem, kind)]
+    clutter = clutter or Clutter()
+    found = [path for path in sorted(folder.iterdir()) if not path.is_dir() and _names(path, stem, kind)]
+    found = [path for path in found if not clutter.leaves_out(path.name)]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -219,7 +225,7 @@ def find_file(root: Path, task: Task, split: str) -> Path:
 
 
 def _names(path: Path, stem: str, kind: str) -> bool:
-    if path.suffix.lower() not in (".tsv", ".txt", ".parquet") or is_clutter(path.name):
+    if path.suffix.lower() not in (".tsv", ".txt", ".parquet"):
         return False
     words = re.split(r"[^a-z0-9]+", path.stem.lower())
     return bool(set(_FILES[stem]) & set(words)) and (not kind or kind in words) and "ids" not in words

@@ -17,11 +17,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 from ffprep.common.names import Clutter, in_clutter
-from ffprep.common.source_files import open_regular, walk
+from ffprep.common.source_files import check_regular, open_regular, walk
 from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import load_dataset
@@ -132,7 +133,6 @@ def open_corpus(
     if chosen.chunks is not None and not chunked:
         raise OptionError(f"{source}: has no chunks (urlsf_subset00 and so on); choose with --files or --share")
     corpus = Corpus(name, [], facts={"form": "chunks" if chunked else "files", "column": column})
-    corpus.notes += clutter.notes()
     corpus.facts |= clutter.facts
     wanted = _wanted_chunks(corpus, chosen) if chunked else None
     if chosen.files is not None:
@@ -143,7 +143,8 @@ def open_corpus(
         corpus.facts["files"] = chosen.files
     corpus.share = _share(corpus, chosen, chunked)
     found: set[int] = set()
-    corpus.units = _units(root, files, column, wanted, found, all_files)
+    corpus.units = _units(root, files, column, wanted, found, clutter)
+    corpus.notes[:0] = clutter.notes()
     if wanted is not None:
         _note_chunks(corpus, source, chosen, wanted, found)
     if not corpus.units:
@@ -233,20 +234,16 @@ def _note_chunks(corpus: Corpus, source: str, choice: Choice, wanted: frozenset[
 
 def _list(path: Path, clutter: Clutter) -> list[str]:
     """Paths within a folder of everything that can be read, in natural order; or the name of a single file."""
-    if path.is_file():
+    if not path.is_dir():
+        check_regular(path)
         return [path.name]
     names: list[str] = []
     for folder, below, files in walk(path):
         inside = Path(folder).relative_to(path)
-        below[:] = [name for name in below if not _hidden((inside / name).as_posix(), clutter)]
+        below[:] = [name for name in below if not clutter.leaves_out((inside / name).as_posix(), hidden=True)]
         found = ((inside / name).as_posix() for name in files if _readable(name))
-        names += [name for name in found if not _hidden(name, clutter)]
+        names += [name for name in found if not clutter.leaves_out(name, hidden=True)]
     return sorted(names, key=natural)
-
-
-def _hidden(name: str, clutter: Clutter) -> bool:
-    """Whether to leave a path out; that hidden files are no texts need not be said."""
-    return clutter.leaves_out(name, data=in_clutter(name), hidden=True)
 
 
 def _readable(name: str) -> bool:
@@ -287,7 +284,7 @@ def _in_chunks(wanted: frozenset[int], name: str) -> bool:
 
 
 def _units(
-    root: Path, files: Sequence[str], column: str, wanted: frozenset[int] | None, found: set[int], all_files: bool
+    root: Path, files: Sequence[str], column: str, wanted: frozenset[int] | None, found: set[int], clutter: Clutter
 ) -> list[Unit]:
     units: list[Unit] = []
     texts: list[str] = []
@@ -312,18 +309,20 @@ def _units(
         if kind is not None:
             units.extend(RowsUnit(part) for part in parts_of(path, name, [column], kind))
         else:
-            units.extend(_archive_units(path, name, wanted, found, all_files))
+            units.extend(_archive_units(path, name, wanted, found, clutter))
     flush()
     return units
 
 
 def _archive_units(
-    path: Path, name: str, wanted: frozenset[int] | None, found: set[int], all_files: bool
+    path: Path, name: str, wanted: frozenset[int] | None, found: set[int], clutter: Clutter
 ) -> list[Unit]:
     """Units of an archive. Archives inside an uncompressed one can be read at the same time, so each is a unit."""
     accept = partial(_in_chunks, wanted) if wanted is not None else None
     if _is_plain_tar(path):
-        inside = [member for member in _walk(path) if is_archive_name(member.name)]
+        archives = [member for member in _walk(path) if is_archive_name(member.name)]
+        kept = [clutter.taken or not in_clutter(member.name) for member in archives]
+        inside = list(compress(archives, kept))
         inside.sort(key=lambda member: natural(member.name))
         nested: list[Unit] = []
         for member in inside:
@@ -331,12 +330,13 @@ def _archive_units(
             if accept is None or accept(member.name):
                 number = _chunk(member.name)
                 found.update(() if number is None else (number,))
-                nested.append(ArchiveUnit(path, label, member.offset, member.size, accept, all_files))
+                nested.append(ArchiveUnit(path, label, member.offset, member.size, accept, clutter.taken))
         if inside:
+            clutter.left_out += [f"{name}/{m.name}" for m, taken in zip(archives, kept, strict=True) if not taken]
             return nested
     elif wanted is not None and _chunk(name) is None:
         found.update(wanted)  # what a compressed archive holds is not known before it is read
-    return [ArchiveUnit(path, name, 0, path.stat().st_size, accept, all_files)]
+    return [ArchiveUnit(path, name, 0, path.stat().st_size, accept, clutter.taken)]
 
 
 # the hub

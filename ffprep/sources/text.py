@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffprep.common.names import is_clutter
+from ffprep.common.names import Clutter
 from ffprep.errors import SourceError
 from ffprep.sources.reading.hub import load_dataset
 from ffprep.sources.reading.labelled_texts import label_rows, read_table
@@ -46,6 +46,8 @@ class TableChoice:
         Names of the columns in files without a header.
     split, config : str or None
         Split and configuration of a data set on the hub.
+    all_files : bool
+        Whether to take what systems leave behind (`ffprep.common.names.is_clutter`).
     """
 
     files: tuple[str, ...]
@@ -60,6 +62,7 @@ class TableChoice:
     columns: tuple[str, ...] = ()
     split: str | None = None
     config: str | None = None
+    all_files: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class TableChoice:
         found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
         if self.columns:
             found["columns"] = list(self.columns)
-        return {"table": found} if found else {}
+        return {**({"table": found} if found else {}), **Clutter(self.all_files).facts}
 
     @property
     def wanted(self) -> list[str]:
@@ -76,8 +79,14 @@ class TableChoice:
         return [name for name in (self.text, self.text_pair, self.label) if name is not None]
 
 
-def open_table(choice: TableChoice, columns: Sequence[str]) -> list[TablePart]:
+def open_table(choice: TableChoice, columns: Sequence[str]) -> tuple[list[TablePart], list[str]]:
     """The parts of all chosen files, in the order in which these were given, and in natural order within folders.
+
+    Returns
+    -------
+    parts : list of TablePart
+    notes : list of str
+        What the user should know of the choice.
 
     Raises
     ------
@@ -85,28 +94,30 @@ def open_table(choice: TableChoice, columns: Sequence[str]) -> list[TablePart]:
         When there is no such file, or the format of one is unknown.
     """
     parts: list[TablePart] = []
-    paths = [path for pattern in choice.files for path in _matching(pattern)]
-    if not paths and len(choice.files) == 1:
-        return [_hub_part(choice, columns)]
+    clutter = Clutter(choice.all_files)
+    paths = [path for pattern in choice.files for path in _matching(pattern, clutter)]
+    if not paths and not clutter.left_out and len(choice.files) == 1:
+        return [_hub_part(choice, columns)], []
     for path in paths:
         kind = choice.format or format_of(path)
         if kind is None:
             raise SourceError(f"{path}: jsonl, csv, tsv or parquet? Give --format")
         parts += parts_of(path, path.name, columns, kind, _dialect(choice, kind))
     if not parts:
-        raise SourceError(f"{', '.join(choice.files)}: no such files")
-    return parts
+        raise SourceError("; ".join([f"{', '.join(choice.files)}: no such files", *clutter.notes()]))
+    return parts, clutter.notes()
 
 
-def _matching(pattern: str) -> list[Path]:
+def _matching(pattern: str, clutter: Clutter) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
-        return sorted(
-            (p for p in path.iterdir() if format_of(p) and not is_clutter(p.name)), key=lambda p: natural(p.name)
-        )
+        names = sorted((p.name for p in path.iterdir() if format_of(p)), key=natural)
+        return [path / name for name in names if not clutter.leaves_out(name)]
     if path.exists():
         return [path]
-    return sorted(map(Path, glob.glob(pattern, recursive=True)), key=lambda p: natural(str(p)))  # noqa: PTH207
+    named = set(path.parts)  # what the user wrote is meant, even if it is .cache
+    found = sorted(map(Path, glob.glob(pattern, recursive=True)), key=lambda p: natural(str(p)))  # noqa: PTH207
+    return [p for p in found if not clutter.leaves_out("/".join(part for part in p.parts if part not in named))]
 
 
 def _dialect(choice: TableChoice, kind: str) -> Dialect | None:
@@ -133,11 +144,11 @@ def open_rows(
     SourceError
         When files, rows or labels are not as the choice says.
     """
-    parts = open_table(choice, choice.wanted)
+    parts, notes = open_table(choice, choice.wanted)
     rows = (row for part in parts for row in part.read())
     table = read_table(rows, choice.text_pair is not None, choice.label is not None, skip)
     labels = None
     if choice.label is not None:
         table, labels = label_rows(table, choice.labels, choice.label_kind, skip=skip)
     facts = {"columns": choice.wanted, "files": len(parts), **choice.facts}
-    return TextRows("text", table, labels, vocabulary, length, keep_text, facts)
+    return TextRows("text", table, labels, vocabulary, length, keep_text, facts, notes)

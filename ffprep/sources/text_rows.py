@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class TextRows:
         Whether to store the texts as well, in the field ``text`` and, for pairs, ``text_pair``.
     facts : mapping
         Further entries of the manifest.
+    notes : sequence of str
+        What the user should know before the work begins.
 
     Raises
     ------
@@ -55,10 +57,12 @@ class TextRows:
         length: int,
         keep_text: bool = False,
         facts: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         if len(table.first) == 0:
             raise SourceError("; ".join(filter(None, (f"{name}: not a single row", table.left_out.summary()))))
         self.name = name
+        self.notes = list(notes)
         self.table = table
         self._labels = labels
         self._vocabulary = vocabulary

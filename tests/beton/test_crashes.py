@@ -335,3 +335,20 @@ def test_two_writers_of_one_file(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="exists already"):
         Writer(path, FIELDS, COUNT, **OPTIONS)
     assert len(Reader(path)) == COUNT
+
+
+def test_a_file_cut_under_a_reader_is_named_before_the_process_ends(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "x.beton"
+    path.write_bytes(whole)
+    code = """
+import os, sys
+from ffprep.beton import Reader
+with Reader(sys.argv[1]) as closed:
+    pass
+reader = Reader(sys.argv[1])
+os.truncate(sys.argv[1], 4096)
+reader.data.sum()
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == -signal.SIGBUS
+    assert run.stderr.startswith(f"ffprep: {path}: byte 4096 cannot be read") and run.stderr.count("\n") == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 from hostile_betons import (
     COUNT,
     FIELDS,
@@ -242,18 +243,31 @@ def test_superblock_that_lies(ours: bytes) -> None:
         assert isinstance(refused(patched(ours, at, lie.pack())), CorruptError)
     refused(patched(ours, at + 20, b"\x01"))
     for content in (b"[1]", b"nonsense", b"[" * 5000, b"\xff"):
-        import xxhash
-
         lie = layout.Section("manifest", block.data_start, len(content), xxhash.xxh3_64_intdigest(content))
         changed = patched(ours, block.data_start, content)
         changed = patched(changed, at, layout.Superblock(**{**vars(block), "sections": (lie,)}).pack())
         assert "manifest" in str(refused(changed))
 
 
+@pytest.mark.parametrize("change", [-1, 0])
+@pytest.mark.parametrize("end", [False, True])
+def test_sections_at_the_ends_of_the_files_parts(ours: bytes, tmp_path: Path, end: bool, change: int) -> None:
+    """The first and the last byte at which an empty section may lie, and the bytes outside them."""
+    first, last = records_end(ours), len(ours) - superblock_of(ours).num_allocations * layout.ALLOCATION.itemsize
+    section = layout.Section("extra", last - change if end else first + change, 0, xxhash.xxh3_64_intdigest(b""))
+    head = layout.Superblock(**{**vars(superblock_of(ours)), "sections": (section,)}).pack()
+    changed = patched(ours, layout.superblock_offset(first), head)
+    if change:
+        assert "points out of the file's parts" in str(refused(changed))
+    else:
+        path = tmp_path / "x.beton"
+        path.write_bytes(changed)
+        with Reader(path) as reader:
+            assert reader.section("extra") == b""
+
+
 def with_section(content: bytes, name: str, data: bytes) -> bytes:
     """Put a section with a right checksum where the payloads start."""
-    import xxhash
-
     block = superblock_of(content)
     section = layout.Section(name, block.data_start, len(data), xxhash.xxh3_64_intdigest(data))
     at = layout.superblock_offset(records_end(content))

@@ -118,8 +118,11 @@ def test_a_file_without_checksums(whole: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_repaired(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="is the damaged file itself"):
+    with pytest.raises(OptionError, match="is read by this command"):
         repair(whole, whole)
+    (tmp_path / "other name.beton").hardlink_to(whole)
+    with pytest.raises(OptionError, match="is read by this command"):
+        repair(whole, tmp_path / "other name.beton", overwrite=True)
     content = whole.read_bytes()
     whole.write_bytes(content[:-100])
     with pytest.raises(CorruptError, match="was cut"):

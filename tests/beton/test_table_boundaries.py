@@ -187,8 +187,9 @@ def test_a_page_grows_to_the_next_power_of_two() -> None:
     assert Placement(0, None).page_size == default
     fixed = Placement(0, PAGE)
     assert fixed.plan([(PAGE, 1)]) == ([0], PAGE)
-    with pytest.raises(ConversionError, match=f"takes {PAGE + 1} bytes and a page {PAGE}; leave page_size out"):
-        fixed.plan([(PAGE + 1, 1)])
+    for too_large in ([(PAGE + 1, 1)], [(1, 1), (PAGE + 1, 1)], [(PAGE + 1, 1), (1, 1)]):
+        with pytest.raises(ConversionError, match=f"takes {PAGE + 1} bytes and a page {PAGE}; leave page_size out"):
+            fixed.plan(too_large)
     assert [fixed.page_of(at) for at in (0, PAGE - 1, PAGE)] == [0, 0, 1]
 
 
@@ -286,6 +287,23 @@ def test_packed_records_are_numpys() -> None:
     assert 3000 in np.atleast_1d(record["f4"].tolist())
     with pytest.raises(ConversionError, match="does not fit"):
         packer.pack([Encoded((1 << 63,)), *samples[1:]], {1: 1, 3: 2, 4: 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("x", None),
+        ("two words", None),
+        ("", "is empty"),
+        ("é", "is not ASCII"),
+        ("x\0", "holds a NUL"),
+        ("\0", "holds a NUL"),
+        ("x" * 16, None),
+        ("x" * 17, "has 17 characters; a .beton file holds 16, and stock ffcv cuts the rest"),
+    ],
+)
+def test_names_that_a_file_can_hold(name: str, problem: str | None) -> None:
+    assert layout.name_problem(name) == problem
 
 
 def test_numbers_and_names_of_fields() -> None:

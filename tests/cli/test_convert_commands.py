@@ -285,28 +285,37 @@ def test_closed_pipe_is_no_traceback(folder: Path, tmp_path: Path) -> None:
 
 
 WAITING = """
+import os
 from ffprep.sources.reading import file_sets
 read = file_sets.read_file
-file_sets.read_file = lambda path: open({pipe!r}).read() if path.endswith({name!r}) else read(path)
+def waiting(path, *limits):
+    if path.endswith({name!r}):
+        os.write({ready}, b"!")
+        os.read({go}, 1)
+    return read(path, *limits)
+file_sets.read_file = waiting
 """
-"""A program's first lines, which let it wait for a named pipe before it reads an image."""
+"""A program's first lines, which let it say that it reaches an image, and wait, before it reads it."""
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_conversion_is_resumed_to_the_same_bytes(folder: Path, tmp_path: Path, number: int) -> None:
-    """The converter waits for a named pipe where it reads an image, so the signal finds it in the middle."""
+    """The converter waits where it reads an image, so the signal finds it in the middle."""
     assert convert(folder, tmp_path / "whole.beton").exit_code == 0
     image = sorted((folder / "train").glob("*/*"))[40]
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
     out = tmp_path / "x.beton"
     ignoring = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if number == signal.SIGTERM else None
-    waiting = WAITING.format(name=image.name, pipe=str(pipe))
+    (reached, ready), (go, gone) = os.pipe(), os.pipe()
     process = launched(
-        "convert", "imagenet", "--source", folder, "--out", out, "--workers", 1, first=waiting, preexec_fn=ignoring
-    )  # a background job ignores SIGINT
-    with pipe.open("wb"):  # returns when the converter opens the other end
+        *("convert", "imagenet", "--source", folder, "--out", out, "--workers", 1),
+        first=WAITING.format(name=image.name, ready=ready, go=go),
+        preexec_fn=ignoring,  # a background job ignores SIGINT
+        pass_fds=(ready, go),
+    )
+    os.close(ready)
+    os.close(go)
+    with os.fdopen(reached, "rb") as reached_file, os.fdopen(gone, "wb"):
+        assert reached_file.read(1) == b"!"  # nothing comes from a program that ended before
         process.send_signal(number)
         if number == signal.SIGKILL:
             process.wait()

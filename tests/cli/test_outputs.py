@@ -121,6 +121,10 @@ def test_reports(folder: Path, tmp_path: Path) -> None:
     report.unlink()
     assert run(*command).exit_code == 0
     assert json.loads(report.read_bytes())["samples"] == json.loads(facts)["samples"]
+    part = [*command[:-1], tmp_path / "part.json", "--part", "1/2"]
+    assert run(*part).exit_code == 0
+    facts = (tmp_path / "part.json").read_bytes()
+    assert run(*part).exit_code == 0 and (tmp_path / "part.json").read_bytes() == facts
     other = run(*command[:-1], out)
     assert other.exit_code == 2 and "written twice" in other.stderr
     image = next(path for path in folder.rglob("*") if path.is_file())

@@ -91,10 +91,10 @@ def test_a_cut_file_is_named_before_the_process_ends(tmp_path: Path, handler: st
     code = f"""
         import faulthandler, sys, threading
         import numpy as np
-        from ffprep.jpeg.native import library
         {"" if handler == "late" else handler}
+        from ffprep.jpeg.watching import watch_memory
         data = np.memmap(sys.argv[1], np.uint8, "r")
-        ticket = library().ffp_watch(data.ctypes.data, data.size, sys.argv[1].encode())
+        watch_memory(data, data, sys.argv[1])
         {"faulthandler.enable()" if handler == "late" else ""}
         open(sys.argv[1], "r+b").truncate(4096)
         print(data[4095], flush=True)

@@ -147,12 +147,28 @@ def test_damage_in_the_middle_is_not_taken_for_bytes_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("colour", ["grey", "YCbCr", "progressive"])
-@pytest.mark.parametrize("rest", [b"\x7f", b"appended text, and \xff\xe1\xff\xff a marker", b"\x13" * 3000])
+@pytest.mark.parametrize(
+    "rest", [b"\x7f", b"appended text, and \xff\xe1\xff\xff a marker", b"\x13" * 3000, b"\0" * 5, b"\xff\0"]
+)
 def test_bytes_left_over(colour: str, rest: bytes) -> None:
     data = COLOURS[colour]
     check_taken(data[:-2] + rest + EOI, pixels(data), "left over")
     check_taken(data[:-2] + rest, pixels(data), "left over")
     assert prepare(data[:-2] + rest + EOI, jpeg="keep").data == data
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_zeros_in_front_of_markers(options: dict[str, bool]) -> None:
+    """Libjpeg warns of them, and stock ffcv takes a warning for a failure, so they are not kept."""
+    data = save(photo(), restart_marker_blocks=4, **options)
+    at = data.index(b"\xff\xd2")
+    padded = data[:at] + b"\0\0" + data[at:]
+    check_taken(padded, pixels(data), "stray bytes")
+    kept = prepare(padded, jpeg="keep").data
+    assert b"\0\0\xff\xd2" not in kept and check_scan(kept).notes == Note(0)
+    if options:
+        at = data.index(b"\xff\xda", scan_of(data))
+        check_taken(data[:at] + b"\0" + data[at:], pixels(data), "stray bytes")
 
 
 def test_bytes_left_over_where_pillow_has_to_decode() -> None:

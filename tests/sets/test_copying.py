@@ -131,6 +131,13 @@ def test_splitting_and_merging_keeps_every_sample(tmp_path: Path) -> None:
     made = split(files_of(paths), index, 4)
     assert made == read_index(index) and [member.samples for member in made.members] == [5, 5, 5, 6]
     assert split(files_of(paths), index, 4) == made, "the same call accepts what is there"
+    for content in ("notes of mine", index.read_text().replace("00000", "00009")):
+        other = index.with_name("z.set.json")
+        other.write_text(content)
+        with pytest.raises(OptionError, match="exists already"):
+            split(files_of(paths), other, 4)
+        assert other.read_text() == content and not list(index.parent.glob("z*.beton"))
+        other.unlink()
     merge(index, tmp_path / "all.beton")
     with Reader(tmp_path / "all.beton") as reader:
         assert [reader.value("label", k) for k in range(21)] == list(range(21))

@@ -57,8 +57,11 @@ def test_files_are_added_and_the_index_of_other_files_is_kept(tmp_path: Path) ->
         "more.beton",
     ]
     before = index.read_bytes()
-    with pytest.raises(OptionError, match="is in .* already"):
-        make_set(index, more, append=True)
+    make_set(index, more, append=True)
+    assert index.read_bytes() == before, "the same command again adds nothing"
+    for known in (paths[:1], paths):
+        with pytest.raises(OptionError, match="is in .* already"):
+            make_set(index, known, append=True)
     with pytest.raises(OptionError, match="exists already"):
         make_set(index, more)
     assert index.read_bytes() == before

@@ -20,15 +20,19 @@ from PIL import Image
 
 from ffprep.cli import main
 from ffprep.common.names import Clutter
+from ffprep.convert.corpus import convert_corpus
 from ffprep.download.url_index import read_index
 from ffprep.errors import SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.sources.coco import open_coco
+from ffprep.sources.glue import TASKS, open_glue
 from ffprep.sources.openwebtext import open_corpus
 from ffprep.sources.reading.annotations import is_annotation_name
 from ffprep.sources.reading.image_tables import parquet_files
+from ffprep.sources.text import TableChoice, open_rows
 from ffprep.sources.visual_genome import open_visual_genome
+from ffprep.text.blocks.exchange import import_parts
 from ffprep.text.tokens.vocabulary import Vocabulary
 
 
@@ -111,12 +115,46 @@ def test_texts(tmp_path: Path) -> None:
 
     corpus = open_corpus(str(tmp_path))
     assert names(corpus) == {"a.txt", "sub/b.txt"}
-    assert any(note.startswith("left out 3 ") for note in corpus.notes)
+    assert any(note.startswith("left out 4 ") for note in corpus.notes)
     taken = open_corpus(str(tmp_path), all_files=True)
     assert len(names(taken)) == 6 and not any("left out" in note for note in taken.notes)
-    tar = archive(tmp_path / "t.tar", {"a.txt": b"x", "__MACOSX/._a.txt": b"y"})
-    assert len(names(open_corpus(str(tar)))) == 1
-    assert len(names(open_corpus(str(tar), all_files=True))) == 2
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_texts_in_archives_are_counted(tmp_path: Path, nested: bool, vocabulary: Vocabulary) -> None:
+    tar = archive(tmp_path / "t.tar", {"a.txt": b"x " * 40, "__MACOSX/._a.txt": b"y " * 40, "__MACOSX/._a.png": b"z"})
+    if nested:
+        tar = archive(tmp_path / "outer.tar", {"t.tar": tar.read_bytes(), "__MACOSX/._t.tar": b"Mac OS X"})
+    corpus = open_corpus(str(tar))
+    report = convert_corpus(corpus, tmp_path / "x.beton", vocabulary, block=8)
+    assert report.statistics.documents == 1 and report.statistics.clutter == 1
+    assert "1  that systems leave among the data (" in report.table() and "--all-files" in report.table()
+    assert any(note.startswith("left out 1 ") for note in corpus.notes) is nested
+    if not nested:
+        taken = convert_corpus(open_corpus(str(tar), all_files=True), tmp_path / "y.beton", vocabulary, block=8)
+        assert taken.statistics.documents == 2 and "clutter" not in taken.statistics.as_dict()
+
+
+def test_tables_of_texts(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    for name in ("a.jsonl", "._a.jsonl", "lost+found/b.jsonl", ".cache/c.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"text": "one"}\n')
+    for pattern, left_out in ((str(tmp_path), 1), (f"{tmp_path}/**/*.jsonl", 1), (f"{tmp_path}/.cache/*.jsonl", 0)):
+        rows = open_rows(TableChoice((pattern,), "text"), vocabulary, 8)
+        assert len(rows) == 1 and notes_of(rows).startswith("left out 1 ") is bool(left_out)
+        taken = open_rows(TableChoice((pattern,), "text", all_files=True), vocabulary, 8)
+        assert len(taken) == 1 + left_out and not taken.notes and taken.manifest()["all_files"] is True
+    with pytest.raises(SourceError, match=r"no such files; left out 1 that systems leave"):
+        open_rows(TableChoice((f"{tmp_path}/._*",), "text"), vocabulary, 8)
+
+
+def test_the_file_of_a_split(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    for name in ("my-train.tsv", "._my-train.tsv"):
+        (tmp_path / name).write_text("sentence\tlabel\nfine\t1\n")
+    rows = open_glue(str(tmp_path), TASKS["sst2"], "train", vocabulary, 8)
+    assert len(rows) == 1 and notes_of(rows).startswith("left out 1 ")
+    with pytest.raises(SourceError, match="may be the split"):
+        open_glue(str(tmp_path), TASKS["sst2"], "train", vocabulary, 8, all_files=True)
 
 
 def parquet(folder: Path) -> None:
@@ -153,6 +191,21 @@ def test_the_command_says_it(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_annotations_in_archives(name: str, may: bool) -> None:
     assert is_annotation_name(name) is may
+
+
+def test_a_pipe_as_the_source(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    pipe = tmp_path / "train.tsv"
+    os.mkfifo(pipe)
+    for open_it in (
+        lambda: open_corpus(str(pipe)),
+        lambda: open_rows(TableChoice((str(pipe),), "text"), vocabulary, 8),
+        lambda: open_glue(str(pipe), TASKS["sst2"], "train", vocabulary, 8),
+        lambda: open_glue(str(tmp_path), TASKS["sst2"], "train", vocabulary, 8),
+        lambda: import_parts(pipe, vocabulary, tmp_path, 0),
+    ):
+        opened: Callable[[], Any] = open_it
+        with pytest.raises(SourceError, match=r"train\.tsv: is a named pipe"):
+            opened()
 
 
 @pytest.mark.parametrize("named", [False, True])

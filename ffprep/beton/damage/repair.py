@@ -22,8 +22,8 @@ from ffprep.beton.verify.sums import blocks_of, blocks_that_fit, changed_samples
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.writer import Writer
 from ffprep.common.cpus import usable_cpus
-from ffprep.common.outputs import check_output
-from ffprep.errors import BetonError, CorruptError, DecodeError, OptionError
+from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.errors import BetonError, CorruptError, DecodeError
 from ffprep.fields import RGBImageField
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.rgb_image import MODE_JPEG
@@ -108,8 +108,7 @@ def repair(
         Nothing can be read from the file: its tables are damaged and it has no whole copy of them, or it was cut.
     """
     source, target = Path(path), Path(out)
-    if source.resolve() == target.resolve():
-        raise OptionError(f"{target}: is the damaged file itself; give another name")
+    refuse_inputs([target], [source])
     report = RepairReport(source, target)
     reader = opened(source, dict(custom_fields or {}), report.restored)
     with ThreadPoolExecutor(workers or usable_cpus(), thread_name_prefix="ffprep-repair") as pool:

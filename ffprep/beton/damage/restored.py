@@ -11,9 +11,12 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.head import fields_of
+from ffprep.beton.head import fields_of, open_beton
 from ffprep.beton.reader import Reader
+from ffprep.common.mapping import map_file
+from ffprep.common.replacing import naming
 from ffprep.errors import CorruptError
+from ffprep.jpeg.watching import watch_memory
 
 
 class RestoredReader(Reader):
@@ -36,6 +39,7 @@ class RestoredReader(Reader):
         super().__init__(tables, custom_fields, check=False)
         self.path = path
         self._whole, self.data = self.data, payloads
+        watch_memory(self, payloads, path)
 
     def section(self, name: str) -> bytes | None:
         """Return one of ffprep's sections, from the restored file."""
@@ -61,7 +65,9 @@ def opened(path: Path, custom_fields: dict[str, type[Any]], restored: list[str])
     BetonError
         The tables are damaged and there is no whole copy, or the file was cut.
     """
-    data: npt.NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, "r"))
+    with naming(path), open_beton(path) as file:
+        data = map_file(file)
+    watch_memory(data, data, path)
     found = _superblock(data)
     if found is None:
         return Reader(path, custom_fields, check=False)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ffprep.beton.head import open_beton
 from ffprep.beton.sets.members import Member, SetIndex, name_problem
 from ffprep.common.outputs import check_output
 from ffprep.common.replacing import naming, write_file
@@ -32,7 +33,7 @@ def read_index(path: Path) -> SetIndex:
     OSError
         It cannot be read.
     """
-    with naming(path), path.open("rb") as file:
+    with naming(path), open_beton(path) as file:
         content = file.read(_LARGEST_INDEX + 1)
     if len(content) > _LARGEST_INDEX:
         raise NotABetonError(f"{path}: more than {_LARGEST_INDEX} bytes are no index of a set")

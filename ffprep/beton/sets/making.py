@@ -30,7 +30,8 @@ def make_set(
     places : path, or a sequence of paths
         As for `files_of`.
     append : bool
-        Keep what the index lists, and add the files after it.
+        Keep what the index lists, and add the files after it. Files that it has as its last ones already are looked at
+        again rather than added twice.
     overwrite : bool
         Replace another index.
     custom_fields : mapping of name to Field subclass, optional
@@ -46,13 +47,18 @@ def make_set(
     known = {file.path.name for file in files}
     added = files_of(places)
     members = [file.member for file in files if file.member is not None]
+    # The same command again, such as after an error at its very end, adds nothing: the files are the last ones.
+    names = [file.path.name for file in added]
+    repeated = bool(files) and [member.name for member in members[-len(names) :]] == names
+    if repeated:
+        del members[-len(names) :]
     model: tuple[Path, Head] | None = None
     if files:
         model = files[0].path, describe_member(files[0].path, custom_fields)[1]
     for file in added:
         if not file.path.parent.resolve() == path.parent.resolve():
             raise OptionError(f"{file.path}: lies in another folder than {path}; move it there, or link it")
-        if append and file.path.name in known:
+        if append and file.path.name in known and not repeated:
             raise OptionError(f"{file.path}: is in {path} already")
         member, head = describe_member(file.path, custom_fields)
         if model is None:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import xxhash
 
 from ffprep.beton import layout
-from ffprep.beton.head import AGAIN, Head, read_head
+from ffprep.beton.head import AGAIN, Head, open_beton, read_head
 from ffprep.common.replacing import naming
 from ffprep.errors import CorruptError, OptionError
 
@@ -89,7 +89,7 @@ class SetFile:
         """
         if self.member is None or head.superblock is not None:
             return
-        with naming(self.path), self.path.open("rb") as file:
+        with naming(self.path), open_beton(self.path) as file:
             if self.member.checksum != _checksum(file, head):
                 raise self._differs("has another checksum")
 
@@ -164,7 +164,7 @@ def describe_member(path: Path, custom_fields: Mapping[str, type[Any]] | None = 
     """
     if problem := name_problem(path.name):
         raise OptionError(f"{path}: its name {problem}, so it cannot be listed in an index")
-    with naming(path), path.open("rb") as file:
+    with naming(path), open_beton(path) as file:
         head = read_head(file, path, dict(custom_fields or {}))
         checksum = _checksum(file, head) if head.superblock is None else seal_of(head.superblock)
     return Member(path.name, head.header.num_samples, head.size, checksum), head

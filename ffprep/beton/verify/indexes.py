@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.beton_tables import BetonTables
-from ffprep.beton.head import read_head
+from ffprep.beton.head import open_beton, read_head
 from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
 from ffprep.beton.sets import SetFile
+from ffprep.common.replacing import naming
 from ffprep.errors import BetonError, CorruptError, JpegError, OptionError
 from ffprep.jpeg.index import build_index, interval_of
 
@@ -61,7 +62,7 @@ def index_fits(data: npt.NDArray[np.uint8], stored: npt.NDArray[np.uint8]) -> bo
 def differs_from_index(file: SetFile) -> str | None:
     """Say in what a file of a set differs from what its index says; None if it does not, or cannot be opened."""
     try:
-        with file.path.open("rb") as opened:
+        with naming(file.path), open_beton(file.path) as opened:
             head = read_head(opened, file.path, {})
         file.check(head)
         file.check_tables(head)

@@ -49,6 +49,10 @@ class ReportFile(OutputFile):
 
     def check(self, path: Path, context: click.Context) -> None:
         out = context.params.get("out")
+        if out is not None and (part := context.params.get("part")):
+            from ffprep.beton.parts import Part
+
+            out = Part.parse(part).path(out)
         if out is None or not is_report(path, out):
             super().check(path, context)
 

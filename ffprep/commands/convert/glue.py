@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ffprep.commands._shared.files import BETONS, FileCommand
-from ffprep.commands._shared.options import apply_options, planning_options, show_plan, take_writing
+from ffprep.commands._shared.options import (
+    all_files_option,
+    apply_options,
+    planning_options,
+    show_plan,
+    take_writing,
+)
 from ffprep.commands.convert._text import row_options, take_loaded_vocabulary, vocabulary_options, writing_options_with
 from ffprep.errors import OptionError, SourceError
 
@@ -37,6 +43,7 @@ def _source_options(tasks: list[str]) -> Callable[..., Any]:
             metavar="train|validation|test|all",
             help="MNLI has validation_matched and validation_mismatched, and so for test; validation means both.",
         ),
+        all_files_option,
     )
 
 
@@ -45,7 +52,7 @@ def _source_options(tasks: list[str]) -> Callable[..., Any]:
 @vocabulary_options
 @row_options
 @writing_options_with(type=BETONS, help="The .beton file, or a folder for several.")
-def command(source: str, task: str, split: str, length: int, keep_text: bool, **values: Any) -> None:
+def command(source: str, task: str, split: str, all_files: bool, length: int, keep_text: bool, **values: Any) -> None:
     """GLUE's tasks: fields "tokens", "length", "label" and, with --keep-text, the texts.
 
     Several tasks or splits make several files: --out is then a folder, or a name that theirs start with, and so is the
@@ -61,10 +68,10 @@ def command(source: str, task: str, split: str, length: int, keep_text: bool, **
     vocabulary = take_loaded_vocabulary(values)
     writing, _ = take_writing(values)
     for one, part in jobs:
-        if len(jobs) > 1 and not _there(source, one, part):
+        if len(jobs) > 1 and not _there(source, one, part, all_files):
             click.echo(f"note: {one.name} has no {part} split there", err=True)
             continue
-        rows = open_glue(source, one, part, vocabulary, length, keep_text, skip, skip_labels)
+        rows = open_glue(source, one, part, vocabulary, length, keep_text, skip, skip_labels, all_files)
         if not writing.quiet:
             click.echo(f"{one.name} {part}: {rows.summary()}", err=True)
         out, report = writing.out, writing.report
@@ -81,13 +88,14 @@ def _skips(values: dict[str, Any]) -> bool:
     return not given or values["on_error"] == "skip"
 
 
-def _there(source: str, task: Task, split: str) -> bool:
+def _there(source: str, task: Task, split: str, all_files: bool) -> bool:
+    from ffprep.common.names import Clutter
     from ffprep.sources.glue import find_file
 
     if not Path(source).is_dir():
         return True
     try:
-        find_file(Path(source), task, split)
+        find_file(Path(source), task, split, Clutter(all_files))
     except SourceError as error:
         return "no file of the split" not in str(error)
     return True
@@ -109,6 +117,7 @@ def plan_command(
     source: str,
     task: str,
     split: str,
+    all_files: bool,
     length: int,
     keep_text: bool,
     out: Path,
@@ -122,5 +131,7 @@ def plan_command(
 
     vocabulary = take_loaded_vocabulary(values)
     for part in splits_of(TASKS[task], split):
-        rows = open_glue(source, TASKS[task], part, vocabulary, length, keep_text, skip_labels=True)
+        rows = open_glue(
+            source, TASKS[task], part, vocabulary, length, keep_text, skip_labels=True, all_files=all_files
+        )
         show_plan(rows, out=out, workers=workers, limit=limit, as_json=as_json)

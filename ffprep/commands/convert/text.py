@@ -10,7 +10,7 @@ import click
 
 from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.group import switches
-from ffprep.commands._shared.options import apply_options, take_writing
+from ffprep.commands._shared.options import all_files_option, apply_options, take_writing
 from ffprep.commands.convert._text import (
     block_options,
     row_options,
@@ -58,6 +58,7 @@ _table_options = apply_options(
         show_default=True,
         help="A sample for each row of the table, or blocks of tokens as of a corpus.",
     ),
+    all_files_option,
 )
 
 
@@ -137,6 +138,7 @@ def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[st
         raise OptionError("--engine ray is for rows; blocks are tokenised in threads")
     for name in ("length", "keep_text"):
         values.pop(name)
-    units: list[Any] = [RowsUnit(part) for part in open_table(choice, [choice.text])]
-    corpus = Corpus("text", units, facts={"columns": [choice.text], "files": len(units), **choice.facts})
+    parts, notes = open_table(choice, [choice.text])
+    facts = {"columns": [choice.text], "files": len(parts), **choice.facts}
+    corpus = Corpus("text", [RowsUnit(part) for part in parts], facts=facts, notes=notes)
     run_corpus(corpus, vocabulary, values.pop("report"), values.pop("quiet"), values)

@@ -160,14 +160,15 @@ def _rows(reader: Reader, facts: Mapping[str, Any], origin: Origin) -> Source:
     vocabulary = from_manifest(facts["vocabulary"], origin.gpt2_files)
     length, keep = int(facts["rows"]["length"]), "text" in reader.fields
     if "task" in facts:
-        return open_glue(origin.place, TASKS[facts["task"]], facts["split"], vocabulary, length, keep, True, True)
+        task, split = TASKS[facts["task"]], facts["split"]
+        return open_glue(origin.place, task, split, vocabulary, length, keep, True, True, _all_files(facts))
     columns = [str(name) for name in facts["columns"]]
     second = columns.pop(1) if facts["rows"]["pair"] else None
     label = columns.pop(1) if "label" in reader.fields else None
     kind = "float" if isinstance(reader.fields.get("label"), FloatField) else "int"
     choice = TableChoice(
         origin.places, columns[0], second, label, tuple(facts.get("labels", ())),
-        "auto" if facts.get("labels") else kind, **_table_options(facts),
+        "auto" if facts.get("labels") else kind, **_table_options(facts), all_files=_all_files(facts),
     )  # fmt: skip
     return open_rows(choice, vocabulary, length, keep, True)
 
@@ -196,8 +197,10 @@ def _blocks(reader: Reader, facts: Mapping[str, Any], origin: Origin, folder: Pa
 
 def _corpus(facts: Mapping[str, Any], origin: Origin) -> Corpus:
     if "columns" in facts:
-        choice = TableChoice(origin.places, str(facts["columns"][0]), **_table_options(facts))
-        return Corpus("text", [RowsUnit(part) for part in open_table(choice, [choice.text])])
+        choice = TableChoice(
+            origin.places, str(facts["columns"][0]), **_table_options(facts), all_files=_all_files(facts)
+        )
+        return Corpus("text", [RowsUnit(part) for part in open_table(choice, [choice.text])[0]])
     chunks = facts.get("chunks")
     split = next((name for name, (low, high) in SPLITS.items() if chunks in (f"{low}-{high - 1}", str(low))), None)
     files, share = facts.get("files"), facts.get("share")

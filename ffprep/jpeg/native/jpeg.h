@@ -62,8 +62,8 @@ enum {
 
 /* What is odd about an image that is whole: bits, mirrored as Note in ffprep/jpeg/rewrite.py. */
 enum {
-    FFP_NOTE_LEFT_OVER = 1,   /* bytes other than padding between the last MCU and the end marker */
-    FFP_NOTE_STRAY = 2,       /* bytes between segments, or after a scan that is not the last one */
+    FFP_NOTE_LEFT_OVER = 1,   /* bytes between the last MCU and the end marker */
+    FFP_NOTE_STRAY = 2,       /* bytes between segments or restart intervals, or after a scan but the last */
     FFP_NOTE_NO_EOI = 4,      /* the data ends after the last MCU */
     FFP_NOTE_CODES = 8,       /* a Huffman table in use that libjpeg refuses: a code of all ones, a DC size over 15 */
     FFP_NOTE_NO_TABLES = 16,  /* Huffman tables are missing, and those of T.81 K.3 are meant */

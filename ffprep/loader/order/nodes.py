@@ -17,6 +17,7 @@ from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
 from ffprep.loader.order.order import Order
+from ffprep.loader.order.permute import permute, permute_in_groups
 from ffprep.loader.order.share import Share
 
 DEFAULT_GROUPS = 128
@@ -97,8 +98,6 @@ class _NodeOrder(Order):
 
     def _layout(self, epoch: int) -> tuple[Ids, Ids]:
         """Return where each of an epoch's pages ends in it, and what to add to get its places in order of pages."""
-        from ffprep.loader.order.permute import permute
-
         if self._cache is None or self._cache[0] != epoch:
             count = len(self._bounds) - 1
             shuffled = permute(np.arange(count, dtype=np.int64), count, self._seed, unsigned(epoch), np.uint64(1))
@@ -108,8 +107,6 @@ class _NodeOrder(Order):
         return self._cache[1:]
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
-        from ffprep.loader.order.permute import permute_in_groups
-
         if len(positions) == 0:
             return np.empty(0, np.int64)
         ends, moves = self._layout(epoch)

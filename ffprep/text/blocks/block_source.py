@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.common.source_files import read_numbers
 from ffprep.errors import SourceError
 from ffprep.fields import Field, NDArrayField
 from ffprep.text.blocks.blocks import best_per_sample
@@ -107,10 +108,7 @@ class BlockSource:
             some = min(count, int(starts[number + 1]) - start)
             path = part.lengths_path if lengths else part.path
             assert path is not None
-            piece = np.fromfile(path, dtype, some, offset=dtype.itemsize * within)
-            if len(piece) != some:
-                raise SourceError(f"{path}: is shorter than it was; start the conversion again")
-            pieces.append(piece)
+            pieces.append(read_numbers(path, dtype, some, dtype.itemsize * within))
             start, count, number = start + some, count - some, number + 1
         return np.concatenate(pieces) if pieces else np.empty(0, dtype)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.replacing import replacing
+from ffprep.common.replacing import naming, replacing
 from ffprep.errors import ConversionError, CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
 from ffprep.text.blocks.blocks import TOKENS, open_blocks, source_facts
@@ -210,7 +210,8 @@ def recorded_facts(source: Path) -> dict[str, Any] | None:
     if not facts.is_file():
         return None
     try:
-        record = json.loads(facts.read_text(encoding="utf-8"))
+        with naming(facts):
+            record = json.loads(facts.read_text(encoding="utf-8"))
         if isinstance(record["vocabulary"], dict):
             return dict(record)
     except (ValueError, KeyError, TypeError, RecursionError):

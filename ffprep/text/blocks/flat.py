@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.source_files import open_binary
+from ffprep.common.source_files import check_regular, open_binary
 from ffprep.errors import SourceError
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -56,8 +56,9 @@ def flat_runs(path: Path, dtype: np.dtype[Any], given: bool) -> Iterator[npt.NDA
     SourceError
         When the file is cut, or its numbers are of another type.
     """
-    if not path.is_file():
+    if not path.exists():
         raise SourceError(f"{path}: no such file of tokens")
+    check_regular(path)
     size = path.stat().st_size
     if size % dtype.itemsize:
         raise SourceError(

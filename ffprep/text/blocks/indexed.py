@@ -30,9 +30,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming, replacing
-from ffprep.common.source_files import check_regular
+from ffprep.common.source_files import check_regular, open_binary, read_numbers
 from ffprep.errors import ConversionError, SourceError
+from ffprep.jpeg.watching import watch_memory
 
 MAGIC = b"MMIDIDX\0\0"
 DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2", 9: "<u4", 10: "<u8"}
@@ -210,8 +212,8 @@ def open_indexed(prefix: Path) -> Indexed:
     dtype = np.dtype(DTYPES[code])
     if tokens % dtype.itemsize:
         raise SourceError(f"{bin_path}: {tokens:,} bytes are not a whole number of {dtype.name} tokens; is it cut?")
-    sizes = np.fromfile(idx_path, "<i4", count, offset=offset).astype(np.int64)
-    pointers = np.fromfile(idx_path, "<i8", count, offset=offset + 4 * count)
+    sizes = read_numbers(idx_path, "<i4", count, offset).astype(np.int64)
+    pointers = read_numbers(idx_path, "<i8", count, offset + 4 * count)
     bad = (sizes < 0) | (pointers < 0) | (pointers % dtype.itemsize != 0)
     bad |= pointers > tokens - sizes * dtype.itemsize
     if bad.any():
@@ -220,15 +222,20 @@ def open_indexed(prefix: Path) -> Indexed:
             f"{idx_path}: sequence {place:,} has {sizes[place]:,} tokens at byte {pointers[place]:,}, which "
             f"{bin_path.name} with {tokens:,} bytes does not hold; is it cut?"
         )
-    data: npt.NDArray[Any] = np.memmap(bin_path, dtype, "r") if tokens else np.empty(0, dtype)
+    data: npt.NDArray[Any] = np.empty(0, dtype)
+    if tokens:
+        with open_binary(bin_path) as file:
+            data = map_file(file).view(dtype)
     documents = None
     if entries is not None:
-        documents = np.fromfile(idx_path, "<i8", entries, offset=offset + 12 * count).astype(np.int64)
+        documents = read_numbers(idx_path, "<i8", entries, offset + 12 * count).astype(np.int64)
         if not entries or documents[0] != 0 or documents[-1] != count or (np.diff(documents) < 0).any():
             raise SourceError(
                 f"{idx_path}: its table of documents does not divide its {count:,} sequences from first to last"
             )
-    return Indexed(bin_path, data, pointers // dtype.itemsize, sizes, documents)
+    found = Indexed(bin_path, data, pointers // dtype.itemsize, sizes, documents)
+    watch_memory(found, data, bin_path)
+    return found
 
 
 def is_megatron(prefix: Path) -> bool:

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.common.names import readable
 from ffprep.common.replacing import naming
+from ffprep.common.source_files import open_binary
 from ffprep.text.documents.cleaning import Removed
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 
@@ -52,6 +54,10 @@ class Statistics:
         What cleaning removed or replaced.
     bad_rows : list of [name, reason]
         The first of the bad rows.
+    clutter : int
+        Members of archives that systems leave among the data (`ffprep.common.names.is_clutter`), left out.
+    clutter_names : list of str
+        The first of them.
     """
 
     documents: int = 0
@@ -65,6 +71,14 @@ class Statistics:
     cut_words: int = 0
     removed: Removed = field(default_factory=Removed)
     bad_rows: list[list[str]] = field(default_factory=list)
+    clutter: int = 0
+    clutter_names: list[str] = field(default_factory=list)
+
+    def leave_out(self, name: str) -> None:
+        """Count something that a system left among the data."""
+        self.clutter += 1
+        if len(self.clutter_names) < LISTED:
+            self.clutter_names.append(readable(name))
 
     def add(self, other: Statistics) -> None:
         """Add the statistics of another unit."""
@@ -72,10 +86,12 @@ class Statistics:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.removed.add(other.removed)
         self.bad_rows.extend(islice(other.bad_rows, LISTED - len(self.bad_rows)))
+        self.clutter_names.extend(islice(other.clutter_names, LISTED - len(self.clutter_names)))
 
     def as_dict(self) -> dict[str, Any]:
-        """The statistics as JSON values."""
-        return dataclasses.asdict(self)
+        """The statistics as JSON values; nothing of clutter where there was none."""
+        record = dataclasses.asdict(self)
+        return record if self.clutter else {k: v for k, v in record.items() if not k.startswith("clutter")}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Statistics:
@@ -262,7 +278,7 @@ def part_paths(folder: Path, number: int) -> tuple[Path, Path, Path]:
 def file_hash(path: Path) -> str:
     """The xxh3 of a file, as hexadecimal digits."""
     found = xxhash.xxh3_64()
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         while data := file.read(1 << 22):
             found.update(data)
     return found.hexdigest()

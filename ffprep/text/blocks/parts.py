@@ -34,7 +34,7 @@ from ffprep.text.blocks.part_files import (
     part_paths,
 )
 from ffprep.text.documents.cleaning import WHOLE, clean, clean_pieces, clean_text
-from ffprep.text.documents.documents import Document, Ignored, Unit
+from ffprep.text.documents.documents import Document, Ignored, LeftBehind, Unit
 from ffprep.text.documents.segments import SEGMENT, Cuts, segments
 from ffprep.text.documents.table_rows import BadRow
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
@@ -97,6 +97,8 @@ class _Tokeniser:
                 self._bad(item)
             elif isinstance(item, Ignored):
                 self.statistics.ignored += 1
+            elif isinstance(item, LeftBehind):
+                self.statistics.leave_out(item.name)
         self._flush()
         self.statistics.cut_words = self._cuts.inside_words
         return self.statistics
@@ -211,7 +213,8 @@ def _check_same(
     """Tokenise a unit whose files have another time than they had, and compare the tokens."""
     with tempfile.TemporaryDirectory(prefix="compared-", dir=folder) as compared:
         _new_part(unit, settings, Path(compared), number, stopped)
-        record = json.loads(part_paths(Path(compared), number)[2].read_text())
+        with naming(folder):
+            record = json.loads(part_paths(Path(compared), number)[2].read_text())
     if record["hashes"] != hashes:
         raise OptionError(
             f"{folder}: its source changed: {unit.key} is not what it was when it was tokenised; --restart drops what "

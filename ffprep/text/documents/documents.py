@@ -46,7 +46,13 @@ class Ignored(NamedTuple):
     name: str
 
 
-Item = Document | BadRow | Ignored
+class LeftBehind(NamedTuple):
+    """What a system left among the texts of an archive, and would be a text of its own; see `is_clutter`."""
+
+    name: str
+
+
+Item = Document | BadRow | Ignored | LeftBehind
 
 
 class Unit(Protocol):
@@ -122,8 +128,9 @@ class ArchiveUnit:
         for member in members(forward.read_at, label=label):
             name = f"{label}/{member.name.removeprefix('./')}"
             if not self.all_files and in_clutter(member.name):
-                continue
-            if is_text_name(name):
+                if is_text_name(name) or is_archive_name(name):
+                    yield LeftBehind(name)
+            elif is_text_name(name):
                 if member.size > WHOLE:
                     yield Document(name, forward.pieces(member.offset, member.size))
                     continue

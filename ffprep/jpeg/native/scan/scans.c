@@ -131,9 +131,10 @@ static int end_segment(const whole *w, ffp_scan_state *s, const uint8_t *begin, 
         while (p < stop && *p == 0) {
             p++;
         }
-        *end = s->arith.next;
+        const int sound = p == stop || (p[0] == 0xFF && (stop - p < 2 || p[1] != 0));
+        *end = sound ? p : s->arith.next;
         *next = p;
-        return p == stop || (p[0] == 0xFF && (stop - p < 2 || p[1] != 0));
+        return sound;
     }
     *end = ffp_bits_position(&s->bits, begin);
     const int sound = s->eobrun == 0 && ffp_bits_finish(&s->bits) == FFP_OK;
@@ -148,6 +149,7 @@ static int32_t restart(whole *w, ffp_scan_state *s, int32_t number, const uint8_
     if (!end_segment(w, s, *begin, &end, &p)) {
         return FFP_CORRUPT_SCAN;
     }
+    w->header->notes |= p > end ? FFP_NOTE_STRAY : 0;
     while (p < stop && *p == 0) {
         p++; /* padding of arithmetic codes */
     }
@@ -225,8 +227,8 @@ static int32_t decode_scan(whole *w, const ffp_scan *scan, int64_t *pos) {
     }
     if (status == FFP_OK) {
         const int sound = end_segment(w, &s, begin, &end, &next);
-        w->end = (sound ? next : end) - w->data;
-        w->header->notes |= sound || complete(w) ? 0 : FFP_NOTE_STRAY;
+        w->end = end - w->data;
+        w->header->notes |= (sound && next == end) || complete(w) ? 0 : FFP_NOTE_STRAY;
         *pos = next - w->data;
     }
     return status;

@@ -176,9 +176,11 @@ int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *heade
     }
     if (status == FFP_OK) {
         const int64_t n = skim->segments - 1, used = (skim->segment_end[n] + 7) / 8 - skim->segment_begin[n];
-        skim->end = skim->left_over ? ffp_after_unstuffed(data, last, used) : rest;
+        skim->end = skim->padded ? ffp_after_unstuffed(data, last, used) : rest;
         status = skim->left_over && !ffp_left_over_is_extra(data, size, header, skim, last) ? FFP_CORRUPT_SCAN : FFP_OK;
-        skim->notes = skim->left_over ? FFP_NOTE_LEFT_OVER : ffp_notes_after(data, size, rest);
+        skim->notes = skim->left_over ? 0 : ffp_notes_after(data, size, rest);
+        skim->notes |= skim->padded ? FFP_NOTE_LEFT_OVER : 0;
+        skim->notes |= skim->padded_before ? FFP_NOTE_STRAY : 0;
     }
     if (status != FFP_OK) {
         free(skim->memory);

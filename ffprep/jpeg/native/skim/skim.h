@@ -28,6 +28,8 @@ typedef struct {
     int64_t segments;       /* restart segments of the input */
     int64_t *segment_begin; /* byte offsets in bytes; segments + 1 of them */
     uint32_t *segment_end;  /* first bit after the last block of each segment */
+    int32_t padded_before;  /* 1: whole bytes of padding precede a restart marker */
+    int32_t padded;         /* 1: whole bytes of padding, or others, follow the last MCU */
     int32_t left_over;      /* 1: bytes other than padding follow the last MCU */
     int32_t notes;          /* FFP_NOTE_*: what follows the last MCU */
     int64_t end;            /* offset of it in the input */

@@ -265,7 +265,7 @@ static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
 }
 
 /* All MCUs of the segment must be there, and nothing but padding may be left, bits up to the byte's end, then zero or FF
- * bytes, except after the last MCU of all. */
+ * bytes, of which libjpeg warns, except after the last MCU of all. */
 static int32_t check_segment(const lane *x, const uint32_t *marks, int64_t n, ffp_skim *skim, int64_t segment) {
     int64_t end = skim->segment_begin[segment + 1] * 8;
     if (x->mark - marks < n) {
@@ -275,7 +275,11 @@ static int32_t check_segment(const lane *x, const uint32_t *marks, int64_t n, ff
     if (last > end) {
         return FFP_TRUNCATED_SCAN;
     }
-    for (int64_t i = (last + 7) >> 3; i < end >> 3; i++) {
+    const int64_t used = (last + 7) >> 3;
+    if (used < end >> 3) {
+        *(segment + 1 < skim->segments ? &skim->padded_before : &skim->padded) = 1;
+    }
+    for (int64_t i = used; i < end >> 3; i++) {
         if (skim->bytes[i] != 0 && skim->bytes[i] != 0xFF) {
             if (segment + 1 < skim->segments) {
                 return FFP_CORRUPT_SCAN;
