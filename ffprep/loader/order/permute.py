@@ -170,13 +170,14 @@ def permute_in_groups(
     out = np.empty(positions.shape[0], np.int64)
     each = total // groups
     rest = total - each * groups
+    keys = np.empty(ROUNDS, np.uint64)
     for i in range(positions.shape[0]):
         turn = positions[i] // groups
         group = positions[i] - turn * groups
         number = turn // window
         first = number * window
         size = np.uint64(min(window, each + (1 if group < rest else 0) - first))
-        keys = round_keys(seed, epoch, np.uint64(2 + number * groups + group))
+        round_keys(seed, epoch, np.uint64(2 + number * groups + group), keys)
         offset = np.int64(permuted(np.uint64(turn - first), size, domain_bits(size), keys))
         place = group * each + min(group, rest) + first + offset
         out[i] = place + moves[np.searchsorted(ends, place, side="right")]
