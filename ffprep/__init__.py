@@ -9,15 +9,16 @@ from ffprep._version import __version__
 
 if TYPE_CHECKING:
     from ffprep.dataset import Dataset
-    from ffprep.loader import Loader, OrderOption, WeightedOrder
+    from ffprep.loader import Loader, NodeOrder, OrderOption, WeightedOrder
     from ffprep.writer import DatasetWriter
 
-__all__ = ["Dataset", "DatasetWriter", "Loader", "OrderOption", "WeightedOrder", "__version__"]
+__all__ = ["Dataset", "DatasetWriter", "Loader", "NodeOrder", "OrderOption", "WeightedOrder", "__version__"]
 
 _HOMES = {
     "Dataset": "ffprep.dataset",
     "DatasetWriter": "ffprep.writer",
     "Loader": "ffprep.loader",
+    "NodeOrder": "ffprep.loader",
     "OrderOption": "ffprep.loader",
     "WeightedOrder": "ffprep.loader",
 }

@@ -14,7 +14,8 @@ Modules and rooms, from the top down; each imports only from those below it:
 
 from ffprep.loader.epoch.failures import ErrorBudget
 from ffprep.loader.loader import Loader
+from ffprep.loader.order.nodes import NodeOrder
 from ffprep.loader.order.order import OrderOption
 from ffprep.loader.order.weighted import WeightedOrder
 
-__all__ = ["ErrorBudget", "Loader", "OrderOption", "WeightedOrder"]
+__all__ = ["ErrorBudget", "Loader", "NodeOrder", "OrderOption", "WeightedOrder"]

@@ -22,11 +22,10 @@ from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
 from ffprep.loader.epoch.saved_state import SavedState, read_state
 from ffprep.loader.ffcv_names import DEFAULT_OS_CACHE, DEFAULT_PROCESS_CACHE, ORDER_MAP, ORDER_TYPE
 from ffprep.loader.files import Ids, open_files
-from ffprep.loader.order.order import HasSampleOrder, Order, OrderOption, SequentialOrder, as_indices
+from ffprep.loader.order.order import Order, OrderOption, SequentialOrder, as_indices
 from ffprep.loader.order.pages import payload_fields
-from ffprep.loader.order.sampling import Sampling
+from ffprep.loader.order.sampling import AnyOrder, Sampling, order_name
 from ffprep.loader.order.share import Share, check_enough, distributed_share
-from ffprep.loader.order.weighted import WeightedOrder
 from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, drawn_seed, one_of, worker_threads
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import on_device, read_pipelines
@@ -57,7 +56,7 @@ class Loader(Conveniences):
     os_cache : bool
         True leaves caching to the operating system, which suits files that fit into memory. False, with the order
         SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory.
-    order : OrderOption, WeightedOrder, or object with ``sample_order(epoch)``
+    order : OrderOption, WeightedOrder, NodeOrder, or object with ``sample_order(epoch)``
     distributed : bool
         Give this process its share of each step. Rank and world size come from the arguments below, else from
         ``torch.distributed``, else from the launcher's environment variables.
@@ -139,7 +138,7 @@ class Loader(Conveniences):
         batch_size: int,
         num_workers: int = -1,
         os_cache: bool = True,
-        order: OrderOption | WeightedOrder | HasSampleOrder = OrderOption.SEQUENTIAL,
+        order: AnyOrder = OrderOption.SEQUENTIAL,
         distributed: bool = False,
         seed: int | None = None,
         indices: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
@@ -205,6 +204,7 @@ class Loader(Conveniences):
             self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples
         )
         self._order = self._sampling.order(self._order_option, self.seed, self)
+        self._share = self._order.share(self._share)
         check_enough(len(self._order), self._share, self.drop_last, str(self.files))
 
     @property
@@ -297,7 +297,7 @@ class Loader(Conveniences):
             self.on_error, self.errors.copy(), self._budget, self.pad == "mask", device_stream,
         )  # fmt: skip
         if order is self._order:
-            setup.readahead = self._sampling.readahead(order, epoch, first)
+            setup.readahead = self._sampling.readahead(order, epoch, first, share)
         scheduler = Scheduler(setup, self._pool_cache, self.num_workers)
         iterator = EpochIterator(scheduler, progress, self, self.batches_ahead)
         self._iterators.add(iterator)
@@ -338,12 +338,9 @@ class Loader(Conveniences):
             position = self._share.consumed(running.batches, len(self._order), running.first)
         parts = self._sampling.parts(self._order)
         epoch = self._epoch_state.epoch if running is None else running.epoch
-        state = SavedState(epoch, position, self.seed, len(self._order), self._order_name(), parts).to_dict()
+        name = order_name(self._order_option)
+        state = SavedState(epoch, position, self.seed, len(self._order), name, parts).to_dict()
         return {**state, "errors": self.errors.to_dict()} if self.errors.count else state
-
-    def _order_name(self) -> str:
-        option = self._order_option
-        return option.name if isinstance(option, (OrderOption, WeightedOrder)) else "GIVEN"
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next ``iter(loader)`` continue exactly where `state_dict` was called.
@@ -357,7 +354,7 @@ class Loader(Conveniences):
         OptionError
             The state belongs to another data set or order.
         """
-        known = read_state(state, len(self._order), self._order_name(), self._sampling.parts(self._order))
+        known = read_state(state, len(self._order), order_name(self._order_option), self._sampling.parts(self._order))
         self.errors = LoaderErrors.from_dict(state.get("errors"))
         if known.seed != self.seed:
             self.seed = known.seed
@@ -381,7 +378,7 @@ class Loader(Conveniences):
 
     def __repr__(self) -> str:
         size = f"{len(self.indices)} samples, {len(self)} batches of {self.batch_size}"
-        return f"<Loader of {self.files}: {size}, {self._order_name()}, seed {self.seed}>"
+        return f"<Loader of {self.files}: {size}, {order_name(self._order_option)}, seed {self.seed}>"
 
 
 __all__ = ["DEFAULT_OS_CACHE", "DEFAULT_PROCESS_CACHE", "ORDER_MAP", "ORDER_TYPE", "Loader", "OrderOption", "Share"]

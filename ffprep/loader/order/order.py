@@ -19,6 +19,7 @@ from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
 from ffprep.loader.order.permute import permute, permute_in_windows
+from ffprep.loader.order.share import Share
 
 
 class OrderOption(enum.Enum):
@@ -66,6 +67,10 @@ class Order(ABC):
         None means that the order does not go through the file page by page.
         """
         return None
+
+    def share(self, share: Share) -> Share:
+        """Return the share that a rank takes of this order, when `share` says which of how many ranks it is."""
+        return share
 
 
 class SequentialOrder(Order):

@@ -133,3 +133,52 @@ def permute_in_windows(
     out = np.empty(positions.shape[0], np.int64)
     _permute_in_windows(positions, starts, members, seed, epoch, np.empty(ROUNDS, np.uint64), out)
     return out
+
+
+@kernel
+def permute_in_groups(
+    positions: np.ndarray,
+    total: int,
+    groups: int,
+    window: int,
+    ends: np.ndarray,
+    moves: np.ndarray,
+    seed: np.uint64,
+    epoch: np.uint64,
+) -> np.ndarray:
+    """Places of an epoch's positions when its pages are cut into groups and each group's windows are shuffled.
+
+    Parameters
+    ----------
+    positions : ndarray of int64
+        Position ``k * groups + g`` is the k-th of group g.
+    total : int
+        Positions in the epoch.
+    groups : int
+    window : int
+        Samples of a group that are shuffled together.
+    ends : ndarray of int64, shape (pages,)
+        Where each page ends in the epoch's sequence of pages.
+    moves : ndarray of int64, shape (pages,)
+        What to add to places in that sequence to get those in the file's.
+    seed, epoch : uint64
+
+    Returns
+    -------
+    ndarray of int64, shaped like ``positions``
+    """
+    out = np.empty(positions.shape[0], np.int64)
+    each = total // groups
+    rest = total - each * groups
+    keys = np.empty(ROUNDS, np.uint64)
+    for i in range(positions.shape[0]):
+        turn = positions[i] // groups
+        group = positions[i] - turn * groups
+        number = turn // window
+        first = number * window
+        size = np.uint64(min(window, each + (1 if group < rest else 0) - first))
+        round_keys(seed, epoch, np.uint64(2 + number * groups + group), keys)
+        offset = np.int64(permuted(np.uint64(turn - first), size, domain_bits(size), keys))
+        place = group * each + min(group, rest) + first + offset
+        out[i] = place + moves[np.searchsorted(ends, place, side="right")]
+    return out

@@ -15,6 +15,7 @@ from ffprep.errors import OptionError
 from ffprep.loader.engine.readahead import ReadAhead
 from ffprep.loader.files import Files, Ids
 from ffprep.loader.order.mix import MixOrder, apportion
+from ffprep.loader.order.nodes import NodeOrder
 from ffprep.loader.order.order import (
     GivenOrder,
     HasSampleOrder,
@@ -25,7 +26,15 @@ from ffprep.loader.order.order import (
     SequentialOrder,
 )
 from ffprep.loader.order.pages import has_payload, main_pages, payload_pages
+from ffprep.loader.order.share import Share
 from ffprep.loader.order.weighted import WeightedOrder
+
+AnyOrder = OrderOption | WeightedOrder | NodeOrder | HasSampleOrder
+
+
+def order_name(option: AnyOrder) -> str:
+    """Return what a saved state calls an order."""
+    return option.name if isinstance(option, (OrderOption, WeightedOrder, NodeOrder)) else "GIVEN"
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Sampling:
     weights: Sequence[float] | str | None = None
     epoch_samples: int | None = None
 
-    def order(self, option: OrderOption | WeightedOrder | HasSampleOrder, seed: int, loader: Any) -> Order:
+    def order(self, option: AnyOrder, seed: int, loader: Any) -> Order:
         """Return the order that an option stands for.
 
         A class with the method ``sample_order``, as users of ffcv write, is called with `loader` to make an object.
@@ -75,6 +84,8 @@ class Sampling:
             return RandomOrder(self.indices, seed)
         if option is OrderOption.QUASI_RANDOM:
             return QuasiRandomOrder(self.indices, self._main_pages(), seed, self.window_pages)
+        if isinstance(option, NodeOrder):
+            return option.bind(self.indices, self._main_pages(), seed)
         if isinstance(option, WeightedOrder):
             return option.bind(self.indices, seed, self.files.num_samples)
         if isinstance(option, type) and hasattr(option, "sample_order"):
@@ -82,13 +93,14 @@ class Sampling:
         if hasattr(option, "sample_order"):
             return GivenOrder(option, self.files.num_samples)
         raise OptionError(
-            f"order is {option!r}; use an OrderOption, a WeightedOrder or an object with sample_order(epoch)"
+            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder or an object that has "
+            "sample_order(epoch)"
         )
 
     def _main_pages(self) -> Ids:
         return main_pages(self.files, self.payloads)
 
-    def _mix(self, option: OrderOption | WeightedOrder | HasSampleOrder, seed: int) -> MixOrder:
+    def _mix(self, option: AnyOrder, seed: int) -> MixOrder:
         if not isinstance(option, OrderOption):
             raise OptionError("weights and epoch_samples go with an OrderOption, not with another order")
         parts = [self.indices] if self.weights is None else self.files.split(self.indices)
@@ -145,8 +157,8 @@ class Sampling:
         sizes = tuple(int(size) for size in np.diff(self.files.starts)) if len(self.files) > 1 else ()
         return sizes + (tuple(int(count) for count in order.counts) if isinstance(order, MixOrder) else ())
 
-    def readahead(self, order: Order, epoch: int, first: int) -> ReadAhead | None:
-        """Start reading pages ahead of an epoch that begins at position `first`.
+    def readahead(self, order: Order, epoch: int, first: int, share: Share | None = None) -> ReadAhead | None:
+        """Start reading the pages that a rank needs ahead of an epoch that begins at position `first`.
 
         Returns None when that is left to the operating system's cache, or when there are no pages to read.
         """
@@ -157,8 +169,11 @@ class Sampling:
         if edges is None or not columns or first >= len(order):
             return None
 
+        rank, ranks = (0, 1) if share is None else (share.rank, share.world_size)
+
         def pages(start: int, stop: int) -> Ids:
-            ids = order.ids(epoch, np.arange(start, stop, dtype=np.int64))
+            mine = start + (first + rank - start) % ranks
+            ids = order.ids(epoch, np.arange(mine, stop, ranks, dtype=np.int64))
             found: Ids = np.unique(np.concatenate([column[ids] for column in columns]))
             return found[found >= 0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
+
+LOST_SHARE = 0.05
+MOST_LOST = 1000
+"""From so large a share, and so many samples, on `drop_last` leaves out enough to warn of it."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,19 @@ class Share:
 
 
 def check_enough(total: int, share: Share, drop_last: bool, label: str) -> None:
-    """Check that an epoch of `total` samples has at least one batch.
+    """Check that an epoch of `total` samples has at least one batch; warn if the last one that is dropped is large.
 
     Raises
     ------
     OptionError
         It has none.
+
+    Warns
+    -----
+    UserWarning
+        On the first of several ranks, if at least `MOST_LOST` samples and more than `LOST_SHARE` of them are dropped.
     """
+    lost = total % share.step
     if total == 0:
         raise OptionError(f"{label}: no samples to load: the file or indices is empty")
     if drop_last and total < share.step:
@@ -69,6 +80,13 @@ def check_enough(total: int, share: Share, drop_last: bool, label: str) -> None:
         raise OptionError(
             f"{label}: {total} samples do not fill one batch of {share.batch_size}{ranks}; "
             "use a smaller batch_size, or drop_last=False"
+        )
+    if drop_last and share.rank == 0 and share.world_size > 1 and lost >= max(MOST_LOST, LOST_SHARE * total):
+        warnings.warn(
+            f"{label}: drop_last leaves out {lost:,} of {total:,} samples ({lost / total:.0%}) in every epoch, since "
+            f"{share.world_size:,} ranks take {share.step:,} a step; give drop_last=False or pad='repeat', or choose "
+            "another batch_size",
+            stacklevel=3,
         )
 
 
