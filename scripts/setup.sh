@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the virtual environment that `make` works in: Python packages, the JPEG kernel, the other kernels' machine code,
-# and (where it can be built) stock ffcv as the partner for interoperability tests and comparisons. Safe to run again;
+# Makes the virtual environment that `make` works in: Python packages, the JPEG kernel, for tests the other kernels'
+# machine code, and (where it can be built) stock ffcv as the partner for interoperability tests and comparisons. Safe to run again;
 # does only what is missing.
 #
 #   scripts/setup.sh [run|dev]     run: what the demo needs; dev: also the test and lint tools
@@ -70,7 +70,7 @@ if [ ! -e ffprep/jpeg/_native.so ] || [ "$newest" -nt ffprep/jpeg/_native.so ]; 
     pip install setuptools
     "$venv/bin/python" setup.py -q build_ext --inplace
 fi
-if [ "${FFPREP_KERNELS:-}" != jit ] && [ ! -e ffprep/kernels/_kernels.so ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
+if [ "$profile" = dev ] && [ "${FFPREP_KERNELS:-}" != jit ] && [ ! -e ffprep/kernels/_kernels.so ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
     say "compiling the kernels' machine code (a minute or two)"
     log="$(mktemp)"
     if ! { pip install setuptools && "$venv/bin/python" scripts/build_kernels.py --if-stale --inplace; } 2>"$log"; then

@@ -1,4 +1,4 @@
-"""Files in memory, without a descriptor for each: a process may map thousands of files, but open only hundreds."""
+"""What files hold, as arrays. Mapped files need no descriptor: a process may map thousands, but open only hundreds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from ffprep.common.source_files import open_binary
+from ffprep.errors import SourceError
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -68,3 +71,31 @@ def _map_over() -> Any:
         ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64,
     )  # fmt: skip
     return function
+
+
+def read_numbers(path: str | os.PathLike[str], dtype: npt.DTypeLike, count: int, offset: int = 0) -> npt.NDArray[Any]:
+    """Return numbers that lie in a regular file; see `check_regular` for what is raised.
+
+    Parameters
+    ----------
+    path : path
+    dtype : numpy dtype
+    count : int
+    offset : int
+        The first one's byte.
+
+    Returns
+    -------
+    ndarray, shape (count,)
+
+    Raises
+    ------
+    SourceError
+        The file ends before them.
+    """
+    data = np.empty(count, dtype)
+    with open_binary(path) as file:
+        file.seek(offset)
+        if file.readinto(data.view(np.uint8).data) != data.nbytes:
+            raise SourceError(f"{os.fspath(path)}: is shorter than it was; start again with the whole file")
+    return data

@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from io import BufferedReader
 from typing import Any, TextIO
 
-import numpy as np
-import numpy.typing as npt
-
 from ffprep.common.replacing import naming
 from ffprep.errors import SourceError
 
@@ -114,34 +111,6 @@ def read_file(path: str | os.PathLike[str], most: int | None = None) -> bytes:
         return data
     finally:
         os.close(fd)
-
-
-def read_numbers(path: str | os.PathLike[str], dtype: npt.DTypeLike, count: int, offset: int = 0) -> npt.NDArray[Any]:
-    """Return numbers that lie in a regular file; see `check_regular` for what is raised.
-
-    Parameters
-    ----------
-    path : path
-    dtype : numpy dtype
-    count : int
-    offset : int
-        The first one's byte.
-
-    Returns
-    -------
-    ndarray, shape (count,)
-
-    Raises
-    ------
-    SourceError
-        The file ends before them.
-    """
-    data = np.empty(count, dtype)
-    with open_binary(path) as file:
-        file.seek(offset)
-        if file.readinto(data.view(np.uint8).data) != data.nbytes:
-            raise SourceError(f"{os.fspath(path)}: is shorter than it was; start again with the whole file")
-    return data
 
 
 def read_text_file(path: str | os.PathLike[str]) -> str:

@@ -18,7 +18,7 @@ from ffprep.sources.base import shuffled
 from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.coco import open_coco
 from ffprep.sources.reading import annotations as annotations_module
-from ffprep.sources.reading import zipped
+from ffprep.sources.reading import file_sets
 from ffprep.sources.visual_genome import open_visual_genome
 from ffprep.text.tokens.vocabulary import Vocabulary
 
@@ -215,12 +215,12 @@ def test_annotations_that_unpack_without_end(
 def test_an_image_that_unpacks_without_end(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zipped, "LARGEST", 1000)
+    monkeypatch.setattr(file_sets, "LARGEST", 1000)
     with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("1.jpg", b"0" * 1001)
         archive.writestr("2.jpg", b"2")
     source = open_coco([tmp_path / "images.zip"], put(tmp_path / "captions.json", GOOD), **options)
-    with pytest.raises(SourceError, match=r"in it 1.jpg: 1,001 bytes are more than an image has"):
+    with pytest.raises(SourceError, match=r"in it 1.jpg: 1,001 bytes are more than a sample may have"):
         source.sample(0)
     assert source.sample(1)[0].value == b"2"
 
