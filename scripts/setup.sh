@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment that `make` works in: Python packages, the JPEG kernel, for tests the other kernels'
-# machine code, and (where it can be built) stock ffcv as the partner for interoperability tests and comparisons. Safe to run again;
-# does only what is missing.
+# machine code, and (where it can be built) stock ffcv as the partner for interoperability tests and comparisons. Safe
+# to run again; does only what is missing.
 #
 #   scripts/setup.sh [run|dev]     run: what the demo needs; dev: also the test and lint tools
 #
