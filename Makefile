@@ -2,6 +2,7 @@
 # make test     the test suite, with the same examples every time (JOBS: processes, 2 unless told otherwise)
 # make explore  the property tests with new examples, ten times as many (ARGS: pytest's)
 # make fuzz     damaged JPEGs, files and archives for TIME seconds (600; a day is 86400), under sanitizers
+# make kernels  the kernels' machine code, brought up to date, so that no first start compiles them (make test does it, too)
 # make lint     what can be said without running: style, types, spelling, docstrings, the architecture
 # make bench    the comparison reported in docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
 # make docs     the manual as HTML
@@ -15,15 +16,20 @@ DATA ?=
 ARGS ?=
 JOBS ?= 2
 TIME ?= 600
+KERNELS = $(VENV)/bin/python scripts/build_kernels.py --if-stale --inplace
 export PYTHON VENV
 
-.PHONY: demo test explore fuzz test-oldest test-newest lint bench docs setup setup-dev clean
+.PHONY: demo test kernels explore fuzz test-oldest test-newest lint bench docs setup setup-dev clean
 
 demo: setup
 	$(VENV)/bin/ffprep demo --out demo-out
 
 test: setup-dev
+	-$(KERNELS)
 	PYTHONHASHSEED=0 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+kernels: setup-dev
+	$(KERNELS)
 
 explore: setup-dev
 	$(VENV)/bin/python -m pytest --hypothesis-profile=explore -m hypothesis $(ARGS)
@@ -57,5 +63,5 @@ setup-dev:
 	@scripts/setup.sh dev
 
 clean:
-	rm -rf build dist site demo-out *.egg-info ffprep/jpeg/_native.so
+	rm -rf build dist site demo-out machine *.egg-info ffprep/jpeg/_native.so ffprep/kernels/_kernels.so
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 """How long it takes until training begins: import, first batch, second loader, opening a file of ImageNet's size.
 
     python benchmarks/startup.py --markdown
-    python benchmarks/startup.py --cold        # also the first call ever, which compiles
+    python benchmarks/startup.py --cold        # also the first batch ever of each preset, nothing being compiled yet
+    python benchmarks/startup.py --only-cold   # that alone
 
 Every figure is of a process of its own, with the file in the page cache, the median of several; times of whole
 processes begin when the process does. Processor time (--clock cpu) is that of all threads together, less disturbed by
@@ -26,6 +27,7 @@ from typing import Any
 
 SAMPLES = 1_281_167
 CLOCK = "FFPREP_STARTUP_CLOCK"
+STARTED = "FFPREP_STARTUP_STARTED"
 clock = time.process_time if os.environ.get(CLOCK) == "cpu" else time.perf_counter
 HERE = Path(__file__).resolve().parent
 
@@ -71,6 +73,72 @@ def memory(kind: str = "Anon") -> int:
 
 
 # -- what a process of its own measures ----------------------------------------------------------------
+
+
+def make_pairs(path: Path) -> None:
+    """Writes a file of 64 photographs with tokens."""
+    import numpy as np
+
+    from ffprep.beton.writing.writer import Writer
+    from ffprep.demo.photographs import make_photographs
+    from ffprep.fields import IntField, NDArrayField, RGBImageField
+
+    files = sorted(make_photographs(path.parent / "pairs", 64).rglob("*.JPEG"))
+    fields = {
+        "image": RGBImageField("jpg", jpeg="seekable"),
+        "tokens": NDArrayField(np.dtype(np.uint16), (32,)),
+        "length": IntField(),
+    }
+    from PIL import Image
+
+    with Writer(path, fields, len(files)) as writer:
+        for file in files:
+            values = [np.array(Image.open(file).convert("RGB")), np.zeros(32, np.uint16), 32]
+            writer.write([field.encode(value) for field, value in zip(fields.values(), values, strict=True)])
+
+
+def make_blocks(path: Path) -> None:
+    """Writes a file of 256 blocks of 512 tokens."""
+    import numpy as np
+
+    from ffprep.beton.writing.writer import Writer
+    from ffprep.fields import NDArrayField
+
+    field = NDArrayField(np.dtype(np.uint16), (512,))
+    with Writer(path, {"tokens": field}, 256) as writer:
+        for number in range(256):
+            writer.write([field.encode(np.full(512, number, np.uint16))])
+
+
+def since_start() -> float:
+    """Return the seconds since this process was started, or its processor time."""
+    return time.process_time() if clock is time.process_time else time.time() - float(os.environ[STARTED])
+
+
+def first_ever(preset: str, path: str) -> dict[str, float]:
+    """A preset's first batch, from the start of the process on, and whether numba was imported for it.
+
+    With the preset ``torch`` only ``import torch``.
+    """
+    if preset == "torch":
+        import torch  # noqa: F401
+
+        return {"seconds": since_start(), "numba": 0.0}
+    from ffprep import presets, transforms
+
+    if preset == "augmented":
+        from ffprep.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
+        from ffprep.loader import Loader, OrderOption
+
+        steps = [transforms.RandomHorizontalFlip(), transforms.RandomColorJitter(0.8, 0.4, 0.4, 0.2, 0.1)]
+        steps += [transforms.RandomSolarization(128, 0.2), transforms.GaussianBlur(9), transforms.ToTensor()]
+        image = [RandomResizedCropRGBImageDecoder((224, 224)), *steps]
+        pipelines = {"image": image, "label": [IntDecoder()]}
+        loader: Any = Loader(path, 64, 1, OrderOption.RANDOM, pipelines=pipelines, seed=0)
+    else:
+        loader = getattr(presets, preset)(path, 64, 1, 0)
+    next(iter(loader))
+    return {"seconds": since_start(), "numba": float("numba" in sys.modules)}
 
 
 def importing() -> dict[str, float]:
@@ -209,14 +277,16 @@ def ask(function: str, *arguments: str, times: int = 5, environment: dict[str, s
     """Runs a function in processes of their own; medians, and ``process``, the whole process."""
     found: dict[str, list[float]] = {}
     paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(times):
         begun = _seconds()
+        started = {STARTED: repr(time.time())}
         done = subprocess.run(
             [sys.executable, str(Path(__file__).resolve()), "--measure", function, *arguments],
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "PYTHONPATH": paths, **(environment or {})},
+            env={**inherited, **started, "PYTHONPATH": paths, **(environment or {})},
         )
         if done.returncode:
             raise SystemExit(f"{function} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -226,7 +296,7 @@ def ask(function: str, *arguments: str, times: int = 5, environment: dict[str, s
     return {key: statistics.median(values) for key, values in found.items()}
 
 
-def rows(small: Path, large: Path, times: int, cold: bool) -> list[tuple[str, str, str]]:
+def rows(small: Path, large: Path, times: int) -> list[tuple[str, str, str]]:
     """What, ours, stock ffcv's."""
     stock = importlib.util.find_spec("ffcv") is not None
     ask("first_batch", str(small), times=1)  # fills the cache of compiled kernels
@@ -257,11 +327,43 @@ def rows(small: Path, large: Path, times: int, cold: bool) -> list[tuple[str, st
         ("the same, and its first batch", seconds(loader, "second"), ""),
         ("memory of its own for that", mega(loader), mega(stock_loader)),
     ]
-    if cold:
-        with tempfile.TemporaryDirectory(prefix="ffprep-cold-") as cache:
-            first = ask("first_batch", str(small), times=1, environment={"NUMBA_CACHE_DIR": cache})
-        lines.append(("first batch ever: the kernels are compiled", seconds(first), ""))
     return lines
+
+
+def cold_rows(small: Path, times: int) -> list[tuple[str, str, str]]:
+    """What, with the kernels' machine code as it was shipped, with numba alone; every cache of numba's is empty."""
+    pairs, blocks = small.with_name("pairs.beton"), small.with_name("blocks.beton")
+    make_pairs(pairs)
+    make_blocks(blocks)
+    lines = []
+    presets = {"torch": small, "imagenet_train": small, "augmented": small}
+    presets |= {"image_text_train": pairs, "text_blocks": blocks}
+    for preset, path in presets.items():
+        found = []
+        ask("first_ever", preset, str(path), times=1)  # Python's own bytecode, which pip makes when it installs
+        for chosen, runs in (("", times), ("jit", 1)):
+            everything: list[float] = []
+            for _ in range(runs):
+                with tempfile.TemporaryDirectory(prefix="ffprep-cold-") as cache:
+                    environment = {"NUMBA_CACHE_DIR": cache, "FFPREP_KERNELS": chosen}
+                    asked = ask("first_ever", preset, str(path), times=1, environment=environment)
+                everything.append(asked["seconds"])
+                if not chosen and asked["numba"]:
+                    print(f"note: {preset} imported numba: see `ffprep doctor`", file=sys.stderr)
+            found.append(f"{statistics.median(everything):.2f} s")
+        what = "import torch alone" if preset == "torch" else f"{preset}: first batch, empty cache"
+        lines.append((f"process start to {what}", *found))
+    return lines
+
+
+def show(heading: tuple[str, str], lines: list[tuple[str, str, str]], markdown: bool) -> None:
+    """Prints a table."""
+    if markdown:
+        print(f"| | {heading[0]} | {heading[1]} |\n|---|---|---|")
+    else:
+        print(f"{'':<60} {heading[0]:>10} {heading[1]:>10}")
+    for what, one, other in lines:
+        print(f"| {what} | {one} | {other} |" if markdown else f"{what:<60} {one:>10} {other:>10}")
 
 
 def main() -> None:
@@ -269,7 +371,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, help="keep the file of 1,281,167 samples here, or use the one there")
     parser.add_argument("--times", type=int, default=5, help="processes for each figure")
-    parser.add_argument("--cold", action="store_true", help="also compile everything anew, once")
+    parser.add_argument("--cold", action="store_true", help="also the first batch ever, with an empty cache")
+    parser.add_argument("--only-cold", action="store_true", help="nothing else")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of processor time")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
@@ -281,15 +384,15 @@ def main() -> None:
         os.environ[CLOCK] = options.clock
         os.execv(sys.executable, [sys.executable, *sys.argv])
     with tempfile.TemporaryDirectory(prefix="ffprep-startup-") as folder:
-        large = options.file or Path(folder) / "large.beton"
-        if not large.exists():
-            make_large(large)
-        make_small(Path(folder) / "small.beton")
-        found = rows(Path(folder) / "small.beton", large, options.times, options.cold)
-    if options.markdown:
-        print("| | ffprep | stock ffcv |\n|---|---|---|")
-    for what, ours, theirs in found:
-        print(f"| {what} | {ours} | {theirs} |" if options.markdown else f"{what:<52} {ours:>10} {theirs:>10}")
+        small = Path(folder) / "small.beton"
+        make_small(small)
+        if not options.only_cold:
+            large = options.file or Path(folder) / "large.beton"
+            if not large.exists():
+                make_large(large)
+            show(("ffprep", "stock ffcv"), rows(small, large, options.times), options.markdown)
+        if options.cold or options.only_cold:
+            show(("shipped", "compiled"), cold_rows(small, options.times), options.markdown)
 
 
 if __name__ == "__main__":

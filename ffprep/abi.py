@@ -250,7 +250,7 @@ TASK = np.dtype(
     _whole(
         "kind out row_bytes meta meta_stride offsets sizes data data_size lengths element fill rows_each "
         "index index_sizes width source columns counts counts_stride choose seed epoch stream "
-        "check sums states check_offsets check_sizes check_rows"
+        "check sums states check_offsets check_sizes check_rows target"
     )
 )
 """What an operation does with the samples of one file; :mod:`ffprep.loader.engine.rows` carries it out.
@@ -278,6 +278,39 @@ check, sums, states
     each, 0 where each touch is to compare.
 check_offsets, check_sizes, check_rows
     Addresses of two int64 a payload that say where it lies; how many samples lie in each payload.
+target
+    Of what follows an image: address of a :data:`TARGET`.
+"""
+
+TARGET = np.dtype(
+    [
+        *_whole(
+            "entry spec meta meta_stride steps count out_h out_w item scratch stored format columns swaps "
+            "swap_count boxes work"
+        ),
+        *_real("min_size min_area"),
+    ]
+)
+"""What follows an image through its crop, flip and geometry; :mod:`ffprep.loader.engine.targets` fills it.
+
+entry
+    Address of a C function ``make(task, row, sample, key, thread) -> status``.
+spec, meta, meta_stride
+    Of the image: addresses of its :data:`IMAGE_SPEC` and of the first sample's record, bytes to the next.
+steps, count
+    Address of an array of :data:`AUGMENTATION_STEP` for labels or points, of that many elements.
+out_h, out_w, work
+    Size of the result; bytes of scratch memory that a step needs.
+item, scratch
+    Of masks: bytes of a stored label, and of an image of labels in scratch memory.
+stored, format
+    Of boxes: numbers of the formats in the file and in the batch.
+columns, swaps, swap_count
+    Of keypoints: how many a row has; address of pairs of them (int64) that change places in a mirrored image.
+boxes
+    Address of the :data:`TASK` of the boxes that values and keypoints go along with, 0 for none.
+min_size, min_area
+    Of boxes: what must be left of one.
 """
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Makes the virtual environment that `make` works in: Python packages, the JPEG kernel, and (where it can be built) stock
-# ffcv as the partner for interoperability tests and comparisons. Safe to run again; does only what is missing.
+# Makes the virtual environment that `make` works in: Python packages, the JPEG kernel, the other kernels' machine code,
+# and (where it can be built) stock ffcv as the partner for interoperability tests and comparisons. Safe to run again;
+# does only what is missing.
 #
 #   scripts/setup.sh [run|dev]     run: what the demo needs; dev: also the test and lint tools
 #
-# Environment: PYTHON (python3), VENV (.venv), FFPREP_FFCV=0 leaves ffcv out, TORCH (what pip is asked for, e.g.
-# "torch==2.13.0"; by default PyTorch's CPU build where there is no NVIDIA driver).
+# Environment: PYTHON (python3), VENV (.venv), FFPREP_FFCV=0 leaves ffcv out and FFPREP_KERNELS=jit the machine code, TORCH
+# (what pip is asked for, e.g. "torch==2.13.0"; by default PyTorch's CPU build where there is no NVIDIA driver).
 set -eu
 profile="${1:-run}"
 python="${PYTHON:-python3}"
@@ -68,6 +69,15 @@ if [ ! -e ffprep/jpeg/_native.so ] || [ "$newest" -nt ffprep/jpeg/_native.so ]; 
     say "building the JPEG kernel"
     pip install setuptools
     "$venv/bin/python" setup.py -q build_ext --inplace
+fi
+if [ "${FFPREP_KERNELS:-}" != jit ] && [ ! -e ffprep/kernels/_kernels.so ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
+    say "compiling the kernels' machine code (a minute or two)"
+    log="$(mktemp)"
+    if ! { pip install setuptools && "$venv/bin/python" scripts/build_kernels.py --if-stale --inplace; } 2>"$log"; then
+        echo "note: it is left out; numba compiles the kernels when they are first used" >&2
+        tail -n 3 "$log" >&2
+    fi
+    rm -f "$log"
 fi
 
 if [ "${FFPREP_FFCV:-1}" = 1 ] && ! "$venv/bin/python" -c 'import ffcv' 2>/dev/null; then

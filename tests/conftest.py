@@ -32,9 +32,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WITHOUT_FFCV = os.geteuid() != 0 or os.environ.get("FFPREP_FFCV") == "0"
+MACHINE_CODE = Path(__file__).resolve().parent.parent / "ffprep" / "kernels" / "_kernels.so"
 MAY_BE_SKIPPED = {
     r"this CPU has no avx(2|512)$": True,
     r"there is (a|no) CUDA device$": True,
+    # `make kernels` builds it
+    r"the kernels' machine code is not built$": not MACHINE_CODE.exists(),
     # scripts/setup.sh builds stock ffcv with the libraries that it installs as root
     r"could not import 'ffcv\b": WITHOUT_FFCV,
     # scripts/test_versions.sh installs what ffprep itself depends on, and nothing else

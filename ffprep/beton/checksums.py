@@ -15,6 +15,7 @@ import xxhash
 from ffprep.beton import layout, sections
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
+from ffprep.beton.sets import SetFile
 from ffprep.errors import CorruptError, DecodeError
 
 GOOD = 2
@@ -131,6 +132,8 @@ def open_checked(path: str | os.PathLike[str], custom_fields: Mapping[str, type[
     reader = Reader(path, custom_fields)
     try:
         check_tables(reader)
+        if isinstance(path, SetFile):
+            path.check_tables(reader.head)
         guard(reader)
     except BaseException:
         reader.close()

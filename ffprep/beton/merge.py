@@ -16,7 +16,7 @@ from ffprep.beton.checksums import open_checked, payload_sums, row_sums
 from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
-from ffprep.beton.sets import Place, SetFile, check_same_fields, files_of
+from ffprep.beton.sets import Place, check_same_fields, files_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter, can_copy
 from ffprep.common.outputs import check_output, refuse_inputs
@@ -27,7 +27,7 @@ _CHUNK = 4096
 
 
 def merge(
-    paths: Place | Sequence[Place | SetFile],
+    paths: Place | Sequence[Place],
     out: str | os.PathLike[str],
     *,
     custom_fields: Mapping[str, type[Any]] | None = None,
@@ -78,8 +78,8 @@ def merge(
     files = files_of(paths)
     if not files:
         raise OptionError("merge wants at least one file")
-    readers = [open_checked(file.path, custom_fields) for file in files]
-    check_readers(files, readers)
+    readers = [open_checked(file, custom_fields) for file in files]
+    check_readers(readers)
     target = Path(out)
     refuse_inputs([target], [reader.path for reader in readers])
     total = sum(len(reader) for reader in readers)
@@ -118,15 +118,14 @@ def merge(
     return total
 
 
-def check_readers(files: Sequence[SetFile], readers: Sequence[Reader]) -> None:
-    """Refuse files that are not those of their index, or whose fields are not those of the first.
+def check_readers(readers: Sequence[Reader]) -> None:
+    """Refuse files whose fields are not those of the first.
 
     Raises
     ------
-    CorruptError, OptionError
+    OptionError
     """
-    for file, reader in zip(files, readers, strict=True):
-        file.check(reader.head)
+    for reader in readers:
         check_same_fields(readers[0].path, readers[0].head, reader.path, reader.head)
 
 

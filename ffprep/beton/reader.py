@@ -15,6 +15,7 @@ import xxhash
 from ffprep.beton.beton_tables import BetonTables
 from ffprep.beton.sections import MAX_NAME
 from ffprep.beton.seek_index import SeekIndex
+from ffprep.beton.sets import SetFile
 from ffprep.errors import CorruptError, DecodeError
 
 
@@ -27,6 +28,7 @@ class Reader(BetonTables):
     Parameters
     ----------
     path : str or Path
+        A `SetFile` is compared with what its index says.
     custom_fields : mapping of name to Field subclass, optional
         The class of each field whose type is not one of ffcv's seven.
     check : bool
@@ -71,6 +73,8 @@ class Reader(BetonTables):
         check: bool = True,
     ) -> None:
         super().__init__(path, custom_fields, check=check)
+        if isinstance(path, SetFile):
+            path.check(self.head)
         self.seek_index: SeekIndex | None = None
         self._names: tuple[bytes, npt.NDArray[np.int64]] | None = None
         self._manifest: dict[str, Any] | None = None

@@ -67,8 +67,8 @@ def split(
     stem = out.name.removesuffix(SUFFIX)
     targets = [out.with_name(numbered(stem, number, count)) for number in range(count)]
     check_output(out, overwrite=overwrite or _lists(out, targets))
-    readers = [open_checked(file.path, custom_fields) for file in files]
-    check_readers(files, readers)
+    readers = [open_checked(file, custom_fields) for file in files]
+    check_readers(readers)
     for reader in readers:
         source = (reader.manifest or {}).get("source")
         if isinstance(source, dict) and "blocks" in source:

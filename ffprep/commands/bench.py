@@ -42,7 +42,7 @@ def command(
 
     options = BenchOptions(workers, batch_size, rounds, scale, validation, samples, baselines=not alone)
     with followed("rounds") as progress:
-        facts = bench([file.path for file in path], options, lambda done: progress(done, rounds))
+        facts = bench(path, options, lambda done: progress(done, rounds))
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:

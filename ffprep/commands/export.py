@@ -43,7 +43,7 @@ def command(ctx: click.Context, /, path: list[SetFile], form: str, out: Path, ov
 
     wanted = take_vocabulary(values, default="")
     with contextlib.ExitStack() as stack:
-        readers = [stack.enter_context(open_checked(file.path)) for file in path]
+        readers = [stack.enter_context(open_checked(file)) for file in path]
         targets = targets_of(readers[0], out, form, wanted)
         refuse_inputs(targets, inputs_of(ctx))
         for target in targets:

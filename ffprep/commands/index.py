@@ -43,14 +43,14 @@ def command(
     """
     from ffprep.convert.indexing import make_index
 
-    wanted = [file.path for files in paths for file in files]
+    wanted = [file for files in paths for file in files]
     if out is not None and len(wanted) > 1:
         raise OptionError("--out names one index; give one file, or leave it out")
     damaged = 0
-    for path in wanted:
-        with terminable(), followed(path.name) as progress:
+    for file in wanted:
+        with terminable(), followed(file.path.name) as progress:
             report = make_index(
-                path,
+                file,
                 out,
                 workers=workers,
                 interval=interval,

@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
+def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
+    import json
+    from dataclasses import asdict
+
+    from ffprep.errors import OptionError
+    from ffprep.inspect.pixels import pixels_of_set, render_pixels
+
+    if form not in ("text", "json"):
+        raise OptionError(f"--pixels has no form {form}; choose text or json")
+    names = [str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more" for files in paths]
+    rows = [pixels_of_set(files) for files in paths]
+    if form == "json":
+        click.echo(json.dumps([{"file": name, **asdict(row)} for name, row in zip(names, rows, strict=True)], indent=1))
+    else:
+        click.echo(render_pixels(names, rows))
+
+
 @click.command("stats")
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option(
@@ -21,8 +38,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the table.",
 )
-def command(paths: tuple[list[SetFile], ...], form: str) -> None:
+@click.option(
+    "--pixels",
+    is_flag=True,
+    help="Mean and standard deviation of the pixels instead, for normalisation: decodes every image.",
+)
+def command(paths: tuple[list[SetFile], ...], form: str, pixels: bool) -> None:
     """Images, captions and their lengths: the table about its data that a paper prints."""
+    if pixels:
+        _show_pixels(paths, form)
+        return
     from ffprep.inspect.stats import render, stats_of_set, total
 
     rows = [stats_of_set(files) for files in paths]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ffprep.fields.base import Encoded, Field, Shared
 from ffprep.fields.basics import FloatField, IntField
 from ffprep.fields.bytes import BytesField
+from ffprep.fields.dense import MaskField, VariableArrayField
 from ffprep.fields.json import JSONField
 from ffprep.fields.ndarray import NDArrayField, TorchTensorField
 from ffprep.fields.rgb_image import RGBImageField
@@ -31,8 +32,10 @@ __all__ = [
     "FloatField",
     "IntField",
     "JSONField",
+    "MaskField",
     "NDArrayField",
     "RGBImageField",
     "Shared",
     "TorchTensorField",
+    "VariableArrayField",
 ]

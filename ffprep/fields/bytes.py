@@ -16,6 +16,8 @@ from ffprep.pipeline.state import State
 
 __all__ = ["ARG_TYPE", "AllocationQuery", "BytesDecoder", "BytesField", "Compiler", "Operation", "State"]
 
+MARK_SIZE = 16
+"""Bytes at the beginning of a descriptor's arguments that tell what kind of value the bytes of a field are."""
 BYTES_RECORD = np.dtype([("ptr", "<u8"), ("size", "<u8")])
 
 
@@ -23,10 +25,33 @@ class BytesField(Field):
     """Bytes of any length, including 0.
 
     Accepts ``bytes``, ``bytearray``, ``memoryview`` and one-dimensional uint8 arrays.
+
+    Class attributes
+    ----------------
+    mark : bytes
+        Of a subclass that is stored as bytes: `MARK_SIZE` bytes at the beginning of its arguments. Its class method
+        ``from_marked`` is given the others.
+    marked : dict
+        All such subclasses.
     """
 
     type_id: ClassVar[int] = 3
     pointer: ClassVar[str | None] = "ptr"
+    mark: ClassVar[bytes] = b""
+    marked: ClassVar[dict[bytes, type[Any]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "mark" in vars(cls):
+            BytesField.marked[cls.mark] = cls
+
+    @classmethod
+    def from_binary(cls, arguments: npt.NDArray[np.uint8]) -> Field:
+        """Return a field of bytes, or of what such bytes are by a mark in the arguments, which ffcv leaves empty."""
+        raw = bytes(arguments)
+        kind: Any = cls.marked.get(raw[:MARK_SIZE]) if cls is BytesField else None
+        made: Field = cls() if kind is None else kind.from_marked(raw[MARK_SIZE:])
+        return made
 
     @property
     def metadata_type(self) -> np.dtype[Any]:

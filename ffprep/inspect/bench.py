@@ -19,9 +19,11 @@ import numpy as np
 from ffprep.abi import IMAGE
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
-from ffprep.beton.sets.members import describe_member
+from ffprep.beton.sets import Place, SetFile, files_of
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
 from ffprep.jpeg.native import decode_request, library
+from ffprep.kernels.image.crop import random_resized_crop
+from ffprep.kernels.jit import kernel as compiled
 
 _RUNNERS = "ffprep.inspect.runners:"
 
@@ -54,7 +56,7 @@ class BenchOptions:
 
 
 def bench(
-    files: Path | Sequence[Path], options: BenchOptions, on_round: Callable[[int], None] | None = None
+    files: Place | Sequence[Place], options: BenchOptions, on_round: Callable[[int], None] | None = None
 ) -> dict[str, Any]:
     """Time the loaders on a file, or ffprep's on the files of a set.
 
@@ -65,9 +67,12 @@ def bench(
         per second, start-up time, and how many times as fast ffprep is. ``split`` says where ffprep's time goes. If
         there is a seek index beside the file, ffprep without the index is one of the loaders.
     """
-    paths = [files] if isinstance(files, Path) else list(files)
+    paths = files_of(files)
     with Reader(paths[0]) as reader:
-        total = len(reader) if len(paths) == 1 else sum(describe_member(path)[0].samples for path in paths)
+        total = len(reader)
+        for path in paths[1:]:
+            with Reader(path, check=False) as another:
+                total += len(another)
         samples = min(options.samples, total)
         first = min(samples, len(reader))  # what is looked at one by one is of the first file
         reader.seek_index = find_index(reader, None)
@@ -91,11 +96,11 @@ def bench(
 
 
 def _contestants(
-    paths: Sequence[Path], reader: Reader, images: list[str], samples: int, options: BenchOptions, scratch: Path
+    paths: Sequence[SetFile], reader: Reader, images: list[str], samples: int, options: BenchOptions, scratch: Path
 ) -> list[Contestant]:
     common = {"batch_size": options.batch_size, "num_workers": options.workers}
     crop: dict[str, Any] = {"scale": list(options.scale), "validation": options.validation}
-    named = [str(path.resolve()) for path in paths]
+    named = [str(file.path.resolve()) for file in paths]
     file = {"path": named if len(named) > 1 else named[0], "samples": samples, **common}
     if not images:
         return [Contestant("ffprep", _RUNNERS + "ffprep_numbers", file)]
@@ -151,8 +156,6 @@ def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: 
 
 def _decode_seconds(reader: Reader, name: str, count: int, options: BenchOptions) -> float:
     """Mean seconds for decoding the rectangle of a training crop."""
-    from ffprep.kernels.image.crop import random_resized_crop
-    from ffprep.kernels.jit import kernel as compiled
 
     @compiled
     def sample_crop(height: int, width: int, low: float, high: float, sample: int) -> tuple[int, int, int, int]:

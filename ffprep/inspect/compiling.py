@@ -1,4 +1,4 @@
-"""Compiling the loader's kernels into numba's cache on disk, before training starts for the first time."""
+"""Compiling what is not shipped of the kernels into numba's cache, before training starts for the first time."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ def examine() -> dict[str, Any]:
         },
     }
     facts["kernel"] = _kernel()
+    facts["machine_code"] = _machine_code()
     facts["problems"] = _problems(facts)
     facts["hints"] = _hints(facts)
     return facts
@@ -58,6 +59,7 @@ def doctor_text(facts: dict[str, Any]) -> str:
         f"processor    {facts['processor']}; {cores['usable']} of {cores['present']} cores usable",
         f"memory       {size_text(facts['memory'])}" if facts["memory"] else "memory       unknown",
         f"kernel       {kernel['level'] or 'missing'}{speed}",
+        f"machine code {facts['machine_code']['text']}",
         f"numba cache  {cache['folder']}, {cache['files']} files{'' if cache['writable'] else ', NOT WRITABLE'}",
         f"temporary    {size_text(facts['temporary_space'])} free",
         "packages     " + ", ".join(f"{name} {found or 'MISSING'}" for name, found in facts["packages"].items()),
@@ -109,6 +111,23 @@ def _numba_cache() -> dict[str, Any]:
     return {"folder": str(folder), "writable": os.access(parent, os.W_OK), "files": files}
 
 
+def _machine_code() -> dict[str, Any]:
+    """Return whether the loader's kernels come as machine code or are compiled here, and why."""
+    from ffprep.kernels import shipped
+
+    reason = shipped.refusal()
+    stale = [] if reason else shipped.stale()
+    if reason:
+        text = f"compiled here when it is first used: {reason}"
+    elif len(stale) == len(shipped.stamps()):
+        text = "compiled here when it is first used: the kernels' sources have changed since theirs was built"
+    elif stale:
+        text = f"shipped, but compiled here for what has changed since: {', '.join(stale)}"
+    else:
+        text = "shipped: nothing is compiled at the first start"
+    return {"shipped": not reason and not stale, "reason": reason, "stale": stale, "text": text}
+
+
 def _kernel() -> dict[str, Any]:
     try:
         from ffprep.jpeg import decode_planes
@@ -156,7 +175,7 @@ def _hints(facts: dict[str, Any]) -> list[str]:
         )
     if kernel["level"] == "scalar" and platform.machine() in ("x86_64", "AMD64"):
         hints.append("the processor has no AVX2, or FFPREP_SIMD forbids it: decoding takes about twice as long")
-    if not facts["numba_cache"]["writable"]:
+    if not facts["numba_cache"]["writable"] and not facts["machine_code"]["shipped"]:
         hints.append(
             "numba cannot keep compiled kernels, so every start compiles: set NUMBA_CACHE_DIR to a writable folder"
         )

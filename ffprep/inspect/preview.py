@@ -87,7 +87,7 @@ def write_preview(
         for index in chosen:
             file = int(np.searchsorted(starts, index, side="right")) - 1
             if file not in readers:
-                readers[file] = stack.enter_context(open_checked(files[file].path))
+                readers[file] = stack.enter_context(open_checked(files[file]))
             cards.append(_card(readers[file], index - int(starts[file])))
     page = _page(Path(facts["path"]).name, info_text(facts), cards)
     write_file(out, page, overwrite=overwrite)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ class Stats:
         return "blocks" if self.blocks is not None else "rows" if self.rows is not None else "samples"
 
 
-def stats_of(path: Path) -> Stats:
+def stats_of(path: str | os.PathLike[str]) -> Stats:
     """Count the samples of one .beton file.
 
     Raises
@@ -107,7 +107,7 @@ def stats_of(path: Path) -> Stats:
             labels = np.unique(reader.column("label"))
             classes = int(np.count_nonzero(labels != UNLABELLED)) or None
         return Stats(
-            path.name,
+            reader.path.name,
             samples,
             images,
             pairs,
@@ -117,7 +117,7 @@ def stats_of(path: Path) -> Stats:
             words,
             tokens,
             classes,
-            path.stat().st_size,
+            reader.head.size,
         )
 
 
@@ -248,7 +248,7 @@ def stats_of_set(files: Sequence[SetFile]) -> Stats:
     BetonError
         A file is no .beton file, or is damaged.
     """
-    rows = [stats_of(file.path) for file in files]
+    rows = [stats_of(file) for file in files]
     if len(rows) == 1:
         return rows[0]
     name = files[0].index.name if files[0].index is not None else f"{rows[0].file} and {len(rows) - 1} more"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic as _intrinsic
+from ffprep.kernels.late import external, intrinsic, ir, types
 
-_I64 = ir.IntType(64)
-intrinsic: Any = _intrinsic
+
+def _pointer() -> Any:
+    return ir.IntType(64).as_pointer()
 
 
 @intrinsic
@@ -17,7 +16,7 @@ def load_acquire(_typing: Any, address: Any) -> Any:
     """Return the int64 at `address`; what its writer did before is visible afterwards."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], _I64.as_pointer())
+        pointer = builder.inttoptr(args[0], _pointer())
         return builder.load_atomic(pointer, "acquire", 8)
 
     return types.int64(types.int64), build
@@ -28,7 +27,7 @@ def store_release(_typing: Any, address: Any, value: Any) -> Any:
     """Store an int64 at `address`; whoever sees it also sees what was written before."""
 
     def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], _I64.as_pointer())
+        pointer = builder.inttoptr(args[0], _pointer())
         builder.store_atomic(args[1], pointer, "release", 8)
         return context.get_dummy_value()
 
@@ -40,7 +39,7 @@ def swap_if_equal(_typing: Any, address: Any, expected: Any, desired: Any) -> An
     """Store `desired` at `address` if it holds `expected`; return whether it did."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], _I64.as_pointer())
+        pointer = builder.inttoptr(args[0], _pointer())
         result = builder.cmpxchg(pointer, args[1], args[2], "seq_cst", "seq_cst")
         return builder.extract_value(result, 1)
 
@@ -62,5 +61,5 @@ def prefetch(_typing: Any, address: Any) -> Any:
     return types.void(types.int64), build
 
 
-read = types.ExternalFunction("read", types.int64(types.int32, types.int64, types.int64))
-write = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
+read = external("read", "int64", "int32", "int64", "int64")
+write = external("write", "int64", "int32", "int64", "int64")

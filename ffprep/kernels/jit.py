@@ -1,4 +1,7 @@
-"""How every kernel is compiled: without the GIL, without Python's checks of arithmetic, and with a cache on disk.
+"""How kernels get their machine code: from the shared object that came with ffprep, or from numba, now.
+
+Without the GIL and without Python's checks of arithmetic. What :mod:`ffprep.kernels.shipped` has needs no numba, which
+is then not even imported; the rest is compiled on its first call and kept on disk.
 
 numba's own ``cache=True`` looks at one file's time stamp. A kernel is linked together from several files, so a change
 in one of them would leave stale machine code in the cache, and so would ``NUMBA_BOUNDSCHECK``. The cache of
@@ -8,21 +11,25 @@ imports, directly or through others.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
-import re
 import sys
-from collections.abc import Callable
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
-import numba
-from numba.core import config
-from numba.core.caching import FunctionCache
+from ffprep.kernels import shipped
+from ffprep.kernels.late import Late
+from ffprep.kernels.sources import digest
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "nopython": True}
+_WORTH_SAYING = 1.0
+"""Seconds of compiling from which on the user is told."""
 
 
 def _defer_scipy() -> None:
@@ -46,76 +53,156 @@ def _defer_scipy() -> None:
         linalg.ensure_blas = ask
 
 
-_defer_scipy()
-
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "nopython": True}
-
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-_IMPORT = re.compile(rf"^ *from {_PACKAGE.name}(?:\.([\w.]+))? import (\([^)]*|[^(\n]*)", re.MULTILINE)
-
-
-def _imported(text: bytes) -> set[Path]:
-    """Return the files of this package that a text names in its imports."""
-    found: set[Path] = set()
-    for module, names in _IMPORT.findall(text.decode(errors="replace")):
-        place = _PACKAGE.joinpath(*module.split("."))
-        file = place.with_suffix(".py")
-        found |= {file} if file.is_file() else {place / f"{name}.py" for name in re.findall(r"\w+", names)}
-    return found
-
-
 @cache
-def _text_and_imports(file: Path) -> tuple[bytes, set[Path]]:
-    text = file.read_bytes() if file.is_file() else b""
-    return text, _imported(text)
+def _numba() -> Any:
+    """Import numba, and say from then on what it compiles of ours."""
+    module = importlib.import_module("numba")
+    _defer_scipy()
+    from numba.core import event
+
+    class Listener(event.Listener):  # type: ignore[misc]
+        """Hears of everything that numba compiles in this process."""
+
+        def on_start(self, happening: Any) -> None:
+            _compiling.begin()
+
+        def on_end(self, happening: Any) -> None:
+            function = happening.data["dispatcher"].py_func
+            _compiling.end(function, function in _watched or str(function.__module__).startswith("ffprep."))
+
+    event.register("numba:compile", Listener())
+    return module
 
 
-@cache
-def _digest(text: bytes) -> str:
-    """Return a digest of a text and of all files of this package that it imports, directly or through others."""
-    seen = _imported(text)
-    todo = list(seen)
-    while todo:
-        new = _text_and_imports(todo.pop())[1] - seen
-        seen |= new
-        todo += new
-    state = hashlib.sha256(text)
-    for file in sorted(seen):
-        state.update(b"\0" + _text_and_imports(file)[0])
-    return state.hexdigest()
+_watched: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+"""Functions of users that are compiled for the loader."""
+
+
+def watched(dispatcher: Any) -> Any:
+    """Let the user be told how long a function of his took to compile; return it."""
+    _numba()
+    _watched.add(dispatcher.py_func)
+    return dispatcher
+
+
+class _Compiling:
+    """What is being compiled: functions within functions, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._begun = 0.0
+
+    def begin(self) -> None:
+        if self._depth == 0:
+            self._begun = time.perf_counter()
+        self._depth += 1
+
+    def end(self, function: Callable[..., Any], ours: bool = True) -> None:
+        self._depth = max(0, self._depth - 1)  # the first end may be of what began before anybody listened
+        seconds = time.perf_counter() - self._begun
+        if self._depth == 0 and ours and seconds >= _WORTH_SAYING:
+            print(f"ffprep: compiled {function.__qualname__} in {seconds:.1f} s", file=sys.stderr)
+
+
+_compiling = _Compiling()
+
+
+@contextmanager
+def _said(function: Callable[..., Any]) -> Iterator[None]:
+    _compiling.begin()
+    try:
+        yield
+    finally:
+        _compiling.end(function)
 
 
 def source_stamp(file: str) -> tuple[str, bool]:
     """Return what cached machine code of a function in `file` depends on besides numba and the CPU."""
-    return _digest(Path(file).read_bytes()), bool(config.BOUNDSCHECK)
+    from numba.core import config
+
+    return digest(file), bool(config.BOUNDSCHECK)
 
 
-class _KernelCache(FunctionCache):
-    """numba's function cache with a content-based stamp instead of the file's time."""
+@cache
+def _cache_class() -> Any:
+    from numba.core.caching import FunctionCache
 
-    def __init__(self, py_func: Callable[..., Any]) -> None:
-        super().__init__(py_func)
-        self._cache_file._source_stamp = source_stamp(py_func.__code__.co_filename)
+    class KernelCache(FunctionCache):  # type: ignore[misc]
+        """numba's function cache with a content-based stamp instead of the file's time."""
+
+        def __init__(self, py_func: Callable[..., Any]) -> None:
+            super().__init__(py_func)
+            self._cache_file._source_stamp = source_stamp(py_func.__code__.co_filename)
+
+    return KernelCache
 
 
-def kernel(function: F) -> F:
-    """Compile `function` on its first call: nogil, cached on disk, callable from other kernels."""
-    dispatcher = numba.jit(**_OPTIONS)(function)
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    return _numba().jit(**_OPTIONS, **options)(function)
+
+
+def _cached(function: Callable[..., Any]) -> Any:
+    dispatcher = _compiled(function)
     try:
-        dispatcher._cache = _KernelCache(function)
+        dispatcher._cache = _cache_class()(function)
     except (
+        ImportError,
         AttributeError,
         TypeError,
         RuntimeError,
     ):  # another numba's internals, or no place to write: still correct
-        dispatcher = numba.jit(**_OPTIONS)(function)
-    return cast(F, dispatcher)
+        dispatcher = _compiled(function)
+    return dispatcher
+
+
+class Kernel(Late):
+    """A function that Python calls: its shipped code where there is some for these arguments, else what numba makes.
+
+    Parameters
+    ----------
+    function : function
+    arguments : sequence of shipped.Argument, optional
+        What it takes when Python calls it; without, it is not shipped.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[shipped.Argument] | None = None) -> None:
+        super().__init__(lambda: _cached(function), function)
+        self.arguments = arguments
+        self._call: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        if self._call is None:
+            found = shipped.caller(self, self.arguments) if self.arguments is not None else None
+            self._call = self.made if found is None else found
+        return self._call(*args)
+
+
+@overload
+def kernel(function: F) -> F: ...
+
+
+@overload
+def kernel(*, arguments: Sequence[shipped.Argument]) -> Callable[[F], F]: ...
+
+
+def kernel(function: Any = None, *, arguments: Sequence[shipped.Argument] | None = None) -> Any:
+    """Compile a function: nogil, cached on disk, callable from other kernels.
+
+    Parameters
+    ----------
+    function : function
+    arguments : sequence of dtype or (dtype, dimensions), optional
+        What the function takes when Python calls it: numbers (int64, uint64 or float64) and arrays, which are
+        C-contiguous. It returns nothing or an int64. The function is then shipped as machine code.
+    """
+    if function is None:
+        return lambda function: Kernel(function, arguments)
+    return Kernel(function)
 
 
 def uncached(function: F) -> F:
     """Compile `function` on its first call without the cache on disk: it holds addresses of this process."""
-    return cast(F, numba.jit(**_OPTIONS)(function))
+    return cast(F, Late(lambda: _compiled(function), function))
 
 
 def inline(function: F) -> F:
@@ -123,28 +210,37 @@ def inline(function: F) -> F:
 
     It has no wrapper for Python, which keeps compiling fast: only kernels may call it.
     """
-    return cast(F, numba.jit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
+    options = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(F, Late(lambda: _compiled(function, **options), function))
+
+
+def plain_function(function: Any) -> Callable[..., Any]:
+    """Return the Python function that something of :func:`kernel` is compiled from, or the function itself."""
+    return cast(Callable[..., Any], getattr(function, "py_func", None) or function)
 
 
 def entry_address(function: Callable[..., int], signature: str) -> int:
-    """Compile a module-level `function` as a C function and return its address.
+    """Return the address of a module-level `function` as a C function: shipped, or compiled now.
 
     The address stays valid as long as the process: the compiled function is kept.
     """
-    return cast(int, _entry(function, signature).address)
+    plain = plain_function(function)
+    return shipped.address(plain) or cast(int, _entry(plain, signature).address)
 
 
 @cache
 def _entry(function: Callable[..., int], signature: str) -> Any:
+    numba = _numba()
     from numba.core import sigutils
     from numba.core.ccallback import CFunc
 
     args, result = sigutils.normalize_signature(signature)
     compiled: Any = CFunc(function, (args, result), locals={}, options=dict(_OPTIONS))
     try:
-        compiled._cache = _KernelCache(function)
-    except (AttributeError, TypeError, RuntimeError):
-        compiled = numba.cfunc(signature, **_OPTIONS)(function)
-        return compiled
-    compiled.compile()
+        compiled._cache = _cache_class()(function)
+    except (ImportError, AttributeError, TypeError, RuntimeError):
+        with _said(function):
+            return numba.cfunc(signature, **_OPTIONS)(function)
+    with _said(function):
+        compiled.compile()
     return compiled

@@ -5,21 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, from_dtype, types
-from numba.extending import intrinsic as _intrinsic
-from numba.np.arrayobj import make_array
 
 from ffprep.kernels.jit import inline
+from ffprep.kernels.late import Late, LateModule, external, intrinsic, ir, types
 
-_I64 = ir.IntType(64)
-intrinsic: Any = _intrinsic
+_arrays: Any = LateModule("numba.np.arrayobj")
+_numba: Any = LateModule("numba")
+carray: Any = Late(lambda: _numba.carray)
 
 
-def _pointer_to(dtype: Any) -> Any:
+def _i64() -> Any:
+    return ir.IntType(64)
+
+
+def _pointer_to(dtype: str) -> Any:
     @intrinsic
     def cast(_typing: Any, address: Any) -> Any:
-        pointer = types.CPointer(dtype)
+        pointer = types.CPointer(getattr(types, dtype))
 
         def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return builder.inttoptr(args[0], context.get_value_type(pointer))
@@ -29,12 +31,12 @@ def _pointer_to(dtype: Any) -> Any:
     return cast
 
 
-_pointer_u8 = _pointer_to(types.uint8)
-_pointer_u16 = _pointer_to(types.uint16)
-_pointer_i32 = _pointer_to(types.int32)
-_pointer_i64 = _pointer_to(types.int64)
-_pointer_f32 = _pointer_to(types.float32)
-_pointer_f64 = _pointer_to(types.float64)
+_pointer_u8 = _pointer_to("uint8")
+_pointer_u16 = _pointer_to("uint16")
+_pointer_i32 = _pointer_to("int32")
+_pointer_i64 = _pointer_to("int64")
+_pointer_f32 = _pointer_to("float32")
+_pointer_f64 = _pointer_to("float64")
 
 
 @intrinsic
@@ -45,7 +47,7 @@ def borrowed(_typing: Any, array: Any) -> Any:
     """
 
     def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        view = make_array(array)(context, builder, value=args[0])
+        view = _arrays.make_array(array)(context, builder, value=args[0])
         view.meminfo = ir.Constant(view.meminfo.type, None)
         view.parent = ir.Constant(view.parent.type, None)
         return view._getvalue()
@@ -89,12 +91,25 @@ def doubles_at(address: int, count: int) -> Any:
     return carray(_pointer_f64(address), (count,), np.float64)
 
 
+@inline
+def byte_rows_at(address: int, rows: int, columns: int) -> Any:
+    """Return a uint8 array of shape (`rows`, `columns`) at `address`."""
+    return carray(_pointer_u8(address), (rows, columns), np.uint8)
+
+
+@inline
+def double_rows_at(address: int, rows: int, columns: int) -> Any:
+    """Return a float64 array of shape (`rows`, `columns`) at `address`."""
+    return carray(_pointer_f64(address), (rows, columns), np.float64)
+
+
 def record_at(dtype: np.dtype[Any]) -> Any:
     """Return a function for kernels that gives the record of a structured dtype at an address, to be used in place."""
-    record = from_dtype(dtype)
 
     @intrinsic
     def at(_typing: Any, address: Any) -> Any:
+        record = _numba.from_dtype(dtype)
+
         def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return builder.inttoptr(args[0], context.get_value_type(record))
 
@@ -108,14 +123,16 @@ def address_of(_typing: Any, record: Any) -> Any:
     """Return the address of a record (of an array, of another record, of :func:`record_at`)."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.ptrtoint(args[0], _I64)
+        return builder.ptrtoint(args[0], _i64())
 
     return types.int64(record), build
 
 
-def _getter(kind: Any) -> Any:
+def _getter(name: str) -> Any:
     @intrinsic
     def get(_typing: Any, address: Any) -> Any:
+        kind = getattr(types, name)
+
         def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             pointer = builder.inttoptr(args[0], context.get_value_type(kind).as_pointer())
             return builder.load(pointer, align=1)
@@ -125,9 +142,11 @@ def _getter(kind: Any) -> Any:
     return get
 
 
-def _putter(kind: Any) -> Any:
+def _putter(name: str) -> Any:
     @intrinsic
     def put(_typing: Any, address: Any, value: Any) -> Any:
+        kind = getattr(types, name)
+
         def build(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             pointer = builder.inttoptr(args[0], context.get_value_type(kind).as_pointer())
             builder.store(args[1], pointer, align=1)
@@ -138,11 +157,11 @@ def _putter(kind: Any) -> Any:
     return put
 
 
-get_u8, put_u8 = _getter(types.uint8), _putter(types.uint8)
-put_i16 = _putter(types.int16)
-get_i32, put_i32 = _getter(types.int32), _putter(types.int32)
-get_i64 = _getter(types.int64)
-get_f32, put_f32 = _getter(types.float32), _putter(types.float32)
+get_u8, put_u8 = _getter("uint8"), _putter("uint8")
+put_i16 = _putter("int16")
+get_i32, put_i32 = _getter("int32"), _putter("int32")
+get_i64 = _getter("int64")
+get_f32, put_f32 = _getter("float32"), _putter("float32")
 
 
 @intrinsic
@@ -150,7 +169,7 @@ def atomic_add(_typing: Any, address: Any, value: Any) -> Any:
     """Add to the int64 at `address` atomically and return what it was before."""
 
     def build(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.atomic_rmw("add", builder.inttoptr(args[0], _I64.as_pointer()), args[1], "seq_cst")
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], _i64().as_pointer()), args[1], "seq_cst")
 
     return types.int64(types.int64, types.int64), build
 
@@ -162,20 +181,16 @@ def call_entry(_typing: Any, address: Any, args: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kinds = list(signature.args[1])
         unpacked = [builder.extract_value(values[1], i) for i in range(len(kinds))]
-        function = ir.FunctionType(_I64, [context.get_value_type(kind) for kind in kinds])
+        function = ir.FunctionType(_i64(), [context.get_value_type(kind) for kind in kinds])
         return builder.call(builder.inttoptr(values[0], function.as_pointer()), unpacked)
 
     return types.int64(types.int64, args), build
 
 
-def _libc(name: str, *kinds: Any) -> Any:
-    return types.ExternalFunction(name, types.int64(*kinds))
-
-
-_malloc = _libc("malloc", types.int64)
-_memset = _libc("memset", types.int64, types.int32, types.int64)
-_memcpy = _libc("memcpy", types.int64, types.int64, types.int64)
-_free = types.ExternalFunction("free", types.void(types.int64))
+_malloc = external("malloc", "int64", "int64")
+_memset = external("memset", "int64", "int64", "int32", "int64")
+_memcpy = external("memcpy", "int64", "int64", "int64", "int64")
+_free = external("free", "void", "int64")
 
 
 @inline

@@ -56,23 +56,31 @@ def uniform(seed: int, epoch: int, sample: int, op: int, k: int) -> float:
     return np.float64(bits64(seed, epoch, sample, op, k) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@kernel
+@kernel(arguments=[np.int64, np.int64, (np.int64, 1), np.int64, np.int64, (np.float64, 1)])
+def _draw(seed: int, epoch: int, samples: NDArray[np.int64], op: int, k: int, out: NDArray[np.float64]) -> None:
+    for i in range(samples.size):
+        out[i] = uniform(seed, epoch, samples[i], op, k)
+
+
+@kernel(arguments=[(np.int64, 1), np.int64, np.int64])
+def _shuffle(out: NDArray[np.int64], seed: int, epoch: int) -> None:
+    for i in range(out.size - 1, 0, -1):
+        j = np.int64(uniform(seed, epoch, i, OP_SHUFFLE, 0) * (i + 1))
+        out[i], out[j] = out[j], out[i]
+
+
 def uniforms(seed: int, epoch: int, samples: NDArray[np.int64], op: int, k: int) -> NDArray[np.float64]:
     """Return :func:`uniform` for each of `samples` (int64, shape (n,)), as float64 of shape (n,)."""
     out = np.empty(samples.size, np.float64)
-    for i in range(samples.size):
-        out[i] = uniform(seed, epoch, samples[i], op, k)
+    _draw(seed, epoch, samples, op, k, out)
     return out
 
 
-@kernel
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return a uniformly random permutation of 0..n-1 (int64) that depends on (n, seed, epoch) only.
 
     Fisher-Yates with one counter-based draw a step; the bias of a 53-bit draw is below n / 2**53.
     """
-    out = np.arange(n)
-    for i in range(n - 1, 0, -1):
-        j = np.int64(uniform(seed, epoch, i, OP_SHUFFLE, 0) * (i + 1))
-        out[i], out[j] = out[j], out[i]
+    out = np.arange(n, dtype=np.int64)
+    _shuffle(out, seed, epoch)
     return out

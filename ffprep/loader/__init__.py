@@ -3,7 +3,7 @@
 Modules and rooms, from the top down; each imports only from those below it:
 
 - `loader`: `Loader`, the class that users make, and `block_loader`, its variant for files of token blocks; `subset`
-  helps to filter a loader's samples.
+  helps to filter a loader's samples, `conveniences` has what needs nothing of its insides; `folds` chooses indices.
 - `epoch`: an epoch under way. Its iterator hands out batches, its scheduler keeps the workers busy.
 - `order`: which sample is shown at which position of an epoch, on which rank.
 - `engine`: what runs a plan: the worker pool and its program, the batches' memory, reading ahead, copies to a device.

@@ -90,7 +90,9 @@ class FfcvLoader:
     def pipeline_specs(self) -> dict[str, PipelineSpec]:
         """The source, the decoder and the transforms of each output, default ones included; a copy as well."""
         return {
-            pipeline.name: PipelineSpec(pipeline.source, pipeline.decoder, [item for item, _ in pipeline.transforms])
+            pipeline.name: PipelineSpec(
+                pipeline.source, pipeline.decoder, [item for item, _ in pipeline.transforms], pipeline.draws
+            )
             for pipeline in self._checked_pipelines
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from ffprep.beton.ffcv_reader import Reader as FfcvReader
 from ffprep.beton.reader import Reader
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
+from ffprep.loader.conveniences import Conveniences, with_index_output
 from ffprep.loader.engine.memory import BatchMemory
 from ffprep.loader.epoch.epoch_state import EpochProgress, EpochState
 from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
 from ffprep.loader.epoch.saved_state import SavedState, read_state
-from ffprep.loader.ffcv_names import DEFAULT_OS_CACHE, DEFAULT_PROCESS_CACHE, ORDER_MAP, ORDER_TYPE, FfcvLoader
+from ffprep.loader.ffcv_names import DEFAULT_OS_CACHE, DEFAULT_PROCESS_CACHE, ORDER_MAP, ORDER_TYPE
 from ffprep.loader.files import Ids, open_files
 from ffprep.loader.order.order import HasSampleOrder, Order, OrderOption, SequentialOrder, as_indices
 from ffprep.loader.order.pages import payload_fields
@@ -30,7 +31,6 @@ from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, drawn
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
-from ffprep.loader.subset import filtered
 
 if TYPE_CHECKING:
     from ffprep.loader.epoch.iterator import EpochIterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_WINDOW_PAGES = 64
 
 
-class Loader(FfcvLoader):
+class Loader(Conveniences):
     """Batches from ``.beton`` files; a replacement for ``ffcv.Loader``.
 
     What a batch holds, down to the pixel, is a function of the files, the pipelines, `seed`, the epoch and the position
@@ -103,6 +103,8 @@ class Loader(FfcvLoader):
         where this one stopped. A sample that comes more than once in an epoch is cropped and flipped anew each time.
     epoch_samples : int, optional
         Length of an epoch, over all ranks. By default the number of samples, or with ``'balanced'`` that of images.
+    with_index : bool
+        Give the samples' numbers, counted through all files, as one more output ``index``: int64, shape (batch,).
     error_budget : ErrorBudget, int or float, optional
         How many bad samples to put up with before `DecodeError` is raised: a count, a share of an epoch's samples, or
         an `ErrorBudget` of these and of bad samples in a row. By default any number.
@@ -158,6 +160,7 @@ class Loader(FfcvLoader):
         epoch_samples: int | None = None,
         check: str = "first",
         error_budget: ErrorBudget | int | float | None = None,
+        with_index: bool = False,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
@@ -179,6 +182,8 @@ class Loader(FfcvLoader):
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
         self.files = open_files(self.fname, custom_fields, self._reader_class, index, one_of(check, CHECKS, "check"))
+        if with_index:
+            self._pipelines = with_index_output(self._pipelines, self.files.fields)
         self.indices: Ids = as_indices(indices, self.files.num_samples)
         self._order_option = order
         self._device = device
@@ -358,24 +363,6 @@ class Loader(FfcvLoader):
             self.seed = known.seed
             self._order = self._sampling.order(self._order_option, self.seed, self)
         self._epoch_state.go_to(known.epoch, known.position, known.position == len(self._order))
-
-    def filter(self, field_name: str, condition: Callable[[Any], bool]) -> Loader:
-        """Return a loader of those samples of this one that fulfil a condition.
-
-        Parameters
-        ----------
-        field_name : str
-            Output to decide by, as its pipeline makes it.
-        condition : callable
-            Takes one row of the output.
-
-        Raises
-        ------
-        OptionError
-            There is no such output, or no sample fulfils the condition.
-        """
-        chosen: Loader = filtered(self, field_name, condition)
-        return chosen
 
     def close(self) -> None:
         """End the threads and close the files. Batches that were handed out stay valid."""

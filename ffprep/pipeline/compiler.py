@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ffprep.kernels.jit import watched
+from ffprep.kernels.late import Late
+
 
 class Compiler:
     """Compiles the code of user-written operations.
@@ -42,7 +45,7 @@ class Compiler:
         from numba import njit
         from numba.core.registry import CPUDispatcher
 
-        compiled: Callable[..., Any] = code
-        if cls.is_enabled and not isinstance(code, CPUDispatcher):
-            compiled = njit(signature, fastmath=True, nogil=True, error_model="numpy")(code)
+        compiled: Callable[..., Any] = code.made if isinstance(code, Late) else code
+        if cls.is_enabled and not isinstance(compiled, CPUDispatcher):
+            compiled = watched(njit(signature, fastmath=True, nogil=True, error_model="numpy")(code))
         return compiled

@@ -41,9 +41,9 @@ Paths = PathLike | Sequence[PathLike]
 """One file, or several that are loaded together: each an index, a folder or a pattern, too."""
 
 
-def listed(path: Paths) -> list[PathLike]:
-    """Return the files that one path or several stand for."""
-    return [file.path for file in files_of(path)]
+def listed(path: Paths) -> Sequence[PathLike]:
+    """Return the files that one path or several stand for; opening them compares them with their index."""
+    return files_of(path)
 
 
 def image_pipeline(

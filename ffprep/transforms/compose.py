@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -14,6 +15,16 @@ from ffprep.transforms.image import ImageOp, Numbers
 MOST = 64
 """Most operations of a composition."""
 _HEAD, _MEMBER = 3, 4
+
+
+class _Nothing(ImageOp):
+    """Stands for a member that nothing has to follow."""
+
+    function: ClassVar[tuple[str, str]] = ("follow", "nothing")
+    levels: ClassVar[bool] = False
+
+    def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
+        return np.zeros(1)
 
 
 class _Composition(ImageOp):
@@ -55,6 +66,14 @@ class _Composition(ImageOp):
             parts.append(own)
             place += len(own)
         return np.concatenate([head, *parts])
+
+    def follower(self, what: str, fill: int = 0) -> ImageOp | None:
+        followers = [member.follower(what, fill) for member in self.transforms]
+        if not any(followers):
+            return None
+        other: Any = copy.copy(self)
+        other.transforms, other.levels = [follower or _Nothing() for follower in followers], False
+        return cast(ImageOp, other)
 
     def work(self, height: int, width: int) -> int:
         most = max(member.work(height, width) for member in self.transforms)

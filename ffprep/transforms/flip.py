@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ffprep.common.seeds import signed
+from ffprep.kernels.random import uniforms
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms.base import is_tensor, probability
 from ffprep.transforms.image import ImageOp, Numbers, channels_last
@@ -27,8 +29,6 @@ class _Flip(ImageOp):
         if not is_tensor(x) or x.device.type == "cpu":
             return super().apply(x, batch)
         import torch
-
-        from ffprep.kernels.random import uniforms
 
         chosen = uniforms(signed(batch.seed), batch.epoch, batch.keys, batch.stream, 0) < self.flip_prob
         mask = torch.from_numpy(chosen).to(x.device).view(-1, 1, 1, 1)
@@ -53,6 +53,10 @@ class RandomHorizontalFlip(_Flip):
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "flip_horizontal")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("space", "flip_horizontal"),
+        "points": ("follow", "flip_points_horizontal"),
+    }
     axis: ClassVar[int] = 2
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
@@ -70,4 +74,8 @@ class RandomVerticalFlip(_Flip):
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "flip_vertical")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("space", "flip_vertical"),
+        "points": ("follow", "flip_points_vertical"),
+    }
     axis: ClassVar[int] = 1

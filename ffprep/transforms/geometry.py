@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -55,6 +55,10 @@ class _Warp(ImageOp):
     """An operation that shows the image through a map of coordinates."""
 
     moves: ClassVar[bool] = True
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("follow", "move_labels"),
+        "points": ("follow", "move_points"),
+    }
 
     def __init__(self, interpolation: Any = "nearest", fill: Any = 0) -> None:
         self.interpolation = interpolation_name(interpolation)
@@ -265,6 +269,10 @@ class RandomPerspective(_Warp):
     """
 
     function: ClassVar[tuple[str, str]] = ("warp", "perspective")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("follow", "tilt_labels"),
+        "points": ("follow", "tilt_points"),
+    }
 
     def __init__(
         self, distortion_scale: float = 0.5, p: float = 0.5, interpolation: Any = "bilinear", fill: Any = 0

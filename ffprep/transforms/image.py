@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from ffprep import abi
 from ffprep.common.seeds import signed
 from ffprep.errors import FfprepError, OptionError
+from ffprep.kernels.jit import entry_address
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms.base import Transform, is_tensor, probability
+from ffprep.transforms.compiled.run import OP_SIGNATURE, run_program, run_rows
 
 Numbers = npt.NDArray[np.float64]
 
@@ -37,6 +40,9 @@ class ImageOp(Transform):
         It needs uint8 RGB images. Other operations take pixels of any dtype and any number of channels.
     pixelwise : bool
         Mirroring an image before the operation gives the same pixels as mirroring the result.
+    followed : dict
+        Of an operation that moves pixels: its compiled functions for label masks and for lists of points, as (module,
+        name) under ``labels`` and ``points``.
     by_sample : bool
         It needs the number of the sample, and not only the key of the sample's random draws. Workers pass on only the
         key, so such an operation is applied to finished batches.
@@ -46,13 +52,11 @@ class ImageOp(Transform):
     moves: ClassVar[bool] = False
     levels: ClassVar[bool] = True
     pixelwise: ClassVar[bool] = False
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {}
     by_sample: ClassVar[bool] = False
 
     def entry(self) -> int:
         """Return the address of the compiled function."""
-        from ffprep.kernels.jit import entry_address
-        from ffprep.transforms.compiled.run import OP_SIGNATURE
-
         module, name = self.function
         return entry_address(getattr(import_module(f"ffprep.transforms.compiled.{module}"), name), OP_SIGNATURE)
 
@@ -73,6 +77,34 @@ class ImageOp(Transform):
     def work(self, height: int, width: int) -> int:
         """Return how many bytes of scratch memory the function needs for images of this size."""
         return 0
+
+    def follower(self, what: str, fill: int = 0) -> ImageOp | None:
+        """Return the operation that does to labels or points what this one does to images, drawn from the same stream.
+
+        Parameters
+        ----------
+        what : {'labels', 'points'}
+        fill : int
+            Label of what lies outside the image.
+
+        Returns
+        -------
+        ImageOp or None
+            None if pixels stay where they are.
+
+        Raises
+        ------
+        OptionError
+            Nothing can follow this operation.
+        """
+        if what not in self.followed:
+            return None
+        other: Any = copy.copy(self)
+        other.function, other.levels = self.followed[what], False
+        other.moves = self.moves and what == "labels"
+        if hasattr(other, "fill"):
+            other.fill = (fill,) * len(other.fill) if isinstance(other.fill, tuple) else fill
+        return cast(ImageOp, other)
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         if form.dtype != "uint8" or form.mean is not None:
@@ -164,8 +196,6 @@ def build_program(form: ImageForm) -> list[Any]:
     The first member is an array of one ``abi.AUGMENTATION``.
     """
     from ffprep.kernels.image.job import RUN_SIGNATURE
-    from ffprep.kernels.jit import entry_address
-    from ffprep.transforms.compiled.run import run_program
 
     steps = np.zeros(len(form.ops), abi.AUGMENTATION_STEP)
     kept: list[Any] = [steps]
@@ -252,8 +282,6 @@ def _apply_to_rows(op: ImageOp, x: npt.NDArray[Any], dtype: str, batch: BatchInf
 
     `dtype` is the name of the images' dtype; bfloat16 is stored as 16-bit integers.
     """
-    from ffprep.transforms.compiled.run import run_rows
-
     count, height, width, channels = x.shape
     if op.levels and (dtype != "uint8" or channels != 3):
         raise OptionError(f"{op!r} works on uint8 images of 3 channels, not on {dtype} of {channels}")

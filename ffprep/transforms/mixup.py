@@ -16,8 +16,10 @@ import numpy.typing as npt
 from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import size_pair
+from ffprep.kernels.random import uniforms
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms.base import Transform, is_tensor, probability
+from ffprep.transforms.compiled.mix import DRAWS, betas, mix_floats, mix_levels, paste
 from ffprep.transforms.image import channels_last
 
 MIXUP_STREAM, CUTMIX_STREAM, CHOICE_STREAM = (
@@ -124,9 +126,6 @@ class Mixup(_Mixing):
         self.images, self.labels = _MixImages(self), _MixLabels(self)
 
     def draw(self, batch: BatchInfo) -> Blend:
-        from ffprep.kernels.random import uniforms
-        from ffprep.transforms.compiled.mix import DRAWS, betas
-
         ids = np.ascontiguousarray(batch.keys, np.int64)
         one, key = ids[-1:], (signed(batch.seed), batch.epoch)
         if self.p < 1 and uniforms(*key, one, MIXUP_STREAM, 2 * DRAWS)[0] >= self.p:
@@ -176,9 +175,6 @@ class CutMix(_Mixing):
             raise OptionError(f"{self!r} got images of {height}x{width}; give it their size")
 
     def draw(self, batch: BatchInfo) -> Blend:
-        from ffprep.kernels.random import uniforms
-        from ffprep.transforms.compiled.mix import DRAWS, betas
-
         ids = np.ascontiguousarray(batch.keys, np.int64)
         key = (signed(batch.seed), batch.epoch)
         if self.p < 1 and uniforms(*key, ids[-1:], CUTMIX_STREAM, 2 * DRAWS)[0] >= self.p:
@@ -222,8 +218,6 @@ class MixupOrCutMix(_Mixing):
         self.cutmix.check(height, width)
 
     def draw(self, batch: BatchInfo) -> Blend:
-        from ffprep.kernels.random import uniforms
-
         last = np.ascontiguousarray(batch.keys[-1:], np.int64)
         second = uniforms(signed(batch.seed), batch.epoch, last, CHOICE_STREAM, 0)[0] < self.cutmix_prob
         return (self.cutmix if second else self.mixup).draw(batch)
@@ -337,8 +331,6 @@ def _by_kernel(x: Any) -> tuple[npt.NDArray[Any], Any] | None:
 
 def _add_up(x: Any, share: npt.NDArray[np.float64]) -> Any:
     """Return ``share * x + (1 - share) * (the image before)`` as new memory of x's kind and dtype."""
-    from ffprep.transforms.compiled.mix import mix_floats, mix_levels
-
     share = np.array(share)
     found = _by_kernel(x)
     if found is not None and str(found[0].dtype) in ("uint8", "float32"):
@@ -358,8 +350,6 @@ def _add_up(x: Any, share: npt.NDArray[np.float64]) -> Any:
 
 def _paste(x: Any, boxes: npt.NDArray[np.int64]) -> Any:
     """Return a copy of x in which a box of each image comes from the image before."""
-    from ffprep.transforms.compiled.mix import paste
-
     boxes = np.array(boxes)
     found = _by_kernel(x)
     if found is not None:

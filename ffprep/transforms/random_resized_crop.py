@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,17 +10,21 @@ import numpy as np
 from ffprep.abi import IMAGE, RENDER
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import INTERPOLATIONS, RandomResizedCropRGBImageDecoder, size_pair
+from ffprep.kernels.resample.weights import FILTERS
 from ffprep.transforms.image import ImageOp, Numbers
 
 
 class _Resized(ImageOp):
     moves: ClassVar[bool] = True
     function: ClassVar[tuple[str, str]] = ("space", "resize")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("follow", "resize_labels"),
+        "points": ("follow", "resize_points"),
+    }
     interpolation: str
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
         from ffprep.kernels.resample.render import render_entry
-        from ffprep.kernels.resample.weights import FILTERS
 
         room = self._room(height, width)
         return np.array([render_entry(), render_entry("wide"), FILTERS[self.interpolation], room, *self._crop()])
@@ -30,7 +34,6 @@ class _Resized(ImageOp):
 
     def _room(self, height: int, width: int) -> int:
         from ffprep.kernels.resample.render import level_work_size, render_request
-        from ffprep.kernels.resample.weights import FILTERS
 
         kind, size = FILTERS[self.interpolation], self.size(height, width)
         parts = ((height, width), (1, 1), (height, 1), (1, width))

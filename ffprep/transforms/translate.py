@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ffprep.errors import OptionError
@@ -16,6 +16,11 @@ class _Window(ImageOp):
     moves: ClassVar[bool] = True
     levels: ClassVar[bool] = False
     function: ClassVar[tuple[str, str]] = ("space", "crop_padded")
+    followed: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "labels": ("space", "crop_padded"),
+        "points": ("follow", "crop_points"),
+    }
+    fill: Sequence[float] | float
 
 
 class RandomTranslate(_Window):

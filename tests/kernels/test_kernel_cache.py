@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from ffprep.kernels import jit as _jit
+from ffprep.kernels import sources
 
 PROGRAM = """
 import numpy as np
 from ffprep.kernels import random
 random.uniforms(1, 2, np.arange(3), 0, 0)
-print(sum(random.uniforms.stats.cache_hits.values()), sum(random.uniforms.stats.cache_misses.values()))
+print(sum(random._draw.stats.cache_hits.values()), sum(random._draw.stats.cache_misses.values()))
 """
 
 
 def run(folder: Path, **environment: str) -> str:
     root = Path(_jit.__file__).resolve().parents[2]
     variables = {**os.environ, "NUMBA_BOUNDSCHECK": "0", "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(root)}
-    variables.update(environment)
+    variables.update({"FFPREP_KERNELS": "jit", **environment})
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=variables, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -61,26 +62,28 @@ def test_array_kernels_stay_in_bounds_under_numbas_own_check(tmp_path: Path) -> 
 def test_stamp_follows_what_is_inlined_from_other_files(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     package = Path(_jit.__file__).resolve().parents[1]
     user = package / "loader" / "engine" / "worker.py"
-    before, read = _jit.source_stamp(str(user)), _jit._text_and_imports
+    before, read = _jit.source_stamp(str(user)), sources._text_and_imports
     other = {package / changed: b"# changed"}
-    monkeypatch.setattr(_jit, "_text_and_imports", lambda file: (other.get(file, b"") + read(file)[0], read(file)[1]))
-    _jit._digest.cache_clear()
+    monkeypatch.setattr(
+        sources, "_text_and_imports", lambda file: (other.get(file, b"") + read(file)[0], read(file)[1])
+    )
+    sources._digest.cache_clear()
     assert _jit.source_stamp(str(user)) != before
     monkeypatch.undo()
-    _jit._digest.cache_clear()
+    sources._digest.cache_clear()
     assert _jit.source_stamp(str(user)) == before
 
 
 def test_stamp_does_not_follow_what_is_not_imported(tmp_path: Path) -> None:
-    named = _jit._imported(
+    named = sources._imported(
         b"from ffprep.kernels import random\nfrom ffprep.kernels.image.crop import (\n    a,\n    b,\n)\n"
     )
     assert {file.name for file in named} == {"random.py", "crop.py"}
-    assert _jit._imported(b"import numpy\nfrom ffprepared import x\n") == set()
+    assert sources._imported(b"import numpy\nfrom ffprepared import x\n") == set()
 
 
 def test_sources_of_users_may_have_any_encoding(tmp_path: Path) -> None:
     source = tmp_path / "latin.py"
     source.write_bytes(b"# -*- coding: latin-1 -*-\n# caf\xe9\nfrom ffprep.kernels import random\n")
     assert _jit.source_stamp(str(source)) == _jit.source_stamp(str(source))
-    assert {file.name for file in _jit._imported(source.read_bytes())} == {"random.py"}
+    assert {file.name for file in sources._imported(source.read_bytes())} == {"random.py"}

@@ -13,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep.beton import Reader
+from ffprep.beton.checksums import open_checked
 from ffprep.beton.sets import files_of, make_set, read_index
 from ffprep.errors import BetonError, CorruptError, NotABetonError, OptionError
-from ffprep.loader import Loader
+from ffprep.inspect.stats import stats_of
+from ffprep.loader import Loader, WeightedOrder
+from ffprep.presets import text_blocks
 
 sys.path.insert(0, str(Path(__file__).parent))
 from making_sets import write, write_set
@@ -87,6 +90,14 @@ def test_another_file_under_the_name_is_noticed(tmp_path: Path) -> None:
     write(tmp_path / "other.beton", [b"0" * k for k in range(3)]).replace(paths[1])
     with pytest.raises(CorruptError, match="has another checksum|bytes and not"):
         Loader(tmp_path, 2)
+    for opened in (Reader, open_checked, stats_of):
+        with pytest.raises(CorruptError, match="has another checksum|bytes and not"):
+            opened(files_of(tmp_path)[1])
+    with pytest.raises(CorruptError, match="has another checksum|bytes and not"):
+        text_blocks(tmp_path, 2)
+    with pytest.raises(CorruptError, match="has another checksum|bytes and not"):
+        WeightedOrder.balanced(tmp_path)
+    Reader(paths[1]).close()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.head import check_kind, fields_of
+from ffprep.beton.head import fields_of, open_beton
 from ffprep.beton.reader import Reader
 from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming
@@ -65,8 +65,7 @@ def opened(path: Path, custom_fields: dict[str, type[Any]], restored: list[str])
     BetonError
         The tables are damaged and there is no whole copy, or the file was cut.
     """
-    check_kind(path)
-    with naming(path), path.open("rb") as file:
+    with naming(path), open_beton(path) as file:
         data = map_file(file)
     watch_memory(data, data, path)
     found = _superblock(data)

@@ -39,7 +39,7 @@ class Member:
 
 @dataclass(frozen=True)
 class SetFile:
-    """A file that an argument stands for.
+    """A file that an argument stands for. It is a path, too; `Reader` checks a file that is given so.
 
     Attributes
     ----------
@@ -53,6 +53,12 @@ class SetFile:
     path: Path
     index: Path | None = None
     member: Member | None = None
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def check(self, head: Head) -> None:
         """Compare a file with what the index says of it.

@@ -17,7 +17,7 @@ _NUMBERED = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})\.beton", re.DOTALL)
 Place = str | os.PathLike[str]
 
 
-def files_of(places: Place | Sequence[Place | SetFile]) -> list[SetFile]:
+def files_of(places: Place | Sequence[Place]) -> list[SetFile]:
     """Return the files that one argument or several stand for, in order.
 
     Parameters
@@ -35,6 +35,8 @@ def files_of(places: Place | Sequence[Place | SetFile]) -> list[SetFile]:
     CorruptError
         An index is damaged.
     """
+    if isinstance(places, SetFile):
+        return [places]
     if isinstance(places, (str, os.PathLike)):
         return _files_of(os.fspath(places))
     found: list[SetFile] = []

@@ -63,6 +63,16 @@ def center_crop(height: int, width: int, ratio: float) -> tuple[int, int, int, i
 
 
 @inline
+def resized_sides(height: int, width: int, short: int) -> tuple[int, int]:
+    """Return the (height, width) that torchvision's ``Resize(short)`` makes of an image of this size."""
+    if height <= width:
+        rh, rw = np.int64(short), np.int64(np.float64(short) * width / height)
+    else:
+        rw, rh = np.int64(short), np.int64(np.float64(short) * height / width)
+    return max(rh, np.int64(1)), max(rw, np.int64(1))
+
+
+@inline
 def resize_center_crop(
     height: int, width: int, short: int, out_h: int, out_w: int
 ) -> tuple[float, float, float, float]:
@@ -73,11 +83,7 @@ def resize_center_crop(
     Resize makes the shorter side `short` and the longer ``int(short * longer / shorter)``. Where the resized
     image is smaller than the crop (torchvision would pad) the box is the whole side, stretched.
     """
-    if height <= width:
-        rh, rw = np.int64(short), np.int64(np.float64(short) * width / height)
-    else:
-        rw, rh = np.int64(short), np.int64(np.float64(short) * height / width)
-    rh, rw = max(rh, np.int64(1)), max(rw, np.int64(1))
+    rh, rw = resized_sides(height, width, short)
     y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
     if out_h < rh:
         y = np.rint((rh - out_h) / 2.0) * height / rh

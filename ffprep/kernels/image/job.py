@@ -136,7 +136,7 @@ def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArr
     return thread
 
 
-@kernel
+@kernel(arguments=[(THREAD, 1)])
 def free_thread(threads: NDArray[np.void]) -> None:
     """Free the memory of a thread of :func:`new_thread`, which may be used again afterwards."""
     thread = threads[0]

@@ -36,7 +36,7 @@ augmentation_at = record_at(AUGMENTATION)
 
 
 @inline
-def _grown(address: int, held: int, size: int) -> tuple[int, int]:
+def grown(address: int, held: int, size: int) -> tuple[int, int]:
     """Return memory of at least `size` bytes and its size: the `held` bytes at `address`, or else new ones.
 
     Without memory both are 0, and the old memory is free.
@@ -65,6 +65,22 @@ def _reach(kind: int, begin: float, extent: float, out: int, length: int) -> tup
 
 
 @inline
+def placed(spec: Any, height: int, width: int, sample: int) -> tuple[float, float, float, float, bool]:
+    """Return the box (y, x, h, w) that one view shows of an image of this size, and whether it is mirrored."""
+    y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
+    if spec.crop == CROP_RANDOM:
+        cy, cx, ch, cw = _random_box(spec, height, width, sample)
+        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
+    elif spec.crop == CROP_CENTER:
+        cy, cx, ch, cw = center_crop(height, width, spec.center)
+        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
+    elif spec.crop == CROP_RESIZE_CENTER:
+        y, x, h, w = resize_center_crop(height, width, spec.short, spec.out_h, spec.out_w)
+    mirrored = spec.flip > 0.0 and uniform(spec.seed, spec.epoch, sample, spec.flip_op, 0) < spec.flip
+    return y, x, h, w, mirrored
+
+
+@inline
 def choose(spec: Any, item: Any, box: Any, reach: Any) -> None:
     """Choose what one view of an image shows.
 
@@ -78,18 +94,8 @@ def choose(spec: Any, item: Any, box: Any, reach: Any) -> None:
         Receives the pixels that the view may use.
     """
     width, height, sample = item.width, item.height, item.sample
-    y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
-    if spec.crop == CROP_RANDOM:
-        cy, cx, ch, cw = _random_box(spec, height, width, sample)
-        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
-    elif spec.crop == CROP_CENTER:
-        cy, cx, ch, cw = center_crop(height, width, spec.center)
-        y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
-    elif spec.crop == CROP_RESIZE_CENTER:
-        y, x, h, w = resize_center_crop(height, width, spec.short, spec.out_h, spec.out_w)
-    box.y, box.x, box.h, box.w, box.flip = y, x, h, w, 0.0
-    if spec.flip > 0.0 and uniform(spec.seed, spec.epoch, sample, spec.flip_op, 0) < spec.flip:
-        box.flip = 1.0
+    y, x, h, w, mirrored = placed(spec, height, width, sample)
+    box.y, box.x, box.h, box.w, box.flip = y, x, h, w, 1.0 if mirrored else 0.0
     if spec.crop == CROP_RESIZE_CENTER:
         reach.lo_y, reach.hi_y = _reach(spec.filter, y, h, spec.out_h, height)
         reach.lo_x, reach.hi_x = _reach(spec.filter, x, w, spec.out_w, width)
@@ -180,7 +186,7 @@ def render_view(spec: Any, sample: int, box: Any, reach: Any, out: int, thread: 
     if spec.augment == 0:
         return _render(spec, box, reach, np.int64(out), spec.format, spec.stream, thread)
     augmentation = augmentation_at(spec.augment)
-    thread.scratch, thread.scratch_size = _grown(thread.scratch, thread.scratch_size, augmentation.scratch)
+    thread.scratch, thread.scratch_size = grown(thread.scratch, thread.scratch_size, augmentation.scratch)
     if thread.scratch_size < augmentation.scratch:
         return np.int64(NO_MEMORY)
     status = _render(spec, box, reach, thread.scratch, np.int64(U8_HWC), np.int64(0), thread)
@@ -215,7 +221,7 @@ def _render(spec: Any, box: Any, reach: Any, out: int, form: int, stream: int, t
         size = work_size(request)
     status = np.int64(UNFIT)
     for attempt in range(1 if same else 0, 2):
-        thread.work, thread.work_size = _grown(thread.work, thread.work_size, size)
+        thread.work, thread.work_size = grown(thread.work, thread.work_size, size)
         if thread.work_size < size:
             return np.int64(NO_MEMORY)
         request.work, request.work_size = thread.work, thread.work_size

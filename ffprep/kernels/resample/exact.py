@@ -25,7 +25,15 @@ from ffprep.kernels.layout import (
     aligned,
     channels_last,
 )
-from ffprep.kernels.memory import bytes_at, doubles_at, floats_at, halves_at, ints_at, longs_at
+from ffprep.kernels.memory import (
+    byte_rows_at,
+    bytes_at,
+    double_rows_at,
+    floats_at,
+    halves_at,
+    ints_at,
+    longs_at,
+)
 from ffprep.kernels.resample.records import check_request, colour_at, image_at, render_at
 from ffprep.kernels.resample.upsample import check_planes, rgb_row
 from ffprep.kernels.resample.weights import axis_weights, effective_filter, tap_limit
@@ -136,13 +144,13 @@ def render_exact(arguments: int) -> int:
     counts_y, at = longs_at(at, out_h), at + aligned(8 * out_h)
     starts_x, at = longs_at(at, out_w), at + aligned(8 * out_w)
     counts_x, at = longs_at(at, out_w), at + aligned(8 * out_w)
-    weights_y, at = doubles_at(at, out_h * taps_y).reshape(out_h, taps_y), at + aligned(8 * out_h * taps_y)
-    weights_x, at = doubles_at(at, out_w * taps_x).reshape(out_w, taps_x), at + aligned(8 * out_w * taps_x)
+    weights_y, at = double_rows_at(at, out_h, taps_y), at + aligned(8 * out_h * taps_y)
+    weights_x, at = double_rows_at(at, out_w, taps_x), at + aligned(8 * out_w * taps_x)
     pixels, at = bytes_at(at, 3 * cols), at + aligned(3 * cols)
     parts, at = bytes_at(at, 3 * cols), at + aligned(3 * cols)
     sums, at = ints_at(at, cols + 2), at + aligned(4 * (cols + 2))
     levels, at = bytes_at(at, 3 * out_w), at + aligned(3 * out_w)
-    narrow = bytes_at(at, 3 * out_w * rows).reshape(rows, 3 * out_w)
+    narrow = byte_rows_at(at, rows, 3 * out_w)
 
     axis_weights(kind, request.y, scale_y, lo_y, hi_y, starts_y, counts_y, weights_y)
     axis_weights(kind, request.x, scale_x, lo_x, hi_x, starts_x, counts_x, weights_x)

@@ -46,6 +46,30 @@ DTYPES: dict[str, tuple[type, bool]] = {
 """Format name -> (numpy type of an element, channels last); bfloat16 comes as its bits in uint16."""
 
 
+def renderer(level: str) -> Any:
+    """Return the renderer of a level, as for :func:`render_entry`.
+
+    Raises
+    ------
+    OptionError
+        There is no such renderer.
+    """
+    function: Any
+    if level == simd.AVX512:
+        from ffprep.kernels.resample.fixed_avx512 import render_avx512 as function
+    elif level == simd.AVX2:
+        from ffprep.kernels.resample.fixed_avx2 import render_avx2 as function
+    elif level == simd.SCALAR:
+        function = render_generic
+    elif level == "wide":
+        function = render_wide
+    elif level == "exact":
+        function = render_exact
+    else:
+        raise OptionError(f"no renderer {level!r}")
+    return function
+
+
 def render_entry(level: str | None = None) -> int:
     """Return the address of a renderer, compiled on its first use.
 
@@ -61,22 +85,9 @@ def render_entry(level: str | None = None) -> int:
         The CPU does not have the level.
     """
     level = simd.current() if level is None else level
-    function: Any
     if level in simd.LEVELS and not simd.supported(level):
         raise OptionError(f"this CPU has no {level}; FFPREP_SIMD may be one of {', '.join(simd.available())}")
-    if level == simd.AVX512:
-        from ffprep.kernels.resample.fixed_avx512 import render_avx512 as function
-    elif level == simd.AVX2:
-        from ffprep.kernels.resample.fixed_avx2 import render_avx2 as function
-    elif level == simd.SCALAR:
-        function = render_generic
-    elif level == "wide":
-        function = render_wide
-    elif level == "exact":
-        function = render_exact
-    else:
-        raise OptionError(f"no renderer {level!r}")
-    return entry_address(function.py_func, SIGNATURE)
+    return entry_address(renderer(level), SIGNATURE)
 
 
 @inline
@@ -85,10 +96,10 @@ def work_size(request: Any) -> int:
     return max(generic_work_size(request), fixed_work_size(request))
 
 
-@kernel
-def _sizes(arguments: int) -> tuple[int, int, int]:
+@kernel(arguments=[np.int64, (np.int64, 1)])
+def _sizes(arguments: int, out: NDArray[np.int64]) -> None:
     request = render_at(arguments)
-    return work_size(request), wide_work_size(request), exact_work_size(request)
+    out[0], out[1], out[2] = work_size(request), wide_work_size(request), exact_work_size(request)
 
 
 def level_work_size(level: str | None, request: NDArray[np.void]) -> int:
@@ -101,7 +112,9 @@ def level_work_size(level: str | None, request: NDArray[np.void]) -> int:
     request : RENDER array of shape ()
         As :func:`render_request` returns it.
     """
-    fixed, wide, exact = _sizes(request.ctypes.data)
+    sizes = np.empty(3, np.int64)
+    _sizes(request.ctypes.data, sizes)
+    fixed, wide, exact = (int(size) for size in sizes)
     if level == "exact":
         return exact
     if level == "wide":
@@ -109,7 +122,7 @@ def level_work_size(level: str | None, request: NDArray[np.void]) -> int:
     return max(fixed, wide) if level is None else fixed
 
 
-@kernel
+@kernel(arguments=[np.int64, np.int64])
 def _call(entry: int, arguments: int) -> int:
     return call_entry(entry, (arguments,))
 

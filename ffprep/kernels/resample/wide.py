@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ffprep.abi import WIDE_PLANE
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.layout import GRAY, NO_SPACE, OK, RGB, RGB_PACKED, aligned
-from ffprep.kernels.memory import doubles_at, fill_zero, get_f32, get_u8, longs_at, put_f32
+from ffprep.kernels.memory import double_rows_at, fill_zero, get_f32, get_u8, longs_at, put_f32
 from ffprep.kernels.resample.axis import block_start
 from ffprep.kernels.resample.emit import (
     MATRIX_SIZE,
@@ -78,7 +78,7 @@ def _make_axis(
     axis.first, axis.count = at, at + aligned(8 * n)
     first, count = longs_at(at, n), longs_at(at + aligned(8 * n), n)
     at += 2 * aligned(8 * n)
-    weight = doubles_at(at, n * wide).reshape(n, wide)
+    weight = double_rows_at(at, n, wide)
     at += aligned(8 * n * wide)
     pitch = _rounded(wide)
     axis.weight, axis.pitch = at, pitch
@@ -167,10 +167,10 @@ def render_wide(arguments: int) -> int:
     lines, at = at, at + 3 * line_bytes
     first_y, at = longs_at(at, out_h), at + aligned(8 * out_h)
     count_y, at = longs_at(at, out_h), at + aligned(8 * out_h)
-    weight_y, at = doubles_at(at, out_h * taps_y).reshape(out_h, taps_y), at + aligned(8 * out_h * taps_y)
+    weight_y, at = double_rows_at(at, out_h, taps_y), at + aligned(8 * out_h * taps_y)
     first_x, at = longs_at(at, out_w), at + aligned(8 * out_w)
     count_x, at = longs_at(at, out_w), at + aligned(8 * out_w)
-    weight_x, at = doubles_at(at, out_w * taps_x).reshape(out_w, taps_x), at + aligned(8 * out_w * taps_x)
+    weight_x, at = double_rows_at(at, out_w, taps_x), at + aligned(8 * out_w * taps_x)
     axis_weights(kind, request.y, scale_y, lo_y, hi_y, first_y, count_y, weight_y)
     axis_weights(kind, request.x, scale_x, lo_x, hi_x, first_x, count_x, weight_x)
 

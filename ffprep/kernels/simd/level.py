@@ -1,6 +1,7 @@
 """Which vector form of the kernels this process uses.
 
-The features of the CPU that numba compiles for decide, never the CPU's name: ``NUMBA_CPU_FEATURES``,
+Where kernels are shipped as machine code (:mod:`ffprep.kernels.shipped`) the processor decides, elsewhere the features
+of the CPU that numba compiles for, never the CPU's name: ``NUMBA_CPU_FEATURES``,
 ``NUMBA_CPU_NAME=generic`` and ``NUMBA_ENABLE_AVX=0`` change them, any other ``NUMBA_CPU_NAME`` leaves the host's.
 ``FFPREP_SIMD=scalar|avx2|avx512`` asks for a level; it is ignored where the CPU or the LLVM in use does not have that
 level. The level "scalar" is written in LLVM's generic vectors and runs on any CPU.
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import Any
 
-from llvmlite import binding
-from numba.core import config
-from numba.core.codegen import get_host_cpu_features
+from ffprep.kernels import shipped
+from ffprep.kernels.late import LateModule
+
+binding: Any = LateModule("llvmlite.binding")
 
 SCALAR, AVX2, AVX512 = "scalar", "avx2", "avx512"
 LEVELS = (AVX512, AVX2, SCALAR)
@@ -45,6 +48,9 @@ _PROBES = {
 @cache
 def target_features() -> frozenset[str]:
     """Return the CPU features that numba compiles for, by LLVM's names."""
+    from numba.core import config
+    from numba.core.codegen import get_host_cpu_features
+
     text = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
     return frozenset(f[1:] for f in text.split(",") if f.startswith("+"))
 
@@ -82,6 +88,9 @@ def _assembles(level: str) -> bool:
 @cache
 def supported(level: str) -> bool:
     """Return whether a level runs here."""
+    of_processor = shipped.processor_levels()
+    if of_processor is not None:
+        return level == SCALAR or level in of_processor
     if not _NEEDS[level] <= target_features():
         return False
     return level == SCALAR or _assembles(level)

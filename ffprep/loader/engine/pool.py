@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Sequence
@@ -16,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite.binding.ffi import lib as llvm
-from numba.core.compiler_lock import global_compiler_lock
 
 from ffprep import abi
 from ffprep.common.closing import call_when_gone, close_descriptors
@@ -30,18 +29,32 @@ from ffprep.loader.engine.program import Program
 JOIN_SECONDS = 10.0
 
 
+class _Held(threading.local):
+    """Locks of the compiler that a thread which forks has taken, in this order."""
+
+    def __init__(self) -> None:
+        self.locks: list[Any] = []
+
+
+_held = _Held()
+
+
 def _hold_compiler() -> None:
-    global_compiler_lock.acquire()
-    llvm._lock.__enter__()
+    numbas, llvms = sys.modules.get("numba.core.compiler_lock"), sys.modules.get("llvmlite.binding.ffi")
+    for module, name in ((numbas, "global_compiler_lock"), (getattr(llvms, "lib", None), "_lock")):
+        lock = getattr(module, name, None)  # none where nothing has been compiled, or in another numba
+        if lock is not None:
+            lock.__enter__()
+            _held.locks.append(lock)
 
 
 def _release_compiler() -> None:
-    llvm._lock.__exit__()
-    global_compiler_lock.release()
+    while _held.locks:
+        _held.locks.pop().__exit__(None, None, None)
 
 
 # A fork while another thread compiles would leave numba's and LLVM's locks held for ever in the child.
-if hasattr(os, "register_at_fork") and hasattr(llvm, "_lock"):
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_hold_compiler, after_in_parent=_release_compiler, after_in_child=_release_compiler)
 
 
@@ -66,6 +79,7 @@ class SharedTables:
         self.work_pipe = Pipe(blocking_writes=False)
         self.done_pipe = Pipe(blocking_writes=True)
         self.control = np.zeros(1, abi.CONTROL)
+        self.control_address = self.control.ctypes.data
         self.control["batch_size"] = batch_size
         self.control["slots"] = slots
         self.control["grain"] = grain
@@ -207,7 +221,7 @@ class WorkerPool:
             tables.lengths[slot, :, o] = arrays[1].ctypes.data if len(arrays) > 1 else 0
         tables.slots[slot] = (tables.ids.shape[1], len(ids), 0, 0)  # left, count, cancelled, failed
         tables.kept[slot] = (outputs, program)
-        asleep = worker.publish(tables.control, tables.ids.shape[1])
+        asleep = worker.publish(tables.control_address, tables.ids.shape[1])
         if asleep:
             tables.wake(min(asleep, len(self._threads)))
 
@@ -276,7 +290,7 @@ def _thread_main(tables: SharedTables, thread: npt.NDArray[np.void]) -> None:
 
 def _order_to_end(tables: SharedTables, threads: int, pid: int) -> None:
     if pid == os.getpid():
-        worker.store_field(tables.control.ctypes.data + worker.STOP, 1)
+        worker.store_field(tables.control_address + worker.STOP, 1)
         tables.wake(threads)
         with contextlib.suppress(OSError):
             os.write(tables.done_pipe.writes, b"\0")  # whoever waits for a batch looks again

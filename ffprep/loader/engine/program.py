@@ -20,6 +20,7 @@ from ffprep.kernels.resample.render import streaming_pays
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
+from ffprep.loader.engine.targets.records import fill_targets
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import STREAM, caption_form
 from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
@@ -33,6 +34,7 @@ KINDS = {
     "captions": rows.KIND_CAPTIONS,
     "ragged": rows.KIND_RAGGED,
     "image": rows.KIND_IMAGE,
+    "target": rows.KIND_TARGET,
 }
 CHOICES = {"all": rows.CHOOSE_ALL, "first": rows.CHOOSE_FIRST, "random": rows.CHOOSE_RANDOM}
 FORMAT_NAMES = {"uint8": "u8", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -107,6 +109,10 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
         if op.captions is not None:
             for reader, task in zip(files.readers, tasks[:, o], strict=True):
                 kept += _fill_captions(task, op.captions, op.field, reader, seed, epoch)
+        if op.target is not None:
+            followed = op.target
+            spec = spec_of(followed.form, followed.image, followed.stream, 0, seed, epoch)
+            kept += fill_targets(tasks[:, o], op, files, spec, lambda boxes: _noted_tasks(boxes, files, 0))
         if op.image is not None:
             form, decoder, stream = op.image
             spec = specs[o : o + 1]

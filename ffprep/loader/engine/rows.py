@@ -17,7 +17,7 @@ from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, fill_zero, get_u8, halves_at, ints_at, longs_at
 from ffprep.kernels.random import uniform
 
-KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW, KIND_CAPTIONS = range(7)
+KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW, KIND_CAPTIONS, KIND_TARGET = range(8)
 """Kinds of tasks; a view is made with the image operation whose ``IMAGE_SPEC.next`` leads to it."""
 
 CHOOSE_ALL, CHOOSE_FIRST, CHOOSE_RANDOM = 0, 1, 2
@@ -25,8 +25,9 @@ CHOOSE_ALL, CHOOSE_FIRST, CHOOSE_RANDOM = 0, 1, 2
 AHEAD = 8
 """How many rows of tokens are prefetched before their turn: a row may lie anywhere in the file, far from the last."""
 
-OUTSIDE, WRONG_SIZE, CHANGED = 104, 105, 106
-"""Status codes: the payload does not lie inside the file; its size is not that of the row; its checksum is wrong."""
+OUTSIDE, WRONG_SIZE, CHANGED, BAD_MASK = 104, 105, 106, 107
+"""Status codes: the payload does not lie inside the file; its size is not that of the row; its checksum is wrong;
+it is no label mask."""
 
 GOOD = 2
 """State of a payload whose checksum was compared and is right."""

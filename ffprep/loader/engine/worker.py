@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.abi import CONTROL, SLOT, offset_of
+from ffprep.abi import BOX, CONTROL, IMAGE_SPEC, ITEM, SLOT, TASK, THREAD, offset_of
 from ffprep.kernels.atomics import load_acquire, read, store_release, swap_if_equal, write
 from ffprep.kernels.image.batch import process_image, process_views
 from ffprep.kernels.jit import inline, kernel
-from ffprep.kernels.memory import address_of, atomic_add, borrowed, bytes_at, fill_zero, longs_at
+from ffprep.kernels.memory import address_of, atomic_add, borrowed, bytes_at, call_entry, fill_zero, get_i64, longs_at
 from ffprep.loader.engine.rows import (
     KIND_ARRAY,
     KIND_CAPTIONS,
     KIND_IMAGE,
+    KIND_TARGET,
     KIND_TOKENS,
     KIND_VALUE,
     KIND_VIEW,
@@ -90,7 +91,7 @@ def _sleep(control: Any, scratch: NDArray[np.uint8]) -> None:
 
 
 @inline
-def _make_value(task: Any, kind: int, row: int, sample: int, key: int) -> int:
+def _make_value(task: Any, kind: int, row: int, sample: int, key: int, thread: Any) -> int:
     """Make one row of anything but images and tokens; return its status."""
     if kind == KIND_VALUE:
         return copy_value(task, row, sample)
@@ -98,6 +99,9 @@ def _make_value(task: Any, kind: int, row: int, sample: int, key: int) -> int:
         return copy_array(task, row, sample)
     if kind == KIND_CAPTIONS:
         return copy_captions(task, row, sample, key)
+    if kind == KIND_TARGET:
+        arguments = (address_of(task), np.int64(row), np.int64(sample), np.int64(key), address_of(thread))
+        return call_entry(get_i64(task.target), arguments)
     return copy_ragged(task, row, sample)
 
 
@@ -134,7 +138,7 @@ def _make_rows(
             sample, key = ids[r] - starts[file], keys[r]
             task = tasks[file, o]
             if kind != KIND_IMAGE:
-                status[o, r] = _make_value(task, kind, r, sample, key)
+                status[o, r] = _make_value(task, kind, r, sample, key, thread)
             else:
                 found = _fill_item(items[o, r], task, sample, key)
                 out = task.out + r * task.row_bytes
@@ -149,7 +153,12 @@ def _make_rows(
     return failed
 
 
-@kernel
+@kernel(
+    arguments=[
+        (CONTROL, 1), (SLOT, 1), (np.int64, 2), (np.int64, 2), (np.int64, 2), (TASK, 3), (IMAGE_SPEC, 2),
+        (ITEM, 3), (BOX, 3), (np.int64, 3), (THREAD, 1), (np.uint8, 1),
+    ]
+)  # fmt: skip
 def work(
     controls: NDArray[np.void],
     slots: NDArray[np.void],
@@ -219,21 +228,23 @@ def work(
             have -= count
 
 
-@kernel
-def publish(controls: NDArray[np.void], tickets: int) -> int:
-    """Publish that many more tickets, whose slots are ready; return how many threads are asleep."""
-    shared = address_of(controls[0])
-    atomic_add(shared + PUBLISHED, tickets)
-    return load_acquire(shared + SLEEPERS)
+@kernel(arguments=[np.int64, np.int64])
+def publish(control: int, tickets: int) -> int:
+    """Publish that many more tickets, whose slots are ready; return how many threads are asleep.
+
+    `control` is the address of the CONTROL.
+    """
+    atomic_add(control + PUBLISHED, tickets)
+    return load_acquire(control + SLEEPERS)
 
 
-@kernel
+@kernel(arguments=[np.int64])
 def load_field(address: int) -> int:
     """Return the int64 at an address that other threads write."""
     return load_acquire(address)
 
 
-@kernel
+@kernel(arguments=[np.int64, np.int64])
 def store_field(address: int, value: int) -> None:
     """Set the int64 at an address that other threads read."""
     store_release(address, value)

@@ -42,6 +42,7 @@ OWN_CODES = {
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
     rows.OUTSIDE: ("the value is not inside the file", "verify the file"),
     rows.WRONG_SIZE: ("the value has another size than its field says", "verify the file"),
+    rows.BAD_MASK: ("the value is no label mask of the field's dtype", "verify the file"),
     rows.CHANGED: (checksums.CHANGED, checksums.REMEDY),
 }
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ffprep.common.seeds import derived_seed, signed, unsigned
 from ffprep.errors import OptionError
+from ffprep.kernels.random import permutation
 from ffprep.loader.files import Ids
 from ffprep.loader.order.order import Order
 
@@ -139,7 +140,6 @@ class MixOrder(Order):
         cache = self._cache
         if cache is not None and cache[0] == (epoch, number):
             return cache[1]
-        from ffprep.kernels.random import permutation
 
         before, counts = self._due[number], self._due[number + 1] - self._due[number]
         files = np.repeat(np.arange(len(counts)), counts)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
+from ffprep.loader.order.permute import permute, permute_in_windows
 
 
 class OrderOption(enum.Enum):
@@ -113,8 +114,6 @@ class RandomOrder(Order):
         return len(self.indices)
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
-        from ffprep.loader.order.permute import permute
-
         if len(positions) == 0:
             return np.empty(0, np.int64)
         places = permute(positions, len(self.indices), self._seed, unsigned(epoch), np.uint64(0))
@@ -154,8 +153,6 @@ class QuasiRandomOrder(Order):
 
     def _layout(self, epoch: int) -> tuple[Ids, Ids]:
         """Return an epoch's samples, page after page, and the edges of its windows."""
-        from ffprep.loader.order.permute import permute
-
         if self._cache is not None and self._cache[0] == epoch:
             return self._cache[1:]
         count = len(self._bounds) - 1
@@ -171,8 +168,6 @@ class QuasiRandomOrder(Order):
         return members, starts
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
-        from ffprep.loader.order.permute import permute_in_windows
-
         if len(positions) == 0:
             return np.empty(0, np.int64)
         members, starts = self._layout(epoch)

@@ -14,6 +14,7 @@ from ffprep.kernels.jit import kernel
 
 MIN_BITS = 16
 ROUNDS = 8
+_IDS, _KEYS = (np.int64, 1), (np.uint64, 1)
 
 
 @kernel
@@ -25,15 +26,13 @@ def mix(x: np.uint64) -> np.uint64:
 
 
 @kernel
-def round_keys(seed: np.uint64, epoch: np.uint64, stream: np.uint64) -> np.ndarray:
-    """Keys of one permutation, uint64 ``(ROUNDS,)``: a function of the three numbers."""
-    keys = np.empty(ROUNDS, np.uint64)
+def round_keys(seed: np.uint64, epoch: np.uint64, stream: np.uint64, keys: np.ndarray) -> None:
+    """Write the keys of one permutation, uint64 ``(ROUNDS,)``: a function of the three numbers."""
     golden = np.uint64(0x9E3779B97F4A7C15)
     state = mix(mix(mix(seed + golden) ^ epoch) + golden ^ stream)
     for i in range(ROUNDS):
         state += golden
         keys[i] = mix(state)
-    return keys
 
 
 @kernel
@@ -64,7 +63,23 @@ def domain_bits(n: np.uint64) -> np.uint64:
     return bits
 
 
-@kernel
+@kernel(arguments=[_IDS, np.int64, np.uint64, np.uint64, np.uint64, _KEYS, _IDS])
+def _permute(
+    positions: np.ndarray,
+    n: int,
+    seed: np.uint64,
+    epoch: np.uint64,
+    stream: np.uint64,
+    keys: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    round_keys(seed, epoch, stream, keys)
+    size = np.uint64(n)
+    bits = domain_bits(size)
+    for i in range(positions.shape[0]):
+        out[i] = np.int64(permuted(np.uint64(positions[i]), size, bits, keys))
+
+
 def permute(positions: np.ndarray, n: int, seed: np.uint64, epoch: np.uint64, stream: np.uint64) -> np.ndarray:
     """Images of int64 ``positions`` in ``[0, n)`` under one random permutation of ``range(n)``.
 
@@ -81,25 +96,24 @@ def permute(positions: np.ndarray, n: int, seed: np.uint64, epoch: np.uint64, st
     ndarray of int64, shaped like ``positions``
     """
     out = np.empty(positions.shape[0], np.int64)
-    keys = round_keys(seed, epoch, stream)
-    size = np.uint64(n)
-    bits = domain_bits(size)
-    for i in range(positions.shape[0]):
-        out[i] = np.int64(permuted(np.uint64(positions[i]), size, bits, keys))
+    _permute(positions, n, seed, epoch, stream, np.empty(ROUNDS, np.uint64), out)
     return out
 
 
-@kernel
-def permute_in_windows(
-    positions: np.ndarray, starts: np.ndarray, members: np.ndarray, seed: np.uint64, epoch: np.uint64
-) -> np.ndarray:
-    """Members at int64 ``positions`` when each window ``members[starts[w]:starts[w + 1]]`` is shuffled by itself."""
-    out = np.empty(positions.shape[0], np.int64)
+@kernel(arguments=[_IDS, _IDS, _IDS, np.uint64, np.uint64, _KEYS, _IDS])
+def _permute_in_windows(
+    positions: np.ndarray,
+    starts: np.ndarray,
+    members: np.ndarray,
+    seed: np.uint64,
+    epoch: np.uint64,
+    keys: np.ndarray,
+    out: np.ndarray,
+) -> None:
     last = np.int64(-1)
     first = np.int64(0)
     size = np.uint64(1)
     bits = np.uint64(MIN_BITS)
-    keys = np.empty(ROUNDS, np.uint64)
     for i in range(positions.shape[0]):
         window = np.searchsorted(starts, positions[i], side="right") - 1
         if window != last:
@@ -107,7 +121,15 @@ def permute_in_windows(
             first = starts[window]
             size = np.uint64(starts[window + 1] - first)
             bits = domain_bits(size)
-            keys = round_keys(seed, epoch, np.uint64(window + 2))
+            round_keys(seed, epoch, np.uint64(window + 2), keys)
         offset = permuted(np.uint64(positions[i] - first), size, bits, keys)
         out[i] = members[first + np.int64(offset)]
+
+
+def permute_in_windows(
+    positions: np.ndarray, starts: np.ndarray, members: np.ndarray, seed: np.uint64, epoch: np.uint64
+) -> np.ndarray:
+    """Members at int64 ``positions`` when each window ``members[starts[w]:starts[w + 1]]`` is shuffled by itself."""
+    out = np.empty(positions.shape[0], np.int64)
+    _permute_in_windows(positions, starts, members, seed, epoch, np.empty(ROUNDS, np.uint64), out)
     return out

@@ -13,6 +13,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sets import files_of
 from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
+from ffprep.kernels.random import uniforms
 from ffprep.loader.files import Ids
 from ffprep.loader.order.order import Order
 
@@ -83,7 +84,7 @@ class WeightedOrder:
         if isinstance(source, (str, os.PathLike)):
             parts = []
             for file in files_of(source):
-                with Reader(file.path, check=False) as reader:
+                with Reader(file, check=False) as reader:
                     parts.append(np.array(reader.column(field)))
             labels = np.concatenate(parts)
         else:
@@ -132,8 +133,6 @@ class _WithReplacement(Order):
         return self._length
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
-        from ffprep.kernels.random import uniforms
-
         draws = uniforms(self._seed, epoch, np.ascontiguousarray(positions), OP_WEIGHTED, 0) * self._ends[-1]
         places = np.searchsorted(self._ends, draws, side="right")
         chosen: Ids = self._indices[np.minimum(places, len(self._indices) - 1)]
@@ -155,8 +154,6 @@ class _WithoutReplacement(Order):
         return self._length
 
     def _epoch(self, epoch: int) -> Ids:
-        from ffprep.kernels.random import uniforms
-
         known = self._cache
         if known is None or known[0] != epoch:
             draws = uniforms(self._seed, epoch, self._indices, OP_WEIGHTED, 1)

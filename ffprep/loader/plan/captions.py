@@ -19,6 +19,7 @@ from ffprep.fields.decoders import (
     CaptionTokensDecoder,
     Ragged,
 )
+from ffprep.kernels.random import uniforms
 from ffprep.loader.files import Files
 from ffprep.loader.plan.documents import document_error, parse_row
 from ffprep.loader.plan.outputs import CaptionChoice, NativeOp
@@ -141,8 +142,6 @@ def text_of_captions(source: str, which: str, files: Files) -> Callable[[Ragged,
     lists = np.array([isinstance(reader.fields[source], JSONField) for reader in files.readers])
 
     def texts(x: Ragged, batch: BatchInfo) -> list[Any]:
-        from ffprep.kernels.random import uniforms
-
         rows = []
         kinds = lists[files.file_of(batch.ids)]
         for n, (row, length, is_list) in enumerate(zip(x.data, x.lengths, kinds, strict=True)):

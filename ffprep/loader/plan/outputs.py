@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.fields.decoders import ImageDecoder
+from ffprep.fields.dense import BoxesDecoder
 from ffprep.loader.plan.steps import Step
 from ffprep.pipeline.form import BatchInfo, ImageForm
 
@@ -36,6 +37,36 @@ class CaptionChoice:
     tokens: bool
 
 
+@dataclass(frozen=True)
+class Target:
+    """What follows an image, and that image.
+
+    Attributes
+    ----------
+    decoder : TargetDecoder
+    form : ImageForm
+        Of the image.
+    image : ImageDecoder
+    stream : int
+        Random stream of the image's crop.
+    field : str
+        Of the image.
+    boxes : (str, BoxesDecoder), optional
+        Field and decoder of the boxes that this goes along with.
+    """
+
+    decoder: Any
+    form: ImageForm
+    image: ImageDecoder
+    stream: int
+    field: str
+    boxes: tuple[str, BoxesDecoder] | None
+
+    def of_boxes(self, decoder: BoxesDecoder) -> Target:
+        """Return what the boxes follow, that this goes along with."""
+        return replace(self, decoder=decoder, boxes=None)
+
+
 @dataclass
 class NativeOp:
     """An operation that the workers run on each sample: it fills that sample's row of one or two arrays.
@@ -43,7 +74,7 @@ class NativeOp:
     Attributes
     ----------
     kind : str
-        ``value``, ``array``, ``tokens``, ``captions``, ``ragged`` or ``image``.
+        ``value``, ``array``, ``tokens``, ``captions``, ``ragged``, ``image`` or ``target``.
     field : str
         Field to read.
     rows : list of (shape, dtype)
@@ -53,6 +84,7 @@ class NativeOp:
     fill : bytes
         One element of padding, for ragged values and captions.
     captions : CaptionChoice, for captions
+    target : Target, for what follows an image
     """
 
     kind: str
@@ -61,6 +93,7 @@ class NativeOp:
     image: tuple[ImageForm, ImageDecoder, int] | None = None
     fill: bytes = b"\0"
     captions: CaptionChoice | None = None
+    target: Target | None = None
 
 
 @dataclass

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ffprep.errors import OptionError
-from ffprep.fields.decoders import CaptionTextDecoder, Decoder, JSONDecoder, PlaceDecoder
+from ffprep.fields.decoders import CaptionTextDecoder, Decoder, ImageDecoder, JSONDecoder, PlaceDecoder
+from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, TargetDecoder
 from ffprep.fields.ffcv_decoding import overridden
 from ffprep.loader.files import Files
 from ffprep.loader.plan.operations import OperationStage, is_operation
@@ -31,6 +32,10 @@ class Pipeline:
     stream : int
         Random stream of the decoder.
     transforms : tuple of (transform or operation, random stream)
+    draws : str or None
+        Name of the output whose draws this one shares.
+    follows : Pipeline or None
+        That of the output whose draws this one shares, if what this one decodes follows its geometry.
     stages : dict of random stream to OperationStage
         Keeps the compiled code of user-written operations from epoch to epoch.
     """
@@ -40,6 +45,8 @@ class Pipeline:
     decoder: Any
     stream: int
     transforms: tuple[tuple[Any, int], ...]
+    draws: str | None = None
+    follows: Pipeline | None = None
     stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -92,6 +99,9 @@ def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Pipeline]
     for name, spec in specs.items():
         if not isinstance(spec.source, str):
             checked[name] = _continue(name, spec, checked)
+    along = BoxValuesDecoder, KeypointsDecoder  # these may follow boxes, which have to know their image by then
+    for name in sorted(specs, key=lambda name: isinstance(checked[name].decoder, along)):
+        checked[name] = _follow(checked[name], getattr(specs[name], "draws", None), checked)
     return [checked[name] for name in specs]
 
 
@@ -167,8 +177,9 @@ def _read_spec(name: str, spec: PipelineSpec, files: Files) -> Pipeline:
     if not rest and spec.default_pipeline and not isinstance(decoder, (JSONDecoder, CaptionTextDecoder)):
         rest = [ToTensor()]
     seen: dict[str, int] = {}
-    [(decoder, stream)] = _streams(name, [decoder], seen)
-    transforms = _streams(name, [_wrap_module(item, name) for item in rest], seen)
+    drawn = getattr(spec, "draws", None) or name
+    [(decoder, stream)] = _streams(drawn, [decoder], seen)
+    transforms = _streams(drawn, [_wrap_module(item, name) for item in rest], seen)
     return Pipeline(name, spec.source, decoder, stream, tuple(transforms))
 
 
@@ -191,6 +202,35 @@ def _continue(name: str, spec: PipelineSpec, others: Mapping[str, Pipeline]) -> 
     other, place = found[0]
     rest = _streams(name, [_wrap_module(item, name) for item in spec.transforms], {})
     return Pipeline(name, other.source, other.decoder, other.stream, (*other.transforms[:place], *rest))
+
+
+def _follow(pipeline: Pipeline, draws: str | None, others: Mapping[str, Pipeline]) -> Pipeline:
+    """Return the pipeline with the one whose draws it shares, if it decodes what follows an image."""
+    if draws is not None and draws not in others:
+        raise OptionError(
+            f"pipeline {pipeline.name!r} shares the draws of {draws!r}, which is no output; there are "
+            f"{', '.join(others)}"
+        )
+    pipeline, decoder = replace(pipeline, draws=draws), pipeline.decoder
+    if not isinstance(decoder, TargetDecoder):
+        return pipeline
+    wanted: tuple[tuple[type[Any], ...], str] = (ImageDecoder,), "an image"
+    if isinstance(decoder, BoxValuesDecoder):
+        wanted = (BoxesDecoder,), "boxes"
+    elif isinstance(decoder, KeypointsDecoder):
+        wanted = (ImageDecoder, BoxesDecoder), "an image or boxes"
+    if draws is None:
+        raise OptionError(
+            f"pipeline {pipeline.name!r}: {type(decoder).__name__} follows {wanted[1]}; name that output with "
+            f"PipelineSpec({pipeline.source!r}, {type(decoder).__name__}(...), draws=...)"
+        )
+    other = others[draws]
+    if not isinstance(other.decoder, wanted[0]) or is_operation(other.decoder):
+        raise OptionError(
+            f"pipeline {pipeline.name!r}: {type(decoder).__name__} follows {wanted[1]} of ffprep's decoders, and "
+            f"{draws!r} begins with {type(other.decoder).__name__}"
+        )
+    return replace(pipeline, follows=other)
 
 
 def on_device(pipeline: Pipeline, device: Any) -> Pipeline:

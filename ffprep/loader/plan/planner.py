@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import OptionError
+from ffprep.fields import VariableArrayField
 from ffprep.fields.decoders import (
     BasicDecoder,
     BytesDecoder,
@@ -21,17 +22,18 @@ from ffprep.fields.decoders import (
     PlaceDecoder,
     Ragged,
     TokensDecoder,
-    size_at,
 )
-from ffprep.fields.sizes import common_size
+from ffprep.fields.dense import TargetDecoder, VariableArrayDecoder
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import check_tokens, plan_captions, text_of_captions
 from ffprep.loader.plan.documents import parse_row
 from ffprep.loader.plan.finish import Finish, on_host
+from ffprep.loader.plan.forms import image_form
 from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.loader.plan.outputs import NativeOp, Output, Rows
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.loader.plan.steps import Step, make_step, transform_step
+from ffprep.loader.plan.targets import longest, plan_target
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms import ToDevice, ToTensor
 from ffprep.transforms.base import Transform
@@ -51,6 +53,8 @@ def plan_output(pipeline: Pipeline, files: Files, epoch: int = 0) -> Output:
     decoder = pipeline.decoder
     if is_operation(decoder):
         output = _plan_operation(pipeline, decoder, files)
+    elif isinstance(decoder, TargetDecoder):
+        output = plan_target(pipeline, files, epoch)
     elif isinstance(decoder, ImageDecoder):
         return _plan_image(pipeline, decoder, files, epoch)
     else:
@@ -118,8 +122,28 @@ def _plan_plain(pipeline: Pipeline, decoder: Any, files: Files) -> Output:
     if isinstance(decoder, JSONDecoder):
         op = _ragged(source, files, BytesDecoder(lengths=True))
         return Output(name, source, (op,), lambda arrays, batch: Ragged(*arrays), [_parse_json(pipeline, files)])
+    if isinstance(decoder, VariableArrayDecoder):
+        return _plan_arrays(name, source, decoder, files)
     op = _ragged(source, files, decoder)
     return Output(name, source, (op,), (lambda arrays, batch: Ragged(*arrays)) if decoder.lengths else _first)
+
+
+def _plan_arrays(name: str, source: str, decoder: VariableArrayDecoder, files: Files) -> Output:
+    own: Any = files.fields[source]
+    if not isinstance(own, VariableArrayField):
+        raise OptionError(
+            f"pipeline {name!r}: VariableArrayDecoder reads a VariableArrayField, and {source!r} is a "
+            f"{type(own).__name__}"
+        )
+    each = own.row_elements
+    count = decoder.count or longest(source, each * own.dtype.itemsize, files)
+    op = _ragged(source, files, BytesDecoder(count * each, own.dtype, decoder.fill, lengths=True))
+    return Output(
+        name,
+        source,
+        (op,),
+        lambda arrays, batch: Ragged(arrays[0].reshape(-1, count, *own.shape), arrays[1] // each),
+    )
 
 
 def _first(arrays: Sequence[npt.NDArray[Any]], batch: BatchInfo) -> Any:
@@ -149,19 +173,7 @@ def _ragged(source: str, files: Files, decoder: BytesDecoder) -> NativeOp:
 
 
 def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: int) -> Output:
-    size = decoder.output_size
-    where = f"pipeline {pipeline.name!r}: field {pipeline.source!r}"
-    height, width = common_size(files.column(pipeline.source), where) if size is None else size_at(size, epoch)
-    form = ImageForm(height, width)
-    rest = list(pipeline.transforms)
-    # As long as transforms can be folded into the form, the workers do them in one pass with decoding.
-    while rest:
-        transform, stream = rest[0]
-        fused = transform.fuse(form, stream) if isinstance(transform, Transform) else None
-        if fused is None:
-            break
-        form = fused
-        rest.pop(0)
+    form, rest = image_form(pipeline, decoder, files, epoch)
     steps = []
     if form.device is not None:
         move = ToDevice(form.device)

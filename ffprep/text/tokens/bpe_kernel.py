@@ -16,13 +16,20 @@ other characters, or with words too long for the simple search, are left to tikt
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline, kernel
-from ffprep.kernels.memory import intrinsic
-from ffprep.text.tokens.bpe_tables import NO_TOKEN, SPACE, UNKNOWN, Tables, find_long, find_pair, find_short
+from ffprep.kernels.late import intrinsic, ir, types
+from ffprep.text.tokens.bpe_tables import (
+    NO_TOKEN,
+    SPACE,
+    TABLE_TYPES,
+    UNKNOWN,
+    Tables,
+    find_long,
+    find_pair,
+    find_short,
+)
 
 END = 0xFF
 """Byte after each text; UTF-8 never contains it."""
@@ -160,7 +167,6 @@ def _word_end(text: NDArray[np.uint8], i: int, classes: NDArray[np.uint8]) -> in
     return i
 
 
-@kernel
 def tokenise(
     text: NDArray[np.uint8],
     size: int,
@@ -192,11 +198,33 @@ def tokenise(
     int
         Number of tokens written.
     """
-    # Unpacked once: each access to a field in the loop would count references.
-    classes, short_keys, short_values, long_keys, long_values, pair_keys, pair_values, byte_ids = tables
+    scratch = np.empty((2, LONGEST_WORD), np.int64)
+    return _tokenise(text, size, *tables, separator, scratch[0], scratch[1], out, ends)
+
+
+@kernel(
+    arguments=[
+        (np.uint8, 1), np.int64, *TABLE_TYPES, np.int64, (np.int64, 1), (np.int64, 1), (np.uint16, 1), (np.int64, 1),
+    ]
+)  # fmt: skip
+def _tokenise(
+    text: NDArray[np.uint8],
+    size: int,
+    classes: NDArray[np.uint8],
+    short_keys: NDArray[np.uint64],
+    short_values: NDArray[np.uint32],
+    long_keys: NDArray[np.uint64],
+    long_values: NDArray[np.uint32],
+    pair_keys: NDArray[np.uint32],
+    pair_values: NDArray[np.uint16],
+    byte_ids: NDArray[np.uint16],
+    separator: int,
+    parts: NDArray[np.int64],
+    joined: NDArray[np.int64],
+    out: NDArray[np.uint16],
+    ends: NDArray[np.int64],
+) -> int:
     base = np.int64(text.ctypes.data)
-    parts = np.empty(LONGEST_WORD, np.int64)
-    joined = np.empty(LONGEST_WORD, np.int64)
     at, number, i = np.int64(0), np.int64(0), np.int64(0)
     begin = at
     while i < size:

@@ -70,6 +70,13 @@ class Tables(NamedTuple):
     byte_ids: NDArray[np.uint16]
 
 
+TABLE_TYPES = [
+    (np.uint8, 1), (np.uint64, 1), (np.uint32, 1), (np.uint64, 2), (np.uint32, 1), (np.uint32, 1), (np.uint16, 1),
+    (np.uint16, 1),
+]  # fmt: skip
+"""Dtypes and dimensions of the arrays of :class:`Tables`."""
+
+
 def make_tables(words: Sequence[bytes]) -> Tables:
     """Build the tables of a vocabulary.
 
@@ -153,7 +160,7 @@ def find_pair(keys: NDArray[np.uint32], values: NDArray[np.uint16], left: int, r
     return np.int64(NO_TOKEN)
 
 
-@kernel
+@kernel(arguments=[(np.uint64, 1), (np.uint32, 1), (np.uint64, 2)])
 def _fill_short(keys: NDArray[np.uint64], values: NDArray[np.uint32], rows: NDArray[np.uint64]) -> None:
     mask = np.uint64(keys.size - 1)
     for i in range(rows.shape[0]):
@@ -164,7 +171,7 @@ def _fill_short(keys: NDArray[np.uint64], values: NDArray[np.uint32], rows: NDAr
         values[place] = np.uint32(rows[i, 1] << np.uint64(16) | rows[i, 2])
 
 
-@kernel
+@kernel(arguments=[(np.uint64, 2), (np.uint32, 1), (np.uint64, 2)])
 def _fill_long(keys: NDArray[np.uint64], values: NDArray[np.uint32], rows: NDArray[np.uint64]) -> None:
     mask = np.uint64(values.size - 1)
     for i in range(rows.shape[0]):
@@ -176,7 +183,7 @@ def _fill_long(keys: NDArray[np.uint64], values: NDArray[np.uint32], rows: NDArr
         values[place] = np.uint32(rows[i, 2] << np.uint64(16) | rows[i, 3])
 
 
-@kernel
+@kernel(arguments=[(np.uint32, 1), (np.uint16, 1), (np.uint32, 2)])
 def _fill_pairs(keys: NDArray[np.uint32], values: NDArray[np.uint16], rows: NDArray[np.uint32]) -> None:
     mask = np.uint64(keys.size - 1)
     for i in range(rows.shape[0]):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.text.tokens import bpe_kernel, bpe_tables
+
 if TYPE_CHECKING:
     import tiktoken
 
@@ -42,8 +44,6 @@ class FastEncoder:
     """
 
     def __init__(self, words: Sequence[bytes]) -> None:
-        from ffprep.text.tokens import bpe_kernel, bpe_tables  # they import numba
-
         self._kernel = bpe_kernel
         self._tables = bpe_tables.make_tables(words)
 

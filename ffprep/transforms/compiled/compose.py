@@ -121,7 +121,7 @@ def _magnitude(n: NDArray[np.float64], base: float, seed: int, epoch: int, sampl
 
 @inline
 def _carry_out(
-    numbers: int, which: int, base: float, here: int, there: int, h: int, w: int, rest: int,
+    numbers: int, which: int, base: float, here: int, there: int, h: int, w: int, pixel: int, rest: int,
     seed: int, epoch: int, sample: int, stream: int, step: int,
 ) -> int:  # fmt: skip
     """Carry out one candidate of a policy; return -1 if the result is at `there`, 0 if it is at `here`, or a status.
@@ -154,7 +154,7 @@ def _carry_out(
     status = call_entry(
         np.int64(candidate[0]),
         (
-            here, there if moves else here, np.int64(h), np.int64(w), np.int64(h), np.int64(w), np.int64(3),
+            here, there if moves else here, np.int64(h), np.int64(w), np.int64(h), np.int64(w), np.int64(pixel),
             address, np.int64(rest) + 512, np.int64(seed), np.int64(epoch), np.int64(sample),
             _stream_of(stream, step),
         ),
@@ -197,7 +197,7 @@ def policy(
     used = longs_at(work, PARTS)
     for k in range(PARTS):
         used[k] = 0
-    size = 3 * h * w
+    size = h * w * pixel
     spare = np.int64(work + 8 * PARTS)
     rest = spare + (size + 63) // 64 * 64
     row = np.int64(uniform(seed, epoch, sample, stream, 0) * rows)
@@ -212,7 +212,7 @@ def policy(
         if uniform(seed, epoch, sample, stream, STEP_DRAWS * (s + 1) + 1) >= table[3 * s + 1]:
             continue
         status = _carry_out(
-            numbers, which, table[3 * s + 2], here, there, h, w, rest, seed, epoch, sample, stream, s
+            numbers, which, table[3 * s + 2], here, there, h, w, pixel, rest, seed, epoch, sample, stream, s
         )  # fmt: skip
         if status > 0:
             return status
@@ -276,7 +276,9 @@ def augmix(
         copy_bytes(here, np.int64(source), size)
         for _ in range(depth):
             which = _pick(numbers, used, seed, epoch, sample, stream, step)
-            status = _carry_out(numbers, which, base, here, there, h, w, rest, seed, epoch, sample, stream, step)
+            status = _carry_out(
+                numbers, which, base, here, there, h, w, pixel, rest, seed, epoch, sample, stream, step
+            )  # fmt: skip
             if status > 0:
                 return status
             if status < 0:

@@ -32,18 +32,24 @@ def log_gamma_variate(shape: float, seed: int, epoch: int, sample: int, stream: 
     return np.log(d) + boost
 
 
-@kernel
-def betas(alpha: float, seed: int, epoch: int, samples: NDArray[np.int64], stream: int) -> NDArray[np.float64]:
-    """Return a draw from Beta(alpha, alpha) for each of `samples`; draws 0 .. 2 DRAWS - 1 of `stream`."""
-    out = np.empty(samples.size)
+@kernel(arguments=[np.float64, np.int64, np.int64, (np.int64, 1), np.int64, (np.float64, 1)])
+def _draw_betas(
+    alpha: float, seed: int, epoch: int, samples: NDArray[np.int64], stream: int, out: NDArray[np.float64]
+) -> None:
     for i in range(samples.size):
         a = log_gamma_variate(alpha, seed, epoch, samples[i], stream, 0)
         b = log_gamma_variate(alpha, seed, epoch, samples[i], stream, DRAWS)
         out[i] = 1.0 / (1.0 + np.exp(b - a))
+
+
+def betas(alpha: float, seed: int, epoch: int, samples: NDArray[np.int64], stream: int) -> NDArray[np.float64]:
+    """Return a draw from Beta(alpha, alpha) for each of `samples`; draws 0 .. 2 DRAWS - 1 of `stream`."""
+    out = np.empty(samples.size)
+    _draw_betas(alpha, seed, epoch, samples, stream, out)
     return out
 
 
-@kernel
+@kernel(arguments=[(np.uint8, 2), (np.float64, 1), (np.uint8, 2)])
 def mix_levels(images: NDArray[np.uint8], share: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
     """Write ``share[i] images[i] + (1 - share[i]) images[i - 1]`` without its fraction; arrays of shape (n, levels).
 
@@ -57,7 +63,7 @@ def mix_levels(images: NDArray[np.uint8], share: NDArray[np.float64], out: NDArr
             out[i, k] = np.uint8(np.int32(own * images[i, k] + other * images[partner, k]))
 
 
-@kernel
+@kernel(arguments=[(np.float32, 2), (np.float64, 1), (np.float32, 2)])
 def mix_floats(images: NDArray[np.float32], share: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """Write ``share[i] images[i] + (1 - share[i]) images[i - 1]``; arrays of shape (n, values)."""
     n = images.shape[0]
@@ -68,7 +74,7 @@ def mix_floats(images: NDArray[np.float32], share: NDArray[np.float64], out: NDA
             out[i, k] = own * images[i, k] + other * images[partner, k]
 
 
-@kernel
+@kernel(arguments=[(np.uint8, 2), (np.int64, 2), np.int64, np.int64, np.int64, (np.uint8, 2)])
 def paste(
     images: NDArray[np.uint8], boxes: NDArray[np.int64], planes: int, width: int, pixel: int, out: NDArray[np.uint8]
 ) -> None:

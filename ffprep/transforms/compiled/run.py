@@ -124,7 +124,7 @@ def run_program(address: int, image: int, out: int, seed: int, epoch: int, sampl
     return np.int64(0)
 
 
-@kernel
+@kernel(arguments=[*[np.int64] * 3, (np.int64, 1), *[np.int64] * 4, (np.int64, 1), np.int64])
 def run_rows(
     entry: int,
     source: int,
@@ -166,7 +166,7 @@ def run_rows(
     return np.int64(0)
 
 
-@kernel
+@kernel(arguments=[np.int64] * 6)
 def finish_rows(source: int, target: int, count: int, pixels: int, table: int, item: int) -> None:
     """Make elements of `item` bytes of the levels of `count` packed images, with the `table` of an AUGMENTATION."""
     for i in range(count):

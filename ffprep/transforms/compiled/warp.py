@@ -239,15 +239,11 @@ def _random_map(
     return a, b, n[0] + a * x + b * y, d, e, n[1] + d * x + e * y
 
 
-def move(
-    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
-    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
-) -> int:  # fmt: skip
-    """Rotate, shear or shift an image, or do all of that at random.
-
-    Numbers: degrees against the clock about the centre, or the tangent of the shear, or pixels to the right or down;
-    which of these; interpolation; the fill colour; then 14 ranges of what is drawn, by draws 1 to 6.
-    """
+@inline
+def map_of(
+    numbers: int, h: int, w: int, seed: int, epoch: int, sample: int, stream: int
+) -> tuple[float, float, float, float, float, float]:
+    """Return the map of a movement, from the result to the source; ``numbers`` as of `move`."""
     n = doubles_at(numbers, 6)
     value, kind = n[0], np.int64(n[1])
     a, b, c, d, e, f = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0
@@ -268,9 +264,23 @@ def move(
         f = -value
     else:
         a, b, c, d, e, f = _random_map(doubles_at(numbers + 48, 14), seed, epoch, sample, stream)
+    return a, b, c, d, e, f
+
+
+def move(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Rotate, shear or shift an image, or do all of that at random.
+
+    Numbers: degrees against the clock about the centre, or the tangent of the shear, or pixels to the right or down;
+    which of these; interpolation; the fill colour; then 14 ranges of what is drawn, by draws 1 to 6.
+    """
+    n = doubles_at(numbers, 6)
+    way = _chosen(n[2], seed, epoch, sample, stream)
     _warp(
-        source, target, h, w, out_h, out_w, (a, b, c, d, e, f), _chosen(n[2], seed, epoch, sample, stream), n[3:], work
-    )
+        source, target, h, w, out_h, out_w, map_of(numbers, h, w, seed, epoch, sample, stream), way, n[3:], work
+    )  # fmt: skip
     return np.int64(0)
 
 
@@ -313,21 +323,18 @@ def _solve(m: NDArray[np.float64]) -> None:
         m[9 * k + 8] = m[9 * k + 8] / m[9 * k + k] if m[9 * k + k] != 0.0 else 0.0
 
 
-def perspective(
-    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
-    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
-) -> int:  # fmt: skip
-    """Move the corners of an image inwards at random.
+@inline
+def tilt_of(
+    numbers: int, m: NDArray[np.float64], h: int, w: int, seed: int, epoch: int, sample: int, stream: int
+) -> bool:
+    """Draw whether an image is tilted and how; ``numbers`` as of `perspective`.
 
-    Numbers: probability, how far corners move (share of half a side), interpolation, the fill colour. Draw 1 decides,
-    draws 2 to 9 are the corners. Work: 72 float64, then as for `move`.
+    The map from the result to the source is written to the last column of `m`, eight rows of nine.
     """
-    n = doubles_at(numbers, 6)
+    n = doubles_at(numbers, 2)
     if uniform(seed, epoch, sample, stream, 1) >= n[0]:
-        copy_bytes(np.int64(target), np.int64(source), 3 * h * w)
-        return np.int64(0)
+        return False
     reach_x, reach_y = np.int64(n[1] * (w // 2)) + 1, np.int64(n[1] * (h // 2)) + 1
-    m = doubles_at(work, 72)
     for k in range(4):
         right, below = k == 1 or k == 2, k >= 2
         dx = np.float64(np.int64(uniform(seed, epoch, sample, stream, 2 + 2 * k) * reach_x))
@@ -341,6 +348,22 @@ def perspective(
         m[18 * k + 12], m[18 * k + 13], m[18 * k + 14] = to_x, to_y, 1.0
         m[18 * k + 15], m[18 * k + 16], m[18 * k + 17] = -from_y * to_x, -from_y * to_y, from_y
     _solve(m)
+    return True
+
+
+def perspective(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Move the corners of an image inwards at random.
+
+    Numbers: probability, how far corners move (share of half a side), interpolation, the fill colour. Draw 1 decides,
+    draws 2 to 9 are the corners. Work: 72 float64, then as for `move`.
+    """
+    n, m = doubles_at(numbers, 6), doubles_at(work, 72)
+    if not tilt_of(numbers, m, h, w, seed, epoch, sample, stream):
+        copy_bytes(np.int64(target), np.int64(source), 3 * h * w)
+        return np.int64(0)
     way = _chosen(n[2], seed, epoch, sample, stream)
     image, pixels = bytes_at(source, 3 * h * w), np.int64(work + 576)
     if way != NEAREST:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ffprep.errors import OptionError
-from ffprep.transforms.image import Numbers
+from ffprep.transforms.image import ImageOp, Numbers
 from ffprep.transforms.policies.policy import MOST, Candidate, Policy, PolicyStep
 from ffprep.transforms.policies.spaces import ENHANCEMENTS, torchvision_space
 
@@ -46,6 +46,13 @@ class Mixing(Policy):
         out = super().numbers(height, width, dtype, channels)
         out[0], out[1], out[8], out[9] = self.width, self.depth, self.alpha, self._own_work(height, width)
         return out
+
+    def follower(self, what: str, fill: int = 0) -> ImageOp | None:
+        if super().follower(what, fill) is not None:
+            raise OptionError(
+                f"{self!r} blends an image with rotated and shifted ones of itself; nothing can follow that"
+            )
+        return None
 
     def work(self, height: int, width: int) -> int:
         size = -(-3 * height * width // 64) * 64

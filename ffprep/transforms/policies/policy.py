@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -170,13 +171,23 @@ class Policy(ImageOp):
             after += len(own)
         return np.concatenate([self._header(place), steps, table, *parts])
 
+    def follower(self, what: str, fill: int = 0) -> ImageOp | None:
+        followers = [None if c.op is None else c.op.follower(what, fill) for c in self.candidates]
+        if not any(followers):
+            return None
+        other: Any = copy.copy(self)
+        other.candidates = [replace(c, op=op) for c, op in zip(self.candidates, followers, strict=True)]
+        other.levels = False
+        return cast(ImageOp, other)
+
     def _own_work(self, height: int, width: int) -> int:
         """Return the bytes of a step's parameters and of what the candidates need."""
         most = max((c.op.work(height, width) for c in self.candidates if c.op is not None), default=0)
         return 512 + -(-most // 64) * 64
 
     def work(self, height: int, width: int) -> int:
-        return 8 * MOST + -(-3 * height * width // 64) * 64 + self._own_work(height, width)
+        pixel = 3 if self.levels else 4
+        return 8 * MOST + -(-pixel * height * width // 64) * 64 + self._own_work(height, width)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({[c.name for c in self.candidates]}, {len(self.rows)} rows, {self.noise})"

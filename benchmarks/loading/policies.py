@@ -1,0 +1,95 @@
+"""What policies of augmentation cost per image, beside torchvision v2 and timm.
+
+    python benchmarks/loading/policies.py FILE.beton [--rounds 7] [--markdown]
+
+A batch of 64 uint8 images of 224x224, resized from the file's, on one thread. Contestants take turns in each round:
+ffprep's compiled operation on the batch, copying it included; torchvision v2 on one uint8 tensor at a time, and on one
+Pillow image; timm on one Pillow image. In microseconds of processor time an image, of each contestant's fastest round.
+
+Needs torchvision and timm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+SIZE, COUNT = 224, 64
+POLICIES: dict[str, tuple[str, str, str]] = {
+    "RandAugment(2, 9)": ("RandAugment(2, 9)", "RandAugment(2, 9)", "rand-m9-n2"),
+    "rand-m9-mstd0.5-inc1": ("timm_policy('rand-m9-mstd0.5-inc1')", "", "rand-m9-mstd0.5-inc1"),
+    "TrivialAugmentWide()": ("TrivialAugmentWide()", "TrivialAugmentWide()", ""),
+    "AutoAugment()": ("AutoAugment()", "AutoAugment()", ""),
+    "AugMix()": ("AugMix()", "AugMix()", "augmix-m3-w3"),
+}
+"""For each row ffprep's operation, torchvision's and timm's configuration; empty where there is none.
+
+timm's AutoAugment may posterise to 0 bits, which Pillow 13 refuses."""
+
+
+def contestants(path: str, name: str) -> dict[str, Callable[[], None]]:
+    """What to time, each over `COUNT` images."""
+    import torch
+    from PIL import Image
+    from timm.data.auto_augment import augment_and_mix_transform, rand_augment_transform
+    from torchvision.transforms import v2
+
+    from ffprep import Loader, transforms
+    from ffprep.fields.decoders import ResizeRGBImageDecoder
+    from ffprep.pipeline.form import BatchInfo
+
+    torch.set_num_threads(1)
+    ours, theirs, config = POLICIES[name]
+    with Loader(path, COUNT, 1, pipelines={"image": [ResizeRGBImageDecoder(SIZE)], "label": None}) as loader:
+        (images,) = next(iter(loader))
+    operation = eval(f"transforms.{ours}", {"transforms": transforms})
+    turn = iter(range(1 << 30))
+    found: dict[str, Callable[[], Any]] = {
+        "ffprep": lambda: operation.apply(images, BatchInfo(np.arange(COUNT), next(turn), 0, 1))
+    }
+    pictures = [Image.fromarray(image) for image in images]
+    tensors = [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in images]
+    if theirs:
+        peer = eval(f"v2.{theirs}", {"v2": v2})
+        found["torchvision, tensor"] = lambda: [peer(x) for x in tensors]
+        found["torchvision, Pillow"] = lambda: [peer(x) for x in pictures]
+    if config:
+        make = rand_augment_transform if config.startswith("rand") else augment_and_mix_transform
+        other = make(config, {"translate_const": 100, "img_mean": (124, 116, 104)})
+        found["timm"] = lambda: [other(x) for x in pictures]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("beton")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--markdown", action="store_true")
+    arguments = parser.parse_args()
+    columns = ["ffprep", "torchvision, tensor", "torchvision, Pillow", "timm"]
+    print(platform.processor() or platform.machine())
+    if arguments.markdown:
+        print("| policy | " + " | ".join(f"{c}, us" for c in columns) + " | least ratio |\n|---" + "|---:" * 5 + "|")
+    for name in POLICIES:
+        ways = contestants(arguments.beton, name)
+        least = dict.fromkeys(ways, float("inf"))
+        for way in ways.values():
+            way()
+        for _ in range(arguments.rounds):
+            for kind, way in ways.items():
+                start = time.process_time()
+                way()
+                least[kind] = min(least[kind], (time.process_time() - start) / COUNT * 1e6)
+        ratio = min(cost for kind, cost in least.items() if kind != "ffprep") / least["ffprep"]
+        cells = [f"{least[c]:.0f}" if c in least else "" for c in columns]
+        line = [name, *cells, f"{ratio:.1f}"]
+        print("| " + " | ".join(line) + " |" if arguments.markdown else "  ".join(f"{x:>20}" for x in line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

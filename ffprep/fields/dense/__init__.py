@@ -1,0 +1,27 @@
+"""What goes with an image pixel by pixel or object by object: label masks, boxes, keypoints, lists of values."""
+
+from __future__ import annotations
+
+from ffprep.fields.dense.arrays import VariableArrayField
+from ffprep.fields.dense.decoders import (
+    Boxes,
+    BoxesDecoder,
+    BoxValuesDecoder,
+    KeypointsDecoder,
+    MaskDecoder,
+    TargetDecoder,
+    VariableArrayDecoder,
+)
+from ffprep.fields.dense.masks import MaskField
+
+__all__ = [
+    "BoxValuesDecoder",
+    "Boxes",
+    "BoxesDecoder",
+    "KeypointsDecoder",
+    "MaskDecoder",
+    "MaskField",
+    "TargetDecoder",
+    "VariableArrayDecoder",
+    "VariableArrayField",
+]

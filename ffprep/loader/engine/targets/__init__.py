@@ -1,0 +1,1 @@
+"""How workers make what follows an image: label masks, boxes, what goes with boxes, keypoints."""

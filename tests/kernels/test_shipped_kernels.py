@@ -1,0 +1,159 @@
+"""The machine code that is shipped: what it is made from, what it needs, that it gives what numba's code gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shipped_results
+
+from ffprep.errors import FfprepError
+from ffprep.inspect import doctor
+from ffprep.kernels import random, shipped
+from ffprep.kernels.jit import plain_function
+from ffprep.kernels.resample.render import render_entry, renderer
+
+BUILT = shipped.LIBRARY_PATH.exists()
+needs_object = pytest.mark.skipif(not BUILT, reason="the kernels' machine code is not built")
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_kernels.py"
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Forget which object was opened, before and after."""
+    for remembered in (shipped._open, shipped.stamps):
+        remembered.cache_clear()
+    yield
+    for remembered in (shipped._open, shipped.stamps):
+        remembered.cache_clear()
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> Any:
+    command = [sys.executable, shipped_results.__file__, str(folder), *arguments]
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@needs_object
+def test_object_is_of_these_sources() -> None:
+    assert shipped.stale() == [], "run `make kernels`"
+    assert len(shipped.stamps()) > 10
+
+
+@needs_object
+def test_object_needs_the_c_library_alone_and_exports_kernels_alone() -> None:
+    listed = subprocess.run(["nm", "-D", str(shipped.LIBRARY_PATH)], capture_output=True, text=True, check=True).stdout
+    symbols = [line.split()[-2:] for line in listed.splitlines()]
+    undefined = {name.partition("@")[0] for kind, name in symbols if kind == "U"}
+    assert undefined <= runpy.run_path(str(SCRIPT))["ALLOWED"] | {"__stack_chk_fail"}
+    exported = {name for kind, name in symbols if kind in "TDRB"}
+    assert all(name.startswith(("ffp_k_", "ffp_kernels_")) for name in exported) and len(exported) > 20
+
+
+@pytest.fixture
+def current(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail at once where the object is of other sources: everything would be compiled."""
+    monkeypatch.delenv(shipped.VARIABLE, raising=False)
+    if shipped.stale():
+        pytest.fail("the kernels' machine code is of other sources: run `make kernels`")
+
+
+@needs_object
+def test_first_batches_compile_nothing_and_import_no_numba(tmp_path: Path, current: None) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    assert run(tmp_path, "first", NUMBA_CACHE_DIR=str(cache)) == []
+    assert not list(cache.iterdir())
+
+
+@needs_object
+@pytest.mark.slow
+def test_shipped_code_gives_what_numba_compiles(tmp_path: Path, current: None) -> None:
+    ours, theirs = run(tmp_path), run(tmp_path, FFPREP_KERNELS="jit")
+    assert ours.keys() == theirs.keys() and len(ours) > 300
+    tried = {name.split()[1] for name in ours if name.startswith("operation")}
+    public = {kind.function for kind in shipped_results.image_ops()}
+    assert {kind.function for kind in shipped_results.image_ops() if kind.__name__ in tried} == public
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (shipped.VARIABLE, "jit"),
+        ("NUMBA_BOUNDSCHECK", "1"),
+        ("NUMBA_DISABLE_JIT", "1"),
+        ("NUMBA_CPU_NAME", "generic"),
+        ("NUMBA_CPU_FEATURES", ""),
+        ("NUMBA_ENABLE_AVX", "0"),
+    ],
+)
+def test_other_code_is_asked_for(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(shipped.VARIABLE, raising=False)
+    monkeypatch.setenv(name, value)
+    assert name in (shipped.refusal() or "")
+    assert shipped.address(plain_function(random._draw)) is None and shipped.processor_levels() is None
+    assert f"compiled here when it is first used: {name}" in doctor._machine_code()["text"]
+
+
+def test_without_the_object_kernels_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
+    monkeypatch.delenv(shipped.VARIABLE, raising=False)
+    monkeypatch.setattr(shipped, "LIBRARY_PATH", tmp_path / "none.so")
+    assert shipped.refusal() == "this installation was built without it"
+    assert shipped.address(plain_function(random._draw)) is None and shipped.stale() == []
+    (tmp_path / "bad.so").write_bytes(b"no object")
+    monkeypatch.setattr(shipped, "LIBRARY_PATH", tmp_path / "bad.so")
+    shipped._open.cache_clear()
+    assert "cannot be loaded" in (shipped.refusal() or "")
+    assert not doctor._machine_code()["shipped"]
+
+
+@needs_object
+def test_code_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(shipped.VARIABLE, raising=False)
+    changed = {**shipped.stamps(), random._draw.__module__: "0" * 64}
+    monkeypatch.setattr(shipped, "stamps", lambda: changed)
+    assert random._draw.__module__ in shipped.stale()
+    assert shipped.address(plain_function(random._draw)) is None
+    assert random._draw.__module__ in doctor._machine_code()["text"]
+
+
+@needs_object
+def test_renderers_come_from_the_object() -> None:
+    if shipped.refusal() is None and not shipped.stale():
+        assert render_entry("wide") == shipped.address(plain_function(renderer("wide")))
+
+
+@needs_object
+def test_arrays_that_the_code_is_not_for_go_to_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = random._draw
+    call = shipped.caller(kernel, kernel.arguments)
+    if call is None:  # stale, which another test says
+        return
+    samples, out = np.arange(20), np.zeros(10)
+    call(5, 6, samples[:10].copy(), 7, 8, out)
+    compiled: list[Any] = []
+    monkeypatch.setattr(type(kernel), "made", lambda *given: compiled.append(given))
+    call(5, 6, samples[::2], 7, 8, out)
+    call(5, 6, samples[:10].astype(np.int32), 7, 8, out)
+    assert len(compiled) == 2
+
+
+@needs_object
+def test_a_kernel_that_raises_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = random._draw
+    monkeypatch.setattr(shipped, "FAILED", 0)  # what this kernel returns
+    call = shipped.caller(kernel, kernel.arguments)
+    if call is not None:
+        with pytest.raises(FfprepError, match="_draw failed"):
+            call(0, 0, np.arange(1), 0, 0, np.zeros(1))
