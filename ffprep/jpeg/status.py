@@ -45,7 +45,7 @@ _SENTENCES: dict[Status, tuple[str, str]] = {
     Status.TRUNCATED_HEADER: ("the data ends before the first scan", _DAMAGED),
     Status.BAD_MARKER: ("a marker segment is malformed or out of place", _DAMAGED),
     Status.UNSUPPORTED_PROCESS: (
-        "the JPEG is lossless, hierarchical or not 8-bit",
+        "the JPEG is lossless, hierarchical or not 8-bit, or says how high it is only after its first scan",
         _CONVERT,
     ),
     Status.UNSUPPORTED_COLOR: ("the JPEG has two components, or is CMYK or YCCK", _CONVERT),

@@ -314,13 +314,23 @@ def _units(
     return units
 
 
+def _none(name: str) -> bool:
+    return False
+
+
 def _archive_units(
     path: Path, name: str, wanted: frozenset[int] | None, found: set[int], clutter: Clutter
 ) -> list[Unit]:
-    """Units of an archive. Archives inside an uncompressed one can be read at the same time, so each is a unit."""
+    """Units of an archive. Archives inside an uncompressed one can be read at the same time, so each is a unit.
+
+    Texts that lie beside them are one more unit, the last.
+    """
     accept = partial(_in_chunks, wanted) if wanted is not None else None
     if _is_plain_tar(path):
-        archives = [member for member in _walk(path) if is_archive_name(member.name)]
+        everything = _walk(path)
+        archives = [member for member in everything if is_archive_name(member.name)]
+        texts = [m.name for m in everything if is_text_name(m.name) and _readable(Path(m.name).name)]
+        loose = any(clutter.taken or not in_clutter(text) for text in texts)
         kept = [clutter.taken or not in_clutter(member.name) for member in archives]
         inside = list(compress(archives, kept))
         inside.sort(key=lambda member: natural(member.name))
@@ -331,6 +341,9 @@ def _archive_units(
                 number = _chunk(member.name)
                 found.update(() if number is None else (number,))
                 nested.append(ArchiveUnit(path, label, member.offset, member.size, accept, clutter.taken))
+        if inside and loose:
+            # This unit notes itself what it leaves out.
+            return [*nested, ArchiveUnit(path, name, 0, path.stat().st_size, _none, clutter.taken)]
         if inside:
             clutter.left_out += [f"{name}/{m.name}" for m, taken in zip(archives, kept, strict=True) if not taken]
             return nested

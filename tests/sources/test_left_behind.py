@@ -135,6 +135,17 @@ def test_texts_in_archives_are_counted(tmp_path: Path, nested: bool, vocabulary:
         assert taken.statistics.documents == 2 and "clutter" not in taken.statistics.as_dict()
 
 
+def test_texts_beside_archives_in_an_archive(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    inner = archive(tmp_path / "t.tar", {"a.txt": b"x " * 40}).read_bytes()
+    loose = {"t.tar": inner, "b.txt": b"y " * 40, "__MACOSX/._t.tar": b"Mac OS X", "README.txt": b"read as any other"}
+    corpus = open_corpus(str(archive(tmp_path / "outer.tar", loose)))
+    report = convert_corpus(corpus, tmp_path / "x.beton", vocabulary, block=8)
+    assert len(corpus.units) == 2
+    assert (report.statistics.documents, report.statistics.clutter) == (3, 1)
+    without = archive(tmp_path / "archives.tar", {name: data for name, data in loose.items() if name != "b.txt"})
+    assert len(open_corpus(str(without)).units) == 1
+
+
 def test_tables_of_texts(tmp_path: Path, vocabulary: Vocabulary) -> None:
     for name in ("a.jsonl", "._a.jsonl", "lost+found/b.jsonl", ".cache/c.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
