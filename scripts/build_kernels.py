@@ -261,7 +261,8 @@ def compile_all() -> None:
             **os.environ,
             "NUMBA_CPU_NAME": processor,
             "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in features.split()),
-            "PYTHONPATH": str(ROOT),
+            # pip gives its build environment by this variable, too
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
         command = [sys.executable, str(Path(__file__).resolve()), "--level", level or "any"]
         started.append(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True))
