@@ -26,7 +26,7 @@ from setuptools.build_meta import (  # noqa: F401
 )
 
 BUILDER = Path("scripts/build_kernels.py")
-COMPILER = ["numba>=0.60,<0.69", "numpy>=1.24", "Pillow>=10", "xxhash>=3.2"]
+COMPILER = ["numba>=0.60,<0.69", "numpy>=1.24", "Pillow>=10.2", "xxhash>=3.2"]
 """What importing and compiling the kernels takes; pyproject.toml has the same bounds."""
 
 

@@ -265,7 +265,8 @@ def run(code: str, path: Path, send: signal.Signals | None = None) -> subprocess
 )
 def test_the_interpreter_exits_cleanly(image_beton: Path, code: str) -> None:
     result = run(code, image_beton)
-    assert (result.returncode, result.stderr) == (0, "")
+    said = [line for line in result.stderr.splitlines() if not line.startswith("ffprep: compil")]
+    assert (result.returncode, said) == (0, [])
 
 
 def test_an_error_in_the_training_loop_ends_the_program(image_beton: Path) -> None:
