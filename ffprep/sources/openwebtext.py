@@ -17,7 +17,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -327,13 +326,13 @@ def _archive_units(
     """
     accept = partial(_in_chunks, wanted) if wanted is not None else None
     if _is_plain_tar(path):
-        everything = _walk(path)
-        archives = [member for member in everything if is_archive_name(member.name)]
-        texts = [m.name for m in everything if is_text_name(m.name) and _readable(Path(m.name).name)]
-        loose = any(clutter.taken or not in_clutter(text) for text in texts)
-        kept = [clutter.taken or not in_clutter(member.name) for member in archives]
-        inside = list(compress(archives, kept))
+        kept: list[Any] = []
+        left_out: list[Any] = []
+        for member in _walk(path):
+            (kept if clutter.taken or not in_clutter(member.name) else left_out).append(member)
+        inside = [member for member in kept if is_archive_name(member.name)]
         inside.sort(key=lambda member: natural(member.name))
+        loose = any(is_text_name(member.name) and _readable(Path(member.name).name) for member in kept)
         nested: list[Unit] = []
         for member in inside:
             label = f"{name}/{member.name.removeprefix('./')}"
@@ -345,7 +344,7 @@ def _archive_units(
             # This unit notes itself what it leaves out.
             return [*nested, ArchiveUnit(path, name, 0, path.stat().st_size, _none, clutter.taken)]
         if inside:
-            clutter.left_out += [f"{name}/{m.name}" for m, taken in zip(archives, kept, strict=True) if not taken]
+            clutter.left_out += [f"{name}/{member.name}" for member in left_out if is_archive_name(member.name)]
             return nested
     elif wanted is not None and _chunk(name) is None:
         found.update(wanted)  # what a compressed archive holds is not known before it is read
