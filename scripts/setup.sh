@@ -71,7 +71,7 @@ if [ ! -e ffprep/jpeg/_native.so ] || [ "$newest" -nt ffprep/jpeg/_native.so ]; 
     "$venv/bin/python" setup.py -q build_ext --inplace
 fi
 if [ "$profile" = dev ] && [ "${FFPREP_KERNELS:-}" != jit ] && [ ! -e ffprep/kernels/_kernels.so ] && [ "$(uname -sm)" = "Linux x86_64" ]; then
-    say "compiling the kernels' machine code (a minute or two)"
+    say "compiling the kernels' machine code (a few minutes)"
     log="$(mktemp)"
     if ! { pip install setuptools && "$venv/bin/python" scripts/build_kernels.py --if-stale --inplace; } 2>"$log"; then
         echo "note: it is left out; numba compiles the kernels when they are first used" >&2
