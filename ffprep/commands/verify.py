@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Check .beton files and sets: tables, pointers, checksums, that every sample decodes and, if asked, the source."""
     from ffprep.beton.verify import Problem, verify
-    from ffprep.beton.verify.indexes import differs_from_index
+    from ffprep.beton.verify.indexes import differs_from_first, differs_from_index
 
     files = [file for some in paths for file in some]
 
@@ -66,10 +66,13 @@ def command(
     elif any(given is not None for given in (annotations, labels, devkit, classes, gpt2_files)):
         raise OptionError("--annotations, --labels, --devkit, --classes and --gpt2-files belong to --against")
     reports = []
+    firsts = {some[0].index: some[0] for some in reversed(paths) if some}
     for file in files:
         with followed(file.path.name) as progress:
             reports.append(verify(file.path, deep=not quick, workers=workers, progress=progress))
         if problem := differs_from_index(file):
+            reports[-1].problems.append(Problem(problem))
+        if file.index is not None and (problem := differs_from_first(file, firsts[file.index])):
             reports[-1].problems.append(Problem(problem))
         if against:
             _compare(file.path, origin, reports[-1], workers)
