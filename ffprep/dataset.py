@@ -47,7 +47,7 @@ class Samples(list[Any]):
     batch: tuple[Any, ...]
 
 
-class Dataset(TorchDataset):
+class Dataset(TorchDataset):  # type: ignore[type-arg]
     """A ``.beton`` file as a map-style ``torch.utils.data.Dataset``: ``dataset[i]``, ``len(dataset)``.
 
     Sample i is, to the pixel, what a `Loader` with the same pipelines and seed gives for it in that epoch. In a file of

@@ -3,8 +3,9 @@
 There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
 `color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
 `replace_label` and `translate`. ffprep's own are `blur`, `levels`, `enhance`, `geometry` (more operations), `compose`
-(operations made of others), `policies` (RandAugment and its kin), `multi_hot`, `resized_crop` (decoders of FFCV-SSL), `base` (what a
-transform is), `image` (operations on one image at a time) and the folder `compiled` (their code).
+(operations made of others), `policies` (RandAugment and its kin), `multi_hot`, `resized_crop` (decoders of
+FFCV-SSL), `base` (what a transform is), `image` (operations on one image at a time) and the folder `compiled` (their
+code).
 """
 
 from ffprep.transforms.base import Transform

@@ -16,8 +16,8 @@ class MultiHot(Transform):
     """Turn lists of labels into float32 targets (batch, classes), 1 for each label of a sample and 0 elsewhere.
 
     It takes a `Ragged` of whole numbers, as a ``VariableArrayField("int64")`` gives, or rows padded with numbers below
-    0, as `BoxValuesDecoder` does. Samples may have no label, or one twice. ``binary_cross_entropy_with_logits`` takes the
-    result.
+    0, as `BoxValuesDecoder` does. Samples may have no label, or one twice. The result is what
+    ``binary_cross_entropy_with_logits`` takes.
 
     Parameters
     ----------

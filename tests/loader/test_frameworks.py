@@ -81,7 +81,7 @@ def test_arrays_hold_what_tensors_hold(image_beton: Path, channels_last: bool, d
 def test_torch_takes_arrays_by_dlpack_without_a_copy(image_beton: Path) -> None:
     with Loader(image_beton, 5, 1, pipelines={"image": None}, framework="numpy") as loader:
         (labels,) = next(iter(loader))
-    tensor = torch.from_dlpack(labels)
+    tensor = torch.utils.dlpack.from_dlpack(labels)
     assert tensor.data_ptr() == labels.ctypes.data and tensor.flatten().tolist() == list(range(5))
 
 

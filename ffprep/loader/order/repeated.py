@@ -15,9 +15,9 @@ class RepeatedOrder:
     Hoffer et al., "Augment your batch: better training with larger batches", 2019; Touvron et al., "Training
     data-efficient image transformers", 2020.
 
-    A random permutation in which each sample comes `repeats` times in succession. An epoch keeps its length, so it shows
-    ``1 / repeats`` of the samples. Ranks take positions in turn, so that the copies of a sample are on different ranks.
-    Each copy has random draws of its own.
+    A random permutation in which each sample comes `repeats` times in succession. An epoch keeps its length, so it
+    shows ``1 / repeats`` of the samples. Ranks take positions in turn, so that the copies of a sample are on different
+    ranks. Each copy has random draws of its own.
 
     Parameters
     ----------
