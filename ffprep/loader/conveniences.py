@@ -61,7 +61,8 @@ class Conveniences(FfcvLoader):
         Parameters
         ----------
         field_name : str
-            Output to decide by, as its pipeline makes it.
+            Output to decide by, as its pipeline makes it. One that follows an image is made with that image, in the
+            crops of epoch 0.
         condition : callable
             Takes one row of the output.
 

@@ -26,15 +26,16 @@ from ffprep.loader.order.order import (
     SequentialOrder,
 )
 from ffprep.loader.order.pages import has_payload, main_pages, payload_pages
+from ffprep.loader.order.repeated import RepeatedOrder
 from ffprep.loader.order.share import Share
 from ffprep.loader.order.weighted import WeightedOrder
 
-AnyOrder = OrderOption | WeightedOrder | NodeOrder | HasSampleOrder
+AnyOrder = OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | HasSampleOrder
 
 
 def order_name(option: AnyOrder) -> str:
     """Return what a saved state calls an order."""
-    return option.name if isinstance(option, (OrderOption, WeightedOrder, NodeOrder)) else "GIVEN"
+    return option.name if isinstance(option, (OrderOption, WeightedOrder, NodeOrder, RepeatedOrder)) else "GIVEN"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class Sampling:
             return QuasiRandomOrder(self.indices, self._main_pages(), seed, self.window_pages)
         if isinstance(option, NodeOrder):
             return option.bind(self.indices, self._main_pages(), seed)
+        if isinstance(option, RepeatedOrder):
+            return option.bind(self.indices, seed)
         if isinstance(option, WeightedOrder):
             return option.bind(self.indices, seed, self.files.num_samples)
         if isinstance(option, type) and hasattr(option, "sample_order"):
@@ -93,8 +96,8 @@ class Sampling:
         if hasattr(option, "sample_order"):
             return GivenOrder(option, self.files.num_samples)
         raise OptionError(
-            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder or an object that has "
-            "sample_order(epoch)"
+            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder or an "
+            "object that has sample_order(epoch)"
         )
 
     def _main_pages(self) -> Ids:
