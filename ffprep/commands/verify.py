@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import FILES
-from ffprep.commands._shared.options import EXISTING, followed, terminable
+from ffprep.commands._shared.help import Command, apply_options
+from ffprep.commands._shared.numbers import WORKERS
+from ffprep.commands._shared.options import EXISTING, followed, progress_option, terminable
 from ffprep.commands._shared.vocabulary import FOLDER
 from ffprep.errors import OptionError
 
@@ -19,23 +21,38 @@ if TYPE_CHECKING:
     from ffprep.convert.against import Origin
 
 
-@click.command("verify")
+_against_options = apply_options(
+    click.option(
+        "--against",
+        multiple=True,
+        metavar="SOURCE",
+        help="Also compare every sample with the data set that the file was made of: names, sizes, labels, tokens, "
+        "pixels. What was --source, --images, --shards or --files of the conversion; repeatable, as those are.",
+    ),
+    click.option("--annotations", type=EXISTING, help="With --against: the annotations of COCO or Visual Genome."),
+    click.option("--labels", type=EXISTING, help="With --against: as for convert imagenet."),
+    click.option("--devkit", type=EXISTING, help="With --against: as for convert imagenet."),
+    click.option("--classes", type=EXISTING, help="With --against: as for convert imagenet."),
+    click.option("--gpt2-files", type=FOLDER, help="With --against: folder with GPT-2's vocabulary."),
+    title="Comparing with the source",
+)
+
+
+@click.command(
+    "verify",
+    cls=Command,
+    examples=[
+        ("Everything, every image decoded", "ffprep verify train.beton"),
+        ("Compare every sample with what it was made of", "ffprep verify train.beton --against /data/ILSVRC2012"),
+        ("Checksums alone, in a job that must be quick", "ffprep verify train.beton --quick"),
+    ],
+)
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
-@click.option(
-    "--against",
-    multiple=True,
-    metavar="SOURCE",
-    help="Also compare every sample with the data set that the file was made of: names, sizes, labels, tokens, pixels. "
-    "What was --source, --images, --shards or --files of the conversion; repeatable, as those are.",
-)
-@click.option("--annotations", type=EXISTING, help="With --against: the annotations of COCO or Visual Genome.")
-@click.option("--labels", type=EXISTING, help="With --against: as for convert imagenet.")
-@click.option("--devkit", type=EXISTING, help="With --against: as for convert imagenet.")
-@click.option("--classes", type=EXISTING, help="With --against: as for convert imagenet.")
-@click.option("--gpt2-files", type=FOLDER, help="With --against: folder with GPT-2's vocabulary.")
-@click.option("--workers", type=click.IntRange(1), help="Threads that decode; all processors by default.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@_against_options
+@click.option("--workers", type=WORKERS, help="Threads that decode; all processors by default.")
+@click.option("--json", "as_json", is_flag=True, help="The result for programs.")
+@progress_option
 @click.pass_context
 def command(
     ctx: click.Context,

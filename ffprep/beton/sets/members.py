@@ -182,7 +182,10 @@ def check_same_fields(model_path: Path, model: Head, path: Path, head: Head) -> 
     OptionError
     """
     if list(head.fields) != list(model.fields):
-        raise OptionError(f"{path} has fields {', '.join(head.fields)}; {model_path} has {', '.join(model.fields)}")
+        raise OptionError(
+            f"{path} has fields {', '.join(head.fields)}; {model_path} has {', '.join(model.fields)}; "
+            "the files of a set have the same fields"
+        )
     for name, field in head.fields.items():
         if not field.same_layout(model.fields[name]):
             raise OptionError(f"field {name!r} is {field!r} in {path} and {model.fields[name]!r} in {model_path}")
