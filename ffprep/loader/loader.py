@@ -15,7 +15,7 @@ from ffprep.beton.ffcv_reader import Reader as FfcvReader
 from ffprep.beton.reader import Reader
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
-from ffprep.loader.conveniences import Conveniences, with_index_output
+from ffprep.loader.conveniences import Conveniences, with_index_output, with_mapped_outputs
 from ffprep.loader.engine.memory import BatchMemory
 from ffprep.loader.epoch.epoch_state import EpochProgress, EpochState
 from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
@@ -108,6 +108,9 @@ class Loader(Conveniences):
     framework : {'torch', 'numpy', 'jax'}
         Whose arrays batches hold. With ``numpy`` and ``jax``, `ToTensor` does nothing, `ToTorchImage` still puts the
         channels first, and torch is never imported. numpy's arrays go to any framework by DLPack, without a copy.
+    custom_field_mapper : mapping of str to str, optional
+        Further outputs and the fields that they read, as in FFCV-SSL: with ``{"second": "image"}``, ``pipelines`` may
+        hold ``second``, a list that begins with a decoder of images. They come after the fields, in this order.
     error_budget : ErrorBudget, int or float, optional
         How many bad samples to put up with before `DecodeError` is raised: a count, a share of an epoch's samples, or
         an `ErrorBudget` of these and of bad samples in a row. By default any number.
@@ -165,6 +168,7 @@ class Loader(Conveniences):
         error_budget: ErrorBudget | int | float | None = None,
         with_index: bool = False,
         framework: str = "torch",
+        custom_field_mapper: Mapping[str, str] | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
@@ -186,6 +190,8 @@ class Loader(Conveniences):
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
         self.files = open_files(self.fname, custom_fields, self._reader_class, index, one_of(check, CHECKS, "check"))
+        if custom_field_mapper:
+            self._pipelines = with_mapped_outputs(self._pipelines, custom_field_mapper, self.files.fields)
         if with_index:
             self._pipelines = with_index_output(self._pipelines, self.files.fields)
         self.indices: Ids = as_indices(indices, self.files.num_samples)
