@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, all_files_option, apply_options
+from ffprep.commands._shared.files import ReadingCommand
+from ffprep.commands._shared.options import EXISTING, apply_options, reading_options
 from ffprep.common.formatting import size_text
 from ffprep.common.names import Clutter
 from ffprep.common.outputs import refuse_inputs
@@ -65,7 +66,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option(
             "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of shards."
         ),
-        all_files_option,
+        reading_options,
         click.option("--limit", type=click.IntRange(1), help="The first N rows of the index that work."),
         click.option("--max-bytes", type=click.IntRange(1), help="Stop before the images take more than this."),
         click.option("--resize", type=click.IntRange(8), help="Shrink to this shorter side on arrival."),
@@ -180,7 +181,9 @@ def _table(out: Path, report: dict[str, Any]) -> str:
 
 
 def _command(name: str, title: str, forms: str) -> click.Command:
-    @click.command(name, help=f"Images of {title}, into webdataset shards that ffprep convert {name} reads.")
+    @click.command(
+        name, help=f"Images of {title}, into webdataset shards that ffprep convert {name} reads.", cls=ReadingCommand
+    )
     @_options(forms)
     def download(**values: Any) -> None:
         _run(name, **values)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
-from ffprep.commands._shared.options import EXISTING, followed, terminable
+from ffprep.commands._shared.files import FILES, ReadingCommand
+from ffprep.commands._shared.options import EXISTING, expansion_option, followed, terminable
 from ffprep.commands._shared.vocabulary import FOLDER
 from ffprep.errors import OptionError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ffprep.convert.against import Origin
 
 
-@click.command("verify")
+@click.command("verify", cls=ReadingCommand)
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
 @click.option(
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--devkit", type=EXISTING, help="With --against: as for convert imagenet.")
 @click.option("--classes", type=EXISTING, help="With --against: as for convert imagenet.")
 @click.option("--gpt2-files", type=FOLDER, help="With --against: folder with GPT-2's vocabulary.")
+@expansion_option
 @click.option("--workers", type=click.IntRange(1), help="Threads that decode; all processors by default.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
+from ffprep.commands._shared.files import FileCommand, ReadingCommand
 from ffprep.commands._shared.options import (
     EXISTING,
-    all_files_option,
     apply_options,
     image_options,
     planning_options,
+    reading_options,
     show_plan,
     take_image,
     take_writing,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource
 
 caption_options = apply_options(
-    all_files_option,
+    reading_options,
     click.option(
         "--pairs/--grouped",
         "pairs",
@@ -105,7 +105,7 @@ def commands(
     def command(**values: Any) -> None:
         convert_captions(values, make)
 
-    @click.command(name, help=f"Bytes, time and room of: {summary}")
+    @click.command(name, help=f"Bytes, time and room of: {summary}", cls=ReadingCommand)
     @source_options
     @caption_options
     @image_options

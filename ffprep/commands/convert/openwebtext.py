@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
-from ffprep.commands._shared.options import all_files_option, apply_options, planning_options, show_made_plan
+from ffprep.commands._shared.files import FileCommand, ReadingCommand
+from ffprep.commands._shared.options import apply_options, planning_options, reading_options, show_made_plan
 from ffprep.commands.convert._text import (
     block_options,
     block_writing_options,
@@ -39,7 +39,7 @@ _source_options = apply_options(
         help="Part of the documents to take, by the hash of each: for forms without chunks.",
     ),
     click.option("--column", default="text", show_default=True, help="Where tables have the text."),
-    all_files_option,
+    reading_options,
 )
 
 
@@ -68,7 +68,7 @@ def command(
     run_corpus(corpus, vocabulary, report, quiet, values)
 
 
-@click.command("openwebtext")
+@click.command("openwebtext", cls=ReadingCommand)
 @_source_options
 @vocabulary_options
 @block_options

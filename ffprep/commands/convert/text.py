@@ -10,7 +10,7 @@ import click
 
 from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.group import switches
-from ffprep.commands._shared.options import all_files_option, apply_options, take_writing
+from ffprep.commands._shared.options import apply_options, reading_options, take_writing
 from ffprep.commands.convert._text import (
     block_options,
     row_options,
@@ -58,7 +58,7 @@ _table_options = apply_options(
         show_default=True,
         help="A sample for each row of the table, or blocks of tokens as of a corpus.",
     ),
-    all_files_option,
+    reading_options,
 )
 
 
