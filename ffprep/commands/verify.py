@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
-from ffprep.commands._shared.help import Command, apply_options
+from ffprep.commands._shared.files import FILES, ReadingCommand
+from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS
-from ffprep.commands._shared.options import EXISTING, followed, progress_option, terminable
+from ffprep.commands._shared.options import EXISTING, expansion_option, followed, progress_option, terminable
 from ffprep.commands._shared.vocabulary import FOLDER
 from ffprep.errors import OptionError
 
@@ -40,7 +40,7 @@ _against_options = apply_options(
 
 @click.command(
     "verify",
-    cls=Command,
+    cls=ReadingCommand,
     examples=[
         ("Everything, every image decoded", "ffprep verify train.beton"),
         ("Compare every sample with what it was made of", "ffprep verify train.beton --against /data/ILSVRC2012"),
@@ -50,6 +50,7 @@ _against_options = apply_options(
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
 @_against_options
+@expansion_option
 @click.option("--workers", type=WORKERS, help="Threads that decode; all processors by default.")
 @click.option("--json", "as_json", is_flag=True, help="The result for programs.")
 @progress_option

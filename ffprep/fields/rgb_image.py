@@ -20,7 +20,7 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
     SimpleRGBImageDecoder,
 )
-from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, MAX_SIDE, prepare
+from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, KERNEL_MAX_PIXELS, MAX_PIXELS, MAX_SIDE, prepare
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.operation import Operation
@@ -90,6 +90,8 @@ class RGBImageField(Field):
         Keep APPn and COM segments when a JPEG is rewritten.
     damaged : {'refuse', 'reencode'}
         JPEG files whose data is damaged: refuse them, or store what Pillow decodes of them, if it decodes anything.
+    max_pixels : int
+        Image files of more pixels are refused before they are decoded; at most 2^28, which is what a loader decodes.
 
     Raises
     ------
@@ -113,6 +115,7 @@ class RGBImageField(Field):
         apply_orientation: bool = False,
         keep_metadata: bool = False,
         damaged: str = "refuse",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if write_mode is None:
             write_mode = "raw" if jpeg is None else "jpg"
@@ -129,6 +132,8 @@ class RGBImageField(Field):
             raise OptionError(f"jpeg_quality is between 1 and 100, not {jpeg_quality}")
         if not 0 <= compress_probability <= 1:
             raise OptionError(f"compress_probability is between 0 and 1, not {compress_probability}")
+        if not 1 <= max_pixels <= KERNEL_MAX_PIXELS:
+            raise OptionError(f"max_pixels is between 1 and {KERNEL_MAX_PIXELS}, not {max_pixels}")
         self.write_mode = write_mode
         self.max_resolution = max_resolution
         self.min_resolution = min_resolution
@@ -139,6 +144,7 @@ class RGBImageField(Field):
         self.apply_orientation = apply_orientation
         self.keep_metadata = keep_metadata
         self.damaged = damaged
+        self.max_pixels = max_pixels
 
     @property
     def metadata_type(self) -> np.dtype[Any]:
@@ -157,7 +163,7 @@ class RGBImageField(Field):
 
     def _encode_file(self, data: bytes) -> Encoded:
         if self.write_mode != "jpg":
-            image, notes = pixels.open_image(data, self.apply_orientation, self.damaged)
+            image, notes = pixels.open_image(data, self.apply_orientation, self.damaged, self.max_pixels)
             return self._encode_pixels(pixels.rgb_array(image), notes)
         try:
             ready = prepare(
@@ -169,6 +175,7 @@ class RGBImageField(Field):
                 apply_orientation=self.apply_orientation,
                 keep_metadata=self.keep_metadata,
                 damaged=self.damaged,
+                max_pixels=self.max_pixels,
             )
         except JpegError as error:
             raise ConversionError(str(error)) from error
@@ -218,6 +225,8 @@ class RGBImageField(Field):
             "keep_metadata": self.keep_metadata,
             "damaged": self.damaged,
         }
+        if self.max_pixels != MAX_PIXELS:
+            named["max_pixels"] = self.max_pixels
         if self.write_mode == "smart":
             named["smart_threshold"] = self.smart_threshold
         if self.write_mode == "proportion":

@@ -17,6 +17,7 @@ import click
 from ffprep.commands._shared.files import BETON, REPORT, Existing, check_restart, inputs_of, is_report, write_report
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.common.expansion import DENSEST
 from ffprep.common.outputs import check_output
 
 if TYPE_CHECKING:
@@ -36,6 +37,19 @@ all_files_option = click.option(
     help="Take files and folders that systems leave behind, too (.ipynb_checkpoints, __MACOSX, ._*, lost+found and "
     "the like), which would be classes, images and texts of their own; by default they are left out with a note.",
 )
+
+expansion_option = click.option(
+    "--max-expansion",
+    type=Whole(1),
+    default=DENSEST,
+    show_default=True,
+    metavar="TIMES",
+    help="Refuse compressed files that unpack to more than so many times their size, beyond the first 256 MiB.",
+)
+"""For a `ReadingCommand`."""
+
+reading_options = apply_options(all_files_option, expansion_option)
+"""How files and archives of a source are read: ``--all-files`` and ``--max-expansion``."""
 
 
 image_options = apply_options(
@@ -73,6 +87,13 @@ image_options = apply_options(
         show_default=True,
         help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
     ),
+    click.option(
+        "--max-pixels",
+        type=Whole(1, 1 << 28),
+        default=178_956_970,
+        show_default=True,
+        help="Refuse images of more pixels before they are decoded; 268435456 at most, which loaders can decode.",
+    ),
     click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
     click.option(
         "--index",
@@ -95,6 +116,7 @@ class ImageChoices:
     apply_orientation: bool
     keep_metadata: bool
     damaged: str
+    max_pixels: int
     index: bool = False
 
     def field(self) -> RGBImageField:
@@ -111,6 +133,7 @@ class ImageChoices:
             apply_orientation=self.apply_orientation,
             keep_metadata=self.keep_metadata,
             damaged=self.damaged,
+            max_pixels=self.max_pixels,
         )
 
 
