@@ -56,7 +56,9 @@ class Loader(Conveniences):
         Threads that decode; -1 for as many as there are CPUs that this process may use.
     os_cache : bool
         True leaves caching to the operating system, which suits files that fit into memory. False, with the order
-        SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory.
+        SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory, or as many as
+        ``batches_ahead + 2`` steps of all ranks lie in; more than fit into memory are refused. RANDOM over files that
+        do not fit, or with False, has the system read what the next batches need and no more.
     order : OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, or object with ``sample_order(epoch)``
     distributed : bool
         Give this process its share of each step. Rank and world size come from the arguments below, else from
@@ -310,7 +312,7 @@ class Loader(Conveniences):
             self.on_error, self.errors.copy(), self._budget, self.pad == "mask", device_stream,
         )  # fmt: skip
         if order is self._order:
-            setup.readahead = self._sampling.readahead(order, epoch, first, share)
+            setup.readahead = self._sampling.readahead(order, epoch, first, share, self.batches_ahead)
         scheduler = Scheduler(setup, self._pool_cache, self.num_workers)
         iterator = EpochIterator(scheduler, progress, self, self.batches_ahead)
         self._iterators.add(iterator)
