@@ -54,6 +54,7 @@ def __getattr__(name: str) -> Any:
 
 IMAGE_RECORD = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
 MODE_JPEG, MODE_RAW = 0, 1
+PNG_MODES = ("jpeg", "raw")
 WRITE_MODES = ("raw", "jpg", "smart", "proportion")
 
 
@@ -90,6 +91,9 @@ class RGBImageField(Field):
         Keep APPn and COM segments when a JPEG is rewritten.
     damaged : {'refuse', 'reencode'}
         JPEG files whose data is damaged: refuse them, or store what Pillow decodes of them, if it decodes anything.
+    png : {'jpeg', 'raw'}
+        What becomes of PNG, BMP, TIFF, GIF and PPM files given as bytes where JPEGs are stored: a JPEG of quality 95,
+        or their pixels, unchanged.
 
     Raises
     ------
@@ -113,7 +117,10 @@ class RGBImageField(Field):
         apply_orientation: bool = False,
         keep_metadata: bool = False,
         damaged: str = "refuse",
+        png: str = "jpeg",
     ) -> None:
+        if png not in PNG_MODES:
+            raise OptionError(f"png is one of {', '.join(PNG_MODES)}, not {png!r}")
         if write_mode is None:
             write_mode = "raw" if jpeg is None else "jpg"
         if write_mode not in WRITE_MODES:
@@ -139,6 +146,7 @@ class RGBImageField(Field):
         self.apply_orientation = apply_orientation
         self.keep_metadata = keep_metadata
         self.damaged = damaged
+        self.png = png
 
     @property
     def metadata_type(self) -> np.dtype[Any]:
@@ -159,6 +167,11 @@ class RGBImageField(Field):
         if self.write_mode != "jpg":
             image, notes = pixels.open_image(data, self.apply_orientation, self.damaged)
             return self._encode_pixels(pixels.rgb_array(image), notes)
+        if self.png == "raw" and (kind := pixels.lossless_kind(data)):
+            image, _ = pixels.open_image(data, self.apply_orientation)
+            return self._encode_raw(
+                pixels.shrink(pixels.rgb_array(image), self.max_resolution, self.min_resolution), kind
+            )
         try:
             ready = prepare(
                 data,
@@ -177,11 +190,16 @@ class RGBImageField(Field):
 
     def _encode_pixels(self, image: npt.NDArray[np.uint8], notes: str = "") -> Encoded:
         image = pixels.shrink(image, self.max_resolution, self.min_resolution)
-        height, width = image.shape[:2]
-        _check_sides(width, height)
         if self._compresses(image):
+            height, width = image.shape[:2]
+            _check_sides(width, height)
             data = pixels.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
             return Encoded((MODE_JPEG, width, height, 0), data, note=_note("encoded", notes))
+        return self._encode_raw(image, notes)
+
+    def _encode_raw(self, image: npt.NDArray[np.uint8], notes: str) -> Encoded:
+        height, width = image.shape[:2]
+        _check_sides(width, height)
         return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=_note("raw", notes))
 
     def _compresses(self, image: npt.NDArray[np.uint8]) -> bool:
@@ -218,6 +236,8 @@ class RGBImageField(Field):
             "keep_metadata": self.keep_metadata,
             "damaged": self.damaged,
         }
+        if self.png != "jpeg":
+            named["png"] = self.png
         if self.write_mode == "smart":
             named["smart_threshold"] = self.smart_threshold
         if self.write_mode == "proportion":

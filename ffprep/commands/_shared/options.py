@@ -90,6 +90,16 @@ image_options = apply_options(
 )
 """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
 
+png_option = click.option(
+    "--png",
+    type=click.Choice(["raw", "jpeg"]),
+    default="raw",
+    show_default=True,
+    help="PNG, BMP, TIFF, GIF and PPM files: their pixels, without loss, or a JPEG of quality 95, which is many times "
+    "smaller.",
+)
+"""How files of formats without loss are stored, where the command asks."""
+
 
 @dataclass(frozen=True)
 class ImageChoices:
@@ -103,6 +113,7 @@ class ImageChoices:
     keep_metadata: bool
     damaged: str
     index: bool = False
+    png: str = "jpeg"
 
     def field(self) -> RGBImageField:
         """The field that stores images as these options say."""
@@ -118,6 +129,7 @@ class ImageChoices:
             apply_orientation=self.apply_orientation,
             keep_metadata=self.keep_metadata,
             damaged=self.damaged,
+            png=self.png,
         )
 
 
@@ -313,7 +325,8 @@ def _interrupt(*_: object) -> None:
 def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
     """Separate the image options from a command's other values."""
     rest = dict(values)
-    return ImageChoices(**{name: rest.pop(name) for name in ImageChoices.__dataclass_fields__}), rest
+    taken = {name: rest.pop(name) for name in ImageChoices.__dataclass_fields__ if name in rest}
+    return ImageChoices(**taken), rest
 
 
 def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:

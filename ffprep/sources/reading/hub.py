@@ -1,11 +1,13 @@
-"""Data sets read with the ``datasets`` library: from the hub, cached or streamed, and from ``save_to_disk`` folders."""
+"""Data sets of the Hugging Face hub: read with ``datasets``, cached, streamed or saved to disk, and its parquet files."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
+from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError, first_line
 from ffprep.sources.reading.image_tables import SPLITS, find_columns, image_of
 
@@ -99,6 +101,26 @@ def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, byt
         except SourceError as error:
             data = error
         yield PurePath(path).name if path else "", data, int(row[columns.label])
+
+
+def parquet_files(root: Path, split: str, clutter: Clutter) -> list[Path]:
+    """The parquet files within a folder whose paths name a split, sorted.
+
+    Examples of such paths are ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet``. What systems
+    leave behind is left out as `clutter` says.
+    """
+    every = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
+    found = [path for path in every if not clutter.leaves_out(path.relative_to(root).as_posix())]
+    wanted = set(SPLITS[split])
+    chosen = [
+        path for path in found if wanted & set(re.split(r"[^a-z0-9]+", path.relative_to(root).as_posix().lower()))
+    ]
+    if found and not chosen:
+        raise SourceError(
+            f"{root}: none of its {len(found)} parquet files is named for the split {split!r} "
+            f"(such as {split}-00000-of-00001.parquet); give the files' own folder or one file as the source"
+        )
+    return chosen
 
 
 def _datasets() -> Any:
