@@ -169,9 +169,9 @@ class RGBImageField(Field):
             return self._encode_pixels(pixels.rgb_array(image), notes)
         if self.png == "raw" and (kind := pixels.lossless_kind(data)):
             image, _ = pixels.open_image(data, self.apply_orientation)
-            return self._encode_raw(
-                pixels.shrink(pixels.rgb_array(image), self.max_resolution, self.min_resolution), kind
-            )
+            whole = pixels.rgb_array(image)
+            small = pixels.shrink(whole, self.max_resolution, self.min_resolution)
+            return self._encode_raw(small, ("raw", kind if small is whole else f"{kind.split(',')[0]}, resized"))
         try:
             ready = prepare(
                 data,
@@ -195,12 +195,12 @@ class RGBImageField(Field):
             _check_sides(width, height)
             data = pixels.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
             return Encoded((MODE_JPEG, width, height, 0), data, note=_note("encoded", notes))
-        return self._encode_raw(image, notes)
+        return self._encode_raw(image, _note("raw", notes))
 
-    def _encode_raw(self, image: npt.NDArray[np.uint8], notes: str) -> Encoded:
+    def _encode_raw(self, image: npt.NDArray[np.uint8], note: tuple[str, str]) -> Encoded:
         height, width = image.shape[:2]
         _check_sides(width, height)
-        return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=_note("raw", notes))
+        return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=note)
 
     def _compresses(self, image: npt.NDArray[np.uint8]) -> bool:
         if self.write_mode == "smart":

@@ -46,7 +46,7 @@ all_files_option = click.option(
 )
 
 
-image_options = apply_options(
+_SIZES = (
     click.option(
         "--jpeg",
         type=click.Choice(["seekable", "keep", "reencode", "raw"]),
@@ -73,7 +73,8 @@ image_options = apply_options(
         show_default=True,
         help="JPEG quality of what is encoded anew.",
     ),
-    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+)
+_RARER = (
     click.option(
         "--damaged",
         type=click.Choice(["refuse", "reencode"]),
@@ -88,7 +89,15 @@ image_options = apply_options(
         help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
     ),
 )
+image_options = apply_options(
+    *_SIZES,
+    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+    *_RARER,
+)
 """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
+
+unturned_options = apply_options(*_SIZES, *_RARER)
+"""The same for images whose boxes or masks would not turn with them."""
 
 png_option = click.option(
     "--png",

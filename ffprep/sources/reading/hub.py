@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub: read with ``datasets``, cached, streamed or saved to disk, and its parquet files."""
+"""Hugging Face data sets: read with ``datasets``, cached, streamed or saved to disk, and the hub's parquet files."""
 
 from __future__ import annotations
 
@@ -36,19 +36,24 @@ def _unavailable(repository: str, error: Exception) -> SourceError:
     )
 
 
-def load_saved(path: Path, split: str) -> Any:
+def load_saved(path: Path, split: str | None) -> Any:
     """The ``datasets.Dataset`` in a ``save_to_disk`` folder or, if there are several splits, the wanted one."""
     datasets = _datasets()
     try:
         loaded = datasets.load_from_disk(str(path))
     except Exception as error:
         raise SourceError(f"{path}: cannot be read as a saved data set: {first_line(error)}") from None
-    if isinstance(loaded, datasets.DatasetDict):
-        name = next((name for name in SPLITS[split] if name in loaded), None)
-        if name is None:
-            raise SourceError(f"{path}: has the splits {', '.join(loaded)}, none of them {split!r}")
-        return loaded[name]
-    return loaded
+    return one_split(loaded, split, str(path)) if isinstance(loaded, datasets.DatasetDict) else loaded
+
+
+def one_split(loaded: Any, split: str | None, label: str) -> Any:
+    """The wanted split of a ``datasets.DatasetDict``, or its only one."""
+    aliases = SPLITS.get(split, (split,)) if split is not None else tuple(loaded) if len(loaded) == 1 else ()
+    name = next((name for name in aliases if name in loaded), None)
+    if name is None:
+        wanted = "choose one with --split" if split is None else f"none of them {split!r}"
+        raise SourceError(f"{label}: has the splits {', '.join(loaded)}, {wanted}")
+    return loaded[name]
 
 
 def load_image_split(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:

@@ -30,8 +30,9 @@ SPLITS = {
 
 _BLOCK = 64  # rows read from a data set at a time: one row takes 0.36 ms, a block hardly longer
 
-_IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "pixel_values")
-_LABEL_NAMES = ("label", "labels", "cls", "class", "fine_label", "target")
+IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "pixel_values")
+LABEL_NAMES = ("label", "labels", "cls", "class", "fine_label", "target")
+"""Names that columns of images and of labels usually have."""
 
 
 class ImageTable(Protocol):
@@ -73,18 +74,19 @@ def find_columns(names: Sequence[str], features: dict[str, Any], label: str) -> 
         Name of the table in messages.
     """
     kinds = {name: value.get("_type") for name, value in features.items() if isinstance(value, dict)}
-    image = next((n for n in names if kinds.get(n) == "Image"), None) or _by_name(names, _IMAGE_NAMES)
-    target = next((n for n in names if kinds.get(n) == "ClassLabel"), None) or _by_name(names, _LABEL_NAMES)
+    image = next((n for n in names if kinds.get(n) == "Image"), None) or by_name(names, IMAGE_NAMES)
+    target = next((n for n in names if kinds.get(n) == "ClassLabel"), None) or by_name(names, LABEL_NAMES)
     if image is None or target is None:
         raise SourceError(
             f"{label}: no column of {'images' if image is None else 'labels'} among {', '.join(names)}; "
-            f"expected one called {(_IMAGE_NAMES if image is None else _LABEL_NAMES)[0]!r}"
+            f"expected one called {(IMAGE_NAMES if image is None else LABEL_NAMES)[0]!r}"
         )
     listed = features.get(target, {}).get("names")
     return ImageColumns(image, target, tuple(map(str, listed)) if isinstance(listed, list) else None)
 
 
-def _by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+def by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The column whose name, in any case, is the first of the wanted ones."""
     lower = {name.lower(): name for name in names}
     return next((lower[name] for name in wanted if name in lower), None)
 
