@@ -93,6 +93,30 @@ def open_image(
     return pillow.upright(loaded.image, turned if kind == "JPEG" else loaded.orientation), notes
 
 
+def lossless_kind(data: bytes) -> str:
+    """Return what a file of a format without loss is, for the report; an empty string for other formats.
+
+    Raises
+    ------
+    ConversionError
+        A PNG of one channel of 16 bits, of which 8 bits would be no picture.
+    """
+    kind = pillow.sniff(data)
+    if kind not in ("PNG", "BMP", "TIFF", "GIF", "PPM"):
+        return ""
+    if kind != "PNG" or len(data) < 26:
+        return f"{kind}, without loss"
+    depth, colour = data[24], data[25]  # of the header, which comes first
+    if depth == 16 and colour == 0:
+        raise ConversionError(
+            "a grey PNG of 16 bits does not fit an image of 8 bits; store it in a MaskField('uint16'), "
+            "in `ffprep convert images` with --field NAME=mask-uint16"
+        )
+    if depth == 16:
+        return "PNG of 16 bits, of which 8 are stored"
+    return "PNG with alpha, which is dropped" if colour in (4, 6) else "PNG, without loss"
+
+
 def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | None) -> npt.NDArray[np.uint8]:
     """Shrink (antialiased bicubic) so that the longer and the shorter side are within their limits; never enlarge."""
     height, width = pixels.shape[:2]

@@ -185,7 +185,7 @@ def test_doctor_examines_this_machine() -> None:
     ("arguments", "status", "words"),
     [
         (["nonsense"], 2, "no command 'nonsense'; there are bench, convert"),
-        (["convert", "nonsense"], 2, "no command 'nonsense'; there are cc12m"),
+        (["convert", "nonsense"], 2, "no command 'nonsense'; there are ade20k, cc12m"),
         (["convert", "imagenet", "--source", "x"], 2, "Missing option '--out'"),
         (["convert", "imagenet", "--source", "/nonexistent", "--out", "/tmp/x.beton"], 1, "no such file or folder"),
         (["convert", "imagenet", "--source", "x", "--out", "x", "--quality", "101"], 2, "101"),

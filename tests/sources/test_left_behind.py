@@ -29,7 +29,7 @@ from ffprep.sources.coco import open_coco
 from ffprep.sources.glue import TASKS, open_glue
 from ffprep.sources.openwebtext import open_corpus
 from ffprep.sources.reading.annotations import is_annotation_name
-from ffprep.sources.reading.image_tables import parquet_files
+from ffprep.sources.reading.hub import parquet_files
 from ffprep.sources.text import TableChoice, open_rows
 from ffprep.sources.visual_genome import open_visual_genome
 from ffprep.text.blocks.exchange import import_parts

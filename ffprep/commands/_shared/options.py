@@ -52,7 +52,7 @@ reading_options = apply_options(all_files_option, expansion_option)
 """How files and archives of a source are read: ``--all-files`` and ``--max-expansion``."""
 
 
-image_options = apply_options(
+_SIZES = (
     click.option(
         "--jpeg",
         type=click.Choice(["seekable", "keep", "reencode", "raw"]),
@@ -79,7 +79,8 @@ image_options = apply_options(
         show_default=True,
         help="JPEG quality of what is encoded anew.",
     ),
-    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+)
+_RARER = (
     click.option(
         "--damaged",
         type=click.Choice(["refuse", "reencode"]),
@@ -100,9 +101,27 @@ image_options = apply_options(
         is_flag=True,
         help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
     ),
+)
+image_options = apply_options(
+    *_SIZES,
+    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+    *_RARER,
     title="Images",
 )
 """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
+
+unturned_options = apply_options(*_SIZES, *_RARER, title="Images")
+"""The same for images whose boxes or masks would not turn with them."""
+
+png_option = click.option(
+    "--png",
+    type=click.Choice(["raw", "jpeg"]),
+    default="raw",
+    show_default=True,
+    help="PNG, BMP, TIFF, GIF and PPM files: their pixels, without loss, or a JPEG of quality 95, which is many times "
+    "smaller.",
+)
+"""How files of formats without loss are stored, where the command asks."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +137,7 @@ class ImageChoices:
     damaged: str
     max_pixels: int
     index: bool = False
+    png: str = "jpeg"
 
     def field(self) -> RGBImageField:
         """The field that stores images as these options say."""
@@ -134,6 +154,7 @@ class ImageChoices:
             keep_metadata=self.keep_metadata,
             damaged=self.damaged,
             max_pixels=self.max_pixels,
+            png=self.png,
         )
 
 
@@ -355,7 +376,8 @@ def _interrupt(*_: object) -> None:
 def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
     """Separate the image options from a command's other values."""
     rest = dict(values)
-    return ImageChoices(**{name: rest.pop(name) for name in ImageChoices.__dataclass_fields__}), rest
+    taken = {name: rest.pop(name) for name in ImageChoices.__dataclass_fields__ if name in rest}
+    return ImageChoices(**taken), rest
 
 
 def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:
