@@ -17,7 +17,7 @@ import numpy as np
 from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import printable, size_text
 from ffprep.common.replacing import write_file
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.inspect.info import describe_set, info_text
@@ -97,8 +97,8 @@ def write_preview(
 def _page(title: str, facts: str, cards: Iterable[str]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<pre>{html.escape(facts)}</pre>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{_escaped(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{_escaped(title)}</h1>\n<pre>{_escaped(facts)}</pre>\n"
         "<main>\n" + "\n".join(cards) + "\n</main></body></html>\n"
     )
 
@@ -109,20 +109,25 @@ def _card(reader: Reader, index: int) -> str:
         try:
             value = reader.value(name, index)
         except DecodeError as error:
-            rows.append(_row(name, f'<span class="bad">{html.escape(str(error))}</span>'))
+            rows.append(_row(name, f'<span class="bad">{_escaped(str(error))}</span>'))
             continue
         if field.type_id == 2:
             record = reader.column(name)[index]
             pictures.append(_picture(name, value))
             rows.append(_row(name, f"{record['width']} x {record['height']} px, {size_text(_nbytes(value))}"))
         else:
-            rows.append(_row(name, html.escape(_text(reader, name, value))))
-    title = html.escape(reader.sample_label(index))
+            rows.append(_row(name, _escaped(_text(reader, name, value))))
+    title = _escaped(reader.sample_label(index))
     return f"<article><h2>{title}</h2>{''.join(pictures)}<dl>{''.join(rows)}</dl></article>"
 
 
+def _escaped(text: str) -> str:
+    """Text for HTML, its controls spelled out: those that turn its direction would count in a browser as well."""
+    return html.escape(printable(text))
+
+
 def _row(name: str, content: str) -> str:
-    return f"<dt>{html.escape(name)}</dt><dd>{content}</dd>"
+    return f"<dt>{_escaped(name)}</dt><dd>{content}</dd>"
 
 
 def _picture(name: str, value: Any) -> str:
@@ -135,7 +140,7 @@ def _picture(name: str, value: Any) -> str:
     else:
         kind, data = "jpeg", bytes(value)
     text = base64.b64encode(data).decode("ascii")
-    return f'<img loading="lazy" alt="{html.escape(name)}" src="data:image/{kind};base64,{text}">'
+    return f'<img loading="lazy" alt="{_escaped(name)}" src="data:image/{kind};base64,{text}">'
 
 
 def _nbytes(value: Any) -> int:
