@@ -369,12 +369,10 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
 
 def test_parts_and_split_files_are_compared_with_their_share(tmp_path: Path) -> None:
     source = images(tmp_path / "images")
+    (tmp_path / "parts").mkdir()
+    common = ("convert", "imagenet", "--source", source, "--out", tmp_path / "parts" / "x.beton", "--quiet")
     for number in range(3):
-        out = tmp_path / "parts" / "x.beton"
-        out.parent.mkdir(exist_ok=True)
-        done = run(
-            "convert", "imagenet", "--source", source, "--out", out, "--quiet", "--part", f"{number}/3", "--limit", 5
-        )
+        done = run(*common, "--part", f"{number}/3", "--limit", 5)
         assert done.exit_code == 0, done.output
     whole = tmp_path / "whole.beton"
     parts = str(tmp_path / "parts" / "x-*.beton")
