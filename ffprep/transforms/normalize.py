@@ -63,6 +63,8 @@ class NormalizeImage(Transform):
         if self.type != "bfloat16" and not np.issubdtype(np.dtype(self.type), np.floating):
             raise OptionError(f"NormalizeImage cannot write {self.type}; use a floating-point type")
 
+    any_device: ClassVar[bool] = True
+
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         if form.dtype != "uint8" or form.mean is not None or self.type not in FUSED_TYPES:
             return None
