@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,8 @@ class NormalizeImage(Transform):
         computed from the finished batch.
     """
 
+    any_device: ClassVar[bool] = True
+
     def __init__(
         self,
         mean: Sequence[float] | npt.NDArray[np.floating[Any]],
@@ -62,8 +64,6 @@ class NormalizeImage(Transform):
         self._warned = False
         if self.type != "bfloat16" and not np.issubdtype(np.dtype(self.type), np.floating):
             raise OptionError(f"NormalizeImage cannot write {self.type}; use a floating-point type")
-
-    any_device: ClassVar[bool] = True
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         if form.dtype != "uint8" or form.mean is not None or self.type not in FUSED_TYPES:

@@ -36,17 +36,12 @@ from ffprep.pipeline.form import ImageForm, dtype_name, torch_dtype
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import (
     Convert,
-    CutMix,
-    Mixup,
-    MixupToOneHot,
     NormalizeImage,
     RandomHorizontalFlip,
-    RandomVerticalFlip,
     Squeeze,
     ToDevice,
     ToTensor,
     ToTorchImage,
-    mixup,
 )
 from ffprep.transforms.base import each
 
@@ -91,36 +86,6 @@ def same(a: Any, b: Any) -> bool:
         for m, n in zip(a, b, strict=True)
         for x, y in zip(transfer.tensors_of(m), transfer.tensors_of(n), strict=True)
     )
-
-
-@pytest.mark.parametrize("mix", [Mixup(0.4), CutMix(1.0, 48), Mixup(0.4, same_lambda=False)], ids=repr)
-@pytest.mark.parametrize("by_torch", [True, False])
-def test_images_are_mixed_on_the_device_as_on_the_host(
-    image_beton: Path, mix: Any, by_torch: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def pipelines(normal: list[Any]) -> dict[str, Any]:
-        begin = [RandomResizedCropRGBImageDecoder(48), RandomHorizontalFlip()]
-        end = [ToTorchImage(channels_last=False), mix.images, RandomVerticalFlip()]
-        label = [IntDecoder(), mix.labels, ToTensor(), MixupToOneHot(99)]
-        return {"image": [*begin, *normal, *end], "label": label}
-
-    mean, std = torch.tensor(MEAN, dtype=torch.float32), torch.tensor(STD, dtype=torch.float32)
-    wanted = load(image_beton, pipelines([lambda x: (torch.from_numpy(x) - mean) / std]))
-    if by_torch:  # what other devices than the CPU do
-        monkeypatch.setattr(mixup, "_by_kernel", lambda x: None)
-    got = load(image_beton, pipelines([NormalizeImage(MEAN, STD, np.float32), ToTensor()]), device="late")
-    assert {(sent.dtype, sent.dim()) for sent in Late.made[-1].submitted} == {(torch.uint8, 4), (torch.float32, 2)}
-    for (images, labels), (wanted_images, wanted_labels) in zip(got, wanted, strict=True):
-        assert torch.equal(labels, wanted_labels)
-        assert torch.allclose(images, wanted_images, rtol=0, atol=2e-6)
-
-
-def test_what_the_device_cannot_do_is_done_before(image_beton: Path) -> None:
-    mix = Mixup(0.4)
-    image = [*image_pipeline(None, np.float32, False), mix.images, lambda x: x * 2]
-    got = load(image_beton, {"image": image, "label": LABEL}, device="late")
-    assert same(got, load(image_beton, {"image": image, "label": LABEL}))
-    assert {sent.dtype for sent in Late.made[-1].submitted} == {torch.float32, torch.int64}
 
 
 LABEL = [IntDecoder(), ToTensor(), Squeeze()]
