@@ -27,8 +27,8 @@ _against_options = apply_options(
         multiple=True,
         metavar="SOURCE",
         help="Also compare every sample with the data set that the file was made of: names, sizes, labels, tokens, "
-        "pixels. What was --source, --images, --shards or --files of the conversion; repeatable, as those are. Of a set, "
-        "files that are parts of one conversion, or were split, are each compared with their share of it.",
+        "pixels. What was --source, --images, --shards or --files of the conversion; repeatable, as those are. "
+        "Of a set, files that are parts of one conversion, or were split, are each compared with their share of it.",
     ),
     click.option("--annotations", type=EXISTING, help="With --against: the annotations of COCO or Visual Genome."),
     click.option("--labels", type=EXISTING, help="With --against: as for convert imagenet."),
