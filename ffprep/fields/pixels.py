@@ -51,7 +51,9 @@ def rgb_array(value: Any) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(value)
 
 
-def open_image(data: bytes, apply_orientation: bool, damaged: str = "refuse") -> tuple[Image, str]:
+def open_image(
+    data: bytes, apply_orientation: bool, damaged: str = "refuse", max_pixels: int = MAX_PIXELS
+) -> tuple[Image, str]:
     """Decode an image file with Pillow, as grey or RGB, turned upright if asked to.
 
     Parameters
@@ -62,6 +64,8 @@ def open_image(data: bytes, apply_orientation: bool, damaged: str = "refuse") ->
         Whether to turn it as its EXIF orientation says.
     damaged : {'refuse', 'reencode'}
         Whether to decode JPEGs whose data is damaged as far as Pillow does.
+    max_pixels : int
+        Larger images are refused before they are decoded.
 
     Returns
     -------
@@ -79,13 +83,13 @@ def open_image(data: bytes, apply_orientation: bool, damaged: str = "refuse") ->
     turned, notes = 1, ""
     if kind == "JPEG":
         try:
-            header = checked_header(data, MAX_PIXELS)
+            header = checked_header(data, max_pixels)
             turned = header.orientation if apply_orientation else 1
             whole = whole_stream(data, header)
             data, notes = whole.data, whole.notes
         except JpegError as error:
             notes = reason_to_decode(error, data, damaged)
-    loaded = pillow.load(data, kind, max_pixels=MAX_PIXELS, orientation=apply_orientation)
+    loaded = pillow.load(data, kind, max_pixels=max_pixels, orientation=apply_orientation)
     return pillow.upright(loaded.image, turned if kind == "JPEG" else loaded.orientation), notes
 
 

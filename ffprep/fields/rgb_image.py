@@ -20,7 +20,7 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
     SimpleRGBImageDecoder,
 )
-from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, MAX_SIDE, prepare
+from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, KERNEL_MAX_PIXELS, MAX_PIXELS, MAX_SIDE, prepare
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.operation import Operation
@@ -91,6 +91,8 @@ class RGBImageField(Field):
         Keep APPn and COM segments when a JPEG is rewritten.
     damaged : {'refuse', 'reencode'}
         JPEG files whose data is damaged: refuse them, or store what Pillow decodes of them, if it decodes anything.
+    max_pixels : int
+        Image files of more pixels are refused before they are decoded; at most 2^28, which is what a loader decodes.
     png : {'jpeg', 'raw'}
         What becomes of PNG, BMP, TIFF, GIF and PPM files given as bytes where JPEGs are stored: a JPEG of quality 95,
         or their pixels, unchanged.
@@ -117,6 +119,7 @@ class RGBImageField(Field):
         apply_orientation: bool = False,
         keep_metadata: bool = False,
         damaged: str = "refuse",
+        max_pixels: int = MAX_PIXELS,
         png: str = "jpeg",
     ) -> None:
         if png not in PNG_MODES:
@@ -136,6 +139,8 @@ class RGBImageField(Field):
             raise OptionError(f"jpeg_quality is between 1 and 100, not {jpeg_quality}")
         if not 0 <= compress_probability <= 1:
             raise OptionError(f"compress_probability is between 0 and 1, not {compress_probability}")
+        if not 1 <= max_pixels <= KERNEL_MAX_PIXELS:
+            raise OptionError(f"max_pixels is between 1 and {KERNEL_MAX_PIXELS}, not {max_pixels}")
         self.write_mode = write_mode
         self.max_resolution = max_resolution
         self.min_resolution = min_resolution
@@ -146,6 +151,7 @@ class RGBImageField(Field):
         self.apply_orientation = apply_orientation
         self.keep_metadata = keep_metadata
         self.damaged = damaged
+        self.max_pixels = max_pixels
         self.png = png
 
     @property
@@ -165,10 +171,10 @@ class RGBImageField(Field):
 
     def _encode_file(self, data: bytes) -> Encoded:
         if self.write_mode != "jpg":
-            image, notes = pixels.open_image(data, self.apply_orientation, self.damaged)
+            image, notes = pixels.open_image(data, self.apply_orientation, self.damaged, self.max_pixels)
             return self._encode_pixels(pixels.rgb_array(image), notes)
         if self.png == "raw" and (kind := pixels.lossless_kind(data)):
-            image, _ = pixels.open_image(data, self.apply_orientation)
+            image, _ = pixels.open_image(data, self.apply_orientation, max_pixels=self.max_pixels)
             whole = pixels.rgb_array(image)
             small = pixels.shrink(whole, self.max_resolution, self.min_resolution)
             return self._encode_raw(small, ("raw", kind if small is whole else f"{kind.split(',')[0]}, resized"))
@@ -182,6 +188,7 @@ class RGBImageField(Field):
                 apply_orientation=self.apply_orientation,
                 keep_metadata=self.keep_metadata,
                 damaged=self.damaged,
+                max_pixels=self.max_pixels,
             )
         except JpegError as error:
             raise ConversionError(str(error)) from error
@@ -236,6 +243,8 @@ class RGBImageField(Field):
             "keep_metadata": self.keep_metadata,
             "damaged": self.damaged,
         }
+        if self.max_pixels != MAX_PIXELS:
+            named["max_pixels"] = self.max_pixels
         if self.png != "jpeg":
             named["png"] = self.png
         if self.write_mode == "smart":

@@ -204,7 +204,7 @@ def _open(data: bytes, format_name: str) -> ImageFile:
 
 def _check_pixels(size: tuple[int, int], most: int) -> tuple[int, int]:
     if size[0] * size[1] > most:
-        raise ConversionError(f"{size[0]} x {size[1]} pixels are over the limit of {most}")
+        raise ConversionError(f"{size[0]} x {size[1]} pixels are over the limit of {most} (--max-pixels)")
     return size
 
 

@@ -155,7 +155,7 @@ def test_tables_of_texts(tmp_path: Path, vocabulary: Vocabulary) -> None:
         assert len(rows) == 1 and notes_of(rows).startswith("left out 1 ") is bool(left_out)
         taken = open_rows(TableChoice((pattern,), "text", all_files=True), vocabulary, 8)
         assert len(taken) == 1 + left_out and not taken.notes and taken.manifest()["all_files"] is True
-    with pytest.raises(SourceError, match=r"no such files; left out 1 that systems leave"):
+    with pytest.raises(SourceError, match=r"no such files; check the name; left out 1 that systems leave"):
         open_rows(TableChoice((f"{tmp_path}/._*",), "text"), vocabulary, 8)
 
 

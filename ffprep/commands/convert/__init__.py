@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ffprep.commands._shared.group import PackageGroup, switches
+from ffprep.common.names import did_you_mean
 from ffprep.convert.config import read_config, to_arguments
 from ffprep.errors import OptionError
 
@@ -56,8 +57,9 @@ class ConvertGroup(PackageGroup):
                 dataset = conversion.pop("dataset")
                 command = super(ConvertGroup, self).get_command(parent, dataset)
                 if command is None:
-                    names = ", ".join(self.list_commands(parent))
-                    raise OptionError(f"{path}: unknown dataset {dataset!r}; there are {names}")
+                    names = self.list_commands(parent)
+                    there = did_you_mean(dataset, names) or f"; there are {', '.join(names)}"
+                    raise OptionError(f"{path}: unknown dataset {dataset!r}{there}")
                 arguments = to_arguments(conversion, switches(command), str(path))
                 jobs.append((command, command.make_context(dataset, arguments, parent=parent)))
             for command, context in jobs:  # all were checked before the first one starts

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
+from ffprep.commands._shared.files import FileCommand, ReadingCommand
 from ffprep.commands._shared.options import (
     EXISTING,
-    all_files_option,
     planning_options,
     png_option,
+    reading_options,
     show_plan,
     take_image,
     take_writing,
@@ -44,7 +44,7 @@ def read_classes(path: Path | None) -> tuple[str, ...]:
 
 
 def dense_commands(
-    name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., DenseSource]
+    name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., DenseSource], *, arguments: str
 ) -> tuple[click.Command, click.Command]:
     """Make the ``convert`` and ``plan`` commands of one data set.
 
@@ -55,15 +55,24 @@ def dense_commands(
         The data set's own options.
     make : callable
         Opens the source, given the values of these and ``image``, ``all_files`` and ``skip``.
+    arguments : str
+        Those of the examples in ``--help``.
     """
 
     def opened(values: dict[str, Any], skip: bool) -> tuple[DenseSource, bool]:
         image, rest = take_image({**values, "apply_orientation": False})
         return make(**rest, image=image.field(), skip=skip), image.index
 
-    @click.command(name, help=summary, cls=FileCommand)
+    @click.command(
+        name,
+        help=summary,
+        cls=FileCommand,
+        examples=[
+            ("The same command goes on where it was stopped", f"ffprep convert {name} {arguments} --out {name}.beton")
+        ],
+    )
     @source_options
-    @all_files_option
+    @reading_options
     @png_option
     @unturned_options
     @writing_options
@@ -74,9 +83,14 @@ def dense_commands(
             click.echo(source.summary())
         writing.run(source, index)
 
-    @click.command(name, help=f"Bytes, time and room of: {summary}")
+    @click.command(
+        name,
+        help=f"Bytes, time and room of: {summary}",
+        cls=ReadingCommand,
+        examples=[("Before the conversion", f"ffprep plan {name} {arguments}")],
+    )
     @source_options
-    @all_files_option
+    @reading_options
     @png_option
     @unturned_options
     @planning_options

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._dense import dense_commands
 
 if TYPE_CHECKING:
@@ -32,4 +33,10 @@ def _make(source: Path, split: str, **taken: Any) -> DenseSource:
     return open_ade20k(source, split, **taken)
 
 
-command, plan_command = dense_commands("ade20k", 'ADE20K\'s masks: fields "image" and "mask".', _options, _make)
+command, plan_command = dense_commands(
+    "ade20k",
+    'ADE20K\'s masks: fields "image" and "mask".',
+    _options,
+    _make,
+    arguments="--source /data/ADEChallengeData2016 --split val",
+)

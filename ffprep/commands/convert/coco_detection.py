@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._dense import dense_commands
 
 if TYPE_CHECKING:
@@ -41,5 +42,9 @@ def _make(images: tuple[Path, ...], annotations: Path, split: str | None, **take
 
 
 command, plan_command = dense_commands(
-    "coco-detection", 'COCO\'s boxes: fields "image", "boxes", "labels", "image_id".', _options, _make
+    "coco-detection",
+    'COCO\'s boxes: fields "image", "boxes", "labels", "image_id".',
+    _options,
+    _make,
+    arguments="--images val2017 --annotations annotations/instances_val2017.json",
 )

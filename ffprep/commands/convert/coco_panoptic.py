@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._dense import dense_commands
 
 if TYPE_CHECKING:
@@ -36,4 +37,5 @@ command, plan_command = dense_commands(
     'COCO\'s panoptic masks: fields "image", "mask", "segments", "segment_labels", "segment_iscrowd", "image_id".',
     _options,
     _make,
+    arguments="--images val2017 --masks panoptic_val2017 --annotations annotations/panoptic_val2017.json",
 )

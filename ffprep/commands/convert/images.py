@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import BETON, FileCommand
+from ffprep.commands._shared.files import BETON, FileCommand, ReadingCommand
+from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import (
     EXISTING,
     ImageChoices,
     WritingChoices,
-    all_files_option,
-    apply_options,
     image_options,
     planning_options,
     png_option,
+    reading_options,
     show_plan,
     take_image,
     take_writing,
@@ -44,38 +44,42 @@ _source_options = apply_options(
     ),
     click.option("--split", help="Split: a folder such as train, or the hub's."),
     click.option("--config", metavar="NAME", help="Configuration of a hub data set."),
-    click.option("--image", "image_column", metavar="COLUMN", help="Column of the images; found by type or name."),
-    click.option(
-        "--label",
-        metavar="COLUMN",
-        help="Column of the labels: numbers, or names, which are numbered in alphabetical order. By default the class "
-        "folders, a ClassLabel, or a column called label, cls or the like; 'none' leaves labels out.",
+    apply_options(
+        click.option("--image", "image_column", metavar="COLUMN", help="Column of the images; found by type or name."),
+        click.option(
+            "--label",
+            metavar="COLUMN",
+            help="Column of the labels: numbers, or names, which are numbered in alphabetical order. By default the "
+            "class folders, a ClassLabel, or a column called label, cls or the like; 'none' leaves labels out.",
+        ),
+        click.option(
+            "--labels",
+            multiple=True,
+            metavar="NAME",
+            help="Names of the classes in the order of their numbers. Repeatable.",
+        ),
+        classes_option,
+        click.option("--caption", metavar="COLUMN", help='Column of texts, stored in the field "caption" as UTF-8.'),
+        click.option(
+            "--field",
+            "fields",
+            multiple=True,
+            metavar="NAME=KIND[:COLUMN]",
+            help="A further field: of the kind int, float, text, json, bytes, label, image, mask, mask-uint16, "
+            "mask-int32, ints, floats or boxes. Repeatable. Dots lead into nested values: "
+            "labels=ints:objects.category.",
+        ),
+        click.option(
+            "--filter",
+            "filters",
+            multiple=True,
+            metavar="CONDITION",
+            help="Take the rows for which this holds: COLUMN=VALUE, or an expression such as "
+            "\"label in ('cat', 'dog') and width >= 224\". Repeatable; all have to hold.",
+        ),
+        title="Columns and rows",
     ),
-    click.option(
-        "--labels",
-        multiple=True,
-        metavar="NAME",
-        help="Names of the classes in the order of their numbers. Repeatable.",
-    ),
-    classes_option,
-    click.option("--caption", metavar="COLUMN", help='Column of texts, stored in the field "caption" as UTF-8.'),
-    click.option(
-        "--field",
-        "fields",
-        multiple=True,
-        metavar="NAME=KIND[:COLUMN]",
-        help="A further field: of the kind int, float, text, json, bytes, label, image, mask, mask-uint16, mask-int32, "
-        "ints, floats or boxes. Repeatable. Dots lead into nested values: labels=ints:objects.category.",
-    ),
-    click.option(
-        "--filter",
-        "filters",
-        multiple=True,
-        metavar="CONDITION",
-        help="Take the rows for which this holds: COLUMN=VALUE, or an expression such as "
-        "\"label in ('cat', 'dog') and width >= 224\". Repeatable; all have to hold.",
-    ),
-    all_files_option,
+    reading_options,
 )
 
 
@@ -91,7 +95,24 @@ def _open(rest: dict[str, Any], image: ImageChoices, skip: bool) -> ImagesSource
     return open_images(ImagesChoice(**rest), image.field(), skip)
 
 
-@click.command("images", cls=FileCommand)
+@click.command(
+    "images",
+    cls=FileCommand,
+    examples=[
+        (
+            "A folder of class folders; a tenth of each class for validation",
+            "ffprep convert images --source photos --val-share 0.1 --out photos.beton",
+        ),
+        (
+            "A table of paths and labels",
+            "ffprep convert images --source list.csv --image path --label kind --out photos.beton",
+        ),
+        (
+            "Rows of a table that hold",
+            "ffprep convert images --source photos.parquet --filter 'width >= 224' --out photos.beton",
+        ),
+    ],
+)
 @_source_options
 @click.option(
     "--val-share",
@@ -142,7 +163,9 @@ def _run_both(
     replace(writing, out=val_out, report=report).run(val, index)
 
 
-@click.command("images")
+@click.command(
+    "images", cls=ReadingCommand, examples=[("Bytes, time, room on the disk", "ffprep plan images --source photos")]
+)
 @_source_options
 @png_option
 @image_options

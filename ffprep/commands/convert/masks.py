@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._dense import classes_option, dense_commands, read_classes
 
 if TYPE_CHECKING:
@@ -32,5 +33,9 @@ def _make(images: Path, masks: Path, classes: Path | None, **taken: Any) -> Dens
 
 
 command, plan_command = dense_commands(
-    "masks", 'Folders of images and of masks, such as Cityscapes\': fields "image" and "mask".', _options, _make
+    "masks",
+    'Folders of images and of masks, such as Cityscapes\': fields "image" and "mask".',
+    _options,
+    _make,
+    arguments="--images photos --masks labels --mask-suffix _mask",
 )

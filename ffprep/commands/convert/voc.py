@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._dense import classes_option, dense_commands, read_classes
 from ffprep.errors import OptionError
 
@@ -62,5 +63,9 @@ def _make(
 
 
 command, plan_command = dense_commands(
-    "voc", 'Pascal VOC, and what is laid out like it: fields "image" and boxes or masks.', _options, _make
+    "voc",
+    'Pascal VOC, and what is laid out like it: fields "image" and boxes or masks.',
+    _options,
+    _make,
+    arguments="--source /data/VOCdevkit --year VOC2012 --split trainval",
 )
