@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.files import ANYWHERE
 from ffprep.commands._shared.options import followed
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("bench")
-@click.argument("path", type=FILES)
+@click.argument("path", type=ANYWHERE)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads of each loader.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Epochs counted for each loader.")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES, PAGE, FileCommand
+from ffprep.commands._shared.files import ANYWHERE, PAGE, FileCommand
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
 @click.command("preview", cls=FileCommand)
-@click.argument("path", type=FILES)
+@click.argument("path", type=ANYWHERE)
 @click.option("--out", type=PAGE, required=True, help="The HTML file to make.")
 @click.option("--count", type=click.IntRange(1), default=24, show_default=True, help="Samples to show.")
 @click.option("--sample", "samples", type=int, multiple=True, help="Show this sample (repeat for more).")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.files import ANYWHERE
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -30,7 +30,7 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
 
 
 @click.command("stats")
-@click.argument("paths", nargs=-1, required=True, type=FILES)
+@click.argument("paths", nargs=-1, required=True, type=ANYWHERE)
 @click.option(
     "--form",
     type=click.Choice(["text", "markdown", "csv", "json"]),

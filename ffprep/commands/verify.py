@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.files import ANYWHERE
 from ffprep.commands._shared.options import EXISTING, followed, terminable
 from ffprep.commands._shared.vocabulary import FOLDER
 from ffprep.errors import OptionError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("paths", nargs=-1, required=True, type=FILES)
+@click.argument("paths", nargs=-1, required=True, type=ANYWHERE)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
 @click.option(
     "--against",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ffprep.beton.ffcv_reader import Reader as FfcvReader
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import files_of
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
 from ffprep.loader.conveniences import Conveniences, with_index_output
@@ -47,8 +48,9 @@ class Loader(Conveniences):
     Parameters
     ----------
     fname : str or Path, or a sequence of them
-        One file or several; each may also be the index of a set, a folder, or a pattern such as ``train-*.beton``.
-        Samples are numbered over all files: those of the first file, then those of the second.
+        One file or several; each may also be the index of a set, a folder, or a pattern such as ``train-*.beton``, and
+        any of these may be a URL: ``s3://bucket/train.beton``. Samples are numbered over all files: those of the first
+        file, then those of the second.
     batch_size : int
         Samples in a batch, on each rank.
     num_workers : int
@@ -112,6 +114,11 @@ class Loader(Conveniences):
         when the file is opened, unless ``'off'``. A value that changed since it was written is one that cannot be
         decoded. Files of ffprep have checksums; for others ``ffprep index`` records them, and without them nothing is
         compared.
+    cache : path, optional
+        Folder on local disk for the pages of remote files, which all processes of the machine share; by default the
+        one that the environment names in ``FFPREP_CACHE``, or ``~/.cache/ffprep``.
+    cache_limit : int, optional
+        Bytes that the pages in this folder may take from now on, whoever reads them; by default 0.9 of the disk.
 
     Attributes
     ----------
@@ -160,6 +167,8 @@ class Loader(Conveniences):
         check: str = "first",
         error_budget: ErrorBudget | int | float | None = None,
         with_index: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        cache_limit: int | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
@@ -180,7 +189,8 @@ class Loader(Conveniences):
         self._pipelines: dict[str, Any] = {
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
-        self.files = open_files(self.fname, custom_fields, self._reader_class, index, one_of(check, CHECKS, "check"))
+        checked, places = one_of(check, CHECKS, "check"), files_of(self.fname, cache, cache_limit)
+        self.files = open_files(places, custom_fields, self._reader_class, index, checked)
         if with_index:
             self._pipelines = with_index_output(self._pipelines, self.files.fields)
         self.indices: Ids = as_indices(indices, self.files.num_samples)
@@ -282,6 +292,7 @@ class Loader(Conveniences):
         """Plan an epoch, write its program and start it: `share` of `order`, from where `progress` says."""
         from ffprep.loader.engine.program import compile_program  # these import numba
         from ffprep.loader.epoch.iterator import EpochIterator
+        from ffprep.loader.epoch.remote import fetching_of
         from ffprep.loader.epoch.scheduler import EpochSetup, Scheduler
 
         if self.recompile:
@@ -298,6 +309,7 @@ class Loader(Conveniences):
         )  # fmt: skip
         if order is self._order:
             setup.readahead = self._sampling.readahead(order, epoch, first, share)
+        setup.fetching = fetching_of(setup, self._sampling.payloads, order is self._order)
         scheduler = Scheduler(setup, self._pool_cache, self.num_workers)
         iterator = EpochIterator(scheduler, progress, self, self.batches_ahead)
         self._iterators.add(iterator)
