@@ -20,9 +20,16 @@ class Transform(ABC):
     light : bool
         The step only makes a view or touches few bytes, so it may run in the training thread. Other steps run ahead of
         that, in a thread of their own.
+
+    Attributes
+    ----------
+    seed : int or None
+        Operations of one class and one seed draw alike in all outputs, as in FFCV-SSL. With None, the default, each
+        draws by itself.
     """
 
     light: ClassVar[bool] = False
+    seed: int | None = None
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         """Return the form with this step folded in, or None if the step has to be applied to finished batches.

@@ -184,12 +184,12 @@ def test_doctor_examines_this_machine() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["nonsense"], 2, "No such command 'nonsense'"),
-        (["convert", "nonsense"], 2, "No such command"),
+        (["nonsense"], 2, "no command 'nonsense'; there are bench, convert"),
+        (["convert", "nonsense"], 2, "no command 'nonsense'; there are ade20k, cc12m"),
         (["convert", "imagenet", "--source", "x"], 2, "Missing option '--out'"),
         (["convert", "imagenet", "--source", "/nonexistent", "--out", "/tmp/x.beton"], 1, "no such file or folder"),
         (["convert", "imagenet", "--source", "x", "--out", "x", "--quality", "101"], 2, "101"),
-        (["info", "/nonexistent"], 2, "does not exist"),
+        (["info", "/nonexistent"], 2, "no such file or folder; check the name"),
         (["convert", "/nonexistent.yaml"], 2, "cannot be read"),
     ],
 )
