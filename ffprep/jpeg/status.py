@@ -48,7 +48,7 @@ _SENTENCES: dict[Status, tuple[str, str]] = {
         "the JPEG is lossless, hierarchical or not 8-bit, or says how high it is only after its first scan",
         _CONVERT,
     ),
-    Status.UNSUPPORTED_COLOR: ("the JPEG has two components, or is CMYK or YCCK", _CONVERT),
+    Status.UNSUPPORTED_COLOR: ("the JPEG has neither one component nor three (CMYK and YCCK have four)", _CONVERT),
     Status.UNSUPPORTED_SAMPLING: (
         "the sampling factors have no whole ratio or make over ten blocks an MCU",
         _CONVERT,
