@@ -1,4 +1,4 @@
-"""Locks on files that one process at a time may write, also where the file system has no locks."""
+"""Locks on files that one process at a time may write, also where the file system has no locks; and shared claims."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import errno
 import fcntl
 import os
 import socket
+import struct
+import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.errors import OptionError
 
+_FLOCK = struct.Struct("hhqqi4x")
+_USABLE = sys.platform == "linux" and struct.calcsize("P") == 8 and hasattr(fcntl, "F_OFD_SETLK")
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
@@ -115,7 +121,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Holder:
+class Holder:
     """The process that holds a lock file.
 
     Attributes
@@ -135,28 +141,29 @@ class _Holder:
     started: str
 
     @classmethod
-    def this_process(cls) -> _Holder:
-        return cls(_host(), _boot(), os.getpid(), _start_of(os.getpid()) or "")
+    def this_process(cls) -> Holder:
+        return cls(_host(), boot_of_machine(), os.getpid(), _start_of(os.getpid()) or "")
 
     @classmethod
-    def parse(cls, text: str) -> _Holder | None:
+    def parse(cls, text: str) -> Holder | None:
         parts = text.split("|")
         if len(parts) != 4 or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > 18:
             return None
         return cls(parts[0], parts[1], int(parts[2]), parts[3])
 
     def text(self) -> str:
+        """What `parse` reads."""
         return "|".join((self.host, self.boot, str(self.pid), self.started))
 
     def ended(self) -> bool:
         """Whether the process is known to have ended; of another machine's it is not."""
         if self.host != _host():
             return False
-        return self.boot != _boot() or _start_of(self.pid) != self.started
+        return self.boot != boot_of_machine() or _start_of(self.pid) != self.started
 
 
 def _lock_file(path: Path, named: Path, reason: OSError) -> Lock:
-    own = _Holder.this_process().text()
+    own = Holder.this_process().text()
     for _ in range(8):
         try:
             path.symlink_to(own)
@@ -173,7 +180,7 @@ def _lock_file(path: Path, named: Path, reason: OSError) -> Lock:
             return Lock()
         if found is None:
             continue
-        holder = _Holder.parse(found)
+        holder = Holder.parse(found)
         if holder is None or not holder.ended():
             who = f" (process {holder.pid} on {holder.host})" if holder is not None else ""
             raise OptionError(
@@ -211,7 +218,8 @@ def _host() -> str:
     return f"{socket.gethostname()}:{namespace}"
 
 
-def _boot() -> str:
+def boot_of_machine() -> str:
+    """Which start of the machine this is; empty where the system does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -232,3 +240,49 @@ def _start_of(pid: int) -> str | None:
     except OSError:
         pass
     return ""  # a system without /proc
+
+
+class Claims:
+    """Claims on numbers such as those of a file's pages, which processes of a machine share.
+
+    Each is a shared lock on the byte of that number of a file, whose contents do not matter. The system drops locks
+    with the process that has them, so nothing is left after a crash. Where it or the file system has no such locks,
+    nobody learns of the others.
+
+    Parameters
+    ----------
+    path : path
+        The file. It has to be there, and nothing is written to it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        call_when_gone(self, close_descriptors, (self._descriptor,))
+
+    def claim(self, number: int) -> None:
+        """Claim a number; once is as good as twice."""
+        with contextlib.suppress(OSError):
+            self._lock(fcntl.F_RDLCK, number)
+
+    def give_up(self, number: int) -> bool:
+        """Give a number up; return whether nobody else claims it, so far as that can be told."""
+        try:
+            self._lock(fcntl.F_UNLCK, number)
+            return self._free(number)
+        except OSError:
+            return True
+
+    def _lock(self, kind: int, number: int) -> None:
+        for command in _commands("F_OFD_SETLK"):
+            fcntl.fcntl(self._descriptor, command, _FLOCK.pack(kind, os.SEEK_SET, number, 1, 0))
+
+    def _free(self, number: int) -> bool:
+        for command in _commands("F_OFD_GETLK"):
+            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
+            return bool(_FLOCK.unpack(fcntl.fcntl(self._descriptor, command, asked))[0] == fcntl.F_UNLCK)
+        return True
+
+
+def _commands(name: str) -> Iterator[int]:
+    if _USABLE:
+        yield getattr(fcntl, name)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
 from ffprep.loader.ffcv_names import FfcvLoader
 from ffprep.loader.subset import filtered
+from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.blocks.blocks import source_facts
+from ffprep.text.tokens.vocabulary import Vocabulary
 from ffprep.transforms import ToTensor
 
 L = TypeVar("L", bound="Conveniences")
@@ -20,6 +23,16 @@ INDEX = "index"
 
 class Conveniences(FfcvLoader):
     """Methods and properties of `Loader` that need nothing of its insides."""
+
+    @property
+    def reader(self) -> Reader:
+        """The file, if there is only one; otherwise an `OptionError` tells where they are."""
+        return self.files.only_reader()
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on; None if no file has one."""
+        return self.files.vocabulary()
 
     @property
     def classes(self) -> list[str] | None:
@@ -73,6 +86,28 @@ class Conveniences(FfcvLoader):
         """
         chosen: L = filtered(self, field_name, condition)
         return chosen
+
+
+def with_mapped_outputs(
+    pipelines: Mapping[str, Any], mapper: Mapping[str, str], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return pipelines in which each further output that `mapper` names reads the field that it maps it to.
+
+    Raises
+    ------
+    OptionError
+        An output has a field's name, or what it is mapped to is no field.
+    """
+    mapped = {name: given for name, given in pipelines.items() if name not in mapper}
+    for name, source in mapper.items():
+        if name in fields or source not in fields:
+            raise OptionError(
+                f"custom_field_mapper maps {name!r} to {source!r}; it maps further outputs to "
+                f"fields, which are {', '.join(fields)}"
+            )
+        given = pipelines.get(name, PipelineSpec(source))
+        mapped[name] = PipelineSpec(source, transforms=given) if isinstance(given, (list, tuple)) else given
+    return mapped
 
 
 def with_index_output(pipelines: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

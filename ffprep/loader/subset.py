@@ -14,7 +14,7 @@ from ffprep.loader.order.order import OrderOption
 IN_ORDER = {
     "order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "rank": None, "world_size": None,
     "on_error": "raise", "pad": None, "device": None, "weights": None, "epoch_samples": None,
-    "with_index": False,
+    "with_index": False, "custom_field_mapper": None,
 }  # fmt: skip
 """Arguments with which a loader yields each of its samples once, in the order of ``indices``, on the CPU."""
 

@@ -11,6 +11,9 @@ from typing import Any
 
 import click
 
+from ffprep.commands._shared.help import Command
+from ffprep.common.expansion import DENSEST, allowing
+from ffprep.common.names import did_you_mean
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.common.replacing import write_file
 from ffprep.errors import OptionError
@@ -39,6 +42,15 @@ class OutputFile(click.Path):
         self.own_rule = own_rule
         self.device = device
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; a URL is refused, since a file has its name only when it is complete and on the disk."""
+        if "://" in str(value):
+            raise OptionError(
+                f"{value}: output goes to local disk only; write it there, in parts if it is large (--part), and copy "
+                "the finished files to the store"
+            )
+        return super().convert(value, param, ctx)
+
     def check(self, path: Path, context: click.Context) -> None:
         """Refuse a path that must not be written to."""
         check_output(path, overwrite=self.own_rule or bool(context.params.get("overwrite")), device=self.device)
@@ -64,6 +76,44 @@ class FolderOrFile(OutputFile):
         """Nothing is known yet."""
 
 
+def check_there(path: str) -> None:
+    """Refuse a path to read that leads nowhere, and name files beside it that are spelled like it.
+
+    Raises
+    ------
+    OptionError
+    """
+    wanted = Path(path)
+    if os.path.lexists(path):
+        return
+    try:
+        beside = [Path(name) for name in os.listdir(wanted.parent)]  # noqa: PTH208 - names alone
+    except OSError:
+        beside = []
+    near = did_you_mean(wanted.stem, [one.stem for one in beside if one.suffix == wanted.suffix], wanted.suffix)
+    near = near or did_you_mean(wanted.name, [one.name for one in beside if one.suffix != wanted.suffix])
+    near = near or "; check the name"
+    raise OptionError(f"{path or repr(path)}: no such file or folder{near}")
+
+
+class Existing(click.Path):
+    """The type of options that name a file or a folder to read.
+
+    Parameters
+    ----------
+    file_okay : bool
+        Whether it may be a file.
+    """
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(exists=True, file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        check_there(str(value))
+        return super().convert(value, param, ctx)
+
+
 class SetOfFiles(click.Path):
     """The type of arguments that are ``.beton`` files to read: a file, an index, a folder or a pattern.
 
@@ -73,11 +123,14 @@ class SetOfFiles(click.Path):
     ----------
     indexed : bool
         Whether a folder stands for the index in it; otherwise it stands for all its files in any case.
+    remote : bool
+        Whether it may be a URL.
     """
 
-    def __init__(self, *, indexed: bool = True) -> None:
+    def __init__(self, *, indexed: bool = True, remote: bool = False) -> None:
         super().__init__(exists=True, path_type=Path)
         self.indexed = indexed
+        self.remote = remote
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the files that an argument stands for."""
@@ -85,13 +138,23 @@ class SetOfFiles(click.Path):
 
         if isinstance(value, list):
             return value
+        if "://" in str(value) and not Path(value).exists():
+            if self.remote:
+                return files_of(str(value))
+            raise OptionError(
+                f"{value}: this command reads files on local disk only; info, verify, preview, stats, bench and "
+                "loaders take URLs"
+            )
         if not self.indexed and Path(value).is_dir():
             value = os.path.join(glob.escape(str(value)), "*.beton")  # noqa: PTH118 - a pattern
         pattern = glob.has_magic(str(value)) and not Path(value).exists()
+        if not pattern:
+            check_there(str(value))
         return files_of(str(value) if pattern else str(super().convert(value, param, ctx)))
 
 
 FILES = SetOfFiles()
+ANYWHERE = SetOfFiles(remote=True)
 BARE_FILES = SetOfFiles(indexed=False)
 OUTPUT = OutputFile(device=True)
 PAGE = OutputFile(own_rule=True, device=True)
@@ -101,7 +164,15 @@ SET = OutputFile(own_rule=True)
 REPORT = ReportFile(device=True)
 
 
-class FileCommand(click.Command):
+class ReadingCommand(Command):
+    """A command that may have ``--max-expansion``, which holds while the command runs and is no argument of it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with allowing(ctx.params.pop("max_expansion", DENSEST)):
+            return super().invoke(ctx)
+
+
+class FileCommand(ReadingCommand):
     """A command with outputs. Before it begins, they are compared with its inputs and with what is there."""
 
     def invoke(self, ctx: click.Context) -> Any:
