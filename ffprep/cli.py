@@ -123,7 +123,8 @@ def _complain(message: str) -> None:
     cls=CommandLine,
     package="ffprep.commands",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="-v shows where an error came from. Exit status: 0 well, 1 the data is bad, 2 the command is.",
+    epilog="-v shows where an error came from. Exit status: 0 well, 1 the data is bad, 2 the command is. "
+    'Completion of commands and options: eval "$(_FFPREP_COMPLETE=bash_source ffprep)", or zsh_source, fish_source.',
 )
 @click.version_option(__version__, prog_name="ffprep")
 def main() -> None:

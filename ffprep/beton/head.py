@@ -109,7 +109,10 @@ def _header(head: bytes, size: int, path: Path) -> layout.Header:
         raise TruncatedError(f"{path}: ends at byte {size}, inside its header; {AGAIN}")
     header = layout.Header.unpack(head)
     if header.version != layout.VERSION:
-        raise NotABetonError(f"{path}: byte 0: not a .beton file of version {layout.VERSION} (found {header.version})")
+        raise NotABetonError(
+            f"{path}: byte 0: not a .beton file of version {layout.VERSION} (found {header.version}); "
+            "give one that ffprep or ffcv wrote"
+        )
     if header.alloc_table_ptr == 0:
         raise UnfinishedError(f"{path}: byte 16: the writer of this file did not finish; convert the data set again")
     if header.num_fields == 0:

@@ -6,8 +6,17 @@ import json
 
 import click
 
+from ffprep.commands._shared.help import Command
 
-@click.command("doctor")
+
+@click.command(
+    "doctor",
+    cls=Command,
+    examples=[
+        ("What is slow or missing here", "ffprep doctor"),
+        ("In the recipe of a container", "ffprep doctor --compile"),
+    ],
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option(
     "--compile",

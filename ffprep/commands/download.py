@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, all_files_option, apply_options
+from ffprep.commands._shared.files import ReadingCommand
+from ffprep.commands._shared.group import SuggestingGroup
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.commands._shared.options import (
+    EXISTING,
+    progress_display,
+    progress_option,
+    reading_options,
+)
 from ffprep.common.formatting import size_text
 from ffprep.common.names import Clutter
 from ffprep.common.outputs import refuse_inputs
@@ -60,32 +69,54 @@ def _least(ctx: click.Context, param: click.Parameter, value: str) -> Least:
 
 def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return apply_options(
-        click.option("--index", type=EXISTING, help=f"{forms}."),
-        click.option("--only", type=EXISTING, help="Fetch what this manifest.jsonl of an earlier download lists."),
-        click.option(
-            "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of shards."
+        apply_options(
+            click.option("--index", type=EXISTING, help=f"{forms}."),
+            click.option("--only", type=EXISTING, help="Fetch what this manifest.jsonl of an earlier download lists."),
+            click.option(
+                "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of shards."
+            ),
+            reading_options,
+            click.option("--shard-size", type=Whole(1), default=1000, show_default=True, help="Rows a shard."),
+            click.option("--retry-failed", is_flag=True, help="Try rows again that failed for a cause that may pass."),
+            click.option(
+                "--restart", is_flag=True, help="Drop the download that is in the folder, images too, and begin anew."
+            ),
+            title="Index and shards",
         ),
-        all_files_option,
-        click.option("--limit", type=click.IntRange(1), help="The first N rows of the index that work."),
-        click.option("--max-bytes", type=click.IntRange(1), help="Stop before the images take more than this."),
-        click.option("--resize", type=click.IntRange(8), help="Shrink to this shorter side on arrival."),
-        click.option("--min-side", type=click.IntRange(0), default=0, help="Refuse images with a shorter side."),
-        click.option("--shard-size", type=click.IntRange(1), default=1000, show_default=True, help="Rows a shard."),
-        click.option("--connections", type=click.IntRange(1), default=256, show_default=True, help="At once, in all."),
-        click.option("--per-host", type=click.IntRange(1), default=32, show_default=True, help="At once, at a host."),
-        click.option("--workers", type=click.IntRange(1), help="Processes that fetch; by default one a processor."),
-        click.option("--deadline", type=float, default=30.0, show_default=True, help="Seconds for one attempt."),
-        click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="After what may pass."),
-        click.option("--max-file-bytes", type=click.IntRange(1), default=64 << 20, help="Refuse larger files."),
-        click.option("--max-pixels", type=click.IntRange(1), default=1 << 27, help="Refuse images of more pixels."),
-        click.option("--retry-failed", is_flag=True, help="Try rows again that failed for a cause that may pass."),
-        click.option(
-            "--restart", is_flag=True, help="Drop the download that is in the folder, images too, and begin anew."
+        apply_options(
+            click.option("--limit", type=Whole(1), help="The first N rows of the index that work."),
+            click.option("--max-bytes", type=Whole(1), help="Stop before the images take more than this."),
+            click.option("--resize", type=Whole(8), help="Shrink to this shorter side on arrival."),
+            click.option("--min-side", type=Whole(0), default=0, help="Refuse images with a shorter side."),
+            click.option("--max-file-bytes", type=Whole(1), default=64 << 20, help="Refuse larger files."),
+            click.option("--max-pixels", type=Whole(1), default=1 << 27, help="Refuse images of more pixels."),
+            title="Which images",
         ),
-        click.option("--allow-private", is_flag=True, help="Allow addresses of this machine and of private networks."),
-        click.option("--ignore-robots", is_flag=True, help="Take images whose server says noai, noimageai or noml."),
-        click.option("--honour-noindex", is_flag=True, help="Leave out images whose server says noindex, too."),
-        click.option("--user-agent", help="How requests name their sender."),
+        apply_options(
+            click.option("--connections", type=Whole(1), default=256, show_default=True, help="At once, in all."),
+            click.option("--per-host", type=Whole(1), default=32, show_default=True, help="At once, at a host."),
+            click.option("--workers", type=WORKERS, help="Processes that fetch; by default one a processor."),
+            click.option(
+                "--deadline",
+                type=click.FloatRange(min=0, min_open=True),
+                default=30.0,
+                show_default=True,
+                help="Seconds for one attempt.",
+            ),
+            click.option("--retries", type=Whole(0), default=2, show_default=True, help="After what may pass."),
+            title="Speed",
+        ),
+        apply_options(
+            click.option(
+                "--allow-private", is_flag=True, help="Allow addresses of this machine and of private networks."
+            ),
+            click.option(
+                "--ignore-robots", is_flag=True, help="Take images whose server says noai, noimageai or noml."
+            ),
+            click.option("--honour-noindex", is_flag=True, help="Leave out images whose server says noindex, too."),
+            click.option("--user-agent", help="How requests name their sender."),
+            title="Manners and safety",
+        ),
         click.option(
             "--min-success",
             metavar="N|P%",
@@ -95,11 +126,12 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             help="Fail unless so many rows have an image: a number, or a share of those tried, such as 90%.",
         ),
         click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+        progress_option,
+        title="Progress and report",
     )
 
 
 def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: bool, **values: Any) -> None:
-    from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
     from ffprep.download.downloader import DownloadProgress, download
     from ffprep.download.settings import USER_AGENT, DownloadOptions, FetchLimits
     from ffprep.download.url_index import read_index
@@ -137,12 +169,10 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
         fetch=limits,
     )
     by_success = options.limit is not None and options.limit < rows
-    shown: ProgressDisplay = (
-        SilentProgress() if quiet else ShownProgress(name, options.limit if by_success and options.limit else rows)
-    )
+    shown = progress_display(quiet)(name, options.limit if by_success and options.limit else rows)
 
     def update(counts: DownloadProgress) -> None:
-        shown.update(counts.ok if by_success else counts.done, counts.bytes)
+        shown.update(counts.ok if by_success else counts.done, counts.bytes, counts.done - counts.ok)
 
     try:
         report = download(
@@ -180,7 +210,20 @@ def _table(out: Path, report: dict[str, Any]) -> str:
 
 
 def _command(name: str, title: str, forms: str) -> click.Command:
-    @click.command(name, help=f"Images of {title}, into webdataset shards that ffprep convert {name} reads.")
+    index = forms.partition(",")[0]
+
+    @click.command(
+        name,
+        help=f"Images of {title}, into webdataset shards that ffprep convert {name} reads.",
+        cls=ReadingCommand,
+        examples=[
+            (
+                "Everything, shrunk on arrival; the same command goes on",
+                f"ffprep download {name} --index {index} --resize 384 --out {name}",
+            ),
+            ("A trial of 1,000 images", f"ffprep download {name} --index {index} --limit 1000 --out {name}-trial"),
+        ],
+    )
     @_options(forms)
     def download(**values: Any) -> None:
         _run(name, **values)
@@ -188,7 +231,7 @@ def _command(name: str, title: str, forms: str) -> click.Command:
     return download
 
 
-@click.group("download")
+@click.group("download", cls=SuggestingGroup)
 def command() -> None:
     """Fetch the images of a published index, politely; a killed download goes on where it was."""
 

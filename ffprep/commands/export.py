@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
-@click.command("export", cls=FileCommand)
+@click.command(
+    "export",
+    cls=FileCommand,
+    examples=[
+        (
+            "As fairseq reads them: train.bin, train.idx, dict.txt",
+            "ffprep export owt.beton --format fairseq --out train",
+        ),
+        (
+            "One file with GPT-2's own ids, as nanoGPT reads it",
+            "ffprep export owt.beton --format flat --vocabulary gpt2 --out train.bin",
+        ),
+    ],
+)
 @click.argument("path", type=FILES)
 @click.option(
     "--format",

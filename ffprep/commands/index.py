@@ -8,24 +8,32 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import BETON, FILES, FileCommand
-from ffprep.commands._shared.options import followed, terminable
+from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.commands._shared.options import followed, progress_option, terminable
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
-@click.command("index", cls=FileCommand)
+@click.command(
+    "index",
+    cls=FileCommand,
+    examples=[
+        ("A file that stock ffcv wrote", "ffprep index ffcv_train.beton"),
+    ],
+)
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--out", type=BETON, help="Where the index goes; beside the file by default, where loaders look for it.")
-@click.option("--workers", type=click.IntRange(1), help="Threads; all processors by default.")
+@click.option("--workers", type=WORKERS, help="Threads; all processors by default.")
 @click.option(
     "--interval",
-    type=click.IntRange(1),
+    type=Whole(1),
     help="MCUs between the places where decoding can begin; 16 by default, 8 where colour is subsampled.",
 )
 @click.option("--overwrite", is_flag=True, help="Make it again even if there is one that fits.")
 @click.option("--quiet", is_flag=True, help="No progress, no report on the screen.")
+@progress_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -48,14 +56,14 @@ def command(
         raise OptionError("--out names one index; give one file, or leave it out")
     damaged = 0
     for file in wanted:
-        with terminable(), followed(file.path.name) as progress:
+        with terminable(), followed(file.path.name, quiet) as progress:
             report = make_index(
                 file,
                 out,
                 workers=workers,
                 interval=interval,
                 overwrite=overwrite,
-                progress=None if quiet else progress,
+                progress=progress,
             )
         if not quiet:
             click.echo(str(report))

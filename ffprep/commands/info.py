@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.help import Command
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
-@click.command("info")
+@click.command(
+    "info",
+    cls=Command,
+    examples=[
+        ("Fields, samples, sizes, source", "ffprep info train.beton"),
+        ("The same for a program", "ffprep info train.beton --json"),
+    ],
+)
 @click.argument("path", type=FILES)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(path: list[SetFile], as_json: bool) -> None:

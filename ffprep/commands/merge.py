@@ -8,22 +8,29 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import BETON, FILES, FileCommand, check_restart
-from ffprep.commands._shared.options import CONTINUING, apply_options, followed, terminable
+from ffprep.commands._shared.options import continuing_options, followed, progress_option, terminable
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
-@click.command("merge", cls=FileCommand)
+@click.command(
+    "merge",
+    cls=FileCommand,
+    examples=[
+        ("The parts of a conversion", "ffprep merge 'train-*-of-00064.beton' --out train.beton"),
+    ],
+)
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--out", type=BETON, required=True, help="The .beton file to make.")
-@apply_options(*CONTINUING)
+@continuing_options
+@progress_option
 def command(paths: tuple[list[SetFile], ...], out: Path, resume: bool, restart: bool, overwrite: bool) -> None:
     """Join .beton files, or those of sets, with the same fields into one, in the order given."""
-    from ffprep.beton.merge import merge
+    from ffprep.text.blocks.merging import merge_files
 
     check_restart(resume, restart)
     files = [file for some in paths for file in some]
     with terminable(), followed(out.name) as progress:
-        samples = merge(files, out, restart=restart, overwrite=overwrite, progress=progress)
+        samples = merge_files(files, out, restart=restart, overwrite=overwrite, progress=progress)
     click.echo(f"{out}: {samples:,} samples of {len(files)} file{'s' * (len(files) != 1)}")

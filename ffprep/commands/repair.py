@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import BETONS, FILES, FileCommand, check_restart
-from ffprep.commands._shared.options import CONTINUING, apply_options, followed, terminable
+from ffprep.commands._shared.numbers import WORKERS
+from ffprep.commands._shared.options import continuing_options, followed, progress_option, terminable
 from ffprep.common.outputs import check_output
 from ffprep.errors import OptionError
 
@@ -16,11 +17,18 @@ if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
-@click.command("repair", cls=FileCommand)
+@click.command(
+    "repair",
+    cls=FileCommand,
+    examples=[
+        ("What can be saved of a damaged file", "ffprep repair train.beton --out repaired.beton"),
+    ],
+)
 @click.argument("path", type=FILES)
 @click.option("--out", type=BETONS, required=True, help="The .beton file to make; of a set, a folder.")
-@click.option("--workers", type=click.IntRange(1), help="Threads that look for damage; all processors by default.")
-@apply_options(*CONTINUING)
+@click.option("--workers", type=WORKERS, help="Threads that look for damage; all processors by default.")
+@continuing_options
+@progress_option
 def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, restart: bool, overwrite: bool) -> None:
     """Write the undamaged samples of a file into a new one, and list those that are lost.
 

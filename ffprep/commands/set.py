@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
 
 
-@click.command("set", cls=FileCommand)
+@click.command(
+    "set",
+    cls=FileCommand,
+    examples=[
+        ("All files of a folder as one data set", "ffprep set /data/shards --out /data/shards/train.set.json"),
+        ("Add one", "ffprep set new.beton --out train.set.json --append"),
+    ],
+)
 @click.argument("paths", nargs=-1, required=True, type=BARE_FILES)
 @click.option("--out", type=SET, required=True, help="The index to make, NAME.set.json, in the folder of the files.")
 @click.option("--append", is_flag=True, help="Add the files to those that the index lists.")

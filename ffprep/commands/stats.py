@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.help import Command
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -29,7 +30,14 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
         click.echo(render_pixels(names, rows))
 
 
-@click.command("stats")
+@click.command(
+    "stats",
+    cls=Command,
+    examples=[
+        ("The table of a paper, for several files", "ffprep stats coco.beton cc3m.beton --form markdown"),
+        ("Mean and deviation of the pixels, for Normalize", "ffprep stats train.beton --pixels"),
+    ],
+)
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option(
     "--form",

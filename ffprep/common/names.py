@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -99,3 +100,14 @@ def left_behind(count: int, names: Sequence[str]) -> str:
     """What follows the number of things that were left out: what they are, the first of their names, the option."""
     listed = ", ".join(map(readable, names[:3])) + (", ..." if count > 3 else "")
     return f"that systems leave among the data ({listed}); --all-files takes them"
+
+
+def did_you_mean(word: str, words: Iterable[str], suffix: str = "") -> str:
+    """Return a question to end a message with, about up to three words that are spelled like `word`, or nothing.
+
+    They are about as like it as the best of them, and are shown with `suffix` after them.
+    """
+    near = difflib.get_close_matches(word, list(words))
+    likeness = [difflib.SequenceMatcher(None, one, word).ratio() for one in near]
+    near = [one for one, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - 0.1]
+    return f"; did you mean {' or '.join(one + suffix for one in near)}?" if near else ""

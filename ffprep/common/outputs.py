@@ -37,7 +37,7 @@ def check_output(path: Path, *, overwrite: bool = False, device: bool = False) -
             return
         raise OptionError(f"{path}: is a device or a pipe; give the name of a file")
     if not overwrite:
-        raise OptionError(f"{path}: exists already; delete it, give another name, or ask for --overwrite")
+        raise OptionError(f"{path}: exists already; delete it, give another name, or add --overwrite")
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.names import did_you_mean
 from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError
 
@@ -67,7 +68,8 @@ def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: s
     arguments = []
     for name, value in options.items():
         if name not in known:
-            raise OptionError(f"{where}: unknown option {_brief(repr(name))}; there are {', '.join(sorted(known))}")
+            there = did_you_mean(name, known) or f"; there are {', '.join(sorted(known))}"
+            raise OptionError(f"{where}: unknown option {_brief(repr(name))}{there}")
         if known[name]:
             if not isinstance(value, bool):
                 raise OptionError(f"{where}: {name} is true or false, not {_brief(repr(value))}")

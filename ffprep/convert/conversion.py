@@ -186,7 +186,7 @@ def _write(
                 report.count(result.name, fields, result.encoded, result.sizes)
             writer.notes += note_of(result)
             report.state["next"] = index + 1
-        shown.update(report.state["next"], report.state["bytes_in"])
+        shown.update(report.state["next"], report.state["bytes_in"], report.state["refused_count"])
 
 
 def processors(workers: int | None) -> int:

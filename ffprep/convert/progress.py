@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -13,14 +14,15 @@ from ffprep.common.formatting import duration_text, printable, size_text
 
 _BAR_EVERY = 0.1  # seconds
 _LINE_EVERY = 10.0
+_JSON_EVERY = 1.0
 _RATE_WINDOW = 15.0
 
 
 class ProgressDisplay(Protocol):
     """Is told how far the work has got. All calls come from one thread."""
 
-    def update(self, done: int, size: int) -> None:
-        """``done`` samples with ``size`` bytes are done."""
+    def update(self, done: int, size: int, failed: int = 0) -> None:
+        """``done`` samples with ``size`` bytes are done, and ``failed`` could not be."""
 
     def close(self) -> None:
         """The work has ended, successfully or not."""
@@ -29,11 +31,77 @@ class ProgressDisplay(Protocol):
 class SilentProgress:
     """Shows nothing."""
 
-    def update(self, done: int, size: int) -> None:
+    def update(self, done: int, size: int, failed: int = 0) -> None:
         """As in ``ProgressDisplay``."""
 
     def close(self) -> None:
         """As in ``ProgressDisplay``."""
+
+
+class JsonProgress:
+    """Writes a line of JSON a second, and a last one when the work has ended.
+
+    Its keys are ``label``, ``done`` and ``total`` (samples), ``bytes``, ``failed``, ``seconds``, ``per_second`` and
+    ``seconds_left`` (null as long as they are unknown), and ``ended``.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        Samples in all.
+    done : int
+        Samples that an earlier run has done.
+    out : text file
+        Where to write.
+    clock : callable
+        Returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        done: int = 0,
+        *,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._label = label
+        self._total = total
+        self._out = out if out is not None else sys.stderr
+        self._clock = clock
+        self._begun = self._next = clock()
+        self._before = done
+        self._state = (done, 0, 0)
+
+    def update(self, done: int, size: int, failed: int = 0) -> None:
+        self._state = (done, size, failed)
+        if self._clock() >= self._next:
+            self._write(ended=False)
+
+    def close(self) -> None:
+        self._write(ended=True)
+
+    def _write(self, ended: bool) -> None:
+        now = self._clock()
+        self._next = now + _JSON_EVERY
+        done, size, failed = self._state
+        seconds = now - self._begun
+        rate = (done - self._before) / seconds if seconds > 0 and done > self._before else None
+        facts = {
+            "label": self._label,
+            "done": done,
+            "total": self._total,
+            "bytes": size,
+            "failed": failed,
+            "seconds": round(seconds, 3),
+            "per_second": None if rate is None else round(rate, 3),
+            "seconds_left": None if rate is None else round(max(0, self._total - done) / rate, 3),
+            "ended": ended,
+        }
+        self._out.write(json.dumps(facts) + "\n")
+        self._out.flush()
 
 
 class ShownProgress:
@@ -72,14 +140,14 @@ class ShownProgress:
         self._next = now if self._terminal else now + _LINE_EVERY
         self._drawn = False
 
-    def update(self, done: int, size: int) -> None:
+    def update(self, done: int, size: int, failed: int = 0) -> None:
         now = self._clock()
         if now < self._next:
             return
         self._points.append((now, done, size))
         while len(self._points) > 2 and now - self._points[0][0] > _RATE_WINDOW:
             self._points.popleft()
-        text = self._text(done)
+        text = self._text(done) + (f", {failed:,} failed" if failed else "")
         if self._terminal:
             self._next = now + _BAR_EVERY
             width = shutil.get_terminal_size().columns

@@ -89,7 +89,7 @@ def bench(
         "workers": options.workers,
         "batch_size": options.batch_size,
         "rounds": options.rounds,
-        "crop": "whole image" if options.validation else list(options.scale),
+        "crop": None if not images else "whole image" if options.validation else list(options.scale),
         "results": [_result(timing, timings[0], size) for timing in timings],
         "split": split,
     }
@@ -201,12 +201,13 @@ def _result(timing: Timing, own: Timing, size: float) -> dict[str, Any]:
 
 def bench_text(facts: dict[str, Any]) -> str:
     """The figures as text for the screen."""
-    crop = facts["crop"]
-    crops = crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area"
+    what, crop = "", facts["crop"]
+    if crop is not None:
+        what = ", " + (crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area")
     head = f"median of {facts['rounds']} rounds"
     lines = [
         f"{facts['path']}: {facts['samples']:,} samples of {facts['bytes_per_sample'] / 1000:.1f} kB, "
-        f"{facts['workers']} worker{'s' * (facts['workers'] != 1)}, batches of {facts['batch_size']}, {crops}",
+        f"{facts['workers']} worker{'s' * (facts['workers'] != 1)}, batches of {facts['batch_size']}{what}",
         f"  {head:<28} {'samples/s':>8} {'MB/s':>23} {'start-up':>10}",
     ]
     for result in facts["results"]:

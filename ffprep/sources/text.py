@@ -96,7 +96,7 @@ def open_table(choice: TableChoice, columns: Sequence[str]) -> tuple[list[TableP
     parts: list[TablePart] = []
     clutter = Clutter(choice.all_files)
     paths = [path for pattern in choice.files for path in _matching(pattern, clutter)]
-    if not paths and not clutter.left_out and len(choice.files) == 1:
+    if not paths and not clutter.left_out and len(choice.files) == 1 and _may_be_hub(choice.files[0]):
         return [_hub_part(choice, columns)], []
     for path in paths:
         kind = choice.format or format_of(path)
@@ -104,8 +104,13 @@ def open_table(choice: TableChoice, columns: Sequence[str]) -> tuple[list[TableP
             raise SourceError(f"{path}: jsonl, csv, tsv or parquet? Give --format")
         parts += parts_of(path, path.name, columns, kind, _dialect(choice, kind))
     if not parts:
-        raise SourceError("; ".join([f"{', '.join(choice.files)}: no such files", *clutter.notes()]))
+        raise SourceError("; ".join([f"{', '.join(choice.files)}: no such files; check the name", *clutter.notes()]))
     return parts, clutter.notes()
+
+
+def _may_be_hub(name: str) -> bool:
+    """Whether a name that is no file's may be a data set's; a pattern, a path or a table's name is not."""
+    return name.count("/") < 2 and name[:1] not in "./~" and not glob.has_magic(name) and format_of(Path(name)) is None
 
 
 def _matching(pattern: str, clutter: Clutter) -> list[Path]:

@@ -45,7 +45,7 @@ def test_arguments_for_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"sauce": 1}, "unknown option 'sauce'; there are jpeg, limit, resume, source"),
+        ({"sauce": 1}, "unknown option 'sauce'; did you mean source?"),
         ({"resume": "maybe"}, "resume is true or false, not 'maybe'"),
         ({"source": {"a": 1}}, "source takes a plain value"),
         ({"source": [["a"]]}, "source takes a plain value"),

@@ -90,7 +90,8 @@ class VerifyReport:
         if self.ok:
             return f"{self.path}: {self.samples} samples, no problem found ({looked})"
         count = f"{len(self.problems)}{'' if self.complete else ' or more'} problem{'s' * (len(self.problems) != 1)}"
-        lines = [f"{self.path}: {count} in {self.samples} samples ({looked})"]
+        where = f" in {self.samples} samples ({looked})" if looked else "; nothing else could be looked at"
+        lines = [f"{self.path}: {count}{where}"]
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
 
 

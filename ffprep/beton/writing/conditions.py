@@ -150,7 +150,7 @@ def accept_finished(path: Path, found: list[str]) -> None:
     if found:
         raise OptionError(
             f"{path}: exists already, and is not what this command makes ({listed(found)}); delete it, give another "
-            "name, or ask for --overwrite"
+            "name, or add --overwrite"
         )
     sync_named(path)
     if not path.with_name(path.name + ".partial").exists():  # the conversion was killed just after the renaming

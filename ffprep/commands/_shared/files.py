@@ -11,6 +11,9 @@ from typing import Any
 
 import click
 
+from ffprep.commands._shared.help import Command
+from ffprep.common.expansion import DENSEST, allowing
+from ffprep.common.names import did_you_mean
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.common.replacing import write_file
 from ffprep.errors import OptionError
@@ -64,6 +67,44 @@ class FolderOrFile(OutputFile):
         """Nothing is known yet."""
 
 
+def check_there(path: str) -> None:
+    """Refuse a path to read that leads nowhere, and name files beside it that are spelled like it.
+
+    Raises
+    ------
+    OptionError
+    """
+    wanted = Path(path)
+    if os.path.lexists(path):
+        return
+    try:
+        beside = [Path(name) for name in os.listdir(wanted.parent)]  # noqa: PTH208 - names alone
+    except OSError:
+        beside = []
+    near = did_you_mean(wanted.stem, [one.stem for one in beside if one.suffix == wanted.suffix], wanted.suffix)
+    near = near or did_you_mean(wanted.name, [one.name for one in beside if one.suffix != wanted.suffix])
+    near = near or "; check the name"
+    raise OptionError(f"{path or repr(path)}: no such file or folder{near}")
+
+
+class Existing(click.Path):
+    """The type of options that name a file or a folder to read.
+
+    Parameters
+    ----------
+    file_okay : bool
+        Whether it may be a file.
+    """
+
+    def __init__(self, *, file_okay: bool = True) -> None:
+        super().__init__(exists=True, file_okay=file_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        check_there(str(value))
+        return super().convert(value, param, ctx)
+
+
 class SetOfFiles(click.Path):
     """The type of arguments that are ``.beton`` files to read: a file, an index, a folder or a pattern.
 
@@ -88,6 +129,8 @@ class SetOfFiles(click.Path):
         if not self.indexed and Path(value).is_dir():
             value = os.path.join(glob.escape(str(value)), "*.beton")  # noqa: PTH118 - a pattern
         pattern = glob.has_magic(str(value)) and not Path(value).exists()
+        if not pattern:
+            check_there(str(value))
         return files_of(str(value) if pattern else str(super().convert(value, param, ctx)))
 
 
@@ -101,7 +144,15 @@ SET = OutputFile(own_rule=True)
 REPORT = ReportFile(device=True)
 
 
-class FileCommand(click.Command):
+class ReadingCommand(Command):
+    """A command that may have ``--max-expansion``, which holds while the command runs and is no argument of it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with allowing(ctx.params.pop("max_expansion", DENSEST)):
+            return super().invoke(ctx)
+
+
+class FileCommand(ReadingCommand):
     """A command with outputs. Before it begins, they are compared with its inputs and with what is there."""
 
     def invoke(self, ctx: click.Context) -> Any:

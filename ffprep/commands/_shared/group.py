@@ -8,8 +8,28 @@ from typing import Any
 
 import click
 
+from ffprep.common.names import did_you_mean
 
-class PackageGroup(click.Group):
+
+class SuggestingGroup(click.Group):
+    """A group that says which command may have been meant by an unknown one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command that the first argument names.
+
+        Raises
+        ------
+        click.UsageError
+            There is none of that name.
+        """
+        name, known = args[0], self.list_commands(ctx)
+        if name[:1] != "-" and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            there = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+            raise click.UsageError(f"no command {name!r}{there}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class PackageGroup(SuggestingGroup):
     """The commands in a package, each imported when it is needed.
 
     Parameters

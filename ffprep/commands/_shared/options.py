@@ -10,32 +10,25 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import BETON, REPORT, check_restart, inputs_of, is_report, write_report
+from ffprep.commands._shared.files import BETON, REPORT, Existing, check_restart, inputs_of, is_report, write_report
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.common.expansion import DENSEST
 from ffprep.common.outputs import check_output
 
 if TYPE_CHECKING:
     from ffprep.convert.planning import ConversionPlan
+    from ffprep.convert.progress import ProgressDisplay
     from ffprep.convert.report import ConversionReport
     from ffprep.fields import RGBImageField
     from ffprep.sources.base import Source
 
-F = TypeVar("F", bound=Callable[..., Any])
-EXISTING = click.Path(exists=True, path_type=Path)
-
-
-def apply_options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Combine several ``click.option`` decorators into one; ``--help`` shows the options in this order."""
-
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
+EXISTING = Existing()
+_LINES = "ffprep.json_progress"
 
 
 all_files_option = click.option(
@@ -45,8 +38,21 @@ all_files_option = click.option(
     "the like), which would be classes, images and texts of their own; by default they are left out with a note.",
 )
 
+expansion_option = click.option(
+    "--max-expansion",
+    type=Whole(1),
+    default=DENSEST,
+    show_default=True,
+    metavar="TIMES",
+    help="Refuse compressed files that unpack to more than so many times their size, beyond the first 256 MiB.",
+)
+"""For a `ReadingCommand`."""
 
-image_options = apply_options(
+reading_options = apply_options(all_files_option, expansion_option)
+"""How files and archives of a source are read: ``--all-files`` and ``--max-expansion``."""
+
+
+_SIZES = (
     click.option(
         "--jpeg",
         type=click.Choice(["seekable", "keep", "reencode", "raw"]),
@@ -57,29 +63,37 @@ image_options = apply_options(
     ),
     click.option(
         "--max-side",
-        type=click.IntRange(1, 65535),
+        type=Whole(1, 65535),
         help="Shrink so that the longer side has at most this many pixels. Re-encodes; smaller images are the "
         "surest way to faster training.",
     ),
     click.option(
         "--min-side",
-        type=click.IntRange(1, 65535),
+        type=Whole(1, 65535),
         help="Shrink so that the shorter side has at most this many pixels. Re-encodes.",
     ),
     click.option(
         "--quality",
-        type=click.IntRange(1, 100),
+        type=Whole(1, 100),
         default=90,
         show_default=True,
         help="JPEG quality of what is encoded anew.",
     ),
-    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+)
+_RARER = (
     click.option(
         "--damaged",
         type=click.Choice(["refuse", "reencode"]),
         default="refuse",
         show_default=True,
         help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
+    ),
+    click.option(
+        "--max-pixels",
+        type=Whole(1, 1 << 28),
+        default=178_956_970,
+        show_default=True,
+        help="Refuse images of more pixels before they are decoded; 268435456 at most, which loaders can decode.",
     ),
     click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
     click.option(
@@ -88,7 +102,26 @@ image_options = apply_options(
         help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
     ),
 )
+image_options = apply_options(
+    *_SIZES,
+    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+    *_RARER,
+    title="Images",
+)
 """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
+
+unturned_options = apply_options(*_SIZES, *_RARER, title="Images")
+"""The same for images whose boxes or masks would not turn with them."""
+
+png_option = click.option(
+    "--png",
+    type=click.Choice(["raw", "jpeg"]),
+    default="raw",
+    show_default=True,
+    help="PNG, BMP, TIFF, GIF and PPM files: their pixels, without loss, or a JPEG of quality 95, which is many times "
+    "smaller.",
+)
+"""How files of formats without loss are stored, where the command asks."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +135,9 @@ class ImageChoices:
     apply_orientation: bool
     keep_metadata: bool
     damaged: str
+    max_pixels: int
     index: bool = False
+    png: str = "jpeg"
 
     def field(self) -> RGBImageField:
         """The field that stores images as these options say."""
@@ -118,30 +153,53 @@ class ImageChoices:
             apply_orientation=self.apply_orientation,
             keep_metadata=self.keep_metadata,
             damaged=self.damaged,
+            max_pixels=self.max_pixels,
+            png=self.png,
         )
 
 
-CONTINUING = (
+continuing_options = apply_options(
     click.option(
         "--resume", is_flag=True, help="Not needed any more: the same command goes on where an interrupted one stopped."
     ),
     click.option("--restart", is_flag=True, help="Drop what an interrupted conversion left, and begin anew."),
     click.option("--overwrite", is_flag=True, help="Replace finished files that are there."),
+    title="What is there already",
 )
 """What becomes of what is there already."""
 
-REPORTING = (
-    click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default."),
+
+def _choose_lines(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    context.meta[_LINES] = value
+
+
+progress_option = apply_options(
+    click.option(
+        "--json-progress",
+        is_flag=True,
+        expose_value=False,
+        callback=_choose_lines,
+        help="Progress for programs: a line of JSON a second on standard error.",
+    ),
+    title="Progress and report",
+)
+"""``--json-progress``, which `progress_display` obeys."""
+
+page_size_option = click.option("--page-size", type=int, help="Bytes of a page, a power of two; chosen by default.")
+
+reporting_options = apply_options(
     click.option("--report", type=REPORT, help="Write the report as JSON to this file as well."),
     click.option("--quiet", is_flag=True, help="No progress, no report on the screen."),
+    progress_option,
+    title="Progress and report",
 )
 """The last options of every conversion."""
 
 writing_options = apply_options(
     click.option("--out", type=BETON, required=True, help="The .beton file to make."),
-    click.option("--workers", type=click.IntRange(1), help="Threads that encode; all processors by default."),
-    click.option("--limit", type=click.IntRange(1), help="Convert the first N samples only."),
-    *CONTINUING,
+    click.option("--workers", type=WORKERS, help="Threads that encode; all processors by default."),
+    click.option("--limit", type=Whole(1), help="Convert the first N samples only."),
+    continuing_options,
     click.option(
         "--on-error",
         type=click.Choice(["raise", "skip"]),
@@ -163,7 +221,9 @@ writing_options = apply_options(
         help="Convert part I of N alone, from 0 to N - 1, to X-0000I-of-0000N.beton, as one of N jobs; ffprep merge "
         "makes the whole of all.",
     ),
-    *REPORTING,
+    page_size_option,
+    reporting_options,
+    title="Output",
 )
 """Where a conversion goes and how it runs: ``--out``, ``--workers``, ``--limit``, ``--resume`` and so on."""
 
@@ -191,7 +251,6 @@ class WritingChoices:
         from ffprep.beton.parts import Part
         from ffprep.beton.seek_index import beside
         from ffprep.convert.conversion import convert
-        from ffprep.convert.progress import ShownProgress, SilentProgress
         from ffprep.sources.base import shuffled
 
         check_restart(self.resume, self.restart)
@@ -215,7 +274,7 @@ class WritingChoices:
                 page_size=self.page_size,
                 part=part,
                 inputs=inputs_of(click.get_current_context()),
-                progress=(lambda *_: SilentProgress()) if self.quiet else ShownProgress,
+                progress=progress_display(self.quiet),
             )
         if self.report is not None and not (result.found and is_report(self.report, out)):
             write_report(self.report, result.to_json(), out)
@@ -228,13 +287,8 @@ class WritingChoices:
     def _index(self, out: Path) -> None:
         from ffprep.convert.indexing import make_index
 
-        with terminable(), followed("index") as progress:
-            report = make_index(
-                out,
-                workers=self.workers,
-                overwrite=self.overwrite,
-                progress=None if self.quiet else progress,
-            )
+        with terminable(), followed("index", self.quiet) as progress:
+            report = make_index(out, workers=self.workers, overwrite=self.overwrite, progress=progress)
         if not self.quiet:
             click.echo(str(report))
 
@@ -252,9 +306,10 @@ planning_options = apply_options(
         default=Path("X.beton"),
         help="Where the file would go.",
     ),
-    click.option("--workers", type=click.IntRange(1), default=1, show_default=True),
-    click.option("--limit", type=click.IntRange(1), help="The first N samples only."),
+    click.option("--workers", type=WORKERS, default=1, show_default=True),
+    click.option("--limit", type=Whole(1), help="The first N samples only."),
     click.option("--json", "as_json", is_flag=True, help="For programs."),
+    title="Plan",
 )
 """Options of all plans, besides those of the source and of the images."""
 
@@ -274,16 +329,24 @@ def show_made_plan(made: ConversionPlan, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-@contextlib.contextmanager
-def followed(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of work that reports items done and items in all."""
-    from ffprep.convert.progress import ShownProgress
+def progress_display(quiet: bool = False) -> Callable[..., ProgressDisplay]:
+    """What shows the progress of the running command: made of a label, the items in all and those done already."""
+    from ffprep.convert.progress import JsonProgress, ShownProgress, SilentProgress
 
-    shown: list[ShownProgress] = []
+    if click.get_current_context().meta.get(_LINES):
+        return JsonProgress
+    return (lambda *_: SilentProgress()) if quiet else ShownProgress
+
+
+@contextlib.contextmanager
+def followed(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of work that reports items done and items in all."""
+    make = progress_display(quiet)
+    shown: list[ProgressDisplay] = []
 
     def progress(done: int, total: int) -> None:
         if not shown:
-            shown.append(ShownProgress(label, total, done))
+            shown.append(make(label, total, done))
         shown[0].update(done, 0)
 
     try:
@@ -295,15 +358,22 @@ def followed(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does, so that what was written is kept."""
+    """Let a conversion end as by Ctrl-C, so that what was written is kept, where it would be killed.
+
+    Cluster schedulers send SIGTERM, and terminals that are closed SIGHUP. Under nohup, SIGHUP stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, _interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(*_: object) -> None:
@@ -313,7 +383,8 @@ def _interrupt(*_: object) -> None:
 def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
     """Separate the image options from a command's other values."""
     rest = dict(values)
-    return ImageChoices(**{name: rest.pop(name) for name in ImageChoices.__dataclass_fields__}), rest
+    taken = {name: rest.pop(name) for name in ImageChoices.__dataclass_fields__ if name in rest}
+    return ImageChoices(**taken), rest
 
 
 def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:

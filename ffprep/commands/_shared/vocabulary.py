@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import apply_options
+from ffprep.commands._shared.files import Existing
+from ffprep.commands._shared.help import apply_options
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.text.tokens.vocabulary import Vocabulary
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = Existing(file_okay=False)
 GPT2_IDS = "fairseq|gpt2|DICT.TXT"
 ROLES = ("bos", "pad", "eos", "unk", "mask")
 
@@ -24,6 +24,7 @@ gpt2_files_options = apply_options(
         help="Folder with GPT-2's vocabulary (vocab.bpe or r50k_base.tiktoken); no network is needed then.",
     ),
     click.option("--vocab", type=FOLDER, hidden=True),
+    title="Vocabulary",
 )
 """``--gpt2-files``, which was called ``--vocab``."""
 
@@ -42,6 +43,7 @@ tokenizer_options = apply_options(
         help=f"A token of that tokenizer by its name, for {', '.join(ROLES)}; only needed where the tokenizer does not "
         "say it. Repeatable.",
     ),
+    title="Vocabulary",
 )
 """``--tokenizer`` and ``--special``."""
 
@@ -55,6 +57,7 @@ vocabulary_options = apply_options(
     click.option("--numbering", hidden=True),
     tokenizer_options,
     gpt2_files_options,
+    title="Vocabulary",
 )
 """``--vocabulary``, which was called ``--numbering``, ``--tokenizer``, ``--special`` and ``--gpt2-files``."""
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
+from ffprep.commands._shared.files import FileCommand, ReadingCommand
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.numbers import Whole
 from ffprep.commands._shared.options import (
     EXISTING,
-    all_files_option,
-    apply_options,
     image_options,
     planning_options,
+    reading_options,
     show_plan,
     take_image,
     take_writing,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource
 
 caption_options = apply_options(
-    all_files_option,
+    reading_options,
     click.option(
         "--pairs/--grouped",
         "pairs",
@@ -38,19 +39,30 @@ caption_options = apply_options(
         help="A sample for each caption, those of one image sharing its bytes (default); or a sample for each "
         "image with its captions as an array.",
     ),
-    click.option("--length", type=click.IntRange(2, 4096), default=64, show_default=True, help="Tokens of a caption."),
+    click.option("--length", type=Whole(2, 4096), default=64, show_default=True, help="Tokens of a caption."),
     click.option(
         "--captions",
         "most",
-        type=click.IntRange(1, 10000),
+        type=Whole(1, 10000),
         help="Captions an image keeps in the grouped form; by default all.",
     ),
     click.option("--keep-text", is_flag=True, help='Store the captions\' text as well, in the field "caption".'),
     click.option("--text", is_flag=True, hidden=True),
     vocabulary_options,
     click.option("--tokens", hidden=True),
+    title="Captions",
 )
 """``--pairs``, ``--grouped``, ``--length``, ``--captions``, ``--keep-text`` and the vocabulary's."""
+
+
+def _examples(name: str, arguments: str) -> list[tuple[str, str]]:
+    return [
+        ("A sample for each caption", f"ffprep convert {name} {arguments} --out {name}.beton"),
+        (
+            "A sample for each image, at most five captions, images of at most 256 pixels",
+            f"ffprep convert {name} {arguments} --grouped --captions 5 --max-side 256 --out {name}_small.beton",
+        ),
+    ]
 
 
 def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -93,11 +105,15 @@ def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource])
 
 
 def commands(
-    name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., CaptionSource]
+    name: str,
+    summary: str,
+    source_options: Callable[..., Any],
+    make: Callable[..., CaptionSource],
+    arguments: str,
 ) -> tuple[click.Command, click.Command]:
     """Make the ``convert`` and ``plan`` commands of one data set."""
 
-    @click.command(name, help=summary, cls=FileCommand)
+    @click.command(name, help=summary, cls=FileCommand, examples=_examples(name, arguments))
     @source_options
     @caption_options
     @image_options
@@ -105,7 +121,12 @@ def commands(
     def command(**values: Any) -> None:
         convert_captions(values, make)
 
-    @click.command(name, help=f"Bytes, time and room of: {summary}")
+    @click.command(
+        name,
+        help=f"Bytes, time and room of: {summary}",
+        cls=ReadingCommand,
+        examples=[("Before the conversion", f"ffprep plan {name} {arguments}")],
+    )
     @source_options
     @caption_options
     @image_options
@@ -140,7 +161,14 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
 
     summary = f'{title}, from downloaded shards: fields "image", "tokens", "length", "image_id".'
 
-    @click.command(dataset, cls=FileCommand, help=summary + " The ids and URLs used are listed beside the file.")
+    arguments = f"--shards /data/{dataset}"
+
+    @click.command(
+        dataset,
+        cls=FileCommand,
+        help=summary + " The ids and URLs used are listed beside the file.",
+        examples=_examples(dataset, arguments),
+    )
     @options
     @caption_options
     @image_options
@@ -155,5 +183,5 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
             with replacing(listing, overwrite=values["overwrite"]) as file:
                 file.writelines(f"{json.dumps(line)}\n".encode() for line in islice(record(), values["limit"]))
 
-    _, plan_command = commands(dataset, summary, options, make)
+    _, plan_command = commands(dataset, summary, options, make, arguments)
     return command, plan_command

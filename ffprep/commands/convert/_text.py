@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ffprep.commands._shared.files import BETON, check_restart, is_report, write_report
-from ffprep.commands._shared.options import CONTINUING, REPORTING, apply_options, terminable, writing_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.commands._shared.options import (
+    continuing_options,
+    page_size_option,
+    progress_display,
+    reporting_options,
+    terminable,
+    writing_options,
+)
 from ffprep.commands._shared.vocabulary import take_vocabulary, vocabulary_options
 
 if TYPE_CHECKING:
@@ -56,12 +65,13 @@ def take_loaded_vocabulary(values: dict[str, Any]) -> Vocabulary:
 row_options = apply_options(
     click.option(
         "--length",
-        type=click.IntRange(2, 65535),
+        type=Whole(2, 65535),
         default=128,
         show_default=True,
         help="Tokens in a row, marks included; longer pairs lose from the longer text first.",
     ),
     click.option("--keep-text", is_flag=True, help="Store the texts as well."),
+    title="Rows",
 )
 """How texts become rows."""
 
@@ -69,7 +79,7 @@ row_options = apply_options(
 block_options = apply_options(
     click.option(
         "--block",
-        type=click.IntRange(2, 65535),
+        type=Whole(2, 65535),
         default=192,
         show_default=True,
         help="Tokens in a block.",
@@ -82,18 +92,19 @@ block_options = apply_options(
     ),
     click.option(
         "--blocks-per-sample",
-        type=click.IntRange(1, 65535),
+        type=Whole(1, 65535),
         help="Blocks in a sample of the file; by default what makes the smallest file. 1 for stock ffcv "
         "loaders that shuffle single blocks, at 8 % more.",
     ),
+    title="Blocks",
 )
 """How documents become blocks."""
 
 
 block_writing_options = apply_options(
     click.option("--out", type=BETON, required=True, help="The .beton file to make."),
-    click.option("--workers", type=click.IntRange(1), help="Threads that tokenise; all processors by default."),
-    *CONTINUING,
+    click.option("--workers", type=WORKERS, help="Threads that tokenise; all processors by default."),
+    continuing_options,
     click.option(
         "--on-error",
         type=click.Choice(["raise", "skip"]),
@@ -101,7 +112,9 @@ block_writing_options = apply_options(
         show_default=True,
         help="A row of a table that cannot be used: stop there, or leave it out and report it.",
     ),
-    *REPORTING,
+    page_size_option,
+    reporting_options,
+    title="Output",
 )
 """Where the file goes and how the conversion runs."""
 
@@ -124,12 +137,10 @@ def show_corpus(
     convert: Callable[..., CorpusReport], report: Path | None, quiet: bool, values: dict[str, Any]
 ) -> CorpusReport:
     """Run a conversion to blocks with the remaining options, and show the report."""
-    from ffprep.convert.progress import ShownProgress, SilentProgress
-
     check_restart(values.pop("resume"), values["restart"])
     values["per_sample"] = values.pop("blocks_per_sample")
     with terminable():
-        made = convert(progress=(lambda *_: SilentProgress()) if quiet else ShownProgress, **values)
+        made = convert(progress=progress_display(quiet), **values)
     if report is not None and not (made.report.found and is_report(report, values["out"])):
         write_report(report, made.to_json(), values["out"])
     if not quiet:

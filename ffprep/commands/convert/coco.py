@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._captions import commands
 
 if TYPE_CHECKING:
@@ -43,5 +44,9 @@ def _make(images: tuple[Path, ...], annotations: Path, split: str | None, **take
 
 
 command, plan_command = commands(
-    "coco", 'COCO captions: fields "image", "tokens", "length", "image_id".', _options, _make
+    "coco",
+    'COCO captions: fields "image", "tokens", "length", "image_id".',
+    _options,
+    _make,
+    "--images /data/train2017 --annotations captions_train2017.json",
 )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ffprep.commands._shared.files import FileCommand
+from ffprep.commands._shared.help import Command, apply_options
 from ffprep.commands._shared.options import (
     EXISTING,
     ImageChoices,
     all_files_option,
-    apply_options,
     image_options,
     planning_options,
     show_plan,
@@ -68,7 +68,24 @@ def _open(
     return open_imagenet(source, split, image=image.field(), hints=hints, all_files=all_files, streaming=streaming)
 
 
-@click.command("imagenet", cls=FileCommand)
+@click.command(
+    "imagenet",
+    cls=FileCommand,
+    examples=[
+        (
+            "The official tars, stored without loss",
+            "ffprep convert imagenet --source /data/ILSVRC2012 --split train --out train.beton",
+        ),
+        (
+            "A smaller file, as ffcv makes it",
+            "ffprep convert imagenet --source /data/ILSVRC2012 --max-side 500 --quality 90 --out train500.beton",
+        ),
+        (
+            "From the Hugging Face hub",
+            "ffprep convert imagenet --source ILSVRC/imagenet-1k --split val --out val.beton",
+        ),
+    ],
+)
 @_source_options
 @image_options
 @writing_options
@@ -79,7 +96,11 @@ def command(**values: Any) -> None:
     writing.run(_open(image, **rest), image.index)
 
 
-@click.command("imagenet")
+@click.command(
+    "imagenet",
+    cls=Command,
+    examples=[("Bytes, time, room on the disk", "ffprep plan imagenet --source /data/ILSVRC2012 --split train")],
+)
 @_source_options
 @image_options
 @planning_options

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
-from ffprep.commands._shared.options import all_files_option, apply_options, planning_options, show_made_plan
+from ffprep.commands._shared.files import FileCommand, ReadingCommand
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import planning_options, reading_options, show_made_plan
 from ffprep.commands.convert._text import (
     block_options,
     block_writing_options,
@@ -39,11 +40,24 @@ _source_options = apply_options(
         help="Part of the documents to take, by the hash of each: for forms without chunks.",
     ),
     click.option("--column", default="text", show_default=True, help="Where tables have the text."),
-    all_files_option,
+    reading_options,
 )
 
 
-@click.command("openwebtext", cls=FileCommand)
+@click.command(
+    "openwebtext",
+    cls=FileCommand,
+    examples=[
+        (
+            "The published chunks: blocks of 192 tokens with fairseq's numbering",
+            "ffprep convert openwebtext --source /data/openwebtext --split train --out owt.beton",
+        ),
+        (
+            "Any folder of text, in blocks of 1,024 with GPT-2's own ids",
+            "ffprep convert openwebtext --source corpus/ --vocabulary gpt2 --block 1024 --out corpus.beton",
+        ),
+    ],
+)
 @_source_options
 @vocabulary_options
 @block_options
@@ -68,7 +82,11 @@ def command(
     run_corpus(corpus, vocabulary, report, quiet, values)
 
 
-@click.command("openwebtext")
+@click.command(
+    "openwebtext",
+    cls=ReadingCommand,
+    examples=[("Bytes, time, room on the disk", "ffprep plan openwebtext --source /data/openwebtext --split train")],
+)
 @_source_options
 @vocabulary_options
 @block_options

@@ -10,7 +10,8 @@ import click
 
 from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.group import switches
-from ffprep.commands._shared.options import all_files_option, apply_options, take_writing
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import reading_options, take_writing
 from ffprep.commands.convert._text import (
     block_options,
     row_options,
@@ -36,16 +37,19 @@ _table_options = apply_options(
         "Repeatable.",
     ),
     click.option("--format", "format_", type=click.Choice(["jsonl", "csv", "tsv", "parquet"]), help="Of the files."),
-    click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
-    click.option("--text-pair", metavar="COLUMN", help="Column of the second text of pairs."),
-    click.option("--label", metavar="COLUMN", help="Column of the label."),
-    click.option(
-        "--labels",
-        multiple=True,
-        metavar="NAME",
-        help="Names of the labels in the order of their numbers. Repeatable; by default that of the alphabet.",
+    apply_options(
+        click.option("--text", default="text", show_default=True, metavar="COLUMN", help="Column of the text."),
+        click.option("--text-pair", metavar="COLUMN", help="Column of the second text of pairs."),
+        click.option("--label", metavar="COLUMN", help="Column of the label."),
+        click.option(
+            "--labels",
+            multiple=True,
+            metavar="NAME",
+            help="Names of the labels in the order of their numbers. Repeatable; by default that of the alphabet.",
+        ),
+        click.option("--label-kind", type=click.Choice(["auto", "int", "float"]), default="auto", show_default=True),
+        title="Columns",
     ),
-    click.option("--label-kind", type=click.Choice(["auto", "int", "float"]), default="auto", show_default=True),
     click.option("--delimiter", help="Between values, where it is no comma (csv) or tab (tsv)."),
     click.option("--quotes/--no-quotes", default=None, help="Whether double quotes quote values; in csv they do."),
     click.option("--columns", multiple=True, metavar="NAME", help="Columns of files without a header. Repeatable."),
@@ -58,11 +62,24 @@ _table_options = apply_options(
         show_default=True,
         help="A sample for each row of the table, or blocks of tokens as of a corpus.",
     ),
-    all_files_option,
+    reading_options,
 )
 
 
-@click.command("text", cls=FileCommand)
+@click.command(
+    "text",
+    cls=FileCommand,
+    examples=[
+        (
+            "Texts and labels of a table as rows",
+            "ffprep convert text --files reviews.csv --text review --label stars --out reviews.beton",
+        ),
+        (
+            "Pairs",
+            "ffprep convert text --files nli.jsonl --text premise --text-pair hypothesis --label label --out nli.beton",
+        ),
+    ],
+)
 @click.argument("settings", nargs=-1, metavar="[CONFIG.yaml [KEY=VALUE]...]")
 @_table_options
 @vocabulary_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
+from ffprep.commands._shared.files import FileCommand, check_there
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary, tokenizer_options
 from ffprep.commands.convert._text import block_options, block_writing_options, show_corpus
 from ffprep.errors import OptionError
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from ffprep.text.tokens.vocabulary import Vocabulary
 
 
-@click.command("tokens", cls=FileCommand)
+@click.command(
+    "tokens",
+    cls=FileCommand,
+    examples=[
+        ("fairseq's train.bin and train.idx", "ffprep convert tokens --source data-bin/train --out train.beton"),
+        (
+            "nanoGPT's train.bin",
+            "ffprep convert tokens --source train.bin --vocabulary gpt2 --block 1024 --out train.beton",
+        ),
+    ],
+)
 @click.option(
     "--source",
     required=True,
@@ -58,9 +68,11 @@ def command(
         form = "megatron" if is_megatron(source) else "fairseq"
     if dtype is not None and form != "flat":
         raise OptionError(f"--dtype is for flat files; {paths_of(source)[1]} says what its tokens are")
+    files = [path for path in paths_of(source) if path.is_file()] or [path for path in [source] if path.is_file()]
+    if not files:
+        check_there(str(source))
     vocabulary = _vocabulary(source, form, values, quiet)
     values.pop("on_error")
-    files = [path for path in paths_of(source) if path.is_file()] or [path for path in [source] if path.is_file()]
     identity = {"files": {path.name: [path.stat().st_size, ends_hash(path)] for path in files}}
     facts = {"form": form}
 

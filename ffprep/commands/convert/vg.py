@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.options import EXISTING, apply_options
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING
 from ffprep.commands.convert._captions import commands
 
 if TYPE_CHECKING:
@@ -33,5 +34,9 @@ def _make(images: tuple[Path, ...], annotations: Path, **taken: Any) -> CaptionS
 
 
 command, plan_command = commands(
-    "vg", 'Visual Genome, a caption for each region: fields "image", "tokens", "length", "image_id".', _options, _make
+    "vg",
+    'Visual Genome, a caption for each region: fields "image", "tokens", "length", "image_id".',
+    _options,
+    _make,
+    "--images /data/vg --annotations region_descriptions.json.zip",
 )

@@ -100,7 +100,15 @@ def _renumbered(
 
 
 def targets_of(reader: Reader, out: Path, form: str, numbering: Vocabulary | None = None) -> list[Path]:
-    """The files that an export writes: ``form`` is ``fairseq``, and ``out`` their prefix, or ``flat``."""
+    """The files that an export writes: ``form`` is ``fairseq``, and ``out`` their prefix, or ``flat``.
+
+    Raises
+    ------
+    OptionError
+        The file has no tokens.
+    """
+    if "tokens" not in reader.fields:
+        raise OptionError(f"{reader.path}: has no field of tokens, but {', '.join(reader.fields)}; give a file of text")
     if form == "flat":
         return [out, out.with_name(out.name + ".json")]
     written = numbering or from_manifest(source_facts(reader).get("vocabulary"))

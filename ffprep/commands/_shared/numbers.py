@@ -1,0 +1,39 @@
+"""The types of options that take a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+class Whole(click.IntRange):
+    """A whole number in a range; what is none is refused in words that say which numbers are.
+
+    Parameters
+    ----------
+    least : int
+    most : int, optional
+    """
+
+    name = "integer"
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        super().__init__(least, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a whole number; {self._wanted()}", param, ctx)
+        if (self.min is not None and number < self.min) or (self.max is not None and number > self.max):
+            self.fail(f"{number} is not possible; {self._wanted()}", param, ctx)
+        return number
+
+    def _wanted(self) -> str:
+        return f"give at least {self.min:g}" if self.max is None else f"give one from {self.min:g} to {self.max:g}"
+
+
+WORKERS = Whole(1, 1024)
+"""Threads or processes: more would only wait for one another."""

@@ -1,0 +1,250 @@
+"""What users get wrong, and what they are told: in one line, what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ffprep.cli import main
+
+SEE = " (see --help)"
+GIVE_WORKERS = "give one from 1 to 1024" + SEE
+IMAGENET = "convert imagenet --source DEMO/imagenet --out new.beton"
+COLA = "convert glue --source DEMO/glue --task cola --out new.beton"
+OWT = "convert openwebtext --source DEMO/text --out new.beton"
+KINDS = "give fairseq, gpt2, the path of a fairseq dict.txt, or a tokenizer"
+ENCODINGS = "neither a file nor an encoding of tiktoken's (gpt2, "
+OVERWRITE = "delete it, give another name, or add --overwrite"
+PAGES = "page_size is a power of two from 2097152 to 2147483648, not"
+
+MISTAKES = [
+    # commands and options that are none
+    ("inof x.beton", 2, "ffprep: no command 'inof'; did you mean info?" + SEE),
+    ("frobnicate", 2, "ffprep: no command 'frobnicate'; there are bench, convert, "),
+    ("convert imagnet --source x", 2, "ffprep convert: no command 'imagnet'; did you mean imagenet?" + SEE),
+    ("plan coc", 2, "ffprep plan: no command 'coc'; did you mean coco?" + SEE),
+    ("download cc5m", 2, "ffprep download: no command 'cc5m'; did you mean cc3m or cc12m?" + SEE),
+    ("info --jsn x.beton", 2, "ffprep info: No such option '--jsn'. Did you mean '--json'?" + SEE),
+    (
+        IMAGENET + " --max-sid 300",
+        2,
+        "No such option '--max-sid'. (Did you mean one of: '--max-pixels', '--max-side', ",
+    ),
+    ("doctor --all", 2, "ffprep doctor: No such option '--all'."),
+    ("doctor x.beton", 2, "ffprep doctor: Got unexpected extra argument (x.beton)" + SEE),
+    ("info", 2, "ffprep info: Missing argument 'PATH'." + SEE),
+    ("info x.beton y.beton", 2, "ffprep info: Got unexpected extra argument (y.beton)" + SEE),
+    ("convert imagenet --out new.beton", 2, "ffprep convert imagenet: Missing option '--source'." + SEE),
+    ("convert imagenet --source DEMO/imagenet", 2, "Missing option '--out'." + SEE),
+    ("convert coco --images DEMO/coco --out y.beton", 2, "Missing option '--annotations'." + SEE),
+    ("preview x.beton", 2, "Missing option '--out'." + SEE),
+    ("merge --out m.beton", 2, "Missing argument 'PATHS...'." + SEE),
+    ("info ''", 2, "an empty argument: is a variable of the shell not set?" + SEE),
+    ("convert imagenet --source '' --out new.beton", 2, "an empty argument after --source: is a variable of the shell"),
+    # numbers and choices
+    ("verify x.beton --workers 10000", 2, "'--workers': 10000 is not possible; " + GIVE_WORKERS),
+    ("verify x.beton --workers -3", 2, "'--workers': -3 is not possible; " + GIVE_WORKERS),
+    ("bench x.beton --workers -3", 2, "'--workers': -3 is not possible; " + GIVE_WORKERS),
+    (IMAGENET + " --workers zwei", 2, "'--workers': 'zwei' is not a whole number; " + GIVE_WORKERS),
+    ("plan imagenet --source DEMO/imagenet --workers 0", 2, "'--workers': 0 is not possible; " + GIVE_WORKERS),
+    (IMAGENET + " --quality 0", 2, "'--quality': 0 is not possible; give one from 1 to 100" + SEE),
+    (IMAGENET + " --max-side big", 2, "'--max-side': 'big' is not a whole number; give one from 1 to 65535" + SEE),
+    (IMAGENET + " --limit 0", 2, "'--limit': 0 is not possible; give at least 1" + SEE),
+    (IMAGENET + " --shuffle yes", 2, "'--shuffle': 'yes' is not a valid integer." + SEE),
+    (IMAGENET + " --jpeg png", 2, "'png' is not one of 'seekable', 'keep', 'reencode', 'raw'." + SEE),
+    (IMAGENET + " --engine spark", 2, "'spark' is not one of 'local', 'ray'." + SEE),
+    (IMAGENET + " --split test", 2, "'test' is not one of 'train', 'val'." + SEE),
+    (IMAGENET + " --page-size 1000", 2, f"{PAGES} 1000"),
+    (IMAGENET + " --page-size -5", 2, f"{PAGES} -5"),
+    (IMAGENET + " --part 4/4", 2, "part '4/4': give I/N, with I from 0 to N - 1, such as 0/64"),
+    (IMAGENET + " --resume --restart", 2, "--resume and --restart: give one of them; without them, "),
+    (COLA + " --length 1", 2, "'--length': 1 is not possible; give one from 2 to 65535" + SEE),
+    (OWT + " --block 1", 2, "'--block': 1 is not possible; give one from 2 to 65535" + SEE),
+    (OWT + " --share 9/3", 2, "--share '9/3': give two fractions from 0 to 1, such as 0-0.2857 or 0-6/21"),
+    (OWT + " --chunks a", 2, "DEMO/text: has no chunks (urlsf_subset00 and so on); choose with --files or --share"),
+    ("bench x.beton --scale 2 1", 2, "--scale 2 1: give the smallest and the largest share of the area, up to 1"),
+    ("bench x.beton --batch-size 0", 2, "'--batch-size': 0 is not possible; give at least 1" + SEE),
+    ("split x.beton --out s.set.json --files 0", 2, "'--files': 0 is not possible; give one from 1 to 99999" + SEE),
+    ("stats x.beton --form xml", 2, "'xml' is not one of 'text', 'markdown', 'csv', 'json'." + SEE),
+    ("stats x.beton --pixels --form csv", 2, "--pixels has no form csv; choose text or json"),
+    ("demo --images 3", 2, "'--images': 3 is not possible; give at least 32" + SEE),
+    ("preview x.beton --out p.html --sample 99", 2, "x.beton: has no sample 99; there are 6, from 0"),
+    ("download cc3m --index c.tsv --out d --min-success many", 2, "'many' is neither a number nor a percentage" + SEE),
+    ("download cc3m --index c.tsv --out d --deadline -1", 2, "'--deadline': -1.0 is not in the range x>0." + SEE),
+    ("download cc3m --out d", 2, "ffprep download cc3m: give either --index or --only" + SEE),
+    # files that are not there, or something else
+    ("info none.beton", 2, "ffprep: none.beton: no such file or folder; check the name"),
+    ("info trains.beton", 2, "ffprep: trains.beton: no such file or folder; did you mean train.beton"),
+    ("info 'none*.beton'", 2, "ffprep: none*.beton: no file fits this pattern"),
+    ("info empty", 2, "ffprep: empty: a folder without .beton files"),
+    (
+        "info photo.jpg",
+        1,
+        "photo.jpg: byte 0: not a .beton file of version 2 (found 55551); give one that ffprep or ffcv",
+    ),
+    ("info half.beton", 1, "half.beton: ends at byte 38588, but the allocation table starts at byte "),
+    ("info tiny.beton", 1, "tiny.beton: ends at byte 10, inside its header; convert or copy it again"),
+    ("info nothing.beton", 1, "nothing.beton: ends at byte 0, inside its header; convert or copy it again"),
+    ("info a.json", 1, "a.json: is neither a .beton file nor an index of a set"),
+    ("bench half.beton", 1, "half.beton: ends at byte 38588, but the allocation table starts at byte "),
+    ("verify x.beton --labels none", 2, "none: no such file or folder; check the name"),
+    ("verify x.beton --labels a.json", 2, "--labels, --devkit, --classes and --gpt2-files belong to --against"),
+    ("verify x.beton --against none", 1, "none: no such file or folder (a hub data set is written owner/name)"),
+    ("verify x.beton t.beton --against a", 2, "--against is the source of one file: verify the files one by one"),
+    ("plan imagenet --source none", 1, "none: no such file or folder (a hub data set is written owner/name)"),
+    (
+        "convert imagenet --source empty --out new.beton",
+        1,
+        "empty: no class folders with images, ILSVRC2012 archives or",
+    ),
+    (
+        "convert imagenet --source x.beton --out new.beton",
+        1,
+        "x.beton: a folder, a .tar or a .parquet file is expected",
+    ),
+    (
+        IMAGENET + " --split val",
+        1,
+        "DEMO/imagenet: has no folder for the split 'val', only train; give another split, ",
+    ),
+    ("convert imagenet --source broken --out new.beton", 1, "a/x.jpg (sample 0): no image format that ffprep reads; "),
+    (
+        "convert coco --images DEMO/coco --annotations a.json --out y.beton",
+        1,
+        "a.json: no COCO annotations: there is no ",
+    ),
+    ("convert coco --images DEMO/coco --annotations photo.jpg --out y.beton", 1, "photo.jpg: not valid JSON: "),
+    ("convert cc3m --shards empty --out y.beton", 1, "empty: no .tar archives there"),
+    (
+        "convert cc3m --shards photo.jpg --out y.beton",
+        1,
+        "photo.jpg: the archive is damaged or incomplete: no valid tar",
+    ),
+    ("convert glue --source empty --task cola --out y.beton", 1, "empty: no file of the split train (train.tsv)"),
+    ("convert glue --source DEMO/glue --task colo --out y.beton", 2, "'colo' is not one of 'cola', 'sst2', "),
+    (COLA + " --split valid", 2, "cola has the splits train, validation, test, not 'valid'"),
+    (COLA + " --vocabulary gpt3", 2, f"vocabulary 'gpt3': {KINDS}"),
+    (COLA + " --tokenizer cl100k_bass", 2, f"tokenizer 'cl100k_bass': {ENCODINGS}"),
+    (COLA + " --special bos=x", 2, "--special names tokens of another tokenizer than GPT-2's: give --tokenizer too"),
+    (
+        "convert openwebtext --source empty --out y.beton",
+        1,
+        "empty: no text files, archives of text, JSON lines, CSV or",
+    ),
+    ("convert tokens --source none --out y.beton", 2, "none: no such file or folder; check the name"),
+    ("convert text", 2, "say where the data is and where the file goes: --files and --out, or a configuration"),
+    ("convert text --files none.csv --out y.beton", 1, "none.csv: no such files; check the name"),
+    ("convert text --files a.csv --out y.beton", 1, "a.csv: no column 'text'; there are x, y"),
+    (
+        "convert text --files bad.jsonl --out y.beton",
+        1,
+        "bad.jsonl, byte 14: no field 'text'; --on-error skip goes on ",
+    ),
+    ("convert text --files a.csv --text y --label z --out y.beton", 1, "a.csv: no column 'z'; there are x, y"),
+    ("stats t.beton --pixels", 2, "t.beton: has 0 fields of images; --pixels needs one"),
+    (
+        "export x.beton --format flat --out z",
+        2,
+        "x.beton: has no field of tokens, but image, label; give a file of text",
+    ),
+    ("download cc3m --index photo.jpg --out d", 1, "photo.jpg: unknown form of index; expected .tsv, .json, .jsonl, "),
+    # configurations
+    ("convert none.yaml", 2, "none.yaml: cannot be read: No such file or directory"),
+    ("convert key.yaml", 2, "key.yaml: unknown option 'sourc'; did you mean source?"),
+    ("convert dataset.yaml", 2, "dataset.yaml: unknown dataset 'imagnet'; did you mean imagenet?"),
+    ("convert broken.yaml", 2, "broken.yaml, line 2: not valid YAML: "),
+    ("convert without.yaml", 2, "without.yaml: says no dataset; write for instance 'dataset: imagenet'"),
+    ("convert nothing.yaml", 2, "nothing.yaml: a mapping of options is expected, such as 'dataset: imagenet'"),
+    ("convert key.yaml source", 2, "'source': key=value is expected"),
+    # places that must not be written to
+    ("convert imagenet --source DEMO/imagenet --out none/y.beton", 2, "ffprep: none: no such folder; make it first"),
+    (
+        "convert imagenet --source DEMO/imagenet --out empty",
+        2,
+        "Invalid value for '--out': File 'empty' is a directory.",
+    ),
+    (
+        "convert imagenet --source DEMO/imagenet --out /dev/full",
+        2,
+        "/dev/full: is a device or a pipe; give the name of",
+    ),
+    ("convert imagenet --source DEMO/imagenet --out x.beton --jpeg keep", 2, OVERWRITE),
+    (IMAGENET + " --report photo.jpg", 2, f"ffprep: photo.jpg: exists already; {OVERWRITE}"),
+    ("preview x.beton --out a.json", 2, f"ffprep: a.json: exists already; {OVERWRITE}"),
+    ("preview x.beton --out x.beton", 2, "x.beton: is read by this command and cannot be written by it; give another"),
+    (
+        "merge x.beton t.beton --out m.beton",
+        2,
+        "t.beton has fields tokens; x.beton has image, label; the files of a set",
+    ),
+    ("set x.beton --out s.txt", 2, "s.txt: the name of an index ends with .set.json"),
+    ("index x.beton t.beton --out i.index", 2, "--out names one index; give one file, or leave it out"),
+    ("repair x.beton --out x.beton", 2, "x.beton: is read by this command and cannot be written by it; give another"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, demo_data: Path, vocabulary: object) -> Path:
+    """A folder with the files that the mistakes are made with; none of them may be changed."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    images, texts = demo_data / "imagenet", demo_data / "text"
+    for words in (
+        ["imagenet", "--source", images, "--out", folder / "x.beton"],
+        ["openwebtext", "--source", texts, "--block", 32, "--out", folder / "t.beton"],
+    ):
+        done = CliRunner().invoke(main, ["convert", *map(str, words), "--quiet"])
+        assert done.exit_code == 0, done.output
+    whole = (folder / "x.beton").read_bytes()
+    (folder / "train.beton").write_bytes(whole)
+    (folder / "half.beton").write_bytes(whole[:38588])
+    (folder / "tiny.beton").write_bytes(whole[:10])
+    (folder / "nothing.beton").write_bytes(b"")
+    shutil.copy(next(images.rglob("*.JPEG")), folder / "photo.jpg")
+    (folder / "empty").mkdir()
+    (folder / "broken" / "train" / "a").mkdir(parents=True)
+    (folder / "broken" / "train" / "a" / "x.jpg").write_bytes(b"no image")
+    shutil.copy(demo_data / "cc3m_demo.tsv", folder / "c.tsv")
+    for name, text in {
+        "a.json": "{}",
+        "a.csv": "x,y\n1,2\n",
+        "bad.jsonl": '{"text": "a"}\n{"tex": "b"}\n',
+        "key.yaml": "dataset: imagenet\nsourc: x\nout: y.beton\n",
+        "dataset.yaml": "dataset: imagnet\nsource: x\nout: y.beton\n",
+        "broken.yaml": "a: [\n",
+        "without.yaml": "source: x\nout: y.beton\n",
+        "nothing.yaml": "",
+    }.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(("line", "status", "message"), MISTAKES, ids=[line for line, _, _ in MISTAKES])
+def test_a_mistake_is_answered_in_one_line(
+    line: str, status: int, message: str, place: Path, demo_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    there = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    words = shlex.split(line.replace("DEMO", str(demo_data)))
+    done = CliRunner().invoke(main, words, prog_name="ffprep")
+    told = done.stderr.replace(str(demo_data), "DEMO")
+    assert done.exit_code == status, done.output
+    assert told.startswith("ffprep") and told.count("\n") == 1 and told.endswith("\n"), told
+    assert message in told
+    assert done.stdout == ""
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == there
+
+
+def test_the_list_is_long_enough() -> None:
+    assert len(MISTAKES) >= 85
+
+
+def test_a_truncated_file_is_not_said_to_have_no_samples(place: Path) -> None:
+    done = CliRunner().invoke(main, ["verify", str(place / "half.beton")])
+    assert done.exit_code == 1
+    first, second = done.stdout.splitlines()
+    assert first == f"{place / 'half.beton'}: 1 problem; nothing else could be looked at"
+    assert second.endswith("convert or copy it again")
