@@ -21,12 +21,14 @@ from ffprep.beton.check import (
     table_sizes,
 )
 from ffprep.beton.head import AGAIN, open_beton, read_head
+from ffprep.beton.remote_head import local_place, read_remote_head
 from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming
 from ffprep.errors import BetonError, CorruptError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
 from ffprep.jpeg.watching import watch_memory
+from ffprep.remote import PageSource
 
 Self = TypeVar("Self", bound="BetonTables")
 
@@ -44,12 +46,16 @@ class BetonTables:
         *,
         check: bool = True,
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(local_place(path))
         self.guard: Callable[[str, int], None] | None = None
         self._custom_fields = dict(custom_fields or {})
         self._extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
         with naming(self.path), open_beton(self.path) as file:
-            self.head = read_head(file, self.path, self._custom_fields)
+            self.source: PageSource | None = getattr(file, "source", None)
+            if self.source is None:
+                self.head = read_head(file, self.path, self._custom_fields)
+            else:
+                self.head = read_remote_head(file, self.source, self.path, self._custom_fields)
             self.data = map_file(file)
         self._watch = watch_memory(self, self.data, self.path)
         self.page_size = self.head.header.page_size
@@ -208,10 +214,18 @@ class BetonTables:
         """Return the bytes of one payload as a read-only view of the file."""
         offset, size = self.extents(name)
         sample = self._sample(index)
+        start, length = int(offset[sample]), int(size[sample])
+        if self.source is not None:
+            self.source.need(start, length)
         if self.guard is not None:
             self.guard(name, sample)
-        start = int(offset[sample])
-        return self.data[start : start + int(size[sample])]
+        return self.data[start : start + length]
+
+    def stored(self, start: int, end: int) -> npt.NDArray[np.uint8]:
+        """Return some bytes of the file as a read-only view; those of a remote file are fetched."""
+        if self.source is not None:
+            self.source.need(start, end - start)
+        return self.data[start:end]
 
     def close(self) -> None:
         """Let go of the file. Arrays that were handed out stay valid."""
@@ -221,6 +235,8 @@ class BetonTables:
         self.records = empty.view(self.head.record_type)
         self._extents.clear()
         self.guard = None
+        if self.source is not None:
+            self.source.close()
         self._watch()
 
     def __enter__(self: Self) -> Self:

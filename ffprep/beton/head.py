@@ -22,6 +22,7 @@ from ffprep.errors import (
 )
 from ffprep.fields import FIELD_TYPES, Field
 from ffprep.fields.base import CUSTOM_TYPE_ID
+from ffprep.remote import SourceFile, is_cached, pread
 
 AGAIN = "convert or copy it again"
 
@@ -67,7 +68,12 @@ def check_kind(path: Path) -> None:
 
 
 def open_beton(path: Path) -> BinaryIO:
-    """Open a file to read its head; raises OSError, and what `check_kind` raises."""
+    """Open a file to read its head; raises OSError, and what `check_kind` raises.
+
+    One of a remote file fetches what is read, and has its `PageSource` as ``source``.
+    """
+    if is_cached(path):
+        return SourceFile(path)  # type: ignore[return-value]
     check_kind(path)
     return path.open("rb")
 
@@ -175,11 +181,11 @@ def _superblock(file: BinaryIO, bounds: Bounds, size: int, path: Path) -> layout
     offset = layout.superblock_offset(bounds.start)
     length = max(0, min(layout.LARGEST_SUPERBLOCK, bounds.end - offset))
     try:
-        block = layout.Superblock.unpack(os.pread(file.fileno(), length, offset))
+        block = layout.Superblock.unpack(pread(file, length, offset))
     except ValueError as error:
         raise CorruptError(f"{path}: byte {offset}: {error}") from error
     if block is None:
-        before = os.pread(file.fileno(), layout.LARGEST_SUPERBLOCK, max(0, bounds.end - layout.LARGEST_SUPERBLOCK))
+        before = pread(file, layout.LARGEST_SUPERBLOCK, max(0, bounds.end - layout.LARGEST_SUPERBLOCK))
         copy = layout.copied_superblock(before[: bounds.end])
         if copy is not None and copy[0].file_size == size:
             raise CorruptError(

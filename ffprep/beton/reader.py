@@ -111,7 +111,7 @@ class Reader(BetonTables):
         """
         for entry in self.superblock.sections if self.superblock else ():
             if entry.name == name:
-                content = self.data[entry.offset : entry.offset + entry.size].tobytes()
+                content = self.stored(entry.offset, entry.offset + entry.size).tobytes()
                 if xxhash.xxh3_64_intdigest(content) != entry.checksum:
                     raise CorruptError(f"{self.path}: byte {entry.offset}: section {name!r} does not fit its checksum")
                 return content

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.files import ANYWHERE
 from ffprep.commands._shared.help import Command
 from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.options import followed, progress_option
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ("Whole images as an evaluation reads them, ffprep alone", "ffprep bench val.beton --validation --alone"),
     ],
 )
-@click.argument("path", type=FILES)
+@click.argument("path", type=ANYWHERE)
 @click.option("--workers", type=WORKERS, default=1, show_default=True, help="Threads of each loader.")
 @click.option("--batch-size", type=Whole(1), default=64, show_default=True)
 @click.option("--rounds", type=Whole(1), default=5, show_default=True, help="Epochs counted for each loader.")

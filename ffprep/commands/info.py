@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.files import ANYWHERE
 from ffprep.commands._shared.help import Command
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ("The same for a program", "ffprep info train.beton --json"),
     ],
 )
-@click.argument("path", type=FILES)
+@click.argument("path", type=ANYWHERE)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(path: list[SetFile], as_json: bool) -> None:
     """What a .beton file or a set holds: fields, samples, sizes, where it came from."""

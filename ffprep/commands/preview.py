@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES, PAGE, FileCommand
+from ffprep.commands._shared.files import ANYWHERE, PAGE, FileCommand
 from ffprep.commands._shared.numbers import Whole
 from ffprep.errors import OptionError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         ("Those of which a message spoke", "ffprep preview train.beton --sample 17 --sample 4711 --out odd.html"),
     ],
 )
-@click.argument("path", type=FILES)
+@click.argument("path", type=ANYWHERE)
 @click.option("--out", type=PAGE, required=True, help="The HTML file to make.")
 @click.option("--count", type=Whole(1), default=24, show_default=True, help="Samples to show.")
 @click.option("--sample", "samples", type=int, multiple=True, help="Show this sample (repeat for more).")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
+from ffprep.commands._shared.files import ANYWHERE
 from ffprep.commands._shared.help import Command
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
         ("Mean and deviation of the pixels, for Normalize", "ffprep stats train.beton --pixels"),
     ],
 )
-@click.argument("paths", nargs=-1, required=True, type=FILES)
+@click.argument("paths", nargs=-1, required=True, type=ANYWHERE)
 @click.option(
     "--form",
     type=click.Choice(["text", "markdown", "csv", "json"]),

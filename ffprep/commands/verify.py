@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES, ReadingCommand
+from ffprep.commands._shared.files import ANYWHERE, ReadingCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS
 from ffprep.commands._shared.options import EXISTING, expansion_option, followed, progress_option, terminable
@@ -48,7 +48,7 @@ _against_options = apply_options(
         ("Checksums alone, in a job that must be quick", "ffprep verify train.beton --quick"),
     ],
 )
-@click.argument("paths", nargs=-1, required=True, type=FILES)
+@click.argument("paths", nargs=-1, required=True, type=ANYWHERE)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
 @_against_options
 @expansion_option

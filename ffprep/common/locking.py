@@ -121,7 +121,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Holder:
+class Holder:
     """The process that holds a lock file.
 
     Attributes
@@ -141,28 +141,29 @@ class _Holder:
     started: str
 
     @classmethod
-    def this_process(cls) -> _Holder:
-        return cls(_host(), _boot(), os.getpid(), _start_of(os.getpid()) or "")
+    def this_process(cls) -> Holder:
+        return cls(_host(), boot_of_machine(), os.getpid(), _start_of(os.getpid()) or "")
 
     @classmethod
-    def parse(cls, text: str) -> _Holder | None:
+    def parse(cls, text: str) -> Holder | None:
         parts = text.split("|")
         if len(parts) != 4 or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > 18:
             return None
         return cls(parts[0], parts[1], int(parts[2]), parts[3])
 
     def text(self) -> str:
+        """What `parse` reads."""
         return "|".join((self.host, self.boot, str(self.pid), self.started))
 
     def ended(self) -> bool:
         """Whether the process is known to have ended; of another machine's it is not."""
         if self.host != _host():
             return False
-        return self.boot != _boot() or _start_of(self.pid) != self.started
+        return self.boot != boot_of_machine() or _start_of(self.pid) != self.started
 
 
 def _lock_file(path: Path, named: Path, reason: OSError) -> Lock:
-    own = _Holder.this_process().text()
+    own = Holder.this_process().text()
     for _ in range(8):
         try:
             path.symlink_to(own)
@@ -179,7 +180,7 @@ def _lock_file(path: Path, named: Path, reason: OSError) -> Lock:
             return Lock()
         if found is None:
             continue
-        holder = _Holder.parse(found)
+        holder = Holder.parse(found)
         if holder is None or not holder.ended():
             who = f" (process {holder.pid} on {holder.host})" if holder is not None else ""
             raise OptionError(
@@ -217,7 +218,8 @@ def _host() -> str:
     return f"{socket.gethostname()}:{namespace}"
 
 
-def _boot() -> str:
+def boot_of_machine() -> str:
+    """Which start of the machine this is; empty where the system does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -18,13 +18,15 @@ from ffprep.errors import SourceError
 Bytes = npt.NDArray[np.uint8]
 
 
-def map_file(file: BinaryIO) -> Bytes:
-    """Map a whole file, read-only. The mapping stays when the file is closed, and keeps no descriptor of its own.
+def map_file(file: BinaryIO, writable: bool = False) -> Bytes:
+    """Map a whole file. The mapping stays when the file is closed, and keeps no descriptor of its own.
 
     Parameters
     ----------
     file : binary file
         Open for reading, of at least one byte.
+    writable : bool
+        Whether the array may be written to, and the file with it; the file is open for writing then.
 
     Returns
     -------
@@ -42,16 +44,17 @@ def map_file(file: BinaryIO) -> Bytes:
         raise ValueError("an empty file cannot be mapped")
     place = _map_over()
     if place is None:
-        return np.asarray(np.memmap(file, np.uint8, "r"))
+        return np.asarray(np.memmap(file, np.uint8, "r+" if writable else "r"))
+    access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     if sys.version_info >= (3, 13):
-        memory = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ, trackfd=False)
+        memory = mmap.mmap(file.fileno(), size, prot=access, trackfd=False)
         return np.frombuffer(memory, np.uint8)
     # Python's own mapping of a file keeps a copy of its descriptor; one of no file has none. The file is then mapped
     # over it, at the same addresses, and goes with the object as any mapping does.
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=access)
     data: Bytes = np.frombuffer(memory, np.uint8)
     address = int(data.__array_interface__["data"][0])
-    if place(address, size, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, file.fileno(), 0) != address:
+    if place(address, size, access, mmap.MAP_SHARED | _MAP_FIXED, file.fileno(), 0) != address:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), getattr(file, "name", None))
     return data

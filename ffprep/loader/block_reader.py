@@ -71,7 +71,7 @@ class BlockReader(FfcvNames):
         if self.blocks.reader.guard is not None:
             self.blocks.reader.guard(name, group)
         start = int(starts[group]) + row * size
-        return self.data[start : start + size]
+        return self.stored(start, start + size)
 
     def value(self, name: str, index: int) -> Any:
         """Return the tokens of one block, or its length."""

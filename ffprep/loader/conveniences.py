@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
 from ffprep.loader.ffcv_names import FfcvLoader
 from ffprep.loader.subset import filtered
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.blocks.blocks import source_facts
+from ffprep.text.tokens.vocabulary import Vocabulary
 from ffprep.transforms import ToTensor
 
 L = TypeVar("L", bound="Conveniences")
@@ -21,6 +23,16 @@ INDEX = "index"
 
 class Conveniences(FfcvLoader):
     """Methods and properties of `Loader` that need nothing of its insides."""
+
+    @property
+    def reader(self) -> Reader:
+        """The file, if there is only one; otherwise an `OptionError` tells where they are."""
+        return self.files.only_reader()
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on; None if no file has one."""
+        return self.files.vocabulary()
 
     @property
     def classes(self) -> list[str] | None:

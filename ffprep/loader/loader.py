@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ffprep.beton.ffcv_reader import Reader as FfcvReader
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import files_of
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
 from ffprep.loader.conveniences import Conveniences, with_index_output, with_mapped_outputs
@@ -34,7 +35,6 @@ from ffprep.loader.plan.planner import mask_output, plan_output
 
 if TYPE_CHECKING:
     from ffprep.loader.epoch.iterator import EpochIterator
-    from ffprep.text.tokens.vocabulary import Vocabulary
 
 DEFAULT_WINDOW_PAGES = 64
 
@@ -48,8 +48,9 @@ class Loader(Conveniences):
     Parameters
     ----------
     fname : str or Path, or a sequence of them
-        One file or several; each may also be the index of a set, a folder, or a pattern such as ``train-*.beton``.
-        Samples are numbered over all files: those of the first file, then those of the second.
+        One file or several; each may also be the index of a set, a folder, or a pattern such as ``train-*.beton``, and
+        any of these may be a URL: ``s3://bucket/train.beton``. Samples are numbered over all files: those of the first
+        file, then those of the second.
     batch_size : int
         Samples in a batch, on each rank.
     num_workers : int
@@ -121,6 +122,11 @@ class Loader(Conveniences):
         when the file is opened, unless ``'off'``. A value that changed since it was written is one that cannot be
         decoded. Files of ffprep have checksums; for others ``ffprep index`` records them, and without them nothing is
         compared.
+    cache : path, optional
+        Folder on local disk for the pages of remote files, which all processes of the machine share; by default the
+        one that the environment names in ``FFPREP_CACHE``, or ``~/.cache/ffprep``.
+    cache_limit : int, optional
+        Bytes that the pages in this folder may take from now on, whoever reads them; by default 0.9 of the disk.
 
     Attributes
     ----------
@@ -169,6 +175,8 @@ class Loader(Conveniences):
         check: str = "first",
         error_budget: ErrorBudget | int | float | None = None,
         with_index: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        cache_limit: int | None = None,
         framework: str = "torch",
         custom_field_mapper: Mapping[str, str] | None = None,
     ) -> None:
@@ -191,7 +199,8 @@ class Loader(Conveniences):
         self._pipelines: dict[str, Any] = {
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
-        self.files = open_files(self.fname, custom_fields, self._reader_class, index, one_of(check, CHECKS, "check"))
+        checked, places = one_of(check, CHECKS, "check"), files_of(self.fname, cache, cache_limit)
+        self.files = open_files(places, custom_fields, self._reader_class, index, checked)
         if custom_field_mapper:
             self._pipelines = with_mapped_outputs(self._pipelines, custom_field_mapper, self.files.fields)
         if with_index:
@@ -221,16 +230,6 @@ class Loader(Conveniences):
         self._order = self._sampling.order(self._order_option, self.seed, self)
         self._share = self._order.share(self._share)
         check_enough(len(self._order), self._share, self.drop_last, str(self.files))
-
-    @property
-    def reader(self) -> Reader:
-        """The file, if there is only one; otherwise an `OptionError` tells where they are."""
-        return self.files.only_reader()
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """The vocabulary of the tokens, with the ids of ``<pad>``, ``<mask>`` and so on; None if no file has one."""
-        return self.files.vocabulary()
 
     # -- epochs ----------------------------------------------------------------------------------------
 
@@ -297,6 +296,7 @@ class Loader(Conveniences):
         """Plan an epoch, write its program and start it: `share` of `order`, from where `progress` says."""
         from ffprep.loader.engine.program import compile_program  # these import numba
         from ffprep.loader.epoch.iterator import EpochIterator
+        from ffprep.loader.epoch.remote import fetching_of
         from ffprep.loader.epoch.scheduler import EpochSetup, Scheduler
 
         if self.recompile:
@@ -313,6 +313,7 @@ class Loader(Conveniences):
         )  # fmt: skip
         if order is self._order:
             setup.readahead = self._sampling.readahead(order, epoch, first, share, self.batches_ahead)
+        setup.fetching = fetching_of(setup, self._sampling.payloads, order is self._order)
         scheduler = Scheduler(setup, self._pool_cache, self.num_workers)
         iterator = EpochIterator(scheduler, progress, self, self.batches_ahead)
         self._iterators.add(iterator)

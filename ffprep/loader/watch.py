@@ -42,6 +42,8 @@ class FileWatch:
             A file was written to, and its tables do not fit their checksums, or it has no checksums.
         """
         for f in files:
+            if self._readers[f].source is not None:
+                continue  # pages are written to it all the time; `PageSource` notices when the object changes
             try:
                 now = _identity(self._paths[f])
             except OSError:

@@ -15,6 +15,7 @@ from ffprep.beton.head import AGAIN, Head, open_beton, read_head
 from ffprep.beton.sets.tokens import recorded_source
 from ffprep.common.replacing import naming
 from ffprep.errors import CorruptError, OptionError
+from ffprep.remote import pread
 
 _PIECE = 1 << 22
 
@@ -149,7 +150,7 @@ def _checksum(file: BinaryIO, head: Head) -> str:
     hasher = xxhash.xxh3_64()
     for start, end in ((0, head.bounds.start), (head.bounds.end, head.size)):
         for first in range(start, end, _PIECE):
-            hasher.update(os.pread(file.fileno(), min(_PIECE, end - first), first))
+            hasher.update(pread(file, min(_PIECE, end - first), first))
     return hasher.hexdigest()
 
 

@@ -10,14 +10,18 @@ from pathlib import Path
 
 from ffprep.beton.sets.index import SUFFIX, read_index
 from ffprep.beton.sets.members import SetFile
+from ffprep.beton.sets.remote import remote_files
 from ffprep.errors import OptionError
+from ffprep.remote import folder_at, is_url
 
 _NUMBERED = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})\.beton", re.DOTALL)
 
 Place = str | os.PathLike[str]
 
 
-def files_of(places: Place | Sequence[Place]) -> list[SetFile]:
+def files_of(
+    places: Place | Sequence[Place], cache: Place | None = None, cache_limit: int | None = None
+) -> list[SetFile]:
     """Return the files that one argument or several stand for, in order.
 
     Parameters
@@ -25,7 +29,11 @@ def files_of(places: Place | Sequence[Place]) -> list[SetFile]:
     places : path, or a sequence of paths
         Each is a ``.beton`` file, an index, a folder or a pattern. A folder stands for the index in it, or else for all
         its ``.beton`` files in the order of their names, as a pattern does for those that fit it. Files that were
-        found before may stand among them.
+        found before may stand among them. URLs stand for files in a store.
+    cache : path, optional
+        Folder for pages of remote files; by default that of the environment.
+    cache_limit : int, optional
+        Bytes that these pages may take from now on.
 
     Raises
     ------
@@ -37,15 +45,19 @@ def files_of(places: Place | Sequence[Place]) -> list[SetFile]:
     """
     if isinstance(places, SetFile):
         return [places]
+    if cache_limit is not None:
+        folder_at(cache).set_limit(cache_limit)
     if isinstance(places, (str, os.PathLike)):
-        return _files_of(os.fspath(places))
+        return _files_of(os.fspath(places), cache)
     found: list[SetFile] = []
     for place in places:
-        found += [place] if isinstance(place, SetFile) else _files_of(os.fspath(place))
+        found += [place] if isinstance(place, SetFile) else _files_of(os.fspath(place), cache)
     return found
 
 
-def _files_of(place: str) -> list[SetFile]:
+def _files_of(place: str, cache: Place | None = None) -> list[SetFile]:
+    if is_url(place):
+        return remote_files(place, folder_at(cache), lambda urls: _complete(urls, f"{place}: no .beton file is there"))
     path = Path(place)
     if path.is_dir():
         indexes = sorted(path.glob(f"*{SUFFIX}"))

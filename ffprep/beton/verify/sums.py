@@ -13,6 +13,7 @@ from ffprep.beton import layout
 from ffprep.beton.checksums import PayloadSums, changed_payloads, payload_sums, row_sums
 from ffprep.beton.reader import Reader
 from ffprep.errors import BetonError
+from ffprep.remote import DamagedError
 
 _CHUNK = 1024
 
@@ -32,7 +33,10 @@ def blocks_that_fit(
     """Yield first byte and end of each block, and whether it fits its checksum."""
 
     def fits(block: tuple[int, int], expected: int) -> bool:
-        return xxhash.xxh3_64_intdigest(file.data[block[0] : block[1]].data) == expected
+        try:
+            return xxhash.xxh3_64_intdigest(file.stored(*block).data) == expected
+        except DamagedError:
+            return False
 
     for block, good in zip(blocks, pool.map(fits, blocks, sums), strict=True):
         yield (*block, good)

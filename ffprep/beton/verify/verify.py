@@ -25,6 +25,7 @@ from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
 from ffprep.fields.rgb_image import MODE_JPEG
 from ffprep.jpeg import decode_planes, read_header
+from ffprep.remote import DamagedError
 
 MAX_PROBLEMS = 1000
 _CHUNK = 256
@@ -230,12 +231,12 @@ class _Check:
         self._compare(data[:head_end], block.head_checksum, "header, fields or sample records")
         self._compare(data[self.reader.head.bounds.end :], block.table_checksum, "allocation table")
         for entry in block.sections:
-            content = data[entry.offset : entry.offset + entry.size]
+            content = self.reader.stored(entry.offset, entry.offset + entry.size)
             self._compare(content, entry.checksum, f"section {entry.name!r}")
         if any(entry.name == sections.TABLES for entry in block.sections):
             own = block.pack()
             table = self.reader.head.bounds.end
-            if data[table - len(own) : table].tobytes() != own:
+            if self.reader.stored(table - len(own), table).tobytes() != own:
                 self.problem("the copy of the superblock before the allocation table is damaged")
         self._blocks(block)
 
@@ -326,8 +327,8 @@ class _Check:
         kind = self.reader.fields[name]
         column = self.reader.column(name)
         for sample in samples.tolist():
-            payload = self.reader.payload(name, sample)
             try:
+                payload = self.reader.payload(name, sample)
                 if isinstance(kind, RGBImageField):
                     width, height = int(column["width"][sample]), int(column["height"][sample])
                     complaint = jpeg_problem(payload, width, height)
@@ -335,7 +336,7 @@ class _Check:
                         yield sample, f"field {name!r}: {complaint}"
                 else:
                     kind.decode(column[sample], payload)
-            except DecodeError as error:
+            except (DecodeError, DamagedError) as error:
                 yield sample, f"field {name!r}: {error}"
 
     # -- the index beside the file ---------------------------------------------------------------------

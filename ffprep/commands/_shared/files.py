@@ -42,6 +42,15 @@ class OutputFile(click.Path):
         self.own_rule = own_rule
         self.device = device
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; a URL is refused, since a file has its name only when it is complete and on the disk."""
+        if "://" in str(value):
+            raise OptionError(
+                f"{value}: output goes to local disk only; write it there, in parts if it is large (--part), and copy "
+                "the finished files to the store"
+            )
+        return super().convert(value, param, ctx)
+
     def check(self, path: Path, context: click.Context) -> None:
         """Refuse a path that must not be written to."""
         check_output(path, overwrite=self.own_rule or bool(context.params.get("overwrite")), device=self.device)
@@ -114,11 +123,14 @@ class SetOfFiles(click.Path):
     ----------
     indexed : bool
         Whether a folder stands for the index in it; otherwise it stands for all its files in any case.
+    remote : bool
+        Whether it may be a URL.
     """
 
-    def __init__(self, *, indexed: bool = True) -> None:
+    def __init__(self, *, indexed: bool = True, remote: bool = False) -> None:
         super().__init__(exists=True, path_type=Path)
         self.indexed = indexed
+        self.remote = remote
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the files that an argument stands for."""
@@ -126,6 +138,13 @@ class SetOfFiles(click.Path):
 
         if isinstance(value, list):
             return value
+        if "://" in str(value) and not Path(value).exists():
+            if self.remote:
+                return files_of(str(value))
+            raise OptionError(
+                f"{value}: this command reads files on local disk only; info, verify, preview, stats, bench and "
+                "loaders take URLs"
+            )
         if not self.indexed and Path(value).is_dir():
             value = os.path.join(glob.escape(str(value)), "*.beton")  # noqa: PTH118 - a pattern
         pattern = glob.has_magic(str(value)) and not Path(value).exists()
@@ -135,6 +154,7 @@ class SetOfFiles(click.Path):
 
 
 FILES = SetOfFiles()
+ANYWHERE = SetOfFiles(remote=True)
 BARE_FILES = SetOfFiles(indexed=False)
 OUTPUT = OutputFile(device=True)
 PAGE = OutputFile(own_rule=True, device=True)

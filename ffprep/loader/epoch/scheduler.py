@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
 from ffprep.loader.engine.device import DeviceStream
 from ffprep.loader.engine.extents import ExtentsAhead
+from ffprep.loader.engine.fetching import Fetching
 from ffprep.loader.engine.pool import WorkerPool
 from ffprep.loader.engine.program import Program
 from ffprep.loader.engine.readahead import ReadAhead
@@ -85,6 +87,8 @@ class EpochSetup:
         Takes batches to the device that the outputs go to.
     readahead : ReadAhead, ExtentsAhead or None
         Reads the file's pages ahead of the workers.
+    fetching : Fetching or None
+        Fetches the pages of remote files.
     """
 
     files: Files
@@ -104,6 +108,7 @@ class EpochSetup:
     masked: bool = False
     device_stream: DeviceStream | None = None
     readahead: ReadAhead | ExtentsAhead | None = None
+    fetching: Fetching | None = None
 
     @property
     def batches(self) -> int:
@@ -118,6 +123,10 @@ class EpochSetup:
         positions = self.positions(batch)
         ids = self.order.ids(self.epoch, positions)
         return BatchInfo(ids, self.epoch, self.seed, 0, mask, self.order.keys(self.epoch, positions, ids))
+
+    def ids(self, batch: int) -> Ids:
+        """Return the samples of one batch of this rank."""
+        return self.order.ids(self.epoch, self.positions(batch))
 
     def positions(self, batch: int) -> Ids:
         """Return the positions in the epoch of one batch of this rank; padding goes on at the epoch's beginning."""
@@ -186,6 +195,10 @@ class Scheduler:
         """Publish batches until enough of them are under way."""
         setup = self._setup
         while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
+            if setup.fetching is not None and not setup.fetching.ready(self._next):
+                if self._pending:
+                    return
+                setup.fetching.wait(self._next)
             info = setup.info(self._next)
             setup.files.look(info.ids)
             if setup.readahead is not None:
@@ -216,6 +229,8 @@ class Scheduler:
                 return None
             status = pool.collect()
             number, info, arrays = self._pending.popleft()
+            if self._setup.fetching is not None:
+                self._setup.fetching.finished(number + 1)
             self._publish(pool)
             if self._setup.readahead is not None:
                 self._setup.readahead.finished(
@@ -301,8 +316,9 @@ class Scheduler:
         for attempt in range(ATTEMPTS):
             ids[bad], keys[bad] = setup.replacements(positions[bad], attempt)
             filled = setup.program.arrays(setup.buffers, setup.share.batch_size)
-            self._spare.publish(ids[bad], keys[bad], setup.program, filled)
-            status = self._spare.collect()
+            with contextlib.nullcontext() if setup.fetching is None else setup.fetching.held(ids[bad]):
+                self._spare.publish(ids[bad], keys[bad], setup.program, filled)
+                status = self._spare.collect()
             for group, others in zip(arrays, filled, strict=True):
                 for array, other in zip(group, others, strict=True):
                     array[bad] = other[: len(bad)]
@@ -331,6 +347,8 @@ class Scheduler:
             self._pool_cache.give_back(pool)
         if self._setup.readahead is not None:
             self._setup.readahead.close()
+        if self._setup.fetching is not None:
+            self._setup.fetching.close()
 
 
 def run_heavy(

@@ -11,6 +11,7 @@ function of (seed, epoch, position).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,11 @@ class MixOrder(Order):
 
     def __len__(self) -> int:
         return self._total
+
+    def apart(self) -> Order:
+        twin = copy.copy(self)
+        twin._streams = [stream.apart() for stream in self._streams]
+        return twin
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
         ids, rounds = self._look_up(epoch, positions)

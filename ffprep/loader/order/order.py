@@ -7,6 +7,7 @@ starting it at another position.
 
 from __future__ import annotations
 
+import copy
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -71,6 +72,10 @@ class Order(ABC):
     def share(self, share: Share) -> Share:
         """Return the share that a rank takes of this order, when `share` says which of how many ranks it is."""
         return share
+
+    def apart(self) -> Order:
+        """Return the same order for another thread: what it notes of an epoch is its own."""
+        return copy.copy(self)
 
 
 class SequentialOrder(Order):

@@ -120,6 +120,9 @@ class TokenBlocks:
             raise IndexError(f"{self.reader.path} has blocks 0 to {self.count - 1}")
         sample, within = np.divmod(chosen, self.per_sample)
         first = self.offsets[sample].astype(np.int64) + within * (self.dtype.itemsize * self.block)
+        if self.reader.source is not None:
+            for start in first.tolist():
+                self.reader.source.need(start, self.dtype.itemsize * self.block)
         places = first[:, None] + np.arange(self.dtype.itemsize * self.block)
         return np.asarray(self.reader.data[places].view(self.dtype))
 

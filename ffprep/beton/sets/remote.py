@@ -1,0 +1,66 @@
+"""Files in a store: what a URL stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ffprep.beton.sets.index import SUFFIX, read_index
+from ffprep.beton.sets.members import SetFile
+from ffprep.errors import OptionError
+from ffprep.remote import Facts, Folder, PageSource, local_file, local_files, shown
+from ffprep.remote.facts import LISTED
+from ffprep.remote.places import beside, check_scheme, is_pattern, listed
+
+BETON = ".beton"
+
+
+def remote_files(url: str, folder: Folder, check: Callable[[Sequence[Path]], object]) -> list[SetFile]:
+    """Return the files that a URL stands for: a file, an index, a folder or a pattern.
+
+    Their paths are those of sparse files in the cache folder. The store is asked what the objects are, except for those
+    of an index, which says it: what an index lists has its size and checksum there.
+
+    Parameters
+    ----------
+    url : str
+    folder : Folder
+    check : callable
+        Looks whether all of the files that belong together are there.
+
+    Raises
+    ------
+    OptionError
+        Nothing is there, or a folder holds several indexes.
+    RemoteError
+        The store does not answer.
+    """
+    check_scheme(url)
+    path = url.partition("?")[0] if url.startswith("http") else url
+    if not is_pattern(url) and path.endswith(SUFFIX):
+        return _of_index(url, folder)
+    if not is_pattern(url) and path.endswith(BETON):
+        return [SetFile(local_file(url, folder))]
+    found = listed(url, (BETON, SUFFIX))
+    indexes = [one for one in found if one.endswith(SUFFIX)]
+    if not is_pattern(url) and indexes:
+        if len(indexes) > 1:
+            raise OptionError(f"{shown(url)}: holds {len(indexes)} sets, such as {indexes[0]}; name one of the indexes")
+        return _of_index(indexes[0], folder)
+    files = [one for one in found if one.endswith(BETON)]
+    check([Path(shown(one)) for one in files])
+    return [SetFile(path) for path in local_files(files, folder, [None] * len(files))]
+
+
+def _of_index(url: str, folder: Folder) -> list[SetFile]:
+    kept = local_file(url, folder)
+    source = PageSource(kept)
+    try:
+        source.keep(0, source.size)
+        index = read_index(kept)
+    finally:
+        source.close()
+    urls = [beside(url, member.name) for member in index.members]
+    facts = [Facts(member.bytes, LISTED + member.checksum) for member in index.members]
+    paths = local_files(urls, folder, facts)
+    return [SetFile(path, kept, member) for path, member in zip(paths, index.members, strict=True)]

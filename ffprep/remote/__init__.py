@@ -1,0 +1,35 @@
+"""Files in a store (``s3://``, ``gs://``, ``hf://``, ``https://`` and whatever fsspec knows), read page by page.
+
+A remote file becomes a sparse file on local disk, which is mapped as any ``.beton`` file is. Pages are fetched before
+somebody reads them: by `PageSource.need`, and in an epoch ahead of it, by ``loader/engine/fetching.py``.
+"""
+
+from __future__ import annotations
+
+from ffprep.remote.facts import ChangedError, DamagedError, Facts, RemoteError, shown
+from ffprep.remote.files import SourceFile, is_cached, pread
+from ffprep.remote.folder import Folder, folder_at
+from ffprep.remote.places import is_url, local_file, local_files
+from ffprep.remote.source import PageSource
+from ffprep.remote.states import PAGE
+from ffprep.remote.store import Patience, Store
+
+__all__ = [
+    "PAGE",
+    "ChangedError",
+    "DamagedError",
+    "Facts",
+    "Folder",
+    "PageSource",
+    "Patience",
+    "RemoteError",
+    "SourceFile",
+    "Store",
+    "folder_at",
+    "is_cached",
+    "is_url",
+    "local_file",
+    "local_files",
+    "pread",
+    "shown",
+]

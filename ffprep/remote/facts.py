@@ -1,0 +1,55 @@
+"""What a store says of an object, and what may be wrong with it."""
+
+from __future__ import annotations
+
+import urllib.parse
+from dataclasses import dataclass
+
+from ffprep.errors import BetonError
+
+LISTED = "listed "
+"""What the identity of an object begins with that an index lists: its checksum follows, and the store has another."""
+
+IDENTITIES = (
+    "ETag", "etag", "e_tag", "generation", "md5Hash", "md5", "content_md5", "crc32c", "blob_id", "Content-MD5",
+    "Digest", "LastModified", "last_modified", "Last-Modified", "mtime", "created",
+)  # fmt: skip
+"""Names under which stores say what changes with an object."""
+
+
+class RemoteError(BetonError):
+    """An object of a store cannot be read; the message names its URL and, if there is one, the page."""
+
+
+class ChangedError(RemoteError):
+    """The object is another one than when it was opened."""
+
+
+class DamagedError(RemoteError):
+    """A page does not fit its checksum, however often it is fetched."""
+
+
+class FinalError(Exception):
+    """Asking again would not help."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a store says of an object.
+
+    Attributes
+    ----------
+    size : int
+        Bytes.
+    identity : str
+        Changes when the object does: its ETag, or what the store has instead.
+    """
+
+    size: int
+    identity: str
+
+
+def shown(url: str) -> str:
+    """Return a URL without what may be secret in it: user, password and query."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,0 +1,258 @@
+"""The folder that keeps pages of remote files on local disk: one lock, one limit, one folder for each file.
+
+::
+
+    CACHE/lock                     held while states change, by one process for a moment
+    CACHE/limit                    bytes that the pages may take, as text; without it nine tenths of the disk
+    CACHE/s3+bucket+train.beton@0123456789abcdef.remote/
+        train.beton                the file, sparse: pages that are not here are holes
+        source.json                its URL, size and identity, such as the ETag
+        states                     what is here, see `states.py`
+        users/*.plan               what each process needs, see `plans.py`
+
+The digits are made of identity and size, so another version of the object has another folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ffprep.common.replacing import naming, write_file
+from ffprep.errors import OptionError
+from ffprep.remote.holes import ENVIRONMENT, punch
+from ffprep.remote.plans import Plans
+from ffprep.remote.states import ABSENT, PAGE, States, page_bytes
+
+SUFFIX = ".remote"
+DISK_SHARE = 0.9
+SHARE_AT_ONCE = 200
+"""One of so many pages that fit is removed at least when one has to be, since it takes looking at all of them."""
+
+Pages = npt.NDArray[np.int64]
+
+
+class Folder:
+    """A cache folder, as this process sees it.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise OptionError(
+                f"{path}: cannot keep pages of remote files there: {error.strerror}; name another folder with cache= "
+                f"or {ENVIRONMENT}"
+            ) from None
+        self._threads = threading.RLock()
+        self._depth = 0
+        self._descriptor = -1
+        self._pid = 0
+        self._states: dict[str, tuple[int, States]] = {}
+        self._used: int | None = None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep out other threads and processes. The system frees the lock of a process that ends."""
+        with self._threads:
+            if self._depth == 0:
+                self._lock()
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _lock(self) -> None:
+        with naming(self.path):
+            if self._pid != os.getpid():  # a lock is shared with the process that this one was forked from
+                self._descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._pid = os.getpid()
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise OptionError(
+                f"{self.path}: this file system has no locks ({error.strerror}); keep pages of remote files on a local "
+                f"disk: name a folder with cache= or {ENVIRONMENT}"
+            ) from None
+
+    # -- the limit -------------------------------------------------------------------------------------
+
+    def set_limit(self, limit: int) -> None:
+        """Let the pages of this folder take at most so many bytes, also those that other processes read.
+
+        Raises
+        ------
+        OptionError
+            Not even two pages would fit.
+        """
+        if limit < 2 * PAGE:
+            raise OptionError(f"cache_limit is {limit:,} bytes; it must be at least {2 * PAGE:,}, two pages")
+        write_file(self.path / "limit", f"{limit}\n")
+        with self.locked():
+            if self.used(exactly=True) > limit:
+                self.make_room(0, None)
+
+    def limit(self) -> int:
+        """Return how many bytes the pages of this folder may take."""
+        with contextlib.suppress(OSError, ValueError):
+            return max(2 * PAGE, int((self.path / "limit").read_text(encoding="ascii")))
+        free = shutil.disk_usage(self.path).free
+        return int(DISK_SHARE * (free + self.used()))
+
+    def used(self, exactly: bool = False) -> int:
+        """Return how many bytes the pages take, at least as this process knows it; `exactly` looks at all of them."""
+        if self._used is None or exactly:
+            with self.locked():
+                self._used = sum(self._states_of(place).bytes_used() for place in self.objects())
+        return self._used
+
+    def objects(self) -> list[Path]:
+        """Return the folders of the files."""
+        with os.scandir(self.path) as entries:
+            return sorted(self.path / entry.name for entry in entries if entry.name.endswith(SUFFIX))
+
+    def _states_of(self, place: Path) -> States:
+        """Return the states of a file's pages, which stay mapped as long as it is the same file."""
+        try:
+            number = (place / "states").stat().st_ino
+        except OSError:
+            return States.none()
+        known = self._states.get(place.name)
+        if known is None or known[0] != number:
+            known = number, States.of_others(place)
+            self._states[place.name] = known
+        return known[1]
+
+    # -- room ------------------------------------------------------------------------------------------
+
+    def make_room(self, wanted: int, distance: int | None, keep: Path | None = None) -> bool:
+        """Remove pages so that `wanted` more bytes fit; called with the lock held.
+
+        Files that no process reads go first, those that were used longest ago before others; then the pages whose next
+        use is furthest away.
+
+        Parameters
+        ----------
+        wanted : int
+        distance : int, optional
+            How far away the use of the new bytes is, in batches: pages that are needed earlier are kept. None removes
+            whatever nobody holds.
+        keep : Path, optional
+            The folder of a file that is kept though no process has a plan for it yet.
+
+        Returns
+        -------
+        bool
+            Whether they fit.
+        """
+        limit = self.limit()
+        if self.used() + wanted <= limit and self._used is not None:
+            self._used += wanted
+            return True
+        missing = self.used(exactly=True) + wanted - limit
+        if missing > 0:
+            missing -= self._remove_unused(missing, keep)
+        if missing > 0:
+            self._remove_furthest(missing, distance)
+        fits = self.used(exactly=True) + wanted <= limit
+        if fits and self._used is not None:
+            self._used += wanted
+        return fits
+
+    def _remove_unused(self, missing: int, keep: Path | None) -> int:
+        """Remove all pages of files that no process reads; return the bytes freed."""
+        unused = [place for place in self.objects() if place != keep and not Plans(place).live()]
+        freed = 0
+        for place in sorted(unused, key=_last_use):
+            if freed >= missing:
+                break
+            freed += self._states_of(place).bytes_used()
+            self._states.pop(place.name, None)
+            # The description stays: somebody may be about to open the file. States say what is here, so they go first.
+            with contextlib.suppress(OSError):
+                (place / "states").unlink(missing_ok=True)
+                data_file(place).unlink(missing_ok=True)
+        return freed
+
+    def _remove_furthest(self, missing: int, distance: int | None) -> None:
+        every: list[tuple[Path, States, Pages, Pages]] = []
+        for place in self.objects():
+            states = self._states_of(place)
+            pages = states.removable()
+            if not len(pages):
+                continue
+            held, away = Plans(place).needs(states.count)
+            pages = pages[~held[pages]]
+            if distance is not None:
+                pages = pages[away[pages] > distance]
+            if len(pages):
+                every.append((place, states, pages, away[pages]))
+        if not every:
+            return
+        away = np.concatenate([one[3] for one in every])
+        number = max(self.limit() // PAGE // SHARE_AT_ONCE, -(-missing // PAGE))
+        chosen = np.zeros(len(away), np.bool_)
+        chosen[np.argsort(-away, kind="stable")[:number]] = True
+        begin = 0
+        for place, states, pages, _ in every:
+            mine = pages[chosen[begin : begin + len(pages)]]
+            begin += len(pages)
+            if len(mine):
+                remove_pages(place, states, mine)
+
+
+def remove_pages(place: Path, states: States, pages: Pages) -> None:
+    """Remove pages of a file: they are marked as absent, then their room is given back; the lock is held."""
+    states.set(pages, ABSENT)
+    path = data_file(place)
+    with naming(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            for page in pages.tolist():
+                punch(descriptor, page * PAGE, page_bytes(page, states.size), path)
+        finally:
+            os.close(descriptor)
+
+
+def data_file(place: Path) -> Path:
+    """Return the sparse file in the folder of a remote file."""
+    return place / place.name[: -len(SUFFIX)].rpartition("@")[0].rpartition("+")[2]
+
+
+def _last_use(place: Path) -> float:
+    try:
+        return (place / "users").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+@functools.cache
+def _folder(path: Path) -> Folder:
+    return Folder(path)
+
+
+def folder_at(path: str | os.PathLike[str] | None) -> Folder:
+    """Return a cache folder; by default the one that the environment names."""
+    if path is None:
+        path = os.environ.get(ENVIRONMENT) or None
+    if path is None:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        path = Path(base) / "ffprep"
+    return _folder(Path(path).absolute())

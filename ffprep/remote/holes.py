@@ -1,0 +1,46 @@
+"""Giving back the room of parts of a file."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from ffprep.errors import OptionError
+
+ENVIRONMENT = "FFPREP_CACHE"
+"""Environment variable: where the cache is; by default ``~/.cache/ffprep``."""
+
+_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
+
+
+@functools.cache
+def _fallocate() -> Any:
+    library = ctypes.CDLL(None, use_errno=True)
+    function = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return function
+
+
+def punch(descriptor: int, offset: int, size: int, path: Path) -> None:
+    """Give the room of some bytes of a file back; they read as zeros then.
+
+    Raises
+    ------
+    OptionError
+        The file system cannot.
+    """
+    function = _fallocate()
+    number = errno.ENOTSUP
+    if function is not None:
+        if function(descriptor, _KEEP_SIZE | _PUNCH_HOLE, offset, size) == 0:
+            return
+        number = ctypes.get_errno()
+    raise OptionError(
+        f"{path}: this file system cannot free parts of a file ({os.strerror(number)}), so the cache's limit cannot be "
+        f"kept; name a folder of another one with cache= or {ENVIRONMENT}"
+    )

@@ -1,0 +1,131 @@
+"""From URLs to files in a cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import urllib.parse
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import xxhash
+
+from ffprep.common.replacing import write_file
+from ffprep.errors import OptionError, first_line
+from ffprep.remote.facts import Facts, RemoteError, shown
+from ffprep.remote.folder import SUFFIX, Folder
+from ffprep.remote.source import DESCRIPTION
+from ffprep.remote.store import Store, filesystem_of
+
+_LONGEST = 180
+_SCHEMES_OF_FILES = ("file", "local")
+_AT_ONCE = 16
+
+
+def is_url(place: str | os.PathLike[str]) -> bool:
+    """Whether a place is a URL rather than a path."""
+    if not isinstance(place, str):
+        return False
+    scheme, mark, _ = place.partition("://")
+    return bool(mark) and scheme.isascii() and scheme.replace("+", "").replace("-", "").isalnum()
+
+
+def local_file(url: str, folder: Folder, facts: Facts | None = None) -> Path:
+    """Return the sparse file in which a remote one's pages are kept, made if it is missing; no page is fetched.
+
+    Parameters
+    ----------
+    url : str
+    folder : Folder
+    facts : Facts, optional
+        What the object is; by default the store is asked.
+
+    Raises
+    ------
+    RemoteError
+        The store does not answer, or there is no such object.
+    OptionError
+        A package is missing.
+    """
+    if facts is None:
+        facts = Store(url).facts()
+    parts = urllib.parse.urlsplit(url)
+    # A store that names no version is told apart by the whole URL, as one whose query is what differs.
+    version = facts.identity or url
+    digest = xxhash.xxh3_64_hexdigest(f"{shown(url)}\n{version}\n{facts.size}".encode())
+    names = [part for part in (parts.scheme, parts.netloc.rpartition("@")[2], *parts.path.split("/")) if part]
+    name = "+".join(urllib.parse.quote(part, safe="") for part in names).replace("@", "%40")
+    if len(name) > _LONGEST:
+        name = name[-_LONGEST:].lstrip("+")
+    place = folder.path / f"{name}@{digest}{SUFFIX}"
+    place.mkdir(exist_ok=True, mode=0o700)
+    description = json.dumps({"url": url, "size": facts.size, "identity": facts.identity}, indent=1) + "\n"
+    known = place / DESCRIPTION
+    with contextlib.suppress(OSError):
+        if known.read_text(encoding="utf-8") == description:
+            return place / _file_name(place)
+    with folder.locked():
+        write_file(known, description)
+        known.chmod(0o600)
+    return place / _file_name(place)
+
+
+def _file_name(place: Path) -> str:
+    return place.name[: -len(SUFFIX)].rpartition("@")[0].rpartition("+")[2]
+
+
+def local_files(urls: Sequence[str], folder: Folder, facts: Iterable[Facts | None]) -> list[Path]:
+    """Return `local_file` of many URLs; the store is asked about several at a time."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ffprep-remote") as pool:
+        return list(pool.map(local_file, urls, [folder] * len(urls), facts))
+
+
+def listed(url: str, suffixes: Sequence[str]) -> list[str]:
+    """Return the URLs of the files in a remote folder, or those that fit a pattern, whose names end so; sorted.
+
+    Raises
+    ------
+    RemoteError
+        The store cannot list them.
+    """
+    fs, path = filesystem_of(url)
+    try:
+        if is_pattern(url):
+            found = fs.glob(path)
+        else:
+            found = [
+                str(entry["name"]) for entry in fs.ls(path.rstrip("/"), detail=True) if entry["type"] != "directory"
+            ]
+    except FileNotFoundError:
+        found = []
+    except Exception as error:
+        raise RemoteError(f"{shown(url)}: cannot be listed: {first_line(error)}; name the files or an index") from None
+    return sorted(fs.unstrip_protocol(name) for name in found if str(name).endswith(tuple(suffixes)))
+
+
+def is_pattern(url: str) -> bool:
+    """Whether a URL stands for several files; a question mark begins a query in those of HTTP."""
+    return "*" in url or "[" in url or (not url.startswith("http") and glob.has_magic(url))
+
+
+def beside(url: str, name: str) -> str:
+    """Return the URL of a file in the same folder; the query stays, since it may be what grants access."""
+    parts = urllib.parse.urlsplit(url)
+    path = f"{parts.path.rpartition('/')[0]}/{urllib.parse.quote(name) if parts.scheme.startswith('http') else name}"
+    if not parts.netloc and parts.scheme == "memory":
+        return f"memory://{path}"
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def check_scheme(url: str) -> None:
+    """Refuse URLs of local files, which are paths.
+
+    Raises
+    ------
+    OptionError
+    """
+    if url.partition("://")[0] in _SCHEMES_OF_FILES:
+        raise OptionError(f"{url}: give the path of a local file, without file://")

@@ -1,0 +1,370 @@
+"""A remote file of which pages are on local disk: mapped as any file is, once the pages that are read are there."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from ffprep.common.closing import call_when_gone
+from ffprep.common.replacing import naming
+from ffprep.errors import CorruptError
+from ffprep.remote.facts import Facts, RemoteError, shown
+from ffprep.remote.folder import Folder, folder_at, remove_pages
+from ffprep.remote.plans import Plan, Plans, is_live, path_of
+from ffprep.remote.states import ABSENT, CLAIMED, PAGE, PRESENT, SUSPECT, UNCHECKED, States, page_bytes
+from ffprep.remote.store import Store
+
+DESCRIPTION = "source.json"
+RECENT = 64
+"""Of the pages that `need` was asked for last, so many stay, since they may still be read; fewer in a small cache."""
+
+_LOOK = 0.02
+_PATIENCE = 1.5
+"""How much longer than a fetch may take to wait for it, since another process may have begun it."""
+
+Pages = npt.NDArray[np.int64]
+
+
+class PageSource:
+    """Pages of one object of a store, for one reader.
+
+    Parameters
+    ----------
+    path : Path
+        The sparse file, in the folder of a remote file; see `ffprep.remote.folder`.
+
+    Attributes
+    ----------
+    path : Path
+    url : str
+        For messages: without what is secret.
+    size : int
+        Bytes.
+    count : int
+        Pages.
+    folder : Folder
+
+    Raises
+    ------
+    CorruptError
+        The folder is not one of this version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        place = path.parent
+        try:
+            facts = json.loads((place / DESCRIPTION).read_bytes())
+            url, self._facts = str(facts["url"]), Facts(int(facts["size"]), str(facts["identity"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorruptError(f"{place}: is no folder of a remote file ({error}); remove it") from None
+        self.url, self.size = shown(url), self._facts.size
+        self.folder: Folder = folder_at(place.parent)
+        self.place = place
+        self._url = url
+        self._opened: Store | None = None
+        with self.folder.locked():
+            place.joinpath("users").mkdir(exist_ok=True, mode=0o700)
+            with naming(path):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    if os.fstat(descriptor).st_size != self.size:
+                        os.ftruncate(descriptor, 0)
+                        os.ftruncate(descriptor, self.size)
+                        (place / "states").unlink(missing_ok=True)
+                finally:
+                    os.close(descriptor)
+            self._states = States.open(place, self.size)
+            self.count = self._states.count
+            Plans(place).live()  # removes what killed processes have left
+            self._plan = Plan(place, self.count)
+        self._covered: npt.NDArray[np.bool_] = np.zeros(self.count, np.bool_)
+        self._sums: dict[int, tuple[int, int, int]] = {}
+        self._recent: collections.deque[int] = collections.deque()
+        self._lock = threading.Lock()
+        self._came = threading.Condition()
+        self._under_way: dict[int, Future[None] | None] = {}
+        self._failed: dict[int, Exception] = {}
+        call_when_gone(self, Plan.end, self._plan)
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            self._opened = Store(self._url)
+        return self._opened
+
+    # -- checksums -------------------------------------------------------------------------------------
+
+    def expect(self, pieces: Sequence[tuple[int, int]], sums: Sequence[int]) -> None:
+        """Compare pages with checksums, from now on, when they arrive; those that are here when they are next needed.
+
+        Parameters
+        ----------
+        pieces : sequence of (int, int)
+            First byte and end of what each checksum is of, at most one piece in a page.
+        sums : sequence of int
+            The xxh3-64 of each.
+        """
+        self._sums = {
+            start // PAGE: (start, end, number)
+            for (start, end), number in zip(pieces, sums, strict=True)
+            if end > start
+        }
+        covered = np.zeros(self.count, np.bool_)
+        covered[list(self._sums)] = True
+        self._covered = covered
+
+    def _fits(self, page: int, data: bytes) -> bool | None:
+        """Whether a page is right; None for one without a checksum."""
+        known = self._sums.get(page)
+        if known is None:
+            return None
+        start, end, number = known
+        return xxhash.xxh3_64_intdigest(memoryview(data)[start - page * PAGE : end - page * PAGE]) == number
+
+    def forget_unchecked(self) -> None:
+        """Let go of everything, and of pages without a checksum that no other reader holds: they may be wrong."""
+        with self.folder.locked(), self._lock:
+            self._recent.clear()
+            self._plan.held[:] = 0
+            pages = self._states.removable()
+            held, _ = Plans(self.place).needs(self.count)
+            remove_pages(self.place, self._states, pages[(self._states.of(pages) == UNCHECKED) & ~held[pages]])
+            self.folder.used(exactly=True)
+
+    # -- what readers need -----------------------------------------------------------------------------
+
+    def pages_of(self, start: int, size: int) -> range:
+        """Return the pages in which some bytes lie."""
+        end = min(start + size, self.size)
+        return range(start // PAGE, -(-end // PAGE)) if end > start >= 0 else range(0)
+
+    def need(self, start: int, size: int) -> None:
+        """Wait until some bytes are here; they stay while not many others are asked for.
+
+        Raises
+        ------
+        RemoteError
+        """
+        pages = self.pages_of(start, size)
+        recent = self._recent
+        with self._lock:
+            known = all(page in recent for page in pages)
+        if known:
+            self.wait(np.array(pages, np.int64))
+            return
+        most = max(4, min(RECENT, self.folder.limit() // PAGE // 4))
+        for first in range(0, len(pages), most // 2):
+            some = np.array(pages[first : first + most // 2], np.int64)
+            self.hold(some)
+            with self._lock:
+                recent.extend(some.tolist())
+                left = [recent.popleft() for _ in range(max(0, len(recent) - most))]
+            self.release(np.array(left, np.int64))
+            self.wait(some)
+
+    def settle(self) -> None:
+        """Let go of what `need` held."""
+        with self._lock:
+            left = list(self._recent)
+            self._recent.clear()
+        self.release(np.array(left, np.int64))
+
+    def keep(self, start: int, size: int) -> None:
+        """Wait until some bytes are here; they stay as long as this object is in use.
+
+        Raises
+        ------
+        RemoteError
+        """
+        pages = np.array(self.pages_of(start, size), np.int64)
+        self.hold(pages)
+        self.wait(pages)
+
+    def hold(self, pages: Pages) -> None:
+        """Let no process remove these pages, once they are here, before they are released."""
+        if len(pages):
+            with self.folder.locked():
+                np.add.at(self._plan.held, pages, 1)
+
+    def release(self, pages: Pages) -> None:
+        """Take back what `hold` said."""
+        if len(pages):
+            with self.folder.locked():
+                np.subtract.at(self._plan.held, pages, 1)
+
+    def plan(self, batch: int, following: npt.NDArray[np.uint32] | None = None) -> None:
+        """Say which batch the reader is at and, if it is known anew, which one needs each page next."""
+        if following is not None:
+            with self.folder.locked():
+                self._plan.next[:] = following
+                self._plan.go_to(batch)
+        else:
+            self._plan.go_to(batch)
+
+    def next_use(self, pages: Pages, batches: npt.NDArray[np.uint32]) -> None:
+        """Say which batch needs each of some pages next."""
+        self._plan.next[pages] = batches
+
+    def held(self) -> npt.NDArray[np.bool_]:
+        """Return which pages this reader holds."""
+        held: npt.NDArray[np.bool_] = self._plan.held > 0
+        return held
+
+    # -- fetching --------------------------------------------------------------------------------------
+
+    def missing(self, pages: Pages) -> Pages:
+        """Return those of some pages that are not here and right."""
+        states = self._states.of(pages)
+        here = (states == PRESENT) | ((states == UNCHECKED) & ~self._covered[pages])
+        absent: Pages = pages[~here]
+        return absent
+
+    def request(self, pages: Pages, distance: int | None = None) -> bool:
+        """Begin to fetch those of some pages that are not here, and that nobody else fetches.
+
+        Parameters
+        ----------
+        pages : ndarray of int64
+            Pages that this reader holds.
+        distance : int, optional
+            In how many batches they are needed: what is needed sooner is not removed for them. None for pages that
+            somebody waits for.
+
+        Returns
+        -------
+        bool
+            Whether there was room for all.
+        """
+        if not len(self.missing(pages)):
+            return True
+        store = self._store  # before anything is claimed, since it may not be there
+        begun: list[tuple[int, bool]] = []
+        fits = True
+        with self.folder.locked():
+            for page in self.missing(pages).tolist():
+                state = int(self._states.of(page))
+                if state == CLAIMED and self._being_fetched(page):
+                    continue
+                if state == ABSENT and not self.folder.make_room(page_bytes(page, self.size), distance, self.place):
+                    fits = False
+                    break
+                self._failed.pop(page, None)
+                self._states.records["owner"][page] = self._plan.number
+                self._states.set(page, CLAIMED)
+                self._under_way[page] = None
+                begun.append((page, state in (SUSPECT, UNCHECKED)))
+        for page, local in begun:
+            self._under_way[page] = store.start(self._fill(page, local))
+        return fits
+
+    def _being_fetched(self, page: int) -> bool:
+        owner = int(self._states.records["owner"][page])
+        if owner == self._plan.number:
+            return page in self._under_way
+        return is_live(path_of(self.place, owner))
+
+    async def _fill(self, page: int, local: bool) -> None:
+        """Fetch a page that this reader has claimed, or read it from the disk if it may be right there."""
+        loop = asyncio.get_running_loop()
+        start, end = page * PAGE, page * PAGE + page_bytes(page, self.size)
+        what = f"page {page} (bytes {start} to {end - 1})"
+        state = ABSENT
+        try:
+            if local and await loop.run_in_executor(None, self._right_on_disk, page):
+                state = PRESENT
+                return
+            data = await self._store.range(start, end, self._facts, what, lambda found: self._fits(page, found))
+            await loop.run_in_executor(None, self._write, start, data)
+            state = PRESENT if page in self._sums else UNCHECKED
+        except OSError as error:
+            self._failed[page] = RemoteError(
+                f"{self.url}: {what} cannot be written to {self.path}: {error.strerror}; make room, or set cache_limit"
+            )
+        except Exception as error:
+            self._failed[page] = error
+        finally:
+            await loop.run_in_executor(None, self._finish, page, state)
+
+    def _right_on_disk(self, page: int) -> bool:
+        with self.path.open("rb") as file:
+            return self._fits(page, os.pread(file.fileno(), page_bytes(page, self.size), page * PAGE)) is True
+
+    def _write(self, start: int, data: bytes) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(descriptor, view, start)
+                view, start = view[written:], start + written
+        finally:
+            os.close(descriptor)
+
+    def _finish(self, page: int, state: int) -> None:
+        with self.folder.locked():
+            if int(self._states.records["owner"][page]) == self._plan.number:
+                self._states.set(page, state)
+        self._under_way.pop(page, None)
+        with self._came:
+            self._came.notify_all()
+
+    def ready(self, pages: Pages) -> bool:
+        """Return whether pages are here; raise what kept one from coming.
+
+        Raises
+        ------
+        RemoteError
+        """
+        absent = self.missing(pages).tolist()
+        for page in absent:
+            error = self._failed.pop(page, None)
+            if error is not None:
+                raise error
+        return not absent
+
+    def wait(self, pages: Pages, check: Callable[[], object] | None = None) -> None:
+        """Wait until pages that this reader holds are here; meanwhile call `check` again and again.
+
+        Raises
+        ------
+        RemoteError
+            One cannot be fetched, does not come in time, or has no room.
+        """
+        if self.ready(pages):
+            return
+        deadline = time.monotonic() + _PATIENCE * self._store.patience.deadline
+        while not self.ready(pages):
+            fits = self.request(pages)
+            if check is not None:
+                check()
+            with self._came:
+                if not self.ready(pages):
+                    self._came.wait(_LOOK)
+            absent = self.missing(pages).tolist()
+            # What this reader fetches itself ends with the store's deadline, and says more.
+            if absent and time.monotonic() > deadline and not any(page in self._under_way for page in absent):
+                page = absent[0]
+                why = (
+                    f"another process that is fetching it gives no sign; end that, or remove {self.place}"
+                    if fits
+                    else f"the cache's limit of {self.folder.limit():,} bytes leaves no room; give a larger cache_limit"
+                )
+                raise RemoteError(f"{self.url}: page {page} did not come: {why}")
+
+    def close(self) -> None:
+        """Stop fetching, and need nothing any more."""
+        for future in list(self._under_way.values()):
+            if future is not None:
+                future.cancel()
+        self._plan.end()

@@ -1,0 +1,313 @@
+"""Objects of a store, read by ranges through fsspec: with a deadline, repeated after random pauses, and hedged."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import os
+import random
+import statistics
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ffprep.errors import OptionError, first_line
+from ffprep.remote import http
+from ffprep.remote.facts import (
+    IDENTITIES,
+    LISTED,
+    ChangedError,
+    DamagedError,
+    Facts,
+    FinalError,
+    RemoteError,
+    shown,
+)
+
+T = TypeVar("T")
+
+AT_ONCE = 16
+"""Ranges that a process asks for at the same time."""
+
+DEADLINE = "FFPREP_REMOTE_DEADLINE"
+"""Environment variable: the most seconds that a range may take, with all its repetitions."""
+
+_FINAL: dict[type, str] = {FileNotFoundError: "there is no such object", PermissionError: "access is refused"}
+
+MOST_WRONG = 3
+"""So often a page may come with wrong bytes before it counts as damaged in the store."""
+
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "abfs": "adlfs"}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a store, in seconds.
+
+    Attributes
+    ----------
+    deadline : float
+        For one range, with all repetitions.
+    attempt : float
+        For one request.
+    attempts : int
+    pause : float
+        Before the first repetition at most; doubled for each further one, up to `longest_pause`. The pause is drawn
+        evenly from 0 on, so that many processes do not ask at the same moment.
+    longest_pause : float
+    hedge : float
+        A second request is sent when the first has taken so long, and four times as long as is usual.
+    """
+
+    deadline: float = 120.0
+    attempt: float = 40.0
+    attempts: int = 8
+    pause: float = 0.25
+    longest_pause: float = 8.0
+    hedge: float = 2.0
+
+    @classmethod
+    def of_environment(cls) -> Patience:
+        """Return the usual patience, or with the deadline that the environment names.
+
+        Raises
+        ------
+        OptionError
+            It is no number of seconds.
+        """
+        text = os.environ.get(DEADLINE)
+        if not text:
+            return cls()
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            raise OptionError(f"{DEADLINE} is {text!r}; give a number of seconds")
+        return cls(seconds, min(cls.attempt, seconds))
+
+
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL, and the path in it.
+
+    Raises
+    ------
+    OptionError
+        A package is missing, or nothing reads such URLs.
+    """
+    scheme = url.partition("://")[0]
+    try:
+        import fsspec
+    except ImportError:
+        raise OptionError(f"{shown(url)}: reading from a store needs fsspec: pip install 'ffprep[remote]'") from None
+    try:
+        kind = fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        package = _PACKAGES.get(scheme)
+        how = f"pip install {package}" if package and package != "s3fs" else "pip install 'ffprep[remote]'"
+        needs = f"needs {package}" if package else f"needs a package that is missing ({first_line(error)})"
+        raise OptionError(f"{shown(url)}: reading {scheme}:// {needs}: {how}") from None
+    except ValueError:
+        raise OptionError(f"{shown(url)}: fsspec knows no {scheme}://") from None
+    del kind
+    fs, path = fsspec.core.url_to_fs(url)
+    return fs, path
+
+
+class Store:
+    """One object.
+
+    Parameters
+    ----------
+    url : str
+    patience : Patience, optional
+        By default that of the environment.
+    """
+
+    def __init__(self, url: str, patience: Patience | None = None) -> None:
+        from fsspec.asyn import get_loop
+
+        self.url = url
+        self.patience = Patience.of_environment() if patience is None else patience
+        self._fs, self._path = filesystem_of(url)
+        self._http = url.startswith(("http://", "https://"))
+        self._loop: asyncio.AbstractEventLoop = get_loop()
+        self._took: collections.deque[float] = collections.deque(maxlen=32)
+
+    # -- from other threads ----------------------------------------------------------------------------
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on fsspec's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def facts(self) -> Facts:
+        """Ask the store what the object is.
+
+        Raises
+        ------
+        RemoteError
+        """
+        return self.start(self.ask_facts()).result()
+
+    def content(self, most: int) -> bytes:
+        """Read a whole small object.
+
+        Raises
+        ------
+        RemoteError
+            It cannot be read, or has more than `most` bytes.
+        """
+        found = self.facts()
+        if found.size > most:
+            raise RemoteError(f"{shown(self.url)}: has {found.size:,} bytes, more than {most:,}")
+        return self.start(self.range(0, found.size, found, "the object")).result()
+
+    # -- on the loop -----------------------------------------------------------------------------------
+
+    async def ask_facts(self) -> Facts:
+        """Ask the store what the object is; raise `RemoteError`."""
+        return await self._repeated(self._facts_once, "cannot be found")
+
+    async def range(
+        self,
+        start: int,
+        end: int,
+        facts: Facts,
+        what: str,
+        check: Callable[[bytes], bool | None] = lambda data: None,
+    ) -> bytes:
+        """Read the bytes from `start` to `end`.
+
+        Parameters
+        ----------
+        start, end : int
+        facts : Facts
+            The object that is meant.
+        what : str
+            What the bytes are, for messages.
+        check : callable
+            Says whether the bytes are right; None where that cannot be told. Called in another thread.
+
+        Raises
+        ------
+        ChangedError
+            The object is another one.
+        RemoteError
+        """
+        wrong = 0
+
+        async def once() -> bytes:
+            nonlocal wrong
+            began = self._loop.time()
+            data = await self._hedged(start, end, facts)
+            if len(data) != end - start:
+                raise RemoteError(f"{len(data):,} of {end - start:,} bytes came")
+            good = await self._loop.run_in_executor(None, check, data)
+            if good is False or (good is None and not self._guarded(facts)):
+                now = await self._facts_once()
+                if now.size != facts.size or (now.identity != facts.identity and not facts.identity.startswith(LISTED)):
+                    raise ChangedError(
+                        f"{shown(self.url)}: changed while it was in use: it is now {now.identity} of {now.size:,} "
+                        f"bytes and was {facts.identity} of {facts.size:,}; open it again"
+                    )
+            if good is False:
+                wrong += 1
+                text = "the bytes that came do not fit their checksum"
+                if wrong == MOST_WRONG:
+                    raise DamagedError(
+                        f"{shown(self.url)}: {what} is damaged: {wrong} times {text}; take a whole copy of the file"
+                    )
+                raise RemoteError(text)
+            self._took.append(self._loop.time() - began)
+            return data
+
+        async with _places(self._loop):
+            return await self._repeated(once, f"{what} cannot be read")
+
+    async def _repeated(self, once: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
+        patience, began, why = self.patience, self._loop.time(), "no answer"
+        for attempt in range(patience.attempts):
+            left = patience.deadline - (self._loop.time() - began)
+            if left <= 0:
+                break
+            try:
+                return await asyncio.wait_for(once(), min(left, patience.attempt))
+            except (ChangedError, DamagedError):
+                raise
+            except (FinalError, FileNotFoundError, PermissionError) as error:
+                text: dict[type, str] = {
+                    FileNotFoundError: "there is no such object",
+                    PermissionError: "access is refused",
+                }
+                raise RemoteError(f"{shown(self.url)}: {what}: {text.get(type(error)) or error}") from None
+            except (asyncio.TimeoutError, TimeoutError):
+                why = f"no answer in {min(left, patience.attempt):g} s"
+            except Exception as error:
+                why = first_line(error)
+            most = min(patience.longest_pause, patience.pause * 2**attempt)
+            await asyncio.sleep(min(random.uniform(0, most), max(0.0, left)))
+        raise RemoteError(
+            f"{shown(self.url)}: {what} ({attempt + 1} attempts in {self._loop.time() - began:.1f} s): {why}"
+        )
+
+    async def _hedged(self, start: int, end: int, facts: Facts) -> bytes:
+        """Ask once, and a second time where the answer takes much longer than is usual; take what comes first."""
+        usual = statistics.median(self._took) if self._took else 0.0
+        tasks = {asyncio.ensure_future(self._range_once(start, end, facts))}
+        every = set(tasks)
+        try:
+            done, waiting = await asyncio.wait(tasks, timeout=max(self.patience.hedge, 4 * usual))
+            if not done:
+                second = asyncio.ensure_future(self._range_once(start, end, facts))
+                every.add(second)
+                waiting = {*waiting, second}
+            while True:
+                for task in done:
+                    if task.exception() is None or not waiting:
+                        return task.result()
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in every:
+                task.cancel()
+            await asyncio.gather(*every, return_exceptions=True)
+
+    def _guarded(self, facts: Facts) -> bool:
+        """Whether the store itself refuses the range of another object."""
+        return self._http and http.guarded(facts)
+
+    async def _range_once(self, start: int, end: int, facts: Facts) -> bytes:
+        if self._http:
+            return await http.part(self._fs, self.url, start, end, facts)
+        if self._fs.async_impl:
+            return bytes(await self._fs._cat_file(self._path, start=start, end=end))
+        return await self._loop.run_in_executor(None, lambda: bytes(self._fs.cat_file(self._path, start, end)))
+
+    async def _facts_once(self) -> Facts:
+        if self._http:
+            return await http.facts(self._fs, self.url)
+        self._fs.invalidate_cache(self._fs._parent(self._path))
+        if self._fs.async_impl:
+            found = await self._fs._info(self._path)
+        else:
+            found = await self._loop.run_in_executor(None, self._fs.info, self._path)
+        if found.get("type") == "directory":
+            raise FinalError("it is a folder")
+        if not isinstance(found.get("size"), int):
+            raise FinalError("the store does not say its size")
+        large = found.get("lfs")
+        if isinstance(large, dict) and large.get("sha256"):
+            return Facts(found["size"], str(large["sha256"]))
+        named = next((str(found[key]) for key in IDENTITIES if found.get(key)), "")
+        return Facts(found["size"], named)
+
+
+_semaphores: dict[int, asyncio.Semaphore] = {}
+
+
+def _places(loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    """Return what holds a loop to `AT_ONCE` ranges; called on the loop."""
+    if id(loop) not in _semaphores:
+        _semaphores.clear()
+        _semaphores[id(loop)] = asyncio.Semaphore(AT_ONCE)
+    return _semaphores[id(loop)]

@@ -1,0 +1,157 @@
+"""Epochs over remote files: the batches of local ones, pages fetched ahead, and a limit that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from range_server import Served
+from small_pages import SIZE as PAGE
+
+from ffprep import Loader, NodeOrder, OrderOption
+from ffprep.beton.sets import make_set
+from ffprep.errors import OptionError
+from ffprep.loader.engine.spans import NEVER, most_at_once, next_uses
+from ffprep.remote import RemoteError, folder_at
+
+OPTIONS: dict[str, Any] = {"num_workers": 2, "batches_ahead": 1, "seed": 3}
+
+
+def samples(batches: Any) -> Iterator[tuple[list[int], bytes]]:
+    for values, numbers in batches:
+        yield numbers.flatten().tolist(), np.asarray(values.data if hasattr(values, "data") else values).tobytes()
+
+
+def pages_of(server: Served, first: int = 0) -> list[int]:
+    return [start // PAGE for _, start, _ in server.ranges[first:]]
+
+
+@pytest.mark.parametrize(
+    "order", [OrderOption.SEQUENTIAL, OrderOption.QUASI_RANDOM, OrderOption.RANDOM, NodeOrder(4, 2)], ids=str
+)
+def test_batches_are_those_of_the_local_file(order: Any, url: str, server: Served, cache: Path, local: Path) -> None:
+    options = {**OPTIONS, "order": order, "window_pages": 2}
+    with Loader(url, 8, **options) as remote, Loader(local, 8, **options) as expected:
+        for _ in range(2):
+            assert list(samples(remote)) == list(samples(expected))
+        assert sorted(pages_of(server)) == list(range(8))
+        assert [part.tobytes() for part in map(np.asarray, remote.batch([5, 200])[1:])] == [
+            part.tobytes() for part in map(np.asarray, expected.batch([5, 200])[1:])
+        ]
+    asked = len(server.ranges)
+    with Loader(url, 8, **options) as again:
+        assert len(list(again)) == 30
+    assert len(server.ranges) == asked
+
+
+def test_a_small_cache_is_kept_and_pages_needed_last_go_first(
+    url: str, server: Served, cache: Path, local: Path
+) -> None:
+    options = {**OPTIONS, "order": OrderOption.SEQUENTIAL}
+    with Loader(url, 6, cache_limit=6 * PAGE, **options) as remote, Loader(local, 6, **options) as expected:
+        wanted = list(samples(expected))
+        counts = []
+        for _ in range(4):
+            before, found = len(server.ranges), []
+            for batch in samples(remote):
+                found.append(batch)
+                assert folder_at(None).used(exactly=True) <= 6 * PAGE
+            assert found == wanted
+            counts.append(len(server.ranges) - before)
+        blocks = remote.reader.path.stat().st_blocks * 512
+    assert blocks <= 6 * PAGE
+    # The first and the last page hold the tables. Of the other six, four fit: removing the page used longest ago would
+    # fetch all six in each epoch.
+    assert max(counts[1:]) <= 5 and sum(counts[1:]) <= 13
+
+
+def test_a_cache_below_what_batches_need_is_refused_with_the_number(url: str, cache: Path, server: Served) -> None:
+    options = {**OPTIONS, "order": OrderOption.RANDOM}
+    with (
+        Loader(url, 40, cache_limit=5 * PAGE, **options) as loader,
+        pytest.raises(OptionError, match=f"need . pages .* limit is 5 pages .* cache_limit={8 * PAGE}"),
+    ):
+        list(loader)
+    with Loader(url, 40, cache_limit=8 * PAGE, **options) as loader:
+        assert len(list(loader)) == 6
+
+
+def test_two_loaders_share_the_pages(url: str, server: Served, cache: Path, local: Path) -> None:
+    ranks = [Loader(url, 4, order=OrderOption.QUASI_RANDOM, rank=rank, world_size=2, **OPTIONS) for rank in (0, 1)]
+    for _ in zip(*ranks, strict=True):
+        pass
+    for loader in ranks:
+        loader.close()
+    assert sorted(pages_of(server)) == list(range(8))
+
+
+def test_a_store_that_fails_ends_the_epoch_with_one_error(url: str, server: Served, cache: Path) -> None:
+    with Loader(url, 8, **OPTIONS) as loader:
+        server.fault = lambda request: "503" if request.start == 5 * PAGE else None
+        found = 0
+        with pytest.raises(RemoteError, match="page 5 .*503"):
+            for _ in loader:
+                found += 1
+        assert 10 < found < 24
+        server.fault = None
+        assert len(list(loader)) == 30
+
+
+def test_sets_replaced_samples_and_resuming(local: Path, server: Served, cache: Path, tmp_path: Path) -> None:
+    damaged = bytearray(local.read_bytes())
+    for name, data in (("a", local.read_bytes()), ("b", bytes(damaged))):
+        (tmp_path / f"{name}.beton").write_bytes(data)
+        server.put(f"/set/{name}.beton", data, name)
+    make_set(tmp_path / "all.set.json", [tmp_path / "a.beton", tmp_path / "b.beton"])
+    url = server.put("/set/all.set.json", (tmp_path / "all.set.json").read_bytes(), "set")
+    options = {**OPTIONS, "order": OrderOption.QUASI_RANDOM, "window_pages": 3}
+    with Loader(tmp_path / "all.set.json", 8, **options) as loader:
+        wanted = list(samples(loader))
+    with Loader(url, 8, **options) as loader:
+        iterator = samples(loader)
+        found = [next(iterator) for _ in range(7)]
+        state = loader.state_dict()
+        iterator.close()
+    with Loader(url, 8, **options) as loader:
+        loader.load_state_dict(state)
+        assert found + list(samples(loader)) == wanted
+
+
+def test_a_given_order_is_not_asked_before_its_time(url: str, cache: Path, server: Served) -> None:
+    class Mine:
+        asked: list[int] = []  # noqa: RUF012
+
+        def sample_order(self, epoch: int) -> Any:
+            self.asked.append(epoch)
+            return np.arange(240)[:: 1 if epoch % 2 else -1]
+
+    with Loader(url, 8, order=Mine(), **OPTIONS) as loader:
+        assert len(list(loader)) == 30
+    assert set(Mine.asked) == {0}
+
+
+batches_of_pages = st.lists(st.lists(st.integers(0, 7), unique=True).map(lambda some: np.array(sorted(some), np.int64)))
+
+
+@settings(max_examples=25)
+@given(batches_of_pages, st.lists(st.sampled_from([NEVER, 100, 101]), min_size=8, max_size=8))
+def test_next_uses(walked: list[Any], later: list[int]) -> None:
+    after, first = next_uses(walked, np.array(later, np.uint32))
+
+    def use(page: int, begin: int) -> int:
+        return next((n for n in range(begin, len(walked)) if page in walked[n]), later[page])
+
+    assert [part.tolist() for part in after] == [[use(p, n + 1) for p in pages] for n, pages in enumerate(walked)]
+    assert first.tolist() == [use(page, 0) for page in range(8)]
+
+
+@settings(max_examples=25)
+@given(batches_of_pages, st.integers(1, 4))
+def test_most_at_once(walked: list[Any], under_way: int) -> None:
+    unions = [set().union(*map(list, walked[n : n + under_way])) for n in range(len(walked))]
+    assert most_at_once(walked, under_way, 8) == max(map(len, unions), default=0)
