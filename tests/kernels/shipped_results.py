@@ -197,7 +197,7 @@ def batches(folder: Path) -> Iterator[tuple[str, str]]:
     for order in (OrderOption.RANDOM, OrderOption.QUASI_RANDOM):
         views = {"image": [RandomResizedCropRGBImageDecoder((20, 20)), *steps], "tokens": None, "caption": None}
         views |= {"length": None, "image_id": None, "label": None}
-        with Loader(make_file(folder, "keep"), 3, 1, order, pipelines=views, seed=4) as loader:
+        with Loader(make_file(folder, "keep"), 3, 1, order=order, pipelines=views, seed=4) as loader:
             yield f"augmented {order}", digest(list(loader))
     for trim in (False, True):
         with presets.image_text_train(make_file(folder, "keep"), 3, 1, 5, size=16, trim=trim, mask=trim) as loader:

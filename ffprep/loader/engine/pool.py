@@ -24,7 +24,7 @@ from ffprep.errors import FfprepError
 from ffprep.jpeg import native
 from ffprep.kernels.image.job import free_thread, new_thread
 from ffprep.loader.engine import worker
-from ffprep.loader.engine.program import Program
+from ffprep.loader.engine.program import Program, address
 
 JOIN_SECONDS = 10.0
 
@@ -102,6 +102,7 @@ class SharedTables:
         self.counts, self.failures = self.slots["count"], self.slots["failed"]
         self.slot_addresses = [self.slots.ctypes.data + slot * self.slots.itemsize for slot in range(slots)]
         self.kept: list[Any] = [None] * slots
+        self.programs: list[Program | None] = [None] * slots
         self.crashes: list[BaseException] = []
 
     def wake(self, threads: int) -> None:
@@ -214,13 +215,16 @@ class WorkerPool:
         self._published += 1
         tables.ids[slot, : len(ids)] = ids
         tables.keys[slot, : len(ids)] = keys
-        tables.starts[slot] = program.starts
-        tables.task_bytes[slot], tables.spec_bytes[slot] = as_bytes(program.tasks), as_bytes(program.specs)
+        if tables.programs[slot] is not program:  # else all of this is there from the batch before
+            tables.starts[slot] = program.starts
+            tables.task_bytes[slot], tables.spec_bytes[slot] = as_bytes(program.tasks), as_bytes(program.specs)
+            tables.programs[slot] = program
         for o, arrays in enumerate(outputs):
-            tables.outs[slot, :, o] = arrays[0].ctypes.data
-            tables.lengths[slot, :, o] = arrays[1].ctypes.data if len(arrays) > 1 else 0
+            tables.outs[slot, :, o] = address(arrays[0])
+            if len(arrays) > 1:
+                tables.lengths[slot, :, o] = address(arrays[1])
         tables.slots[slot] = (tables.ids.shape[1], len(ids), 0, 0)  # left, count, cancelled, failed
-        tables.kept[slot] = (outputs, program)
+        tables.kept[slot] = outputs
         asleep = worker.publish(tables.control_address, tables.ids.shape[1])
         if asleep:
             tables.wake(min(asleep, len(self._threads)))

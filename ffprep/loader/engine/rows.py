@@ -23,7 +23,12 @@ KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW, KIND_CA
 CHOOSE_ALL, CHOOSE_FIRST, CHOOSE_RANDOM = 0, 1, 2
 
 AHEAD = 8
-"""How many rows of tokens are prefetched before their turn: a row may lie anywhere in the file, far from the last."""
+"""How many rows of tokens are prefetched before their turn: a row may lie anywhere in the file, far from the last.
+
+Of pictures, what the tables say of them."""
+
+PREFETCHED = 4096
+"""Most bytes of a picture that are prefetched: the processor itself reads ahead in longer ones."""
 
 OUTSIDE, WRONG_SIZE, CHANGED, BAD_MASK = 104, 105, 106, 107
 """Status codes: the payload does not lie inside the file; its size is not that of the row; its checksum is wrong;
@@ -99,6 +104,27 @@ def _prefetch_all(address: int, size: int) -> None:
     """Prefetch bytes that will be needed soon."""
     for offset in range(0, size, CACHE_LINE):
         prefetch(address + offset)
+
+
+@inline
+def prefetch_pictures(
+    tasks: NDArray[np.void], o: int, starts: NDArray[np.int64], ids: NDArray[np.int64], row: int, end: int
+) -> None:
+    """Prefetch what rows before `end` need that come soon after `row`: table entries of one, pixels of a nearer one.
+
+    Parameters as of :func:`copy_tokens`.
+    """
+    if row + AHEAD < end:
+        file = file_of(starts, ids[row + AHEAD])
+        sample = ids[row + AHEAD] - starts[file]
+        prefetch(tasks[file, o].offsets + 8 * sample)
+        prefetch(tasks[file, o].sizes + 8 * sample)
+        prefetch(tasks[file, o].meta + sample * tasks[file, o].meta_stride)
+    if row + 2 < end:
+        file = file_of(starts, ids[row + 2])
+        sample = ids[row + 2] - starts[file]
+        address = tasks[file, o].data + longs_at(tasks[file, o].offsets + 8 * sample, 1)[0]
+        _prefetch_all(address, min(longs_at(tasks[file, o].sizes + 8 * sample, 1)[0], PREFETCHED))
 
 
 @inline

@@ -20,8 +20,21 @@ from numpy.typing import NDArray
 from ffprep.abi import BOX, CONTROL, IMAGE_SPEC, ITEM, SLOT, TASK, THREAD, offset_of
 from ffprep.kernels.atomics import load_acquire, read, store_release, swap_if_equal, write
 from ffprep.kernels.image.batch import process_image, process_views
+from ffprep.kernels.image.job import CROP_WHOLE
+from ffprep.kernels.image.view import RAW
 from ffprep.kernels.jit import inline, kernel
-from ffprep.kernels.memory import address_of, atomic_add, borrowed, bytes_at, call_entry, fill_zero, get_i64, longs_at
+from ffprep.kernels.layout import U8_HWC
+from ffprep.kernels.memory import (
+    address_of,
+    atomic_add,
+    borrowed,
+    bytes_at,
+    call_entry,
+    copy_bytes,
+    fill_zero,
+    get_i64,
+    longs_at,
+)
 from ffprep.loader.engine.rows import (
     KIND_ARRAY,
     KIND_CAPTIONS,
@@ -37,6 +50,7 @@ from ffprep.loader.engine.rows import (
     copy_value,
     file_of,
     payload,
+    prefetch_pictures,
 )
 
 NEXT_TICKET, PUBLISHED = offset_of(CONTROL, "next_ticket"), offset_of(CONTROL, "published")
@@ -64,6 +78,21 @@ def _fill_item(item: Any, task: Any, sample: int, key: int) -> int:
         item.index = longs_at(task.index + 8 * sample, 1)[0]
         item.index_size = longs_at(task.index_sizes + 8 * sample, 1)[0]
     return np.int64(0)
+
+
+@inline
+def _is_copied(spec: Any) -> bool:
+    """Return whether raw pixels of the output's size are its bytes."""
+    return (
+        spec.crop == CROP_WHOLE and spec.format == U8_HWC and spec.flip == 0.0 and spec.augment == 0 and spec.next == 0
+    )
+
+
+@inline
+def _is_output(item: Any, spec: Any) -> bool:
+    """Return whether an item is raw pixels of the output's size."""
+    size = 3 * item.width * item.height
+    return item.mode == RAW and item.height == spec.out_h and item.width == spec.out_w and item.size == size
 
 
 @inline
@@ -127,6 +156,7 @@ def _make_rows(
     failed = np.int64(0)
     for o in range(tasks.shape[1]):
         kind = tasks[0, o].kind
+        copied = kind == KIND_IMAGE and _is_copied(specs[o])
         if kind == KIND_TOKENS:
             failed += copy_tokens(tasks, o, starts, row, count, ids, status[o])
             continue
@@ -140,9 +170,14 @@ def _make_rows(
             if kind != KIND_IMAGE:
                 status[o, r] = _make_value(task, kind, r, sample, key, thread)
             else:
+                if copied:
+                    prefetch_pictures(tasks, o, starts, ids, r, row + count)
                 found = _fill_item(items[o, r], task, sample, key)
                 out = task.out + r * task.row_bytes
-                if specs[o].next != 0:
+                if copied and found == 0 and _is_output(items[o, r], specs[o]):
+                    copy_bytes(out, items[o, r].address, items[o, r].size)
+                    status[o, r] = 0
+                elif specs[o].next != 0:
                     process_views(r, o, found, items[o, r], specs, tasks[file].out, status, used, thread)
                 elif found == 0:
                     status[o, r] = process_image(items[o, r], specs[o], out, used[o, r], thread)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ffprep.beton import checksums
 from ffprep.common.seeds import signed
 from ffprep.errors import DecodeError
+from ffprep.fields.decoders import SimpleRGBImageDecoder
 from ffprep.jpeg import status as jpeg_status
 from ffprep.kernels import layout
 from ffprep.kernels.random import uniforms
@@ -32,12 +33,15 @@ from ffprep.loader.epoch.pool_cache import PoolCache
 from ffprep.loader.files import Files, Ids
 from ffprep.loader.order.order import Order
 from ffprep.loader.order.share import Share
-from ffprep.loader.plan.outputs import Output
+from ffprep.loader.plan.outputs import NativeOp, Output
 from ffprep.loader.plan.steps import Step
 from ffprep.pipeline.form import BatchInfo
 
 OP_REPLACE = 0xFFFF0001
 """Operation number of the draw of a replacement; `kernels.random.OP_SHUFFLE` is the one before."""
+
+SMALL = 64 * 64
+"""Pixels of pictures, stored in the size that they are loaded in, of which a worker takes several at a time."""
 
 OWN_CODES = {
     layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
@@ -141,6 +145,18 @@ class EpochSetup:
         return ids, self.order.keys(self.epoch, others, ids)
 
 
+def _grain(ops: Sequence[NativeOp]) -> int:
+    """Return how many samples a worker takes at a time: fewer the longer one may take."""
+    images = [op for op in ops if op.image is not None]
+    if not images:
+        return 64
+    small = all(
+        op.image is not None and type(op.image[1]) is SimpleRGBImageDecoder and np.prod(op.rows[0][0]) <= 3 * SMALL
+        for op in images
+    )
+    return 32 if small else 1
+
+
 class Scheduler:
     """Keeps the workers busy with an epoch's batches and hands these out in order. Used by one thread at a time.
 
@@ -164,8 +180,7 @@ class Scheduler:
         self._setup = setup
         self._pool_cache = pool_cache
         ops = setup.program.ops
-        grain = 1 if any(op.kind == "image" for op in ops) else 64
-        self._shape = (max(1, len(ops)), setup.share.batch_size, grain, len(setup.files))
+        self._shape = (max(1, len(ops)), setup.share.batch_size, _grain(ops), len(setup.files))
         self._pool: WorkerPool | None = pool_cache.take(threads, setup.ahead + 2, *self._shape)
         self._spare: WorkerPool | None = None
         self.failures: deque[tuple[int, Failure]] = deque()

@@ -36,22 +36,27 @@ def round_keys(seed: np.uint64, epoch: np.uint64, stream: np.uint64, keys: np.nd
 
 
 @kernel
-def permuted(position: np.uint64, n: np.uint64, bits: np.uint64, keys: np.ndarray) -> np.uint64:
-    """Image of one position under the permutation of ``range(n)`` that ``keys`` name."""
+def _network(x: np.uint64, bits: np.uint64, keys: np.ndarray) -> np.uint64:
+    """Image of a value under the permutation of ``range(2**bits)`` that ``keys`` name."""
     low = bits >> np.uint64(1)
     high = bits - low
     low_mask = (np.uint64(1) << low) - np.uint64(1)
     high_mask = (np.uint64(1) << high) - np.uint64(1)
-    x = position
-    while True:
-        a = x >> low
-        b = x & low_mask
-        for i in range(0, ROUNDS, 2):
-            a = a ^ (mix(b + keys[i]) & high_mask)
-            b = b ^ (mix(a + keys[i + 1]) & low_mask)
-        x = (a << low) | b
-        if x < n:
-            return x
+    a = x >> low
+    b = x & low_mask
+    for i in range(0, ROUNDS, 2):
+        a = a ^ (mix(b + keys[i]) & high_mask)
+        b = b ^ (mix(a + keys[i + 1]) & low_mask)
+    return (a << low) | b
+
+
+@kernel
+def permuted(position: np.uint64, n: np.uint64, bits: np.uint64, keys: np.ndarray) -> np.uint64:
+    """Image of one position under the permutation of ``range(n)`` that ``keys`` name."""
+    x = _network(position, bits, keys)
+    while x >= n:
+        x = _network(x, bits, keys)
+    return x
 
 
 @kernel
@@ -63,7 +68,7 @@ def domain_bits(n: np.uint64) -> np.uint64:
     return bits
 
 
-@kernel(arguments=[_IDS, np.int64, np.uint64, np.uint64, np.uint64, _KEYS, _IDS])
+@kernel(arguments=[_IDS, np.int64, np.uint64, np.uint64, np.uint64, _KEYS, _IDS, _IDS])
 def _permute(
     positions: np.ndarray,
     n: int,
@@ -72,12 +77,26 @@ def _permute(
     stream: np.uint64,
     keys: np.ndarray,
     out: np.ndarray,
+    walking: np.ndarray,
 ) -> None:
+    # All positions take a step, then those that have to go on. How long one walks cannot be predicted, so a loop for
+    # each of them would wait for its last branch before the next begins.
     round_keys(seed, epoch, stream, keys)
     size = np.uint64(n)
     bits = domain_bits(size)
-    for i in range(positions.shape[0]):
-        out[i] = np.int64(permuted(np.uint64(positions[i]), size, bits, keys))
+    count = np.int64(positions.shape[0])
+    for i in range(count):
+        out[i] = positions[i]
+        walking[i] = i
+    while count > 0:
+        left = np.int64(0)
+        for k in range(count):
+            i = walking[k]
+            x = _network(np.uint64(out[i]), bits, keys)
+            out[i] = np.int64(x)
+            walking[left] = i
+            left += np.int64(x >= size)
+        count = left
 
 
 def permute(positions: np.ndarray, n: int, seed: np.uint64, epoch: np.uint64, stream: np.uint64) -> np.ndarray:
@@ -95,8 +114,8 @@ def permute(positions: np.ndarray, n: int, seed: np.uint64, epoch: np.uint64, st
     -------
     ndarray of int64, shaped like ``positions``
     """
-    out = np.empty(positions.shape[0], np.int64)
-    _permute(positions, n, seed, epoch, stream, np.empty(ROUNDS, np.uint64), out)
+    out, walking = np.empty((2, positions.shape[0]), np.int64)
+    _permute(positions, n, seed, epoch, stream, np.empty(ROUNDS, np.uint64), out, walking)
     return out
 
 
