@@ -9,10 +9,19 @@ from ffprep._version import __version__
 
 if TYPE_CHECKING:
     from ffprep.dataset import Dataset
-    from ffprep.loader import Loader, NodeOrder, OrderOption, WeightedOrder
+    from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
     from ffprep.writer import DatasetWriter
 
-__all__ = ["Dataset", "DatasetWriter", "Loader", "NodeOrder", "OrderOption", "WeightedOrder", "__version__"]
+__all__ = [
+    "Dataset",
+    "DatasetWriter",
+    "Loader",
+    "NodeOrder",
+    "OrderOption",
+    "RepeatedOrder",
+    "WeightedOrder",
+    "__version__",
+]
 
 _HOMES = {
     "Dataset": "ffprep.dataset",
@@ -20,6 +29,7 @@ _HOMES = {
     "Loader": "ffprep.loader",
     "NodeOrder": "ffprep.loader",
     "OrderOption": "ffprep.loader",
+    "RepeatedOrder": "ffprep.loader",
     "WeightedOrder": "ffprep.loader",
 }
 

@@ -6,7 +6,7 @@ import io
 import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,16 @@ from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.files import Files, Ids, open_files
 from ffprep.loader.order.order import as_indices
 from ffprep.text.blocks.blocks import source_facts
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset as TorchDataset
+    from torch.utils.data import default_collate
+else:
+    try:
+        from torch.utils.data import Dataset as TorchDataset
+        from torch.utils.data import default_collate
+    except ImportError:  # raw samples and arrays need no torch
+        TorchDataset = object
 
 Path = str | os.PathLike[str]
 
@@ -37,8 +47,8 @@ class Samples(list[Any]):
     batch: tuple[Any, ...]
 
 
-class Dataset:
-    """A ``.beton`` file as a map-style data set: ``dataset[i]``, ``len(dataset)``.
+class Dataset(TorchDataset):  # type: ignore[type-arg]
+    """A ``.beton`` file as a map-style ``torch.utils.data.Dataset``: ``dataset[i]``, ``len(dataset)``.
 
     Sample i is, to the pixel, what a `Loader` with the same pipelines and seed gives for it in that epoch. In a file of
     token blocks the samples are single blocks, as in the preset `text_blocks`. Objects can be pickled and used in
@@ -64,6 +74,8 @@ class Dataset:
     custom_fields : mapping of name to Field class, optional
     num_workers : int
         Threads that decode the samples of one call.
+    framework : {'torch', 'numpy', 'jax'}
+        Whose arrays samples hold, see `Loader`.
 
     Raises
     ------
@@ -84,13 +96,19 @@ class Dataset:
         indices: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
         custom_fields: Mapping[str, type[Any]] | None = None,
         num_workers: int = 1,
+        framework: str = "torch",
     ) -> None:
         if raw and pipelines is not None:
             raise OptionError("raw samples go through no pipeline; leave pipelines out, or raw")
         self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
         self.raw = raw
         self.epoch = epoch
-        self._options: dict[str, Any] = {"pipelines": pipelines, "seed": seed, "custom_fields": custom_fields}
+        self._options: dict[str, Any] = {
+            "pipelines": pipelines,
+            "seed": seed,
+            "custom_fields": custom_fields,
+            "framework": framework,
+        }
         self._num_workers = num_workers
         self._loader: Any = None
         self._files: Files | None = None
@@ -165,8 +183,6 @@ class Dataset:
         """Join samples to a batch, as DataLoader's ``collate_fn``. Samples that were made together are not copied."""
         if isinstance(samples, Samples):
             return samples.batch
-        from torch.utils.data import default_collate
-
         return default_collate(list(samples))
 
     # -- raw values ------------------------------------------------------------------------------------

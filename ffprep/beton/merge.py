@@ -13,12 +13,13 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton.checksums import open_checked, payload_sums, row_sums
-from ffprep.beton.parts import whole_manifest
+from ffprep.beton.parts import agreed_facts, whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
-from ffprep.beton.sets import Place, check_same_fields, files_of
+from ffprep.beton.sets import Place, check_same_fields, check_same_tokens, files_of, source_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter, can_copy
+from ffprep.beton.writing.writer import Writer
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.errors import OptionError
 from ffprep.fields.base import Encoded
@@ -69,7 +70,8 @@ def merge(
     Raises
     ------
     OptionError
-        The files have different fields, no file is given, `out` is one of them or another file is there.
+        The files have different fields or number their tokens differently, no file is given, `out` is one of them or
+        another file is there. Or they hold blocks of tokens, for which there is `merge_blocks`.
     BetonError
         A file cannot be used.
     DecodeError
@@ -83,8 +85,13 @@ def merge(
     target = Path(out)
     refuse_inputs([target], [reader.path for reader in readers])
     total = sum(len(reader) for reader in readers)
+    if any(holds_blocks(reader) for reader in readers):
+        raise OptionError(
+            f"{readers[0].path}: holds blocks of tokens, which have to be cut anew; take `ffprep merge`, or "
+            "merge_blocks of ffprep.text.blocks.merging"
+        )
     origins = [origin(reader) for reader in readers]
-    manifest: dict[str, Any] = {"merged": origins}
+    manifest: dict[str, Any] = merged_manifest(readers, origins)
     report: dict[str, Any] = {}
     if (whole := whole_manifest([reader.manifest for reader in readers])) is not None:
         manifest, report = whole[0], {"report": whole[1]}
@@ -102,13 +109,7 @@ def merge(
         restart=restart,
         overwrite=overwrite,
     ) as writer:
-        parts = [one["fingerprint"] for one in origins]
-        if writer.num_written and writer.state.get("parts") != parts:
-            raise OptionError(
-                f"{target}.partial: an unfinished merge of other files; go on with those, or --restart drops it and "
-                "begins anew"
-            )
-        writer.state = {"parts": parts}
+        check_continued(writer, origins)
         first = 0
         for number, reader in enumerate(readers):
             begin = min(max(writer.num_written - first, 0), len(reader))
@@ -118,8 +119,24 @@ def merge(
     return total
 
 
+def check_continued(writer: Writer, origins: Sequence[dict[str, Any]]) -> None:
+    """Note the files that are merged; refuse to continue what was begun with others.
+
+    Raises
+    ------
+    OptionError
+    """
+    parts = [one["fingerprint"] for one in origins]
+    if writer.num_written and writer.state.get("parts") != parts:
+        raise OptionError(
+            f"{writer.path}.partial: an unfinished merge of other files; go on with those, or --restart drops it and "
+            "begins anew"
+        )
+    writer.state = {"parts": parts}
+
+
 def check_readers(readers: Sequence[Reader]) -> None:
-    """Refuse files whose fields are not those of the first.
+    """Refuse files whose fields are not those of the first, or whose tokens are numbered otherwise.
 
     Raises
     ------
@@ -127,6 +144,23 @@ def check_readers(readers: Sequence[Reader]) -> None:
     """
     for reader in readers:
         check_same_fields(readers[0].path, readers[0].head, reader.path, reader.head)
+    check_same_numbering(readers)
+
+
+def check_same_numbering(readers: Sequence[Reader]) -> None:
+    """Refuse files whose tokens are numbered differently, or of which only some say how; raises `OptionError`."""
+    if "tokens" in readers[0].fields:
+        check_same_tokens(((reader.path, source_of(reader.manifest)) for reader in readers), all_known=True)
+
+
+def holds_blocks(reader: Reader) -> bool:
+    """Whether a file holds blocks of tokens whose number its manifest records."""
+    return "blocks" in source_of(reader.manifest)
+
+
+def merged_manifest(readers: Sequence[Reader], origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the manifest of a file with the samples of others: what they agree in, and what each of them is."""
+    return {**agreed_facts([reader.manifest for reader in readers]), "merged": list(origins)}
 
 
 def copy_into(

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffprep.beton.sets import numbered
+from ffprep.beton.sets import numbered, source_of
 from ffprep.errors import OptionError
 
 LISTED = 1000
 """Names that a report keeps for each cause."""
+
+OF_ONE_FILE = ("blocks", "text", "rows", "units", "conversion")
+"""What a manifest says of its source that holds for that file as a whole."""
 
 _OWN = ("writer", "samples", "part", "report")
 _PART = re.compile(r"(\d+)/(\d+)")
@@ -80,6 +83,24 @@ def whole_manifest(manifests: Sequence[Mapping[str, Any] | None]) -> tuple[dict[
         return (_shared(first), _added(reports)) if len(reports) == len(manifests) else None
     except (KeyError, TypeError, AttributeError):  # no report as a conversion writes it
         return None
+
+
+def agreed_facts(manifests: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return what these manifests, of files that become one, agree in: fields and source, such as the vocabulary.
+
+    What holds for a file as a whole is left out: its blocks, its counts, and which conversion made it.
+    """
+    found: dict[str, Any] = {}
+    fields = [(manifest or {}).get("fields") for manifest in manifests]
+    if isinstance(fields[0], dict) and all(other == fields[0] for other in fields[1:]):
+        found["fields"] = fields[0]
+    sources = [source_of(manifest) for manifest in manifests]
+    agreed = {
+        key: value
+        for key, value in sources[0].items()
+        if key not in OF_ONE_FILE and all(key in other and other[key] == value for other in sources[1:])
+    }
+    return {**found, "source": agreed} if agreed else found
 
 
 def _shared(manifest: Mapping[str, Any]) -> dict[str, Any]:

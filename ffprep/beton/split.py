@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.beton.checksums import open_checked
-from ffprep.beton.merge import check_readers, copy_into, origin
-from ffprep.beton.parts import Part
+from ffprep.beton.merge import check_readers, copy_into, holds_blocks, origin
+from ffprep.beton.parts import OF_ONE_FILE, Part, agreed_facts, whole_manifest
 from ffprep.beton.reader import Reader
-from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered, read_index
+from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered, read_index, source_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter
 from ffprep.common.outputs import check_output, refuse_inputs
-from ffprep.errors import BetonError, OptionError
+from ffprep.errors import BetonError, CorruptError, OptionError
 
-_OWN = ("writer", "fields", "samples")
+_OWN = ("writer", "samples")
 """What a manifest says of its own file."""
 
 
@@ -32,8 +32,9 @@ def split(
 ) -> SetIndex:
     """Write the samples of files, in order, into `count` files beside an index, as evenly as possible.
 
-    Payloads are copied byte by byte; names are kept, and each file has the manifest of the file that its samples come
-    from. An interrupted call goes on when it is repeated.
+    Payloads are copied byte by byte; names are kept. Each file has the manifest of the one that is split, or what the
+    manifests of several agree in. Blocks of tokens are split between samples, and the tokens after the last block go to
+    the last file. An interrupted call goes on when it is repeated.
 
     Parameters
     ----------
@@ -55,8 +56,8 @@ def split(
     Raises
     ------
     OptionError
-        There are fewer samples than files, the files have different fields, one of them would be written over, or they
-        hold blocks of tokens.
+        There are fewer samples than files, the files have different fields or number their tokens differently, one of
+        them would be written over, or several hold blocks of tokens.
     BetonError
         A file cannot be used.
     DecodeError
@@ -69,13 +70,8 @@ def split(
     check_output(out, overwrite=overwrite or _lists(out, targets))
     readers = [open_checked(file, custom_fields) for file in files]
     check_readers(readers)
-    for reader in readers:
-        source = (reader.manifest or {}).get("source")
-        if isinstance(source, dict) and "blocks" in source:
-            raise OptionError(
-                f"{reader.path}: holds blocks of tokens, which are counted for the file as a whole; convert the text "
-                "again, in parts"
-            )
+    if len(readers) > 1 and any(map(holds_blocks, readers)):
+        raise OptionError(f"{out}: files of blocks of tokens are split one by one; merge them first")
     total = sum(map(len, readers))
     if total < count:
         raise OptionError(f"{count:,} files for {total:,} samples; ask for fewer")
@@ -83,7 +79,7 @@ def split(
     origins = [origin(reader) for reader in readers]
     for number, target in enumerate(targets):
         span = Part(number, count).samples(total)
-        manifest = {**_manifest(readers[0]), "split": {"from": origins, "number": number, "count": count}}
+        manifest = {**_manifest(readers, span), "split": {"from": origins, "number": number, "count": count}}
         if target.exists() and not (overwrite or restart):
             check_output(target, overwrite=True)
             accept_finished(target, differs_from_finished(target, readers[0].fields, manifest, None))
@@ -127,5 +123,20 @@ def _copy(
         start += len(reader)
 
 
-def _manifest(reader: Reader) -> dict[str, Any]:
-    return {key: value for key, value in (reader.manifest or {}).items() if key not in _OWN}
+def _manifest(readers: Sequence[Reader], span: range) -> dict[str, Any]:
+    """Return what the manifest of a file with these samples says, but of the splitting itself."""
+    if len(readers) > 1:
+        whole = whole_manifest([reader.manifest for reader in readers])
+        return whole[0] if whole is not None else agreed_facts([reader.manifest for reader in readers])
+    found = {key: value for key, value in (readers[0].manifest or {}).items() if key not in _OWN}
+    blocks = source_of(found).get("blocks")
+    if isinstance(blocks, dict):
+        kept = {key: value for key, value in source_of(found).items() if key not in OF_ONE_FILE}
+        last = span.stop == len(readers[0])
+        try:
+            each, count, tail = int(blocks["per_sample"]), int(blocks["count"]), list(blocks["tail"])
+        except (KeyError, TypeError, ValueError):
+            raise CorruptError(f"{readers[0].path}: the record of its blocks is damaged") from None
+        there = count - each * span.start if last else each * len(span)
+        found["source"] = {**kept, "blocks": {**blocks, "count": there, "tail": tail if last else []}}
+    return found

@@ -10,10 +10,16 @@ from typing import Any
 
 import click
 
+from ffprep.commands._shared.files import ReadingCommand
 from ffprep.commands._shared.group import SuggestingGroup
-from ffprep.commands._shared.help import Command, apply_options
+from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
-from ffprep.commands._shared.options import EXISTING, all_files_option, progress_display, progress_option
+from ffprep.commands._shared.options import (
+    EXISTING,
+    progress_display,
+    progress_option,
+    reading_options,
+)
 from ffprep.common.formatting import size_text
 from ffprep.common.names import Clutter
 from ffprep.common.outputs import refuse_inputs
@@ -69,7 +75,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             click.option(
                 "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of shards."
             ),
-            all_files_option,
+            reading_options,
             click.option("--shard-size", type=Whole(1), default=1000, show_default=True, help="Rows a shard."),
             click.option("--retry-failed", is_flag=True, help="Try rows again that failed for a cause that may pass."),
             click.option(
@@ -209,7 +215,7 @@ def _command(name: str, title: str, forms: str) -> click.Command:
     @click.command(
         name,
         help=f"Images of {title}, into webdataset shards that ffprep convert {name} reads.",
-        cls=Command,
+        cls=ReadingCommand,
         examples=[
             (
                 "Everything, shrunk on arrival; the same command goes on",

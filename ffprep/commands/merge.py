@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 @progress_option
 def command(paths: tuple[list[SetFile], ...], out: Path, resume: bool, restart: bool, overwrite: bool) -> None:
     """Join .beton files, or those of sets, with the same fields into one, in the order given."""
-    from ffprep.beton.merge import merge
+    from ffprep.text.blocks.merging import merge_files
 
     check_restart(resume, restart)
     files = [file for some in paths for file in some]
     with terminable(), followed(out.name) as progress:
-        samples = merge(files, out, restart=restart, overwrite=overwrite, progress=progress)
+        samples = merge_files(files, out, restart=restart, overwrite=overwrite, progress=progress)
     click.echo(f"{out}: {samples:,} samples of {len(files)} file{'s' * (len(files) != 1)}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import FILES
-from ffprep.commands._shared.help import Command, apply_options
+from ffprep.commands._shared.files import FILES, ReadingCommand
+from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS
-from ffprep.commands._shared.options import EXISTING, followed, progress_option, terminable
+from ffprep.commands._shared.options import EXISTING, expansion_option, followed, progress_option, terminable
 from ffprep.commands._shared.vocabulary import FOLDER
 from ffprep.errors import OptionError
 
@@ -27,7 +27,8 @@ _against_options = apply_options(
         multiple=True,
         metavar="SOURCE",
         help="Also compare every sample with the data set that the file was made of: names, sizes, labels, tokens, "
-        "pixels. What was --source, --images, --shards or --files of the conversion; repeatable, as those are.",
+        "pixels. What was --source, --images, --shards or --files of the conversion; repeatable, as those are. "
+        "Of a set, files that are parts of one conversion, or were split, are each compared with their share of it.",
     ),
     click.option("--annotations", type=EXISTING, help="With --against: the annotations of COCO or Visual Genome."),
     click.option("--labels", type=EXISTING, help="With --against: as for convert imagenet."),
@@ -40,7 +41,7 @@ _against_options = apply_options(
 
 @click.command(
     "verify",
-    cls=Command,
+    cls=ReadingCommand,
     examples=[
         ("Everything, every image decoded", "ffprep verify train.beton"),
         ("Compare every sample with what it was made of", "ffprep verify train.beton --against /data/ILSVRC2012"),
@@ -50,6 +51,7 @@ _against_options = apply_options(
 @click.argument("paths", nargs=-1, required=True, type=FILES)
 @click.option("--quick", is_flag=True, help="Tables and checksums only; do not decode every sample.")
 @_against_options
+@expansion_option
 @click.option("--workers", type=WORKERS, help="Threads that decode; all processors by default.")
 @click.option("--json", "as_json", is_flag=True, help="The result for programs.")
 @progress_option
@@ -69,7 +71,7 @@ def command(
 ) -> None:
     """Check .beton files and sets: tables, pointers, checksums, that every sample decodes and, if asked, the source."""
     from ffprep.beton.verify import Problem, verify
-    from ffprep.beton.verify.indexes import differs_from_index
+    from ffprep.beton.verify.indexes import differs_from_first, differs_from_index
 
     files = [file for some in paths for file in some]
 
@@ -77,16 +79,19 @@ def command(
         from ffprep.convert.against import Origin
         from ffprep.sources.reading.synsets import Hints
 
-        if len(files) > 1:
-            raise OptionError("--against is the source of one file: verify the files one by one")
+        if len(files) > 1 and not all(_share_of_a_source(file.path) for file in files):
+            raise OptionError("--against is the source of one file, or of the parts of one: verify others one by one")
         origin = Origin(against, annotations, Hints(labels, devkit, classes), gpt2_files)
     elif any(given is not None for given in (annotations, labels, devkit, classes, gpt2_files)):
         raise OptionError("--annotations, --labels, --devkit, --classes and --gpt2-files belong to --against")
     reports = []
+    firsts = {some[0].index: some[0] for some in reversed(paths) if some}
     for file in files:
         with followed(file.path.name) as progress:
             reports.append(verify(file.path, deep=not quick, workers=workers, progress=progress))
         if problem := differs_from_index(file):
+            reports[-1].problems.append(Problem(problem))
+        if file.index is not None and (problem := differs_from_first(file, firsts[file.index])):
             reports[-1].problems.append(Problem(problem))
         if against:
             _compare(file.path, origin, reports[-1], workers)
@@ -106,6 +111,18 @@ def command(
         ]
         click.echo(json.dumps(facts, indent=1))
     ctx.exit(0 if all(report.ok for report in reports) else 1)
+
+
+def _share_of_a_source(path: Path) -> bool:
+    from ffprep.beton.reader import Reader
+    from ffprep.convert.against import holds_share
+    from ffprep.errors import BetonError
+
+    try:
+        with Reader(path, check=False) as reader:
+            return holds_share(reader)
+    except BetonError:  # verifying it says what is wrong
+        return True
 
 
 def _compare(path: Path, origin: Origin, report: VerifyReport, workers: int | None) -> None:

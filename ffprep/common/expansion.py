@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from ffprep.common.formatting import size_text
@@ -15,9 +16,26 @@ FREE = 1 << 28
 DENSEST = 250
 """How many times as large as the compressed file its content may be, beyond `FREE`. Text shrinks 3 to 10 times."""
 
+_allowed = [DENSEST]
+
 STEP = 4096
 """Bytes of a member of a zip archive to ask for at a time: zipfile unpacks LZMA without a bound, but takes in no more
 than it is asked for, or this."""
+
+
+@contextlib.contextmanager
+def allowing(times: int) -> Iterator[None]:
+    """Let files unpack to so many times their size, in this process, rather than to `DENSEST` times."""
+    _allowed.append(times)
+    try:
+        yield
+    finally:
+        _allowed.pop()
+
+
+def too_dense(unpacked: int, packed: int, free: int | None = None) -> bool:
+    """Whether so many bytes are more than so many compressed ones may stand for, beyond `free` (by default `FREE`)."""
+    return unpacked > (FREE if free is None else free) and unpacked > _allowed[-1] * packed
 
 
 class Counted(io.RawIOBase):
@@ -66,10 +84,11 @@ class Expanding(io.RawIOBase):
             raise SourceError(f"{self._label}: unpacking it needs more memory than there is; is it damaged?") from None
         view[: len(data)] = data
         self._given += len(data)
-        if self._given > FREE and self._given > DENSEST * self._taken():
+        if too_dense(self._given, self._taken()):
             raise SourceError(
                 f"{self._label}: the first {size_text(self._taken())} unpack to more than {size_text(self._given)}, as "
-                "no data set does; if that is right, unpack the file and give what comes out"
+                "no data set does; if that is right, unpack the file and give what comes out, or allow it with "
+                "--max-expansion"
             )
         return len(data)
 

@@ -1,4 +1,4 @@
-"""Locks on files that one process at a time may write, also where the file system has no locks."""
+"""Locks on files that one process at a time may write, also where the file system has no locks; and shared claims."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import errno
 import fcntl
 import os
 import socket
+import struct
+import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.errors import OptionError
 
+_FLOCK = struct.Struct("hhqqi4x")
+_USABLE = sys.platform == "linux" and struct.calcsize("P") == 8 and hasattr(fcntl, "F_OFD_SETLK")
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
@@ -232,3 +238,49 @@ def _start_of(pid: int) -> str | None:
     except OSError:
         pass
     return ""  # a system without /proc
+
+
+class Claims:
+    """Claims on numbers such as those of a file's pages, which processes of a machine share.
+
+    Each is a shared lock on the byte of that number of a file, whose contents do not matter. The system drops locks
+    with the process that has them, so nothing is left after a crash. Where it or the file system has no such locks,
+    nobody learns of the others.
+
+    Parameters
+    ----------
+    path : path
+        The file. It has to be there, and nothing is written to it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        call_when_gone(self, close_descriptors, (self._descriptor,))
+
+    def claim(self, number: int) -> None:
+        """Claim a number; once is as good as twice."""
+        with contextlib.suppress(OSError):
+            self._lock(fcntl.F_RDLCK, number)
+
+    def give_up(self, number: int) -> bool:
+        """Give a number up; return whether nobody else claims it, so far as that can be told."""
+        try:
+            self._lock(fcntl.F_UNLCK, number)
+            return self._free(number)
+        except OSError:
+            return True
+
+    def _lock(self, kind: int, number: int) -> None:
+        for command in _commands("F_OFD_SETLK"):
+            fcntl.fcntl(self._descriptor, command, _FLOCK.pack(kind, os.SEEK_SET, number, 1, 0))
+
+    def _free(self, number: int) -> bool:
+        for command in _commands("F_OFD_GETLK"):
+            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
+            return bool(_FLOCK.unpack(fcntl.fcntl(self._descriptor, command, asked))[0] == fcntl.F_UNLCK)
+        return True
+
+
+def _commands(name: str) -> Iterator[int]:
+    if _USABLE:
+        yield getattr(fcntl, name)

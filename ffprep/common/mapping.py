@@ -73,6 +73,32 @@ def _map_over() -> Any:
     return function
 
 
+def advise(address: int, size: int, advice: int) -> None:
+    """Tell the system how mapped memory will be used (``madvise``), without the interpreter's lock.
+
+    Parameters
+    ----------
+    address, size : int
+        Bytes of a mapping that the caller keeps alive. Whole pages around them are meant.
+    advice : int
+        One of ``mmap.MADV_...``. Nothing is said of whether the system takes it.
+    """
+    function = _madvise()
+    if function is not None and size > 0:
+        start = address & -mmap.PAGESIZE
+        function(start, address + size - start, advice)
+
+
+@functools.cache
+def _madvise() -> Any:
+    if sys.platform not in ("linux", "darwin"):
+        return None
+    function = ctypes.CDLL(None).madvise
+    function.restype = ctypes.c_int
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return function
+
+
 def read_numbers(path: str | os.PathLike[str], dtype: npt.DTypeLike, count: int, offset: int = 0) -> npt.NDArray[Any]:
     """Return numbers that lie in a regular file; see `check_regular` for what is raised.
 

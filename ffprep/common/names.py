@@ -105,7 +105,9 @@ def left_behind(count: int, names: Sequence[str]) -> str:
 def did_you_mean(word: str, words: Iterable[str], suffix: str = "") -> str:
     """Return a question to end a message with, about up to three words that are spelled like `word`, or nothing.
 
-    They are shown with `suffix` behind them.
+    They are about as like it as the best of them, and are shown with `suffix` after them.
     """
     near = difflib.get_close_matches(word, list(words))
+    likeness = [difflib.SequenceMatcher(None, one, word).ratio() for one in near]
+    near = [one for one, ratio in zip(near, likeness, strict=True) if ratio > likeness[0] - 0.1]
     return f"; did you mean {' or '.join(one + suffix for one in near)}?" if near else ""

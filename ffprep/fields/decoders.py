@@ -70,9 +70,11 @@ class Decoder:
     ----------------
     type_ids : tuple of int
         Numbers of the field types it reads.
+    seed : int or None, by which decoders of one class draw alike in all outputs
     """
 
     type_ids: ClassVar[tuple[int, ...]] = ()
+    seed: int | None = None
 
 
 class BasicDecoder(Decoder):

@@ -51,7 +51,9 @@ def rgb_array(value: Any) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(value)
 
 
-def open_image(data: bytes, apply_orientation: bool, damaged: str = "refuse") -> tuple[Image, str]:
+def open_image(
+    data: bytes, apply_orientation: bool, damaged: str = "refuse", max_pixels: int = MAX_PIXELS
+) -> tuple[Image, str]:
     """Decode an image file with Pillow, as grey or RGB, turned upright if asked to.
 
     Parameters
@@ -62,6 +64,8 @@ def open_image(data: bytes, apply_orientation: bool, damaged: str = "refuse") ->
         Whether to turn it as its EXIF orientation says.
     damaged : {'refuse', 'reencode'}
         Whether to decode JPEGs whose data is damaged as far as Pillow does.
+    max_pixels : int
+        Larger images are refused before they are decoded.
 
     Returns
     -------
@@ -79,14 +83,38 @@ def open_image(data: bytes, apply_orientation: bool, damaged: str = "refuse") ->
     turned, notes = 1, ""
     if kind == "JPEG":
         try:
-            header = checked_header(data, MAX_PIXELS)
+            header = checked_header(data, max_pixels)
             turned = header.orientation if apply_orientation else 1
             whole = whole_stream(data, header)
             data, notes = whole.data, whole.notes
         except JpegError as error:
             notes = reason_to_decode(error, data, damaged)
-    loaded = pillow.load(data, kind, max_pixels=MAX_PIXELS, orientation=apply_orientation)
+    loaded = pillow.load(data, kind, max_pixels=max_pixels, orientation=apply_orientation)
     return pillow.upright(loaded.image, turned if kind == "JPEG" else loaded.orientation), notes
+
+
+def lossless_kind(data: bytes) -> str:
+    """Return what a file of a format without loss is, for the report; an empty string for other formats.
+
+    Raises
+    ------
+    ConversionError
+        A PNG of one channel of 16 bits, of which 8 bits would be no picture.
+    """
+    kind = pillow.sniff(data)
+    if kind not in ("PNG", "BMP", "TIFF", "GIF", "PPM"):
+        return ""
+    if kind != "PNG" or len(data) < 26:
+        return f"{kind}, without loss"
+    depth, colour = data[24], data[25]  # of the header, which comes first
+    if depth == 16 and colour == 0:
+        raise ConversionError(
+            "a grey PNG of 16 bits does not fit an image of 8 bits; store it in a MaskField('uint16'), "
+            "in `ffprep convert images` with --field NAME=mask-uint16"
+        )
+    if depth == 16:
+        return "PNG of 16 bits, of which 8 are stored"
+    return "PNG with alpha, which is dropped" if colour in (4, 6) else "PNG, without loss"
 
 
 def shrink(pixels: npt.NDArray[np.uint8], longest: int | None, shortest: int | None) -> npt.NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
     SimpleRGBImageDecoder,
 )
-from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, MAX_SIDE, prepare
+from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, KERNEL_MAX_PIXELS, MAX_PIXELS, MAX_SIDE, prepare
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.operation import Operation
@@ -54,6 +54,7 @@ def __getattr__(name: str) -> Any:
 
 IMAGE_RECORD = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
 MODE_JPEG, MODE_RAW = 0, 1
+PNG_MODES = ("jpeg", "raw")
 WRITE_MODES = ("raw", "jpg", "smart", "proportion")
 
 
@@ -90,6 +91,11 @@ class RGBImageField(Field):
         Keep APPn and COM segments when a JPEG is rewritten.
     damaged : {'refuse', 'reencode'}
         JPEG files whose data is damaged: refuse them, or store what Pillow decodes of them, if it decodes anything.
+    max_pixels : int
+        Image files of more pixels are refused before they are decoded; at most 2^28, which is what a loader decodes.
+    png : {'jpeg', 'raw'}
+        What becomes of PNG, BMP, TIFF, GIF and PPM files given as bytes where JPEGs are stored: a JPEG of quality 95,
+        or their pixels, unchanged.
 
     Raises
     ------
@@ -113,7 +119,11 @@ class RGBImageField(Field):
         apply_orientation: bool = False,
         keep_metadata: bool = False,
         damaged: str = "refuse",
+        max_pixels: int = MAX_PIXELS,
+        png: str = "jpeg",
     ) -> None:
+        if png not in PNG_MODES:
+            raise OptionError(f"png is one of {', '.join(PNG_MODES)}, not {png!r}")
         if write_mode is None:
             write_mode = "raw" if jpeg is None else "jpg"
         if write_mode not in WRITE_MODES:
@@ -129,6 +139,8 @@ class RGBImageField(Field):
             raise OptionError(f"jpeg_quality is between 1 and 100, not {jpeg_quality}")
         if not 0 <= compress_probability <= 1:
             raise OptionError(f"compress_probability is between 0 and 1, not {compress_probability}")
+        if not 1 <= max_pixels <= KERNEL_MAX_PIXELS:
+            raise OptionError(f"max_pixels is between 1 and {KERNEL_MAX_PIXELS}, not {max_pixels}")
         self.write_mode = write_mode
         self.max_resolution = max_resolution
         self.min_resolution = min_resolution
@@ -139,6 +151,8 @@ class RGBImageField(Field):
         self.apply_orientation = apply_orientation
         self.keep_metadata = keep_metadata
         self.damaged = damaged
+        self.max_pixels = max_pixels
+        self.png = png
 
     @property
     def metadata_type(self) -> np.dtype[Any]:
@@ -157,8 +171,13 @@ class RGBImageField(Field):
 
     def _encode_file(self, data: bytes) -> Encoded:
         if self.write_mode != "jpg":
-            image, notes = pixels.open_image(data, self.apply_orientation, self.damaged)
+            image, notes = pixels.open_image(data, self.apply_orientation, self.damaged, self.max_pixels)
             return self._encode_pixels(pixels.rgb_array(image), notes)
+        if self.png == "raw" and (kind := pixels.lossless_kind(data)):
+            image, _ = pixels.open_image(data, self.apply_orientation, max_pixels=self.max_pixels)
+            whole = pixels.rgb_array(image)
+            small = pixels.shrink(whole, self.max_resolution, self.min_resolution)
+            return self._encode_raw(small, ("raw", kind if small is whole else f"{kind.split(',')[0]}, resized"))
         try:
             ready = prepare(
                 data,
@@ -169,6 +188,7 @@ class RGBImageField(Field):
                 apply_orientation=self.apply_orientation,
                 keep_metadata=self.keep_metadata,
                 damaged=self.damaged,
+                max_pixels=self.max_pixels,
             )
         except JpegError as error:
             raise ConversionError(str(error)) from error
@@ -177,12 +197,17 @@ class RGBImageField(Field):
 
     def _encode_pixels(self, image: npt.NDArray[np.uint8], notes: str = "") -> Encoded:
         image = pixels.shrink(image, self.max_resolution, self.min_resolution)
-        height, width = image.shape[:2]
-        _check_sides(width, height)
         if self._compresses(image):
+            height, width = image.shape[:2]
+            _check_sides(width, height)
             data = pixels.jpeg_bytes(image, self.jpeg_quality, seekable=self.jpeg != "keep")
             return Encoded((MODE_JPEG, width, height, 0), data, note=_note("encoded", notes))
-        return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=_note("raw", notes))
+        return self._encode_raw(image, _note("raw", notes))
+
+    def _encode_raw(self, image: npt.NDArray[np.uint8], note: tuple[str, str]) -> Encoded:
+        height, width = image.shape[:2]
+        _check_sides(width, height)
+        return Encoded((MODE_RAW, width, height, 0), image.tobytes(), note=note)
 
     def _compresses(self, image: npt.NDArray[np.uint8]) -> bool:
         if self.write_mode == "smart":
@@ -218,6 +243,10 @@ class RGBImageField(Field):
             "keep_metadata": self.keep_metadata,
             "damaged": self.damaged,
         }
+        if self.max_pixels != MAX_PIXELS:
+            named["max_pixels"] = self.max_pixels
+        if self.png != "jpeg":
+            named["png"] = self.png
         if self.write_mode == "smart":
             named["smart_threshold"] = self.smart_threshold
         if self.write_mode == "proportion":

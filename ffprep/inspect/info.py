@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ffprep.beton.head import open_beton, read_head
+from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
-from ffprep.beton.sets import SetFile, check_same_fields
+from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
 from ffprep.common.formatting import size_text
 from ffprep.common.replacing import naming
 from ffprep.errors import IndexMismatchError
@@ -21,14 +22,15 @@ from ffprep.errors import IndexMismatchError
 def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
     """Facts about a file, or about the files of a set together, as JSON values.
 
-    Of a set, ``files`` lists the files, the numbers are those of all files, and the manifest is that of the first.
+    Of a set, ``files`` lists the files, and the numbers are those of all files. The manifest is that of the first, but
+    the report of a conversion in parts is that of all parts, and so are blocks of tokens and what they were made of.
 
     Raises
     ------
     BetonError
         A file is no .beton file, is damaged, or is not the one of which the index was made.
     OptionError
-        The files have different fields.
+        The files have different fields, or number their tokens differently.
     """
     if len(files) == 1 and files[0].index is None:
         return describe(files[0].path)
@@ -41,6 +43,7 @@ def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
         if len(each) == 1:
             model = head
         check_same_fields(files[0].path, model, file.path, head)
+    check_same_tokens((file.path, source_of(one["manifest"])) for file, one in zip(files, each, strict=True))
     return {
         **each[0],
         "path": str(files[0].index or f"{files[0].path} and {len(files) - 1} more"),
@@ -48,9 +51,31 @@ def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
         "samples": sum(one["samples"] for one in each),
         "page_size": max(one["page_size"] for one in each),
         "fields": {name: _together([one["fields"][name] for one in each]) for name in each[0]["fields"]},
+        "manifest": _manifest_of_all([one["manifest"] for one in each]),
         "seek_index": None,
         "files": [{key: one[key] for key in ("path", "bytes", "samples", "seek_index")} for one in each],
     }
+
+
+def _manifest_of_all(manifests: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    first = manifests[0]
+    if first is None:
+        return None
+    if (whole := whole_manifest(manifests)) is not None:
+        return {**{key: value for key, value in first.items() if key != "part"}, **whole[0], "report": whole[1]}
+    sources = [source_of(manifest) for manifest in manifests]
+    changed: dict[str, Any] = {}
+    try:
+        blocks: list[Any] = [source.get("blocks") for source in sources]
+        texts: list[Any] = [source.get("text") for source in sources]
+        if all(blocks):
+            tail = [token for one in blocks for token in one["tail"]]
+            changed["blocks"] = {**blocks[0], "count": sum(one["count"] for one in blocks), "tail": tail}
+        if all(texts):
+            changed["text"] = {**texts[0], **{key: sum(one[key] for one in texts) for key in ("documents", "tokens")}}
+    except (KeyError, TypeError):  # not as a conversion writes it
+        return first
+    return {**first, "source": {**sources[0], **changed}} if changed else first
 
 
 def _together(each: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import printable, size_text
 from ffprep.common.replacing import write_file
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.inspect.info import describe_set, info_text
@@ -117,8 +117,8 @@ def _page(title: str, facts: str, cards: Iterable[str]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n<pre>{html.escape(facts)}</pre>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{_escaped(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body><h1>{_escaped(title)}</h1>\n<pre>{_escaped(facts)}</pre>\n"
         "<main>\n" + "\n".join(cards) + "\n</main></body></html>\n"
     )
 
@@ -129,7 +129,7 @@ def _card(reader: Reader, index: int, side: int | None) -> str:
         try:
             value = reader.value(name, index)
         except DecodeError as error:
-            rows.append(_row(name, f'<span class="bad">{html.escape(str(error))}</span>'))
+            rows.append(_row(name, f'<span class="bad">{_escaped(str(error))}</span>'))
             continue
         if field.type_id == 2:
             record = reader.column(name)[index]
@@ -137,16 +137,21 @@ def _card(reader: Reader, index: int, side: int | None) -> str:
             rows.append(_row(name, f"{record['width']} x {record['height']} px, {size_text(_nbytes(value))}"))
         else:
             text = _text(reader, name, value)
-            rows.append(_row(name, html.escape(text)))
+            rows.append(_row(name, _escaped(text)))
             if name in ("label", "caption", "tokens"):
                 words.append(f"{name} {text}")
     alt = ", ".join(words)[:_LONGEST_ALT]
     shown = "".join(_picture(f"{name} of {alt}", value, side) for name, value in pictures)
-    return f"<article><h2>{html.escape(words[0])}</h2>{shown}<dl>{''.join(rows)}</dl></article>"
+    return f"<article><h2>{_escaped(words[0])}</h2>{shown}<dl>{''.join(rows)}</dl></article>"
+
+
+def _escaped(text: str) -> str:
+    """Text for HTML, its controls spelled out: those that turn its direction would count in a browser as well."""
+    return html.escape(printable(text))
 
 
 def _row(name: str, content: str) -> str:
-    return f"<dt>{html.escape(name)}</dt><dd>{content}</dd>"
+    return f"<dt>{_escaped(name)}</dt><dd>{content}</dd>"
 
 
 def _picture(alt: str, value: Any, side: int | None) -> str:
@@ -160,7 +165,7 @@ def _picture(alt: str, value: Any, side: int | None) -> str:
         Image.fromarray(value).save(buffer, "PNG")
         kind, data = "png", buffer.getvalue()
     text = base64.b64encode(data).decode("ascii")
-    return f'<img loading="lazy" alt="{html.escape(alt)}" src="data:image/{kind};base64,{text}">'
+    return f'<img loading="lazy" alt="{_escaped(alt)}" src="data:image/{kind};base64,{text}">'
 
 
 def _thumbnail(value: Any, side: int) -> bytes:

@@ -159,6 +159,35 @@ def load(
     return Loaded(plain, size, turned)
 
 
+def load_plain(data: bytes, format_name: str, max_pixels: int) -> Image.Image:
+    """Decode an image file without converting its pixels: indices of a palette, 16 bits and all channels stay.
+
+    Raises
+    ------
+    ConversionError
+        As for `load`.
+    """
+    image = _open(data, format_name)
+    _check_pixels(image.size, max_pixels)
+    try:
+        image.load()
+    except _failures() as error:
+        raise ConversionError(f"damaged {format_name} file ({_describe(error)})") from error
+    return image
+
+
+def stated_size(data: bytes, format_name: str) -> tuple[int, int]:
+    """Width and height in the header of an image file.
+
+    Raises
+    ------
+    ConversionError
+        As for `load`.
+    """
+    width, height = _open(data, format_name).size
+    return width, height
+
+
 def _open(data: bytes, format_name: str) -> ImageFile:
     plugin = next(name for name, _ in _PLUGINS if name.upper() == format_name)
     if format_name == "JPEG":
@@ -175,7 +204,7 @@ def _open(data: bytes, format_name: str) -> ImageFile:
 
 def _check_pixels(size: tuple[int, int], most: int) -> tuple[int, int]:
     if size[0] * size[1] > most:
-        raise ConversionError(f"{size[0]} x {size[1]} pixels are over the limit of {most}")
+        raise ConversionError(f"{size[0]} x {size[1]} pixels are over the limit of {most} (--max-pixels)")
     return size
 
 

@@ -55,7 +55,7 @@ def checked_header(data: bytes, max_pixels: int) -> JpegHeader:
     header = read_header(data)
     size = f"{header.width} x {header.height} pixels are over"
     if header.width * header.height > max_pixels:
-        raise ConversionError(f"{size} the limit of {max_pixels}")
+        raise ConversionError(f"{size} the limit of {max_pixels} (--max-pixels)")
     if max(header.width, header.height) > LIBJPEG_MAX_SIDE:
         raise ConversionError(f"{size} {LIBJPEG_MAX_SIDE} a side, the limit of libjpeg and so of Pillow and stock ffcv")
     return header

@@ -16,6 +16,7 @@ from ffprep.loader.epoch.failures import ErrorBudget
 from ffprep.loader.loader import Loader
 from ffprep.loader.order.nodes import NodeOrder
 from ffprep.loader.order.order import OrderOption
+from ffprep.loader.order.repeated import RepeatedOrder
 from ffprep.loader.order.weighted import WeightedOrder
 
-__all__ = ["ErrorBudget", "Loader", "NodeOrder", "OrderOption", "WeightedOrder"]
+__all__ = ["ErrorBudget", "Loader", "NodeOrder", "OrderOption", "RepeatedOrder", "WeightedOrder"]

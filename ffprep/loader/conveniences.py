@@ -9,6 +9,7 @@ from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
 from ffprep.loader.ffcv_names import FfcvLoader
 from ffprep.loader.subset import filtered
+from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.transforms import ToTensor
 
@@ -61,7 +62,8 @@ class Conveniences(FfcvLoader):
         Parameters
         ----------
         field_name : str
-            Output to decide by, as its pipeline makes it.
+            Output to decide by, as its pipeline makes it. One that follows an image is made with that image, in the
+            crops of epoch 0.
         condition : callable
             Takes one row of the output.
 
@@ -72,6 +74,28 @@ class Conveniences(FfcvLoader):
         """
         chosen: L = filtered(self, field_name, condition)
         return chosen
+
+
+def with_mapped_outputs(
+    pipelines: Mapping[str, Any], mapper: Mapping[str, str], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return pipelines in which each further output that `mapper` names reads the field that it maps it to.
+
+    Raises
+    ------
+    OptionError
+        An output has a field's name, or what it is mapped to is no field.
+    """
+    mapped = {name: given for name, given in pipelines.items() if name not in mapper}
+    for name, source in mapper.items():
+        if name in fields or source not in fields:
+            raise OptionError(
+                f"custom_field_mapper maps {name!r} to {source!r}; it maps further outputs to "
+                f"fields, which are {', '.join(fields)}"
+            )
+        given = pipelines.get(name, PipelineSpec(source))
+        mapped[name] = PipelineSpec(source, transforms=given) if isinstance(given, (list, tuple)) else given
+    return mapped
 
 
 def with_index_output(pipelines: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ffprep.beton.ffcv_reader import Reader as FfcvReader
 from ffprep.beton.reader import Reader
 from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
-from ffprep.loader.conveniences import Conveniences, with_index_output
+from ffprep.loader.conveniences import Conveniences, with_index_output, with_mapped_outputs
 from ffprep.loader.engine.memory import BatchMemory
 from ffprep.loader.epoch.epoch_state import EpochProgress, EpochState
 from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
@@ -26,6 +26,7 @@ from ffprep.loader.order.order import Order, OrderOption, SequentialOrder, as_in
 from ffprep.loader.order.pages import payload_fields
 from ffprep.loader.order.sampling import AnyOrder, Sampling, order_name
 from ffprep.loader.order.share import Share, check_enough, distributed_share
+from ffprep.loader.plan.frameworks import FRAMEWORKS, for_framework
 from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, drawn_seed, one_of, worker_threads
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import on_device, read_pipelines
@@ -55,8 +56,10 @@ class Loader(Conveniences):
         Threads that decode; -1 for as many as there are CPUs that this process may use.
     os_cache : bool
         True leaves caching to the operating system, which suits files that fit into memory. False, with the order
-        SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory.
-    order : OrderOption, WeightedOrder, NodeOrder, or object with ``sample_order(epoch)``
+        SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory, or as many as
+        ``batches_ahead + 2`` steps of all ranks lie in; more than fit into memory are refused. RANDOM over files that
+        do not fit, or with False, has the system read what the next batches need and no more.
+    order : OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, or object with ``sample_order(epoch)``
     distributed : bool
         Give this process its share of each step. Rank and world size come from the arguments below, else from
         ``torch.distributed``, else from the launcher's environment variables.
@@ -104,6 +107,12 @@ class Loader(Conveniences):
         Length of an epoch, over all ranks. By default the number of samples, or with ``'balanced'`` that of images.
     with_index : bool
         Give the samples' numbers, counted through all files, as one more output ``index``: int64, shape (batch,).
+    framework : {'torch', 'numpy', 'jax'}
+        Whose arrays batches hold. With ``numpy`` and ``jax``, `ToTensor` does nothing, `ToTorchImage` still puts the
+        channels first, and torch is never imported. numpy's arrays go to any framework by DLPack, without a copy.
+    custom_field_mapper : mapping of str to str, optional
+        Further outputs and the fields that they read, as in FFCV-SSL: with ``{"second": "image"}``, ``pipelines`` may
+        hold ``second``, a list that begins with a decoder of images. They come after the fields, in this order.
     error_budget : ErrorBudget, int or float, optional
         How many bad samples to put up with before `DecodeError` is raised: a count, a share of an epoch's samples, or
         an `ErrorBudget` of these and of bad samples in a row. By default any number.
@@ -160,6 +169,8 @@ class Loader(Conveniences):
         check: str = "first",
         error_budget: ErrorBudget | int | float | None = None,
         with_index: bool = False,
+        framework: str = "torch",
+        custom_field_mapper: Mapping[str, str] | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
@@ -181,6 +192,8 @@ class Loader(Conveniences):
             name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
         }
         self.files = open_files(self.fname, custom_fields, self._reader_class, index, one_of(check, CHECKS, "check"))
+        if custom_field_mapper:
+            self._pipelines = with_mapped_outputs(self._pipelines, custom_field_mapper, self.files.fields)
         if with_index:
             self._pipelines = with_index_output(self._pipelines, self.files.fields)
         self.indices: Ids = as_indices(indices, self.files.num_samples)
@@ -195,8 +208,10 @@ class Loader(Conveniences):
         self._closed = False
         self.seed = drawn_seed(self.distributed) if seed is None else operator.index(seed)
         self._checked_pipelines = read_pipelines(self._pipelines, self.files)
+        self._framework = one_of(framework, FRAMEWORKS, "framework")
         if device is not None:
             self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
+        self._checked_pipelines = [for_framework(pipeline, framework) for pipeline in self._checked_pipelines]
         self._plan()  # so that mistakes in the pipelines are reported now
         samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples", MOST_SAMPLES)
         payloads = payload_fields({pipeline.source for pipeline in self._checked_pipelines}, self.files)
@@ -276,7 +291,7 @@ class Loader(Conveniences):
 
     def _plan(self, epoch: int = 0) -> list[Output]:
         outputs = [plan_output(pipeline, self.files, epoch) for pipeline in self._checked_pipelines]
-        return [*outputs, mask_output(self._device)] if self.pad == "mask" else outputs
+        return [*outputs, mask_output(self._device, self._framework)] if self.pad == "mask" else outputs
 
     def _start(self, progress: EpochProgress, order: Order, share: Share, drop_last: bool) -> EpochIterator:
         """Plan an epoch, write its program and start it: `share` of `order`, from where `progress` says."""
@@ -297,7 +312,7 @@ class Loader(Conveniences):
             self.on_error, self.errors.copy(), self._budget, self.pad == "mask", device_stream,
         )  # fmt: skip
         if order is self._order:
-            setup.readahead = self._sampling.readahead(order, epoch, first, share)
+            setup.readahead = self._sampling.readahead(order, epoch, first, share, self.batches_ahead)
         scheduler = Scheduler(setup, self._pool_cache, self.num_workers)
         iterator = EpochIterator(scheduler, progress, self, self.batches_ahead)
         self._iterators.add(iterator)

@@ -19,7 +19,7 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
     Size,
 )
-from ffprep.loader import Loader, NodeOrder, OrderOption, WeightedOrder
+from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.pipeline.form import dtype_name
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, Paths, image_pipeline, listed
@@ -129,7 +129,7 @@ def image_text_train(
     file: bool = False,
     vocabulary: str | None = None,
     device: Any = None,
-    order: OrderOption | WeightedOrder | NodeOrder = OrderOption.RANDOM,
+    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of images with their captions.

@@ -10,7 +10,7 @@ from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, NDArrayField, RGBImageField
 from ffprep.fields.decoders import STORED_TOKENS, BytesDecoder, NDArrayDecoder, TokensDecoder
-from ffprep.loader import Loader, NodeOrder, OrderOption, WeightedOrder
+from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.presets.images import PathLike, Paths, listed, scalar_pipeline
 from ffprep.text.blocks.blocks import open_blocks, source_facts
@@ -66,7 +66,7 @@ def text_blocks(
     vocabulary: str | None = None,
     dtype: Any = np.int64,
     device: Any = None,
-    order: OrderOption | WeightedOrder | NodeOrder = OrderOption.RANDOM,
+    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of token blocks, or of any file of numbers and arrays; `text_rows` is for GLUE's.

@@ -18,7 +18,7 @@ from ffprep.fields.decoders import (
     FloatDecoder,
     IntDecoder,
 )
-from ffprep.loader import Loader, NodeOrder, OrderOption, WeightedOrder
+from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.pipeline.form import dtype_name
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.presets.images import PathLike, Paths, listed
@@ -43,7 +43,7 @@ def text_rows(
     file: bool = False,
     vocabulary: str | None = None,
     device: Any = None,
-    order: OrderOption | WeightedOrder | NodeOrder = OrderOption.RANDOM,
+    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of rows of one or two texts with their labels: of ``convert glue`` and ``convert text``.

@@ -28,7 +28,7 @@ from ffprep.sources.base import Source
 from ffprep.sources.imagenet_samples import ImageNet, ImageNetStream, ImageNetTable
 from ffprep.sources.reading import hub
 from ffprep.sources.reading.file_sets import FileSet, FolderFiles, index_archives, is_image_name, walk_images
-from ffprep.sources.reading.image_tables import SPLITS, ArrowTable, ParquetTable, parquet_files
+from ffprep.sources.reading.image_tables import SPLITS, ArrowTable, ParquetTable
 from ffprep.sources.reading.synsets import CLASSES, WNID, Hints, find_labels
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _from_folder(
         archives = sorted(p for p in path.glob("*.tar") if WNID.fullmatch(p.stem))
     if archives:
         return _from_archives(archives, path, split, image, hints, clutter)
-    parquet = parquet_files(path, split, clutter)
+    parquet = hub.parquet_files(path, split, clutter)
     if parquet:
         return ImageNetTable(ParquetTable(parquet), split=split, layout="parquet", origin=path.name, image=image)
     return _from_images(path, path, split, image, hints, clutter)

@@ -3,8 +3,9 @@
 There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
 `color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
 `replace_label` and `translate`. ffprep's own are `blur`, `levels`, `enhance`, `geometry` (more operations), `compose`
-(operations made of others), `policies` (RandAugment and its kin), `resized_crop` (decoders of FFCV-SSL), `base` (what a
-transform is), `image` (operations on one image at a time) and the folder `compiled` (their code).
+(operations made of others), `policies` (RandAugment and its kin), `multi_hot`, `resized_crop` (decoders of
+FFCV-SSL), `base` (what a transform is), `image` (operations on one image at a time) and the folder `compiled` (their
+code).
 """
 
 from ffprep.transforms.base import Transform
@@ -53,6 +54,7 @@ from ffprep.transforms.levels import (
 )
 from ffprep.transforms.mixup import CutMix, ImageMixup, LabelMixup, Mixup, MixupOrCutMix, MixupToOneHot
 from ffprep.transforms.module import ModuleWrapper
+from ffprep.transforms.multi_hot import MultiHot
 from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison
@@ -93,6 +95,7 @@ __all__ = [
     "MixupOrCutMix",
     "MixupToOneHot",
     "ModuleWrapper",
+    "MultiHot",
     "NormalizeImage",
     "PadRGBImageDecoder",
     "Poison",

@@ -20,9 +20,22 @@ class Transform(ABC):
     light : bool
         The step only makes a view or touches few bytes, so it may run in the training thread. Other steps run ahead of
         that, in a thread of their own.
+    any_device : bool
+        It can be applied to batches on any device.
+    mixes : bool
+        It mixes the images of a batch with one another.
+
+    Attributes
+    ----------
+    seed : int or None
+        Operations of one class and one seed draw alike in all outputs, as in FFCV-SSL. With None, the default, each
+        draws by itself.
     """
 
     light: ClassVar[bool] = False
+    any_device: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
+    seed: int | None = None
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         """Return the form with this step folded in, or None if the step has to be applied to finished batches.

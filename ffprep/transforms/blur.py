@@ -23,13 +23,27 @@ class GaussianBlur(ImageOp):
         Standard deviation in pixels; with two numbers it is drawn uniformly between them.
     p : float
         Probability that an image is changed.
+    seed : int, optional
+        Operations of this class with the same seed draw alike in all outputs of a loader.
+    blur_prob : float, optional
+        FFCV-SSL's name for `p`. There it comes first and the side of the kernel is 5; here both have to be named.
     """
 
     function: ClassVar[tuple[str, str]] = ("blur", "gaussian_blur")
 
     def __init__(
-        self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0), p: float = 1.0
+        self,
+        kernel_size: int | Sequence[int],
+        sigma: float | Sequence[float] = (0.1, 2.0),
+        p: float = 1.0,
+        seed: int | None = None,
+        *,
+        blur_prob: float | None = None,
     ) -> None:
+        if isinstance(kernel_size, float):
+            raise OptionError(
+                f"kernel_size is {kernel_size!r}; give one or two odd numbers of pixels, and a probability as p="
+            )
         sides = (kernel_size, kernel_size) if isinstance(kernel_size, (int, np.integer)) else tuple(kernel_size)
         if len(sides) != 2 or any(int(side) != side or side < 1 or side % 2 == 0 for side in sides):
             raise OptionError(f"kernel_size is {kernel_size!r}; give one or two odd numbers of pixels")
@@ -40,7 +54,8 @@ class GaussianBlur(ImageOp):
         if len(pair) != 2 or not 0 < pair[0] <= pair[1] < np.inf:
             raise OptionError(f"sigma is {sigma!r}; give a number of pixels above 0, or (low, high)")
         self.sigma = float(pair[0]), float(pair[1])
-        self.p = probability(p, "p")
+        self.p = probability(p if blur_prob is None else blur_prob, "p")
+        self.seed = seed
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
         return np.array([self.p, *self.kernel_size, *self.sigma])

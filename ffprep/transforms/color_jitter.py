@@ -123,7 +123,7 @@ class RandomColorJitter(ColorJitter):
     brightness, contrast, saturation, hue
         See `ColorJitter`.
     seed : int, optional
-        Accepted for FFCV-SSL's sake: draws are a function of the loader's seed, the epoch and the sample.
+        Operations of this class with the same seed draw alike in all outputs of a loader.
     """
 
     def __init__(
@@ -136,6 +136,7 @@ class RandomColorJitter(ColorJitter):
         seed: int | None = None,
     ) -> None:
         super().__init__(brightness, contrast, saturation, hue, jitter_prob)
+        self.seed = seed
 
 
 def _range(value: float | Sequence[float], name: str, middle: float, low: float, high: float) -> tuple[float, float]:

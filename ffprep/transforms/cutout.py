@@ -60,6 +60,10 @@ class RandomErasing(ImageOp):
     value : number, three numbers, or 'random'
         Colour of the rectangle. Placed before `NormalizeImage`, the mean colour becomes zero. ``'random'`` is noise
         over all levels and needs uint8 images.
+    seed : int, optional
+        Operations of this class with the same seed draw alike in all outputs of a loader.
+    erase_prob, mean : optional
+        FFCV-SSL's names for `p` and `value`.
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "erase")
@@ -71,8 +75,14 @@ class RandomErasing(ImageOp):
         scale: Sequence[float] = (0.02, 0.33),
         ratio: Sequence[float] = (0.3, 3.3),
         value: float | Sequence[float] | str = 0,
+        seed: int | None = None,
+        *,
+        erase_prob: float | None = None,
+        mean: Sequence[float] | None = None,
     ) -> None:
-        self.p = probability(p, "p")
+        self.p = probability(p if erase_prob is None else erase_prob, "p")
+        value = value if mean is None else mean
+        self.seed = seed
         if len(scale) != 2 or not 0 <= scale[0] <= scale[1] <= 1:
             raise OptionError(f"scale is {scale!r}; give (low, high) in 0 to 1")
         if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1] < np.inf:

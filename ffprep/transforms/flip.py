@@ -17,10 +17,12 @@ from ffprep.transforms.image import ImageOp, Numbers, channels_last
 
 class _Flip(ImageOp):
     levels: ClassVar[bool] = False
+    any_device: ClassVar[bool] = True
     axis: ClassVar[int]
 
-    def __init__(self, flip_prob: float = 0.5) -> None:
+    def __init__(self, flip_prob: float = 0.5, seed: int | None = None) -> None:
         self.flip_prob = probability(flip_prob, "flip_prob")
+        self.seed = seed
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
         return np.array([self.flip_prob])
@@ -45,6 +47,8 @@ class RandomHorizontalFlip(_Flip):
     ----------
     flip_prob : float
         Whether an image is flipped is a function of (seed, epoch, sample).
+    seed : int, optional
+        Operations of this class with the same seed draw alike in all outputs of a loader.
 
     Notes
     -----
@@ -71,6 +75,8 @@ class RandomVerticalFlip(_Flip):
     Parameters
     ----------
     flip_prob : float
+    seed : int, optional
+        Operations of this class with the same seed draw alike in all outputs of a loader.
     """
 
     function: ClassVar[tuple[str, str]] = ("space", "flip_vertical")

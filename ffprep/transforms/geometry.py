@@ -9,6 +9,8 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.transforms.base import probability
+from ffprep.transforms.compose import RandomApply
+from ffprep.transforms.ffcv_ssl import TwoForms
 from ffprep.transforms.image import ImageOp, Numbers
 
 INTERPOLATIONS = {"nearest": 0, "bilinear": 1, "bicubic": 2, "random": 3}
@@ -91,8 +93,11 @@ class _Move(_Warp):
         return f"{type(self).__name__}({self.value:g}, {self.interpolation!r}, fill={self.fill})"
 
 
-class Rotate(_Move):
+class Rotate(TwoForms, _Move):
     """Rotate against the clock about the image's centre, as Pillow's ``Image.rotate`` does.
+
+    With FFCV-SSL's arguments, ``Rotate(rotate_prob, angle, seed=None)``, it is a `RandomRotation` by up to `angle`
+    radians in either direction, of images chosen with that probability. Give at least the angle by name.
 
     Parameters
     ----------
@@ -105,6 +110,13 @@ class Rotate(_Move):
     """
 
     kind: ClassVar[int] = 0
+
+    @classmethod
+    def _of_ffcv_ssl(cls, *arguments: Any, **named: Any) -> Any:
+        by_name = "rotate_prob" in named or "angle" in named
+        if by_name or (len(arguments) > 1 and isinstance(arguments[1], float)):
+            return _rotation(*arguments, **named)
+        return None
 
 
 class ShearX(_Move):
@@ -252,6 +264,12 @@ class RandomRotation(RandomAffine):
         super().__init__(degrees, interpolation=interpolation, fill=fill, center=center)
         # Pillow and torchvision turn against the clock here, and with it in RandomAffine.
         self.degrees = -self.degrees[1], -self.degrees[0]
+
+
+def _rotation(rotate_prob: float = 0.5, angle: float = 0.2, seed: int | None = None) -> RandomApply:
+    rotation = RandomApply([RandomRotation(float(np.degrees(angle)))], rotate_prob)
+    rotation.seed = seed
+    return rotation
 
 
 class RandomPerspective(_Warp):

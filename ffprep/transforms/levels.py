@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -18,13 +19,18 @@ class RandomGrayscale(ChanceOp):
     ----------
     p : float
         Probability that an image is changed.
+    seed : int, optional
+        Operations of this class with the same seed draw alike in all outputs of a loader.
+    gray_prob : float, optional
+        FFCV-SSL's name for `p`.
     """
 
     function: ClassVar[tuple[str, str]] = ("colour", "grayscale")
     pixelwise: ClassVar[bool] = True
 
-    def __init__(self, p: float = 0.1) -> None:
-        super().__init__(p)
+    def __init__(self, p: float = 0.1, seed: int | None = None, *, gray_prob: float | None = None) -> None:
+        super().__init__(p if gray_prob is None else gray_prob)
+        self.seed = seed
 
 
 class RandomAutocontrast(ChanceOp):
@@ -84,7 +90,38 @@ class RandomSolarize(ImageOp):
 
 
 class RandomSolarization(RandomSolarize):
-    """`RandomSolarize` under the name that ffcv's development version has for it."""
+    """`RandomSolarize` with the name and the arguments that it has in FFCV-SSL.
+
+    Parameters
+    ----------
+    solarization_prob : float
+        Probability that an image is changed.
+    threshold : float
+        Levels of at least this become ``255 - level``.
+    seed : int, optional
+        Operations of this class with the same seed draw alike in all outputs of a loader.
+    p : float, optional
+        Another name for `solarization_prob`.
+    """
+
+    def __init__(
+        self,
+        solarization_prob: float = 0.5,
+        threshold: float = 128.0,
+        seed: int | None = None,
+        *,
+        p: float | None = None,
+    ) -> None:
+        if solarization_prob > 1:
+            warnings.warn(
+                f"RandomSolarization({solarization_prob:g}, ...) begins with a threshold; the probability comes first "
+                "now, as in FFCV-SSL. Write RandomSolarize(threshold, p).",
+                FutureWarning,
+                stacklevel=2,
+            )
+            solarization_prob, threshold = (0.5 if threshold == 128.0 else threshold), solarization_prob
+        super().__init__(threshold, solarization_prob if p is None else p)
+        self.seed = seed
 
 
 class RandomInvert(RandomSolarize):

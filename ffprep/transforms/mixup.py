@@ -54,6 +54,9 @@ class _Mixing:
 
 
 class _MixImages(Transform):
+    any_device: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
+
     def __init__(self, mixing: _Mixing) -> None:
         self.mixing = mixing
 
@@ -81,10 +84,17 @@ class _MixLabels(Transform):
 
     def apply(self, x: Any, batch: BatchInfo) -> Any:
         labels = (x.numpy() if is_tensor(x) else x).reshape(len(x), -1)
-        if labels.shape[1] != 1:
-            raise OptionError(f"{self!r} mixes one label a sample; this batch has the shape {tuple(x.shape)}")
         share = self.mixing.draw(batch).share
-        out = np.stack([labels[:, 0], np.roll(labels[:, 0], 1), share], axis=1).astype(np.float32)
+        if labels.shape[1] == 1:
+            out = np.stack([labels[:, 0], np.roll(labels[:, 0], 1), share], axis=1).astype(np.float32)
+        elif labels.dtype == np.float32:
+            part = share.astype(np.float32)[:, None]
+            out = part * labels + (1 - part) * np.roll(labels, 1, 0)
+        else:
+            raise OptionError(
+                f"{self!r} mixes one label a sample, or float32 targets of several classes as MultiHot makes them; "
+                f"this batch is {x.dtype} of shape {tuple(x.shape)}"
+            )
         if not is_tensor(x):
             return out
         import torch
@@ -117,6 +127,7 @@ class Mixup(_Mixing):
         ``share * image + (1 - share) * other``; uint8 images drop the fraction, as in ffcv.
     labels : Transform
         (batch, 3) float32: own label, other label, own share. `MixupToOneHot` turns them into class probabilities.
+        Targets of several classes (`MultiHot`) are added up like the images and keep their shape.
     """
 
     def __init__(self, alpha: float, same_lambda: bool = True, p: float = 1.0) -> None:
@@ -339,13 +350,17 @@ def _add_up(x: Any, share: npt.NDArray[np.float64]) -> Any:
         out = np.empty_like(images)
         kernel(images.reshape(len(images), -1), share, out.reshape(len(images), -1))
         return back(out)
+    if not is_tensor(x):
+        wider = x if x.dtype == np.float64 else x.astype(np.float32)
+        part = share.astype(wider.dtype).reshape(-1, *[1] * (wider.ndim - 1))
+        other = np.roll(wider, 1, 0)
+        near_own, near_other = wider - (wider - other) * (1 - part), other + (wider - other) * part
+        return np.where(part < 0.5, near_other, near_own).astype(x.dtype)  # torch.lerp's two ways to round
     import torch
 
-    given: torch.Tensor = x if is_tensor(x) else torch.from_numpy(np.ascontiguousarray(x))
-    wide = given if given.dtype in (torch.float32, torch.float64) else given.float()
+    wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
     weight = torch.from_numpy(share).to(wide.device, wide.dtype).view(-1, 1, 1, 1)
-    mixed = torch.lerp(wide.roll(1, 0), wide, weight).to(given.dtype)
-    return mixed if is_tensor(x) else mixed.numpy()
+    return torch.lerp(wide.roll(1, 0), wide, weight).to(x.dtype)
 
 
 def _paste(x: Any, boxes: npt.NDArray[np.int64]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ffprep.abi import IMAGE, RENDER
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import INTERPOLATIONS, RandomResizedCropRGBImageDecoder, size_pair
 from ffprep.kernels.resample.weights import FILTERS
+from ffprep.transforms.ffcv_ssl import TwoForms
 from ffprep.transforms.image import ImageOp, Numbers
 
 
@@ -43,8 +44,12 @@ class _Resized(ImageOp):
         return IMAGE.itemsize + RENDER.itemsize + self._room(height, width)
 
 
-class RandomResizedCrop(_Resized):
+class RandomResizedCrop(TwoForms, _Resized):
     """``torchvision.transforms.RandomResizedCrop`` on images already decoded: a random part, resized.
+
+    With FFCV-SSL's arguments, ``RandomResizedCrop(output_size, scale=(0.08, 1), ratio=(3/4, 4/3), seed=None)``, it is
+    the decoder `ffprep.fields.decoders.RandomResizedCropRGBImageDecoder`. Those with one seed crop alike in all outputs
+    of a loader. Its ``second_seed``, for crops that keep clear of other crops, is refused.
 
     Parameters
     ----------
@@ -61,6 +66,18 @@ class RandomResizedCrop(_Resized):
     -----
     `ffprep.fields.decoders.RandomResizedCropRGBImageDecoder` decodes only that part, and resizes only once.
     """
+
+    @classmethod
+    def _of_ffcv_ssl(cls, *arguments: Any, **named: Any) -> Any:
+        sizes = "size" in named or len(arguments) > 2
+        if "output_size" not in named and (sizes or not arguments):
+            return None
+        seed, second = named.pop("seed", None), named.pop("second_seed", None)
+        if second is not None:
+            raise OptionError(f"second_seed is {second}: crops that keep clear of other crops are not here")
+        decoder = RandomResizedCropRGBImageDecoder(*arguments, **named)
+        decoder.seed = seed
+        return decoder
 
     def __init__(
         self,

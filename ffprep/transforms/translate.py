@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ffprep.errors import OptionError
-from ffprep.fields.decoders import size_pair
+from ffprep.fields.decoders import CenterCropRGBImageDecoder, size_pair
+from ffprep.transforms.ffcv_ssl import TwoForms
 from ffprep.transforms.image import ImageOp, Numbers, pixel_bytes, with_pixel
 
 MODES = {"constant": 0, "reflect": 1, "edge": 2}
@@ -32,13 +33,16 @@ class RandomTranslate(_Window):
         Largest shift; all whole numbers up to it are equally likely.
     fill : three numbers
         Colour of what lies outside the image.
+    seed : int, optional
+        Operations of this class with the same seed draw alike in all outputs of a loader.
     """
 
-    def __init__(self, padding: int, fill: Sequence[float] | float = (0, 0, 0)) -> None:
+    def __init__(self, padding: int, fill: Sequence[float] | float = (0, 0, 0), seed: int | None = None) -> None:
         if int(padding) != padding or padding < 0:
             raise OptionError(f"padding is {padding}; give a whole number of pixels")
         self.padding = int(padding)
         self.fill = fill
+        self.seed = seed
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
         places = 2 * self.padding + 1
@@ -108,8 +112,11 @@ class RandomCrop(_Window):
         return f"RandomCrop({self.window}, padding={self.padding}, padding_mode={self.padding_mode!r})"
 
 
-class CenterCrop(_Window):
+class CenterCrop(TwoForms, _Window):
     """``torchvision.transforms.CenterCrop``: the middle of the image, with a border if the image is smaller.
+
+    With FFCV-SSL's arguments, ``CenterCrop(output_size, ratio)`` with a ratio that is a float from 0 to 1, it is the
+    decoder `ffprep.fields.decoders.CenterCropRGBImageDecoder`.
 
     Parameters
     ----------
@@ -122,6 +129,13 @@ class CenterCrop(_Window):
     For a centre crop after a resize, `ffprep.fields.decoders.ResizeCenterCropRGBImageDecoder` does both and decodes
     only what is shown.
     """
+
+    @classmethod
+    def _of_ffcv_ssl(cls, *arguments: Any, **named: Any) -> Any:
+        share = len(arguments) == 2 and isinstance(arguments[1], float) and 0 < arguments[1] <= 1
+        if share or "ratio" in named:
+            return CenterCropRGBImageDecoder(*arguments, **named)
+        return None
 
     def __init__(self, size: int | Sequence[int], fill: Sequence[float] | float = 0) -> None:
         self.window = size_pair(size)

@@ -184,12 +184,12 @@ def test_doctor_examines_this_machine() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["nonsense"], 2, "No such command 'nonsense'"),
-        (["convert", "nonsense"], 2, "No such command"),
+        (["nonsense"], 2, "no command 'nonsense'; there are bench, convert"),
+        (["convert", "nonsense"], 2, "no command 'nonsense'; there are ade20k, cc12m"),
         (["convert", "imagenet", "--source", "x"], 2, "Missing option '--out'"),
         (["convert", "imagenet", "--source", "/nonexistent", "--out", "/tmp/x.beton"], 1, "no such file or folder"),
         (["convert", "imagenet", "--source", "x", "--out", "x", "--quality", "101"], 2, "101"),
-        (["info", "/nonexistent"], 2, "does not exist"),
+        (["info", "/nonexistent"], 2, "no such file or folder; check the name"),
         (["convert", "/nonexistent.yaml"], 2, "cannot be read"),
     ],
 )
@@ -298,7 +298,7 @@ file_sets.read_file = waiting
 """A program's first lines, which let it say that it reaches an image, and wait, before it reads it."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_interrupted_conversion_is_resumed_to_the_same_bytes(folder: Path, tmp_path: Path, number: int) -> None:
     """The converter waits where it reads an image, so the signal finds it in the middle."""
     assert convert(folder, tmp_path / "whole.beton").exit_code == 0

@@ -76,8 +76,8 @@ def complete(line: str) -> list[str]:
 
 
 def test_completion() -> None:
-    assert complete("ffprep convert im") == ["imagenet"]
-    assert complete("ffprep convert imagenet --max") == ["--max-side"]
+    assert complete("ffprep convert im") == ["imagenet", "images"]
+    assert complete("ffprep convert imagenet --max") == ["--max-side", "--max-pixels"]
     assert complete("ffprep convert imagenet --jpeg re") == ["reencode"]
 
 

@@ -29,7 +29,11 @@ MISTAKES = [
     ("plan coc", 2, "ffprep plan: no command 'coc'; did you mean coco?" + SEE),
     ("download cc5m", 2, "ffprep download: no command 'cc5m'; did you mean cc3m or cc12m?" + SEE),
     ("info --jsn x.beton", 2, "ffprep info: No such option '--jsn'. Did you mean '--json'?" + SEE),
-    (IMAGENET + " --max-sid 300", 2, "No such option '--max-sid'. (Did you mean one of: '--max-side', "),
+    (
+        IMAGENET + " --max-sid 300",
+        2,
+        "No such option '--max-sid'. (Did you mean one of: '--max-pixels', '--max-side', ",
+    ),
     ("doctor --all", 2, "ffprep doctor: No such option '--all'."),
     ("doctor x.beton", 2, "ffprep doctor: Got unexpected extra argument (x.beton)" + SEE),
     ("info", 2, "ffprep info: Missing argument 'PATH'." + SEE),

@@ -247,7 +247,7 @@ def test_interruption_keeps_what_is_written_and_says_how_to_continue(tmp_path: P
     expected = reference(tmp_path, Made(100))
 
     class Interrupting:
-        def update(self, done: int, size: int) -> None:
+        def update(self, done: int, size: int, failed: int = 0) -> None:
             if done >= 64:
                 raise KeyboardInterrupt
 
@@ -276,7 +276,7 @@ def test_units_under_way_are_bounded(tmp_path: Path) -> None:
         return plain(index)
 
     class Watching:
-        def update(self, done: int, size: int) -> None:
+        def update(self, done: int, size: int, failed: int = 0) -> None:
             assert max(taken) < done + (2 * 3 + 2) * UNIT
 
         def close(self) -> None:

@@ -224,6 +224,17 @@ def test_an_iterator_dropped_unseen_begins_no_epoch(photographs: Path) -> None:
         assert loader.next_epoch == 3
 
 
-def test_importing_it_imports_no_torch() -> None:
-    code = "import sys, ffprep; ffprep.Dataset; assert not {'torch', 'numba'} & set(sys.modules)"
+def test_it_is_torchs_dataset_and_the_rest_of_ffprep_imports_no_torch(small: Path) -> None:
+    with Dataset(small, raw=True) as dataset:
+        assert isinstance(dataset, torch.utils.data.Dataset)
+        joined = dataset + dataset  # torch's own operator
+        assert len(joined) == 2 * len(dataset) and joined[len(dataset)] == dataset[0]
+    code = "import sys, ffprep; ffprep.Loader; ffprep.DatasetWriter; assert not {'torch', 'numba'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", f"import sys; sys.modules['torch'] = None\n{RAW}", str(small)]).returncode
+        == 0
+    )
+
+
+RAW = "import ffprep; assert ffprep.Dataset(sys.argv[1], raw=True)[0]"

@@ -83,6 +83,21 @@ def test_too_many_blocks_to_visit(jpegmaker: ModuleType) -> None:
     assert status_of(lambda: coefficients(data + b"\xff\xd9")) == Status.TOO_LARGE
 
 
+@pytest.mark.parametrize(("scans", "status"), [(1000, Status.TRUNCATED_SCAN), (1001, Status.TOO_LARGE)])
+def test_too_many_scans(jpegmaker: ModuleType, scans: int, status: Status) -> None:
+    """Bit after bit of band after band of a tiny image; the last bits were never sent."""
+    three = b"".join(bytes([n, 0x11, 0]) for n in (1, 2, 3))
+    frame = jpegmaker.segment(0xC2, struct.pack(">BHHB", 8, 8, 8, 3) + three)
+    tables = jpegmaker.segment(0xDB, b"\0" + b"\1" * 64)
+    tables += b"".join(jpegmaker.segment(0xC4, jpegmaker.Huffman([(1, 0)]).spec(kind, 0)) for kind in (0, 1))
+    data = [b"\xff\xd8" + tables + frame + jpegmaker.segment(SOS, b"\3\1\0\2\0\3\0\0\0\0") + b"\x1f"]
+    for component in (1, 2, 3):
+        for k in range(1, 64):
+            for bits in (10, *(n + 1 << 4 | n for n in range(9, -1, -1))):
+                data.append(jpegmaker.segment(SOS, bytes([1, component, 0, k, k, bits])) + b"\x7f")
+    assert status_of(lambda: coefficients(b"".join(data[:scans]) + b"\xff\xd9")) == status
+
+
 def test_one_component_sent_twice(jpegmaker: ModuleType) -> None:
     frame = jpegmaker.random_frame(np.random.default_rng(8), 16, 16, [(1, 1)] * 3)
     frame.scans = [jpegmaker.Scan([0]), jpegmaker.Scan([0]), jpegmaker.Scan([1, 2])]

@@ -29,7 +29,7 @@ from ffprep.sources.coco import open_coco
 from ffprep.sources.glue import TASKS, open_glue
 from ffprep.sources.openwebtext import open_corpus
 from ffprep.sources.reading.annotations import is_annotation_name
-from ffprep.sources.reading.image_tables import parquet_files
+from ffprep.sources.reading.hub import parquet_files
 from ffprep.sources.text import TableChoice, open_rows
 from ffprep.sources.visual_genome import open_visual_genome
 from ffprep.text.blocks.exchange import import_parts
@@ -155,7 +155,7 @@ def test_tables_of_texts(tmp_path: Path, vocabulary: Vocabulary) -> None:
         assert len(rows) == 1 and notes_of(rows).startswith("left out 1 ") is bool(left_out)
         taken = open_rows(TableChoice((pattern,), "text", all_files=True), vocabulary, 8)
         assert len(taken) == 1 + left_out and not taken.notes and taken.manifest()["all_files"] is True
-    with pytest.raises(SourceError, match=r"no such files; left out 1 that systems leave"):
+    with pytest.raises(SourceError, match=r"no such files; check the name; left out 1 that systems leave"):
         open_rows(TableChoice((f"{tmp_path}/._*",), "text"), vocabulary, 8)
 
 

@@ -350,3 +350,18 @@ def test_damaged_values_are_named_and_read_nothing_outside(dense_beton: Path, tm
             except DecodeError as error:
                 assert "sample 2" in str(error) and "'mask'" in str(error)
         path.unlink()
+
+
+def test_a_filter_by_what_follows_an_image(dense_beton: Path) -> None:
+    given = pipelines([RandomResizedCropRGBImageDecoder(40)])
+    with Loader(dense_beton, 5, pipelines=given, seed=SEED, num_workers=2) as loader:
+        batch = loader.batch(range(COUNT), 0)
+        names = [p.name for p in read_pipelines(given, loader.files)]
+        masks, boxes, labels = (batch[names.index(name)] for name in ("mask", "boxes", "labels"))
+        with loader.filter("labels", lambda row: bool((row >= 0).sum() > 1)) as some:
+            assert some.indices.tolist() == [i for i in range(COUNT) if (labels[i] >= 0).sum() > 1]
+            assert len(next(iter(some))) == len(names)
+        with loader.filter("boxes", lambda row: not bool(row.mask.any())) as none:
+            assert none.indices.tolist() == [i for i in range(COUNT) if not boxes.mask[i].any()]
+        with loader.filter("mask", lambda mask: bool((mask == 2).any())) as seen:
+            assert seen.indices.tolist() == [i for i in range(COUNT) if (masks[i] == 2).any()]

@@ -155,7 +155,7 @@ PILLOW: list[tuple[Any, Callable[[Image.Image], Image.Image]]] = [
     (T.RandomEqualize(1), ImageOps.equalize),
     (T.RandomAutocontrast(1), ImageOps.autocontrast),
     (T.RandomSolarize(100, 1), lambda image: ImageOps.solarize(image, 100)),
-    (T.RandomSolarization(255, 1), lambda image: ImageOps.solarize(image, 255)),
+    (T.RandomSolarization(1, 255), lambda image: ImageOps.solarize(image, 255)),
     (T.RandomInvert(1), ImageOps.invert),
     (T.RandomPosterize(3, 1), lambda image: ImageOps.posterize(image, 3)),
     (T.RandomVerticalFlip(1), ImageOps.flip),

@@ -17,6 +17,7 @@ from ffprep.beton.sets.index import SUFFIX, read_index
 from ffprep.beton.sets.making import make_set
 from ffprep.beton.sets.members import Member, SetFile, SetIndex, check_same_fields
 from ffprep.beton.sets.places import Place, files_of, numbered
+from ffprep.beton.sets.tokens import check_same_tokens, source_of
 
 __all__ = [
     "SUFFIX",
@@ -25,8 +26,10 @@ __all__ = [
     "SetFile",
     "SetIndex",
     "check_same_fields",
+    "check_same_tokens",
     "files_of",
     "make_set",
     "numbered",
     "read_index",
+    "source_of",
 ]

@@ -10,6 +10,7 @@ from ffprep.beton.head import Head
 from ffprep.beton.sets.index import read_index, write_index
 from ffprep.beton.sets.members import SetIndex, check_same_fields, describe_member
 from ffprep.beton.sets.places import Place, files_of
+from ffprep.beton.sets.tokens import check_same_tokens
 from ffprep.errors import OptionError
 
 
@@ -39,7 +40,7 @@ def make_set(
     Raises
     ------
     OptionError
-        A file lies in another folder or has other fields, or there is another index.
+        A file lies in another folder, has other fields or numbers its tokens otherwise, or there is another index.
     BetonError
         A file cannot be used.
     """
@@ -53,17 +54,23 @@ def make_set(
     if repeated:
         del members[-len(names) :]
     model: tuple[Path, Head] | None = None
+    sources: list[tuple[Path, Mapping[str, Any]]] = []
     if files:
-        model = files[0].path, describe_member(files[0].path, custom_fields)[1]
+        _, head, source = describe_member(files[0].path, custom_fields)
+        model = files[0].path, head
+        sources += [(files[0].path, source)] * ("vocabulary" in source)
     for file in added:
         if not file.path.parent.resolve() == path.parent.resolve():
             raise OptionError(f"{file.path}: lies in another folder than {path}; move it there, or link it")
         if append and file.path.name in known and not repeated:
             raise OptionError(f"{file.path}: is in {path} already")
-        member, head = describe_member(file.path, custom_fields)
+        member, head, source = describe_member(file.path, custom_fields)
         if model is None:
             model = file.path, head
         check_same_fields(*model, file.path, head)
+        if "vocabulary" in source:
+            sources.append((file.path, source))
+            check_same_tokens([sources[0], sources[-1]])
         members.append(member)
     if not members:
         raise OptionError("no file is given")

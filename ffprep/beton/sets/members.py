@@ -12,6 +12,7 @@ import xxhash
 
 from ffprep.beton import layout
 from ffprep.beton.head import AGAIN, Head, open_beton, read_head
+from ffprep.beton.sets.tokens import recorded_source
 from ffprep.common.replacing import naming
 from ffprep.errors import CorruptError, OptionError
 
@@ -152,8 +153,10 @@ def _checksum(file: BinaryIO, head: Head) -> str:
     return hasher.hexdigest()
 
 
-def describe_member(path: Path, custom_fields: Mapping[str, type[Any]] | None = None) -> tuple[Member, Head]:
-    """Read what an index says of a file.
+def describe_member(
+    path: Path, custom_fields: Mapping[str, type[Any]] | None = None
+) -> tuple[Member, Head, Mapping[str, Any]]:
+    """Read what an index says of a file, and what the file's manifest says of its source.
 
     Raises
     ------
@@ -167,7 +170,8 @@ def describe_member(path: Path, custom_fields: Mapping[str, type[Any]] | None = 
     with naming(path), open_beton(path) as file:
         head = read_head(file, path, dict(custom_fields or {}))
         checksum = _checksum(file, head) if head.superblock is None else seal_of(head.superblock)
-    return Member(path.name, head.header.num_samples, head.size, checksum), head
+        source = recorded_source(file, head) if "tokens" in head.fields else {}
+    return Member(path.name, head.header.num_samples, head.size, checksum), head, source
 
 
 def check_same_fields(model_path: Path, model: Head, path: Path, head: Head) -> None:

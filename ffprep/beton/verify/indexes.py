@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from ffprep.beton.beton_tables import BetonTables
 from ffprep.beton.head import open_beton, read_head
+from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
-from ffprep.beton.sets import SetFile
+from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
 from ffprep.common.replacing import naming
-from ffprep.errors import BetonError, CorruptError, JpegError, OptionError
+from ffprep.errors import BetonError, CorruptError, CustomFieldError, JpegError, OptionError
 from ffprep.jpeg.index import build_index, interval_of
 
 _CHUNK = 256
@@ -69,5 +70,26 @@ def differs_from_index(file: SetFile) -> str | None:
     except CorruptError as error:
         return str(error)
     except BetonError:
+        return None
+    return None
+
+
+def differs_from_first(file: SetFile, first: SetFile) -> str | None:
+    """Say in what the fields or the tokens of a file of a set differ from those of the set's first file.
+
+    Returns
+    -------
+    str or None
+        None if they do not, or if a file cannot be opened.
+    """
+    try:
+        with Reader(first.path, check=False) as model, Reader(file.path, check=False) as reader:
+            check_same_fields(model.path, model.head, reader.path, reader.head)
+            check_same_tokens((one.path, source_of(one.manifest)) for one in (model, reader))
+    except CustomFieldError:
+        return None
+    except OptionError as error:
+        return str(error)
+    except (BetonError, OSError):
         return None
     return None

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ffprep.commands._shared.help import Command
+from ffprep.common.expansion import DENSEST, allowing
 from ffprep.common.names import did_you_mean
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.common.replacing import write_file
@@ -143,7 +144,15 @@ SET = OutputFile(own_rule=True)
 REPORT = ReportFile(device=True)
 
 
-class FileCommand(Command):
+class ReadingCommand(Command):
+    """A command that may have ``--max-expansion``, which holds while the command runs and is no argument of it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with allowing(ctx.params.pop("max_expansion", DENSEST)):
+            return super().invoke(ctx)
+
+
+class FileCommand(ReadingCommand):
     """A command with outputs. Before it begins, they are compared with its inputs and with what is there."""
 
     def invoke(self, ctx: click.Context) -> Any:

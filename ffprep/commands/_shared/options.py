@@ -17,6 +17,7 @@ import click
 from ffprep.commands._shared.files import BETON, REPORT, Existing, check_restart, inputs_of, is_report, write_report
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.common.expansion import DENSEST
 from ffprep.common.outputs import check_output
 
 if TYPE_CHECKING:
@@ -37,8 +38,21 @@ all_files_option = click.option(
     "the like), which would be classes, images and texts of their own; by default they are left out with a note.",
 )
 
+expansion_option = click.option(
+    "--max-expansion",
+    type=Whole(1),
+    default=DENSEST,
+    show_default=True,
+    metavar="TIMES",
+    help="Refuse compressed files that unpack to more than so many times their size, beyond the first 256 MiB.",
+)
+"""For a `ReadingCommand`."""
 
-image_options = apply_options(
+reading_options = apply_options(all_files_option, expansion_option)
+"""How files and archives of a source are read: ``--all-files`` and ``--max-expansion``."""
+
+
+_SIZES = (
     click.option(
         "--jpeg",
         type=click.Choice(["seekable", "keep", "reencode", "raw"]),
@@ -65,7 +79,8 @@ image_options = apply_options(
         show_default=True,
         help="JPEG quality of what is encoded anew.",
     ),
-    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+)
+_RARER = (
     click.option(
         "--damaged",
         type=click.Choice(["refuse", "reencode"]),
@@ -73,15 +88,40 @@ image_options = apply_options(
         show_default=True,
         help="JPEG files with damaged data: refuse them, or store what Pillow makes of them.",
     ),
+    click.option(
+        "--max-pixels",
+        type=Whole(1, 1 << 28),
+        default=178_956_970,
+        show_default=True,
+        help="Refuse images of more pixels before they are decoded; 268435456 at most, which loaders can decode.",
+    ),
     click.option("--keep-metadata", is_flag=True, help="Keep EXIF, ICC profiles and comments of JPEG files."),
     click.option(
         "--index",
         is_flag=True,
         help="Make the seek index beside the file, too, as ffprep index does: for --jpeg keep.",
     ),
+)
+image_options = apply_options(
+    *_SIZES,
+    click.option("--apply-orientation", is_flag=True, help="Turn images as their EXIF orientation says."),
+    *_RARER,
     title="Images",
 )
 """How images are stored: ``--jpeg``, ``--max-side``, ``--min-side``, ``--quality`` and less common ones."""
+
+unturned_options = apply_options(*_SIZES, *_RARER, title="Images")
+"""The same for images whose boxes or masks would not turn with them."""
+
+png_option = click.option(
+    "--png",
+    type=click.Choice(["raw", "jpeg"]),
+    default="raw",
+    show_default=True,
+    help="PNG, BMP, TIFF, GIF and PPM files: their pixels, without loss, or a JPEG of quality 95, which is many times "
+    "smaller.",
+)
+"""How files of formats without loss are stored, where the command asks."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +135,9 @@ class ImageChoices:
     apply_orientation: bool
     keep_metadata: bool
     damaged: str
+    max_pixels: int
     index: bool = False
+    png: str = "jpeg"
 
     def field(self) -> RGBImageField:
         """The field that stores images as these options say."""
@@ -111,6 +153,8 @@ class ImageChoices:
             apply_orientation=self.apply_orientation,
             keep_metadata=self.keep_metadata,
             damaged=self.damaged,
+            max_pixels=self.max_pixels,
+            png=self.png,
         )
 
 
@@ -314,15 +358,22 @@ def followed(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], N
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does, so that what was written is kept."""
+    """Let a conversion end as by Ctrl-C, so that what was written is kept, where it would be killed.
+
+    Cluster schedulers send SIGTERM, and terminals that are closed SIGHUP. Under nohup, SIGHUP stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, _interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(*_: object) -> None:
@@ -332,7 +383,8 @@ def _interrupt(*_: object) -> None:
 def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
     """Separate the image options from a command's other values."""
     rest = dict(values)
-    return ImageChoices(**{name: rest.pop(name) for name in ImageChoices.__dataclass_fields__}), rest
+    taken = {name: rest.pop(name) for name in ImageChoices.__dataclass_fields__ if name in rest}
+    return ImageChoices(**taken), rest
 
 
 def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:

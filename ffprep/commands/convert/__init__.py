@@ -15,9 +15,30 @@ from ffprep.common.names import did_you_mean
 from ffprep.convert.config import read_config, to_arguments
 from ffprep.errors import OptionError
 
+GROUPS = {
+    "Images and labels": ("images", "imagenet"),
+    "Images with boxes or masks": ("coco-detection", "coco-panoptic", "voc", "ade20k", "masks"),
+    "Images with captions": ("coco", "vg", "cc3m", "cc12m", "sbu"),
+    "Text": ("openwebtext", "glue", "text", "tokens"),
+}
+"""The data sets as the help shows them."""
+
 
 class ConvertGroup(PackageGroup):
     """The data sets by name. An argument that ends in .yaml is a configuration to run."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the data sets, those of a kind together."""
+        left = self.list_commands(ctx)
+        groups = {title: [name for name in names if name in left] for title, names in GROUPS.items()}
+        groups["Others"] = [name for name in left if not any(name in names for names in GROUPS.values())]
+        longest = max(map(len, left))
+        for title, names in groups.items():
+            found = [(name, command) for name in names if (command := self.get_command(ctx, name)) is not None]
+            limit = formatter.width - 6 - longest
+            if found:
+                with formatter.section(title):
+                    formatter.write_dl([(f"{n:<{longest}}", c.get_short_help_str(limit)) for n, c in found])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name.endswith((".yaml", ".yml")):

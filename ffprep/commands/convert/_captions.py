@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
-from ffprep.commands._shared.help import Command, apply_options
+from ffprep.commands._shared.files import FileCommand, ReadingCommand
+from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import Whole
 from ffprep.commands._shared.options import (
     EXISTING,
-    all_files_option,
     image_options,
     planning_options,
+    reading_options,
     show_plan,
     take_image,
     take_writing,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource
 
 caption_options = apply_options(
-    all_files_option,
+    reading_options,
     click.option(
         "--pairs/--grouped",
         "pairs",
@@ -124,7 +124,7 @@ def commands(
     @click.command(
         name,
         help=f"Bytes, time and room of: {summary}",
-        cls=Command,
+        cls=ReadingCommand,
         examples=[("Before the conversion", f"ffprep plan {name} {arguments}")],
     )
     @source_options

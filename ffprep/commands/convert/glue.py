@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import BETONS, FileCommand
-from ffprep.commands._shared.help import Command, apply_options
+from ffprep.commands._shared.files import BETONS, FileCommand, ReadingCommand
+from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import (
-    all_files_option,
     planning_options,
+    reading_options,
     show_plan,
     take_writing,
 )
@@ -43,7 +43,7 @@ def _source_options(tasks: list[str]) -> Callable[..., Any]:
             metavar="train|validation|test|all",
             help="MNLI has validation_matched and validation_mismatched, and so for test; validation means both.",
         ),
-        all_files_option,
+        reading_options,
     )
 
 
@@ -118,7 +118,9 @@ def _name(out: Path, task: Task, split: str) -> Path:
     return out / f"{task.name}-{split}.beton"
 
 
-@click.command("glue", cls=Command, examples=[("Bytes, time, room", "ffprep plan glue --source /data/glue --task qqp")])
+@click.command(
+    "glue", cls=ReadingCommand, examples=[("Bytes, time, room", "ffprep plan glue --source /data/glue --task qqp")]
+)
 @_source_options(list(NAMES))
 @vocabulary_options
 @row_options

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand
-from ffprep.commands._shared.help import Command, apply_options
-from ffprep.commands._shared.options import all_files_option, planning_options, show_made_plan
+from ffprep.commands._shared.files import FileCommand, ReadingCommand
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import planning_options, reading_options, show_made_plan
 from ffprep.commands.convert._text import (
     block_options,
     block_writing_options,
@@ -40,7 +40,7 @@ _source_options = apply_options(
         help="Part of the documents to take, by the hash of each: for forms without chunks.",
     ),
     click.option("--column", default="text", show_default=True, help="Where tables have the text."),
-    all_files_option,
+    reading_options,
 )
 
 
@@ -84,7 +84,7 @@ def command(
 
 @click.command(
     "openwebtext",
-    cls=Command,
+    cls=ReadingCommand,
     examples=[("Bytes, time, room on the disk", "ffprep plan openwebtext --source /data/openwebtext --split train")],
 )
 @_source_options

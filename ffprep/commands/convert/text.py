@@ -11,7 +11,7 @@ import click
 from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.group import switches
 from ffprep.commands._shared.help import apply_options
-from ffprep.commands._shared.options import all_files_option, take_writing
+from ffprep.commands._shared.options import reading_options, take_writing
 from ffprep.commands.convert._text import (
     block_options,
     row_options,
@@ -62,7 +62,7 @@ _table_options = apply_options(
         show_default=True,
         help="A sample for each row of the table, or blocks of tokens as of a corpus.",
     ),
-    all_files_option,
+    reading_options,
 )
 
 

@@ -2,7 +2,7 @@
 
 With ``os_cache=False`` an epoch keeps about two windows of pages in memory. A thread reads ahead in large pieces; the
 operating system by itself would read small ones, each when a worker is already waiting for it. Pages that are no longer
-needed are dropped from the process and from the system's cache.
+needed are dropped from the process, and from the system's cache by the last process of the machine that needs them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.common.closing import call_when_gone, close_descriptors
+from ffprep.common.locking import Claims
 from ffprep.loader.files import Ids
 
 PIECE = 1 << 20
@@ -56,6 +57,7 @@ class ReadAhead:
         self._first_pages = first_pages(readers)
         keep = len(readers) <= KEPT_OPEN
         self._files = [_File(reader.path, mapping_of(reader.data), reader.page_size, keep) for reader in readers]
+        self._claims = Claims(readers[0].path)
         self._edges = edges
         self._pages = pages
         self._window = int(np.searchsorted(edges, start, side="right")) - 1
@@ -66,8 +68,14 @@ class ReadAhead:
         self._thread = threading.Thread(target=_read, args=(self._requests,), name="ffprep-readahead", daemon=True)
         self._end = weakref.finalize(self, self._requests.end)
         self._thread.start()
+        self._claim(self._window)
         self._request(self._window, 1.0)
         self._requested = 0
+
+    def _claim(self, window: int) -> None:
+        """Claim the pages of a window and of the next one, so that no other process drops them."""
+        for page in self._pages_in(window) | self._pages_in(window + 1):
+            self._claims.claim(page)
 
     def _pages_in(self, window: int) -> set[int]:
         """Return the pages that a window needs; none for windows that the epoch does not have."""
@@ -92,6 +100,7 @@ class ReadAhead:
             self._request(self._window + 1, 1.0)
             self._window += 1
             self._requested = 0
+            self._claim(self._window)
         begin, end = int(self._edges[self._window]), int(self._edges[self._window + 1])
         if self._window + 2 < len(self._edges):
             self._request(self._window + 1, (position - begin) / max(1, end - begin))
@@ -114,7 +123,7 @@ class ReadAhead:
 
     def _release(self, page: int) -> None:
         file, offset = self._place(page)
-        file.release(offset)
+        file.release(offset, cached=self._claims.give_up(page))
 
     def close(self) -> None:
         """Release all pages and end the thread."""
@@ -185,14 +194,14 @@ class _File:
         finally:
             os.close(descriptor)
 
-    def release(self, offset: int) -> None:
-        """Drop the page at a byte offset from this process and from the system's cache."""
+    def release(self, offset: int, *, cached: bool = True) -> None:
+        """Drop the page at a byte offset from this process and, if `cached`, from the system's cache."""
         if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
             length = min(self.page_size, len(self._mapping) - offset)
             if length > 0:
                 with contextlib.suppress(OSError, ValueError):
                     self._mapping.madvise(mmap.MADV_DONTNEED, offset, length)
-        if hasattr(os, "posix_fadvise"):
+        if cached and hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError), self.opened() as descriptor:
                 os.posix_fadvise(descriptor, offset, self.page_size, os.POSIX_FADV_DONTNEED)
 

@@ -21,6 +21,7 @@ from ffprep.kernels.random import uniforms
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
 from ffprep.loader.engine.device import DeviceStream
+from ffprep.loader.engine.extents import ExtentsAhead
 from ffprep.loader.engine.pool import WorkerPool
 from ffprep.loader.engine.program import Program
 from ffprep.loader.engine.readahead import ReadAhead
@@ -78,7 +79,7 @@ class EpochSetup:
         Whether the loader gives a mask of the rows that are padding.
     device_stream : DeviceStream or None
         Takes batches to the device that the outputs go to.
-    readahead : ReadAhead or None
+    readahead : ReadAhead, ExtentsAhead or None
         Reads the file's pages ahead of the workers.
     """
 
@@ -98,7 +99,7 @@ class EpochSetup:
     budget: ErrorBudget
     masked: bool = False
     device_stream: DeviceStream | None = None
-    readahead: ReadAhead | None = None
+    readahead: ReadAhead | ExtentsAhead | None = None
 
     @property
     def batches(self) -> int:

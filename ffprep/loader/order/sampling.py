@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
+from ffprep.common.cpus import available_memory
+from ffprep.common.formatting import size_text
 from ffprep.common.seeds import derived_seed
 from ffprep.errors import OptionError
+from ffprep.loader.engine.extents import ExtentsAhead
 from ffprep.loader.engine.readahead import ReadAhead
 from ffprep.loader.files import Files, Ids
 from ffprep.loader.order.mix import MixOrder, apportion
@@ -26,15 +31,16 @@ from ffprep.loader.order.order import (
     SequentialOrder,
 )
 from ffprep.loader.order.pages import has_payload, main_pages, payload_pages
+from ffprep.loader.order.repeated import RepeatedOrder
 from ffprep.loader.order.share import Share
 from ffprep.loader.order.weighted import WeightedOrder
 
-AnyOrder = OrderOption | WeightedOrder | NodeOrder | HasSampleOrder
+AnyOrder = OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | HasSampleOrder
 
 
 def order_name(option: AnyOrder) -> str:
     """Return what a saved state calls an order."""
-    return option.name if isinstance(option, (OrderOption, WeightedOrder, NodeOrder)) else "GIVEN"
+    return option.name if isinstance(option, (OrderOption, WeightedOrder, NodeOrder, RepeatedOrder)) else "GIVEN"
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ class Sampling:
             return QuasiRandomOrder(self.indices, self._main_pages(), seed, self.window_pages)
         if isinstance(option, NodeOrder):
             return option.bind(self.indices, self._main_pages(), seed)
+        if isinstance(option, RepeatedOrder):
+            return option.bind(self.indices, seed)
         if isinstance(option, WeightedOrder):
             return option.bind(self.indices, seed, self.files.num_samples)
         if isinstance(option, type) and hasattr(option, "sample_order"):
@@ -93,8 +101,8 @@ class Sampling:
         if hasattr(option, "sample_order"):
             return GivenOrder(option, self.files.num_samples)
         raise OptionError(
-            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder or an object that has "
-            "sample_order(epoch)"
+            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder or an "
+            "object that has sample_order(epoch)"
         )
 
     def _main_pages(self) -> Ids:
@@ -157,27 +165,71 @@ class Sampling:
         sizes = tuple(int(size) for size in np.diff(self.files.starts)) if len(self.files) > 1 else ()
         return sizes + (tuple(int(count) for count in order.counts) if isinstance(order, MixOrder) else ())
 
-    def readahead(self, order: Order, epoch: int, first: int, share: Share | None = None) -> ReadAhead | None:
-        """Start reading the pages that a rank needs ahead of an epoch that begins at position `first`.
+    def readahead(
+        self, order: Order, epoch: int, first: int, share: Share | None = None, ahead: int = 0
+    ) -> ReadAhead | ExtentsAhead | None:
+        """Start reading what a rank needs ahead of an epoch that begins at position `first`.
+
+        Pages are read window by window where the order goes through the file so. Of other orders, what the next batches
+        need is asked for, if the files are larger than memory or `os_cache` is False.
 
         Returns None when that is left to the operating system's cache, or when there are no pages to read.
-        """
-        if self.os_cache:
-            return None
-        edges = order.edges(epoch)
-        columns = [payload_pages(self.files, name) for name in self.payloads]
-        if edges is None or not columns or first >= len(order):
-            return None
 
-        rank, ranks = (0, 1) if share is None else (share.rank, share.world_size)
+        Parameters
+        ----------
+        order : Order
+        epoch, first : int
+        share : Share, optional
+        ahead : int
+            Finished batches that are kept in store.
+
+        Raises
+        ------
+        OptionError
+            The pages of the windows that are in use at a time do not fit into memory.
+        """
+        if not self.payloads or first >= len(order):
+            return None
+        share = share or Share(1)
+        rank, ranks = share.rank, share.world_size
+
+        def mine(start: int, stop: int) -> Ids:
+            begin = start + (first + rank - start) % ranks
+            return order.ids(epoch, np.arange(begin, min(stop, len(order)), ranks, dtype=np.int64))
+
+        if self.os_cache and (isinstance(order, (SequentialOrder, QuasiRandomOrder)) or self._fit):
+            return None
+        edges = order.edges(epoch) if not self.os_cache else None
+        if edges is None:
+            memory = available_memory() or sys.maxsize
+            return ExtentsAhead(self.files, self.payloads, mine, first, len(order), share.step, memory)
+        columns = [payload_pages(self.files, name) for name in self.payloads]
 
         def pages(start: int, stop: int) -> Ids:
-            mine = start + (first + rank - start) % ranks
-            ids = order.ids(epoch, np.arange(mine, stop, ranks, dtype=np.int64))
+            ids = mine(start, stop)
             found: Ids = np.unique(np.concatenate([column[ids] for column in columns]))
             return found[found >= 0]
 
+        # Batches that are prepared may lie in several windows; the one after them is read meanwhile.
+        reached = np.searchsorted(edges, [first, first + (ahead + 2) * share.step], side="right")
+        within = edges[[reached[0] - 1, min(int(reached[1]) + 1, len(edges) - 1)]]
+        self._check_memory(len(pages(int(within[0]), int(within[1]))))
         return ReadAhead(self.files.readers, edges, pages, first)
+
+    def _check_memory(self, pages: int) -> None:
+        need, memory = pages * max(reader.page_size for reader in self.files.readers), available_memory()
+        if memory is not None and need > memory:
+            raise OptionError(
+                f"{self.files}: os_cache=False would keep {pages:,} pages ({size_text(need)}) in memory at a time, and "
+                f"{size_text(memory)} are there; ask for a smaller window_pages, batch_size or batches_ahead, or, on "
+                "many ranks, for order=NodeOrder()"
+            )
+
+    @cached_property
+    def _fit(self) -> bool:
+        """Whether the files fit into memory, as far as the system says how much there is."""
+        memory = available_memory()
+        return memory is None or sum(len(reader.data) for reader in self.files.readers) <= memory
 
 
 def images_of(reader: Reader, samples: Ids) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -117,13 +118,16 @@ def _is_spec(given: Any) -> bool:
 def _streams(name: str, items: Sequence[Any], seen: dict[str, int]) -> list[tuple[Any, int]]:
     """Pair each item with its random stream: a hash of the output, the class and the number of its kind before it.
 
-    `seen` counts the items of each class and is updated.
+    Items with a seed have a stream of their class and that seed. `seen` counts the items of each class and is updated.
     """
     out = []
     for item in items:
         kind = type(item).__name__
         number = seen[kind] = seen.get(kind, -1) + 1
-        out.append((item, zlib.crc32(f"{name}:{kind}:{number}".encode()) & 0x7FFFFFFF))
+        draws = f"{name}:{kind}:{number}"
+        if isinstance(item, (Transform, Decoder)) and item.seed is not None:
+            draws = f"seed {operator.index(item.seed)}:{kind}"
+        out.append((item, zlib.crc32(draws.encode()) & 0x7FFFFFFF))
     return out
 
 
@@ -234,8 +238,17 @@ def _follow(pipeline: Pipeline, draws: str | None, others: Mapping[str, Pipeline
 
 
 def on_device(pipeline: Pipeline, device: Any) -> Pipeline:
-    """Return the pipeline with its output on a device, unless it has a `ToDevice` of its own or gives no tensor."""
-    decides = any(isinstance(item, ToDevice) for item, _ in pipeline.transforms)
+    """Return the pipeline with its output on a device, unless it has a `ToDevice` of its own or gives no tensor.
+
+    Images move before they are mixed with others, if the device can do all that follows; else at the end.
+    """
+    transforms = pipeline.transforms
+    decides = any(isinstance(item, ToDevice) for item, _ in transforms)
     if decides or isinstance(pipeline.decoder, (JSONDecoder, CaptionTextDecoder)):
         return pipeline
-    return replace(pipeline, transforms=(*pipeline.transforms, (ToDevice(device), 0)))
+    place = len(transforms)
+    if isinstance(pipeline.decoder, ImageDecoder) and not is_operation(pipeline.decoder):
+        mixing = next((i for i, (item, _) in enumerate(transforms) if getattr(item, "mixes", False)), place)
+        if all(getattr(item, "any_device", False) for item, _ in transforms[mixing:]):
+            place = mixing
+    return replace(pipeline, transforms=(*transforms[:place], (ToDevice(device), 0), *transforms[place:]))

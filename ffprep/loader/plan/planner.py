@@ -29,13 +29,14 @@ from ffprep.loader.plan.captions import check_tokens, plan_captions, text_of_cap
 from ffprep.loader.plan.documents import parse_row
 from ffprep.loader.plan.finish import Finish, on_host
 from ffprep.loader.plan.forms import image_form
+from ffprep.loader.plan.frameworks import mask_steps
 from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.loader.plan.outputs import NativeOp, Output, Rows
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.loader.plan.steps import Step, make_step, transform_step
 from ffprep.loader.plan.targets import longest, plan_target
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms import ToDevice, ToTensor
+from ffprep.transforms import ToDevice
 from ffprep.transforms.base import Transform
 
 STORED_DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
@@ -63,11 +64,9 @@ def plan_output(pipeline: Pipeline, files: Files, epoch: int = 0) -> Output:
     return output
 
 
-def mask_output(device: Any = None) -> Output:
+def mask_output(device: Any = None, framework: str = "torch") -> Output:
     """Plan the output that is True for rows that are samples and False for those that are padding."""
-    steps = [transform_step(ToTensor(), 0, "the mask")]
-    if device is not None:
-        steps.append(transform_step(ToDevice(device), 0, "the mask"))
+    steps = [transform_step(transform, 0, "the mask") for transform in mask_steps(framework, device)]
     return Output("mask", "", (), lambda arrays, batch: batch.mask, steps)
 
 
@@ -182,7 +181,7 @@ def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: 
         steps.append(Step(Finish(form), False, 0, f"normalisation and layout {label}"))
         form = on_host(form)
     if form.dtype == "bfloat16" and not form.tensor:
-        raise OptionError(f"pipeline {pipeline.name!r}: numpy has no bfloat16; put ToTensor() into the pipeline")
+        _bfloat16(pipeline)
     shape = (3, form.height, form.width) if form.planar else (form.height, form.width, 3)
     op = NativeOp(
         "image", pipeline.source, [(shape, np.dtype(STORED_DTYPES[form.dtype]))], (form, decoder, pipeline.stream)
@@ -194,7 +193,8 @@ def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: 
 def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
     """Return a view of an array that workers filled, as the tensor or array that its form describes."""
     if not form.tensor:
-        return stored
+        array = stored.view(_bfloat16()) if form.dtype == "bfloat16" else stored
+        return array.transpose(0, 3, 1, 2) if form.channels_first and not form.planar else array
     import torch
 
     if form.dtype == "bfloat16":
@@ -202,3 +202,15 @@ def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
     else:
         images = torch.from_numpy(stored)
     return images.permute(0, 3, 1, 2) if form.channels_first and not form.planar else images
+
+
+def _bfloat16(pipeline: Pipeline | None = None) -> Any:
+    """Return the dtype that ml_dtypes, which comes with JAX, adds to numpy."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        where = "" if pipeline is None else f"pipeline {pipeline.name!r}: "
+        raise OptionError(
+            f"{where}numpy has no bfloat16; put ToTensor() into the pipeline, or install ml_dtypes"
+        ) from None
+    return bfloat16

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ffprep.common.expansion import read_member
+from ffprep.common.expansion import read_member, too_dense
 from ffprep.common.formatting import size_text
 from ffprep.common.names import in_clutter
 from ffprep.common.source_files import open_binary
@@ -20,9 +20,8 @@ from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed
 
 LARGEST = 1 << 29
 """Bytes of JSON that are parsed at once; that of val2017 has 3.9 MB for 25,014 captions."""
-_DENSEST = 200
-"""How many times as large a member may be as what it is compressed to; JSON of captions is far less dense."""
 _SMALL = 1 << 26
+"""Bytes that a member of an archive may have however little it is compressed to."""
 
 
 def read_annotations(path: Path, choose: Callable[[list[str]], str]) -> Any:
@@ -76,9 +75,9 @@ def open_annotations(path: Path, choose: Callable[[list[str]], str]) -> Iterator
         except ZIP_DAMAGE as error:
             raise SourceError(f"{path}: cannot be read as a zip archive: {error}") from None
         where = f"{path}, in it {member.filename}"
-        if member.file_size > max(_SMALL, _DENSEST * member.compress_size):
+        if too_dense(member.file_size, member.compress_size, _SMALL):
             sizes = f"{size_text(member.compress_size)} that unpack to {size_text(member.file_size)}"
-            raise SourceError(f"{where}: {sizes} are no annotations")
+            raise SourceError(f"{where}: {sizes} are no annotations, unless --max-expansion allows it")
         yield content, where
 
 

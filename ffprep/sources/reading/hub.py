@@ -1,11 +1,13 @@
-"""Data sets read with the ``datasets`` library: from the hub, cached or streamed, and from ``save_to_disk`` folders."""
+"""Hugging Face data sets: read with ``datasets``, cached, streamed or saved to disk, and the hub's parquet files."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
+from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError, first_line
 from ffprep.sources.reading.image_tables import SPLITS, find_columns, image_of
 
@@ -34,19 +36,24 @@ def _unavailable(repository: str, error: Exception) -> SourceError:
     )
 
 
-def load_saved(path: Path, split: str) -> Any:
+def load_saved(path: Path, split: str | None) -> Any:
     """The ``datasets.Dataset`` in a ``save_to_disk`` folder or, if there are several splits, the wanted one."""
     datasets = _datasets()
     try:
         loaded = datasets.load_from_disk(str(path))
     except Exception as error:
         raise SourceError(f"{path}: cannot be read as a saved data set: {first_line(error)}") from None
-    if isinstance(loaded, datasets.DatasetDict):
-        name = next((name for name in SPLITS[split] if name in loaded), None)
-        if name is None:
-            raise SourceError(f"{path}: has the splits {', '.join(loaded)}, none of them {split!r}")
-        return loaded[name]
-    return loaded
+    return one_split(loaded, split, str(path)) if isinstance(loaded, datasets.DatasetDict) else loaded
+
+
+def one_split(loaded: Any, split: str | None, label: str) -> Any:
+    """The wanted split of a ``datasets.DatasetDict``, or its only one."""
+    aliases = SPLITS.get(split, (split,)) if split is not None else tuple(loaded) if len(loaded) == 1 else ()
+    name = next((name for name in aliases if name in loaded), None)
+    if name is None:
+        wanted = "choose one with --split" if split is None else f"none of them {split!r}"
+        raise SourceError(f"{label}: has the splits {', '.join(loaded)}, {wanted}")
+    return loaded[name]
 
 
 def load_image_split(name: str, split: str, *, streaming: bool) -> tuple[Any, int]:
@@ -99,6 +106,26 @@ def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, byt
         except SourceError as error:
             data = error
         yield PurePath(path).name if path else "", data, int(row[columns.label])
+
+
+def parquet_files(root: Path, split: str, clutter: Clutter) -> list[Path]:
+    """The parquet files within a folder whose paths name a split, sorted.
+
+    Examples of such paths are ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet``. What systems
+    leave behind is left out as `clutter` says.
+    """
+    every = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
+    found = [path for path in every if not clutter.leaves_out(path.relative_to(root).as_posix())]
+    wanted = set(SPLITS[split])
+    chosen = [
+        path for path in found if wanted & set(re.split(r"[^a-z0-9]+", path.relative_to(root).as_posix().lower()))
+    ]
+    if found and not chosen:
+        raise SourceError(
+            f"{root}: none of its {len(found)} parquet files is named for the split {split!r} "
+            f"(such as {split}-00000-of-00001.parquet); give the files' own folder or one file as the source"
+        )
+    return chosen
 
 
 def _datasets() -> Any:

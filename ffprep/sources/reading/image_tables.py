@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.names import Clutter
 from ffprep.common.source_files import check_regular, read_file
 from ffprep.errors import SourceError, first_line
 from ffprep.sources.reading.load_cache import LoadCache
@@ -32,8 +30,9 @@ SPLITS = {
 
 _BLOCK = 64  # rows read from a data set at a time: one row takes 0.36 ms, a block hardly longer
 
-_IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "pixel_values")
-_LABEL_NAMES = ("label", "labels", "cls", "class", "fine_label", "target")
+IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "pixel_values")
+LABEL_NAMES = ("label", "labels", "cls", "class", "fine_label", "target")
+"""Names that columns of images and of labels usually have."""
 
 
 class ImageTable(Protocol):
@@ -75,18 +74,19 @@ def find_columns(names: Sequence[str], features: dict[str, Any], label: str) -> 
         Name of the table in messages.
     """
     kinds = {name: value.get("_type") for name, value in features.items() if isinstance(value, dict)}
-    image = next((n for n in names if kinds.get(n) == "Image"), None) or _by_name(names, _IMAGE_NAMES)
-    target = next((n for n in names if kinds.get(n) == "ClassLabel"), None) or _by_name(names, _LABEL_NAMES)
+    image = next((n for n in names if kinds.get(n) == "Image"), None) or by_name(names, IMAGE_NAMES)
+    target = next((n for n in names if kinds.get(n) == "ClassLabel"), None) or by_name(names, LABEL_NAMES)
     if image is None or target is None:
         raise SourceError(
             f"{label}: no column of {'images' if image is None else 'labels'} among {', '.join(names)}; "
-            f"expected one called {(_IMAGE_NAMES if image is None else _LABEL_NAMES)[0]!r}"
+            f"expected one called {(IMAGE_NAMES if image is None else LABEL_NAMES)[0]!r}"
         )
     listed = features.get(target, {}).get("names")
     return ImageColumns(image, target, tuple(map(str, listed)) if isinstance(listed, list) else None)
 
 
-def _by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+def by_name(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The column whose name, in any case, is the first of the wanted ones."""
     lower = {name.lower(): name for name in names}
     return next((lower[name] for name in wanted if name in lower), None)
 
@@ -133,24 +133,34 @@ def _plain(cell: Any, label: str) -> Any:
         raise SourceError(f"{label}: cannot be read: {first_line(error)}") from None
 
 
-class ParquetTable:
-    """The rows of some parquet files, in the order of the files.
+class ParquetRows:
+    """The rows of some parquet files, in the order of the files, of which single cells can be read from any thread.
 
     Parameters
     ----------
     paths : Sequence[Path]
         The files, which all have the same columns.
     keep : int
-        Number of row groups to keep in memory; one with 100 ImageNet images takes about 11 MB.
+        Number of row groups of a column to keep in memory; one with 100 ImageNet images takes about 11 MB.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+    names : list of str
+        The columns.
+    features : dict
+        Their declared types, as `find_columns` takes them.
+    label : str
+        Name of the table in messages.
     """
 
     def __init__(self, paths: Sequence[Path], keep: int = 12) -> None:
-        pq = _parquet()
         self.paths = list(paths)
+        self.label = str(self.paths[0])
         self._meta = [_footer(path) for path in self.paths]
-        schema = self._meta[0].schema.to_arrow_schema()
-        self._columns = find_columns(schema.names, _features(schema), str(self.paths[0]))
-        self.class_names: Sequence[str] | None = self._columns.class_names
+        self.schema = self._meta[0].schema.to_arrow_schema()
+        self.names: list[str] = list(self.schema.names)
+        self.features = _features(self.schema)
         starts, groups = [0], []
         for number, meta in enumerate(self._meta):
             for group in range(meta.num_row_groups):
@@ -158,58 +168,76 @@ class ParquetTable:
                 starts.append(starts[-1] + meta.row_group(group).num_rows)
         self._groups = groups
         self._starts = np.array(starts, np.int64)
-        labels = []
-        for path, meta in zip(self.paths, self._meta, strict=True):
-            table = self._read(path, partial(pq.ParquetFile(path, metadata=meta).read, [self._columns.label]))
-            labels.append(_integers(table.column(0), path))
-        self.labels: npt.NDArray[np.int64] = np.concatenate(labels) if labels else np.zeros(0, np.int64)
         self._cache = LoadCache[Any](keep)
         self._names = LoadCache[Any](keep)
-        kind = schema.field(self._columns.image).type
-        self._has_paths = hasattr(kind, "get_field_index") and kind.get_field_index("path") >= 0
         self._file_starts = np.cumsum([0, *(meta.num_rows for meta in self._meta)])
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return int(self._starts[-1])
 
-    def read(self, index: int) -> bytes:
+    def columns_of(self, column: str) -> list[tuple[Path, Any]]:
+        """The whole of a column, as a ``pyarrow.ChunkedArray`` for each file."""
+        pq = _parquet()
+        return [
+            (path, self._read(path, partial(pq.ParquetFile(path, metadata=meta).read, [column])).column(column))
+            for path, meta in zip(self.paths, self._meta, strict=True)
+        ]
+
+    def cell(self, column: str, index: int) -> Any:
+        """A cell, as a pyarrow scalar."""
+        place = self.names.index(column)
         group = int(np.searchsorted(self._starts, index, "right")) - 1
-        column = self._cache.get(group, self._load)
-        path = self.paths[self._groups[group][0]]
-        label = f"{path.name}, row {index:,}"
-        return image_of(_plain(column[index - int(self._starts[group])], label), path.parent, label)
+        values = self._cache.get(group * len(self.names) + place, self._load)
+        return values[index - int(self._starts[group])]
 
-    def name(self, index: int) -> str:
-        if not self._has_paths:
+    def path_of(self, index: int) -> Path:
+        """The file that has a row."""
+        return self.paths[int(np.searchsorted(self._file_starts, index, "right")) - 1]
+
+    def where(self, index: int) -> str:
+        """Name of a row in messages."""
+        group = int(np.searchsorted(self._starts, index, "right")) - 1
+        return f"{self.paths[self._groups[group][0]].name}, row {index:,}"
+
+    def image(self, column: str, index: int) -> bytes:
+        """The encoded image in a cell."""
+        label = self.where(index)
+        return image_of(_plain(self.cell(column, index), label), self.path_of(index).parent, label)
+
+    def image_name(self, column: str, index: int) -> str:
+        """The file name of the image in a cell; empty if the table has none."""
+        kind = self.schema.field(column).type
+        if not hasattr(kind, "get_field_index") or kind.get_field_index("path") < 0:
             return ""
         file = int(np.searchsorted(self._file_starts, index, "right")) - 1
-        label = f"{self.paths[file].name}, row {index:,}"
-        path = _plain(self._names.get(file, self._load_names)[index - int(self._file_starts[file])], label)
+        names = self._names.get(file * len(self.names) + self.names.index(column), self._load_names)
+        path = _plain(names[index - int(self._file_starts[file])], self.where(index))
         return PurePath(path).name if path else ""
 
-    def size_estimate(self) -> int:
-        """Bytes that the image column takes, uncompressed."""
+    def column_bytes(self, column: str) -> int:
+        """Bytes that a column takes, uncompressed."""
         total = 0
         for meta in self._meta:
             for group in range(meta.num_row_groups):
                 row_group = meta.row_group(group)
                 for i in range(row_group.num_columns):
-                    column = row_group.column(i)
-                    if column.path_in_schema.split(".")[0] == self._columns.image:
-                        total += column.total_uncompressed_size
+                    if row_group.column(i).path_in_schema.split(".")[0] == column:
+                        total += row_group.column(i).total_uncompressed_size
         return total
 
-    def _load_names(self, which: int) -> Any:
+    def _load_names(self, key: int) -> Any:
+        which, place = divmod(key, len(self.names))
         path = self.paths[which]
         file = _parquet().ParquetFile(path, metadata=self._meta[which])
-        table = self._read(path, partial(file.read, [f"{self._columns.image}.path"]))
+        table = self._read(path, partial(file.read, [f"{self.names[place]}.path"]))
         return table.column(0).combine_chunks().field("path")
 
-    def _load(self, number: int) -> Any:
+    def _load(self, key: int) -> Any:
+        number, place = divmod(key, len(self.names))
         which, group = self._groups[number]
         path = self.paths[which]
         file = _parquet().ParquetFile(path, metadata=self._meta[which])
-        table = self._read(path, partial(file.read_row_group, group, [self._columns.image]))
+        table = self._read(path, partial(file.read_row_group, group, [self.names[place]]))
         return table.column(0).combine_chunks()
 
     @staticmethod
@@ -222,7 +250,7 @@ class ParquetTable:
             raise SourceError(f"{path}: cannot be read as parquet: {first_line(error)}") from None
 
 
-class ArrowTable:
+class ArrowRows:
     """The rows of a ``datasets.Dataset``: a ``save_to_disk`` folder, or a hub data set in the local cache.
 
     Parameters
@@ -230,61 +258,97 @@ class ArrowTable:
     dataset : datasets.Dataset
     label : str
         Name of the table in messages.
+
+    Attributes
+    ----------
+    schema, names, features, label
+        As of `ParquetRows`.
     """
 
     def __init__(self, dataset: Any, label: str) -> None:
-        self._label = label
-        features = dataset.features.to_dict()
-        columns = find_columns(dataset.column_names, features, label)
-        self._image = columns.image
-        self.class_names: Sequence[str] | None = columns.class_names
-        plain = dataset.with_format("arrow")
-        self.labels: npt.NDArray[np.int64] = _integers(plain.select_columns([columns.label])[:].column(0), label)
-        self._rows = plain.select_columns([columns.image])
+        self.label = label
+        self.features = dataset.features.to_dict()
+        self.names: list[str] = list(dataset.column_names)
+        self.schema = dataset.features.arrow_schema
+        self._rows = dataset.with_format("arrow")
         self._cache = LoadCache[Any](32)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self._rows)
 
-    def read(self, index: int) -> bytes:
-        label = f"{self._label}, row {index:,}"
-        return image_of(_plain(self._cell(index), label), None, label)
+    def columns_of(self, column: str) -> list[tuple[str, Any]]:
+        """The whole of a column, as one ``pyarrow.ChunkedArray``."""
+        return [(self.label, self._rows.select_columns([column])[:].column(0))]
 
-    def name(self, index: int) -> str:
-        cell = self._cell(index)
-        path = _plain(cell["path"], self._label) if "path" in getattr(cell, "keys", tuple)() else None
+    def cell(self, column: str, index: int) -> Any:
+        """A cell, as a pyarrow scalar."""
+        block, row = divmod(index, _BLOCK)
+        return self._cache.get(block * len(self.names) + self.names.index(column), self._load)[row]
+
+    def where(self, index: int) -> str:
+        """Name of a row in messages."""
+        return f"{self.label}, row {index:,}"
+
+    def image(self, column: str, index: int) -> bytes:
+        """The encoded image in a cell."""
+        label = self.where(index)
+        return image_of(_plain(self.cell(column, index), label), None, label)
+
+    def image_name(self, column: str, index: int) -> str:
+        """The file name of the image in a cell; empty if the table has none."""
+        cell = self.cell(column, index)
+        path = _plain(cell["path"], self.label) if "path" in getattr(cell, "keys", tuple)() else None
         return PurePath(path).name if path else ""
 
-    def _cell(self, index: int) -> Any:
-        block, place = divmod(index, _BLOCK)
-        return self._cache.get(block, self._load)[place]
+    def _load(self, key: int) -> Any:
+        block, place = divmod(key, len(self.names))
+        rows = self._rows.select_columns([self.names[place]])
+        return rows[block * _BLOCK : (block + 1) * _BLOCK].column(0)
 
-    def _load(self, block: int) -> Any:
-        return self._rows[block * _BLOCK : (block + 1) * _BLOCK].column(0)
-
-    def size_estimate(self) -> int:
-        """Bytes that all columns take."""
-        return int(self._rows.data.nbytes)
+    def column_bytes(self, column: str) -> int:
+        """Bytes that a column takes."""
+        return int(self._rows.select_columns([column]).data.nbytes)
 
 
-def parquet_files(root: Path, split: str, clutter: Clutter) -> list[Path]:
-    """The parquet files within a folder whose paths name a split, sorted.
+class _Labelled:
+    """What tables of images and labels have beside the cells."""
 
-    Examples of such paths are ``data/train-00000-of-00294.parquet`` and ``default/train/0000.parquet``. What systems
-    leave behind is left out as `clutter` says.
-    """
-    every = sorted(root.rglob("*.parquet"), key=lambda path: path.relative_to(root).as_posix())
-    found = [path for path in every if not clutter.leaves_out(path.relative_to(root).as_posix())]
-    wanted = set(SPLITS[split])
-    chosen = [
-        path for path in found if wanted & set(re.split(r"[^a-z0-9]+", path.relative_to(root).as_posix().lower()))
-    ]
-    if found and not chosen:
-        raise SourceError(
-            f"{root}: none of its {len(found)} parquet files is named for the split {split!r} "
-            f"(such as {split}-00000-of-00001.parquet); give the files' own folder or one file as the source"
-        )
-    return chosen
+    _image: str
+    class_names: Sequence[str] | None
+    labels: npt.NDArray[np.int64]
+
+    def _find(self: Any) -> None:
+        columns = find_columns(self.names, self.features, self.label)
+        self._image, self.class_names = columns.image, columns.class_names
+        found = [_integers(column, path) for path, column in self.columns_of(columns.label)]
+        self.labels = np.concatenate(found) if found else np.zeros(0, np.int64)
+
+    def read(self: Any, index: int) -> bytes:
+        data: bytes = self.image(self._image, index)
+        return data
+
+    def name(self: Any, index: int) -> str:
+        return str(self.image_name(self._image, index))
+
+    def size_estimate(self: Any) -> int:
+        """Bytes that the image column takes."""
+        return int(self.column_bytes(self._image))
+
+
+class ParquetTable(_Labelled, ParquetRows):
+    """Images and labels in the rows of some parquet files. Parameters as for `ParquetRows`."""
+
+    def __init__(self, paths: Sequence[Path], keep: int = 12) -> None:
+        super().__init__(paths, keep)
+        self._find()
+
+
+class ArrowTable(_Labelled, ArrowRows):
+    """Images and labels in the rows of a ``datasets.Dataset``. Parameters as for `ArrowRows`."""
+
+    def __init__(self, dataset: Any, label: str) -> None:
+        super().__init__(dataset, label)
+        self._find()
 
 
 def _footer(path: Path) -> Any:

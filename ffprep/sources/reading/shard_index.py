@@ -105,7 +105,7 @@ class ShardIndex:
             return [], f"the archive cannot be read: {str(error).removeprefix(f'{path}: ')}"
         try:
             for member in members(fd, label=str(path)):
-                key, extension = _split(member.name)
+                key, extension = split_key(member.name)
                 kind = _KINDS.get(extension.rpartition(".")[2])
                 if kind is None and (is_image_name(member.name) or extension.rpartition(".")[2] in _MORE):
                     kind = "images"
@@ -121,7 +121,7 @@ class ShardIndex:
                 sample.add(kind, _Found(extension, member.name, member.offset, member.size))
                 last = sample
         except (SourceError, OSError) as error:
-            return samples, _damage(path, fd, error)
+            return samples, shard_damage(path, fd, error)
         finally:
             os.close(fd)
         return samples, ""
@@ -181,14 +181,14 @@ class ShardIndex:
         return ", ".join(shown) + (", ..." if len(self._endings) > 10 else "")
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_key(name: str) -> tuple[str, str]:
     """The sample's key and the rest of the name in lower case; no key if nothing stands before the first dot."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     stem, _, extension = parts[-1].partition(".") if parts else ("", "", "")
     return "/".join([*parts[:-1], stem]) if stem else "", extension.lower()
 
 
-def _damage(path: Path, fd: int, error: Exception) -> str:
+def shard_damage(path: Path, fd: int, error: Exception) -> str:
     if os.pread(fd, 3, 0) in (b"\x1f\x8b\x08", b"BZh", b"\xfd7z", b"\x28\xb5\x2f"):
         return "the archive is compressed: unpack it to a .tar, which can be read at any place"
     return f"the archive is damaged or incomplete: {str(error).removeprefix(f'{path}: ')}"

@@ -103,14 +103,17 @@ class BlockSource:
         number = int(np.searchsorted(starts, start, "right")) - 1
         pieces: list[Tokens] = []
         while count > 0:
-            part = self._parts[number]
             within = start - int(starts[number])
             some = min(count, int(starts[number + 1]) - start)
-            path = part.lengths_path if lengths else part.path
-            assert path is not None
-            pieces.append(read_numbers(path, dtype, some, dtype.itemsize * within))
+            pieces.append(self._read_part(number, within, some, lengths))
             start, count, number = start + some, count - some, number + 1
         return np.concatenate(pieces) if pieces else np.empty(0, dtype)
+
+    def _read_part(self, number: int, start: int, count: int, lengths: bool) -> Tokens:
+        part = self._parts[number]
+        path, dtype = (part.lengths_path, LENGTH) if lengths else (part.path, self._dtype)
+        assert path is not None
+        return read_numbers(path, dtype, count, dtype.itemsize * start)
 
     def unit_at(self, index: int, token: int) -> str:
         """Say which unit a token of a sample comes from, counted from the sample's beginning."""

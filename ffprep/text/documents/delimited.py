@@ -74,6 +74,21 @@ def delimited_rows(path: Path, columns: Sequence[str], dialect: Dialect) -> Rows
             yield _delimited_row(path, line, places, len(names))
 
 
+def header_of(path: Path, dialect: Dialect) -> list[str]:
+    """The values in the first line of a delimited file, which name its columns.
+
+    Raises
+    ------
+    SourceError
+        There is no such line.
+    """
+    with FilePart(path) as raw, decompressed(raw) as file:
+        first = next(_quoted(file, path, dialect) if dialect.quoted else _unquoted(file, path, dialect), None)
+    if first is None or isinstance(first[1], str):
+        raise SourceError(f"{path}: {first[1] if first else 'is empty'} where the names of the columns are expected")
+    return first[1]
+
+
 def _place(path: Path, names: Sequence[str], column: str) -> int:
     if column not in names:
         raise SourceError(f"{path}: no column {column!r}; there are {', '.join(names)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -103,3 +104,22 @@ def test_closing_ends_the_reading(large_beton: Path, monkeypatch: pytest.MonkeyP
     reads.allow(10**9)
     ahead._thread.join(60)
     assert not ahead._thread.is_alive() and set(reads.pages) <= {1, 2}
+
+
+def test_a_page_that_another_rank_needs_is_not_dropped(large_beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Reads(monkeypatch)
+    dropped: list[int] = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda _, offset, size, advice: dropped.append(offset // PAGE) if size else None
+    )
+    leader, follower = begin(large_beton), begin(large_beton)
+    for position in range(1, 31):
+        leader.published(position)
+        leader.finished(position)
+    assert dropped == [3], "pages 1 and 2 are those of the follower's first windows"
+    follower.published(11)
+    follower.finished(10)
+    assert dropped == [3, 1]
+    follower.close()
+    leader.close()
+    assert sorted(dropped[2:]) == [2, 3, 4, 5]

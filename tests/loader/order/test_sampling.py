@@ -15,6 +15,7 @@ from ffprep.beton.writing.writer import Writer
 from ffprep.common.seeds import derived_seed
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, IntField
+from ffprep.loader.engine.extents import ExtentsAhead
 from ffprep.loader.files import Files, open_files
 from ffprep.loader.order import sampling
 from ffprep.loader.order.mix import MixOrder
@@ -28,6 +29,7 @@ from ffprep.loader.order.order import (
 )
 from ffprep.loader.order.pages import main_pages, payload_pages
 from ffprep.loader.order.sampling import Sampling, images_of
+from ffprep.loader.order.share import Share
 from ffprep.loader.order.weighted import WeightedOrder
 
 PAGE = 1 << 21
@@ -106,7 +108,9 @@ def test_an_order_of_the_users(single: Files) -> None:
     same(made, GivenOrder(Backwards(), LARGE))
     assert made._source.loader == "the loader"  # type: ignore[attr-defined]
     for wrong in (3, "random", int):
-        with pytest.raises(OptionError, match="use an OrderOption, a WeightedOrder, a NodeOrder or an object"):
+        with pytest.raises(
+            OptionError, match="use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder or an object"
+        ):
             choice.order(wrong, 0, None)  # type: ignore[arg-type]
 
 
@@ -253,7 +257,10 @@ def test_what_is_read_ahead(both: Files, monkeypatch: pytest.MonkeyPatch) -> Non
     assert isinstance(choice.readahead(order, 3, len(order) - 1), Recorded)
     assert choice.readahead(order, 3, len(order)) is None
     assert sampled(both).readahead(order, 3, 0) is None
-    assert choice.readahead(choice.order(RANDOM, 0, None), 3, 0) is None
+    random: Any = choice.readahead(choice.order(RANDOM, 0, None), 3, 0)
+    assert isinstance(random, ExtentsAhead)
+    random.close()
+    assert sampled(both).readahead(choice.order(RANDOM, 0, None), 3, 0) is None, "the files fit into memory"
     without = Sampling(both, [], np.arange(both.num_samples), 2, False)
     assert without.readahead(without.order(QUASI, 0, None), 0, 0) is None
 
@@ -270,3 +277,17 @@ def test_files_that_lack_a_payload_are_not_read_ahead_for_it(tmp_path: Path, mon
     pages = set(payload_pages(files, "image").tolist()) - {-1}
     assert set(ahead.pages(0, 8).tolist()) == pages and len(pages) > 1
     files.close()
+
+
+def test_windows_that_do_not_fit_into_memory_are_refused(both: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = sampled(both, os_cache=False)
+    order = choice.order(QUASI, 0, None)
+    pages = len(np.unique(payload_pages(both, "image")))
+    size = max(reader.page_size for reader in both.readers)
+    for memory, share, ahead in ((pages * size, Share(40), 3), (4 * size, Share(1), 0)):
+        monkeypatch.setattr(sampling, "available_memory", lambda memory=memory: memory)
+        found: Any = choice.readahead(order, 0, 0, share, ahead)
+        found.close()
+    monkeypatch.setattr(sampling, "available_memory", lambda: 4 * size)
+    with pytest.raises(OptionError, match=rf"keep {pages} pages \(.*\) in memory .* smaller window_pages"):
+        choice.readahead(order, 0, 0, Share(40), 3)
