@@ -160,8 +160,8 @@ def _samples(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, An
     if "rows" in facts:
         return _rows(reader, facts, origin)
     raise OptionError(
-        f"{reader.path}: was made of {name or 'a data set that it does not name'}, with which --against cannot compare; "
-        "it compares files of imagenet, coco, vg, cc3m, cc12m, sbu, text, openwebtext and glue"
+        f"{reader.path}: was made of {name or 'a data set that it does not name'}, with which --against "
+        "cannot compare; it compares files of imagenet, coco, vg, cc3m, cc12m, sbu, text, openwebtext and glue"
     )
 
 
