@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 NATIVE = Path("ffprep/jpeg/native")
 WARNINGS = ["-Wall", "-Wextra", "-Wmissing-prototypes", "-Wstrict-prototypes"]
@@ -42,8 +44,18 @@ class BuildPlainLibraries(build_ext):
 
     def build_extensions(self) -> None:
         compiler: Any = self.compiler
+        program = getattr(compiler, "compiler_so", ["cc"])[0]
+        if shutil.which(program) is None and not all(self._is_built(extension) for extension in self.extensions):
+            raise SystemExit(
+                f"ffprep is built with a C compiler, and {program} is not there: install gcc or clang (on Debian and "
+                "Ubuntu: apt install gcc libc6-dev), or name another in the variable CC"
+            )
         compiler.src_extensions.append(".s")
         super().build_extensions()
+
+    def _is_built(self, extension: Extension) -> bool:
+        target = Path(self.get_ext_fullpath(extension.name))
+        return target.exists() and not newer_group([*extension.sources, *extension.depends], str(target))
 
 
 class WheelForEveryPython(bdist_wheel):

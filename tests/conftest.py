@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Generator
@@ -38,6 +39,8 @@ MAY_BE_SKIPPED = {
     r"there is (a|no) CUDA device$": True,
     # `make kernels` builds it
     r"the kernels' machine code is not built$": not MACHINE_CODE.exists(),
+    # a package of the system: `apt-get install qemu-user gcc-aarch64-linux-gnu`
+    r"qemu is not installed$": None in map(shutil.which, ("qemu-x86_64", "qemu-aarch64", "aarch64-linux-gnu-gcc")),
     # scripts/setup.sh builds stock ffcv with the libraries that it installs as root
     r"could not import 'ffcv\b": WITHOUT_FFCV,
     # scripts/test_versions.sh installs what ffprep itself depends on, and nothing else

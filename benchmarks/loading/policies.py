@@ -1,6 +1,6 @@
 """What policies of augmentation cost per image, beside torchvision v2 and timm.
 
-    python benchmarks/loading/policies.py FILE.beton [--rounds 7] [--markdown]
+    python benchmarks/loading/policies.py FILE.beton [--rounds 7] [--only NAME] [--markdown]
 
 A batch of 64 uint8 images of 224x224, resized from the file's, on one thread. Contestants take turns in each round:
 ffprep's compiled operation on the batch, copying it included; torchvision v2 on one uint8 tensor at a time, and on one
@@ -24,19 +24,23 @@ POLICIES: dict[str, tuple[str, str, str]] = {
     "RandAugment(2, 9)": ("RandAugment(2, 9)", "RandAugment(2, 9)", "rand-m9-n2"),
     "rand-m9-mstd0.5-inc1": ("timm_policy('rand-m9-mstd0.5-inc1')", "", "rand-m9-mstd0.5-inc1"),
     "TrivialAugmentWide()": ("TrivialAugmentWide()", "TrivialAugmentWide()", ""),
-    "AutoAugment()": ("AutoAugment()", "AutoAugment()", ""),
+    "AutoAugment()": ("AutoAugment()", "AutoAugment()", "original"),
     "AugMix()": ("AugMix()", "AugMix()", "augmix-m3-w3"),
 }
 """For each row ffprep's operation, torchvision's and timm's configuration; empty where there is none.
 
-timm's AutoAugment may posterise to 0 bits, which Pillow 13 refuses."""
+timm's ``original`` is the paper's AutoAugment; its ``v0`` may posterise to 0 bits, which Pillow 13 refuses."""
 
 
 def contestants(path: str, name: str) -> dict[str, Callable[[], None]]:
     """What to time, each over `COUNT` images."""
     import torch
     from PIL import Image
-    from timm.data.auto_augment import augment_and_mix_transform, rand_augment_transform
+    from timm.data.auto_augment import (
+        augment_and_mix_transform,
+        auto_augment_transform,
+        rand_augment_transform,
+    )
     from torchvision.transforms import v2
 
     from ffprep import Loader, transforms
@@ -59,7 +63,8 @@ def contestants(path: str, name: str) -> dict[str, Callable[[], None]]:
         found["torchvision, tensor"] = lambda: [peer(x) for x in tensors]
         found["torchvision, Pillow"] = lambda: [peer(x) for x in pictures]
     if config:
-        make = rand_augment_transform if config.startswith("rand") else augment_and_mix_transform
+        kinds = {"rand": rand_augment_transform, "augmix": augment_and_mix_transform}
+        make = kinds.get(config.partition("-")[0], auto_augment_transform)
         other = make(config, {"translate_const": 100, "img_mean": (124, 116, 104)})
         found["timm"] = lambda: [other(x) for x in pictures]
     return found
@@ -69,13 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("beton")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", choices=POLICIES)
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     columns = ["ffprep", "torchvision, tensor", "torchvision, Pillow", "timm"]
     print(platform.processor() or platform.machine())
     if arguments.markdown:
         print("| policy | " + " | ".join(f"{c}, us" for c in columns) + " | least ratio |\n|---" + "|---:" * 5 + "|")
-    for name in POLICIES:
+    for name in [arguments.only] if arguments.only else POLICIES:
         ways = contestants(arguments.beton, name)
         least = dict.fromkeys(ways, float("inf"))
         for way in ways.values():

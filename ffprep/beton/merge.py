@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton.checksums import open_checked, payload_sums, row_sums
-from ffprep.beton.parts import agreed_source, whole_manifest
+from ffprep.beton.parts import agreed_facts, whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
 from ffprep.beton.sets import Place, check_same_fields, check_same_tokens, files_of, source_of
@@ -160,8 +160,7 @@ def holds_blocks(reader: Reader) -> bool:
 
 def merged_manifest(readers: Sequence[Reader], origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the manifest of a file with the samples of others: what they agree in, and what each of them is."""
-    agreed = agreed_source([reader.manifest for reader in readers])
-    return {**({"source": agreed} if agreed else {}), "merged": list(origins)}
+    return {**agreed_facts([reader.manifest for reader in readers]), "merged": list(origins)}
 
 
 def copy_into(

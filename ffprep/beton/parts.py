@@ -85,17 +85,22 @@ def whole_manifest(manifests: Sequence[Mapping[str, Any] | None]) -> tuple[dict[
         return None
 
 
-def agreed_source(manifests: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Return what these manifests, of files that become one, all say of their source: the vocabulary, for instance.
+def agreed_facts(manifests: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return what these manifests, of files that become one, agree in: fields and source, such as the vocabulary.
 
     What holds for a file as a whole is left out: its blocks, its counts, and which conversion made it.
     """
+    found: dict[str, Any] = {}
+    fields = [(manifest or {}).get("fields") for manifest in manifests]
+    if isinstance(fields[0], dict) and all(other == fields[0] for other in fields[1:]):
+        found["fields"] = fields[0]
     sources = [source_of(manifest) for manifest in manifests]
-    return {
+    agreed = {
         key: value
         for key, value in sources[0].items()
         if key not in OF_ONE_FILE and all(key in other and other[key] == value for other in sources[1:])
     }
+    return {**found, "source": agreed} if agreed else found
 
 
 def _shared(manifest: Mapping[str, Any]) -> dict[str, Any]:

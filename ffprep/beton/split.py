@@ -8,7 +8,7 @@ from typing import Any
 
 from ffprep.beton.checksums import open_checked
 from ffprep.beton.merge import check_readers, copy_into, holds_blocks, origin
-from ffprep.beton.parts import OF_ONE_FILE, Part, agreed_source, whole_manifest
+from ffprep.beton.parts import OF_ONE_FILE, Part, agreed_facts, whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered, read_index, source_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
@@ -16,7 +16,7 @@ from ffprep.beton.writing.copying import CopyingWriter
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.errors import BetonError, CorruptError, OptionError
 
-_OWN = ("writer", "fields", "samples")
+_OWN = ("writer", "samples")
 """What a manifest says of its own file."""
 
 
@@ -127,8 +127,7 @@ def _manifest(readers: Sequence[Reader], span: range) -> dict[str, Any]:
     """Return what the manifest of a file with these samples says, but of the splitting itself."""
     if len(readers) > 1:
         whole = whole_manifest([reader.manifest for reader in readers])
-        agreed = agreed_source([reader.manifest for reader in readers])
-        return whole[0] if whole is not None else {"source": agreed} if agreed else {}
+        return whole[0] if whole is not None else agreed_facts([reader.manifest for reader in readers])
     found = {key: value for key, value in (readers[0].manifest or {}).items() if key not in _OWN}
     blocks = source_of(found).get("blocks")
     if isinstance(blocks, dict):

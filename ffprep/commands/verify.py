@@ -27,7 +27,8 @@ _against_options = apply_options(
         multiple=True,
         metavar="SOURCE",
         help="Also compare every sample with the data set that the file was made of: names, sizes, labels, tokens, "
-        "pixels. What was --source, --images, --shards or --files of the conversion; repeatable, as those are.",
+        "pixels. What was --source, --images, --shards or --files of the conversion; repeatable, as those are. "
+        "Of a set, files that are parts of one conversion, or were split, are each compared with their share of it.",
     ),
     click.option("--annotations", type=EXISTING, help="With --against: the annotations of COCO or Visual Genome."),
     click.option("--labels", type=EXISTING, help="With --against: as for convert imagenet."),
@@ -78,8 +79,8 @@ def command(
         from ffprep.convert.against import Origin
         from ffprep.sources.reading.synsets import Hints
 
-        if len(files) > 1:
-            raise OptionError("--against is the source of one file: verify the files one by one")
+        if len(files) > 1 and not all(_share_of_a_source(file.path) for file in files):
+            raise OptionError("--against is the source of one file, or of the parts of one: verify others one by one")
         origin = Origin(against, annotations, Hints(labels, devkit, classes), gpt2_files)
     elif any(given is not None for given in (annotations, labels, devkit, classes, gpt2_files)):
         raise OptionError("--annotations, --labels, --devkit, --classes and --gpt2-files belong to --against")
@@ -110,6 +111,18 @@ def command(
         ]
         click.echo(json.dumps(facts, indent=1))
     ctx.exit(0 if all(report.ok for report in reports) else 1)
+
+
+def _share_of_a_source(path: Path) -> bool:
+    from ffprep.beton.reader import Reader
+    from ffprep.convert.against import holds_share
+    from ffprep.errors import BetonError
+
+    try:
+        with Reader(path, check=False) as reader:
+            return holds_share(reader)
+    except BetonError:  # verifying it says what is wrong
+        return True
 
 
 def _compare(path: Path, origin: Origin, report: VerifyReport, workers: int | None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls of the terminal except newline and tab, those that turn the direction of text, and halves of characters."""
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls of the terminal except newline and tab, separators of lines, directions of text, halves of characters."""
 
 
 def size_text(size: float) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from typing import Any
 
 from ffprep.common.ordered import Submit, ordered_map
 from ffprep.convert.units import SampleResult, WorkUnit, encode_unit
-from ffprep.errors import OptionError
+from ffprep.errors import ConversionError, FfprepError, OptionError
 from ffprep.sources.base import Source
 
 _AHEAD = 4  # units under way for each processor
@@ -38,9 +39,16 @@ def _connected(ray: Any, workers: int) -> Iterator[None]:
         yield
         return
     try:
-        ray.init(address="auto", log_to_driver=False)
-    except ConnectionError:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        try:
+            ray.init(address="auto", log_to_driver=False)
+        except ConnectionError:
+            if os.environ.get("RAY_ADDRESS"):
+                raise
+            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    except Exception as error:  # Ray raises plain ones
+        asked = os.environ.get("RAY_ADDRESS")
+        what = f"the cluster that RAY_ADDRESS names ({asked}) does not answer" if asked else "no cluster can be started"
+        raise ConversionError(f"--engine ray: {what}: {_line(error)}; --engine local needs none") from error
     try:
         yield
     finally:
@@ -63,7 +71,15 @@ def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleRes
         pending[reference] = None
 
         def wait() -> list[SampleResult]:
-            results: list[SampleResult] = ray.get(reference)
+            try:
+                results: list[SampleResult] = ray.get(reference)
+            except ray.exceptions.RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, FfprepError) else error) from None
+            except ray.exceptions.RayError as error:
+                raise ConversionError(
+                    f"{source.name}: samples {unit.start:,} to {unit.stop - 1:,}: Ray gave up their task "
+                    f"({type(error).__name__}: {_line(error)}); the same command goes on from there"
+                ) from error
             del pending[reference]
             return results
 
@@ -74,6 +90,11 @@ def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleRes
     finally:
         for reference in pending:
             ray.cancel(reference)
+
+
+def _line(error: BaseException) -> str:
+    """An error's first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 _opened: dict[str, Source] = {}

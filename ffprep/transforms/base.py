@@ -20,6 +20,10 @@ class Transform(ABC):
     light : bool
         The step only makes a view or touches few bytes, so it may run in the training thread. Other steps run ahead of
         that, in a thread of their own.
+    any_device : bool
+        It can be applied to batches on any device.
+    mixes : bool
+        It mixes the images of a batch with one another.
 
     Attributes
     ----------
@@ -29,6 +33,8 @@ class Transform(ABC):
     """
 
     light: ClassVar[bool] = False
+    any_device: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
     seed: int | None = None
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:

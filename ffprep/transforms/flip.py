@@ -17,6 +17,7 @@ from ffprep.transforms.image import ImageOp, Numbers, channels_last
 
 class _Flip(ImageOp):
     levels: ClassVar[bool] = False
+    any_device: ClassVar[bool] = True
     axis: ClassVar[int]
 
     def __init__(self, flip_prob: float = 0.5, seed: int | None = None) -> None:

@@ -54,6 +54,9 @@ class _Mixing:
 
 
 class _MixImages(Transform):
+    any_device: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
+
     def __init__(self, mixing: _Mixing) -> None:
         self.mixing = mixing
 
@@ -350,7 +353,9 @@ def _add_up(x: Any, share: npt.NDArray[np.float64]) -> Any:
     if not is_tensor(x):
         wider = x if x.dtype == np.float64 else x.astype(np.float32)
         part = share.astype(wider.dtype).reshape(-1, *[1] * (wider.ndim - 1))
-        return (part * wider + (1 - part) * np.roll(wider, 1, 0)).astype(x.dtype)
+        other = np.roll(wider, 1, 0)
+        near_own, near_other = wider - (wider - other) * (1 - part), other + (wider - other) * part
+        return np.where(part < 0.5, near_other, near_own).astype(x.dtype)  # torch.lerp's two ways to round
     import torch
 
     wide = x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ class NormalizeImage(Transform):
         ``np.float32``, ``np.float16`` and ``torch.bfloat16`` cost nothing extra; other floating-point types are
         computed from the finished batch.
     """
+
+    any_device: ClassVar[bool] = True
 
     def __init__(
         self,

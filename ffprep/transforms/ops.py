@@ -15,6 +15,7 @@ from ffprep.transforms.base import Transform, each, is_tensor
 class ToTensor(Transform):
     """Yield batches as torch tensors, without a copy."""
 
+    any_device: ClassVar[bool] = True
     light: ClassVar[bool] = True
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
@@ -98,6 +99,8 @@ class ToTorchImage(Transform):
         Accepted for ffcv's sake, where float16 is passed on as int16. int16 images are read as float16.
     """
 
+    any_device: ClassVar[bool] = True
+
     def __init__(self, channels_last: bool = True, convert_back_int16: bool = True) -> None:
         self.channels_last = channels_last
         self.convert_back_int16 = convert_back_int16
@@ -127,6 +130,8 @@ class Convert(Transform):
     ----------
     target_dtype : numpy or torch dtype
     """
+
+    any_device: ClassVar[bool] = True
 
     def __init__(self, target_dtype: Any) -> None:
         self.target_dtype = dtype_name(target_dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -312,6 +313,40 @@ def test_an_error_after_the_renaming_leaves_a_finished_file(tmp_path: Path, whol
         write_all(tmp_path / "x.beton", resume=True)
     assert (tmp_path / "x.beton").read_bytes() == whole
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["x.beton", "x.beton.journal"]
+
+
+def test_a_folder_that_was_renamed_meanwhile(tmp_path: Path, whole: bytes) -> None:
+    """What was written is kept in it, and the same goes on once it is back."""
+    folder, other = tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+
+    def rename(writer: Writer) -> None:
+        if folder.exists() and writer.num_written == 5:
+            folder.rename(other)
+
+    with pytest.raises(ConversionError, match=r"x\.beton.*its folder was removed or renamed; the same command goes on"):
+        write_all(folder / "x.beton", resume=True, each=rename)
+    other.rename(folder)
+    write_all(folder / "x.beton", resume=True)
+    assert (folder / "x.beton").read_bytes() == whole
+    assert [path.name for path in folder.iterdir()] == ["x.beton"]
+
+
+def test_a_file_of_numbers_alone_goes_on(tmp_path: Path) -> None:
+    """Nothing is written where its payloads would be."""
+    field = IntField()
+    for name, stops in (("a", ()), ("b", (1, 7, 7, 12))):
+        for stop in (*stops, 20):
+            with (
+                contextlib.suppress(KeyboardInterrupt),
+                Writer(tmp_path / name, {"label": field}, 20, resume=True, keep=True) as writer,
+            ):
+                while writer.num_written < stop:
+                    writer.write([field.encode(writer.num_written)])
+                if stop < 20:
+                    raise KeyboardInterrupt
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert verify(tmp_path / "a").ok
 
 
 def test_notes_survive_with_the_samples_that_they_are_about(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from ffprep.cli import main
         ["stats"],
         ["index"],
         ["verify", "--against", "."],
+        ["merge", "--out", "x.beton"],
+        ["split", "--files", "2", "--out", "x.set.json"],
+        ["preview", "--out", "x.png"],
     ],
 )
 @pytest.mark.parametrize("kind", ["pipe", "socket", "link"])

@@ -298,7 +298,7 @@ file_sets.read_file = waiting
 """A program's first lines, which let it say that it reaches an image, and wait, before it reads it."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_interrupted_conversion_is_resumed_to_the_same_bytes(folder: Path, tmp_path: Path, number: int) -> None:
     """The converter waits where it reads an image, so the signal finds it in the middle."""
     assert convert(folder, tmp_path / "whole.beton").exit_code == 0

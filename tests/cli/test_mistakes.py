@@ -94,7 +94,7 @@ MISTAKES = [
     ("verify x.beton --labels none", 2, "none: no such file or folder; check the name"),
     ("verify x.beton --labels a.json", 2, "--labels, --devkit, --classes and --gpt2-files belong to --against"),
     ("verify x.beton --against none", 1, "none: no such file or folder (a hub data set is written owner/name)"),
-    ("verify x.beton t.beton --against a", 2, "--against is the source of one file: verify the files one by one"),
+    ("verify x.beton t.beton --against a", 2, "--against is the source of one file, or of the parts"),
     ("plan imagenet --source none", 1, "none: no such file or folder (a hub data set is written owner/name)"),
     (
         "convert imagenet --source empty --out new.beton",

@@ -365,3 +365,36 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     made.out.write_bytes(damaged)
     problems = made.verify()
     assert sum("sample 1 (a/1.JPEG)" in problem for problem in problems) >= 2, problems
+
+
+def test_parts_and_split_files_are_compared_with_their_share(tmp_path: Path) -> None:
+    source = images(tmp_path / "images")
+    (tmp_path / "parts").mkdir()
+    common = ("convert", "imagenet", "--source", source, "--out", tmp_path / "parts" / "x.beton", "--quiet")
+    for number in range(3):
+        done = run(*common, "--part", f"{number}/3", "--limit", 5)
+        assert done.exit_code == 0, done.output
+    whole = tmp_path / "whole.beton"
+    parts = str(tmp_path / "parts" / "x-*.beton")
+    assert run("merge", parts, "--out", whole).exit_code == 0
+    (tmp_path / "split").mkdir()
+    assert run("split", whole, "--out", tmp_path / "split" / "y.set.json", "--files", 2).exit_code == 0
+
+    def problems(*paths: object) -> list[list[str]]:
+        done = run("verify", *paths, "--against", source, "--json")
+        reports = json.loads(done.stdout)
+        assert done.exit_code == (0 if all(report["ok"] for report in reports) else 1), done.output
+        return [report["problems"] for report in reports]
+
+    assert problems(parts) == [[], [], []]
+    assert problems(tmp_path / "split") == [[], []]
+    assert problems(tmp_path / "parts" / "x-00001-of-00003.beton") == problems(whole) == [[]]
+    changed = source / "train" / "b" / "2.JPEG"
+    changed.write_bytes(photograph(99))
+    (source / "train" / "a" / "0.JPEG").unlink()
+    (source / "train" / "a" / "00.JPEG").write_bytes(photograph(0))
+    found = [" ".join(texts) for texts in problems(parts)]
+    assert "is not in the source" in found[0] and "00.JPEG, which is not in the file" in found[0]
+    assert "other pixels" in found[1] and not found[2]
+    done = run("verify", whole, tmp_path / "split", "--against", source)
+    assert done.exit_code and "verify others one by one" in " ".join(done.output.split())

@@ -8,7 +8,7 @@ has the emulated instructions in it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,12 +74,30 @@ def _vpdpbusd(builder: Any, args: Sequence[Any]) -> Any:
     return total
 
 
+def _called(kind: Any, build: Callable[[Any, Sequence[Any]], Any]) -> Callable[[Any, Sequence[Any]], Any]:
+    """Return what calls a function that does the same: written out at each use, the code takes minutes to compile."""
+
+    def call(builder: Any, args: Sequence[Any]) -> Any:
+        name = f"emulated{build.__name__}"
+        function = builder.module.globals.get(name)
+        if function is None:
+            of = ir.FunctionType(llvm_type(kind), [argument.type for argument in args])
+            function = ir.Function(builder.module, of, name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inside = ir.IRBuilder(function.append_basic_block())
+            inside.ret(build(inside, function.args))
+        return builder.call(function, args)
+
+    return call
+
+
 def emulate() -> None:
     """Let the level ``avx512`` run here. Before anything of it is compiled, and with a code cache of its own."""
-    v.vpmaddubsw_i8x64 = operation(I16X32, [I8X64, I8X64], _vpmaddubsw)
-    v.vpackuswb_i16x32 = operation(I8X64, [I16X32, I16X32], _vpackuswb)
-    v.vpermb_i8x64 = operation(I8X64, [I8X64, I8X64], _vpermb)
-    v.vpdpbusd_i32x16 = operation(I32X16, [I32X16, I8X64, I8X64], _vpdpbusd)
+    v.vpmaddubsw_i8x64 = operation(I16X32, [I8X64, I8X64], _called(I16X32, _vpmaddubsw))
+    v.vpackuswb_i16x32 = operation(I8X64, [I16X32, I16X32], _called(I8X64, _vpackuswb))
+    v.vpermb_i8x64 = operation(I8X64, [I8X64, I8X64], _called(I8X64, _vpermb))
+    v.vpdpbusd_i32x16 = operation(I32X16, [I32X16, I8X64, I8X64], _called(I32X16, _vpdpbusd))
     level.supported = lambda name: True
 
 

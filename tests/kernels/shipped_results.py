@@ -1,9 +1,9 @@
 """Everything that kernels make, as digests: what is shipped and what numba compiles must give the same.
 
-    python shipped_results.py FOLDER [first]
+    python shipped_results.py FOLDER
 
-As a program it prints the digests of :func:`everything` as JSON; with `first`, what :func:`first_batches` says. Its
-files are made in the folder, or found there.
+As a program it prints the digests of :func:`everything` as JSON, and which parts of numba were imported before the
+first batch of every kind of pipeline was there, and afterwards. Its files are made in the folder, or found there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, IntField, NDArrayField, RGBImageField
 from ffprep.fields.base import Encoded
-from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder
+from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder
+from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
 from ffprep.kernels import layout, random
 from ffprep.kernels.resample.render import colour_array, packed_desc, render
 from ffprep.kernels.resample.weights import FILTERS
@@ -35,8 +36,10 @@ from ffprep.kernels.simd import level as simd
 from ffprep.loader import Loader, OrderOption
 from ffprep.loader.order.permute import permute, permute_in_windows
 from ffprep.pipeline.form import BatchInfo
+from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.tokens.fast import PROBE, FastEncoder
 from ffprep.transforms.image import ImageOp, apply_to_batch
+from tests.transforms.dense import write_dense
 
 COUNT = 6
 SIZES = [(1, 1), (7, 5), (15, 16), (40, 33)]
@@ -181,9 +184,9 @@ def batches(folder: Path) -> Iterator[tuple[str, str]]:
     """Batches of presets: modes of storage, sizes, types, layouts, crops, views."""
     import torch
 
-    for mode, size, dtype, last in product(
-        ("seekable", "keep", "raw"), (8, 33), (np.uint8, np.float16, np.float32, torch.bfloat16), (False, True)
-    ):
+    dtypes = (np.uint8, np.float16, np.float32, torch.bfloat16)
+    forms = [*product(["seekable"], [33], dtypes, [False, True]), *product(["keep", "raw"], [8], dtypes, [True])]
+    for mode, size, dtype, last in forms:
         form = {"size": size, "dtype": dtype, "channels_last": last} | ({"mean": None} if dtype is np.uint8 else {})
         with presets.imagenet_train(make_file(folder, mode), 4, 1, 3, **form) as loader:
             yield f"train {mode} {size} {dtype} {last}", digest(list(loader))
@@ -203,6 +206,33 @@ def batches(folder: Path) -> Iterator[tuple[str, str]]:
         yield "text_blocks", digest(list(loader))
 
 
+DENSE = [
+    [RandomResizedCropRGBImageDecoder((32, 28)), T.RandomHorizontalFlip(), T.RandomBrightness(0.4), T.Cutout(4)],
+    [ResizeRGBImageDecoder((50, 40)), T.RandomCrop(44, 6, fill=7), T.Resize((30, 22)), T.RandomVerticalFlip()],
+    [ResizeRGBImageDecoder((40, 30)), T.ShearX(0.25), T.Rotate(35), T.RandomPerspective(0.5, p=1.0, fill=(1, 2, 3))],
+]
+"""Pipelines of images that masks, boxes and keypoints follow."""
+
+
+def dense(folder: Path) -> Iterator[tuple[str, str]]:
+    """Batches of masks, boxes, labels and keypoints that follow their image through crops, flips and maps."""
+    for stored, wide in (("uint8", np.int64), ("uint16", np.int32)):
+        path = folder / f"dense_{stored}.beton"
+        if not path.exists():
+            write_dense(path, stored)
+        for number, image in enumerate(DENSE):
+            given = {
+                "image": image,
+                "mask": PipelineSpec("mask", MaskDecoder(wide, 9), draws="image"),
+                "boxes": PipelineSpec("boxes", BoxesDecoder(format="cxcywh" if number else "xyxy"), draws="image"),
+                "labels": PipelineSpec("labels", BoxValuesDecoder(), draws="boxes"),
+                "keypoints": PipelineSpec("keypoints", KeypointsDecoder(swap=[(0, 2)]), draws="boxes"),
+                "depth": None,
+            }
+            with Loader(path, 8, 1, pipelines=given, seed=3) as loader:
+                yield f"dense {stored} {number}", digest([list(batch) for batch in loader])
+
+
 def numbers() -> Iterator[tuple[str, str]]:
     """Draws, orders and tokens."""
     samples = np.arange(100, dtype=np.int64)
@@ -217,18 +247,16 @@ def numbers() -> Iterator[tuple[str, str]]:
     yield "tokens", digest(list(encoder.encode([text for text in PROBE if text])))
 
 
-def everything(folder: Path) -> dict[str, str]:
-    """Return a digest of each result, by what it is of."""
-    return dict([*renderings(), *operations(), *numbers(), *batches(folder)])
-
-
-def first_batches(folder: Path) -> list[str]:
-    """Make a first batch of every kind of pipeline; return which parts of numba have been imported for it."""
-    for _ in batches(folder):
-        pass
+def of_numba() -> list[str]:
+    """Return which parts of numba have been imported."""
     return sorted({name.partition(".")[0] for name in sys.modules} & {"numba", "llvmlite"})
 
 
+def everything(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return which parts of numba batches of all kinds needed, and a digest of each result, by what it is of."""
+    of_batches = dict([*batches(folder), *dense(folder)])
+    return of_numba(), of_batches | dict([*renderings(), *operations(), *numbers()])
+
+
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    print(json.dumps(first_batches(place) if "first" in sys.argv else everything(place)))
+    print(json.dumps(everything(Path(sys.argv[1]))))

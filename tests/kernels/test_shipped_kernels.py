@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,10 +23,14 @@ from ffprep.inspect import doctor
 from ffprep.kernels import random, shipped
 from ffprep.kernels.jit import plain_function
 from ffprep.kernels.resample.render import render_entry, renderer
+from ffprep.kernels.simd import level as simd
+from ffprep.loader.engine import worker
 
 BUILT = shipped.LIBRARY_PATH.exists()
 needs_object = pytest.mark.skipif(not BUILT, reason="the kernels' machine code is not built")
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_kernels.py"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "build_kernels.py"
+MACHINE = ROOT / "machine"
 
 
 @pytest.fixture
@@ -36,12 +43,12 @@ def fresh() -> Iterator[None]:
         remembered.cache_clear()
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> Any:
-    command = [sys.executable, shipped_results.__file__, str(folder), *arguments]
+def results(folder: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start what prints everything that kernels make."""
     variables = {**os.environ, **environment}
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=550)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), variables.get("PYTHONPATH"))))
+    command = [sys.executable, shipped_results.__file__, str(folder)]
+    return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @needs_object
@@ -69,17 +76,21 @@ def current(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_object
-def test_first_batches_compile_nothing_and_import_no_numba(tmp_path: Path, current: None) -> None:
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    assert run(tmp_path, "first", NUMBA_CACHE_DIR=str(cache)) == []
-    assert not list(cache.iterdir())
-
-
-@needs_object
 @pytest.mark.slow
-def test_shipped_code_gives_what_numba_compiles(tmp_path: Path, current: None) -> None:
-    ours, theirs = run(tmp_path), run(tmp_path, FFPREP_KERNELS="jit")
+def test_shipped_code_gives_what_numba_compiles_and_needs_no_numba(tmp_path: Path, current: None) -> None:
+    cache = tmp_path / "cache"
+    places = [tmp_path / name for name in ("cache", "shipped", "jit")]
+    for place in places:
+        place.mkdir()
+    both = [
+        results(places[1], NUMBA_CACHE_DIR=str(cache)),
+        results(places[2], FFPREP_KERNELS="jit"),
+    ]
+    printed = [process.communicate(timeout=550) for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed[0][1][-1500:] + printed[1][1][-1500:]
+    (imported, ours), (compilers, theirs) = (json.loads(text) for text, _ in printed)
+    assert imported == [] and compilers == ["llvmlite", "numba"]
+    assert not list(cache.iterdir())
     assert ours.keys() == theirs.keys() and len(ours) > 300
     tried = {name.split()[1] for name in ours if name.startswith("operation")}
     public = {kind.function for kind in shipped_results.image_ops()}
@@ -126,6 +137,73 @@ def test_code_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> N
     assert random._draw.__module__ in shipped.stale()
     assert shipped.address(plain_function(random._draw)) is None
     assert random._draw.__module__ in doctor._machine_code()["text"]
+
+
+class OfProcessor:
+    """The object as it is on a processor of another level."""
+
+    def __init__(self, library: ctypes.CDLL, level: int) -> None:
+        self._library = library
+        self.ffp_kernels_level = lambda: level
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
+
+
+@needs_object
+@pytest.mark.parametrize(("level", "found"), [(1, ""), (2, "avx2"), (3, "avx2")])
+def test_a_processor_without_a_level_gets_the_code_of_the_one_below(
+    level: int, found: str, current: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = shipped._open()[0]
+    assert library is not None and shipped.stamps()
+    monkeypatch.setattr(shipped, "_open", lambda: (OfProcessor(library, level), None))
+    simd.supported.cache_clear()
+    try:
+        assert simd.available() == [*(["avx512"] if level > 2 else []), *(["avx2"] if level > 1 else []), "scalar"]
+        monkeypatch.setenv("FFPREP_SIMD", "avx512")
+        assert simd.current() == {1: "scalar", 2: "avx2", 3: "avx512"}[level]
+    finally:
+        simd.supported.cache_clear()
+    function = plain_function(worker.work)
+    expected = ctypes.cast(getattr(library, shipped.symbol(function, found)), ctypes.c_void_p).value
+    assert shipped.address(function) == expected
+
+
+PROCESSORS = {"core2duo": 0, "Nehalem": 1, "Haswell": 2, "max,-movbe": 1, "max,-fma": 1}
+"""Of qemu, and the level of each; the emulator has no AVX-512."""
+
+ASK = """
+#include <dlfcn.h>
+#include <stdio.h>
+
+int main(int count, char **name) {
+    void *library = count > 1 ? dlopen(name[1], RTLD_NOW) : NULL;
+    long (*level)(void) = library ? (long (*)(void))dlsym(library, "ffp_kernels_level") : NULL;
+    return level ? (printf("%ld", level()), 0) : (fputs(dlerror(), stderr), 1);
+}
+"""
+
+
+@needs_object
+def test_level_is_that_of_the_processor(tmp_path: Path) -> None:
+    qemu, compiler = shutil.which("qemu-x86_64"), shutil.which("gcc")
+    if qemu is None or compiler is None:
+        pytest.skip("qemu is not installed")
+    (tmp_path / "ask.c").write_text(ASK)
+    subprocess.run([compiler, tmp_path / "ask.c", "-ldl", "-o", tmp_path / "ask"], check=True)
+    for processor, level in PROCESSORS.items():
+        command = [qemu, "-cpu", processor, tmp_path / "ask", shipped.LIBRARY_PATH]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, str(level)), (processor, done.stderr)
+
+
+@needs_object
+@pytest.mark.skipif(not MACHINE.is_dir(), reason="the kernels' machine code is not built")
+@pytest.mark.parametrize(("text", "never"), [("any", r"[yz]mm\d|\tv[a-z]+ps\t|%k[0-7]"), ("avx2", r"zmm\d|%k[0-7]")])
+def test_code_of_a_level_has_no_instructions_of_a_higher_one(text: str, never: str) -> None:
+    assembly = (MACHINE / f"{text}.s").read_text()
+    assert len(assembly) > 100_000 and re.search(never, assembly) is None
 
 
 @needs_object

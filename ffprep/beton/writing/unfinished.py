@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,13 @@ PIECE = 1 << 18
 
 DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
+
+
+def remedy(error: OSError) -> str:
+    """Say what to do about a failed write."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+        return "its folder was removed or renamed; the same command goes on if the unfinished file is there again"
+    return "make room, or take another folder; the same command goes on where it stopped"
 
 
 class UnfinishedFile:
@@ -116,10 +124,7 @@ class UnfinishedFile:
 
     def failure(self, error: OSError, offset: int) -> ConversionError:
         """Describe a failed write in one line."""
-        return ConversionError(
-            f"{self.path}: byte {offset}: cannot write: {error.strerror}; "
-            "make room, or take another folder; the same command goes on where it stopped"
-        )
+        return ConversionError(f"{self.path}: byte {offset}: cannot write: {error.strerror}; {remedy(error)}")
 
     def truncate(self, size: int) -> None:
         try:

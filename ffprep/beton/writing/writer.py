@@ -20,7 +20,7 @@ from ffprep.beton.writing.conditions import check_count, check_page_size, refuse
 from ffprep.beton.writing.finalise import finalise, sync_named
 from ffprep.beton.writing.journal import Committer, Journal
 from ffprep.beton.writing.placement import Placement, SharedPayloads, payloads_of, plan_sample
-from ffprep.beton.writing.unfinished import UnfinishedFile
+from ffprep.beton.writing.unfinished import UnfinishedFile, remedy
 from ffprep.common.outputs import check_output
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import Encoded, Field
@@ -265,6 +265,8 @@ class Writer:
         self._consistent = False
         self._sink.flush()
         self._sink.write_at(self._record_offset(self._first_record), self._records)
+        if self._sink.size < self._placement.cursor:  # there are no payloads yet
+            self._sink.truncate(self._placement.cursor)
         facts = {
             "samples": self.num_written,
             "cursor": self._placement.cursor,
@@ -292,10 +294,7 @@ class Writer:
         except BaseException as error:
             self._consistent = False
             if isinstance(error, OSError):
-                raise ConversionError(
-                    f"{error.filename}: cannot write: {error.strerror}; make room, or take another folder; "
-                    "the same command goes on where it stopped"
-                ) from error
+                raise ConversionError(f"{error.filename}: cannot write: {error.strerror}; {remedy(error)}") from error
             raise
 
     # -- closing ---------------------------------------------------------------------------------------

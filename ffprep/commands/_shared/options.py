@@ -358,15 +358,22 @@ def followed(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], N
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM, which cluster schedulers send, end a conversion as Ctrl-C does, so that what was written is kept."""
+    """Let a conversion end as by Ctrl-C, so that what was written is kept, where it would be killed.
+
+    Cluster schedulers send SIGTERM, and terminals that are closed SIGHUP. Under nohup, SIGHUP stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, _interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(*_: object) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ffprep.beton.parts import Part
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields import FloatField, RGBImageField
-from ffprep.sources.base import Source, shuffled
+from ffprep.sources.base import Selection, Source, shuffled
 from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.sources.coco import open_coco
 from ffprep.sources.glue import TASKS, open_glue
@@ -68,7 +69,7 @@ class Origin:
 
 @contextlib.contextmanager
 def reopened(reader: Reader, origin: Origin, workers: int) -> Iterator[Source]:
-    """The source of a file as it is now, with the samples in the order of the file.
+    """The source of a file as it is now, with the samples in the order of the file; of a part, with those of the part.
 
     A corpus is tokenised to a temporary folder, which takes as much room as its tokens.
 
@@ -98,7 +99,41 @@ def reopened(reader: Reader, origin: Origin, workers: int) -> Iterator[Source]:
             source: Source = _blocks(reader, facts, origin, folder, workers)
         else:
             source = _samples(reader, manifest, facts, origin)
-        yield source if "shuffle_seed" not in facts else shuffled(source, int(facts["shuffle_seed"]))
+        if "shuffle_seed" in facts:
+            source = shuffled(source, int(facts["shuffle_seed"]))
+        yield _own_share(source, reader, manifest)
+
+
+def holds_share(reader: Reader) -> bool:
+    """Whether a file says that it has a share of the samples of its source: as a part, or since it was split off."""
+    return not {"part", "split"}.isdisjoint(reader.manifest or {})
+
+
+def _own_share(source: Source, reader: Reader, manifest: Mapping[str, Any]) -> Source:
+    """The samples of a source that a file is to have: of a part of a conversion, or of one that was split off.
+
+    Raises
+    ------
+    OptionError
+        Which ones these are cannot be told.
+    """
+    try:
+        if "part" in manifest:
+            total = min(len(source), int(manifest.get("limit", len(source))))
+            part = manifest["part"]
+            source = Selection(source, Part(int(part["number"]), int(part["count"])).samples(total), {})
+        if "split" in manifest:
+            total = min(len(source), int(manifest.get("limit", len(source))))
+            record = manifest["split"]
+            if sum(int(one["samples"]) for one in record["from"]) != total:
+                raise OptionError(
+                    f"{reader.path}: was split from files that have not as many samples as the source, so which of "
+                    "these it is to have is not known; compare the files that it was split from"
+                )
+            source = Selection(source, Part(int(record["number"]), int(record["count"])).samples(total), {})
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        raise OptionError(f"{reader.path}: the record of the samples that it has is damaged") from None
+    return source
 
 
 def _samples(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, Any], origin: Origin) -> Source:
@@ -189,7 +224,7 @@ def _blocks(reader: Reader, facts: Mapping[str, Any], origin: Origin, folder: Pa
         units = [origin.place]
     else:
         corpus = _corpus(facts, origin)
-        settings = Settings(vocabulary, padding, corpus.share, bool(facts["text"]["bad"]))
+        settings = Settings(vocabulary, padding, corpus.share, bool(facts["text"]["bad"]) if "text" in facts else True)
         parts = make_parts(corpus.units, settings, folder, workers)
         units = [unit.key for unit in corpus.units]
     return BlockSource(parts, vocabulary, block, int(blocks["per_sample"]), "text", units=units)

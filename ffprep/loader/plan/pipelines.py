@@ -238,8 +238,17 @@ def _follow(pipeline: Pipeline, draws: str | None, others: Mapping[str, Pipeline
 
 
 def on_device(pipeline: Pipeline, device: Any) -> Pipeline:
-    """Return the pipeline with its output on a device, unless it has a `ToDevice` of its own or gives no tensor."""
-    decides = any(isinstance(item, ToDevice) for item, _ in pipeline.transforms)
+    """Return the pipeline with its output on a device, unless it has a `ToDevice` of its own or gives no tensor.
+
+    Images move before they are mixed with others, if the device can do all that follows; else at the end.
+    """
+    transforms = pipeline.transforms
+    decides = any(isinstance(item, ToDevice) for item, _ in transforms)
     if decides or isinstance(pipeline.decoder, (JSONDecoder, CaptionTextDecoder)):
         return pipeline
-    return replace(pipeline, transforms=(*pipeline.transforms, (ToDevice(device), 0)))
+    place = len(transforms)
+    if isinstance(pipeline.decoder, ImageDecoder) and not is_operation(pipeline.decoder):
+        mixing = next((i for i, (item, _) in enumerate(transforms) if getattr(item, "mixes", False)), place)
+        if all(getattr(item, "any_device", False) for item, _ in transforms[mixing:]):
+            place = mixing
+    return replace(pipeline, transforms=(*transforms[:place], (ToDevice(device), 0), *transforms[place:]))

@@ -151,6 +151,7 @@ def merge_blocks(
         del facts["text"]
     else:
         facts["text"] = counts.as_dict()
+    manifest.pop("fields", None)  # samples of another number of blocks
     manifest["source"] = {**manifest.get("source", {}), **facts}
     if target.exists() and not (overwrite or restart):
         check_output(target, overwrite=True)

@@ -73,7 +73,7 @@ def every_byte() -> Any:
 
 
 def test_changes_of_one_byte(tmp_path: Path, every_byte: Any) -> None:
-    subject = every_byte.Subject(tmp_path / "x.beton")
+    subject = every_byte.Subject(tmp_path / "x.beton", every_byte.TEXTS)
     start, end = layout.records_start(len(FIELDS)), len(subject.content)
     places = {*range(24), *range(start, end, 29), *range(24, start, 211)}
     for number in range(len(FIELDS)):
@@ -84,7 +84,7 @@ def test_changes_of_one_byte(tmp_path: Path, every_byte: Any) -> None:
 
 
 def test_cuts(tmp_path: Path, every_byte: Any) -> None:
-    subject = every_byte.Subject(tmp_path / "x.beton")
+    subject = every_byte.Subject(tmp_path / "x.beton", every_byte.TEXTS)
     problems = [subject.cut(length) for length in {*range(0, len(subject.content), 97), len(subject.content) - 1}]
     assert problems == [""] * len(problems)
 

@@ -208,7 +208,7 @@ def test_a_configuration_names_the_fields(pictures: Pictures, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--label", "labbel"], "no column 'labbel'; there are path, label, caption, size"),
+        (["--label", "labels"], "no column 'labels'; there are path, label, caption, size"),
         (["--image", "file"], "no column 'file'; there are path, label"),
         (["--filter", "width > 3"], "no column 'width'; there are path"),
         (["--filter", "caption > 3"], "line 2: --filter 'caption > 3': 'a bird, number 0' is no number"),

@@ -4,6 +4,7 @@
  *   walk.h          the walk over a job's blocks, which all of these share
  *   transform.h     the transform of eight lines in vectors, included for SSE2, AVX2 and AVX-512
  *   idct_scalar.c   the exact inverse DCT, the specification; idct_avx2.c and idct_avx512.c equal it
+ *   block_neon.h    its block on AArch64
  *   idct_reduced.c  to 4x4, 2x2 or 1x1 samples a block
  */
 #ifndef FFPREP_IDCT_H

@@ -17,7 +17,7 @@
 #include "idct/idct.h"
 #include "idct/walk.h"
 
-/* x86-64 always has SSE2. The other way is for other machines, and for tests (FFP_PLAIN_C). */
+/* x86-64 always has SSE2 and AArch64 has NEON. The third way is for other machines, and for tests (FFP_PLAIN_C). */
 #if defined(__SSE2__) && !defined(FFP_PLAIN_C)
 #include <emmintrin.h>
 
@@ -96,6 +96,10 @@ static void idct_block(const int16_t *coef, int16_t dc, const uint16_t *quant, u
         _mm_storel_epi64((__m128i *)(out + (i + 1) * stride), _mm_srli_si128(rows, 8));
     }
 }
+
+#elif defined(__aarch64__) && defined(__ARM_NEON) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(FFP_PLAIN_C)
+
+#include "idct/block_neon.h"
 
 #else
 

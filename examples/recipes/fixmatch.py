@@ -1,0 +1,95 @@
+"""FixMatch: a few labelled images, and many without labels, seen weakly and strongly augmented.
+
+Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence", 2020, for CIFAR-10: 64
+labelled images and 7 times as many others in a batch; flips and shifts by up to 12.5 % (weak), RandAugment and Cutout
+on top of these (strong); labels of the weak view count from a confidence of 0.95 on; SGD of 0.03 with Nesterov's
+momentum 0.9, weight decay 5e-4. ``stratified`` chooses the labelled images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import FEATURES, Learner, Setting, normalised, run
+from torch import Tensor, nn
+
+from ffprep import Loader, OrderOption
+from ffprep.beton.reader import Reader
+from ffprep.fields.decoders import IntDecoder, ResizeRGBImageDecoder
+from ffprep.loader.folds import stratified
+from ffprep.pipeline.pipeline_spec import PipelineSpec
+from ffprep.transforms import Cutout, RandAugment, RandomCrop, RandomHorizontalFlip, Squeeze, ToTensor
+
+PAPER, DEMO = Setting(32, 64, classes=10), Setting(32, 6, classes=6)
+LABELLED = 250
+OTHERS = 7
+THRESHOLD = 0.95
+
+
+def weak(size: int) -> list[Any]:
+    return [ResizeRGBImageDecoder(size), RandomHorizontalFlip(), RandomCrop(size, size // 8, padding_mode="reflect")]
+
+
+class Both:
+    """Two loaders as one: labelled images and their labels, then two views of others."""
+
+    def __init__(self, path: Path, setting: Setting) -> None:
+        with Reader(path) as reader:
+            labels = reader.column("label")
+            some = stratified(labels, max(setting.batch_size, min(LABELLED, len(labels) // 10)))
+        options: dict[str, Any] = {"order": OrderOption.RANDOM, "seed": 0, "device": setting.device}
+        size = setting.size
+        label = [IntDecoder(), ToTensor(), Squeeze()]
+        strong = [*weak(size), RandAugment(2, 10), Cutout(size // 2, (125, 123, 114)), *normalised()]
+        self.labelled = Loader(
+            path,
+            setting.batch_size,
+            indices=some,
+            pipelines={"image": [*weak(size), *normalised()], "label": label},
+            **options,
+        )
+        views = {
+            "image": [*weak(size), *normalised()],
+            "strong": PipelineSpec("image", transforms=strong),
+            "label": None,
+        }
+        self.others = Loader(path, OTHERS * setting.batch_size, pipelines=views, **options)
+
+    def forever(self) -> Iterator[tuple[Tensor, ...]]:
+        for one, two in zip(self.labelled.forever(), self.others.forever(), strict=True):
+            yield *one, *two
+
+    def __enter__(self) -> Both:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.labelled.close()
+        self.others.close()
+
+
+class FixMatch(Learner):
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.classify = nn.Sequential(self.encoder, nn.Linear(FEATURES, setting.classes))
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.03, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+    def forward(self, images: Tensor, labels: Tensor, weak_view: Tensor, strong_view: Tensor) -> Tensor:
+        first, second, third = self.classify(torch.cat([images, weak_view, strong_view])).split(
+            [len(images), len(weak_view), len(strong_view)]
+        )
+        confidence, pseudo = second.detach().softmax(1).max(1)
+        others = nn.functional.cross_entropy(third, pseudo, reduction="none")
+        return nn.functional.cross_entropy(first, labels) + (others * (confidence >= THRESHOLD)).mean()
+
+
+def main(arguments: Sequence[str] | None = None) -> list[float]:
+    return run(Both, FixMatch, PAPER, DEMO, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What Ray raises is one error that says what to do; with a stand-in for Ray, which takes minutes to fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ffprep.convert.conversion import convert
+from ffprep.errors import ConversionError, SourceError
+from ffprep.fields import IntField
+
+
+class RayError(Exception):
+    """As Ray's."""
+
+
+class WorkerCrashedError(RayError):
+    """As Ray's."""
+
+
+class RayTaskError(RayError):
+    """As Ray's: the text is a traceback with colours, the error itself is its cause."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"\x1b[36mray::_encode()\x1b[39m (pid=1)\n  File x\n{cause}")
+        self.cause = cause
+
+
+class Numbers:
+    """A source of numbers."""
+
+    name = "numbers"
+
+    def __init__(self) -> None:
+        self.fields = {"number": IntField()}
+
+    def __len__(self) -> int:
+        return 64
+
+    def sample(self, index: int) -> tuple[int]:
+        return (index,)
+
+    def sample_name(self, index: int) -> str:
+        return f"{index}"
+
+    def manifest(self) -> dict[str, Any]:
+        return {"dataset": "numbers"}
+
+
+class Reference:
+    """A result that is not there yet, or an object."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def hex(self) -> str:
+        return "00"
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A cluster of this process, in which ``fails`` may be replaced."""
+
+    def get(reference: Reference) -> Any:
+        return reference.value() if callable(reference.value) else reference.value
+
+    def remote(task: Callable[..., Any]) -> Any:
+        def submitted(shared: list[Any], unit: Any) -> Reference:
+            def run() -> Any:
+                made.fails(unit)
+                return task(shared, unit)
+
+            return Reference(run)
+
+        return SimpleNamespace(remote=submitted)
+
+    made = SimpleNamespace(
+        is_initialized=lambda: True,
+        cluster_resources=lambda: {"CPU": 1.0},
+        put=Reference,
+        get=get,
+        remote=remote,
+        cancel=lambda reference: None,
+        shutdown=lambda: None,
+        fails=lambda unit: None,
+        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
+    )
+    module = ModuleType("ray")
+    module.__dict__.update(vars(made))
+    made = module  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "ray", module)
+    return made
+
+
+def failing(error: Exception) -> Callable[[Any], None]:
+    def fail(unit: Any) -> None:
+        if unit.start == 32:
+            raise error
+
+    return fail
+
+
+def test_a_task_that_kills_its_worker_each_time(ray: Any, tmp_path: Path) -> None:
+    ray.fails = failing(WorkerCrashedError("The worker died unexpectedly.\nCheck the logs."))
+    wanted = (
+        r"^numbers: samples 32 to 47: Ray gave up their task \(WorkerCrashedError: The worker died unexpectedly\); "
+        "the same command goes on from there$"
+    )
+    with pytest.raises(ConversionError, match=wanted):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+    ray.fails = lambda unit: None
+    convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+    convert(Numbers(), tmp_path / "y.beton", workers=1)
+    assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "y.beton").read_bytes()
+
+
+def test_an_error_of_ours_in_a_task_is_raised_as_it_is(ray: Any, tmp_path: Path) -> None:
+    ray.fails = failing(RayTaskError(SourceError("x.tar: is gone")))
+    with pytest.raises(SourceError, match=r"^x\.tar: is gone$"):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        (
+            "127.0.0.1:1",
+            r"the cluster that RAY_ADDRESS names \(127\.0\.0\.1:1\) does not answer: no answer; --engine local",
+        ),
+        (None, "no cluster can be started: The current node timed out; --engine local needs none"),
+    ],
+)
+def test_no_cluster(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, wanted: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+
+    def init(**options: Any) -> None:
+        if "address" in options:
+            raise ConnectionError("no answer.")
+        raise Exception("The current node timed out.\nMore.")
+
+    ray.is_initialized, ray.init = (lambda: False), init
+    with pytest.raises(ConversionError, match=f"--engine ray: {wanted}"):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
