@@ -240,7 +240,7 @@ def test_other_processes(plain: bytes, marker: int) -> None:
 
 def test_segments_out_of_place(jpegmaker: ModuleType, plain: bytes) -> None:
     sof = jpegmaker.segment(0xC0, bytes(body_of(plain, 0xC0)))
-    for extra in (sof, b"\xff\xd8", b"\xff\x02\0\2", b"\xff\xf0\0\2", b"\xff\xfe\0\1", b"\xff\xdd\0\3\0"):
+    for extra in (sof, b"\xff\xd8", b"\xff\x02\0\2", b"\xff\xf0\0\2", b"\xff\xdb\0\1", b"\xff\xdd\0\3\0"):
         at = plain.index(b"\xff\xda")
         assert both(plain[:at] + extra + plain[at:]) == Status.BAD_MARKER
     assert both(replace(plain, 0xC0, None)) == Status.BAD_MARKER
@@ -254,6 +254,8 @@ def test_lenient_where_decoders_are(plain: bytes) -> None:
         b"\xff\x01",
         b"\xff\xd3",
         b"\xff\xfe\0\4hi",
+        b"\xff\xfe\0\1",
+        b"\xff\xe2\0\0ICC_PROFILE",
         b"\xff\xcc\0\4\0\x10",
     ):
         for at in (2, plain.index(b"\xff\xda")):
