@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffprep.common.closing import call_when_gone, close_descriptors
+from ffprep.common.outputs import check_own
 from ffprep.errors import OptionError
 
 _FLOCK = struct.Struct("hhqqi4x")
@@ -96,11 +97,12 @@ def open_locked(path: Path, named: Path | None = None) -> tuple[int, Lock]:
     Raises
     ------
     OptionError
-        Another process has it locked.
+        Another process has it locked, or it is no file.
     OSError
         It cannot be opened.
     """
     while True:
+        check_own(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             held = lock(descriptor, path, named)

@@ -40,6 +40,19 @@ def check_output(path: Path, *, overwrite: bool = False, device: bool = False) -
         raise OptionError(f"{path}: exists already; delete it, give another name, or add --overwrite")
 
 
+def check_own(path: Path) -> None:
+    """Refuse what is no file where ffprep keeps one of its own beside an output, such as ``X.beton.partial``.
+
+    Raises
+    ------
+    OptionError
+        There is a folder, a device, a socket or a pipe, directly or by a link.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise OptionError(f"{path}: is {kind}, where a file is to be written; remove it or give another name")
+
+
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Refuse outputs that are inputs as well, under whatever name, and outputs that are the same file twice.
 

@@ -80,7 +80,7 @@ def without_metadata(data: bytes) -> bytes:
             continue
         if marker == 0xDA or 0xD0 <= marker <= 0xD9 or marker == 1:
             break
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        end = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))  # libjpeg steps over a length below 2
         head = data[at + 4 : at + 9]
         tells_colour = (marker == 0xE0 and head == b"JFIF\0") or (marker == 0xEE and head == b"Adobe")
         if tells_colour or not (0xE0 <= marker <= 0xEF or marker == 0xFE):

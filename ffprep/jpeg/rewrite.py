@@ -46,6 +46,7 @@ class Note(IntFlag):
     DIVIDED = 128
     BAND = 256
     COLOUR = 512
+    LENGTH = 1024
 
     @property
     def text(self) -> str:
@@ -64,6 +65,7 @@ _WORDS = {
     Note.DIVIDED: "sampling factors divided by their common divisor",
     Note.BAND: "scan header corrected",
     Note.COLOUR: "unknown version or transform in a colour marker corrected",
+    Note.LENGTH: "segment with an impossible length corrected",
 }
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +133,35 @@ def test_reports(folder: Path, tmp_path: Path) -> None:
     image = next(path for path in folder.rglob("*") if path.is_file())
     done = run(*command[:-1], image, "--overwrite")
     assert done.exit_code == 2 and "which this command reads" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "socket"])
+@pytest.mark.parametrize("suffix", [".partial", ".journal"])
+def test_what_is_no_file_beside_an_output(folder: Path, tmp_path: Path, suffix: str, kind: str) -> None:
+    """One error names it, it stays as it is, and nothing is written; a finished file is accepted beside it."""
+    out, odd = tmp_path / "x.beton", tmp_path / f"x.beton{suffix}"
+    bound = socket.socket(socket.AF_UNIX)
+    if kind == "pipe":
+        os.mkfifo(odd)
+    elif kind == "folder":
+        odd.mkdir()
+    elif kind == "device":
+        odd.symlink_to(os.devnull)
+    else:
+        bound.bind(str(odd))
+    bound.close()
+    command = ["convert", "imagenet", "--source", folder, "--out", out]
+    for options in ([], ["--restart"]):
+        done = run(*command, *options)
+        assert done.exit_code == 2, done.output
+        assert re.search(rf"x\.beton\{suffix}: is a (folder|device or a pipe), where", done.stderr)
+        assert len(done.stderr.splitlines()) == 1
+        assert [path.name for path in tmp_path.iterdir() if path != folder] == [odd.name]
+    finished = tmp_path / "y.beton"
+    assert run(*command[:-1], finished).exit_code == 0
+    finished.rename(out)
+    assert run(*command).exit_code == 0
+    assert odd.exists()
 
 
 def test_a_missing_index_is_made_with_a_finished_file(folder: Path, tmp_path: Path) -> None:

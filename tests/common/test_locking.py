@@ -66,11 +66,11 @@ def ended_process() -> int:
 @pytest.mark.parametrize("case", ["ended", "number used again", "before a restart"])
 @pytest.mark.usefixtures("without_flock")
 def test_locks_of_processes_that_ended_are_taken_over(tmp_path: Path, descriptor: int, case: str) -> None:
-    own = locking._Holder.this_process()
+    own = locking.Holder.this_process()
     left = {
-        "ended": locking._Holder(own.host, own.boot, ended_process(), own.started),
-        "number used again": locking._Holder(own.host, own.boot, own.pid, "1"),
-        "before a restart": locking._Holder(own.host, "another", own.pid, own.started),
+        "ended": locking.Holder(own.host, own.boot, ended_process(), own.started),
+        "number used again": locking.Holder(own.host, own.boot, own.pid, "1"),
+        "before a restart": locking.Holder(own.host, "another", own.pid, own.started),
     }[case]
     (tmp_path / "x.lock").symlink_to(left.text())
     held = lock(descriptor, tmp_path / "x")
@@ -81,8 +81,8 @@ def test_locks_of_processes_that_ended_are_taken_over(tmp_path: Path, descriptor
 
 @pytest.mark.usefixtures("without_flock")
 def test_locks_of_others_are_left_alone(tmp_path: Path, descriptor: int) -> None:
-    own = locking._Holder.this_process()
-    for content in (locking._Holder("elsewhere", own.boot, 1, "1").text(), "something else"):
+    own = locking.Holder.this_process()
+    for content in (locking.Holder("elsewhere", own.boot, 1, "1").text(), "something else"):
         (tmp_path / "x.lock").symlink_to(content)
         with pytest.raises(OptionError, match=r"another process.*x\.lock"):
             lock(descriptor, tmp_path / "x")

@@ -58,8 +58,13 @@ def test_what_lies_between_segments_is_skipped(filler: bytes) -> None:
 def test_lengths_of_segments() -> None:
     assert status(stream(segment(0xFE, b""))) == Status.OK
     for length in (b"\0\0", b"\0\1"):
-        assert status(SOI + b"\xff\xfe" + length) == Status.BAD_MARKER
-        assert status(stream(b"\xff\xfe" + length)) == Status.BAD_MARKER
+        for marker in (0xDC, *range(0xE0, 0xF0), 0xFE):  # libjpeg steps over the length and searches on
+            assert status(SOI + bytes([0xFF, marker]) + length) == Status.TRUNCATED_HEADER
+            data = stream(bytes([0xFF, marker]) + length)
+            assert facts(data).scan_offset == len(data) - 1
+        for marker in (0xC0, 0xC4, 0xCC, 0xDA, 0xDB, 0xDD):
+            assert status(SOI + bytes([0xFF, marker]) + length) == Status.BAD_MARKER
+            assert status(stream(bytes([0xFF, marker]) + length)) == Status.BAD_MARKER
     assert status(SOI + b"\xff\xfe") == status(SOI + b"\xff\xfe\0") == Status.TRUNCATED_HEADER
     assert status(SOI + b"\xff\xfe\0\3") == status(SOI + b"\xff\xfe\0\2") == Status.TRUNCATED_HEADER
     # A segment that ends with the file is still looked at.

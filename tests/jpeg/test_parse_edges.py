@@ -205,7 +205,9 @@ STATUSES: dict[str, tuple[bytes, Status]] = {
     "not SOI": (b"\xff\xd9" + stream(), Status.NOT_JPEG),
     "SOI twice": (stream(b"\xff\xd8"), BAD_MARKER),
     "EOI early": (stream(b"\xff\xd9"), TRUNCATED),
-    "length 1": (stream(b"\xff\xfe\x00\x01"), BAD_MARKER),
+    "length 1": (stream(b"\xff\xfe\x00\x01"), OK),
+    "length 0 at the end": (b"\xff\xd8\xff\xe1\x00\x00", TRUNCATED),
+    "length 0, table": (stream(b"\xff\xdb\x00\x00"), BAD_MARKER),
     "length 2": (stream(b"\xff\xfe\x00\x02"), OK),
     "length past the end": (b"\xff\xd8\xff\xfe\x00\x03", TRUNCATED),
     "half a length": (b"\xff\xd8\xff\xfe\x00", TRUNCATED),
@@ -268,6 +270,10 @@ NOTES: dict[str, tuple[bytes, int]] = {
     "Adobe 1": (coloured(segment(0xEE, ADOBE + b"\1")), 0),
     "Adobe 2": (coloured(segment(0xEE, ADOBE + b"\2")), ODD_COLOUR),
     "JFIF over Adobe 2": (coloured(segment(0xE0, JFIF) + segment(0xEE, ADOBE + b"\2")), 0),
+    "length 0": (stream(b"\xff\xe1\x00\x00"), Note.LENGTH),
+    "length 1": (stream(b"\xff\xdc\x00\x01"), Note.LENGTH),
+    "length 1 before a byte": (stream(b"\xff\xfe\x00\x01\x07"), Note.LENGTH | STRAY),
+    "length 2": (stream(b"\xff\xe1\x00\x02"), 0),
     "grey with Adobe 2": (stream(segment(0xEE, ADOBE + b"\2")), 0),
 }
 

@@ -171,6 +171,19 @@ def test_zeros_in_front_of_markers(options: dict[str, bool]) -> None:
         check_taken(data[:at] + b"\0" + data[at:], pixels(data), "stray bytes")
 
 
+@pytest.mark.parametrize("colour", ["grey", "YCbCr", "progressive", "CMYK"])
+@pytest.mark.parametrize(
+    "segment", [b"\xff\xe1\0\0", b"\xff\xfe\0\1", b"\xff\xe0\0\0\xff\xee\0\1", b"\xff\xed\0\0Photoshop 3.0\0\xff\0"]
+)
+def test_lengths_of_metadata_that_no_segment_has(colour: str, segment: bytes) -> None:
+    """APPn and COM with a length of 0 or 1, which libjpeg steps over, in front of the first scan and of later ones."""
+    sound = COLOURS[colour]
+    check_taken(sound[:2] + segment + sound[2:], pixels(sound), "impossible length", lossless=colour != "CMYK")
+    if colour == "progressive":
+        scan = sound.rindex(b"\xff\xda")
+        check_taken(sound[:scan] + segment + sound[scan:], pixels(sound), "impossible length")
+
+
 def test_bytes_left_over_where_pillow_has_to_decode() -> None:
     for colour in ("RGB", "CMYK"):
         data = COLOURS[colour]

@@ -153,8 +153,9 @@ def accept_finished(path: Path, found: list[str]) -> None:
             "name, or add --overwrite"
         )
     sync_named(path)
-    if not path.with_name(path.name + ".partial").exists():  # the conversion was killed just after the renaming
-        path.with_name(path.name + ".journal").unlink(missing_ok=True)
+    journal = path.with_name(path.name + ".journal")
+    if journal.is_file() and not path.with_name(path.name + ".partial").exists():
+        journal.unlink(missing_ok=True)  # the conversion was killed just after the renaming
 
 
 def differs_from_finished(

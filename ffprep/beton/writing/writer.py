@@ -21,7 +21,7 @@ from ffprep.beton.writing.finalise import finalise, sync_named
 from ffprep.beton.writing.journal import Committer, Journal
 from ffprep.beton.writing.placement import Placement, SharedPayloads, payloads_of, plan_sample
 from ffprep.beton.writing.unfinished import UnfinishedFile, remedy
-from ffprep.common.outputs import check_output
+from ffprep.common.outputs import check_output, check_own
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import Encoded, Field
 
@@ -128,11 +128,11 @@ class Writer:
             "page_size": page_size,
             "manifest": self._manifest,
         }
+        journal = self.path.with_name(self.path.name + ".journal")
+        check_own(journal)
         self._sink = UnfinishedFile(self.path.with_name(self.path.name + ".partial"), self._data_start)
         try:
-            self._journal = Journal(
-                self.path.with_name(self.path.name + ".journal"), identity, disposable=not (self._resume or self._keep)
-            )
+            self._journal = Journal(journal, identity, disposable=not (self._resume or self._keep))
         except BaseException:
             self._sink.close()
             raise

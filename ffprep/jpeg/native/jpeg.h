@@ -71,6 +71,7 @@ enum {
     FFP_NOTE_ZERO_QUANT = 64, /* a quantisation table has a zero */
     FFP_NOTE_DIVIDED = 128,   /* sampling factors were divided by their common divisor */
     FFP_NOTE_COLOUR = 512,    /* JFIF of an unknown version, or an unknown transform of Adobe: libjpeg warns */
+    FFP_NOTE_LENGTH = 1024,   /* an APPn, COM or DNL segment's length is 0 or 1 */
     FFP_NOTE_BAND = 256       /* a sequential scan's header names a band of coefficients, which counts for nothing */
 };
 

@@ -102,8 +102,10 @@ int ffp_next_marker(const uint8_t *data, int64_t size, int64_t *pos, int32_t *ma
 /* FFP_NOTE_STRAY when the search for a marker that ended at `after` passed other bytes than fill bytes, else 0. */
 int32_t ffp_stray(const uint8_t *data, int64_t before, int64_t after);
 
-/* The parameter bytes of the segment whose length field is at pos, *length of them; NULL when they are not all there. */
-const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32_t *length);
+/* The parameter bytes of the segment whose length field is at pos, *length of them; NULL when they are not all there.
+ * APPn, COM and DNL whose length is 0 or 1, less than that of the field, have none, which sets FFP_NOTE_LENGTH in *notes. */
+const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32_t marker, int32_t *length,
+                           int32_t *notes);
 
 /* Each takes the n parameter bytes of its segment. */
 int32_t ffp_parse_dht(ffp_header *h, const uint8_t *p, int32_t n);

@@ -65,7 +65,7 @@ int32_t ffp_parse(const uint8_t *data, int64_t size, ffp_header *h) {
         if (marker == FFP_M_SOI) {
             return FFP_BAD_MARKER;
         }
-        const uint8_t *p = ffp_segment(data, size, pos, &n);
+        const uint8_t *p = ffp_segment(data, size, pos, marker, &n, &h->notes);
         if (!p) {
             return size - pos < 2 || ffp_load_be16(data + pos) >= 2 ? FFP_TRUNCATED_HEADER : FFP_BAD_MARKER;
         }

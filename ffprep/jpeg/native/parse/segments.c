@@ -31,11 +31,21 @@ int32_t ffp_stray(const uint8_t *data, int64_t before, int64_t after) {
     return before < after - 1 ? FFP_NOTE_STRAY : 0;
 }
 
-const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32_t *length) {
+/* Of these libjpeg steps over the length, and then over the payload if it says that there is one. */
+static int is_skipped(int32_t marker) {
+    return (marker >= FFP_M_APP0 && marker <= FFP_M_APP15) || marker == FFP_M_COM || marker == FFP_M_DNL;
+}
+
+const uint8_t *ffp_segment(const uint8_t *data, int64_t size, int64_t pos, int32_t marker, int32_t *length,
+                           int32_t *notes) {
     if (size - pos < 2) {
         return NULL;
     }
     int32_t n = ffp_load_be16(data + pos);
+    if (n < 2 && is_skipped(marker)) {
+        n = 2;
+        *notes |= FFP_NOTE_LENGTH;
+    }
     if (n < 2 || size - pos < n) {
         return NULL;
     }

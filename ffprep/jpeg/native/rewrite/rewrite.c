@@ -35,12 +35,12 @@ static int replaces_color(const ffp_header *h) { return h->notes & FFP_NOTE_COLO
 /* APPn and COM segments as they are in the input. */
 static uint8_t *copy_metadata(const uint8_t *data, const ffp_header *h, uint8_t *out) {
     int64_t pos = 2;
-    int32_t marker, n;
+    int32_t marker, n, noted = 0;
     while (ffp_next_marker(data, h->sos_offset, &pos, &marker)) {
         if (ffp_stands_alone(marker)) {
             continue;
         }
-        const uint8_t *p = ffp_segment(data, h->sos_offset, pos, &n);
+        const uint8_t *p = ffp_segment(data, h->sos_offset, pos, marker, &n, &noted);
         if (!p) {
             break;
         }

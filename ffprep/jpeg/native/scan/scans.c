@@ -251,7 +251,7 @@ static int32_t decode_all(whole *w) {
         if (ffp_stands_alone(marker)) {
             continue;
         }
-        const uint8_t *p = ffp_segment(w->data, w->size, pos, &n);
+        const uint8_t *p = ffp_segment(w->data, w->size, pos, marker, &n, &h->notes);
         if (!p) {
             return FFP_TRUNCATED_SCAN;
         }
