@@ -184,6 +184,8 @@ OUTSIDE = (
         (BOMB, "declares a document type or entities"),
         (OUTSIDE, "declares a document type or entities"),
         (BOMB.encode("utf-16").decode("latin-1"), "declares a document type or entities"),
+        ("<!DOCTYPE annotation><annotation></annotation>", "declares a document type or entities"),
+        ("<!DOCTYPE a SYSTEM 'file:///etc/passwd'><annotation></annotation>", "declares a document type or entities"),
         ("<annotation><object>", "not well-formed XML"),
         ("", "not well-formed XML"),
         ("<html></html>", "begins with <html>; <annotation> is expected"),
@@ -301,3 +303,20 @@ def test_more_segments_than_a_mask_can_number(coco: Coco) -> None:
     given = ("--images", coco.images, "--masks", masks, "--annotations", annotations, "--out", coco.root / "a.beton")
     refused = ffprep("convert", "coco-panoptic", *given)
     assert refused.exit_code == 1 and "annotation 0: more than 65,535 segments" in refused.output
+
+
+def test_annotations_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused before they are read, and before they are parsed."""
+    top, _ = voc(tmp_path)
+    size = len((top / "Annotations" / "2007_000000.xml").read_bytes())
+    command = ("convert", "voc", "--source", top, "--split", "train", "--out", tmp_path / "a.beton")
+    monkeypatch.setattr("ffprep.sources.dense.voc.LARGEST", size - 1)
+    refused = ffprep(*command)
+    assert refused.exit_code == 1 and f"{size} bytes are more than a sample may have" in refused.output, refused.output
+    monkeypatch.setattr("ffprep.sources.dense.xml.LARGEST", 20)
+    with pytest.raises(SourceError, match="x: 21 bytes are no annotation"):
+        read_xml(b"<a></a>".ljust(21), "x")
+    assert read_xml(b"<a></a>".ljust(20), "x").tag == "a"
+    monkeypatch.setattr("ffprep.sources.dense.voc.LARGEST_SAMPLE", 50)
+    refused = ffprep(*command, "--task", "segmentation")
+    assert refused.exit_code == 1 and "bytes are more than a sample may have (50)" in refused.output, refused.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tarfile
 import warnings
 from pathlib import Path
 
@@ -143,3 +144,37 @@ def test_nested_values_that_are_compared() -> None:
     for one in (deep, other):  # taken apart, since Python would free them by recursion
         while one:
             one = one.pop()  # type: ignore[assignment]
+
+
+def test_files_that_are_too_large_for_a_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffprep.sources.images.rows.LARGEST", 100)
+    refused(convert(folder, '{"path": "0.jpg"}\n'), "bytes are more than a sample may have (100)")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b'{"a": "' + b"x" * 1000 + b'"}', "1,009 bytes of JSON are more"), (b"[" * 100_000, "not valid JSON")],
+)
+def test_json_of_shards(folder: Path, content: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffprep.sources.images.shards._LARGEST_JSON", 1000 if b"x" in content else 1 << 26)
+    with tarfile.open(folder / "t.tar", "w") as archive:
+        for name, data in (("0.jpg", (folder / "0.jpg").read_bytes()), ("0.json", content)):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    command = [
+        "convert",
+        "images",
+        "--source",
+        folder / "t.tar",
+        "--out",
+        folder / "x.beton",
+        "--field",
+        "a=text:json.a",
+    ]
+    refused(CliRunner().invoke(main, [str(word) for word in command]), says)
+
+
+def test_a_first_line_that_is_nested_too_deep(folder: Path) -> None:
+    refused(convert(folder, "[" * 100_000 + "\n"), "its first line is no JSON object")
+    refused(convert(folder, '{"path": ' * 100_000 + "\n"), "its first line is no JSON object")
