@@ -79,3 +79,11 @@ def test_a_size_that_no_object_has(
     with pytest.raises(RemoteError, match="says that it has .* bytes"):
         Reader(url)
     assert not list(cache.glob("*.remote"))
+
+
+def test_a_limit_that_is_no_short_number(cache: Path, url: str) -> None:
+    Reader(url).close()
+    (cache / "limit").write_bytes(b"1000000000".rjust(100))
+    assert folder_at(cache).limit() == 10**9
+    (cache / "limit").write_bytes(b"1000000000".rjust(101))
+    assert folder_at(cache).limit() != 10**9
