@@ -62,6 +62,7 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.py -nt "$stam
     # The torch that is there stays: another package's wish for a newer one would fetch PyPI's build, of several GB.
     "$venv/bin/python" -c 'import torch; print("torch==" + torch.__version__.partition("+")[0])' >"$venv/.ffprep-torch"
     pip install -c "$venv/.ffprep-torch" -e ".[$extras]"
+    [ "$profile" = dev ] && pip install -c "$venv/.ffprep-torch" -e ".[test-s3]"
     touch "$stamp"
 fi
 newest="$(find ffprep/jpeg/native -name '*.[ch]' -exec ls -t {} + | head -n 1)"

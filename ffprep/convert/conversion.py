@@ -171,12 +171,13 @@ def _write(
             index = report.state["next"]
             if result.refusal is not None:
                 reason = " ".join(readable(str(result.refusal)).split()) or type(result.refusal).__name__
+                name = result.name if len(result.name) <= 300 else f"{result.name[:300]}..."
                 if on_error == "raise" or result.fatal:
-                    raise ConversionError(f"{result.name} (sample {index:,}): {reason}") from result.refusal
+                    raise ConversionError(f"{name} (sample {index:,}): {reason}") from result.refusal
                 failures += 1
                 if failures >= FAILURES_IN_A_ROW:
                     raise ConversionError(
-                        f"{result.name} (sample {index:,}): the {failures}th sample in a row that cannot be converted: "
+                        f"{name} (sample {index:,}): the {failures}th sample in a row that cannot be converted: "
                         f"{reason}"
                     ) from result.refusal
                 report.refuse(result.name, reason)

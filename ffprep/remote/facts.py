@@ -17,6 +17,10 @@ IDENTITIES = (
 """Names under which stores say what changes with an object."""
 
 
+LARGEST = 1 << 46
+"""Bytes of an object: what a server says is not to make tables of its pages that no disk or memory has room for."""
+
+
 class RemoteError(BetonError):
     """An object of a store cannot be read; the message names its URL and, if there is one, the page."""
 

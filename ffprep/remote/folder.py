@@ -28,13 +28,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.replacing import naming, write_file
-from ffprep.errors import OptionError
+from ffprep.common.source_files import read_file
+from ffprep.errors import OptionError, SourceError
 from ffprep.remote.holes import ENVIRONMENT, punch
 from ffprep.remote.plans import Plans
-from ffprep.remote.states import ABSENT, PAGE, States, page_bytes
+from ffprep.remote.states import ABSENT, PAGE, States, check_own, page_bytes
 
 SUFFIX = ".remote"
 DISK_SHARE = 0.9
+_LONGEST_LIMIT = 100
 SHARE_AT_ONCE = 200
 """One of so many pages that fit is removed at least when one has to be, since it takes looking at all of them."""
 
@@ -104,15 +106,15 @@ class Folder:
         """
         if limit < 2 * PAGE:
             raise OptionError(f"cache_limit is {limit:,} bytes; it must be at least {2 * PAGE:,}, two pages")
-        write_file(self.path / "limit", f"{limit}\n")
+        write_own(self.path / "limit", f"{limit}\n")
         with self.locked():
             if self.used(exactly=True) > limit:
                 self.make_room(0, None)
 
     def limit(self) -> int:
         """Return how many bytes the pages of this folder may take."""
-        with contextlib.suppress(OSError, ValueError):
-            return max(2 * PAGE, int((self.path / "limit").read_text(encoding="ascii")))
+        with contextlib.suppress(OSError, ValueError, SourceError):
+            return max(2 * PAGE, int(read_file(self.path / "limit", _LONGEST_LIMIT)))
         free = shutil.disk_usage(self.path).free
         return int(DISK_SHARE * (free + self.used()))
 
@@ -229,6 +231,12 @@ def remove_pages(place: Path, states: States, pages: Pages) -> None:
                 punch(descriptor, page * PAGE, page_bytes(page, states.size), path)
         finally:
             os.close(descriptor)
+
+
+def write_own(path: Path, text: str) -> None:
+    """Write a small file of the cache; a pipe or a device in its place is refused, not written to."""
+    check_own(path)
+    write_file(path, text)
 
 
 def data_file(place: Path) -> Path:

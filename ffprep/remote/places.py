@@ -13,11 +13,11 @@ from pathlib import Path
 
 import xxhash
 
-from ffprep.common.replacing import write_file
-from ffprep.errors import OptionError, first_line
+from ffprep.common.source_files import read_file
+from ffprep.errors import OptionError, SourceError, first_line
 from ffprep.remote.facts import Facts, RemoteError, shown
-from ffprep.remote.folder import SUFFIX, Folder
-from ffprep.remote.source import DESCRIPTION
+from ffprep.remote.folder import SUFFIX, Folder, write_own
+from ffprep.remote.source import DESCRIPTION, LONGEST_DESCRIPTION
 from ffprep.remote.store import Store, filesystem_of
 
 _LONGEST = 180
@@ -64,11 +64,11 @@ def local_file(url: str, folder: Folder, facts: Facts | None = None) -> Path:
     place.mkdir(exist_ok=True, mode=0o700)
     description = json.dumps({"url": url, "size": facts.size, "identity": facts.identity}, indent=1) + "\n"
     known = place / DESCRIPTION
-    with contextlib.suppress(OSError):
-        if known.read_text(encoding="utf-8") == description:
+    with contextlib.suppress(OSError, SourceError):
+        if read_file(known, LONGEST_DESCRIPTION) == description.encode():
             return place / _file_name(place)
     with folder.locked():
-        write_file(known, description)
+        write_own(known, description)
         known.chmod(0o600)
     return place / _file_name(place)
 

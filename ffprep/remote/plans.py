@@ -23,6 +23,8 @@ import numpy.typing as npt
 from ffprep.common.locking import Holder
 from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming
+from ffprep.common.source_files import open_binary, read_file
+from ffprep.errors import SourceError
 
 NEVER = 0xFFFFFFFF
 FURTHEST = 1 << 40
@@ -108,7 +110,8 @@ class Plans:
                     if is_live(path):
                         found.append(path)
                     else:
-                        path.unlink(missing_ok=True)
+                        with contextlib.suppress(OSError):  # a folder, which is nobody's plan
+                            path.unlink(missing_ok=True)
         return found
 
     def needs(self, count: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
@@ -116,16 +119,15 @@ class Plans:
         held, away = np.zeros(count, np.bool_), np.full(count, FURTHEST, np.int64)
         for path in self.live():
             try:
-                with path.open("rb") as file:
-                    data = np.frombuffer(file.read(), np.uint8)
-            except OSError:
+                data = np.frombuffer(read_file(path, _START + 6 * count), np.uint8)
+            except (OSError, SourceError):
                 continue
             if len(data) != _START + 6 * count or data[:8].tobytes() != _MAGIC:
                 continue
             batches, counts = _parts(data, count)
             held |= counts > 0
             known = batches != NEVER
-            distance = batches[known].astype(np.int64) - int(data[8:16].view("<u8")[0])
+            distance = batches[known].astype(np.int64) - min(int(data[8:16].view("<u8")[0]), FURTHEST)
             away[known] = np.minimum(away[known], np.maximum(distance, 0))
         return held, away
 
@@ -133,9 +135,9 @@ class Plans:
 def is_live(path: Path) -> bool:
     """Whether the user of a plan has not ended, as far as this machine can tell."""
     try:
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             text = file.read(_START)[_HEAD.size :].partition(b"\0")[0].decode("utf-8", "replace")
-    except OSError:
+    except (OSError, SourceError):
         return False
     holder = Holder.parse(text)
     return holder is not None and not holder.ended()

@@ -18,14 +18,16 @@ import xxhash
 
 from ffprep.common.closing import call_when_gone
 from ffprep.common.replacing import naming
-from ffprep.errors import CorruptError
-from ffprep.remote.facts import Facts, RemoteError, shown
+from ffprep.common.source_files import read_file
+from ffprep.errors import CorruptError, SourceError
+from ffprep.remote.facts import LARGEST, Facts, RemoteError, shown
 from ffprep.remote.folder import Folder, folder_at, remove_pages
 from ffprep.remote.plans import Plan, Plans, is_live, path_of
-from ffprep.remote.states import ABSENT, CLAIMED, PAGE, PRESENT, SUSPECT, UNCHECKED, States, page_bytes
+from ffprep.remote.states import ABSENT, CLAIMED, PAGE, PRESENT, SUSPECT, UNCHECKED, States, check_own, page_bytes
 from ffprep.remote.store import Store
 
 DESCRIPTION = "source.json"
+LONGEST_DESCRIPTION = 1 << 20
 RECENT = 64
 """Of the pages that `need` was asked for last, so many stay, since they may still be read; fewer in a small cache."""
 
@@ -65,9 +67,11 @@ class PageSource:
         self.path = path
         place = path.parent
         try:
-            facts = json.loads((place / DESCRIPTION).read_bytes())
+            facts = json.loads(read_file(place / DESCRIPTION, LONGEST_DESCRIPTION))
             url, self._facts = str(facts["url"]), Facts(int(facts["size"]), str(facts["identity"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if not 0 <= self._facts.size <= LARGEST:
+                raise ValueError(f"a size of {self._facts.size:,} bytes")
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError, SourceError) as error:
             raise CorruptError(f"{place}: is no folder of a remote file ({error}); remove it") from None
         self.url, self.size = shown(url), self._facts.size
         self.folder: Folder = folder_at(place.parent)
@@ -76,6 +80,7 @@ class PageSource:
         self._opened: Store | None = None
         with self.folder.locked():
             place.joinpath("users").mkdir(exist_ok=True, mode=0o700)
+            check_own(path)
             with naming(path):
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 try:

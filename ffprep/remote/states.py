@@ -11,6 +11,7 @@ those of pages it has claimed itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -23,6 +24,8 @@ import xxhash
 from ffprep.common.locking import boot_of_machine
 from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming
+from ffprep.common.source_files import check_regular
+from ffprep.errors import OptionError, SourceError
 
 PAGE = 1 << 23
 
@@ -45,6 +48,20 @@ def page_count(size: int) -> int:
 def page_bytes(page: int, size: int) -> int:
     """Return the bytes of one page of an object."""
     return min(PAGE, size - page * PAGE)
+
+
+def check_own(path: Path) -> None:
+    """Refuse a pipe, a device or a folder in the place of a file of the cache.
+
+    Raises
+    ------
+    OptionError
+    """
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            check_regular(path)
+        except SourceError as error:
+            raise OptionError(str(error)) from None
 
 
 class States:
@@ -77,7 +94,8 @@ class States:
 
         What does not belong to this object is made anew, with all pages absent.
         """
-        path, wanted = place / "states", _HEAD.size + page_count(size) * _RECORD.itemsize
+        check_own(path := place / "states")
+        wanted = _HEAD.size + page_count(size) * _RECORD.itemsize
         boot = xxhash.xxh3_64_intdigest(boot_of_machine().encode())
         with naming(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -16,6 +16,7 @@ from ffprep.errors import OptionError, first_line
 from ffprep.remote import http
 from ffprep.remote.facts import (
     IDENTITIES,
+    LARGEST,
     LISTED,
     ChangedError,
     DamagedError,
@@ -284,6 +285,12 @@ class Store:
         return await self._loop.run_in_executor(None, lambda: bytes(self._fs.cat_file(self._path, start, end)))
 
     async def _facts_once(self) -> Facts:
+        found = await self._stated_facts()
+        if not 0 <= found.size <= LARGEST:
+            raise FinalError(f"the store says that it has {found.size:,} bytes; {LARGEST:,} are the most")
+        return found
+
+    async def _stated_facts(self) -> Facts:
         if self._http:
             return await http.facts(self._fs, self.url)
         self._fs.invalidate_cache(self._fs._parent(self._path))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import socket
+import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -94,6 +95,63 @@ BIG = bytes(1 << 16)
 def test_what_has_no_end_or_no_sense(answer: Callable[[], Iterator[bytes]], status: str) -> None:
     with server(answer) as url:
         assert fetched(url).status == status
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"HTTP/1.1 2",
+        OK + b"Content-Le",
+        OK + b"Content-Length: 10\r\n\r\n",
+        OK + b"Content-Length: 10\r\n\r\nabcde",
+    ],
+    ids=["nothing", "half a status", "half a header", "no body", "half a body"],
+)
+def test_silence_ends_with_the_deadline(sent: bytes) -> None:
+    """Wherever in its answer a server stops without closing the connection."""
+    gone = threading.Event()
+
+    def stop() -> Iterator[bytes]:
+        if sent:
+            yield sent
+        gone.wait(60)
+
+    with server(stop) as url:
+        try:
+            assert fetched(url, replace(LIMITS, deadline=0.3)).status == "timeout"
+        finally:
+            gone.set()
+
+
+def test_a_connection_that_is_never_made_ends_with_the_deadline() -> None:
+    with socket.socket() as listening, contextlib.ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):  # fill the queue of connections that nobody accepts
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+        assert fetched(url, replace(LIMITS, deadline=0.3)).status == "timeout"
+
+
+def test_a_reset_connection() -> None:
+    """The system says that the connection was reset in the middle of a body."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def reset() -> None:
+            connection, _ = listening.accept()
+            connection.recv(4096)
+            connection.sendall(OK + b"Content-Length: 10\r\n\r\nabcde")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        found = fetched(f"http://127.0.0.1:{listening.getsockname()[1]}/x")
+        thread.join(10)
+    assert found.status in ("broken_response", "connection") and not found.data
 
 
 def test_a_drip_ends_with_the_deadline() -> None:

@@ -16,10 +16,12 @@ from ffprep.errors import SourceError
 from ffprep.fields import IntField, MaskField, RGBImageField, VariableArrayField
 from ffprep.sources.dense.coco_objects import CocoImage, match_images, read_categories, read_coco, read_images
 from ffprep.sources.dense.source import DenseSource, check_size, mask_field, no_class
-from ffprep.sources.images.masks import fitted, read_id_mask
+from ffprep.sources.images.masks import fitted, image_size, read_id_mask
 from ffprep.sources.reading.file_sets import FileSet
 from ffprep.sources.reading.image_names import ImageNames, Wanted
 from ffprep.sources.reading.left_out import LeftOut
+
+_MOST_SEGMENTS = 65535
 
 
 @dataclass
@@ -100,8 +102,9 @@ def open_coco_panoptic(
     def targets(index: int, size: tuple[int, int] | None) -> tuple[Any, ...]:
         found = chosen[index]
         segments = annotated[found.image_id]
-        pixels = read_id_mask(files.read(index))
-        check_size((pixels.shape[1], pixels.shape[0]), size, f"its mask {files.names[index]} has")
+        data = files.read(index)
+        check_size(image_size(data), size, f"its mask {files.names[index]} has")
+        pixels = read_id_mask(data, image.max_pixels)
         number = _numbered(pixels, segments, files.names[index])
         by_number = np.array([no_class(count), *segments.labels], np.int64)
         number = fitted(number, image)
@@ -146,17 +149,19 @@ def _segments(entry: Any, labels: dict[int, int]) -> tuple[_Segments | None, str
     if not isinstance(name, str) or not name or not isinstance(listed, list):
         raise TypeError
     found = _Segments(Wanted(name), [], [], [])
+    if len(listed) > _MOST_SEGMENTS:
+        return None, f"more than {_MOST_SEGMENTS:,} segments: {name[:80]}"
+    known: set[int] = set()
     for segment in listed:
         number, category = segment["id"], segment["category_id"]
-        if type(number) is not int or not 0 < number < 1 << 24 or number in found.ids:
+        if type(number) is not int or not 0 < number < 1 << 24 or number in known:
             return None, f"the id of a segment is no whole number of 24 bits, or another's, too: {str(number)[:40]}"
         if not isinstance(category, int) or category not in labels:
             return None, f"its category is unknown: {str(category)[:40]}, in {name}"
+        known.add(number)
         found.ids.append(number)
         found.labels.append(labels[category])
         found.crowds.append(bool(segment.get("iscrowd", 0)))
-    if len(found.ids) > 65535:
-        return None, f"more than 65,535 segments: {name}"
     return found, ""
 
 
@@ -174,7 +179,7 @@ def _mask_files(
     kept = []
     for i, (found, place) in enumerate(zip(chosen, places, strict=True)):
         if place is None:
-            wanted = annotated[found.image_id].wanted.path
+            wanted = annotated[found.image_id].wanted.path[:200]
             left_out.add(path, f"image {found.image_id}", f"its mask is missing: {wanted} is not in {names.where}")
         else:
             kept.append(i)

@@ -14,7 +14,7 @@ from ffprep.common.source_files import read_text_file
 from ffprep.errors import SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.dense.source import IGNORED, DenseSource, check_size, mask_field
-from ffprep.sources.images.masks import fitted, read_mask
+from ffprep.sources.images.masks import fitted, image_size, read_mask
 from ffprep.sources.reading.file_sets import FolderFiles, walk_images
 from ffprep.sources.reading.left_out import LeftOut
 
@@ -82,8 +82,9 @@ def open_mask_pairs(
     mask_files = FolderFiles(masks, [labels[stem] for stem in pairs])
 
     def targets(index: int, size: tuple[int, int] | None) -> tuple[Any, ...]:
-        mask = read_mask(mask_files.read(index))
-        check_size((mask.shape[1], mask.shape[0]), size, f"its mask {mask_files.names[index]} has")
+        data = mask_files.read(index)
+        check_size(image_size(data), size, f"its mask {mask_files.names[index]} has")
+        mask = read_mask(data, image.max_pixels)
         mask = _reduced(mask) if reduce_zero else mask
         check_labels(mask, classes, mask_files.names[index])
         return (fitted(mask, image),)

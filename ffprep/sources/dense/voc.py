@@ -17,7 +17,8 @@ from ffprep.fields import MaskField, RGBImageField, VariableArrayField
 from ffprep.sources.dense.mask_pairs import check_labels
 from ffprep.sources.dense.source import BOXES, IGNORED, DenseSource, check_size, fitted_boxes
 from ffprep.sources.dense.xml import LARGEST, read_xml
-from ffprep.sources.images.masks import fitted, read_mask
+from ffprep.sources.images.masks import fitted, image_size, read_mask
+from ffprep.sources.reading.file_sets import LARGEST as LARGEST_SAMPLE
 from ffprep.sources.reading.file_sets import FolderFiles
 from ffprep.sources.reading.left_out import LeftOut
 
@@ -142,8 +143,9 @@ def open_voc_masks(source: Path, split: str, *, image: RGBImageField, skip: bool
     def targets(index: int, size: tuple[int, int] | None) -> tuple[Any, ...]:
         values = []
         for path in _mask_paths(source, names[index]):
-            mask = read_mask(read_file(path))
-            check_size((mask.shape[1], mask.shape[0]), size, f"its mask {path.name} has")
+            data = read_file(path, LARGEST_SAMPLE)
+            check_size(image_size(data), size, f"its mask {path.name} has")
+            mask = read_mask(data, image.max_pixels)
             values.append(fitted(mask, image))
         check_labels(values[0], classes, names[index])
         return tuple(values)
@@ -197,7 +199,7 @@ def split_names(source: Path, kind: str, split: str) -> list[str]:
         names = [line.split()[0] for line in read_text_file(path).splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise SourceError(f"{path}: not a text file") from None
-    wrong = next((name for name in names if not re.fullmatch(r"[\w.-]+", name) or name.startswith(".")), None)
+    wrong = next((name for name in names if not re.fullmatch(r"[\w.-]{1,200}", name) or name.startswith(".")), None)
     if wrong is not None:
         raise SourceError(f"{path}: {wrong[:80]!r} is no name of an image")
     if not names:

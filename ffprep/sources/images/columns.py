@@ -86,7 +86,7 @@ def value_of(rows: Rows, choice: FieldChoice, index: int, image: RGBImageField) 
     if choice.kind in ("image", "bytes"):
         return rows.file(choice.column, index)
     if choice.kind.startswith("mask"):
-        return fitted(read_mask(rows.file(choice.column, index)), image)
+        return fitted(read_mask(rows.file(choice.column, index), image.max_pixels), image)
     found = rows.value(choice.column, index)
     try:
         return _PLAIN[choice.kind](found)
@@ -131,8 +131,29 @@ def _numbers(value: Any) -> Any:
     return array
 
 
+def _ints(value: Any) -> Any:
+    array = _numbers(value)
+    if array.dtype.kind == "f":
+        if not (np.isfinite(array) & (array == np.trunc(array)) & (np.abs(array) < 2.0**63)).all():
+            raise ValueError
+    elif array.dtype.kind == "u" and (array > np.iinfo(np.int64).max).any():
+        raise ValueError
+    return array.astype(np.int64)
+
+
+def _floats(value: Any) -> Any:
+    array = _numbers(value)
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    if (np.isinf(narrow) & ~np.isinf(array)).any():
+        raise ValueError
+    return narrow
+
+
 def _boxes(value: Any) -> Any:
-    array = _numbers(value).astype(np.float32)
+    array = _floats(value)
+    if not np.isfinite(array).all():
+        raise ValueError
     if array.size and (array.ndim != 2 or array.shape[1] != 4):
         raise ValueError
     return array.reshape(-1, 4)
@@ -143,7 +164,7 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "float": float,
     "text": _text,
     "json": _json,
-    "ints": _numbers,
-    "floats": lambda value: _numbers(value).astype(np.float32),
+    "ints": _ints,
+    "floats": _floats,
     "boxes": _boxes,
 }

@@ -15,7 +15,8 @@ from typing import Any
 from ffprep.errors import OptionError, SourceError
 
 _LONGEST = 10_000
-_PLAIN = re.compile(r"\s*([^=<>!'\"()]*[^=<>!'\"()\s])\s*=(?!=)\s*(.*?)\s*", re.DOTALL)
+_PLAIN = re.compile(r"([^=<>!'\"()]*[^=<>!'\"()\s])\s*=(?!=)\s*(.*)", re.DOTALL)
+"""Of a text without spaces around it: with these in the pattern, it takes seconds to find that many fit nothing."""
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -47,9 +48,10 @@ class RowFilter:
     def __init__(self, text: str) -> None:
         self.text = text
         self.columns: list[str] = []
+        self._constants: dict[ast.expr, Any] = {}
         if len(text) > _LONGEST:
             raise OptionError(f"--filter: a condition has at most {_LONGEST:,} characters")
-        plain = _PLAIN.fullmatch(text)
+        plain = _PLAIN.fullmatch(text.strip())
         if plain is not None:
             self._tree: ast.expr = ast.Compare(_column(plain[1]), [ast.Eq()], [ast.Constant(_unquoted(plain[2]))])
         else:
@@ -83,14 +85,13 @@ class RowFilter:
                 if isinstance(op, (ast.In, ast.NotIn)) and not isinstance(right, (ast.List, ast.Tuple, ast.Set)):
                     raise self._wrong("'in' asks for a list of values")
         elif self._name(node) is None:
-            raise self._wrong(f"{ast.unparse(node)[:80]} is no comparison")
+            raise self._wrong(f"{_shown(node)} is no comparison")
 
     def _operand(self, node: ast.expr) -> None:
         if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-            for value in node.elts:
-                _constant(value, self)
+            self._constants[node] = [_constant(value, self) for value in node.elts]
         elif self._name(node) is None:
-            _constant(node, self)
+            self._constants[node] = _constant(node, self)
 
     def _name(self, node: ast.expr) -> str | None:
         """The column that a node names, which is thereby known to be needed."""
@@ -134,7 +135,7 @@ class RowFilter:
             try:
                 if self._holds(self._tree, values, classes):
                     found.append(row)
-            except TypeError as error:
+            except (TypeError, RecursionError) as error:
                 raise SourceError(f"{where(row)}: --filter {self.text[:200]!r}: {error}") from None
         return found
 
@@ -143,10 +144,11 @@ class RowFilter:
             if not isinstance(node, ast.Compare):
                 continue
             operands = [node.left, *node.comparators]
-            for name in filter(None, map(_dotted, operands)):
-                for constant in (c for operand in operands for c in ast.walk(operand) if isinstance(c, ast.Constant)):
-                    text = constant.value
-                    if isinstance(text, str) and name in classes and text not in classes[name] and not _is_number(text):
+            constants = [c.value for operand in operands for c in ast.walk(operand) if isinstance(c, ast.Constant)]
+            texts = {value: None for value in constants if isinstance(value, str)}
+            for name in dict.fromkeys(filter(None, map(_dotted, operands))):
+                for text in texts:
+                    if name in classes and text not in classes[name] and not _is_number(text):
                         raise OptionError(
                             f"--filter {self.text[:200]!r}: {name} has no class {text!r}; there are "
                             f"{', '.join(classes[name])}"[:1000]
@@ -175,12 +177,7 @@ class RowFilter:
         return True
 
     def _value(self, node: ast.expr, values: Mapping[str, Any]) -> Any:
-        name = _dotted(node)
-        if name is not None:
-            return values[name]
-        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-            return [_constant(value, self) for value in node.elts]
-        return _constant(node, self)
+        return self._constants[node] if node in self._constants else values[_dotted(node) or ""]
 
 
 def _compared(op: Callable[[Any, Any], bool], left: Any, right: Any, names: Sequence[str] | None) -> bool:
@@ -216,6 +213,13 @@ def _alike(value: Any, other: Any) -> Any:
     return value
 
 
+def _shown(node: ast.expr) -> str:
+    try:
+        return ast.unparse(node)[:80]
+    except ValueError:  # Python does not write numbers of thousands of digits
+        return "a huge number"
+
+
 def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
@@ -249,4 +253,4 @@ def _constant(node: ast.expr, owner: RowFilter) -> Any:
             return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float, type(None))):
         return node.value
-    raise owner._wrong(f"{ast.unparse(node)[:80]} is neither a column nor a plain value")
+    raise owner._wrong(f"{_shown(node)} is neither a column nor a plain value")

@@ -15,8 +15,14 @@ from ffprep.jpeg.prepare import MAX_PIXELS, scaled_size
 _MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
 
 
-def read_mask(data: bytes) -> npt.NDArray[Any]:
+def read_mask(data: bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[Any]:
     """Read the values of a mask from an image file of one channel; those of a palette are its indices.
+
+    Parameters
+    ----------
+    data : bytes
+    max_pixels : int
+        Larger ones are refused before anything is decoded.
 
     Returns
     -------
@@ -27,28 +33,33 @@ def read_mask(data: bytes) -> npt.NDArray[Any]:
     ConversionError
         The file is damaged, a JPEG, or has several channels.
     """
-    return np.asarray(_decoded(data, _MODES, "one channel"))
+    return np.asarray(_decoded(data, max_pixels, _MODES, "one channel"))
 
 
-def read_id_mask(data: bytes) -> npt.NDArray[np.int32]:
+def read_id_mask(data: bytes, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.int32]:
     """Read an image file of COCO's panoptic annotations, where R + 256 G + 65,536 B is a segment's id.
+
+    Parameters
+    ----------
+    data, max_pixels
+        As for `read_mask`.
 
     Returns
     -------
     ndarray of int32, shape (height, width)
     """
-    image = _decoded(data, {"RGB", "RGBA"}, "the channels R, G and B")
+    image = _decoded(data, max_pixels, {"RGB", "RGBA"}, "the channels R, G and B")
     rgb = np.asarray(image)[:, :, :3].astype(np.int32)
     return np.asarray(rgb[:, :, 0] + 256 * rgb[:, :, 1] + 65536 * rgb[:, :, 2], np.int32)
 
 
-def _decoded(data: bytes, modes: set[str], wanted: str) -> Any:
+def _decoded(data: bytes, max_pixels: int, modes: set[str], wanted: str) -> Any:
     kind = pillow.sniff(data)
     if kind is None:
         raise ConversionError("the mask is no image file that ffprep reads")
     if kind == "JPEG":
         raise ConversionError("the mask is a JPEG, whose values are not exact; masks are PNG files")
-    image = pillow.load_plain(data, kind, MAX_PIXELS)
+    image = pillow.load_plain(data, kind, max_pixels)
     if image.mode not in modes:
         raise ConversionError(f"the mask has the mode {image.mode}; one with {wanted} is expected")
     return image

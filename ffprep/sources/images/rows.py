@@ -14,6 +14,7 @@ from ffprep.errors import SourceError, first_line
 from ffprep.sources.reading.file_sets import LARGEST, FolderFiles
 from ffprep.sources.reading.image_tables import ArrowRows, ParquetRows
 
+_LONGEST_PATH = 4095
 PATH_NAMES = (
     "image",
     "img",
@@ -153,6 +154,8 @@ class ImagePaths:
         """Path of a file, whose name a table has at `where`."""
         if not isinstance(path, str) or not path.strip():
             raise SourceError(f"{where}: names no image file")
+        if len(path) > _LONGEST_PATH or not _is_path(path):
+            raise SourceError(f"{where}: {path[:80]!r} is no path that a file can have")
         whole = os.path.normpath(os.path.join(os.path.abspath(self._root), path))  # noqa: PTH100, PTH118 - many times
         inside = whole.startswith((os.path.abspath(self._root) + os.sep, self._top + os.sep))  # noqa: PTH100
         if "\0" in path or not inside:
@@ -171,6 +174,14 @@ class ImagePaths:
         """Its size in bytes and its time in nanoseconds."""
         found = os.stat(self.find(path, where))  # noqa: PTH116 - called a million times
         return found.st_size, found.st_mtime_ns
+
+
+def _is_path(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # half of a pair, which JSON may have
+        return False
+    return True
 
 
 class TableRows:
@@ -300,6 +311,6 @@ def inside(value: Any, keys: Sequence[str], where: str) -> Any:
             return None
         if not isinstance(value, dict) or key not in value:
             there = f"; there are {', '.join(map(str, value))}" if isinstance(value, dict) else ""
-            raise SourceError(f"{where}: has no {key!r}{there}")
+            raise SourceError(f"{where}: has no {key!r}{there}"[:2000])
         value = value[key]
     return value

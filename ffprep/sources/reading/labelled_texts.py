@@ -236,7 +236,7 @@ def read_labels(
     there = [None if value is None or (isinstance(value, str) and not value.strip()) else value for value in found]
     hint = ""
     if kind == "auto" and not names:
-        given = [value for value in there if value is not None and not _says_none(value)]
+        given = [v for v in there if v is not None and not isinstance(v, (list, dict)) and not _says_none(v)]
         numeric = [value for value in given if _number(value) is not None]
         kind = "int" if all(_whole(value) is not None for value in numeric) else "float"
         hint = ", though others are; --labels gives names of labels"
@@ -246,6 +246,9 @@ def read_labels(
     values = np.full(len(there), -1, np.float64 if kind == "float" else np.int64)
     for place, value in enumerate(there):
         if value is None:
+            continue
+        if isinstance(value, (list, dict)):
+            bad(place, f"label is neither a number nor a name but a {type(value).__name__}")
             continue
         number = _number(value) if kind == "float" else _whole(value)
         if names and str(value) in numbers:

@@ -12,8 +12,10 @@ import pytest
 from dense_trees import SIZES, Coco, ade20k, facts_of, ffprep, grey_png, picture, values_of, voc, voc_xml, write
 from PIL import Image
 
-from ffprep.errors import SourceError
+from ffprep.errors import ConversionError, SourceError
+from ffprep.jpeg import pillow
 from ffprep.sources.dense.xml import read_xml
+from ffprep.sources.images.masks import read_mask
 
 
 @pytest.fixture
@@ -182,6 +184,8 @@ OUTSIDE = (
         (BOMB, "declares a document type or entities"),
         (OUTSIDE, "declares a document type or entities"),
         (BOMB.encode("utf-16").decode("latin-1"), "declares a document type or entities"),
+        ("<!DOCTYPE annotation><annotation></annotation>", "declares a document type or entities"),
+        ("<!DOCTYPE a SYSTEM 'file:///etc/passwd'><annotation></annotation>", "declares a document type or entities"),
         ("<annotation><object>", "not well-formed XML"),
         ("", "not well-formed XML"),
         ("<html></html>", "begins with <html>; <annotation> is expected"),
@@ -253,3 +257,66 @@ def test_folders_of_masks(tmp_path: Path) -> None:
         "has the mode RGB; one with one channel is expected"
         in ffprep(*command, *suffixes, "--out", tmp_path / "b.beton").output
     )
+
+
+def test_masks_are_not_decoded_before_their_size_is_that_of_the_image(
+    coco: Coco, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PNG of some kilobytes may hold a hundred million pixels."""
+    annotations, masks, _ = coco.panoptic()
+    (masks / "000000000001.png").write_bytes(grey_png(np.zeros((2000, 2000))))
+    top, _ = voc(coco.root / "voc")
+    (top / "SegmentationClass" / "2007_000000.png").write_bytes(grey_png(np.zeros((2000, 2000))))
+    out = ["--out", coco.root / "a.beton"]
+    commands = (
+        ["coco-panoptic", "--images", coco.images, "--masks", masks, "--annotations", annotations],
+        ["voc", "--source", top, "--task", "segmentation", "--split", "train"],
+    )
+    decode = pillow.load_plain
+
+    def small(data: bytes, *more: Any) -> Any:
+        assert len(data) < 3000, "decoded"
+        return decode(data, *more)
+
+    monkeypatch.setattr(pillow, "load_plain", small)
+    for command in commands:
+        refused = ffprep("convert", *command, *out)
+        assert refused.exit_code == 1 and "has 2000x2000: the image is not the one" in refused.output, refused.output
+    monkeypatch.undo()
+    (masks / "000000000001.png").write_bytes(grey_png(np.zeros((48, 64))))
+    refused = ffprep("convert", *commands[0], *out, "--max-pixels", 3000)
+    assert "64 x 48 pixels are over the limit of 3000" in refused.output
+
+
+def test_masks_keep_to_max_pixels() -> None:
+    data = grey_png(np.zeros((30, 40)))
+    assert read_mask(data, 1200).shape == (30, 40)
+    with pytest.raises(ConversionError, match="over the limit of 1199"):
+        read_mask(data, 1199)
+
+
+def test_more_segments_than_a_mask_can_number(coco: Coco) -> None:
+    annotations, masks, _ = coco.panoptic()
+    content = json.loads(annotations.read_text())
+    content["annotations"][0]["segments_info"] = [{"id": 1 + n, "category_id": 7} for n in range(65_536)]
+    write(annotations, json.dumps(content))
+    given = ("--images", coco.images, "--masks", masks, "--annotations", annotations, "--out", coco.root / "a.beton")
+    refused = ffprep("convert", "coco-panoptic", *given)
+    assert refused.exit_code == 1 and "annotation 0: more than 65,535 segments" in refused.output
+
+
+def test_annotations_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused before they are read, and before they are parsed."""
+    top, _ = voc(tmp_path)
+    size = len((top / "Annotations" / "2007_000000.xml").read_bytes())
+    command = ("convert", "voc", "--source", top, "--split", "train", "--out", tmp_path / "a.beton")
+    monkeypatch.setattr("ffprep.sources.dense.voc.LARGEST", size - 1)
+    refused = ffprep(*command)
+    assert refused.exit_code == 1 and f"{size} bytes are more than a sample may have" in refused.output, refused.output
+    monkeypatch.setattr("ffprep.sources.dense.xml.LARGEST", 20)
+    with pytest.raises(SourceError, match="x: 21 bytes are no annotation"):
+        read_xml(b"<a></a>".ljust(21), "x")
+    assert read_xml(b"<a></a>".ljust(20), "x").tag == "a"
+    monkeypatch.setattr("ffprep.sources.dense.voc.LARGEST_SAMPLE", 50)
+    refused = ffprep(*command, "--task", "segmentation")
+    assert refused.exit_code == 1 and "bytes are more than a sample may have (50)" in refused.output, refused.output
