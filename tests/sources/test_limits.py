@@ -280,6 +280,9 @@ def test_label_files_and_development_kits(tmp_path: Path, monkeypatch: Patch, ma
     monkeypatch.setattr(matfile, "_LARGEST", 4000)
     with pytest.raises(SourceError, match="m: .*an element is too large"):
         read_struct_array(data, "synsets", "m")
+    plain = make_mat("synsets", records, compressed=False)
+    with pytest.raises(SourceError, match="m: .*an array is too large"):
+        read_struct_array(plain, "synsets", "m")
     monkeypatch.setattr(synsets, "_LARGEST", len(data) - 1)
     with pytest.raises(SourceError, match=r"kit\.mat: too large for a list of labels"):
         synsets.read_text(tmp_path / "kit.mat")
@@ -320,3 +323,12 @@ def test_fields_and_sections(tmp_path: Path) -> None:
             writer.close(extra_sections={f"s{n}": b"x" for n in range(count)})
     with pytest.raises(OptionError, match="fields"):
         Writer(tmp_path / "y.beton", {f"f{n}": field for n in range(layout.MAX_FIELDS + 1)}, 1)
+
+
+def test_sections_of_a_superblock() -> None:
+    for count in (layout.MAX_SECTIONS, layout.MAX_SECTIONS + 1):
+        sections = tuple(layout.Section(f"s{n}", 0, 0, 0) for n in range(count))
+        data = layout.Superblock(0, 0, 0, 0, 0, 0, sections).pack()
+        refused = contextlib.nullcontext() if count == layout.MAX_SECTIONS else pytest.raises(ValueError, match="cut")
+        with refused:
+            assert layout.Superblock.unpack(data) is not None
