@@ -25,6 +25,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ffprep.beton import Reader, Writer, layout
+from ffprep.beton.sections import MAX_NAME
 from ffprep.beton.verify import verify
 from ffprep.errors import (
     BetonError,
@@ -281,6 +282,11 @@ def test_names_that_lie(ours: bytes) -> None:
     for lines in (b"", b"one\n", b"\n" * (COUNT + 1), b"\xff\n" * COUNT):
         assert "sample names" in str(refused(with_section(ours, "names", zlib.compress(lines))))
     bomb = zlib.compress(bytes(1_000_000))
+    assert "sample names" in str(refused(with_section(ours, "names", bomb)))
+    most = COUNT * MAX_NAME
+    longest = with_section(ours, "names", zlib.compress(b"x" * most + b"\n" * COUNT))
+    assert len(read_everything(longest)) == COUNT
+    bomb = zlib.compress(b"x" * (most + 2) + b"\n" * COUNT)
     assert "sample names" in str(refused(with_section(ours, "names", bomb)))
     assert "sample names" in str(refused(with_section(ours, "names", b"not compressed")))
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ffprep.errors import CorruptError, OptionError, SourceError
-from ffprep.text.tokens import bpe
+from ffprep.text.tokens import bpe, tokenizer
 from ffprep.text.tokens.sequences import encode_rows, split_row
 from ffprep.text.tokens.tokenizer import TokenizerVocabulary, open_tokenizer
 from ffprep.text.tokens.vocabulary import Vocabulary, check_vocabulary, from_manifest, open_vocabulary
@@ -208,6 +208,18 @@ def test_the_record_holds_the_tokenizer(files: dict[str, Path], name: str) -> No
 def test_a_damaged_record_is_refused(files: dict[str, Path], change: dict[str, Any]) -> None:
     with pytest.raises(CorruptError):
         from_manifest({**open_tokenizer(str(files["bert.json"])).manifest(), **change})
+
+
+def test_a_recorded_model_that_unpacks_to_too_much_is_refused(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = open_tokenizer(str(files["bert.json"])).manifest()
+    size = files["bert.json"].stat().st_size
+    monkeypatch.setattr(tokenizer, "LARGEST_MODEL", size)
+    from_manifest(record)
+    monkeypatch.setattr(tokenizer, "LARGEST_MODEL", size - 1)
+    with pytest.raises(CorruptError):
+        from_manifest(record)
 
 
 def test_a_record_with_another_digest_or_no_model(files: dict[str, Path]) -> None:
