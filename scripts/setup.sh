@@ -62,7 +62,12 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.py -nt "$stam
     # The torch that is there stays: another package's wish for a newer one would fetch PyPI's build, of several GB.
     "$venv/bin/python" -c 'import torch; print("torch==" + torch.__version__.partition("+")[0])' >"$venv/.ffprep-torch"
     pip install -c "$venv/.ffprep-torch" -e ".[$extras]"
-    [ "$profile" = dev ] && pip install -c "$venv/.ffprep-torch" -e ".[test-s3]"
+    if [ "$profile" = dev ]; then
+        # Plays S3 in the tests. It takes the boto3 of s3fs's botocore, which pip looks for in vain for minutes if it is
+        # asked for all at once. Of moto's server, S3 needs no more than flask.
+        "$venv/bin/python" -c 'import botocore; print("boto3<=" + botocore.__version__)' >"$venv/.ffprep-boto3"
+        pip install -c "$venv/.ffprep-torch" -c "$venv/.ffprep-boto3" 'moto[s3]>=5' flask flask-cors
+    fi
     touch "$stamp"
 fi
 newest="$(find ffprep/jpeg/native -name '*.[ch]' -exec ls -t {} + | head -n 1)"

@@ -50,7 +50,7 @@ MAY_BE_SKIPPED = {
 """Reasons for which a test may be skipped, as regular expressions, and whether they count on this machine.
 
 A test that is skipped for anything else fails: one that never runs checks nothing. What a test needs from PyPI belongs
-in the extra test, or test-s3 where object stores are."""
+in the extra test."""
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
