@@ -28,9 +28,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ffprep")
 
-# Shells start what they run in the background with Ctrl-C ignored, and programs that tests start would inherit that.
+# Shells start what they run in the background with Ctrl-C ignored, and nohup ignores the end of the terminal; programs
+# that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 WITHOUT_FFCV = os.geteuid() != 0 or os.environ.get("FFPREP_FFCV") == "0"
 MACHINE_CODE = Path(__file__).resolve().parent.parent / "ffprep" / "kernels" / "_kernels.so"
