@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from saved_arrays import saved_arrays
 
 import ffprep.fields
 from ffprep.beton import Reader, Writer
@@ -37,7 +38,7 @@ def stock(*arguments: object) -> None:
 def read_by_stock(path: Path, variants: list[tuple[str, bool]]) -> dict[tuple[str, bool], dict[str, np.ndarray]]:
     out = path.with_suffix("")
     stock("read", path, out, *(f"{order},{cache}" for order, cache in variants))
-    return {(order, cache): dict(np.load(f"{out}-{order}-{cache}.npz")) for order, cache in variants}
+    return {(order, cache): saved_arrays(f"{out}-{order}-{cache}.npz") for order, cache in variants}
 
 
 def padded(data: bytes, size: int) -> bytes:

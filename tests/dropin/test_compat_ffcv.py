@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from saved_arrays import saved_arrays
 
 from ffprep import Loader
 from ffprep.beton.reader import Reader
@@ -43,7 +44,7 @@ def found(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return np.load(folder / "found.npz")
+    return saved_arrays(folder / "found.npz")
 
 
 def ours(path: Path, pipeline: list[Any], **options: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from saved_arrays import saved_arrays
 
 SCRIPTS = Path(__file__).with_name("scripts")
 
@@ -22,7 +23,7 @@ def run(name: str, folder: Path, *, stock: bool = False) -> Any:
     options = [] if stock else ["-W", "error"]
     done = subprocess.run([sys.executable, *options, str(script), str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return np.load(folder / "found.npz")
+    return saved_arrays(folder / "found.npz")
 
 
 @pytest.mark.slow

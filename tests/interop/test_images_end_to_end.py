@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from saved_arrays import saved_arrays
 
 from ffprep.beton import Reader
 from ffprep.convert.conversion import convert
@@ -116,7 +117,7 @@ def test_stock_loader_sees_what_ours_sees(folder: Path, seekable: Path) -> None:
     stock("read", seekable, out, SIZE, *(f"{order},{cache}" for order in ORDERS for cache in (True, False)))
     for order in ORDERS:
         for cache in (True, False):
-            found = np.load(f"{out}-{order}-{cache}.npz")
+            found = saved_arrays(f"{out}-{order}-{cache}.npz")
             order_found = found["label"].tolist()
             assert sorted(order_found) == list(range(COUNT)), (order, cache)
             assert (order_found == list(range(COUNT))) == (order == "SEQUENTIAL"), (order, cache)
