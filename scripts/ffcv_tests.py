@@ -7,13 +7,14 @@ CHECKOUT is an unpacked source distribution of ffcv (``pip download ffcv==1.0.2 
 checkout of its repository. Its tests are copied to a temporary folder, once as they are and once with ``ffcv`` replaced
 in their imports; in both copies ``nccl`` becomes ``gloo``, which needs no GPU, and torchvision's CIFAR10 is a small
 made-up one, which needs no network. Printed is a line for each test whose outcome is not "passed" on both, and the
-counts. A file of tests that
-ends without a report is run again test by test. The exit status is 1 if a test passes on stock and not here.
+counts. A file of tests that ends without a report is run again test by test. The exit status is 1 if a test passes on
+stock and not here, or none ran.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import signal
@@ -138,6 +139,8 @@ def main() -> int:
     tests = options.checkout / "tests"
     if not tests.is_dir():
         parser.error(f"{tests}: no such folder")
+    if importlib.util.find_spec("torchvision") is None:
+        parser.error("ffcv's tests need torchvision; install it beside torch: pip install torchvision")
     with tempfile.TemporaryDirectory() as temporary:
         results: dict[str, dict[str, tuple[str, str]]] = {}
         for name in (options.only,) if options.only else ("stock", "ours"):
@@ -152,7 +155,7 @@ def main() -> int:
         worse += len(kinds) == 2 and kinds["stock"][0] == "passed" != kinds["ours"][0]
     for name, found in results.items():
         print(name, ", ".join(f"{count} {kind}" for kind, count in Counter(kind for kind, _ in found.values()).items()))
-    return 1 if worse else 0
+    return 1 if worse or not all(results.values()) else 0
 
 
 if __name__ == "__main__":
