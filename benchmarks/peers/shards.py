@@ -1,0 +1,242 @@
+"""Libraries with a form of storage of their own: for each a writer (``*_write``) and a loader of what it wrote.
+
+All store the JPEGs' bytes as they are. A writer's pass writes the whole data set anew and returns the number of
+samples, so that `ffprep.inspect.paired` times it like an epoch.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from peers.common import MEAN, SIDE, STD, Epoch, FromBytes, images_of, one_thread, random_crop, torch_loader
+
+
+def _writing(folder: str, out: str, write: Callable[[list[tuple[Path, int]], Path], None]) -> Callable[[], int]:
+    files = images_of(folder)
+
+    def run() -> int:
+        shutil.rmtree(out, ignore_errors=True)
+        Path(out).mkdir(parents=True)
+        write(files, Path(out))
+        return len(files)
+
+    return run
+
+
+def webdataset_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
+    """Tars of WebDataset, 100 MB each."""
+    import webdataset
+
+    def write(files: list[tuple[Path, int]], out: Path) -> None:
+        with webdataset.ShardWriter(f"{out}/train-%05d.tar", maxsize=100e6, verbose=0) as sink:
+            for number, (path, label) in enumerate(files):
+                sink.write({"__key__": f"{number:08d}", "jpg": path.read_bytes(), "cls": label})
+
+    return _writing(folder, out, write)
+
+
+def webdataset(
+    data: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    touch: str = "value",
+) -> Epoch:
+    """WebDataset: shuffled in a buffer, decoded by torchvision, batched in its worker processes."""
+    import torch
+    import webdataset as package
+
+    torch.set_num_threads(1)
+    shards = sorted(map(str, Path(data).glob("*.tar")))
+    transform = FromBytes(scale)
+    samples = package.WebDataset(shards, shardshuffle=len(shards), empty_check=False, workersplitter=package.split_by_worker)
+    samples = samples.shuffle(1000).to_tuple("jpg", "cls").map_tuple(transform, int).batched(batch_size)
+    loader = package.WebLoader(
+        samples,
+        batch_size=None,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        worker_init_fn=one_thread,
+    )
+    return Epoch(lambda: (images for images, _ in loader), touch)
+
+
+def streaming_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
+    """Shards of MosaicML Streaming (MDS), with the bytes of the JPEGs."""
+    from streaming import MDSWriter
+
+    def write(files: list[tuple[Path, int]], out: Path) -> None:
+        with MDSWriter(out=str(out), columns={"image": "bytes", "label": "int"}) as sink:
+            for path, label in files:
+                sink.write({"image": path.read_bytes(), "label": label})
+
+    return _writing(folder, out, write)
+
+
+def streaming(
+    data: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    touch: str = "value",
+) -> Epoch:
+    """MosaicML Streaming from local shards, decoded by torchvision in torch's DataLoader."""
+    from streaming import StreamingDataset
+    from streaming.base.util import clean_stale_shared_memory
+
+    clean_stale_shared_memory()
+    transform = FromBytes(scale)
+
+    class Images(StreamingDataset):  # type: ignore[misc]
+        def __getitem__(self, at: Any) -> Any:
+            sample = super().__getitem__(at)
+            return transform(sample["image"]), sample["label"]
+
+    dataset = Images(local=data, shuffle=True, batch_size=batch_size)
+    return torch_loader(dataset, batch_size, num_workers, touch)
+
+
+def _litdata_sample(item: tuple[str, int]) -> dict[str, Any]:
+    return {"image": Path(item[0]).read_bytes(), "label": item[1]}
+
+
+def litdata_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
+    """Chunks of LitData with the bytes of the JPEGs."""
+    import litdata as package
+
+    def write(files: list[tuple[Path, int]], out: Path) -> None:
+        package.optimize(
+            _litdata_sample,
+            [(str(path), label) for path, label in files],
+            str(out),
+            chunk_bytes="64MB",
+            num_workers=num_workers,
+            mode="overwrite",
+            verbose=False,
+        )
+
+    return _writing(folder, out, write)
+
+
+def litdata(
+    data: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    touch: str = "value",
+) -> Epoch:
+    """LitData's StreamingDataLoader, with torchvision's decoder."""
+    import litdata as package
+    import torch
+
+    torch.set_num_threads(1)
+    transform = FromBytes(scale)
+
+    class Images(package.StreamingDataset):  # type: ignore[misc]
+        def __getitem__(self, at: Any) -> Any:
+            sample = super().__getitem__(at)
+            return transform(sample["image"]), sample["label"]
+
+    loader = package.StreamingDataLoader(
+        Images(data, shuffle=True, drop_last=False),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+    return Epoch(lambda: (images for images, _ in loader), touch)
+
+
+def datasets_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
+    """A data set of Hugging Face datasets (Arrow files) with the bytes of the JPEGs."""
+    from datasets import Dataset
+
+    def write(files: list[tuple[Path, int]], out: Path) -> None:
+        def rows() -> Iterator[dict[str, Any]]:
+            for path, label in files:
+                yield {"image": path.read_bytes(), "label": label}
+
+        Dataset.from_generator(rows, cache_dir=str(out / "cache"), keep_in_memory=False).save_to_disk(str(out / "train"))
+        shutil.rmtree(out / "cache")
+
+    return _writing(folder, out, write)
+
+
+def datasets(
+    data: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    touch: str = "value",
+) -> Epoch:
+    """Hugging Face datasets from Arrow files, decoded by torchvision in torch's DataLoader."""
+    from datasets import disable_progress_bars, load_from_disk
+
+    disable_progress_bars()
+    transform = FromBytes(scale)
+
+    def decoded(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {"image": [transform(data) for data in rows["image"]], "label": rows["label"]}
+
+    rows = load_from_disk(str(Path(data) / "train")).with_transform(decoded)
+
+    class Pairs:
+        def __len__(self) -> int:
+            return len(rows)
+
+        def __getitems__(self, indices: list[int]) -> list[tuple[Any, int]]:
+            found = rows[indices]
+            return list(zip(found["image"], found["label"], strict=True))
+
+    return torch_loader(Pairs(), batch_size, num_workers, touch, shuffle=True)
+
+
+def grain_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
+    """One ArrayRecord file of JPEGs with a label's four bytes before each."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    def write(files: list[tuple[Path, int]], out: Path) -> None:
+        sink = ArrayRecordWriter(str(out / "train.array_record"), "group_size:1")
+        for path, label in files:
+            sink.write(label.to_bytes(4, "little") + path.read_bytes())
+        sink.close()
+
+    return _writing(folder, out, write)
+
+
+def grain(
+    data: str,
+    batch_size: int = 64,
+    num_workers: int = 1,
+    scale: Sequence[float] = (0.08, 1.0),
+    touch: str = "value",
+) -> Epoch:
+    """Grain on an ArrayRecord file: OpenCV decodes and resizes in its threads."""
+    import cv2
+    import grain as package
+    import numpy as np
+
+    cv2.setNumThreads(1)
+    mean, std = np.float32(MEAN) * 255, np.float32(STD) * 255
+
+    def job(record: bytes, rng: Any) -> Any:
+        image = cv2.imdecode(np.frombuffer(record, np.uint8, offset=4), cv2.IMREAD_COLOR_RGB)
+        x, y, w, h = random_crop(rng, image.shape[1], image.shape[0], scale)
+        image = cv2.resize(image[y : y + h, x : x + w], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        if rng.random() < 0.5:
+            image = image[:, ::-1]
+        return np.ascontiguousarray(((image - mean) / std).transpose(2, 0, 1))
+
+    source = package.sources.ArrayRecordDataSource(str(Path(data) / "train.array_record"))
+    threads = package.ReadOptions(num_threads=num_workers, prefetch_buffer_size=2 * batch_size)
+    seeds = iter(range(1 << 30))
+
+    def batches() -> Iterator[Any]:
+        seed = next(seeds)
+        samples = package.MapDataset.source(source).seed(seed).shuffle().random_map(job)
+        return iter(samples.to_iter_dataset(threads).batch(batch_size))
+
+    return Epoch(batches, touch)
+
