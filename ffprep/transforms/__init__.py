@@ -10,6 +10,11 @@ code).
 
 from ffprep.transforms.base import Transform
 from ffprep.transforms.blur import GaussianBlur
+from ffprep.transforms.canvas import (
+    LetterboxRGBImageDecoder,
+    RandomResizeRGBImageDecoder,
+    ScaleJitterRGBImageDecoder,
+)
 from ffprep.transforms.color_jitter import (
     ColorJitter,
     RandomBrightness,
@@ -91,6 +96,7 @@ __all__ = [
     "ImageMixup",
     "Invert",
     "LabelMixup",
+    "LetterboxRGBImageDecoder",
     "Mixup",
     "MixupOrCutMix",
     "MixupToOneHot",
@@ -117,6 +123,7 @@ __all__ = [
     "RandomOrder",
     "RandomPerspective",
     "RandomPosterize",
+    "RandomResizeRGBImageDecoder",
     "RandomResizedCrop",
     "RandomRotation",
     "RandomSaturation",
@@ -127,6 +134,7 @@ __all__ = [
     "ReplaceLabel",
     "Resize",
     "Rotate",
+    "ScaleJitterRGBImageDecoder",
     "Sharpness",
     "ShearX",
     "ShearY",
