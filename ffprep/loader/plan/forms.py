@@ -11,7 +11,7 @@ from ffprep.loader.files import Files
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms.base import Transform
-from ffprep.transforms.canvas import CanvasDecoder, PlaceOnCanvas
+from ffprep.transforms.operations.canvas import CanvasDecoder, PlaceOnCanvas
 
 
 def image_form(

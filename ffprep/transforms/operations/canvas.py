@@ -10,7 +10,7 @@ import numpy as np
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ResizedCropRGBImageDecoder
 from ffprep.fields.sizes import Crop, Size, crop_range
-from ffprep.transforms.geometry import fill_colour
+from ffprep.transforms.operations.geometry import fill_colour
 from ffprep.transforms.image import ImageOp, Numbers, pixel_bytes, with_pixel
 
 __all__ = [
@@ -62,9 +62,7 @@ class CanvasDecoder(ResizedCropRGBImageDecoder):
         See `ffprep.fields.decoders.ImageDecoder`.
     """
 
-    def __init__(
-        self, output_size: Size, fill: Any = 0, interpolation: str = "bilinear", exact: bool = False
-    ) -> None:
+    def __init__(self, output_size: Size, fill: Any = 0, interpolation: str = "bilinear", exact: bool = False) -> None:
         super().__init__(output_size, interpolation, exact)
         self.fill = fill_colour(fill)
 
