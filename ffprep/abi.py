@@ -175,12 +175,13 @@ next
 augment
     Address of an :data:`AUGMENTATION`, 0 for none.
 scale_lo .. ratio_hi, center, flip
-    Ranges of the random crop, or of a size on a canvas; share of the shorter side of the centred one; probability of mirroring.
+    Ranges of the random crop, or of a size on a canvas; share of the shorter side of the centred one; probability of
+    mirroring.
 """
 
 BOX = np.dtype(_real("y x h w flip") + _whole("rows cols down across"))
-"""What an image was cut to, in pixels, and 1 where it was mirrored, else 0; the size that this is rendered in, and where
-it then lies on the output, which it fills unless the crop is one on a canvas."""
+"""What an image was cut to, in pixels, and 1 where it was mirrored, else 0; the size that this is rendered in, and
+where it then lies on the output, which it fills unless the crop is one on a canvas."""
 
 REACH = np.dtype(_whole("lo_y hi_y lo_x hi_x"))
 """Pixels of an image that a box and its filter need, ends excluded."""

@@ -60,6 +60,8 @@ from ffprep.transforms.operations.levels import (
     RandomSolarization,
     RandomSolarize,
 )
+from ffprep.transforms.operations.mosaic import Mosaic
+from ffprep.transforms.operations.shapes import Affine, ElasticTransform, Perspective
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison
 from ffprep.transforms.policies import (
@@ -77,6 +79,7 @@ from ffprep.transforms.resized_crop import CornerCrop, PadRGBImageDecoder
 from ffprep.transforms.translate import CenterCrop, RandomCrop, RandomTranslate
 
 __all__ = [
+    "Affine",
     "AugMix",
     "AutoAugment",
     "AutoAugmentPolicy",
@@ -90,6 +93,7 @@ __all__ = [
     "CornerCrop",
     "CutMix",
     "Cutout",
+    "ElasticTransform",
     "Equalize",
     "GaussianBlur",
     "ImageMixup",
@@ -100,9 +104,11 @@ __all__ = [
     "MixupOrCutMix",
     "MixupToOneHot",
     "ModuleWrapper",
+    "Mosaic",
     "MultiHot",
     "NormalizeImage",
     "PadRGBImageDecoder",
+    "Perspective",
     "Poison",
     "Posterize",
     "RandAugment",

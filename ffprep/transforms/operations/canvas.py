@@ -10,8 +10,8 @@ import numpy as np
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ResizedCropRGBImageDecoder
 from ffprep.fields.sizes import Crop, Size, crop_range
-from ffprep.transforms.operations.geometry import fill_colour
 from ffprep.transforms.image import ImageOp, Numbers, pixel_bytes, with_pixel
+from ffprep.transforms.operations.geometry import fill_colour
 
 __all__ = [
     "CanvasDecoder",
