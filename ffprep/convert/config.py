@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ffprep.common.names import did_you_mean
@@ -35,7 +36,7 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
     OptionError
         The file is not YAML of that shape, or an override is not ``key=value``.
     """
-    changes = [_override(text) for text in overrides]
+    changes = overrides_of(overrides)
     loaded = _load(path)
     entries = loaded if isinstance(loaded, list) else [loaded]
     conversions = []
@@ -53,7 +54,23 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
     return conversions
 
 
-def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: str) -> list[str]:
+def overrides_of(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` words.
+
+    Raises
+    ------
+    OptionError
+        One is none.
+    """
+    return dict(_override(text) for text in words)
+
+
+def to_arguments(
+    options: Mapping[str, Any],
+    known: Mapping[str, bool],
+    where: str,
+    opposites: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """Return the command-line arguments for a mapping of options.
 
     Parameters
@@ -64,6 +81,8 @@ def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: s
         The command's options, and whether each is a switch.
     where : str
         Where the options come from, for messages.
+    opposites : Mapping of str to str
+        Switches that have one, which false means.
     """
     arguments = []
     for name, value in options.items():
@@ -73,7 +92,8 @@ def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: s
         if known[name]:
             if not isinstance(value, bool):
                 raise OptionError(f"{where}: {name} is true or false, not {_brief(repr(value))}")
-            arguments.extend([f"--{name}"] if value else [])
+            chosen = name if value else opposites.get(name)
+            arguments.extend([f"--{chosen}"] if chosen else [])
             continue
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, (dict, list)):
