@@ -9,7 +9,8 @@
     jpeg: seekable
 
 Keys are the command's options without their dashes; ``dataset`` names the command. A file with a list of such mappings
-describes several conversions. ``key=value`` on the command line overrides the file, in all of its conversions.
+describes several conversions; ``include: OTHER.yaml`` in it stands for those of another file, which lies beside it.
+``key=value`` on the command line overrides the file, in all of its conversions.
 """
 
 from __future__ import annotations
@@ -28,8 +29,16 @@ _MOST_VALUES = 100_000
 _DEEPEST = 20
 
 
-def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
+def read_config(path: Path, overrides: Sequence[str], outer: Path | None = None) -> list[dict[str, Any]]:
     """The conversions of a YAML file, each a mapping with a ``dataset``.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``key=value``.
+    outer : Path, optional
+        The file that includes this one, which then includes no other.
 
     Raises
     ------
@@ -44,6 +53,9 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
         where = f"{path}, conversion {number}" if len(entries) > 1 else str(path)
         if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
             raise OptionError(f"{where}: a mapping of options is expected, such as 'dataset: imagenet'")
+        if "include" in entry:
+            conversions += _included(entry, path, where, overrides, outer)
+            continue
         conversion = {key.replace("_", "-"): value for key, value in entry.items()}
         conversion.update(changes)
         if not isinstance(conversion.get("dataset"), str):
@@ -52,6 +64,17 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
     if not conversions:
         raise OptionError(f"{path}: is empty")
     return conversions
+
+
+def _included(
+    entry: dict[str, Any], path: Path, where: str, overrides: Sequence[str], outer: Path | None
+) -> list[dict[str, Any]]:
+    name = entry["include"]
+    if len(entry) > 1 or not isinstance(name, str):
+        raise OptionError(f"{where}: include stands alone and names a file, such as 'include: imagenet.yaml'")
+    if outer is not None:
+        raise OptionError(f"{where}: is included by {outer}, and includes a file itself; name all in {outer}")
+    return read_config(path.parent / name, overrides, path)
 
 
 def overrides_of(words: Sequence[str]) -> dict[str, Any]:

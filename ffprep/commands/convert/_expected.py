@@ -15,6 +15,9 @@ from ffprep.errors import ConversionError, OptionError
 COUNTS = ("samples", "images", "pairs", "blocks", "rows", "classes")
 """What can be expected: columns of ``ffprep stats``."""
 
+SHOWN = 20
+"""Files and counts that a message lists."""
+
 Range = tuple[int, int]
 
 
@@ -103,9 +106,10 @@ def check_all(expected: Sequence[Expected]) -> None:
     if any(one.skipped for one in asked):
         click.echo("note: with limit or part, the numbers are not compared with those expected", err=True)
     if found:
+        more = f"; and {len(found) - SHOWN:,} more" * (len(found) > SHOWN)
         raise ConversionError(
-            f"{'; '.join(found)}; the reports say what was left out and why, and `expect` in the configuration says "
-            "what is expected"
+            f"{'; '.join(found[:SHOWN])}{more} (`ffprep info` says what was left out, `expect` in the configuration "
+            "what is expected)"
         )
     files = sum(len(one.counts) for one in asked if not one.skipped)
     if files:
