@@ -198,7 +198,7 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
 
 
 def peer_group(files: Files, cores: Sequence[int], clock: str, python: str) -> Group:
-    """Our loader on the original bytes and on the seekable file, beside the loaders of `benchmarks/peers.py`."""
+    """Our loader on the original bytes and on the seekable file, beside the loaders of `benchmarks/peers/files.py`."""
 
     def peer(name: str, runner: str, num_workers: int = 1) -> Contestant:
         options = {"folder": str(files.folder), "batch_size": BATCH, "num_workers": num_workers}
@@ -210,8 +210,8 @@ def peer_group(files: Files, cores: Sequence[int], clock: str, python: str) -> G
 
     others = [
         peer("torchvision v2", RUNNERS + "torchvision_v2", int(clock == "wall")),
-        peer("DALI, CPU", "peers:dali"),
-        peer("TurboLoader, train_aug", "peers:turboloader"),
+        peer("DALI, CPU", "peers.files:dali"),
+        peer("TurboLoader, train_aug", "peers.files:turboloader"),
     ]
     mine = [ours("seekable", files.seekable), ours("original bytes", files.keep)]
     cases = {"seekable": "RRC (0.08-1), seekable", "original bytes": "RRC (0.08-1), original bytes (`keep`)"}

@@ -231,18 +231,13 @@ def datago(
     }
 
     def batches() -> Iterator[Any]:
-        import numpy as np
-
         client = DatagoClient(json.dumps(config))
         client.start()
         images = []
         try:
-            for _ in range(count):
-                sample = client.get_sample()
-                if sample is None:
-                    break
-                array = np.array(sample.image.get_payload() if hasattr(sample.image, "get_payload") else sample.image)
-                images.append(transform(torch.from_numpy(array[..., :3].copy()).permute(2, 0, 1)))
+            while (sample := client.get_sample()) is not None:
+                array = torch.from_numpy(sample.image.to_numpy_array().copy())
+                images.append(transform(array.permute(2, 0, 1) if array.ndim == 3 else array.expand(3, -1, -1)))
                 if len(images) == batch_size:
                     yield torch.stack(images)
                     images = []

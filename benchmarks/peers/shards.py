@@ -52,7 +52,9 @@ def webdataset(
     torch.set_num_threads(1)
     shards = sorted(map(str, Path(data).glob("*.tar")))
     transform = FromBytes(scale)
-    samples = package.WebDataset(shards, shardshuffle=len(shards), empty_check=False, workersplitter=package.split_by_worker)
+    samples = package.WebDataset(
+        shards, shardshuffle=len(shards), empty_check=False, workersplitter=package.split_by_worker
+    )
     samples = samples.shuffle(1000).to_tuple("jpg", "cls").map_tuple(transform, int).batched(batch_size)
     loader = package.WebLoader(
         samples,
@@ -158,7 +160,9 @@ def datasets_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], 
             for path, label in files:
                 yield {"image": path.read_bytes(), "label": label}
 
-        Dataset.from_generator(rows, cache_dir=str(out / "cache"), keep_in_memory=False).save_to_disk(str(out / "train"))
+        Dataset.from_generator(rows, cache_dir=str(out / "cache"), keep_in_memory=False).save_to_disk(
+            str(out / "train")
+        )
         shutil.rmtree(out / "cache")
 
     return _writing(folder, out, write)
@@ -239,4 +243,3 @@ def grain(
         return iter(samples.to_iter_dataset(threads).batch(batch_size))
 
     return Epoch(batches, touch)
-

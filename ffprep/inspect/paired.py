@@ -20,6 +20,9 @@ from importlib import import_module
 from typing import Any
 
 from ffprep.errors import FfprepError
+from ffprep.inspect.process_tree import memory_bytes, processor_seconds
+
+LINUX = sys.platform.startswith("linux")
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,21 @@ class Timing:
         Seconds from starting the process to the end of its first epoch.
     failure : str
         Empty, or why there are no figures.
+    processor : list[float]
+        Seconds of processor time a sample in each round, of the process and all that it started (Linux only).
+    memory : int
+        Most bytes that it and all that it started held after a round, pages of files left out (Linux only).
+    summary : dict
+        What the runner says of its first epoch, in its attribute ``summary``.
     """
 
     name: str
     rates: list[float]
     start_up: float
     failure: str = ""
+    processor: list[float] = field(default_factory=list)
+    memory: int = 0
+    summary: dict[str, Any] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -106,15 +118,18 @@ class _ContestantProcess:
             env={**os.environ, **contestant.environment},
         )
         self.rates: list[float] = []
+        self.processor: list[float] = []
+        self.memory = 0
+        self.summary: dict[str, Any] = {}
         self.start_up = float("nan")
         self.failure = ""
 
-    def answer(self) -> dict[str, float] | None:
+    def answer(self) -> dict[str, Any] | None:
         """The next reply of the process. When it has died, sets `failure` and returns None."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("{"):
-                reply: dict[str, float] = json.loads(line)
+                reply: dict[str, Any] = json.loads(line)
                 return reply
         _, errors = self.process.communicate()
         self.failure = (errors.strip().splitlines() or [f"exit status {self.process.returncode}"])[-1]
@@ -124,6 +139,7 @@ class _ContestantProcess:
         if self.failure:
             return
         assert self.process.stdin is not None
+        before = self._processor_seconds()
         try:
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
@@ -132,12 +148,26 @@ class _ContestantProcess:
         reply = self.answer()
         if reply is not None:
             self.rates.append(reply["samples"] / reply["seconds"])
+            if LINUX:
+                self.processor.append((self._processor_seconds() - before) / reply["samples"])
+                self.memory = max(self.memory, memory_bytes(self.process.pid))
+
+    def _processor_seconds(self) -> float:
+        return processor_seconds(self.process.pid) if LINUX else 0.0
 
     def finish(self) -> Timing:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
-        return Timing(self.contestant.name, self.rates, self.start_up, self.failure)
+        return Timing(
+            self.contestant.name,
+            self.rates,
+            self.start_up,
+            self.failure,
+            self.processor,
+            self.memory,
+            self.summary,
+        )
 
 
 def compare(
@@ -165,7 +195,8 @@ def compare(
         for contestant in contestants:
             process = _ContestantProcess(contestant)
             processes.append(process)
-            if process.answer() is not None:
+            if (ready := process.answer()) is not None:
+                process.summary = ready["summary"]
                 process.start_up = time.perf_counter() - process.started
         for number in range(rounds):
             for process in processes:
@@ -184,7 +215,7 @@ def _serve(job: Mapping[str, Any]) -> None:
     epoch = getattr(import_module(module), function)(**job["options"])
     clock = time.process_time if job["clock"] == "cpu" else time.perf_counter
     epoch()
-    print(json.dumps({"ready": 1}), flush=True)
+    print(json.dumps({"summary": getattr(epoch, "summary", {})}), flush=True)
     for _ in sys.stdin:
         start = clock()
         samples = epoch()

@@ -26,28 +26,32 @@ def _count(loader: Any) -> int:
     return samples
 
 
-def ffprep_loader(
+def imagenet_loader(
     path: str,
     batch_size: int = 64,
     num_workers: int = 1,
     scale: Sequence[float] = (0.08, 1.0),
     validation: bool = False,
     **options: Any,
-) -> Epoch:
+) -> Any:
     """ffprep's loader on a .beton file, with random crops or, for `validation`, whole images."""
     from ffprep.presets import imagenet_train, imagenet_val
 
     if validation:
-        loader = imagenet_val(path, batch_size=batch_size, num_workers=num_workers, **options)
-    else:
-        loader = imagenet_train(
-            path,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=0,
-            scale=(scale[0], scale[1]),
-            **{"drop_last": False, **options},
-        )
+        return imagenet_val(path, batch_size=batch_size, num_workers=num_workers, **options)
+    return imagenet_train(
+        path,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        seed=0,
+        scale=(scale[0], scale[1]),
+        **{"drop_last": False, **options},
+    )
+
+
+def ffprep_loader(path: str, **options: Any) -> Epoch:
+    """An epoch of `imagenet_loader`."""
+    loader = imagenet_loader(path, **options)
     return lambda: _count(loader)
 
 
@@ -119,7 +123,7 @@ def _count_any(loader: Any) -> int:
     return samples
 
 
-def ffcv_loader(
+def stock_loader(
     path: str,
     batch_size: int = 64,
     num_workers: int = 1,
@@ -127,7 +131,7 @@ def ffcv_loader(
     validation: bool = False,
     samples: int | None = None,
     decoders: str = "stock",
-) -> Epoch:
+) -> Any:
     """Stock ffcv's loader on a .beton file, or on its first samples.
 
     If `decoders` is ``ffprep``, the pipelines begin with the decoders of ``ffprep.compat.ffcv``; with ``ffprep+flip``
@@ -163,7 +167,7 @@ def ffcv_loader(
         else:
             image[0] = ours.RandomResizedCropRGBImageDecoder((224, 224), scale)
     label = {"label": [IntDecoder(), ToTensor(), Squeeze()]} if "label" in Reader(path).field_names else {}
-    loader = Loader(
+    return Loader(
         path,
         batch_size=batch_size,
         num_workers=num_workers,
@@ -173,6 +177,11 @@ def ffcv_loader(
         indices=None if samples is None else np.arange(samples),
         pipelines={"image": image, **label},
     )
+
+
+def ffcv_loader(path: str, **options: Any) -> Epoch:
+    """An epoch of `stock_loader`."""
+    loader = stock_loader(path, **options)
     return lambda: _count(loader)
 
 
