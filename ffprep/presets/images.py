@@ -20,7 +20,7 @@ from ffprep.fields.decoders import (
     Size,
     size_pair,
 )
-from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
+from ffprep.loader import ClipOrder, Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.plan.options import one_of
 from ffprep.transforms import (
     Convert,
@@ -113,7 +113,7 @@ def imagenet_train(
     dtype: Any = np.float32,
     channels_last: bool = False,
     device: Any = None,
-    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
+    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | ClipOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of training batches: random resized crop, random flip, normalised.
