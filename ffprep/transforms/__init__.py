@@ -43,6 +43,7 @@ from ffprep.transforms.geometry import (
     TranslateX,
     TranslateY,
 )
+from ffprep.transforms.grayscale import Grayscale
 from ffprep.transforms.levels import (
     RandomAutocontrast,
     RandomEqualize,
@@ -88,6 +89,7 @@ __all__ = [
     "Cutout",
     "Equalize",
     "GaussianBlur",
+    "Grayscale",
     "ImageMixup",
     "Invert",
     "LabelMixup",

@@ -44,6 +44,7 @@ SMALL = 64 * 64
 """Pixels of pictures, stored in the size that they are loaded in, of which a worker takes several at a time."""
 
 OWN_CODES = {
+    108: ("its payload is no image of the field's type and size", "check the file with ffprep verify"),
     layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
     layout.RAW_SIZE: ("the number of raw pixels does not fit width and height", "verify the file"),
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
