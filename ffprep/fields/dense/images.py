@@ -126,7 +126,7 @@ class ArrayImageField(BytesField):
     """
 
     type_id: ClassVar[int] = 3
-    mark: ClassVar[bytes] = b"ffprep array v1\0"
+    mark: ClassVar[bytes] = b"ffprep image v1\0"
 
     def __init__(self, dtype: npt.DTypeLike = "uint16", channels: int = 1) -> None:
         self.dtype = np.dtype(dtype).newbyteorder("<")

@@ -56,6 +56,8 @@ def array_form(
     Its dtype is uint8, whatever theirs is: it says where pixels go and not what they are.
     """
     height, width, channels = array_shape(pipeline, files)
+    if view.crop().kind not in ("whole", "random", "center", "resize_center"):
+        raise OptionError(f"pipeline {pipeline.name!r}: an array cannot be shown as {view!r} shows an image")
     if view.output_size is not None:
         height, width = size_at(view.output_size, epoch)
     elif height == 0:

@@ -47,7 +47,7 @@ view_at = record_at(ARRAY_VIEW)
 @inline
 def size_of(kind: int) -> int:
     """Return the bytes of an element."""
-    if kind == U8 or kind == I8:
+    if kind in (U8, I8):
         return np.int64(1)
     if kind in (U16, I16, F16, BF16):
         return np.int64(2)
