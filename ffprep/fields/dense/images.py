@@ -138,7 +138,7 @@ class ArrayImageField(BytesField):
 
     @property
     def alignment(self) -> int:
-        return min(self.dtype.itemsize, 8)
+        return int(self.dtype.itemsize)
 
     def to_binary(self) -> bytes:
         text = json.dumps([self.dtype.name, self.channels]).encode("ascii")

@@ -252,8 +252,7 @@ int64_t ffp_decode_region(const ffp_decode_request *request) {
         return FFP_BAD_RECTANGLE;
     }
     region r;
-    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale,
-              request->luma != 0, &r);
+    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale, request->luma != 0, &r);
     if (!ffp_plausible(header, size, (int64_t)r.mcus.y1 * header->mcus_x + r.mcus.x1 + 1)) {
         return FFP_TRUNCATED_SCAN;
     }
