@@ -60,7 +60,7 @@ class Loader(Conveniences):
         SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory, or as many as
         ``batches_ahead + 2`` steps of all ranks lie in; more than fit into memory are refused. RANDOM over files that
         do not fit, or with False, has the system read what the next batches need and no more.
-    order : OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, or object with ``sample_order(epoch)``
+    order : OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, ClipOrder, or object with ``sample_order(epoch)``
     distributed : bool
         Give this process its share of each step. Rank and world size come from the arguments below, else from
         ``torch.distributed``, else from the launcher's environment variables.

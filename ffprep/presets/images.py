@@ -20,10 +20,11 @@ from ffprep.fields.decoders import (
     Size,
     size_pair,
 )
-from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
+from ffprep.loader import ClipOrder, Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.plan.options import one_of
 from ffprep.transforms import (
     Convert,
+    Grayscale,
     NormalizeImage,
     RandomHorizontalFlip,
     Squeeze,
@@ -55,6 +56,7 @@ def image_pipeline(
     dtype: Any = np.float32,
     channels_last: bool = False,
     device: Any = None,
+    grey: bool = False,
 ) -> list[Any]:
     """Return a pipeline of decoder, flip, normalisation and layout, which the workers do in one pass.
 
@@ -63,14 +65,16 @@ def image_pipeline(
     decoder : Decoder
     flip : float
         Probability of a horizontal flip.
-    mean, std : three floats each
+    mean, std : three floats each, or one for grey images
         In units of 0 to 1; larger means get a warning. A mean of None gives levels from 0 to 255 in `dtype`.
     dtype : numpy or torch dtype
         float32, float16 or bfloat16; with a mean of None also uint8.
     channels_last : bool
     device : torch.device, optional
+    grey : bool
+        Give images of one channel, normalised with one mean and one standard deviation.
     """
-    pipeline: list[Any] = [decoder]
+    pipeline: list[Any] = [decoder, *([Grayscale()] if grey else [])]
     if flip:
         pipeline.append(RandomHorizontalFlip(flip))
     if mean is not None:
@@ -113,7 +117,8 @@ def imagenet_train(
     dtype: Any = np.float32,
     channels_last: bool = False,
     device: Any = None,
-    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
+    grey: bool = False,
+    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | ClipOrder = OrderOption.RANDOM,
     **options: Any,
 ) -> Loader:
     """Return a loader of training batches: random resized crop, random flip, normalised.
@@ -125,7 +130,7 @@ def imagenet_train(
     size : int, (height, width), or a function of the epoch such as `ProgressiveSize`
     scale, ratio, interpolation, exact
         See `RandomResizedCropRGBImageDecoder`.
-    flip, mean, std, dtype, channels_last, device
+    flip, mean, std, dtype, channels_last, device, grey
         See `image_pipeline`.
     batch_size, num_workers, seed, order, **options
         See `Loader`.
@@ -133,11 +138,11 @@ def imagenet_train(
     Returns
     -------
     Loader of (images, labels)
-        Images (batch, 3, height, width), labels int64 (batch,).
+        Images (batch, 3, height, width), grey ones (batch, 1, height, width), labels int64 (batch,).
     """
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
-        decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
+        decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device, grey=grey
     )
     pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
     return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
@@ -158,6 +163,7 @@ def imagenet_val(
     dtype: Any = np.float32,
     channels_last: bool = False,
     device: Any = None,
+    grey: bool = False,
     **options: Any,
 ) -> Loader:
     """Return a loader of evaluation batches: each image exactly once, in the file's order.
@@ -176,7 +182,7 @@ def imagenet_val(
         ``'center'`` is torchvision's usual evaluation: `resize` is then 256 / 224 of the size by default, 256 for 224.
     exact : bool
         False takes the short cut of `ImageDecoder` for large images, as training does.
-    interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
+    interpolation, mean, std, dtype, channels_last, device, grey, batch_size, num_workers, **options
         As for `imagenet_train`.
     """
     decoder: Decoder
@@ -188,7 +194,9 @@ def imagenet_val(
         decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     else:
         decoder = ResizeCenterCropRGBImageDecoder(size, resize, interpolation, exact)
-    image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
+    image = image_pipeline(
+        decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device, grey=grey
+    )
     pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
     options = {"drop_last": False, "seed": 0, **options}
     return Loader(path, batch_size, num_workers, pipelines=pipelines, **options)

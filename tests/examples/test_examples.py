@@ -56,6 +56,11 @@ def test_distillation(vocabulary: Any) -> None:
     assert "step 4: images" in run("distillation", "--steps", 4, "--size", 32)
 
 
+def test_video_clips() -> None:
+    printed = run("video_clips", "--steps", 2, "--videos", 8, "--size", 16)
+    assert "step 2: (16, 8, 1, 16, 16), loss" in printed
+
+
 def test_dense_targets(tmp_path: Path) -> None:
     from PIL import Image
 

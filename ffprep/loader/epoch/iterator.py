@@ -15,6 +15,7 @@ from ffprep.errors import FfprepError
 from ffprep.loader.engine.device import DeviceStream, PendingCopies
 from ffprep.loader.epoch.epoch_state import EpochProgress
 from ffprep.loader.epoch.scheduler import Scheduler, run_heavy, run_light
+from ffprep.loader.plan.clips import clips_of
 from ffprep.pipeline.form import BatchInfo
 
 JOIN_SECONDS = 10.0
@@ -69,6 +70,8 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
                     if self._scheduler.device_stream is not None:
                         self._scheduler.device_stream.receive(ready.mark, ready.values)
                     out = tuple(run_light(self._scheduler.outputs, ready.values, ready.info))
+                    if self._scheduler.frames:
+                        out = tuple(clips_of(value, self._scheduler.frames) for value in out)
                     self._progress.batches = ready.number + 1
                     self._report(ready.number)
                     return out

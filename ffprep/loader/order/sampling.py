@@ -19,6 +19,7 @@ from ffprep.errors import OptionError
 from ffprep.loader.engine.extents import ExtentsAhead
 from ffprep.loader.engine.readahead import ReadAhead
 from ffprep.loader.files import Files, Ids
+from ffprep.loader.order.clips import ClipOrder
 from ffprep.loader.order.mix import MixOrder, apportion
 from ffprep.loader.order.nodes import NodeOrder
 from ffprep.loader.order.order import (
@@ -35,12 +36,13 @@ from ffprep.loader.order.repeated import RepeatedOrder
 from ffprep.loader.order.share import Share
 from ffprep.loader.order.weighted import WeightedOrder
 
-AnyOrder = OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | HasSampleOrder
+AnyOrder = OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | ClipOrder | HasSampleOrder
 
 
 def order_name(option: AnyOrder) -> str:
     """Return what a saved state calls an order."""
-    return option.name if isinstance(option, (OrderOption, WeightedOrder, NodeOrder, RepeatedOrder)) else "GIVEN"
+    own = OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, ClipOrder
+    return option.name if isinstance(option, own) else "GIVEN"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Sampling:
             return option.bind(self.indices, self._main_pages(), seed)
         if isinstance(option, RepeatedOrder):
             return option.bind(self.indices, seed)
+        if isinstance(option, ClipOrder):
+            return option.bind(self.indices, self.files, seed)
         if isinstance(option, WeightedOrder):
             return option.bind(self.indices, seed, self.files.num_samples)
         if isinstance(option, type) and hasattr(option, "sample_order"):
@@ -101,8 +105,8 @@ class Sampling:
         if hasattr(option, "sample_order"):
             return GivenOrder(option, self.files.num_samples)
         raise OptionError(
-            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder or an "
-            "object that has sample_order(epoch)"
+            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder, a ClipOrder or "
+            "an object that has sample_order(epoch)"
         )
 
     def _main_pages(self) -> Ids:
@@ -191,11 +195,9 @@ class Sampling:
         if not self.payloads or first >= len(order):
             return None
         share = share or Share(1)
-        rank, ranks = share.rank, share.world_size
 
         def mine(start: int, stop: int) -> Ids:
-            begin = start + (first + rank - start) % ranks
-            return order.ids(epoch, np.arange(begin, min(stop, len(order)), ranks, dtype=np.int64))
+            return order.ids(epoch, share.within(start, min(stop, len(order)), first))
 
         if self.os_cache and (isinstance(order, (SequentialOrder, QuasiRandomOrder)) or self._fit):
             return None

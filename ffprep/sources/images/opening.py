@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
+from ffprep.sources.images.arrays import PATTERN
 from ffprep.sources.images.columns import LABEL, FieldChoice
 from ffprep.sources.images.filters import RowFilter
 from ffprep.sources.images.lists import ListRows
@@ -250,6 +251,9 @@ def _choices(rows: Rows, choice: ImagesChoice) -> list[FieldChoice]:
     if choice.caption is not None:
         found.append(FieldChoice("caption", "text", choice.caption))
     for field in named:
+        if field.name == "image" and PATTERN.fullmatch(field.kind):
+            found[0] = replace(field, column=field.column if field.column in rows.names else image)
+            continue
         if any(field.name == other.name for other in found):
             raise OptionError(f"--field {field.name}={field.kind}: there is a field {field.name!r} already")
         found.append(field)

@@ -66,7 +66,8 @@ _source_options = apply_options(
             multiple=True,
             metavar="NAME=KIND[:COLUMN]",
             help="A further field: of the kind int, float, text, json, bytes, label, image, mask, mask-uint16, "
-            "mask-int32, ints, floats or boxes. Repeatable. Dots lead into nested values: "
+            "mask-int32, ints, floats, boxes, or an array such as array-uint16 or, of 13 channels, array-float32x13. "
+            "image=array-uint16 stores the images so. Repeatable. Dots lead into nested values: "
             "labels=ints:objects.category.",
         ),
         click.option(

@@ -24,6 +24,7 @@ enum {
 typedef struct {
     ffp_mcus mcus;
     int32_t scale; /* log2 of the reduction */
+    int32_t ncomp; /* components that are wanted; the planes of others hold nothing */
     ffp_plane plane[FFP_MAX_COMPONENTS];
 } region;
 
@@ -53,12 +54,15 @@ static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32
     *mcu1 = max32(*mcu1, high / (8 * factor));
 }
 
-static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, int32_t scale, region *r) {
+static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, int32_t scale, int luma,
+                      region *r) {
+    memset(r->plane, 0, sizeof r->plane);
     r->scale = scale;
+    r->ncomp = luma && h->color == FFP_COLOR_YCC ? 1 : h->ncomp;
     r->mcus.x0 = h->mcus_x;
     r->mcus.y0 = h->mcus_y;
     r->mcus.x1 = r->mcus.y1 = 0;
-    for (int i = 0; i < h->ncomp; i++) {
+    for (int i = 0; i < r->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
         const int32_t hs = h->hmax / c->h, vs = h->vmax / c->v;
         ffp_plane *p = &r->plane[i];
@@ -92,9 +96,9 @@ static void describe(const ffp_header *h, const region *r, ffp_image_desc *image
     memset(image, 0, sizeof *image);
     image->width = reduced(h->width, r->scale);
     image->height = reduced(h->height, r->scale);
-    image->components = h->ncomp;
-    image->color = h->color;
-    for (int i = 0; i < h->ncomp; i++) {
+    image->components = r->ncomp;
+    image->color = r->ncomp == 1 ? FFP_COLOR_GRAY : h->color;
+    for (int i = 0; i < r->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
         const ffp_plane *p = &r->plane[i];
         const int32_t done = r->scale - p->scale;
@@ -248,7 +252,7 @@ int64_t ffp_decode_region(const ffp_decode_request *request) {
         return FFP_BAD_RECTANGLE;
     }
     region r;
-    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale, &r);
+    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale, request->luma != 0, &r);
     if (!ffp_plausible(header, size, (int64_t)r.mcus.y1 * header->mcus_x + r.mcus.x1 + 1)) {
         return FFP_TRUNCATED_SCAN;
     }
