@@ -168,7 +168,8 @@ def _samples(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, An
         return open_pictures(facts, origin.places, origin.annotations, origin.masks, _image(manifest), where)
     raise OptionError(
         f"{reader.path}: was made of {name or 'a data set that it does not name'}, with which --against cannot "
-        f"compare; it compares files of imagenet, {', '.join(PICTURES)}, coco, vg, cc3m, cc12m, sbu, text, openwebtext and glue"
+        f"compare; it compares files of imagenet, {', '.join(PICTURES)}, coco, vg, cc3m, cc12m, sbu, text, openwebtext "
+        "and glue"
     )
 
 
