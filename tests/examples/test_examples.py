@@ -67,7 +67,7 @@ def test_dense_targets(tmp_path: Path) -> None:
     printed = run("dense_targets", "--steps", 3, "--size", 48, "--picture", tmp_path / "crops.png")
     assert "step 3: loss" in printed and "boxes of the classes [1, 2, 3]" in printed
     with Image.open(tmp_path / "crops.png") as sheet:
-        assert sheet.size == (192, 144)
+        assert sheet.size == (192, 192)
         colours = {colour for _, colour in sheet.getcolors(1 << 16)}
     assert {(255, 255, 0), (255, 255, 255), (128, 128, 128)} <= colours
 
