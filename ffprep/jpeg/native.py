@@ -88,6 +88,14 @@ def as_bytes(data: BytesLike) -> NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8)
 
 
+def stream(data: BytesLike) -> tuple[Any, int, Any]:
+    """Return what the kernel takes for a stream, its size, and what must stay alive until it is no longer used."""
+    if isinstance(data, bytes):
+        return data, len(data), data
+    view = as_bytes(data)
+    return view.ctypes.data, view.size, view
+
+
 def decode_request(
     context: int,
     data: NDArray[np.uint8],
