@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import weakref
 from collections.abc import Mapping, Sequence
@@ -27,8 +26,9 @@ from ffprep.loader.order.order import Order, OrderOption, SequentialOrder, as_in
 from ffprep.loader.order.pages import payload_fields
 from ffprep.loader.order.sampling import AnyOrder, Sampling, order_name
 from ffprep.loader.order.share import Share, check_enough, distributed_share
+from ffprep.loader.plan import options
 from ffprep.loader.plan.frameworks import FRAMEWORKS, for_framework
-from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, drawn_seed, one_of, worker_threads
+from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, one_of
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
@@ -78,8 +78,7 @@ class Loader(Conveniences):
     batches_ahead : int
         Finished batches to keep in store.
     recompile : bool
-        Generate and compile the code of your own operations anew in every epoch. ffprep's operations are planned anew
-        in every epoch in any case, which costs next to nothing.
+        Generate and compile the code of your own operations anew in every epoch; ffprep's are planned anew anyway.
     rank, world_size : int, optional
         Which share of how many this process takes. Giving them implies `distributed`.
     on_error : {'raise', 'skip', 'replace'}
@@ -127,6 +126,8 @@ class Loader(Conveniences):
         one that the environment names in ``FFPREP_CACHE``, or ``~/.cache/ffprep``.
     cache_limit : int, optional
         Bytes that the pages in this folder may take from now on, whoever reads them; by default 0.9 of the disk.
+    pin_threads : bool or sequence of int
+        Keep each worker thread on one processor: of those that this process may use, or of these, in turn.
 
     Attributes
     ----------
@@ -179,6 +180,7 @@ class Loader(Conveniences):
         cache_limit: int | None = None,
         framework: str = "torch",
         custom_field_mapper: Mapping[str, str] | None = None,
+        pin_threads: bool | Sequence[int] = False,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
@@ -186,7 +188,7 @@ class Loader(Conveniences):
         self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
         self.batch_size = at_least(batch_size, 1, "batch_size")
         self.batches_ahead = at_least(batches_ahead, 0, "batches_ahead", MOST_AHEAD)
-        self.num_workers = worker_threads(num_workers)
+        self.num_workers = options.worker_threads(num_workers)
         self.drop_last = bool(drop_last) and pad is None
         self.os_cache = bool(os_cache)
         self.distributed = bool(distributed) or rank is not None
@@ -209,13 +211,13 @@ class Loader(Conveniences):
         self._order_option = order
         self._device = device
         self._memory = BatchMemory(self.batches_ahead, str(self.files))
-        self._pool_cache = PoolCache()
+        self._pool_cache = PoolCache(options.processors_to_pin(pin_threads))
         self._finalizer = weakref.finalize(self, self._pool_cache.close)
         self._finalizer.atexit = False
         self._iterators: weakref.WeakSet[EpochIterator] = weakref.WeakSet()
         self._epoch_state = EpochState()
         self._closed = False
-        self.seed = drawn_seed(self.distributed) if seed is None else operator.index(seed)
+        self.seed = options.chosen_seed(seed, self.distributed)
         self._checked_pipelines = read_pipelines(self._pipelines, self.files)
         self._framework = one_of(framework, FRAMEWORKS, "framework")
         if device is not None:
@@ -346,8 +348,7 @@ class Loader(Conveniences):
         Returns
         -------
         dict
-            A few integers. ``position`` counts samples over all ranks, so the state fits any number of workers,
-            any batch size and any world size.
+            A few integers. ``position`` counts samples over all ranks: the state fits any number and batch size.
         """
         running, position = self._epoch_state.running, self._epoch_state.first
         if running is not None:
@@ -362,8 +363,7 @@ class Loader(Conveniences):
         """Let the next ``iter(loader)`` continue exactly where `state_dict` was called.
 
         If the state lies at the end of an epoch, the next epoch begins, unless `set_epoch` names the epoch that was
-        loaded: then the rest of that comes first, which is empty. In this way both kinds of training loop continue as
-        they would have: those that count epochs themselves, and those that only ask for another ``iter(loader)``.
+        loaded: then its rest comes first, which is empty. So loops that count epochs and loops that do not go on right.
 
         Raises
         ------

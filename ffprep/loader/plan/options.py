@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -52,6 +54,29 @@ def worker_threads(num_workers: int) -> int:
     return usable_cpus() if number < 1 else number
 
 
+def processors_to_pin(pin_threads: bool | Sequence[int]) -> list[int]:
+    """Return the processors to keep worker threads on, in turn; none where threads may run anywhere.
+
+    Raises
+    ------
+    OptionError
+        The system cannot do so, or the process may not use one of the processors.
+    """
+    if pin_threads is False:
+        return []
+    if not hasattr(os, "sched_setaffinity"):
+        raise OptionError("pin_threads works on Linux only; leave it out")
+    usable = sorted(os.sched_getaffinity(0))
+    if pin_threads is True:
+        return usable
+    if isinstance(pin_threads, (str, bytes)) or not isinstance(pin_threads, Iterable):
+        raise OptionError(f"pin_threads is {pin_threads!r}; give True, or a list of processors such as [0, 2, 4, 6]")
+    wanted = [at_least(number, 0, "a processor of pin_threads") for number in pin_threads]
+    if not wanted or not set(wanted) <= set(usable):
+        raise OptionError(f"pin_threads is {wanted}; this process may use the processors {usable}")
+    return wanted
+
+
 def one_of(value: Choice, choices: tuple[Choice, ...], name: str) -> Choice:
     """Return `value` if it is one of the choices; messages call it `name`.
 
@@ -65,6 +90,8 @@ def one_of(value: Choice, choices: tuple[Choice, ...], name: str) -> Choice:
     return value
 
 
-def drawn_seed(distributed: bool) -> int:
-    """Return the seed of a loader that was given none: 0 if all ranks must agree, else one of numpy's generator."""
+def chosen_seed(seed: int | None, distributed: bool) -> int:
+    """Return the seed; of a loader that was given none, 0 if all ranks must agree, else one of numpy's generator."""
+    if seed is not None:
+        return operator.index(seed)
     return 0 if distributed else int(np.random.randint(0, np.iinfo(np.int32).max))  # noqa: NPY002
