@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import ANYWHERE
-from ffprep.commands._shared.help import Command
+from ffprep.commands._shared.files import ANYWHERE, PAGE, FileCommand
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -32,9 +33,10 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
 
 @click.command(
     "stats",
-    cls=Command,
+    cls=FileCommand,
     examples=[
         ("The table of a paper, for several files", "ffprep stats coco.beton cc3m.beton --form markdown"),
+        ("Sizes, caption lengths and classes as charts", "ffprep stats coco.beton --plot coco.svg"),
         ("Mean and deviation of the pixels, for Normalize", "ffprep stats train.beton --pixels"),
     ],
 )
@@ -51,8 +53,20 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
     is_flag=True,
     help="Mean and standard deviation of the pixels instead, for normalisation: decodes every image.",
 )
-def command(paths: tuple[list[SetFile], ...], form: str, pixels: bool) -> None:
+@click.option(
+    "--plot", type=PAGE, help="Draw histograms of the images' sizes, caption lengths and classes, too: .svg or .png."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the image of --plot if it is there.")
+def command(paths: tuple[list[SetFile], ...], form: str, pixels: bool, plot: Path | None, overwrite: bool) -> None:
     """Images, captions and their lengths: the table about its data that a paper prints."""
+    if plot is not None:
+        from ffprep.inspect.charts import histogram_chart, write_charts
+        from ffprep.inspect.histograms import histograms_of
+
+        found = [(files, one) for files in paths for one in histograms_of(files)]
+        titles = [f"{files[0].path.name}: {one.title}" if len(paths) > 1 else one.title for files, one in found]
+        charts = [replace(histogram_chart(one), title=title) for title, (_, one) in zip(titles, found, strict=True)]
+        write_charts(plot, charts, overwrite=overwrite)
     if pixels:
         _show_pixels(paths, form)
         return
