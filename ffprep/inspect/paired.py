@@ -68,12 +68,15 @@ class Timing:
         Seconds from starting the process to the end of its first epoch.
     failure : str
         Empty, or why there are no figures.
+    cpu : list[float]
+        Processor seconds of the process and its threads for a sample, one figure for each round.
     """
 
     name: str
     rates: list[float]
     start_up: float
     failure: str = ""
+    cpu: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -106,6 +109,7 @@ class _ContestantProcess:
             env={**os.environ, **contestant.environment},
         )
         self.rates: list[float] = []
+        self.cpu: list[float] = []
         self.start_up = float("nan")
         self.failure = ""
 
@@ -132,12 +136,13 @@ class _ContestantProcess:
         reply = self.answer()
         if reply is not None:
             self.rates.append(reply["samples"] / reply["seconds"])
+            self.cpu.append(reply.get("cpu", 0.0) / max(1, reply["samples"]))
 
     def finish(self) -> Timing:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
-        return Timing(self.contestant.name, self.rates, self.start_up, self.failure)
+        return Timing(self.contestant.name, self.rates, self.start_up, self.failure, self.cpu)
 
 
 def compare(
@@ -186,9 +191,10 @@ def _serve(job: Mapping[str, Any]) -> None:
     epoch()
     print(json.dumps({"ready": 1}), flush=True)
     for _ in sys.stdin:
-        start = clock()
+        start, busy = clock(), time.process_time()
         samples = epoch()
-        print(json.dumps({"samples": samples, "seconds": clock() - start}), flush=True)
+        reply = {"samples": samples, "seconds": clock() - start, "cpu": time.process_time() - busy}
+        print(json.dumps(reply), flush=True)
 
 
 if __name__ == "__main__":

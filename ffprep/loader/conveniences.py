@@ -9,6 +9,7 @@ from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
 from ffprep.loader.ffcv_names import FfcvLoader
+from ffprep.loader.notebook import BatchView, table
 from ffprep.loader.subset import filtered
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.blocks.blocks import source_facts
@@ -58,6 +59,28 @@ class Conveniences(FfcvLoader):
         """The label of each class, by its name, as torchvision's data sets have it; None if no file has names."""
         names = self.classes
         return None if names is None else {name: label for label, name in enumerate(names)}
+
+    def show(self, batch: Any) -> BatchView:
+        """Return a batch of this loader as notebooks show it, with its images; `repr` of it is one line.
+
+        Parameters
+        ----------
+        batch : tuple
+        """
+        loader: Any = self
+        return BatchView(batch, [output.name for output in loader._plan()])
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the options, the outputs, and some samples as they come."""
+        loader: Any = self
+        rows = [
+            ("files", str(self.files)),
+            ("samples", f"{len(loader.indices):,} in {len(loader):,} batches of {loader.batch_size}"),
+            ("threads", str(loader.num_workers)),
+            ("outputs", ", ".join(output.name for output in loader._plan())),
+        ]
+        few = loader.batch(loader.indices[:8])
+        return table(rows) + self.show(few)._repr_html_()
 
     def forever(self) -> Iterator[tuple[Any, ...]]:
         """Yield the batches of this epoch, of the next and so on without end, for loops that count steps.

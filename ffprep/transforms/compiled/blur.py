@@ -18,6 +18,7 @@ NEGLIGIBLE = 1e-7
 
 @inline
 def mirrored(i: int, n: int) -> int:
+    """Return where position i lies in 0..n-1, mirrored at the first and last as often as need be."""
     if n == 1:
         return np.int64(0)
     period = 2 * (n - 1)

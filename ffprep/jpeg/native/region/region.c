@@ -10,6 +10,7 @@
 #include "region/jobs.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "idct/idct.h"
 #include "lanes/lanes.h"
@@ -119,6 +120,13 @@ static void describe(const ffp_header *h, const region *r, ffp_image_desc *image
 
 /* ---- independent jobs ---------------------------------------------------------------------------------------------- */
 
+/* Nanoseconds of this thread's processor time. */
+static int64_t processor_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *r, int32_t njobs) {
     const ffp_level *level = ffp_current_level();
     ffp_job *jobs = (ffp_job *)(void *)ctx->jobs.ptr;
@@ -141,8 +149,12 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
             memset(ctx->coef.ptr, 0, bytes);
             return status;
         }
+        const int64_t begun = ctx->inverse_ns < 0 ? 0 : processor_ns();
         for (int32_t i = done; i < done + n; i++) {
             ffp_inverse(level, h, jobs + i, r->plane);
+        }
+        if (ctx->inverse_ns >= 0) {
+            ctx->inverse_ns += processor_ns() - begun;
         }
     }
     return FFP_OK;
