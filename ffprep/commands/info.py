@@ -32,8 +32,8 @@ _publishing = apply_options(
 
 
 def _publish(files: list[SetFile], as_card: bool, name: str | None, url: str | None, license_: str | None) -> None:
-    from ffprep.inspect.card import card
-    from ffprep.inspect.croissant import About, croissant
+    from ffprep.inspect.metadata.card import card
+    from ffprep.inspect.metadata.croissant import About, croissant
 
     about = About(name, url, license_)
     if as_card:

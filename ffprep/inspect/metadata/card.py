@@ -9,8 +9,8 @@ from typing import Any
 
 from ffprep.beton.sets import SetFile, source_of
 from ffprep.common.formatting import size_text
-from ffprep.inspect.croissant import HOMEPAGES, About, describe
 from ffprep.inspect.info import describe_set, field_text
+from ffprep.inspect.metadata.croissant import HOMEPAGES, About, describe
 
 _LISTED = 20  # samples that were refused
 
