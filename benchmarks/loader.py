@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffprep.inspect.paired import Contestant, compare
-from ffprep.inspect.results import LEVELS, PACKAGES, Result, Table, versions
+from ffprep.inspect.timing.paired import Contestant, compare
+from ffprep.inspect.timing.results import LEVELS, PACKAGES, Result, Table, versions
 from ffprep.jpeg.native import simd_level
 
-RUNNERS = "ffprep.inspect.runners:"
+RUNNERS = "ffprep.inspect.timing.runners:"
 BATCH = 64
 MAIN, PEERS, OWN_FILE = "RRC 0.08-1", "peers", "ffcv's file"
 SAME_BYTES, PILLOW = "stock ffcv, original bytes", "torch DataLoader + Pillow"

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 import ffprep.jpeg
-from ffprep.inspect.results import Result, Table
+from ffprep.inspect.timing.results import Result, Table
 
 WIDTH, HEIGHT = 400, 320
 STORED = 2000

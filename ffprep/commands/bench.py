@@ -69,8 +69,8 @@ def command(
     as_json: bool,
 ) -> None:
     """How fast a file or a set feeds training, beside other loaders, and where the time goes."""
-    from ffprep.inspect.bench import BenchOptions, bench, bench_charts, bench_text
     from ffprep.inspect.charts import check_image_name, write_charts
+    from ffprep.inspect.timing.bench import BenchOptions, bench, bench_charts, bench_text
 
     if not 0 < scale[0] <= scale[1] <= 1:
         low, high = scale

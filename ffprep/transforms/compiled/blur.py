@@ -163,7 +163,7 @@ def gaussian_blur(
         _add_rows(ring + y % rows * pitch, near, vertical, reach_y, size, row)
         middle = floats_at(row - 12 * reach_x, size + 6 * reach_x)
         for x in range(reach_x):
-            left, right = 3 * (reach_x + mirrored(-1 - x, w)), 3 * (reach_x + _mirrored(w + x, w))
+            left, right = 3 * (reach_x + mirrored(-1 - x, w)), 3 * (reach_x + mirrored(w + x, w))
             for c in range(3):
                 middle[3 * (reach_x - 1 - x) + c] = middle[left + c]
                 middle[3 * (reach_x + w + x) + c] = middle[right + c]

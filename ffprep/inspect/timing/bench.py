@@ -1,6 +1,6 @@
 """How fast a .beton file feeds training, compared with stock ffcv and torch's DataLoader, and where the time goes.
 
-Every loader runs in a process of its own, and they take turns epoch by epoch (``ffprep.inspect.paired``), so that they
+Every loader runs in a process of its own, and they take turns epoch by epoch (``ffprep.inspect.timing.paired``), so that they
 do not disturb each other and a change of the machine's speed affects all of them. Ratios are taken round by round.
 """
 
@@ -21,10 +21,10 @@ from ffprep.beton.seek_index import find_index
 from ffprep.beton.sets import Place, SetFile, files_of
 from ffprep.errors import OptionError
 from ffprep.inspect.charts import Bar, Chart
-from ffprep.inspect.paired import Contestant, Timing, compare, ratio
-from ffprep.inspect.where import STAGES, Crops, shares, stages_of
+from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.timing.where import STAGES, Crops, shares, stages_of
 
-_RUNNERS = "ffprep.inspect.runners:"
+_RUNNERS = "ffprep.inspect.timing.runners:"
 
 
 @dataclass(frozen=True)

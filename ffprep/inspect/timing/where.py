@@ -17,7 +17,7 @@ import numpy as np
 
 from ffprep.abi import IMAGE
 from ffprep.beton.reader import Reader
-from ffprep.inspect.runners import random_crop
+from ffprep.inspect.timing.runners import random_crop
 from ffprep.jpeg.native import decode_request, library
 
 STAGES = ("read", "entropy", "idct", "resampling", "writing", "waiting")

@@ -2,7 +2,7 @@
 
 A machine's speed drifts by more than many differences that are worth knowing, and two loaders in one process disturb
 each other's threads, caches and memory. So every contestant runs in a process of its own (``python -m
-ffprep.inspect.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the rates of
+ffprep.inspect.timing.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the rates of
 each round are compared.
 """
 
@@ -101,7 +101,7 @@ class _ContestantProcess:
             "clock": contestant.clock,
         }
         self.process = subprocess.Popen(
-            [contestant.python, "-m", "ffprep.inspect.paired", json.dumps(job)],
+            [contestant.python, "-m", "ffprep.inspect.timing.paired", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Loaders that `ffprep.inspect.paired` can time: each function returns a callable that runs one epoch.
+"""Loaders that `ffprep.inspect.timing.paired` can time: each function returns a callable that runs one epoch.
 
 All loaders do the same work: random resized crop to 224 (or the whole image), random horizontal flip, normalisation
 with ImageNet's mean and standard deviation, float32 CHW batches. Like a training step, they touch a value of each

@@ -28,7 +28,7 @@ from typing import Any
 from ffprep.common.cpus import Processor, processor, usable_cpus
 from ffprep.common.replacing import replacing
 from ffprep.errors import FfprepError
-from ffprep.inspect.paired import Timing
+from ffprep.inspect.timing.paired import Timing
 
 Cell = str | Mapping[str, Any]
 
