@@ -2,8 +2,8 @@
 
 A machine's speed drifts by more than many differences that are worth knowing, and two loaders in one process disturb
 each other's threads, caches and memory. So every contestant runs in a process of its own (``python -m
-ffprep.inspect.timing.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the rates of
-each round are compared.
+ffprep.inspect.timing.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the
+rates of each round are compared.
 """
 
 from __future__ import annotations
