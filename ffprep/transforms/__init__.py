@@ -23,6 +23,11 @@ from ffprep.transforms.module import ModuleWrapper
 from ffprep.transforms.multi_hot import MultiHot
 from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.operations.blur import GaussianBlur
+from ffprep.transforms.operations.canvas import (
+    LetterboxRGBImageDecoder,
+    RandomResizeRGBImageDecoder,
+    ScaleJitterRGBImageDecoder,
+)
 from ffprep.transforms.operations.compose import RandomApply, RandomChoice, RandomOrder
 from ffprep.transforms.operations.enhance import (
     AutoContrast,
@@ -56,6 +61,8 @@ from ffprep.transforms.operations.levels import (
     RandomSolarization,
     RandomSolarize,
 )
+from ffprep.transforms.operations.mosaic import Mosaic
+from ffprep.transforms.operations.shapes import Affine, ElasticTransform, Perspective
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison
 from ffprep.transforms.policies import (
@@ -73,6 +80,7 @@ from ffprep.transforms.resized_crop import CornerCrop, PadRGBImageDecoder
 from ffprep.transforms.translate import CenterCrop, RandomCrop, RandomTranslate
 
 __all__ = [
+    "Affine",
     "AugMix",
     "AutoAugment",
     "AutoAugmentPolicy",
@@ -86,19 +94,23 @@ __all__ = [
     "CornerCrop",
     "CutMix",
     "Cutout",
+    "ElasticTransform",
     "Equalize",
     "GaussianBlur",
     "Grayscale",
     "ImageMixup",
     "Invert",
     "LabelMixup",
+    "LetterboxRGBImageDecoder",
     "Mixup",
     "MixupOrCutMix",
     "MixupToOneHot",
     "ModuleWrapper",
+    "Mosaic",
     "MultiHot",
     "NormalizeImage",
     "PadRGBImageDecoder",
+    "Perspective",
     "Poison",
     "Posterize",
     "RandAugment",
@@ -118,6 +130,7 @@ __all__ = [
     "RandomOrder",
     "RandomPerspective",
     "RandomPosterize",
+    "RandomResizeRGBImageDecoder",
     "RandomResizedCrop",
     "RandomRotation",
     "RandomSaturation",
@@ -128,6 +141,7 @@ __all__ = [
     "ReplaceLabel",
     "Resize",
     "Rotate",
+    "ScaleJitterRGBImageDecoder",
     "Sharpness",
     "ShearX",
     "ShearY",

@@ -15,6 +15,7 @@ from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
 from ffprep.transforms.base import Transform
+from ffprep.transforms.operations.canvas import CanvasDecoder, PlaceOnCanvas
 
 
 def leader_form(pipeline: Pipeline, files: Files, epoch: int) -> tuple[ImageForm, list[tuple[Any, int]]]:
@@ -83,6 +84,8 @@ def image_form(
     where = f"pipeline {pipeline.name!r}: field {pipeline.source!r}"
     height, width = common_size(files.column(pipeline.source), where) if size is None else size_at(size, epoch)
     form = ImageForm(height, width)
+    if isinstance(decoder, CanvasDecoder):
+        form = replace(form, ops=((PlaceOnCanvas(decoder.fill), 0),), rendered=(height, width))
     rest = list(pipeline.transforms)
     # As long as transforms can be folded into the form, the workers do them in one pass with decoding.
     while rest:

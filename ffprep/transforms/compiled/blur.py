@@ -17,7 +17,7 @@ NEGLIGIBLE = 1e-7
 
 
 @inline
-def _mirrored(i: int, n: int) -> int:
+def mirrored(i: int, n: int) -> int:
     if n == 1:
         return np.int64(0)
     period = 2 * (n - 1)
@@ -157,12 +157,12 @@ def gaussian_blur(
             _read_row(source + read * size, size, ring + read % rows * pitch)
             read += 1
         for d in range(1, reach_y + 1):
-            near[2 * d] = ring + _mirrored(y - d, h) % rows * pitch
-            near[2 * d + 1] = ring + _mirrored(y + d, h) % rows * pitch
+            near[2 * d] = ring + mirrored(y - d, h) % rows * pitch
+            near[2 * d + 1] = ring + mirrored(y + d, h) % rows * pitch
         _add_rows(ring + y % rows * pitch, near, vertical, reach_y, size, row)
         middle = floats_at(row - 12 * reach_x, size + 6 * reach_x)
         for x in range(reach_x):
-            left, right = 3 * (reach_x + _mirrored(-1 - x, w)), 3 * (reach_x + _mirrored(w + x, w))
+            left, right = 3 * (reach_x + mirrored(-1 - x, w)), 3 * (reach_x + mirrored(w + x, w))
             for c in range(3):
                 middle[3 * (reach_x - 1 - x) + c] = middle[left + c]
                 middle[3 * (reach_x + w + x) + c] = middle[right + c]
