@@ -22,7 +22,6 @@ from ffprep import transforms as T
 from ffprep.fields.decoders import (
     RandomResizedCropRGBImageDecoder,
     ResizeCenterCropRGBImageDecoder,
-    ResizeRGBImageDecoder,
 )
 from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
 from ffprep.loader.plan.pipelines import read_pipelines
@@ -52,7 +51,6 @@ def scene(i: int) -> list[Any]:
 
 OUT = (52, 44)
 CROP = RandomResizedCropRGBImageDecoder((61, 48), scale=(0.08, 1.0))
-CORNERS = [(0, 0), (43, 0), (43, 51), (0, 51)], [(3, 2), (40, 5), (37, 48), (1, 44)]
 
 
 def by_crops(values: list[Any], size: tuple[int, int], draw: Draw, streams: list[int]) -> list[Any]:
@@ -100,12 +98,6 @@ def by_random_resize(values: list[Any], size: tuple[int, int], draw: Draw, strea
     return [F.crop(x, top, left, *OUT) for x in values]
 
 
-def by_maps(values: list[Any], size: tuple[int, int], draw: Draw, streams: list[int]) -> list[Any]:
-    values = [F.resize(x, list(OUT), antialias=True) for x in values]
-    values = [F.affine(x, 25, [3, -2], 1.2, [10, -5]) for x in values]
-    return [F.perspective(x, [list(p) for p in CORNERS[0]], [list(p) for p in CORNERS[1]]) for x in values]
-
-
 Twin = Callable[[list[Any], tuple[int, int], Draw, list[int]], list[Any]]
 CHAINS: dict[str, tuple[list[Any], Twin]] = {
     "random crop, flips, window": (
@@ -116,10 +108,6 @@ CHAINS: dict[str, tuple[list[Any], Twin]] = {
     "letterbox": ([T.LetterboxRGBImageDecoder(OUT)], by_letterbox),
     "scale jitter, flip": ([T.ScaleJitterRGBImageDecoder(OUT), T.RandomHorizontalFlip()], by_scale_jitter),
     "random resize": ([T.RandomResizeRGBImageDecoder(OUT, 30, 80)], by_random_resize),
-    "affine, perspective": (
-        [ResizeRGBImageDecoder(OUT), T.Affine(25, (3, -2), 1.2, (10, -5)), T.Perspective(*CORNERS, "nearest")],
-        by_maps,
-    ),
 }
 
 
