@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffprep.errors import FfprepError
 from ffprep.kernels.sources import digest
@@ -140,34 +139,20 @@ def caller(kernel: Any, arguments: Sequence[Argument]) -> Callable[..., Any] | N
         types += [ctypes.c_int64] * (5 + 2 * dimensions) if dimensions else [number]
     function = ctypes.CFUNCTYPE(ctypes.c_int64, *types)(found)
 
-    def checked(flat: Sequence[Any]) -> int:
+    def call(*given: Any) -> int:
+        flat: list[Any] = []
+        for (dtype, dimensions), value in zip(kinds, given, strict=True):
+            if dimensions == 0:
+                flat.append(float(value) if dtype == np.float64 else int(value))
+                continue
+            if value.ndim != dimensions or value.dtype != dtype or not value.flags.c_contiguous:
+                return int(kernel.made(*given) or 0)
+            flat += (0, 0, value.size, value.itemsize, value.__array_interface__["data"][0])
+            flat += value.shape
+            flat += value.strides
         result: int = function(*flat)
         if result == FAILED:
             raise FfprepError(f"{kernel.__name__} failed; report this as a bug")
         return result
 
-    numbers = [float if dtype == np.float64 else int for dtype, _ in kinds]
-
-    def call_with_numbers(*given: Any) -> int:
-        return checked([number(value) for number, value in zip(numbers, given, strict=True)])
-
-    def call(*given: Any) -> int:
-        flat: list[Any] = []
-        for (dtype, dimensions), number, value in zip(kinds, numbers, given, strict=True):
-            if dimensions == 0:
-                flat.append(number(value))
-                continue
-            if value.ndim != dimensions or value.dtype != dtype or not value.flags.c_contiguous:
-                return int(kernel.made(*given) or 0)
-            flat += (0, 0, value.size, value.itemsize, data_address(value), *value.shape, *value.strides)
-        return checked(flat)
-
-    return call if any(dimensions for _, dimensions in kinds) else call_with_numbers
-
-
-def data_address(array: NDArray[Any]) -> int:
-    """Return the address of an array's first element, in a third of the time that its array interface takes."""
-    try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    except (TypeError, ValueError):  # it must not be written to, or is empty
-        return int(array.__array_interface__["data"][0])
+    return call

@@ -62,8 +62,7 @@ class BufferPool:
             memory = self._allocate(size)
         # numpy shortens the chain of bases down to `whole`, but not past a memoryview: each view keeps `whole` alive.
         whole: npt.NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8, size)
-        loan = _Loan(whole, free, memory, self._keep)
-        _loans[id(loan)] = loan
+        weakref.finalize(whole, _give_back, free, memory, self._keep).atexit = False
         return whole.view(dtype).reshape(shape)
 
     def held(self) -> int:
@@ -76,28 +75,10 @@ class BufferPool:
             free.clear()
 
 
-class _Loan(weakref.ref[Any]):
-    """Memory in use by an array: what ``weakref.finalize`` is, at a third of its cost for each batch."""
-
-    __slots__ = ("free", "keep", "memory")
-
-    def __new__(cls, array: npt.NDArray[Any], free: deque[Any], memory: Any, keep: int) -> _Loan:
-        return super().__new__(cls, array, _give_back)
-
-    def __init__(self, array: npt.NDArray[Any], free: deque[Any], memory: Any, keep: int) -> None:
-        super().__init__(array, _give_back)
-        self.free, self.memory, self.keep = free, memory, keep
-
-
-_loans: dict[int, _Loan] = {}
-"""All memory in use, by the loans' identity: a weak reference calls back only while it is referred to itself."""
-
-
-def _give_back(loan: _Loan) -> None:
+def _give_back(free: deque[Any], memory: Any, keep: int) -> None:
     # This runs wherever the last reference is dropped, even inside the garbage collector. A deque needs no lock.
-    _loans.pop(id(loan), None)
-    if len(loan.free) < loan.keep:
-        loan.free.append(loan.memory)
+    if len(free) < keep:
+        free.append(memory)
 
 
 def _map(size: int) -> mmap.mmap:

@@ -23,9 +23,8 @@ from ffprep.common.closing import call_when_gone, close_descriptors
 from ffprep.errors import FfprepError
 from ffprep.jpeg import native
 from ffprep.kernels.image.job import free_thread, new_thread
-from ffprep.kernels.shipped import data_address
 from ffprep.loader.engine import worker
-from ffprep.loader.engine.program import Program
+from ffprep.loader.engine.program import Program, address
 
 JOIN_SECONDS = 10.0
 
@@ -100,8 +99,7 @@ class SharedTables:
         self.task_bytes = as_bytes(self.tasks).reshape(slots, -1)
         self.spec_bytes = as_bytes(self.specs).reshape(slots, -1)
         self.outs, self.lengths = self.tasks["out"], self.tasks["lengths"]
-        self.left, self.counts = self.slots["left"], self.slots["count"]
-        self.cancelled, self.failures = self.slots["cancelled"], self.slots["failed"]
+        self.counts, self.failures = self.slots["count"], self.slots["failed"]
         self.slot_addresses = [self.slots.ctypes.data + slot * self.slots.itemsize for slot in range(slots)]
         self.kept: list[Any] = [None] * slots
         self.programs: list[Program | None] = [None] * slots
@@ -238,11 +236,10 @@ class WorkerPool:
             tables.task_bytes[slot], tables.spec_bytes[slot] = as_bytes(program.tasks), as_bytes(program.specs)
             tables.programs[slot] = program
         for o, arrays in enumerate(outputs):
-            tables.outs[slot, :, o] = data_address(arrays[0])
+            tables.outs[slot, :, o] = address(arrays[0])
             if len(arrays) > 1:
-                tables.lengths[slot, :, o] = data_address(arrays[1])
-        tables.left[slot], tables.counts[slot] = tables.ids.shape[1], len(ids)
-        tables.cancelled[slot] = tables.failures[slot] = 0
+                tables.lengths[slot, :, o] = address(arrays[1])
+        tables.slots[slot] = (tables.ids.shape[1], len(ids), 0, 0)  # left, count, cancelled, failed
         tables.kept[slot] = outputs
         asleep = worker.publish(tables.control_address, tables.ids.shape[1])
         if asleep:

@@ -17,7 +17,6 @@ from ffprep.fields.decoders import ImageDecoder
 from ffprep.jpeg import native
 from ffprep.kernels.image.job import image_spec
 from ffprep.kernels.resample.render import streaming_pays
-from ffprep.kernels.shipped import data_address
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
@@ -127,7 +126,7 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
             spec[:] = spec_of(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             if form.ops:
                 augmentation = build_program(form)
-                spec["augment"] = data_address(augmentation[0])
+                spec["augment"] = address(augmentation[0])
                 spec["pitch"] = row_bytes
                 kept += augmentation
             if op.field in last_view:
@@ -165,23 +164,23 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int, file
     task["kind"], task["row_bytes"], task["element"] = KINDS[op.kind], row_bytes, op.rows[0][1].itemsize
     task["fill"] = int.from_bytes(op.fill.ljust(8, b"\0"), "little", signed=True)
     column = reader.column(op.field)
-    task["meta"], task["meta_stride"] = data_address(column), column.strides[0]
+    task["meta"], task["meta_stride"] = address(column), column.strides[0]
     kept: list[Any] = [column]
     if reader.fields[op.field].pointer is None:
         return kept
-    task["data"], task["data_size"] = data_address(reader.data), reader.data.size
+    task["data"], task["data_size"] = address(reader.data), reader.data.size
     kept += [reader.data, *_fill_checks(task, op.field, reader, files)]
     if op.kind == "tokens":
         task["rows_each"], starts = token_rows(reader, op.field)
         task["source"] = np.dtype(getattr(reader.fields[op.field], "dtype", None)).itemsize
-        task["offsets"] = data_address(starts)
+        task["offsets"] = address(starts)
         return [*kept, starts]
     offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
-    task["offsets"], task["sizes"] = data_address(offsets), data_address(sizes)
+    task["offsets"], task["sizes"] = address(offsets), address(sizes)
     kept += [offsets, sizes]
     if op.image is not None and reader.seek_index is not None:
         places, lengths = reader.seek_index.addresses(reader, op.field)
-        task["index"], task["index_sizes"] = data_address(places), data_address(lengths)
+        task["index"], task["index_sizes"] = address(places), address(lengths)
         kept += [reader.seek_index.data, places, lengths]
     return kept
 
@@ -191,9 +190,9 @@ def _fill_checks(task: np.void, name: str, reader: Reader, files: Files) -> list
     sums = files.checks.sums_of(reader, name)
     if sums is None:
         return []
-    task["check"], task["sums"] = native.entry("ffp_check_payload"), data_address(sums.sums)
-    task["states"] = 0 if files.checks.mode == "always" else data_address(sums.states)
-    task["check_offsets"], task["check_sizes"] = data_address(sums.offset), data_address(sums.size)
+    task["check"], task["sums"] = native.entry("ffp_check_payload"), address(sums.sums)
+    task["states"] = 0 if files.checks.mode == "always" else address(sums.states)
+    task["check_offsets"], task["check_sizes"] = address(sums.offset), address(sums.size)
     task["check_rows"] = reader.blocks.per_sample if isinstance(reader, BlockReader) else 1
     return [sums]
 
@@ -207,7 +206,7 @@ def _fill_captions(task: np.void, choice: CaptionChoice, name: str, reader: Read
     if stored == 1 or "captions" not in reader.fields:
         return []
     counts = reader.column("captions")
-    task["counts"], task["counts_stride"] = data_address(counts), counts.strides[0]
+    task["counts"], task["counts_stride"] = address(counts), counts.strides[0]
     return [counts]
 
 
@@ -216,6 +215,11 @@ def token_rows(reader: Reader, field: str) -> tuple[int, npt.NDArray[np.uint64]]
     if isinstance(reader, BlockReader):
         return reader.groups(field)
     return 1, np.ascontiguousarray(reader.extents(field)[0])
+
+
+def address(array: npt.NDArray[Any]) -> int:
+    """Return the address of an array's first element."""
+    return int(array.__array_interface__["data"][0])
 
 
 def spec_of(

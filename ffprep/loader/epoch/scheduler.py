@@ -121,7 +121,7 @@ class EpochSetup:
         total = len(self.order)
         positions = self.share.positions(batch, total, self.first)
         mask = positions < total if self.share.padded and self.masked else None
-        positions = positions % total if self.share.padded else positions
+        positions = self.positions(batch)
         ids = self.order.ids(self.epoch, positions)
         return BatchInfo(ids, self.epoch, self.seed, 0, mask, self.order.keys(self.epoch, positions, ids))
 
