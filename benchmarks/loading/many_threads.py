@@ -76,14 +76,14 @@ def replace_decoder(library: Path, wait_us: float) -> None:
 
 
 def measure(
-    library: str, path: str, threads: int, wait_us: float, samples: int, batch_size: int, rounds: int
+    library: str, path: str, threads: int, wait_us: float, samples: int, batch_size: int, ahead: int, rounds: int
 ) -> dict[str, list[float]]:
     """Go through epochs, and return what each took."""
     replace_decoder(Path(library), wait_us)
     from ffprep.presets import imagenet_train
 
     shown = np.arange(samples) % STORED
-    loader = imagenet_train(path, batch_size, threads, seed=0, check="off", indices=shown)
+    loader = imagenet_train(path, batch_size, threads, seed=0, check="off", indices=shown, batches_ahead=ahead)
     found: dict[str, list[float]] = {"rate": [], "cpu_us": [], "consumer_us": [], "batch_us": []}
     for epoch in range(rounds + 1):
         used, begun, own, seen, batches = _cpu(), time.perf_counter(), time.thread_time(), 0, 0
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[64])
     parser.add_argument("--wait", type=float, default=600, help="microseconds that a thread waits for an image")
     parser.add_argument("--batch-size", type=int, nargs="+", default=[64, 256, 1024])
+    parser.add_argument("--ahead", type=int, nargs="+", default=[3], help="batches_ahead: one, or one a batch size")
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="keep the results in this file")
@@ -125,6 +126,7 @@ def main() -> None:
     columns = [
         "threads",
         "batch",
+        "ahead",
         "possible/s",
         "images/s",
         "CPU us an image",
@@ -143,13 +145,14 @@ def main() -> None:
             "samples": options.samples,
         }
         for threads in options.threads:
-            for batch_size in options.batch_size:
-                asked = json.dumps({**job, "threads": threads, "batch_size": batch_size})
+            for number, batch_size in enumerate(options.batch_size):
+                ahead = options.ahead[number % len(options.ahead)]
+                asked = json.dumps({**job, "threads": threads, "batch_size": batch_size, "ahead": ahead})
                 done = subprocess.run(
                     [sys.executable, __file__, "--measure", asked], stdout=subprocess.PIPE, check=True
                 )
-                name = f"{threads} threads, {batch_size}"
-                cells: list[Any] = [str(threads), f"{batch_size:,}", f"{1e6 * threads / options.wait:,.0f}"]
+                name = f"{threads} threads, {batch_size}, {ahead} ahead"
+                cells: list[Any] = [str(threads), f"{batch_size:,}", str(ahead), f"{1e6 * threads / options.wait:,.0f}"]
                 for kind, values in json.loads(done.stdout).items():
                     result.measured(f"{name}: {kind}", values, "images/s" if kind == "rate" else "us")
                     form = ",.0f" if kind in ("rate", "batch_us") else ".1f"

@@ -22,6 +22,7 @@ from ffprep.fields.decoders import (
 )
 from ffprep.loader import ClipOrder, Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.plan.options import one_of
+from ffprep.pipeline.form import dtype_name
 from ffprep.transforms import (
     Convert,
     Grayscale,
@@ -67,8 +68,8 @@ def image_pipeline(
         Probability of a horizontal flip.
     mean, std : three floats each, or one for grey images
         In units of 0 to 1; larger means get a warning. A mean of None gives levels from 0 to 255 in `dtype`.
-    dtype : numpy or torch dtype
-        float32, float16 or bfloat16; with a mean of None also uint8.
+    dtype : numpy or torch dtype, or its name
+        float32, float16 or bfloat16; or uint8: levels from 0 to 255 whatever the mean, for `normalized` on a device.
     channels_last : bool
     device : torch.device, optional
     grey : bool
@@ -77,7 +78,7 @@ def image_pipeline(
     pipeline: list[Any] = [decoder, *([Grayscale()] if grey else [])]
     if flip:
         pipeline.append(RandomHorizontalFlip(flip))
-    if mean is not None:
+    if mean is not None and dtype_name(dtype) != "uint8":
         scale = 255.0
         if np.max(mean) > 1:
             warnings.warn(
@@ -93,6 +94,30 @@ def image_pipeline(
         pipeline.append(ToDevice(device))
     pipeline.append(ToTorchImage(channels_last=channels_last))
     return pipeline
+
+
+def normalized(
+    images: Any, dtype: Any = None, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Any:
+    """Normalise images of a preset with ``dtype="uint8"``, on the device where they are.
+
+    Parameters
+    ----------
+    images : tensor of uint8, shape (batch, 3, height, width)
+    dtype : torch dtype, optional
+        Of the result; float32 by default.
+    mean, std : three floats each
+        In units of 0 to 1.
+
+    Returns
+    -------
+    tensor of the same shape and memory format
+    """
+    import torch
+
+    constants = torch.tensor([mean, std], dtype=torch.float32, device=images.device).mul_(255).view(2, 3, 1, 1)
+    out = torch.empty_like(images, dtype=dtype or torch.float32)
+    return torch.div(torch.sub(images, constants[0]), constants[1], out=out)
 
 
 def scalar_pipeline(decoder: Decoder, device: Any = None) -> list[Any]:
