@@ -22,7 +22,7 @@ from ffprep.beton.sets import Place, SetFile, files_of
 from ffprep.errors import OptionError
 from ffprep.inspect.charts import Bar, Chart
 from ffprep.inspect.paired import Contestant, Timing, compare, ratio
-from ffprep.inspect.where import STAGES, Crops, shares, stages_of
+from ffprep.inspect.timing.where import STAGES, Crops, shares, stages_of
 
 _RUNNERS = "ffprep.inspect.runners:"
 

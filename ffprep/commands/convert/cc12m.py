@@ -1,7 +1,0 @@
-"""``ffprep convert cc12m`` and ``ffprep plan cc12m``."""
-
-from __future__ import annotations
-
-from ffprep.commands.convert._captions import shard_commands
-
-command, plan_command = shard_commands("cc12m", "Conceptual Captions 12M")

@@ -1,7 +1,0 @@
-"""``ffprep convert sbu`` and ``ffprep plan sbu``."""
-
-from __future__ import annotations
-
-from ffprep.commands.convert._captions import shard_commands
-
-command, plan_command = shard_commands("sbu", "SBU captions")
