@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ffprep.inspect.results import Result, Table
+from ffprep.inspect.timing.results import Result, Table
 
 SAMPLES = 1_281_167
 CLOCK = "FFPREP_STARTUP_CLOCK"

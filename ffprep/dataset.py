@@ -231,8 +231,8 @@ class Dataset(TorchDataset):  # type: ignore[type-arg]
         """Return what a notebook shows: the first samples."""
         if self.raw:
             return "".join(reader._repr_html_() for reader in self.files.readers[:1])
-        samples = self.__getitems__(range(min(len(self), 8)))
-        return f"<p><b>{escaped(repr(self))}</b></p>{self.loader.show(samples.batch)._repr_html_()}"
+        batch = self.loader.batch(self._samples(range(min(len(self), 8))), self.epoch)
+        return f"<p><b>{escaped(repr(self))}</b></p>{self.loader.show(batch)._repr_html_()}"
 
     def __repr__(self) -> str:
         return f"<Dataset of {self.files}: {len(self)} samples{', raw' if self.raw else ''}>"

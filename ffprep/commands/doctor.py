@@ -43,7 +43,7 @@ def command(ctx: click.Context, path: list[SetFile] | None, as_json: bool, compi
 
         click.echo(f"kernels compiled or found in the cache in {compile_kernels():.1f} s", err=True)
     if path is not None:
-        from ffprep.inspect.limits import limits_text, measure
+        from ffprep.inspect.timing.limits import limits_text, measure
 
         limits = measure(path)
         click.echo(json.dumps(limits, indent=1) if as_json else limits_text(limits))

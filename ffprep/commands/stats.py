@@ -59,11 +59,11 @@ def _plot(paths: tuple[list[SetFile], ...], plot: Path, overwrite: bool) -> None
     cls=FileCommand,
     examples=[
         ("The table of a paper, for several files", "ffprep stats coco.beton cc3m.beton --form markdown"),
+        ("Sizes, caption lengths and classes as charts", "ffprep stats coco.beton --plot coco.svg"),
         (
             "Images of the validation set that are in the training set, too",
             "ffprep stats train.beton val.beton --duplicates",
         ),
-        ("Sizes, caption lengths and classes as charts", "ffprep stats coco.beton --plot coco.svg"),
         ("Mean and deviation of the pixels, for Normalize", "ffprep stats train.beton --pixels"),
     ],
 )
@@ -81,6 +81,10 @@ def _plot(paths: tuple[list[SetFile], ...], plot: Path, overwrite: bool) -> None
     help="Mean and standard deviation of the pixels instead, for normalisation: decodes every image.",
 )
 @click.option(
+    "--plot", type=PAGE, help="Draw histograms of the images' sizes, caption lengths and classes, too: .svg or .png."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the image of --plot if it is there.")
+@click.option(
     "--duplicates",
     is_flag=True,
     help="What is there more than once instead, within each file or set and between them.",
@@ -91,18 +95,14 @@ def _plot(paths: tuple[list[SetFile], ...], plot: Path, overwrite: bool) -> None
     help="What makes duplicates: the images as stored, which their checksums tell at once (the default); the pictures, "
     "all decoded; or the tokens of captions, rows and blocks (the default where there are no images).",
 )
-@click.option(
-    "--plot", type=PAGE, help="Draw histograms of the images' sizes, caption lengths and classes, too: .svg or .png."
-)
-@click.option("--overwrite", is_flag=True, help="Replace the image of --plot if it is there.")
 def command(
     paths: tuple[list[SetFile], ...],
     form: str,
     pixels: bool,
-    duplicates: bool,
-    by: str | None,
     plot: Path | None,
     overwrite: bool,
+    duplicates: bool,
+    by: str | None,
 ) -> None:
     """Images, captions and their lengths: the table about its data that a paper prints."""
     if by is not None and not duplicates:

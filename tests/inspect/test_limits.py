@@ -14,10 +14,10 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.writing.writer import Writer
 from ffprep.cli import main
 from ffprep.fields import IntField, RGBImageField
-from ffprep.inspect import limits
 from ffprep.inspect.charts import svg_of, write_charts
-from ffprep.inspect.page_cache import resident_share
+from ffprep.inspect.timing import limits
 from ffprep.inspect.timing.bench import bench_charts, bench_text
+from ffprep.inspect.timing.page_cache import resident_share
 from ffprep.inspect.timing.where import STAGES, Crops, shares, stages_of
 
 

@@ -95,7 +95,7 @@ def ffprep_images(
 
 def ffprep_cold(path: str, **options: Any) -> Epoch:
     """ffprep's loader on a file that is not in memory: it is dropped from there before each epoch, and opened anew."""
-    from ffprep.inspect.page_cache import drop, resident_share
+    from ffprep.inspect.timing.page_cache import drop, resident_share
 
     def epoch() -> int:
         drop(Path(path))

@@ -15,7 +15,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
 from ffprep.common.cpus import available_memory, usable_cpus
 from ffprep.common.formatting import size_text
-from ffprep.inspect.page_cache import drop, resident_share
+from ffprep.inspect.timing.page_cache import drop, resident_share
 from ffprep.inspect.timing.runners import ffprep_images, ffprep_numbers
 
 _READS, _DISK_SECONDS, _DISK_BYTES = 4096, 2.0, 256 << 20
