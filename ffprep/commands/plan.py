@@ -7,11 +7,16 @@ from typing import Any
 import click
 
 from ffprep.commands._shared.group import PackageGroup
+from ffprep.commands.convert import FOLDERS
 
 
 def _command() -> Any:
     @click.group(
-        cls=PackageGroup, package="ffprep.commands.convert", attribute="plan_command", subcommand_metavar="DATASET ..."
+        cls=PackageGroup,
+        package="ffprep.commands.convert",
+        attribute="plan_command",
+        folders=tuple(FOLDERS),
+        subcommand_metavar="DATASET ...",
     )
     def plan() -> None:
         """What a conversion will cost: bytes, time, room on the disk."""

@@ -2,14 +2,12 @@
 
 There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
 `color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
-`replace_label` and `translate`. ffprep's own are `blur`, `levels`, `enhance`, `geometry` (more operations), `compose`
-(operations made of others), `policies` (RandAugment and its kin), `multi_hot`, `resized_crop` (decoders of
-FFCV-SSL), `base` (what a transform is), `image` (operations on one image at a time) and the folder `compiled` (their
-code).
+`replace_label` and `translate`. ffprep's own are the folders `operations` (more operations, and those made of others),
+`policies` (RandAugment and its kin) and `compiled` (their code), and the modules `multi_hot`, `resized_crop` (decoders
+of FFCV-SSL), `base` (what a transform is) and `image` (operations on one image at a time).
 """
 
 from ffprep.transforms.base import Transform
-from ffprep.transforms.blur import GaussianBlur
 from ffprep.transforms.color_jitter import (
     ColorJitter,
     RandomBrightness,
@@ -18,9 +16,15 @@ from ffprep.transforms.color_jitter import (
     RandomSaturation,
 )
 from ffprep.transforms.common import Squeeze
-from ffprep.transforms.compose import RandomApply, RandomChoice, RandomOrder
 from ffprep.transforms.cutout import Cutout, RandomErasing
-from ffprep.transforms.enhance import (
+from ffprep.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
+from ffprep.transforms.mixup import CutMix, ImageMixup, LabelMixup, Mixup, MixupOrCutMix, MixupToOneHot
+from ffprep.transforms.module import ModuleWrapper
+from ffprep.transforms.multi_hot import MultiHot
+from ffprep.transforms.normalize import NormalizeImage
+from ffprep.transforms.operations.blur import GaussianBlur
+from ffprep.transforms.operations.compose import RandomApply, RandomChoice, RandomOrder
+from ffprep.transforms.operations.enhance import (
     AutoContrast,
     Brightness,
     Color,
@@ -32,8 +36,7 @@ from ffprep.transforms.enhance import (
     Solarize,
     SolarizeAdd,
 )
-from ffprep.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
-from ffprep.transforms.geometry import (
+from ffprep.transforms.operations.geometry import (
     RandomAffine,
     RandomPerspective,
     RandomRotation,
@@ -43,7 +46,7 @@ from ffprep.transforms.geometry import (
     TranslateX,
     TranslateY,
 )
-from ffprep.transforms.levels import (
+from ffprep.transforms.operations.levels import (
     RandomAutocontrast,
     RandomEqualize,
     RandomGrayscale,
@@ -52,10 +55,6 @@ from ffprep.transforms.levels import (
     RandomSolarization,
     RandomSolarize,
 )
-from ffprep.transforms.mixup import CutMix, ImageMixup, LabelMixup, Mixup, MixupOrCutMix, MixupToOneHot
-from ffprep.transforms.module import ModuleWrapper
-from ffprep.transforms.multi_hot import MultiHot
-from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison
 from ffprep.transforms.policies import (

@@ -39,24 +39,35 @@ class PackageGroup(SuggestingGroup):
         underscore.
     attribute : str
         Name of the command in each module; modules without it are skipped.
+    folders : tuple of str
+        Packages in the package whose modules are commands too; if there are any, none is in the package itself.
     """
 
-    def __init__(self, *args: Any, package: str, attribute: str = "command", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, package: str, attribute: str = "command", folders: tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.package = package
+        self.packages = [f"{package}.{folder}" for folder in folders] or [package]
         self.attribute = attribute
 
+    def modules(self) -> dict[str, str]:
+        """Return the module of each command by the command's name, none of them imported."""
+        return {
+            info.name.replace("_", "-"): f"{package}.{info.name}"
+            for package in self.packages
+            for info in pkgutil.iter_modules(import_module(package).__path__)
+            if info.name[0] != "_"
+        }
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        path = import_module(self.package).__path__
-        names = [info.name.replace("_", "-") for info in pkgutil.iter_modules(path) if info.name[0] != "_"]
-        return sorted({*super().list_commands(ctx), *names})
+        return sorted({*super().list_commands(ctx), *self.modules()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = super().get_command(ctx, cmd_name)
-        if found is not None or cmd_name not in self.list_commands(ctx):
+        module = self.modules().get(cmd_name)
+        if found is not None or module is None:
             return found
-        module = import_module(f"{self.package}.{cmd_name.replace('-', '_')}")
-        command = getattr(module, self.attribute, None)
+        command = getattr(import_module(module), self.attribute, None)
         return command if isinstance(command, click.Command) else None
 
 

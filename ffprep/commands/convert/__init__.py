@@ -1,4 +1,4 @@
-"""``ffprep convert``: converts a data set to a .beton file, each with a module of this package.
+"""``ffprep convert``: converts a data set to a .beton file, each with a module in one of this package's folders.
 
 A module defines ``command``, the conversion, and ``plan_command`` if its cost can be estimated beforehand.
 """
@@ -15,13 +15,13 @@ from ffprep.common.names import did_you_mean
 from ffprep.convert.config import read_config, to_arguments
 from ffprep.errors import OptionError
 
-GROUPS = {
-    "Images and labels": ("images", "imagenet"),
-    "Images with boxes or masks": ("coco-detection", "coco-panoptic", "voc", "ade20k", "masks"),
-    "Images with captions": ("coco", "vg", "cc3m", "cc12m", "sbu"),
-    "Text": ("openwebtext", "glue", "text", "tokens"),
+FOLDERS = {
+    "labelled": "Images and labels",
+    "dense": "Images with boxes or masks",
+    "captioned": "Images with captions",
+    "texts": "Text",
 }
-"""The data sets as the help shows them."""
+"""The folders with the data sets of a kind, and their titles in the help."""
 
 
 class ConvertGroup(PackageGroup):
@@ -29,16 +29,13 @@ class ConvertGroup(PackageGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the data sets, those of a kind together."""
-        left = self.list_commands(ctx)
-        groups = {title: [name for name in names if name in left] for title, names in GROUPS.items()}
-        groups["Others"] = [name for name in left if not any(name in names for names in GROUPS.values())]
-        longest = max(map(len, left))
-        for title, names in groups.items():
+        longest = max(map(len, self.list_commands(ctx)))
+        limit = formatter.width - 6 - longest
+        for folder, title in FOLDERS.items():
+            names = sorted(name for name, module in self.modules().items() if f".{folder}." in module)
             found = [(name, command) for name in names if (command := self.get_command(ctx, name)) is not None]
-            limit = formatter.width - 6 - longest
-            if found:
-                with formatter.section(title):
-                    formatter.write_dl([(f"{n:<{longest}}", c.get_short_help_str(limit)) for n, c in found])
+            with formatter.section(title):
+                formatter.write_dl([(f"{n:<{longest}}", c.get_short_help_str(limit)) for n, c in found])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name.endswith((".yaml", ".yml")):
@@ -70,7 +67,9 @@ class ConvertGroup(PackageGroup):
 
 
 def _command() -> Any:
-    @click.group(cls=ConvertGroup, package=__name__, subcommand_metavar="DATASET|CONFIG.yaml [ARGS]...")
+    @click.group(
+        cls=ConvertGroup, package=__name__, folders=tuple(FOLDERS), subcommand_metavar="DATASET|CONFIG.yaml [ARGS]..."
+    )
     def convert() -> None:
         """Convert a data set to a .beton file, or run the conversions a YAML file describes."""
 

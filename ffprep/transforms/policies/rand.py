@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ffprep.errors import OptionError
-from ffprep.transforms.blur import GaussianBlur
-from ffprep.transforms.enhance import Color, Solarize
+from ffprep.transforms.operations.blur import GaussianBlur
+from ffprep.transforms.operations.enhance import Color, Solarize
 from ffprep.transforms.policies.policy import Candidate, Policy, PolicyStep
 from ffprep.transforms.policies.spaces import torchvision_space
 

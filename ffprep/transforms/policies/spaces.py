@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ffprep.transforms.blur import GaussianBlur
-from ffprep.transforms.enhance import (
+from ffprep.transforms.operations.blur import GaussianBlur
+from ffprep.transforms.operations.enhance import (
     AutoContrast,
     Brightness,
     Color,
@@ -18,7 +18,7 @@ from ffprep.transforms.enhance import (
     Solarize,
     SolarizeAdd,
 )
-from ffprep.transforms.geometry import Rotate, ShearX, ShearY, TranslateX, TranslateY
+from ffprep.transforms.operations.geometry import Rotate, ShearX, ShearY, TranslateX, TranslateY
 from ffprep.transforms.policies.policy import Candidate
 
 ENHANCEMENTS = {"Brightness": Brightness, "Color": Color, "Contrast": Contrast, "Sharpness": Sharpness}

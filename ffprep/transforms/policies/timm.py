@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ffprep.errors import OptionError
-from ffprep.transforms.blur import GaussianBlur
+from ffprep.transforms.operations.blur import GaussianBlur
 from ffprep.transforms.policies.auto import IMAGENET, V0, read_rows
 from ffprep.transforms.policies.mixing import Mixing
 from ffprep.transforms.policies.policy import Candidate, Policy, PolicyStep

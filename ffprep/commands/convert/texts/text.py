@@ -12,7 +12,7 @@ from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.group import switches
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import reading_options, take_writing
-from ffprep.commands.convert._text import (
+from ffprep.commands.convert.texts._shared import (
     block_options,
     row_options,
     run_corpus,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ffprep.commands.convert._captions import shard_commands
+from ffprep.commands.convert.captioned._shared import shard_commands
 
 command, plan_command = shard_commands("sbu", "SBU captions")

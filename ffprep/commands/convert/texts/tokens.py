@@ -9,7 +9,7 @@ import click
 
 from ffprep.commands._shared.files import FileCommand, check_there
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary, tokenizer_options
-from ffprep.commands.convert._text import block_options, block_writing_options, show_corpus
+from ffprep.commands.convert.texts._shared import block_options, block_writing_options, show_corpus
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from ffprep.commands._shared.options import (
     take_writing,
     writing_options,
 )
-from ffprep.commands.convert._dense import classes_option, read_classes
+from ffprep.commands.convert.dense._shared import classes_option, read_classes
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import EXISTING
-from ffprep.commands.convert._captions import commands
+from ffprep.commands.convert.captioned._shared import commands
 
 if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource

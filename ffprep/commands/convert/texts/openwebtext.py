@@ -10,7 +10,7 @@ import click
 from ffprep.commands._shared.files import FileCommand, ReadingCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import planning_options, reading_options, show_made_plan
-from ffprep.commands.convert._text import (
+from ffprep.commands.convert.texts._shared import (
     block_options,
     block_writing_options,
     run_corpus,

@@ -9,7 +9,7 @@ import click
 
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import EXISTING
-from ffprep.commands.convert._dense import classes_option, dense_commands, read_classes
+from ffprep.commands.convert.dense._shared import classes_option, dense_commands, read_classes
 
 if TYPE_CHECKING:
     from ffprep.sources.dense.source import DenseSource

@@ -9,7 +9,7 @@ import click
 
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import EXISTING
-from ffprep.commands.convert._dense import dense_commands
+from ffprep.commands.convert.dense._shared import dense_commands
 
 if TYPE_CHECKING:
     from ffprep.sources.dense.source import DenseSource

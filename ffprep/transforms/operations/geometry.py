@@ -9,9 +9,9 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.transforms.base import probability
-from ffprep.transforms.compose import RandomApply
 from ffprep.transforms.ffcv_ssl import TwoForms
 from ffprep.transforms.image import ImageOp, Numbers
+from ffprep.transforms.operations.compose import RandomApply
 
 INTERPOLATIONS = {"nearest": 0, "bilinear": 1, "bicubic": 2, "random": 3}
 """Numbers of the kernels' interpolations; ``random`` is bilinear or bicubic, drawn for each image, as in timm."""

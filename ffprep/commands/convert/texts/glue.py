@@ -17,7 +17,12 @@ from ffprep.commands._shared.options import (
     show_plan,
     take_writing,
 )
-from ffprep.commands.convert._text import row_options, take_loaded_vocabulary, vocabulary_options, writing_options_with
+from ffprep.commands.convert.texts._shared import (
+    row_options,
+    take_loaded_vocabulary,
+    vocabulary_options,
+    writing_options_with,
+)
 from ffprep.errors import OptionError, SourceError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Operations on images beyond those of ffcv, under torchvision's names."""
