@@ -1,7 +1,8 @@
 """How fast a .beton file feeds training, compared with stock ffcv and torch's DataLoader, and where the time goes.
 
 Every loader runs in a process of its own, and they take turns epoch by epoch (``ffprep.inspect.timing.paired``), so
-that they do not disturb each other and a change of the machine's speed affects all of them. Ratios are taken round by round.
+that they do not disturb each other and a change of the machine's speed affects all of them. Ratios are taken round by
+round.
 """
 
 from __future__ import annotations
