@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 from ffprep.beton.reader import Reader
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
 from ffprep.loader.ffcv_names import FfcvLoader
+from ffprep.loader.files import Ids
+from ffprep.loader.order.order import as_array
 from ffprep.loader.subset import filtered
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.blocks.blocks import source_facts
@@ -28,6 +31,11 @@ class Conveniences(FfcvLoader):
     def reader(self) -> Reader:
         """The file, if there is only one; otherwise an `OptionError` tells where they are."""
         return self.files.only_reader()
+
+    @cached_property
+    def indices(self) -> Ids:
+        """The samples to visit: int64. Made when it is first asked for, since most loaders visit all."""
+        return as_array(self._chosen)
 
     @property
     def vocabulary(self) -> Vocabulary | None:
