@@ -1,6 +1,6 @@
 """Loading rate: ffprep beside stock ffcv and torch's DataLoader on the same images; the table of docs/performance.md.
 
-    python benchmarks/loader.py --data /path/to/ImageFolder --rounds 7 --cores 0,1 --markdown
+    python benchmarks/loader.py --data /path/to/ImageFolder --rounds 7 --cores 0,1 --json benchmarks/results/NAME.json
 
 Every contestant does the same job (random resized crop to 224, or the whole image; flip; normalised float32 CHW) in a
 process of its own, from the page cache, pinned to one processor unless the row says two. The contestants of a group
@@ -20,10 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.paired import Contestant, compare
+from ffprep.inspect.results import LEVELS, PACKAGES, Result, Table, versions
+from ffprep.jpeg.native import simd_level
 
 RUNNERS = "ffprep.inspect.runners:"
 BATCH = 64
+MAIN, PEERS, OWN_FILE = "RRC 0.08-1", "peers", "ffcv's file"
+SAME_BYTES, PILLOW = "stock ffcv, original bytes", "torch DataLoader + Pillow"
 HERE = Path(__file__).resolve().parent
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
 
@@ -43,6 +47,7 @@ class Files:
 class Group:
     """Contestants that take turns, and the rows made of them: (case, ours, beside)."""
 
+    name: str
     contestants: list[Contestant]
     rows: list[tuple[str, str, str]]
 
@@ -111,6 +116,12 @@ def stock_writer(folder: str, out: str) -> Any:
     return run
 
 
+def lower_levels() -> list[str]:
+    """The levels below this machine's, the best first."""
+    levels = list(LEVELS)
+    return levels[levels.index(simd_level()) + 1 :]
+
+
 def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = None) -> list[Group]:
     """Every comparison that this machine allows."""
     one, two = cores[:1], cores[:2]
@@ -135,29 +146,28 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
     narrow: dict[str, Any] = {"scale": (0.9, 1.0)}
     found = [
         ours("seekable", files.seekable),
-        ours("seekable, AVX2", files.seekable, simd="avx2"),
-        ours("seekable, scalar", files.seekable, simd="scalar"),
+        *(ours(f"seekable, {LEVELS[level]}", files.seekable, simd=level) for level in lower_levels()),
         ours("original bytes", files.keep, index=False),
         ours("original bytes, index", files.keep, index=True),
-        torch_loader("torch DataLoader + Pillow", "torch_pillow"),
+        torch_loader(PILLOW, "torch_pillow"),
     ]
-    rows = [("RRC (0.08-1), seekable", "seekable", "torch DataLoader + Pillow")]
-    result = [Group(found, rows)]
+    rows = [("RRC (0.08-1), seekable", "seekable", PILLOW)]
+    result = [Group(MAIN, found, rows)]
     if peers is not None:
         result.append(peer_group(files, one, clock, peers))
     if files.stock is not None:
-        beside = "stock ffcv, original bytes"
+        beside = SAME_BYTES
         found.append(stock(beside, files.keep))
         rows[:0] = [
             ("RRC (0.08-1), seekable", "seekable", beside),
-            ("the same, AVX-512 off", "seekable, AVX2", beside),
-            ("the same, vectors off", "seekable, scalar", beside),
+            *((f"the same, {LEVELS[level]}", f"seekable, {LEVELS[level]}", beside) for level in lower_levels()),
             ("RRC (0.08-1), original bytes (`keep`)", "original bytes", beside),
             ("the same, with a seek index", "original bytes, index", beside),
         ]
         own = "stock ffcv, its own file"
         result += [
             Group(
+                OWN_FILE,
                 [
                     ours("ffcv's file", files.stock, index=False),
                     ours("ffcv's file, index", files.stock, index=True),
@@ -171,17 +181,19 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
                 ],
             ),
             Group(
+                "RRC 0.9-1",
                 [ours("seekable", files.seekable, **narrow), stock(beside, files.keep, **narrow)],
                 [("RRC (0.9-1), seekable", "seekable", beside)],
             ),
             Group(
+                "validation",
                 [ours("seekable", files.seekable, validation=True), stock(beside, files.keep, validation=True)],
                 [("validation: whole image (ffcv: CenterCrop, ratio 1)", "seekable", beside)],
             ),
         ]
     if len(two) == 2 and clock == "wall":
         both = [ours("two cores", files.seekable, cores=two, num_workers=2), ours("one core", files.seekable)]
-        result.append(Group(both, [("RRC (0.08-1), seekable: two cores", "two cores", "one core")]))
+        result.append(Group("cores", both, [("RRC (0.08-1), seekable: two cores", "two cores", "one core")]))
     return result
 
 
@@ -203,26 +215,37 @@ def peer_group(files: Files, cores: Sequence[int], clock: str, python: str) -> G
     ]
     mine = [ours("seekable", files.seekable), ours("original bytes", files.keep)]
     cases = {"seekable": "RRC (0.08-1), seekable", "original bytes": "RRC (0.08-1), original bytes (`keep`)"}
-    return Group([*mine, *others], [(case, name, other.name) for name, case in cases.items() for other in others])
+    return Group(
+        PEERS, [*mine, *others], [(case, name, other.name) for name, case in cases.items() for other in others]
+    )
 
 
-def table(rows: Sequence[tuple[str, Timing, Timing]], markdown: bool) -> str:
-    """A line a comparison: rates (median) and ratio (median, lowest to highest round)."""
-    lines = []
-    if markdown:
-        lines = ["| case | beside | images/s | images/s, beside | times as fast |", "|---|---|---|---|---|"]
-    for case, ours, beside in rows:
-        failure = ours.failure or beside.failure
-        if failure:
-            cells = [case, beside.name, "failed", "", failure]
-        else:
-            low, middle, high = ratio(ours, beside)
-            rates = [f"{ours.median:,.0f}", f"{beside.median:,.0f}"]
-            cells = [case, beside.name, *rates, f"{middle:.2f} ({low:.2f} - {high:.2f})"]
-        widths = (0,) * 5 if markdown else (52, 28, 8, 8, 0)
-        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        lines.append(f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip())
-    return "\n".join(lines)
+def add_group(result: Result, group: Group, rounds: int) -> None:
+    """Times a group and adds its series and rows."""
+    for timing, contestant in zip(compare(group.contestants, rounds), group.contestants, strict=True):
+        forced = {"level": level} if (level := contestant.environment.get("FFPREP_SIMD")) else {}
+        result.add(timing, f"{group.name}: {timing.name}", cores=len(contestant.cores or ()) or None, **forced)
+    for case, one, other in group.rows:
+        ours, beside = f"{group.name}: {one}", f"{group.name}: {other}"
+        result.tables["main"].rows.append(
+            [case, other, {"median": ours}, {"median": beside}, {"ratio": [ours, beside]}]
+        )
+
+
+def short_table(result: Result) -> Table:
+    """The table of the README: rates alone, of the main case."""
+    lines = [
+        ("ffprep", f"{MAIN}: seekable"),
+        ("DALI 2.4 on the CPU, decoding the crop only", f"{PEERS}: DALI, CPU"),
+        ("TurboLoader 2.39", f"{PEERS}: TurboLoader, train_aug"),
+        ("stock ffcv 1.0.2, the same JPEGs", f"{MAIN}: {SAME_BYTES}"),
+        ("torch `DataLoader`, Pillow", f"{MAIN}: {PILLOW}"),
+        ("ffprep on the file stock ffcv wrote, as it is", f"{OWN_FILE}: ffcv's file"),
+        ("ffprep on that file, indexed", f"{OWN_FILE}: ffcv's file, index"),
+        ("stock ffcv on that file", f"{OWN_FILE}: stock ffcv, its own file"),
+    ]
+    there = [(what, name) for what, name in lines if name in result.series]
+    return Table(["", "images/s"], [[what, {"median": name}] for what, name in there])
 
 
 def main() -> None:
@@ -233,14 +256,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1500, help="repeat the folder up to at least this many")
     parser.add_argument("--cores", help="processors to pin to, such as 0,1; the first does the one-core rows")
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has the loaders of peers.py")
-    parser.add_argument("--only", type=int, metavar="N", help="time this group alone, counted from 1")
+    parser.add_argument("--only", nargs="+", metavar="GROUP", help="time these groups alone, by their names")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: per second of processor time")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--json", type=Path, help="keep the results in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     options = parser.parse_args()
     cores = [int(core) for core in options.cores.split(",")] if options.cores else []
     if not cores and hasattr(os, "sched_getaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-    rows = []
     with tempfile.TemporaryDirectory(prefix="ffprep-bench-") as folder:
         scratch = Path(folder)
         data = options.data
@@ -250,18 +274,24 @@ def main() -> None:
             data = make_photographs(scratch / "photographs", 500)
         count = repeat_folder(data, scratch, options.images)
         files = make_files(scratch)
-        for number, group in enumerate(every := groups(files, cores, options.clock, options.peers)):
-            if options.only not in (None, number + 1):
+        setting = f"{count:,} images, batches of {BATCH}, {options.rounds} rounds, {options.clock} time"
+        result = Result("loader", setting, versions=versions([*PACKAGES, "torchvision"]), note=options.note)
+        result.tables["main"] = Table(["case", "beside", "images/s", "images/s, beside", "times as fast"], [])
+        every = groups(files, cores, options.clock, options.peers)
+        for group in every:
+            if options.only and group.name not in options.only:
                 continue
-            print(f"group {number + 1} of {len(every)}: {len(group.contestants)} loaders", file=sys.stderr)
-            timings = {timing.name: timing for timing in compare(group.contestants, options.rounds)}
-            done = [(case, timings[ours], timings[beside]) for case, ours, beside in group.rows]
-            print(table(done, False), file=sys.stderr)
-            rows += done
+            print(f"{group.name}: {len(group.contestants)} loaders", file=sys.stderr)
+            add_group(result, group, options.rounds)
+        if options.only and (unknown := set(options.only) - {group.name for group in every}):
+            names = ", ".join(repr(group.name) for group in every)
+            print(f"no group is called {', '.join(sorted(unknown))}; there are {names}", file=sys.stderr)
+    result.tables["short"] = short_table(result)
     if files.stock is None:
         print("stock ffcv is not installed: left out", file=sys.stderr)
-    print(f"{count} images, batches of {BATCH}, {options.rounds} rounds, {options.clock} time\n")
-    print(table(rows, options.markdown))
+    if options.json:
+        result.save(options.json)
+    print(f"{result.caption()}\n\n{result.text(markdown=options.markdown)}")
 
 
 if __name__ == "__main__":

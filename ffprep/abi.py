@@ -175,11 +175,13 @@ next
 augment
     Address of an :data:`AUGMENTATION`, 0 for none.
 scale_lo .. ratio_hi, center, flip
-    Ranges of the random crop; share of the shorter side of the centred one; probability of mirroring.
+    Ranges of the random crop, or of a size on a canvas; share of the shorter side of the centred one; probability of
+    mirroring.
 """
 
-BOX = np.dtype(_real("y x h w flip"))
-"""What an image was cut to, in pixels, and 1 where it was mirrored, else 0."""
+BOX = np.dtype(_real("y x h w flip") + _whole("rows cols down across"))
+"""What an image was cut to, in pixels, and 1 where it was mirrored, else 0; the size that this is rendered in, and
+where it then lies on the output, which it fills unless the crop is one on a canvas."""
 
 REACH = np.dtype(_whole("lo_y hi_y lo_x hi_x"))
 """Pixels of an image that a box and its filter need, ends excluded."""
@@ -288,7 +290,7 @@ target
 TARGET = np.dtype(
     [
         *_whole(
-            "entry spec meta meta_stride steps count out_h out_w item scratch stored format columns swaps "
+            "entry spec meta meta_stride steps count out_h out_w item scratch fill stored format columns swaps "
             "swap_count boxes work"
         ),
         *_real("min_size min_area"),
@@ -304,8 +306,8 @@ steps, count
     Address of an array of :data:`AUGMENTATION_STEP` for labels or points, of that many elements.
 out_h, out_w, work
     Size of the result; bytes of scratch memory that a step needs.
-item, scratch
-    Of masks: bytes of a stored label, and of an image of labels in scratch memory.
+item, scratch, fill
+    Of masks: bytes of a stored label, and of an image of labels in scratch memory; label of what lies outside.
 stored, format
     Of boxes: numbers of the formats in the file and in the batch.
 columns, swaps, swap_count

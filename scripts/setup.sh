@@ -86,6 +86,11 @@ if [ "$profile" = dev ] && [ "${FFPREP_KERNELS:-}" != jit ] && [ ! -e ffprep/ker
     rm -f "$log"
 fi
 
+if [ "$profile" = dev ] && ! command -v chromium chromium-browser google-chrome >/dev/null && ! apt_install chromium; then
+    echo "note: there is no browser to look at pages in; tests of ffprep preview's page will be skipped (as root:" \
+         "apt-get install chromium)" >&2
+fi
+
 if [ "${FFPREP_FFCV:-1}" = 1 ] && ! "$venv/bin/python" -c 'import ffcv' 2>/dev/null; then
     log="$(mktemp)"
     if apt_install g++ pkg-config libopencv-dev libturbojpeg0-dev && say "building stock ffcv 1.0.2" \

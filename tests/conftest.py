@@ -37,6 +37,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 WITHOUT_FFCV = os.geteuid() != 0 or os.environ.get("FFPREP_FFCV") == "0"
 MACHINE_CODE = Path(__file__).resolve().parent.parent / "ffprep" / "kernels" / "_kernels.so"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MAY_BE_SKIPPED = {
     r"this CPU has no avx(2|512)$": True,
     r"there is (a|no) CUDA device$": True,
@@ -44,6 +45,8 @@ MAY_BE_SKIPPED = {
     r"the kernels' machine code is not built$": not MACHINE_CODE.exists(),
     # a package of the system: `apt-get install qemu-user gcc-aarch64-linux-gnu`
     r"qemu is not installed$": None in map(shutil.which, ("qemu-x86_64", "qemu-aarch64", "aarch64-linux-gnu-gcc")),
+    # scripts/setup.sh installs one as root
+    r"there is no browser\b": None is next(filter(None, map(shutil.which, BROWSERS)), None),
     # scripts/setup.sh builds stock ffcv with the libraries that it installs as root
     r"could not import 'ffcv\b": WITHOUT_FFCV,
     # scripts/test_versions.sh installs what ffprep itself depends on, and nothing else

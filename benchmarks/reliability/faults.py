@@ -50,7 +50,7 @@ MARK = "FFPREP_FAULTS"
 """Variables in the environment: the file that all instances of the library share, and what marks a job's processes."""
 GONE_SECONDS = 60.0
 OFTEN_USED = ("ffprep.convert.conversion", "ffprep.convert.corpus", "ffprep.convert.indexing", "ffprep.beton.merge",
-              "ffprep.convert.progress", "ffprep.beton.damage.repair", "ffprep.inspect.preview",
+              "ffprep.convert.progress", "ffprep.beton.damage.repair", "ffprep.inspect.pages.preview",
               "ffprep.text.blocks.exchange", "ffprep.sources.imagenet", "ffprep.sources.coco", "ffprep.sources.glue",
               "ffprep.sources.caption_shards", "ffprep.fields", "PIL.Image")  # fmt: skip
 """Modules that are imported once, before the forks."""

@@ -1,9 +1,11 @@
-"""CIFAR-10 in the style of airbench: flips that alternate from epoch to epoch, shifts by two pixels, Cutout.
+"""CIFAR-10 in the style of airbench: flips that alternate from epoch to epoch, shifts by two pixels.
 
-Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024: whether an image is mirrored is drawn once and changes
-with each epoch, so that two epochs show both; shifts by 2 pixels of the mirrored border; batches of 1,024, label
-smoothing 0.2, SGD of 11.5 for 1,024 images with Nesterov's momentum 0.85, weight decay 0.0153, ten epochs. Its longer
-runs add a Cutout of 12 pixels. ``with_index=True`` tells which images a batch has, and so which of them to mirror.
+Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, and KellerJordan/cifar10-airbench,
+legacy/airbench94.py: whether an image is mirrored is drawn once and changes with each epoch, so that two epochs show
+both; ``translate`` 2 pixels of the mirrored border; ``batch_size`` 1,024, ``label_smoothing`` 0.2, Nesterov's SGD with
+``lr`` 11.5 for 1,024 images, ``momentum`` 0.85 and ``weight_decay`` 0.0153, both apart from the momentum's factor,
+``train_epochs`` 9.9. airbench96.py shifts by 4 and adds ``Cutout(12, (125, 123, 114))``, for 37 epochs.
+``with_index=True`` tells which images a batch has, and so which of them to mirror.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from common import FEATURES, Learner, Setting, normalised, run
+from common import CIFAR, FEATURES, Learner, Setting, normalised, run
 from torch import Tensor, nn
 
 from ffprep import Loader, OrderOption
 from ffprep.fields.decoders import IntDecoder, ResizeRGBImageDecoder
-from ffprep.transforms import Cutout, RandomCrop, Squeeze, ToTensor
+from ffprep.transforms import RandomCrop, Squeeze, ToTensor
 
 PAPER, DEMO = Setting(32, 1024, classes=10), Setting(32, 24, classes=6)
 
@@ -26,8 +28,7 @@ def make_loader(path: Path, setting: Setting) -> Loader:
     image = [
         ResizeRGBImageDecoder(setting.size),  # stored pixels of this size come out as they are
         RandomCrop(setting.size, 2, padding_mode="reflect"),
-        Cutout(setting.size * 3 // 8, (125, 123, 114)),
-        *normalised(),
+        *normalised(*CIFAR),
     ]
     pipelines = {"image": image, "label": [IntDecoder(), ToTensor(), Squeeze()]}
     return Loader(

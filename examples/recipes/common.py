@@ -28,6 +28,7 @@ from models import ImageEncoder
 from ffprep.transforms import NormalizeImage, ToTensor, ToTorchImage
 
 __all__ = [
+    "CIFAR",
     "FEATURES",
     "IGNORED",
     "MEAN",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
+CIFAR = np.array([0.4914, 0.4822, 0.4465]) * 255, np.array([0.2470, 0.2435, 0.2616]) * 255
+"""Mean and deviation of CIFAR-10."""
 FEATURES = 64
 
 
@@ -70,9 +73,9 @@ class Learner(nn.Module):
         """Whatever follows the optimizer's step, such as the average of weights."""
 
 
-def normalised() -> list[Any]:
+def normalised(mean: Any = MEAN, std: Any = STD) -> list[Any]:
     """The end of an image's pipeline."""
-    return [NormalizeImage(MEAN, STD, np.float32), ToTensor(), ToTorchImage()]
+    return [NormalizeImage(mean, std, np.float32), ToTensor(), ToTorchImage()]
 
 
 def objects(folder: Path) -> Path:

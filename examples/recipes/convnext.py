@@ -1,9 +1,10 @@
 """ConvNeXt: RandAugment as in timm, mixup, CutMix, random erasing, label smoothing.
 
-Liu et al., "A ConvNet for the 2020s", 2022, table 5: crops at 224 (bicubic), ``rand-m9-mstd0.5-inc1``, mixup 0.8,
-CutMix 1.0, random erasing 0.25, label smoothing 0.1, AdamW of 4e-3 for a batch of 4,096, weight decay 0.05, 300
-epochs, an average of the weights with 0.9999. timm erases with normal noise after normalisation, here it is noise over
-all levels before.
+Liu et al., "A ConvNet for the 2020s", 2022, table 5, and facebookresearch/ConvNeXt, main.py: crops at 224
+(``train_interpolation`` bicubic, which timm then takes for the policy, too), ``aa`` rand-m9-mstd0.5-inc1, ``mixup``
+0.8, ``cutmix`` 1.0, ``mixup_switch_prob`` 0.5, ``reprob`` 0.25 with ``remode`` pixel, ``smoothing`` 0.1, AdamW with
+``lr`` 4e-3 for a batch of 4,096, ``weight_decay`` 0.05, 300 epochs of which ``warmup_epochs`` 20, ``model_ema_decay``
+0.9999. timm erases with normal noise after normalisation, here it is noise over all levels before.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def make_loader(path: Path, setting: Setting) -> Loader:
     image = [
         RandomResizedCropRGBImageDecoder(setting.size, interpolation="bicubic"),
         RandomHorizontalFlip(),
-        timm_policy("rand-m9-mstd0.5-inc1", fill=(124, 116, 104)),
+        timm_policy("rand-m9-mstd0.5-inc1", interpolation="bicubic", fill=(124, 116, 104)),
         RandomErasing(0.25, (0.02, 1 / 3), value="random"),
         *normalised(),
         mix.images,

@@ -1,9 +1,11 @@
 """FixMatch: a few labelled images, and many without labels, seen weakly and strongly augmented.
 
-Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence", 2020, for CIFAR-10: 64
-labelled images and 7 times as many others in a batch; flips and shifts by up to 12.5 % (weak), RandAugment and Cutout
-on top of these (strong); labels of the weak view count from a confidence of 0.95 on; SGD of 0.03 with Nesterov's
-momentum 0.9, weight decay 5e-4. ``stratified`` chooses the labelled images.
+Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence", 2020, for CIFAR-10, and
+google-research/fixmatch, fixmatch.py: ``batch`` 64 labelled images and ``uratio`` 7 times as many others; flips and
+shifts by up to 12.5 % (weak), RandAugment and Cutout of half a side on top of these (strong); labels of the weak view
+count from ``confidence`` 0.95 on; SGD with ``lr`` 0.03 and Nesterov's momentum 0.9, ``wd`` 5e-4. RandAugment is the
+paper's kind, as in kekmodel/FixMatch-pytorch, dataset/randaugment.py: two operations of random strength, each with 0.5.
+timm's, which is taken here, has Invert and SolarizeAdd besides. ``stratified`` chooses the labelled images.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import FEATURES, Learner, Setting, normalised, run
+from common import CIFAR, FEATURES, Learner, Setting, normalised, run
 from torch import Tensor, nn
 
 from ffprep import Loader, OrderOption
@@ -21,7 +23,7 @@ from ffprep.beton.reader import Reader
 from ffprep.fields.decoders import IntDecoder, ResizeRGBImageDecoder
 from ffprep.loader.folds import stratified
 from ffprep.pipeline.pipeline_spec import PipelineSpec
-from ffprep.transforms import Cutout, RandAugment, RandomCrop, RandomHorizontalFlip, Squeeze, ToTensor
+from ffprep.transforms import Cutout, RandomCrop, RandomHorizontalFlip, Squeeze, ToTensor, timm_policy
 
 PAPER, DEMO = Setting(32, 64, classes=10), Setting(32, 6, classes=6)
 LABELLED = 250
@@ -43,16 +45,17 @@ class Both:
         options: dict[str, Any] = {"order": OrderOption.RANDOM, "seed": 0, "device": setting.device}
         size = setting.size
         label = [IntDecoder(), ToTensor(), Squeeze()]
-        strong = [*weak(size), RandAugment(2, 10), Cutout(size // 2, (125, 123, 114)), *normalised()]
+        rand = timm_policy("rand-m10-n2-mstd101", interpolation="nearest", fill=0)
+        strong = [*weak(size), rand, Cutout(size // 2, (127, 127, 127)), *normalised(*CIFAR)]
         self.labelled = Loader(
             path,
             setting.batch_size,
             indices=some,
-            pipelines={"image": [*weak(size), *normalised()], "label": label},
+            pipelines={"image": [*weak(size), *normalised(*CIFAR)], "label": label},
             **options,
         )
         views = {
-            "image": [*weak(size), *normalised()],
+            "image": [*weak(size), *normalised(*CIFAR)],
             "strong": PipelineSpec("image", transforms=strong),
             "label": None,
         }

@@ -1,9 +1,10 @@
 """SimCLR: two views of each image, from one decode.
 
 Chen, Kornblith, Norouzi, Hinton, "A simple framework for contrastive learning of visual representations", 2020,
-appendix A: crops of 0.08 to 1 of the area, flip, colour jitter of strength 1 with 0.8, grey with 0.2, a blur of a
-tenth of the side with 0.5; temperature 0.1, LARS of 0.3 for each 256 images of a batch of 4,096, weight decay 1e-6.
-torch has no LARS: SGD stands for it here.
+appendix A, and google-research/simclr, data_util.py: crops of 0.08 to 1 of the area (bicubic), flip, colour jitter of
+strength 1 (0.8, 0.8, 0.8, 0.2) with 0.8, grey with 0.2, a blur of a tenth of the side, sigma 0.1 to 2, with 0.5;
+temperature 0.1, LARS of 0.3 for each 256 images of a batch of 4,096, weight decay 1e-6 (the repository's command has
+1e-4). Brightness is multiplied, as in version 2 of the repository. torch has no LARS: SGD stands for it here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TEMPERATURE = 0.1
 
 def view(size: int) -> list[Any]:
     return [
-        RandomResizedCropRGBImageDecoder(size, scale=(0.08, 1.0)),
+        RandomResizedCropRGBImageDecoder(size, scale=(0.08, 1.0), interpolation="bicubic"),
         RandomHorizontalFlip(),
         ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8),
         RandomGrayscale(0.2),

@@ -21,7 +21,7 @@ LISTED = 1000
 OF_ONE_FILE = ("blocks", "text", "rows", "units", "conversion")
 """What a manifest says of its source that holds for that file as a whole."""
 
-_OWN = ("writer", "samples", "part", "report")
+_OWN = ("writer", "samples", "part", "report", "configuration")
 _PART = re.compile(r"(\d+)/(\d+)")
 
 
@@ -79,8 +79,12 @@ def whole_manifest(manifests: Sequence[Mapping[str, Any] | None]) -> tuple[dict[
             return None
     assert first is not None
     reports = [manifest["report"] for manifest in manifests if manifest and isinstance(manifest.get("report"), dict)]
+    whole = _shared(first)
+    recorded = first.get("configuration")
+    if recorded is not None and all(manifest and manifest.get("configuration") == recorded for manifest in manifests):
+        whole["configuration"] = recorded
     try:
-        return (_shared(first), _added(reports)) if len(reports) == len(manifests) else None
+        return (whole, _added(reports)) if len(reports) == len(manifests) else None
     except (KeyError, TypeError, AttributeError):  # no report as a conversion writes it
         return None
 

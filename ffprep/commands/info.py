@@ -8,10 +8,40 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import ANYWHERE
-from ffprep.commands._shared.help import Command
+from ffprep.commands._shared.help import Command, apply_options
+from ffprep.commands._shared.options import followed
+from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
+
+
+_publishing = apply_options(
+    click.option(
+        "--croissant",
+        "as_croissant",
+        is_flag=True,
+        help="Metadata in MLCommons' Croissant format 1.0 (JSON-LD). Reads the whole file, for its SHA-256.",
+    ),
+    click.option("--card", "as_card", is_flag=True, help="A data card in Markdown."),
+    click.option("--name", help="Name of the data set, for --croissant and --card."),
+    click.option("--url", help="Where the files are or will be published, for both."),
+    click.option("--license", "license_", help="A licence's URL or name, for both; the file does not know it."),
+    title="To publish with the file",
+)
+
+
+def _publish(files: list[SetFile], as_card: bool, name: str | None, url: str | None, license_: str | None) -> None:
+    from ffprep.inspect.metadata.card import card
+    from ffprep.inspect.metadata.croissant import About, croissant
+
+    about = About(name, url, license_)
+    if as_card:
+        click.echo(card(files, about))
+        return
+    with followed("MiB read for SHA-256") as progress:
+        described = croissant(files, about, lambda done, total: progress(done >> 20, total >> 20))
+    click.echo(json.dumps(described, indent=1, ensure_ascii=False))
 
 
 @click.command(
@@ -20,14 +50,32 @@ if TYPE_CHECKING:
     examples=[
         ("Fields, samples, sizes, source", "ffprep info train.beton"),
         ("The same for a program", "ffprep info train.beton --json"),
+        ("Metadata for registries of data sets", "ffprep info train.beton --croissant > croissant.json"),
+        ("A data card to publish with the file", "ffprep info train.beton --card > README.md"),
     ],
 )
 @click.argument("path", type=ANYWHERE)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(path: list[SetFile], as_json: bool) -> None:
+@_publishing
+def command(
+    path: list[SetFile],
+    as_json: bool,
+    as_croissant: bool,
+    as_card: bool,
+    name: str | None,
+    url: str | None,
+    license_: str | None,
+) -> None:
     """What a .beton file or a set holds: fields, samples, sizes, where it came from."""
     from ffprep.inspect.info import describe_set, info_text
 
+    if as_json + as_croissant + as_card > 1:
+        raise OptionError("--json, --croissant and --card: give one of them")
+    if not (as_croissant or as_card) and (name or url or license_):
+        raise OptionError("--name, --url and --license are for --croissant and --card")
+    if as_croissant or as_card:
+        _publish(path, as_card, name, url, license_)
+        return
     facts = describe_set(path)
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))

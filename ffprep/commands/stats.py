@@ -30,11 +30,28 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
         click.echo(render_pixels(names, rows))
 
 
+def _show_duplicates(paths: tuple[list[SetFile], ...], form: str, by: str | None) -> None:
+    import json
+    from dataclasses import asdict
+
+    from ffprep.errors import OptionError
+    from ffprep.inspect.duplicates import find_duplicates, render_duplicates
+
+    if form not in ("text", "json"):
+        raise OptionError(f"--duplicates has no form {form}; choose text or json")
+    found = find_duplicates(paths, by)
+    click.echo(json.dumps(asdict(found), indent=1) if form == "json" else render_duplicates(found))
+
+
 @click.command(
     "stats",
     cls=Command,
     examples=[
         ("The table of a paper, for several files", "ffprep stats coco.beton cc3m.beton --form markdown"),
+        (
+            "Images of the validation set that are in the training set, too",
+            "ffprep stats train.beton val.beton --duplicates",
+        ),
         ("Mean and deviation of the pixels, for Normalize", "ffprep stats train.beton --pixels"),
     ],
 )
@@ -51,8 +68,26 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
     is_flag=True,
     help="Mean and standard deviation of the pixels instead, for normalisation: decodes every image.",
 )
-def command(paths: tuple[list[SetFile], ...], form: str, pixels: bool) -> None:
+@click.option(
+    "--duplicates",
+    is_flag=True,
+    help="What is there more than once instead, within each file or set and between them.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["bytes", "pixels", "text"]),
+    help="What makes duplicates: the images as stored, which their checksums tell at once (the default); the pictures, "
+    "all decoded; or the tokens of captions, rows and blocks (the default where there are no images).",
+)
+def command(paths: tuple[list[SetFile], ...], form: str, pixels: bool, duplicates: bool, by: str | None) -> None:
     """Images, captions and their lengths: the table about its data that a paper prints."""
+    if by is not None and not duplicates:
+        from ffprep.errors import OptionError
+
+        raise OptionError("--by says what makes duplicates: give --duplicates too")
+    if duplicates:
+        _show_duplicates(paths, form, by)
+        return
     if pixels:
         _show_pixels(paths, form)
         return

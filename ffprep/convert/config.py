@@ -9,13 +9,15 @@
     jpeg: seekable
 
 Keys are the command's options without their dashes; ``dataset`` names the command. A file with a list of such mappings
-describes several conversions. ``key=value`` on the command line overrides the file, in all of its conversions.
+describes several conversions; ``include: OTHER.yaml`` in it stands for those of another file, which lies beside it.
+``key=value`` on the command line overrides the file, in all of its conversions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ffprep.common.names import did_you_mean
@@ -27,15 +29,23 @@ _MOST_VALUES = 100_000
 _DEEPEST = 20
 
 
-def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
+def read_config(path: Path, overrides: Sequence[str], outer: Path | None = None) -> list[dict[str, Any]]:
     """The conversions of a YAML file, each a mapping with a ``dataset``.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``key=value``.
+    outer : Path, optional
+        The file that includes this one, which then includes no other.
 
     Raises
     ------
     OptionError
         The file is not YAML of that shape, or an override is not ``key=value``.
     """
-    changes = [_override(text) for text in overrides]
+    changes = overrides_of(overrides)
     loaded = _load(path)
     entries = loaded if isinstance(loaded, list) else [loaded]
     conversions = []
@@ -43,6 +53,9 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
         where = f"{path}, conversion {number}" if len(entries) > 1 else str(path)
         if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
             raise OptionError(f"{where}: a mapping of options is expected, such as 'dataset: imagenet'")
+        if "include" in entry:
+            conversions += _included(entry, path, where, overrides, outer)
+            continue
         conversion = {key.replace("_", "-"): value for key, value in entry.items()}
         conversion.update(changes)
         if not isinstance(conversion.get("dataset"), str):
@@ -53,7 +66,34 @@ def read_config(path: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
     return conversions
 
 
-def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: str) -> list[str]:
+def _included(
+    entry: dict[str, Any], path: Path, where: str, overrides: Sequence[str], outer: Path | None
+) -> list[dict[str, Any]]:
+    name = entry["include"]
+    if len(entry) > 1 or not isinstance(name, str):
+        raise OptionError(f"{where}: include stands alone and names a file, such as 'include: imagenet.yaml'")
+    if outer is not None:
+        raise OptionError(f"{where}: is included by {outer}, and includes a file itself; name all in {outer}")
+    return read_config(path.parent / name, overrides, path)
+
+
+def overrides_of(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` words.
+
+    Raises
+    ------
+    OptionError
+        One is none.
+    """
+    return dict(_override(text) for text in words)
+
+
+def to_arguments(
+    options: Mapping[str, Any],
+    known: Mapping[str, bool],
+    where: str,
+    opposites: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """Return the command-line arguments for a mapping of options.
 
     Parameters
@@ -64,6 +104,8 @@ def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: s
         The command's options, and whether each is a switch.
     where : str
         Where the options come from, for messages.
+    opposites : Mapping of str to str
+        Switches that have one, which false means.
     """
     arguments = []
     for name, value in options.items():
@@ -73,7 +115,8 @@ def to_arguments(options: Mapping[str, Any], known: Mapping[str, bool], where: s
         if known[name]:
             if not isinstance(value, bool):
                 raise OptionError(f"{where}: {name} is true or false, not {_brief(repr(value))}")
-            arguments.extend([f"--{name}"] if value else [])
+            chosen = name if value else opposites.get(name)
+            arguments.extend([f"--{chosen}"] if chosen else [])
             continue
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, (dict, list)):

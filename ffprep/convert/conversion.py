@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def convert(
     inputs: Sequence[str | os.PathLike[str]] = (),
     commit_samples: int = COMMIT_SAMPLES,
     part: Part | None = None,
+    configuration: Mapping[str, Any] | None = None,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> ConversionReport:
     """Convert a source to a .beton file.
@@ -78,6 +79,8 @@ def convert(
     part : Part, optional
         Convert only this part of the samples, to a file of its own: ``X-00003-of-00064.beton`` for an `out` of
         ``X.beton``. `merge` makes the whole of all of them.
+    configuration : mapping, optional
+        JSON values by which the conversion can be repeated, for the manifest.
     progress : callable
         Makes a ``ProgressDisplay`` from a label, the number of samples and how many are done.
 
@@ -152,7 +155,8 @@ def convert(
         finally:
             if not report.describes(writer.num_written, len(writer.notes) // NOTE.itemsize):
                 writer.drop_uncommitted()  # Ctrl-C came between writing a sample and counting it
-        writer.close({"report": report.facts()})
+        recorded = {} if configuration is None else {"configuration": configuration}
+        writer.close({"report": report.facts(), **recorded})
     report.seconds = time.perf_counter() - begun
     return report
 

@@ -131,6 +131,7 @@ def convert_corpus(
     overwrite: bool = False,
     on_error: str = "raise",
     page_size: int | None = None,
+    configuration: Mapping[str, Any] | None = None,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
     """Tokenise a corpus and write its blocks.
@@ -165,6 +166,8 @@ def convert_corpus(
         What to do about table rows that cannot be used.
     page_size : int, optional
         As in ``Writer``.
+    configuration : mapping, optional
+        As in ``convert``.
     progress : callable
         Makes a ``ProgressDisplay`` from a label, the number of steps and how many are done.
 
@@ -217,6 +220,7 @@ def convert_corpus(
         restart=restart,
         overwrite=overwrite,
         page_size=page_size,
+        configuration=configuration,
         progress=progress,
         changed=changed,
     )
@@ -237,6 +241,7 @@ def convert_parts(
     restart: bool = False,
     overwrite: bool = False,
     page_size: int | None = None,
+    configuration: Mapping[str, Any] | None = None,
     inputs: Sequence[Path] = (),
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
     changed: Callable[[Mapping[str, str], int], list[str]] = lambda digests, count: [],
@@ -256,7 +261,7 @@ def convert_parts(
         JSON values that tell the source and what was chosen of it from all others, the same on every machine.
     inputs : sequence of Path
         Files whose times matter to the parts, if `make` makes these each time.
-    vocabulary, out, block, padded, per_sample, workers, restart, overwrite, page_size, progress
+    vocabulary, out, block, padded, per_sample, workers, restart, overwrite, page_size, configuration, progress
         As in ``convert_corpus``.
     changed : callable
         Says in what the source differs from what it was, given the digests of some units by number and the number of
@@ -284,6 +289,7 @@ def convert_parts(
             restart=restart,
             overwrite=overwrite,
             page_size=page_size,
+            configuration=configuration,
             inputs=inputs,
             progress=progress,
         )

@@ -15,7 +15,11 @@ Size: TypeAlias = "int | Sequence[int] | Callable[[int], int | Sequence[int]]"
 
 
 class Crop(NamedTuple):
-    """The part of each image that is shown: ``whole``, ``random``, ``center`` or ``resize_center``, and its numbers."""
+    """The part of each image that is shown and its numbers.
+
+    It is ``whole``, ``random``, ``center`` or ``resize_center``, or on a canvas: ``letterbox``, ``scale_jitter`` or
+    ``random_resize``.
+    """
 
     kind: str
     numbers: tuple[float, ...] = ()

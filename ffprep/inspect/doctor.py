@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ffprep._version import __version__
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.cpus import processor, usable_cpus
 from ffprep.common.formatting import size_text
 
 CORE = ("numpy", "numba", "llvmlite", "torch", "Pillow", "xxhash", "click")
@@ -28,7 +28,7 @@ def examine() -> dict[str, Any]:
         "ffprep": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": str(processor()),
         "cores": _cores(),
         "memory": _memory(),
         "packages": {name: _version(name) for name in CORE},
@@ -78,15 +78,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    with_name = Path("/proc/cpuinfo")
-    if with_name.exists():
-        for line in with_name.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _cores() -> dict[str, int]:

@@ -175,7 +175,7 @@ def info_text(facts: dict[str, Any]) -> str:
     if files := facts.get("files"):
         lines.append(f"  {len(files):,} files{'':<9} {files[0]['path']} to {files[-1]['path']}")
     for name, field in facts["fields"].items():
-        lines.append(f"  {name:<16} {_field_text(field)}")
+        lines.append(f"  {name:<16} {field_text(field)}")
     if index := facts["seek_index"]:
         lines.append(f"  seek index       {_seek_index_text(index)}")
     manifest = facts["manifest"]
@@ -196,7 +196,7 @@ def _seek_index_text(index: dict[str, Any]) -> str:
     )
 
 
-def _field_text(field: dict[str, Any]) -> str:
+def field_text(field: dict[str, Any]) -> str:
     parts = [field["type"]]
     if "dtype" in field:
         parts.append(f"{field['dtype']}{field['shape']}")

@@ -76,7 +76,7 @@ def _units(reader: Reader, workers: int) -> Iterator[npt.NDArray[np.int64]]:
     def count(first: int) -> npt.NDArray[np.int64]:
         found = np.zeros((3, 256), np.int64)
         for i in range(first, min(first + UNIT, reader.num_samples)):
-            pixels = _decoded(reader, fields[0], i)
+            pixels = decoded_image(reader, fields[0], i)
             for c in range(3):
                 found[c] += np.bincount(pixels[..., c].ravel(), minlength=256)
         return found
@@ -85,7 +85,7 @@ def _units(reader: Reader, workers: int) -> Iterator[npt.NDArray[np.int64]]:
     return ordered_map(threads(count, workers, name="ffprep-pixels"), tasks, 2 * workers)
 
 
-def _decoded(reader: Reader, field: str, i: int) -> npt.NDArray[np.uint8]:
+def decoded_image(reader: Reader, field: str, i: int) -> npt.NDArray[np.uint8]:
     value: Any = reader.value(field, i)
     if isinstance(value, np.ndarray):
         return value

@@ -23,6 +23,11 @@ from ffprep.transforms.module import ModuleWrapper
 from ffprep.transforms.multi_hot import MultiHot
 from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.operations.blur import GaussianBlur
+from ffprep.transforms.operations.canvas import (
+    LetterboxRGBImageDecoder,
+    RandomResizeRGBImageDecoder,
+    ScaleJitterRGBImageDecoder,
+)
 from ffprep.transforms.operations.compose import RandomApply, RandomChoice, RandomOrder
 from ffprep.transforms.operations.enhance import (
     AutoContrast,
@@ -55,6 +60,8 @@ from ffprep.transforms.operations.levels import (
     RandomSolarization,
     RandomSolarize,
 )
+from ffprep.transforms.operations.mosaic import Mosaic
+from ffprep.transforms.operations.shapes import Affine, ElasticTransform, Perspective
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison
 from ffprep.transforms.policies import (
@@ -72,6 +79,7 @@ from ffprep.transforms.resized_crop import CornerCrop, PadRGBImageDecoder
 from ffprep.transforms.translate import CenterCrop, RandomCrop, RandomTranslate
 
 __all__ = [
+    "Affine",
     "AugMix",
     "AutoAugment",
     "AutoAugmentPolicy",
@@ -85,18 +93,22 @@ __all__ = [
     "CornerCrop",
     "CutMix",
     "Cutout",
+    "ElasticTransform",
     "Equalize",
     "GaussianBlur",
     "ImageMixup",
     "Invert",
     "LabelMixup",
+    "LetterboxRGBImageDecoder",
     "Mixup",
     "MixupOrCutMix",
     "MixupToOneHot",
     "ModuleWrapper",
+    "Mosaic",
     "MultiHot",
     "NormalizeImage",
     "PadRGBImageDecoder",
+    "Perspective",
     "Poison",
     "Posterize",
     "RandAugment",
@@ -116,6 +128,7 @@ __all__ = [
     "RandomOrder",
     "RandomPerspective",
     "RandomPosterize",
+    "RandomResizeRGBImageDecoder",
     "RandomResizedCrop",
     "RandomRotation",
     "RandomSaturation",
@@ -126,6 +139,7 @@ __all__ = [
     "ReplaceLabel",
     "Resize",
     "Rotate",
+    "ScaleJitterRGBImageDecoder",
     "Sharpness",
     "ShearX",
     "ShearY",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import CenterCropRGBImageDecoder, size_pair
@@ -22,6 +22,11 @@ class _Window(ImageOp):
         "points": ("follow", "crop_points"),
     }
     fill: Sequence[float] | float
+
+    def follower(self, what: str, fill: int = 0) -> ImageOp | None:
+        other: Any = super().follower(what, fill)
+        other.fill = fill  # a label has one channel
+        return cast(ImageOp, other)
 
 
 class RandomTranslate(_Window):

@@ -41,7 +41,7 @@ MISTAKES = [
     ("convert imagenet --out new.beton", 2, "ffprep convert imagenet: Missing option '--source'." + SEE),
     ("convert imagenet --source DEMO/imagenet", 2, "Missing option '--out'." + SEE),
     ("convert coco --images DEMO/coco --out y.beton", 2, "Missing option '--annotations'." + SEE),
-    ("preview x.beton", 2, "Missing option '--out'." + SEE),
+    ("preview x.beton", 2, "nothing to write: give --out FILE.html for a page, --png FILE.png for a picture, or both"),
     ("merge --out m.beton", 2, "Missing argument 'PATHS...'." + SEE),
     ("info ''", 2, "an empty argument: is a variable of the shell not set?" + SEE),
     ("convert imagenet --source '' --out new.beton", 2, "an empty argument after --source: is a variable of the shell"),

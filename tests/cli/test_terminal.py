@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -118,8 +120,11 @@ def test_previews_do_nothing_but_show(evil: Path, tmp_path: Path) -> None:
     assert run("preview", tmp_path / "y.beton", "--out", tmp_path / "y.html").exit_code == 0
     page = (tmp_path / "y.html").read_text()
     policy = page[page.index('<meta http-equiv="Content-Security-Policy"') :].partition(">")[0]
-    assert "default-src 'none'" in policy and "script" not in policy and "unsafe" not in policy
-    assert page.index(policy) < page.index("<title>") and "<script" not in page and "<b>name" not in page
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy and page.count("<script") == 1
+    assert page.index(policy) < page.index("<title>") and "<b>name" not in page and 'onerror="' not in page
 
 
 def test_an_import_that_ctrl_c_broke_is_an_interruption(evil: Path, monkeypatch: pytest.MonkeyPatch) -> None:

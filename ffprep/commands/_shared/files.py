@@ -21,6 +21,9 @@ from ffprep.errors import OptionError
 NAMING_INPUTS = frozenset({"source", "files", "shards", "settings", "numbering", "tokens", "index", "only"})
 """Parameters whose value is text and may name files, or something else such as a data set of the hub."""
 
+GIVEN = "ffprep.given"
+"""Where the values of the running command's options are kept in the meta of its context."""
+
 _LARGEST_REPORT = 1 << 26
 
 
@@ -176,6 +179,7 @@ class FileCommand(ReadingCommand):
     """A command with outputs. Before it begins, they are compared with its inputs and with what is there."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.meta[GIVEN] = dict(ctx.params)
         outputs = list(outputs_of(ctx))
         refuse_inputs([path for _, path in outputs], inputs_of(ctx))
         for kind, path in outputs:
@@ -203,9 +207,14 @@ def inputs_of(context: click.Context) -> list[Path]:
                 found.append(one)
             elif isinstance(parameter.type, SetOfFiles):
                 found += paths_of([one] if not isinstance(one, list) else one)
-            elif isinstance(one, str) and parameter.name in NAMING_INPUTS:
-                found += _named(one)
+            else:
+                found += named_files(parameter, one)
     return found
+
+
+def named_files(parameter: click.Parameter, value: Any) -> list[Path]:
+    """The files and folders that a parameter's text names, if it names any."""
+    return list(_named(value)) if isinstance(value, str) and parameter.name in NAMING_INPUTS else []
 
 
 def paths_of(files: Iterable[Any]) -> list[Path]:

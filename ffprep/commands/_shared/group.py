@@ -79,4 +79,15 @@ def switches(command: click.Command) -> dict[str, bool]:
             for name in parameter.opts:
                 if name.startswith("--") and name != "--help":
                     found[name[2:]] = bool(parameter.is_flag)
+            found.update((name[2:], True) for name in parameter.secondary_opts)
+    return found
+
+
+def opposites(command: click.Command) -> dict[str, str]:
+    """Return the switches of a command that have an opposite, such as ``pairs`` and ``grouped``, with that."""
+    found: dict[str, str] = {}
+    for parameter in command.params:
+        if parameter.secondary_opts:
+            one, other = parameter.opts[0][2:], parameter.secondary_opts[0][2:]
+            found.update({one: other, other: one})
     return found

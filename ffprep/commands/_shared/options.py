@@ -17,6 +17,7 @@ import click
 from ffprep.commands._shared.files import BETON, REPORT, Existing, check_restart, inputs_of, is_report, write_report
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.commands._shared.recorded import configuration
 from ffprep.common.expansion import DENSEST
 from ffprep.common.outputs import check_output
 
@@ -246,8 +247,11 @@ class WritingChoices:
     report: Path | None
     quiet: bool
 
-    def run(self, source: Source, index: bool = False) -> ConversionReport:
-        """Convert the source, show progress and the report, and with `index` make the seek index as well."""
+    def run(self, source: Source, index: bool = False, **changes: str) -> ConversionReport:
+        """Convert the source, show progress and the report, and with `index` make the seek index as well.
+
+        `changes` are those options which the file's configuration has instead of the given ones.
+        """
         from ffprep.beton.parts import Part
         from ffprep.beton.seek_index import beside
         from ffprep.convert.conversion import convert
@@ -273,6 +277,7 @@ class WritingChoices:
                 engine=self.engine,
                 page_size=self.page_size,
                 part=part,
+                configuration=configuration(**changes),
                 inputs=inputs_of(click.get_current_context()),
                 progress=progress_display(self.quiet),
             )

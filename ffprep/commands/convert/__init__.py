@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.group import PackageGroup, switches
+from ffprep.commands._shared.group import PackageGroup
+from ffprep.commands.convert._configured import FROM_MANIFEST, configured, repetition
 from ffprep.common.names import did_you_mean
-from ffprep.convert.config import read_config, to_arguments
 from ffprep.errors import OptionError
 
 FOLDERS = {
@@ -25,7 +25,17 @@ FOLDERS = {
 
 
 class ConvertGroup(PackageGroup):
-    """The data sets by name. An argument that ends in .yaml is a configuration to run."""
+    """The data sets by name; a configuration, whose name ends in .yaml; and ``--from-manifest``, to repeat one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the words of the command line; ``--from-manifest FILE`` becomes a command of its own."""
+        for place, word in enumerate(args):
+            flag, equals, path = word.partition("=")
+            rest = args[place + 1 :]
+            if flag == FROM_MANIFEST and (path or (rest and not equals)):
+                words = [path, *args[:place], *rest] if equals else [rest[0], *args[:place], *rest[1:]]
+                return super().parse_args(ctx, ["--", FROM_MANIFEST, *words])
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the data sets, those of a kind together."""
@@ -38,37 +48,32 @@ class ConvertGroup(PackageGroup):
                 formatter.write_dl([(f"{n:<{longest}}", c.get_short_help_str(limit)) for n, c in found])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == FROM_MANIFEST:
+            return repetition(self.known)
         if cmd_name.endswith((".yaml", ".yml")):
-            return self._configured(Path(cmd_name))
+            return configured(Path(cmd_name), self.known)
         return super().get_command(ctx, cmd_name)
 
-    def _configured(self, path: Path) -> click.Command:
-        @click.command(name=str(path), help="Run the conversions of a configuration.")
-        @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
-        @click.pass_context
-        def run(ctx: click.Context, overrides: tuple[str, ...]) -> None:
-
-            parent = ctx.parent or ctx
-            jobs = []
-            for conversion in read_config(path, overrides):
-                dataset = conversion.pop("dataset")
-                command = super(ConvertGroup, self).get_command(parent, dataset)
-                if command is None:
-                    names = self.list_commands(parent)
-                    there = did_you_mean(dataset, names) or f"; there are {', '.join(names)}"
-                    raise OptionError(f"{path}: unknown dataset {dataset!r}{there}")
-                arguments = to_arguments(conversion, switches(command), str(path))
-                jobs.append((command, command.make_context(dataset, arguments, parent=parent)))
-            for command, context in jobs:  # all were checked before the first one starts
-                with context:
-                    command.invoke(context)
-
-        return run
+    def known(self, ctx: click.Context, name: str, where: str) -> click.Command:
+        """The conversion of a data set that a file names."""
+        command = super().get_command(ctx, name)
+        if command is None:
+            names = self.list_commands(ctx)
+            there = did_you_mean(name, names) or f"; there are {', '.join(names)}"
+            raise OptionError(f"{where}: unknown dataset {name!r}{there}")
+        return command
 
 
 def _command() -> Any:
     @click.group(
         cls=ConvertGroup, package=__name__, folders=tuple(FOLDERS), subcommand_metavar="DATASET|CONFIG.yaml [ARGS]..."
+    )
+    @click.option(
+        FROM_MANIFEST,
+        metavar="X.beton",
+        expose_value=False,
+        help="Repeat the conversion that made X.beton, with the options that it records, and compare the two files. "
+        "Where the source lies is not recorded: --from-manifest X.beton --source PATH --out Y.beton.",
     )
     def convert() -> None:
         """Convert a data set to a .beton file, or run the conversions a YAML file describes."""

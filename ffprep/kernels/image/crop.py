@@ -11,6 +11,8 @@ from ffprep.kernels.jit import inline
 from ffprep.kernels.random import uniform
 
 TRIES = 10
+LETTERBOX, SCALE_JITTER, RANDOM_RESIZE = 4, 5, 6
+"""Kinds of crops that show whole images, or parts of them, on a canvas. They come after those of :mod:`.job`."""
 
 
 @inline
@@ -92,3 +94,42 @@ def resize_center_crop(
         x = np.rint((rw - out_w) / 2.0) * width / rw
         w = np.float64(out_w) * width / rw
     return y, x, h, w
+
+
+@inline
+def on_canvas(
+    kind: int, height: int, width: int, lo: float, hi: float, out_h: int, out_w: int,
+    seed: int, epoch: int, sample: int, op: int,
+) -> tuple[int, int, int, int]:  # fmt: skip
+    """Return the size (rows, columns) of an image that keeps its shape, and its place (y, x) on a canvas.
+
+    A place below 0 means that so many rows or columns are cut off. Draw 0 of `op` is the size; draw 1 the row, draw 2
+    the column.
+
+    Parameters
+    ----------
+    kind : int
+        `LETTERBOX`: the largest size that fits, in the middle, as albumentations' ``LongestMaxSize`` and
+        ``PadIfNeeded``. `SCALE_JITTER`: that size times a factor from `lo` to `hi`, in the upper left corner or, where
+        it is larger, cut by one draw for both sides, as torchvision's ``ScaleJitter`` and ``FixedSizeCrop``.
+        `RANDOM_RESIZE`: a shorter side of `lo` to ``hi - 1``, anywhere, as torchvision's ``RandomResize`` and
+        ``RandomCrop(pad_if_needed=True)``.
+    """
+    h, w = np.float64(height), np.float64(width)
+    fit = min(out_h / h, out_w / w)
+    if kind == LETTERBOX:
+        rows = min(max(np.int64(np.rint(h * fit)), np.int64(1)), np.int64(out_h))
+        cols = min(max(np.int64(np.rint(w * fit)), np.int64(1)), np.int64(out_w))
+        return rows, cols, (out_h - rows) // 2, (out_w - cols) // 2
+    size = uniform(seed, epoch, sample, op, 0)
+    if kind == SCALE_JITTER:
+        factor = fit * (lo + (hi - lo) * size)
+        rows, cols = max(np.int64(h * factor), np.int64(1)), max(np.int64(w * factor), np.int64(1))
+        cut = uniform(seed, epoch, sample, op, 1)
+        y, x = np.int64(max(rows - out_h, 0) * cut), np.int64(max(cols - out_w, 0) * cut)
+        return rows, cols, -y, -x
+    short = np.int64(lo) + np.int64(size * max(np.int64(hi) - np.int64(lo), 1))
+    rows, cols = resized_sides(height, width, short)
+    y = np.int64(uniform(seed, epoch, sample, op, 1) * (abs(rows - out_h) + 1))
+    x = np.int64(uniform(seed, epoch, sample, op, 2) * (abs(cols - out_w) + 1))
+    return rows, cols, (-y if rows > out_h else out_h - rows - y), (-x if cols > out_w else out_w - cols - x)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ffprep.abi import COLOUR, IMAGE_SPEC, THREAD
 from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
+from ffprep.kernels.image.crop import LETTERBOX, RANDOM_RESIZE, SCALE_JITTER
 from ffprep.kernels.jit import kernel
 from ffprep.kernels.layout import FORMATS
 from ffprep.kernels.memory import release
@@ -25,6 +26,9 @@ CROPS = {
     "random": CROP_RANDOM,
     "center": CROP_CENTER,
     "resize_center": CROP_RESIZE_CENTER,
+    "letterbox": LETTERBOX,
+    "scale_jitter": SCALE_JITTER,
+    "random_resize": RANDOM_RESIZE,
 }
 
 RUN_SIGNATURE = "int64(int64, int64, int64, int64, int64, int64)"
@@ -63,9 +67,11 @@ def image_spec(
     Parameters
     ----------
     size : (out_h, out_w)
-    crop : {'whole', 'random', 'center', 'resize_center'}
+    crop : {'whole', 'random', 'center', 'resize_center', 'letterbox', 'scale_jitter', 'random_resize'}
         The whole image stretched to `size`; a random resized crop with `scale` and `ratio`; ffcv's centred
-        square of side ``center * min(h, w)``; torchvision's Resize(`short`) and CenterCrop(`size`).
+        square of side ``center * min(h, w)``; torchvision's Resize(`short`) and CenterCrop(`size`); or the image in
+        its own shape on a canvas, see :func:`ffprep.kernels.image.crop.on_canvas`, whose range is `scale`: then the
+        augmentation's first step has to put it there.
     filter : {'bilinear', 'bicubic', 'area'}
     format : a key of :data:`ffprep.kernels.layout.FORMATS`
     mean, std : three numbers each

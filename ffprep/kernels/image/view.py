@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ffprep.abi import AUGMENTATION
-from ffprep.kernels.image.crop import center_crop, random_resized_crop, resize_center_crop
+from ffprep.kernels.image.crop import LETTERBOX, center_crop, on_canvas, random_resized_crop, resize_center_crop
 from ffprep.kernels.image.job import CROP_CENTER, CROP_RANDOM, CROP_RESIZE_CENTER, LEAST_SHRINKING
 from ffprep.kernels.image.plain import copy_plain, is_plain
 from ffprep.kernels.jit import inline, kernel
@@ -20,7 +20,7 @@ from ffprep.kernels.layout import (
     U8_HWC,
     UNFIT,
 )
-from ffprep.kernels.memory import address_of, allocate, call_entry, record_at, release
+from ffprep.kernels.memory import address_of, allocate, call_entry, longs_at, record_at, release
 from ffprep.kernels.random import uniform
 from ffprep.kernels.resample.exact import exact_work_size
 from ffprep.kernels.resample.plan import WIDE_SCALE
@@ -65,6 +65,15 @@ def _reach(kind: int, begin: float, extent: float, out: int, length: int) -> tup
 
 
 @inline
+def canvas_of(spec: Any, height: int, width: int, sample: int) -> tuple[int, int, int, int]:
+    """Return the (rows, columns) that one view makes of an image, and its place (y, x) on the canvas, unmirrored."""
+    return on_canvas(
+        spec.crop, height, width, spec.scale_lo, spec.scale_hi, spec.out_h, spec.out_w,
+        spec.seed, spec.epoch, sample, spec.crop_op,
+    )  # fmt: skip
+
+
+@inline
 def placed(spec: Any, height: int, width: int, sample: int) -> tuple[float, float, float, float, bool]:
     """Return the box (y, x, h, w) that one view shows of an image of this size, and whether it is mirrored."""
     y, x, h, w = 0.0, 0.0, np.float64(height), np.float64(width)
@@ -76,6 +85,11 @@ def placed(spec: Any, height: int, width: int, sample: int) -> tuple[float, floa
         y, x, h, w = np.float64(cy), np.float64(cx), np.float64(ch), np.float64(cw)
     elif spec.crop == CROP_RESIZE_CENTER:
         y, x, h, w = resize_center_crop(height, width, spec.short, spec.out_h, spec.out_w)
+    elif spec.crop >= LETTERBOX:
+        rows, cols, top, left = canvas_of(spec, height, width, sample)
+        down, across = h / rows, w / cols
+        y, x = max(-top, 0) * down, max(-left, 0) * across
+        h, w = min(rows, spec.out_h) * down, min(cols, spec.out_w) * across
     mirrored = spec.flip > 0.0 and uniform(spec.seed, spec.epoch, sample, spec.flip_op, 0) < spec.flip
     return y, x, h, w, mirrored
 
@@ -96,9 +110,16 @@ def choose(spec: Any, item: Any, box: Any, reach: Any) -> None:
     width, height, sample = item.width, item.height, item.sample
     y, x, h, w, mirrored = placed(spec, height, width, sample)
     box.y, box.x, box.h, box.w, box.flip = y, x, h, w, 1.0 if mirrored else 0.0
-    if spec.crop == CROP_RESIZE_CENTER:
-        reach.lo_y, reach.hi_y = _reach(spec.filter, y, h, spec.out_h, height)
-        reach.lo_x, reach.hi_x = _reach(spec.filter, x, w, spec.out_w, width)
+    box.rows, box.cols, box.down, box.across = spec.out_h, spec.out_w, 0, 0
+    if spec.crop >= LETTERBOX:
+        rows, cols, top, left = canvas_of(spec, height, width, sample)
+        box.rows, box.cols = min(rows, spec.out_h), min(cols, spec.out_w)
+        box.down, box.across = max(top, 0), max(left, 0)
+        if mirrored:
+            box.across = spec.out_w - box.cols - box.across
+    if spec.crop >= CROP_RESIZE_CENTER:
+        reach.lo_y, reach.hi_y = _reach(spec.filter, y, h, box.rows, height)
+        reach.lo_x, reach.hi_x = _reach(spec.filter, x, w, box.cols, width)
     else:
         reach.lo_y, reach.hi_y = np.int64(y), np.int64(y + h)
         reach.lo_x, reach.hi_x = np.int64(x), np.int64(x + w)
@@ -109,7 +130,7 @@ def reduction(spec: Any, box: Any) -> int:
     """Return how often an image may be halved before its box is resized."""
     scale = np.int64(0)
     if spec.reduce != 0:
-        ratio = min(box.h / spec.out_h, box.w / spec.out_w)
+        ratio = min(box.h / box.rows, box.w / box.cols)
         while scale < 3 and ratio >= LEAST_SHRINKING[3 * spec.filter + scale]:
             scale += 1
     return scale
@@ -192,6 +213,9 @@ def render_view(spec: Any, sample: int, box: Any, reach: Any, out: int, thread: 
     status = _render(spec, box, reach, thread.scratch, np.int64(U8_HWC), np.int64(0), thread)
     if status != OK:
         return status
+    if spec.crop >= LETTERBOX:
+        place = longs_at(thread.scratch + 2 * augmentation.buffer, 4)
+        place[0], place[1], place[2], place[3] = box.rows, box.cols, box.down, box.across
     arguments = (spec.augment, thread.scratch, np.int64(out), spec.seed, spec.epoch, np.int64(sample))
     return call_entry(augmentation.entry, arguments)
 
@@ -206,7 +230,7 @@ def _render(spec: Any, box: Any, reach: Any, out: int, form: int, stream: int, t
     request.lo_y, request.hi_y = reach.lo_y >> scale, _reduced(reach.hi_y, scale)
     request.lo_x, request.hi_x = reach.lo_x >> scale, _reduced(reach.hi_x, scale)
     request.flip, request.filter = np.int64(box.flip), spec.filter
-    request.out, request.out_h, request.out_w = out, spec.out_h, spec.out_w
+    request.out, request.out_h, request.out_w = out, box.rows, box.cols
     request.format, request.stream = form, stream
     if is_plain(thread.image, request):
         copy_plain(thread.image, request)

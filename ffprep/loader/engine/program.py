@@ -244,6 +244,8 @@ def spec_of(
         numbers = {"center": crop.numbers[0]}
     elif crop.kind == "resize_center":
         numbers = {"short": int(crop.numbers[0])}
+    elif crop.numbers:
+        numbers = {"scale": crop.numbers}
     name = f"{FORMAT_NAMES[form.dtype]}_{'chw' if form.planar else 'hwc'}"
     if form.mean is not None and form.std is not None:
         numbers |= {"mean": form.mean, "std": form.std}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ffprep.fields.decoders import ImageDecoder, size_at
@@ -10,6 +11,7 @@ from ffprep.loader.files import Files
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms.base import Transform
+from ffprep.transforms.operations.canvas import CanvasDecoder, PlaceOnCanvas
 
 
 def image_form(
@@ -20,6 +22,8 @@ def image_form(
     where = f"pipeline {pipeline.name!r}: field {pipeline.source!r}"
     height, width = common_size(files.column(pipeline.source), where) if size is None else size_at(size, epoch)
     form = ImageForm(height, width)
+    if isinstance(decoder, CanvasDecoder):
+        form = replace(form, ops=((PlaceOnCanvas(decoder.fill), 0),), rendered=(height, width))
     rest = list(pipeline.transforms)
     # As long as transforms can be folded into the form, the workers do them in one pass with decoding.
     while rest:

@@ -13,34 +13,38 @@ import numpy as np
 
 from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError
-from ffprep.fields import IntField, RGBImageField, VariableArrayField
-from ffprep.sources.dense.source import BOXES, DenseSource, check_size, fitted_boxes
-from ffprep.sources.images.masks import stored_size
+from ffprep.fields import IntField, MaskField, RGBImageField, VariableArrayField
+from ffprep.sources.dense.shapes import filled, object_numbers, semantic_mask, shape_of
+from ffprep.sources.dense.source import BOXES, DenseSource, check_size, fitted_boxes, mask_field, no_class
+from ffprep.sources.images.masks import fitted, stored_size
 from ffprep.sources.reading.annotations import read_annotations
 from ffprep.sources.reading.image_ids import ImageIds
 from ffprep.sources.reading.image_names import ImageNames, Wanted
 from ffprep.sources.reading.left_out import LeftOut
 
 CROWD = ("drop", "keep")
+MASKS = ("none", "semantic", "instance", "both")
 
 
 class CocoObject(NamedTuple):
-    """A box: x, y, width, height in pixels; the number of its class; whether it is a crowd; (x, y, v) of keypoints."""
+    """A box (x, y, width, height) in pixels, its class, whether it is a crowd, (x, y, v) of keypoints, its outline."""
 
     box: tuple[float, float, float, float]
     label: int
     crowd: bool
     keypoints: list[float] | None
+    shape: Any = None
 
 
 @dataclass
 class CocoImage:
-    """An annotated image: its id, how it is named, (width, height) if they are stated, and what is on it."""
+    """An annotated image: its id, name, (width, height) if stated, objects, outlines of crowds that are left out."""
 
     image_id: int
     wanted: Wanted
     size: tuple[int, int] | None
     objects: list[Any] = field(default_factory=list)
+    dropped: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def open_coco_objects(
     image: RGBImageField,
     crowd: str = "drop",
     keypoints: bool = False,
+    masks: str = "none",
     empty: bool = True,
     all_files: bool = False,
     skip: bool = False,
@@ -94,6 +99,9 @@ def open_coco_objects(
         Boxes around crowds: leave them out, or keep them and say which they are, in the field ``iscrowd``.
     keypoints : bool
         Whether to store keypoints as well: ``keypoints``, (n, points, 3).
+    masks : {"none", "semantic", "instance", "both"}
+        What to make of outlines: ``mask``, the class of each pixel from 1 on, 0 for the background and the label of
+        ignored pixels where classes overlap and in crowds; ``objects``, the number of each pixel's box from 1 on.
     empty : bool
         Whether to take images without a box.
     all_files, skip : bool
@@ -111,6 +119,8 @@ def open_coco_objects(
     """
     if crowd not in CROWD:
         raise OptionError(f"crowd is one of {', '.join(CROWD)}, not {crowd!r}")
+    if masks not in MASKS:
+        raise OptionError(f"masks is one of {', '.join(MASKS)}, not {masks!r}")
     kind = "person_keypoints" if keypoints else "instances"
     content = read_coco(annotations, kind, split)
     left_out = LeftOut(skip)
@@ -118,10 +128,14 @@ def open_coco_objects(
     listed, ids = read_images(content, annotations, left_out)
     facts: dict[str, Any] = {"annotations": annotations.name, "split": split or "", **Clutter(all_files).facts}
     points = _points(categories, annotations) if keypoints else []
-    counts = _read_objects(content, annotations, listed, ids, categories.labels(), len(points), left_out)
+    counts = _read_objects(
+        content, annotations, listed, ids, categories.labels(), len(points), masks != "none", left_out
+    )
     for found in listed.values():
         before = len(found.objects)
-        found.objects = [o for o in found.objects if crowd == "keep" or not o.crowd]
+        if crowd == "drop":
+            found.dropped = [o.shape for o in found.objects if o.crowd]
+            found.objects = [o for o in found.objects if not o.crowd]
         counts["objects_of_crowds_left_out"] += before - len(found.objects)
     names = ImageNames(images, Clutter(all_files))
     chosen, places = match_images(names, list(listed.values()), str(annotations), counts)
@@ -150,6 +164,8 @@ def open_coco_objects(
                 stored = stored_size(*size, image)
                 xyv[:, :, :2] *= np.array([stored[0] / size[0], stored[1] / size[1]], np.float32)
             values.append(xyv[inside])
+        if masks != "none":
+            values += _masks(found, np.flatnonzero(inside), size or found.size, masks, len(categories.ids), image)
         return tuple(values)
 
     fields: dict[str, Any] = {**BOXES, "image_id": IntField()}
@@ -158,6 +174,13 @@ def open_coco_objects(
     if keypoints:
         fields["keypoints"] = VariableArrayField("float32", (len(points), 3))
         facts["keypoints"] = points
+    if masks in ("semantic", "both"):
+        fields["mask"] = mask_field(len(categories.ids) + 1)
+        facts["ignored"] = no_class(len(categories.ids) + 1)
+    if masks in ("instance", "both"):
+        fields["objects"] = MaskField("uint16")
+    if masks != "none":
+        facts["outlines"] = masks
     return DenseSource(
         "coco-detection",
         names.take(places),
@@ -168,6 +191,29 @@ def open_coco_objects(
         left_out=left_out,
         notes=names.notes(),
     )
+
+
+def _masks(
+    found: CocoImage, kept: Any, size: tuple[int, int] | None, which: str, classes: int, image: RGBImageField
+) -> list[Any]:
+    """The masks of an image, in the order of their fields; `kept` are the places of the objects that have boxes."""
+    if size is None:
+        raise SourceError("the size of the image is neither in its annotations nor in its file, and masks need it")
+    shape = size[1], size[0]
+    if shape[0] * shape[1] > (image.max_pixels or shape[0] * shape[1]):
+        raise SourceError(f"an image of {size[0]}x{size[1]} pixels is larger than --max-pixels")
+    objects = [found.objects[place] for place in kept]
+    filled_ones = [filled(o.shape, *shape) for o in objects]
+    values = []
+    if which in ("semantic", "both"):
+        shapes = [filled(one, *shape) for one in found.dropped]
+        shapes += [mask for mask, o in zip(filled_ones, objects, strict=True) if o.crowd]
+        single = [(mask, o.label + 1) for mask, o in zip(filled_ones, objects, strict=True) if not o.crowd]
+        numbers = semantic_mask([m for m, _ in single], [k for _, k in single], shapes, shape, no_class(classes + 1))
+        values.append(fitted(numbers, image))
+    if which in ("instance", "both"):
+        values.append(fitted(object_numbers(filled_ones, shape), image))
+    return values
 
 
 # -- what COCO's files have in common -------------------------------------------------------------------------------
@@ -273,6 +319,7 @@ def _read_objects(
     ids: ImageIds,
     labels: dict[int, int],
     points: int,
+    outlines: bool,
     left_out: LeftOut,
 ) -> Counter[str]:
     """Add the objects to their images, and count what does not fit."""
@@ -294,6 +341,9 @@ def _read_objects(
         keypoints = entry.get("keypoints") if fault is None and points else None
         if keypoints is not None and not _are_numbers(keypoints, 3 * points):
             fault = f"keypoints are no {3 * points} numbers: {str(keypoints)[:80]}"
+        shape = shape_of(entry.get("segmentation")) if fault is None and outlines else None
+        if fault is None and outlines and shape is None:
+            fault = f"segmentation is no list of polygons and no run lengths: {str(entry.get('segmentation'))[:80]}"
         if fault is not None:
             left_out.add(path, f"annotation {place}", fault)
         elif key not in images:
@@ -301,7 +351,7 @@ def _read_objects(
         elif box[2] <= 0 or box[3] <= 0:
             counts["objects_without_area_left_out"] += 1
         else:
-            images[key].objects.append(CocoObject(tuple(box), labels[number], bool(crowd), keypoints))
+            images[key].objects.append(CocoObject(tuple(box), labels[number], bool(crowd), keypoints, shape))
     return counts
 
 

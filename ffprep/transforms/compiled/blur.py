@@ -14,7 +14,7 @@ NEGLIGIBLE = 1e-7
 
 
 @inline
-def _mirrored(i: int, n: int) -> int:
+def mirrored(i: int, n: int) -> int:
     if n == 1:
         return np.int64(0)
     period = 2 * (n - 1)
@@ -80,7 +80,7 @@ def gaussian_blur(
     middle = weights[0]
     for y in range(h):
         for x in range(w + 2 * margin):
-            at = 3 * _mirrored(x - margin, w) + y * size
+            at = 3 * mirrored(x - margin, w) + y * size
             row[3 * x] = np.float32(levels[at])
             row[3 * x + 1] = np.float32(levels[at + 1])
             row[3 * x + 2] = np.float32(levels[at + 2])
@@ -103,8 +103,8 @@ def gaussian_blur(
             sums[i] = middle * centre[i]
         for d in range(1, last + 1, 4):
             for k in range(4):
-                near[2 * k] = _mirrored(y - d - k, h) * size
-                near[2 * k + 1] = _mirrored(y + d + k, h) * size
+                near[2 * k] = mirrored(y - d - k, h) * size
+                near[2 * k + 1] = mirrored(y + d + k, h) * size
             _add_four(sums, np.int64(between.ctypes.data), weights, d, near)
         rounded = bytes_at(source + y * size, size)
         for i in range(size):

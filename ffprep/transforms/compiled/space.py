@@ -8,7 +8,7 @@ from ffprep.abi import IMAGE, RENDER
 from ffprep.kernels.image.crop import random_resized_crop
 from ffprep.kernels.jit import inline
 from ffprep.kernels.layout import U8_HWC, UNFIT
-from ffprep.kernels.memory import address_of, bytes_at, call_entry, copy_bytes, doubles_at
+from ffprep.kernels.memory import address_of, bytes_at, call_entry, copy_bytes, doubles_at, longs_at
 from ffprep.kernels.random import bits64, uniform
 from ffprep.kernels.resample.records import describe_packed, image_at, render_at
 
@@ -110,6 +110,34 @@ def crop_padded(
             for x in range(first, last):
                 for k in range(pixel):
                     out[begin + x * pixel + k] = fill[k]
+    return np.int64(0)
+
+
+def place_on_canvas(
+    source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
+    numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
+) -> int:  # fmt: skip
+    """Put a rendered image on a canvas.
+
+    Numbers: the bytes of a pixel of the fill value. Work: as `ffprep.kernels.image.view.render_view` wrote it, the
+    image's rows and columns and where on the canvas it lies, down and across.
+    """
+    fill, place, out = bytes_at(numbers, pixel), longs_at(work, 4), bytes_at(target, out_h * out_w * pixel)
+    rows, cols, down, across = place[0], place[1], place[2], place[3]
+    for y in range(out_h):
+        begin, shown = y * out_w, down <= y < down + rows
+        if shown:
+            copy_bytes(
+                np.int64(target + (begin + across) * pixel), np.int64(source + (y - down) * cols * pixel), cols * pixel
+            )
+        for part in range(2):
+            first = np.int64(0) if part == 0 else across + cols
+            last = across if part == 0 else np.int64(out_w)
+            if not shown:
+                first, last = np.int64(0), (np.int64(out_w) if part == 0 else np.int64(0))
+            for x in range(first, last):
+                for k in range(pixel):
+                    out[(begin + x) * pixel + k] = fill[k]
     return np.int64(0)
 
 

@@ -49,7 +49,7 @@ def _fill(out: NDArray[np.uint8], first: int, last: int, fill: NDArray[np.float6
 
 
 @inline
-def _spread(image: NDArray[np.uint8], out: NDArray[np.int64], h: int, w: int) -> None:
+def spread(image: NDArray[np.uint8], out: NDArray[np.int64], h: int, w: int) -> None:
     """Write an image with a border of two pixels, copies of its edge, each pixel as three numbers of 21 bits."""
     wide = w + 2 * BORDER
     for y in range(h):
@@ -186,7 +186,7 @@ def _warp(
             x += b
             y += e
         return
-    _spread(image, longs_at(work, (h + 2 * BORDER) * (w + 2 * BORDER)), h, w)
+    spread(image, longs_at(work, (h + 2 * BORDER) * (w + 2 * BORDER)), h, w)
     dx, dy = _fixed(m[0]), _fixed(m[3])
     wide, high = np.int64(w) << 32, np.int64(h) << 32
     for row in range(out_h):
@@ -203,7 +203,7 @@ def _warp(
 
 
 @inline
-def _chosen(way: float, seed: int, epoch: int, sample: int, stream: int) -> int:
+def chosen(way: float, seed: int, epoch: int, sample: int, stream: int) -> int:
     if way == EITHER:
         return np.int64(BILINEAR) if uniform(seed, epoch, sample, stream, 0) < 0.5 else np.int64(BICUBIC)
     return np.int64(way)
@@ -277,7 +277,7 @@ def move(
     which of these; interpolation; the fill colour; then 14 ranges of what is drawn, by draws 1 to 6.
     """
     n = doubles_at(numbers, 6)
-    way = _chosen(n[2], seed, epoch, sample, stream)
+    way = chosen(n[2], seed, epoch, sample, stream)
     _warp(
         source, target, h, w, out_h, out_w, map_of(numbers, h, w, seed, epoch, sample, stream), way, n[3:], work
     )  # fmt: skip
@@ -285,7 +285,7 @@ def move(
 
 
 @inline
-def _show(
+def show(
     image: NDArray[np.uint8], pixels: int, out: NDArray[np.uint8], k: int, x: float, y: float, h: int, w: int,
     way: int, fill: NDArray[np.float64],
 ) -> None:  # fmt: skip
@@ -332,6 +332,11 @@ def tilt_of(
     The map from the result to the source is written to the last column of `m`, eight rows of nine.
     """
     n = doubles_at(numbers, 2)
+    if n[0] > 1.0:
+        given = doubles_at(numbers + 48, 8)
+        for k in range(8):
+            m[9 * k + 8] = given[k]
+        return True
     if uniform(seed, epoch, sample, stream, 1) >= n[0]:
         return False
     reach_x, reach_y = np.int64(n[1] * (w // 2)) + 1, np.int64(n[1] * (h // 2)) + 1
@@ -358,16 +363,17 @@ def perspective(
     """Move the corners of an image inwards at random.
 
     Numbers: probability, how far corners move (share of half a side), interpolation, the fill colour. Draw 1 decides,
-    draws 2 to 9 are the corners. Work: 72 float64, then as for `move`.
+    draws 2 to 9 are the corners. With a probability above 1, eight numbers follow, of the map itself. Work: 72 float64,
+    then as for `move`.
     """
     n, m = doubles_at(numbers, 6), doubles_at(work, 72)
     if not tilt_of(numbers, m, h, w, seed, epoch, sample, stream):
         copy_bytes(np.int64(target), np.int64(source), 3 * h * w)
         return np.int64(0)
-    way = _chosen(n[2], seed, epoch, sample, stream)
+    way = chosen(n[2], seed, epoch, sample, stream)
     image, pixels = bytes_at(source, 3 * h * w), np.int64(work + 576)
     if way != NEAREST:
-        _spread(image, longs_at(pixels, (h + 2 * BORDER) * (w + 2 * BORDER)), h, w)
+        spread(image, longs_at(pixels, (h + 2 * BORDER) * (w + 2 * BORDER)), h, w)
     for row in range(out_h):
         out = bytes_at(target + 3 * row * out_w, 3 * out_w)
         y = row + 0.5
@@ -375,5 +381,5 @@ def perspective(
             x = k + 0.5
             depth = m[62] * x + m[71] * y + 1.0
             at_x, at_y = (m[8] * x + m[17] * y + m[26]) / depth, (m[35] * x + m[44] * y + m[53]) / depth
-            _show(image, pixels, out, k, at_x, at_y, h, w, way, n[3:])
+            show(image, pixels, out, k, at_x, at_y, h, w, way, n[3:])
     return np.int64(0)

@@ -53,7 +53,7 @@ def fill_colour(fill: Any) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-class _Warp(ImageOp):
+class Warp(ImageOp):
     """An operation that shows the image through a map of coordinates."""
 
     moves: ClassVar[bool] = True
@@ -74,7 +74,7 @@ class _Warp(ImageOp):
         return [float(INTERPOLATIONS[self.interpolation]), *self.fill]
 
 
-class _Move(_Warp):
+class _Move(Warp):
     """One movement by a fixed amount, about Pillow's coordinates."""
 
     function: ClassVar[tuple[str, str]] = ("warp", "move")
@@ -179,7 +179,7 @@ class TranslateY(_Move):
     kind: ClassVar[int] = 4
 
 
-class RandomAffine(_Warp):
+class RandomAffine(Warp):
     """``torchvision.transforms.RandomAffine``: rotation, shift, scale and shear, each drawn uniformly.
 
     Parameters
@@ -272,7 +272,7 @@ def _rotation(rotate_prob: float = 0.5, angle: float = 0.2, seed: int | None = N
     return rotation
 
 
-class RandomPerspective(_Warp):
+class RandomPerspective(Warp):
     """``torchvision.transforms.RandomPerspective``: the four corners move inwards, each by an amount of its own.
 
     Parameters

@@ -31,6 +31,13 @@ _options = apply_options(
         help='Boxes around crowds: leave them out, or keep them and mark them in the field "iscrowd".',
     ),
     click.option("--keypoints", is_flag=True, help='Keypoints as well, in the field "keypoints".'),
+    click.option(
+        "--masks",
+        type=click.Choice(["none", "semantic", "instance", "both"]),
+        default="none",
+        show_default=True,
+        help='Masks of the outlines: classes in the field "mask", numbers of boxes in the field "objects", or both.',
+    ),
     click.option("--empty/--no-empty", default=True, help="Whether to take images without a box; by default they are."),
 )
 

@@ -19,6 +19,7 @@ from ffprep.commands._shared.options import (
     terminable,
     writing_options,
 )
+from ffprep.commands._shared.recorded import configuration
 from ffprep.commands._shared.vocabulary import take_vocabulary, vocabulary_options
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def show_corpus(
     check_restart(values.pop("resume"), values["restart"])
     values["per_sample"] = values.pop("blocks_per_sample")
     with terminable():
-        made = convert(progress=progress_display(quiet), **values)
+        made = convert(configuration=configuration(), progress=progress_display(quiet), **values)
     if report is not None and not (made.report.found and is_report(report, values["out"])):
         write_report(report, made.to_json(), values["out"])
     if not quiet:

@@ -93,7 +93,7 @@ def command(source: str, task: str, split: str, all_files: bool, length: int, ke
         if len(jobs) > 1:
             out = _name(out, one, part)
             report = None if report is None else report.with_name(f"{report.stem}-{one.name}-{part}{report.suffix}")
-        replace(writing, out=out, report=report, on_error="raise").run(rows)
+        replace(writing, out=out, report=report, on_error="raise").run(rows, task=one.name, split=part)
 
 
 def _skips(values: dict[str, Any]) -> bool:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ffprep.commands._shared.files import FileCommand
-from ffprep.commands._shared.group import switches
+from ffprep.commands._shared.group import opposites, switches
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import reading_options, take_writing
+from ffprep.commands.convert._expected import Expected, check_all
 from ffprep.commands.convert.texts._shared import (
     block_options,
     row_options,
@@ -115,15 +116,17 @@ def _run_configuration(context: click.Context, settings: tuple[str, ...]) -> Non
         and parameter.name is not None
         and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
     }
-    jobs = []
+    jobs, expected = [], []
     for conversion in conversions:
         conversion.pop("dataset")
         conversion.update({name: list(v) if isinstance(v, tuple) else v for name, v in given.items()})
-        arguments = to_arguments(conversion, switches(command), settings[0])
+        expected.append(Expected.read(conversion, settings[0]))
+        arguments = to_arguments(conversion, switches(command), settings[0], opposites(command))
         jobs.append(command.make_context("text", arguments, parent=context.parent))
     for job in jobs:  # all were checked before the first one starts
         with job:
             command.invoke(job)
+    check_all(expected)
 
 
 def _take_choice(values: dict[str, Any]) -> TableChoice:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels.image.crop import resized_sides
+from ffprep.kernels.image.crop import LETTERBOX, resized_sides
 from ffprep.kernels.image.job import CROP_RESIZE_CENTER
-from ffprep.kernels.image.view import placed
+from ffprep.kernels.image.view import canvas_of, placed
 from ffprep.kernels.jit import inline
 from ffprep.kernels.layout import NO_MEMORY, OK, SIZE_MISMATCH, aligned
 from ffprep.kernels.memory import bytes_at, copy_bytes, fill_zero, ints_at, longs_at
@@ -76,6 +76,13 @@ def _show_row(
 
 
 @inline
+def _fill_row(labels: NDArray[np.uint8], fill: int, count: int, item: int) -> None:
+    for j in range(count):
+        for k in range(item):
+            labels[j * item + k] = np.uint8((fill >> (8 * k)) & 255)
+
+
+@inline
 def _mirror(labels: NDArray[np.uint8], count: int, item: int) -> None:
     for j in range(count // 2):
         a, b = j * item, (count - 1 - j) * item
@@ -110,26 +117,38 @@ def _show_mask(
     by, bx, bh, bw, mirrored = placed(spec, height, width, key)
     y, x, h, w = np.int64(by), np.int64(bx), np.int64(bh), np.int64(bw)
     full_h, full_w, top, left = out_h, out_w, np.int64(0), np.int64(0)
-    if spec.crop == CROP_RESIZE_CENTER:
+    first, last = np.int64(0), np.int64(out_w)
+    if spec.crop >= LETTERBOX:
+        y, x, h, w = np.int64(0), np.int64(0), np.int64(height), np.int64(width)
+        full_h, full_w, top, left = canvas_of(spec, height, width, key)
+        top, left = -top, -left
+        first, last = max(-left, 0), min(full_w - left, np.int64(out_w))
+    elif spec.crop == CROP_RESIZE_CENTER:
         y, x, h, w = np.int64(0), np.int64(0), np.int64(height), np.int64(width)
         rows, cols = resized_sides(height, width, spec.short)
         if out_h < rows:
             full_h, top = rows, np.int64(np.rint((rows - out_h) / 2.0))
         if out_w < cols:
             full_w, left = cols, np.int64(np.rint((cols - out_w) / 2.0))
-    for j in range(out_w):
-        columns[j] = x + nearest_of(left + j, w, full_w)
+    for j in range(first, last):
+        columns[j - first] = x + nearest_of(left + j, w, full_w)
     before = np.int64(-1)
     for i in range(out_h):
-        row = y + nearest_of(top + i, h, full_h)
+        row = np.int64(-2)
+        if 0 <= top + i < full_h:
+            row = y + nearest_of(top + i, h, full_h)
         place = np.int64(here + i * out_w * item)
         if row == before:
             copy_bytes(place, place - out_w * item, out_w * item)
             continue
         before = row
         labels = bytes_at(place, out_w * item)
-        if not _show_row(raw, height, width, item, row, columns, labels):
-            return np.int64(BAD_MASK)
+        if row < 0 or last - first < out_w:
+            _fill_row(labels, target.fill, out_w, item)
+        if row >= 0:
+            shown = bytes_at(place + first * item, (last - first) * item)
+            if not _show_row(raw, height, width, item, row, columns[: last - first], shown):
+                return np.int64(BAD_MASK)
         if mirrored:
             _mirror(labels, out_w, item)
     return np.int64(OK)

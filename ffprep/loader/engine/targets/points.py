@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffprep.kernels.image.crop import resized_sides
+from ffprep.kernels.image.crop import LETTERBOX, resized_sides
 from ffprep.kernels.image.job import CROP_RESIZE_CENTER
-from ffprep.kernels.image.view import placed
+from ffprep.kernels.image.view import canvas_of, placed
 from ffprep.kernels.jit import inline
 from ffprep.kernels.layout import NO_MEMORY, OK, SIZE_MISMATCH
 from ffprep.kernels.memory import bytes_at, doubles_at, fill_zero, floats_at, longs_at
@@ -29,7 +29,14 @@ def _follow(points: int, target: Any, sample: int, key: int, work: int) -> int:
         return np.int64(SIZE_MISMATCH)
     y, x, h, w, mirrored = placed(spec, height, width, key)
     out_h, out_w = np.float64(spec.out_h), np.float64(spec.out_w)
-    if spec.crop == CROP_RESIZE_CENTER:
+    if spec.crop >= LETTERBOX:
+        rows, cols, at_y, at_x = canvas_of(spec, height, width, key)
+        place_points(
+            points, 0.0, 0.0, np.float64(height), np.float64(width),
+            np.float64(rows) / height, np.float64(cols) / width,
+        )  # fmt: skip
+        place_points(points, -np.float64(at_y), -np.float64(at_x), out_h, out_w, 1.0, 1.0)
+    elif spec.crop == CROP_RESIZE_CENTER:
         rows, cols = resized_sides(height, width, spec.short)
         full_h, full_w = max(np.float64(rows), out_h), max(np.float64(cols), out_w)
         place_points(

@@ -85,6 +85,7 @@ def _records(
     if masks:
         item = np.dtype(dtype).itemsize
         record["item"], record["scratch"] = item, -(-item * largest // 64) * 64
+        record["fill"] = decoder.fill
     elif isinstance(decoder, BoxesDecoder):
         record["stored"], record["format"] = FORMATS.index(decoder.stored), FORMATS.index(decoder.format)
         record["min_size"], record["min_area"] = decoder.min_size, decoder.min_area
