@@ -255,9 +255,10 @@ def offset_of(table: np.dtype[Any], field: str) -> int:
 
 TASK = np.dtype(
     _whole(
-        "kind out row_bytes meta meta_stride offsets sizes data data_size lengths element fill rows_each "
+        "kind out row_bytes meta meta_stride offsets offset_stride sizes size_stride data data_size "
+        "lengths element fill rows_each "
         "index index_sizes width source columns counts counts_stride choose seed epoch stream "
-        "check sums states check_offsets check_sizes check_rows target"
+        "check sums sum_stride states check_offsets check_offset_stride check_sizes check_size_stride check_rows target"
     )
 )
 """What an operation does with the samples of one file; :mod:`ffprep.loader.engine.rows` carries it out.
@@ -266,8 +267,9 @@ kind, out, row_bytes
     One of ``rows.KIND_*``; address of the batch's first row, bytes of a row.
 meta, meta_stride
     Address of the first sample's record, bytes from one to the next.
-offsets, sizes, data, data_size
-    Addresses of two int64 a sample that say where its payload lies; the file's bytes.
+offsets, offset_stride, sizes, size_stride, data, data_size
+    Addresses of two int64 a sample that say where its payload lies, each with the bytes to the next, since they may be
+    those of the file's own tables; the file's bytes.
 lengths, element, fill
     Address of the lengths of ragged rows or 0; bytes of an element; what to put after the end, as an int64.
 rows_each
@@ -280,11 +282,12 @@ counts, counts_stride
     Of captions: address of the first sample's int64 that says how many rows count, bytes to the next; 0: all count.
 choose, seed, epoch, stream
     Of captions: which rows to take, key and counters of the draw.
-check, sums, states
-    Address of ``ffp_check_payload``; of the uint64 checksum of each payload, 0 where none is compared; of a uint8 state
-    each, 0 where each touch is to compare.
-check_offsets, check_sizes, check_rows
-    Addresses of two int64 a payload that say where it lies; how many samples lie in each payload.
+check, sums, sum_stride, states
+    Address of ``ffp_check_payload``; of the uint64 checksum of each payload, 0 where none is compared, and bytes to the
+    next; of a uint8 state each, 0 where each touch is to compare.
+check_offsets, check_offset_stride, check_sizes, check_size_stride, check_rows
+    Addresses of two int64 a payload that say where it lies, with the bytes to the next; how many samples lie in each
+    payload.
 target
     Of what follows an image: address of a :data:`TARGET`.
 """

@@ -105,7 +105,12 @@ class Reader(BetonTables):
     # -- ffprep's own sections -------------------------------------------------------------------------
 
     def section(self, name: str) -> bytes | None:
-        """Return one of ffprep's sections, or None.
+        """Return a copy of one of ffprep's sections, or None; see `section_view`."""
+        content = self.section_view(name)
+        return None if content is None else content.tobytes()
+
+    def section_view(self, name: str) -> npt.NDArray[np.uint8] | None:
+        """Return one of ffprep's sections as a read-only view of the file, or None.
 
         Raises
         ------
@@ -114,8 +119,8 @@ class Reader(BetonTables):
         """
         for entry in self.superblock.sections if self.superblock else ():
             if entry.name == name:
-                content = self.stored(entry.offset, entry.offset + entry.size).tobytes()
-                if xxhash.xxh3_64_intdigest(content) != entry.checksum:
+                content = self.stored(entry.offset, entry.offset + entry.size)
+                if xxhash.xxh3_64_intdigest(content.data) != entry.checksum:
                     raise CorruptError(f"{self.path}: byte {entry.offset}: section {name!r} does not fit its checksum")
                 return content
         return None

@@ -40,6 +40,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ffp_rewrite": (c_int64, [_BYTES, c_int64, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
     "ffp_xxh3": (c_uint64, [_BYTES, c_int64]),
     "ffp_check_payload": (c_int64, [_BYTES, c_int64, c_void_p, c_void_p]),
+    "ffp_plain_extents": (c_int64, [c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_void_p]),
     "ffp_watch": (c_int64, [c_void_p, c_int64, c_char_p]),
     "ffp_unwatch": (None, [c_int64]),
     "ffp_watch_line": (c_int64, [c_void_p, c_char_p, c_int64]),

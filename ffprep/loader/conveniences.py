@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from ffprep.beton.reader import Reader
@@ -14,7 +15,9 @@ from ffprep.loader.epoch.epoch_state import EpochState
 from ffprep.loader.epoch.failures import LoaderErrors
 from ffprep.loader.epoch.stats import LoaderStats, Meter
 from ffprep.loader.ffcv_names import FfcvLoader
+from ffprep.loader.files import Ids
 from ffprep.loader.notebook import BatchView, table
+from ffprep.loader.order.order import as_array
 from ffprep.loader.plan.options import OF_DATALOADER, at_least
 from ffprep.loader.subset import filtered
 from ffprep.pipeline.pipeline_spec import PipelineSpec
@@ -40,6 +43,11 @@ class Conveniences(FfcvLoader, NamesKeywords, Generic[Batch]):
     def reader(self) -> Reader:
         """The file, if there is only one; otherwise an `OptionError` tells where they are."""
         return self.files.only_reader()
+
+    @cached_property
+    def indices(self) -> Ids:
+        """The samples to visit: int64. Made when it is first asked for, since most loaders visit all."""
+        return as_array(self._chosen)
 
     @property
     def vocabulary(self) -> Vocabulary | None:

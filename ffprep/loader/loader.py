@@ -23,8 +23,8 @@ from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
 from ffprep.loader.epoch.saved_state import SavedState, read_state
 from ffprep.loader.epoch.stats import Meter
 from ffprep.loader.ffcv_names import DEFAULT_OS_CACHE, DEFAULT_PROCESS_CACHE, ORDER_MAP, ORDER_TYPE
-from ffprep.loader.files import Ids, open_files
-from ffprep.loader.order.order import Order, OrderOption, SequentialOrder, as_indices
+from ffprep.loader.files import open_files
+from ffprep.loader.order.order import Order, OrderOption, Samples, SequentialOrder, as_indices
 from ffprep.loader.order.pages import payload_fields
 from ffprep.loader.order.sampling import AnyOrder, Sampling, order_name
 from ffprep.loader.order.share import Share, check_enough, distributed_share
@@ -209,7 +209,8 @@ class Loader(Conveniences[Batch]):
             self._pipelines = with_mapped_outputs(self._pipelines, custom_field_mapper, self.files.fields)
         if with_index:
             self._pipelines = with_index_output(self._pipelines, self.files.fields)
-        self.indices: Ids = as_indices(indices, self.files.num_samples)
+        samples = self.files.num_samples
+        self._chosen: Samples = range(samples) if indices is None else as_indices(indices, samples)
         self._order_option = order
         self._device = device
         self._memory = BatchMemory(self.batches_ahead, str(self.files))
@@ -226,12 +227,11 @@ class Loader(Conveniences[Batch]):
             self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
         self._checked_pipelines = [for_framework(pipeline, framework) for pipeline in self._checked_pipelines]
         self._memory.check(self._plan())  # so that mistakes in the pipelines are reported now
-        samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples", MOST_SAMPLES)
+        length = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples", MOST_SAMPLES)
         payloads = payload_fields({pipeline.source for pipeline in self._checked_pipelines}, self.files)
         self._meter = Meter(self.files, payloads)
-        self._sampling = Sampling(
-            self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples
-        )
+        pages = self._window_pages
+        self._sampling = Sampling(self.files, payloads, self._chosen, pages, self.os_cache, weights, length)
         self._order = self._sampling.order(self._order_option, self.seed, self)
         self._share = self._order.share(self._share)
         check_enough(len(self._order), self._share, self.drop_last, str(self.files))
@@ -378,7 +378,7 @@ class Loader(Conveniences[Batch]):
         self.close()
 
     def __repr__(self) -> str:
-        size = f"{len(self.indices)} samples, {len(self)} batches of {self.batch_size}"
+        size = f"{len(self._chosen)} samples, {len(self)} batches of {self.batch_size}"
         return f"<Loader of {self.files}: {size}, {order_name(self._order_option)}, seed {self.seed}>"
 
 

@@ -188,7 +188,7 @@ def image_text_train(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
     )
     words = caption_pipelines(
-        path,
+        listed(path, options),
         captions,
         token_dtype=token_dtype,
         mask=mask,
@@ -237,7 +237,7 @@ def image_text_val(
     decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
     words = caption_pipelines(
-        path,
+        listed(path, options),
         captions,
         token_dtype=token_dtype,
         mask=mask,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -51,9 +51,13 @@ Paths = PathLike | Sequence[PathLike]
 """One file, or several that are loaded together: each an index, a folder or a pattern, too."""
 
 
-def listed(path: Paths) -> Sequence[PathLike]:
-    """Return the files that one path or several stand for; opening them compares them with their index."""
-    return files_of(path)
+def listed(path: Paths, options: Mapping[str, Any] | None = None) -> Sequence[PathLike]:
+    """Return the files that one path or several stand for; opening them compares them with their index.
+
+    Pages of remote files are kept where a loader with these options keeps them.
+    """
+    given = options or {}
+    return files_of(path, given.get("cache"), given.get("cache_limit"))
 
 
 def image_pipeline(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ffprep.common.names import check_keywords
 from ffprep.errors import UnknownOptionError
-from ffprep.loader import ErrorBudget, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
+from ffprep.loader import ClipOrder, ErrorBudget, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.order.order import HasSampleOrder
 from ffprep.loader.plan.options import OF_DATALOADER
 
@@ -64,13 +64,14 @@ class LoaderOptions(TypedDict, total=False):
     cache: str | os.PathLike[str] | None
     cache_limit: int | None
     framework: Literal["torch", "numpy", "jax"]
+    pin_threads: bool | Sequence[int]
 
 
 class EvaluationOptions(LoaderOptions, total=False):
     """The same, and what the presets of training name themselves."""
 
     seed: int | None
-    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | HasSampleOrder
+    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | ClipOrder | HasSampleOrder
 
 
 def further_options(preset: Callable[..., Any], options: Mapping[str, object], **defaults: object) -> dict[str, Any]:

@@ -106,14 +106,13 @@ def text_blocks(
         The file has blocks of another size, or tokens of another vocabulary.
     """
     further = further_options(text_blocks, options)
-    forms = {_block_form(each, block, vocabulary) for each in listed(path)}
+    files = listed(path, options)
+    forms = {_block_form(each, block, vocabulary) for each in files}
     if forms == {None}:
-        pipelines = number_pipelines(path, device, dtype)
+        pipelines = number_pipelines(files, device, dtype)
         return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)
     if None in forms:
-        raise OptionError(
-            f"of {', '.join(map(str, listed(path)))} only some hold blocks of tokens; load them separately"
-        )
+        raise OptionError(f"of {', '.join(map(str, files))} only some hold blocks of tokens; load them separately")
     moved = [] if device is None else [ToDevice(device)]
     tokens = [*tokens_pipeline(dtype), *moved]
     padded = {"length": [TokensDecoder(np.int64), ToTensor(), Squeeze(1), *moved]}

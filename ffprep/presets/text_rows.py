@@ -92,10 +92,11 @@ def text_rows(
         The files have no such rows, no text, or another vocabulary.
     """
     further = further_options(text_rows, options)
-    forms = [_row_form(each, vocabulary, text) for each in listed(path)]
+    files = listed(path, options)
+    forms = [_row_form(each, vocabulary, text) for each in files]
     if any(form != forms[0] for form in forms):
         raise OptionError(
-            f"of {', '.join(map(str, listed(path)))} not all have the same labels and texts; load them separately"
+            f"of {', '.join(map(str, files))} not all have the same labels and texts; load them separately"
         )
     moved = [] if device is None else [ToDevice(device)]
     native = dtype_name(token_dtype)

@@ -173,10 +173,11 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int, file
     if op.kind == "tokens":
         task["rows_each"], starts = token_rows(reader, op.field)
         task["source"] = np.dtype(getattr(reader.fields[op.field], "dtype", None)).itemsize
-        task["offsets"] = address(starts)
+        task["offsets"], task["offset_stride"] = address(starts), starts.strides[0]
         return [*kept, starts]
-    offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
-    task["offsets"], task["sizes"] = address(offsets), address(sizes)
+    offsets, sizes = reader.extents(op.field)
+    task["offsets"], task["offset_stride"] = address(offsets), offsets.strides[0]
+    task["sizes"], task["size_stride"] = address(sizes), sizes.strides[0]
     kept += [offsets, sizes]
     if op.image is not None and reader.seek_index is not None:
         places, lengths = reader.seek_index.addresses(reader, op.field)
@@ -190,9 +191,11 @@ def _fill_checks(task: np.void, name: str, reader: Reader, files: Files) -> list
     sums = files.checks.sums_of(reader, name)
     if sums is None:
         return []
-    task["check"], task["sums"] = native.entry("ffp_check_payload"), address(sums.sums)
+    task["check"] = native.entry("ffp_check_payload")
+    task["sums"], task["sum_stride"] = address(sums.sums), sums.sums.strides[0]
     task["states"] = 0 if files.checks.mode == "always" else address(sums.states)
-    task["check_offsets"], task["check_sizes"] = address(sums.offset), address(sums.size)
+    task["check_offsets"], task["check_offset_stride"] = address(sums.offset), sums.offset.strides[0]
+    task["check_sizes"], task["check_size_stride"] = address(sums.size), sums.size.strides[0]
     task["check_rows"] = reader.blocks.per_sample if isinstance(reader, BlockReader) else 1
     return [sums]
 

@@ -29,9 +29,11 @@ from ffprep.loader.order.order import (
     OrderOption,
     QuasiRandomOrder,
     RandomOrder,
+    Samples,
     SequentialOrder,
+    as_array,
 )
-from ffprep.loader.order.pages import has_payload, main_pages, payload_pages
+from ffprep.loader.order.pages import PageRuns, has_payload, main_pages, pages_holding, sample_pages
 from ffprep.loader.order.repeated import RepeatedOrder
 from ffprep.loader.order.share import Share
 from ffprep.loader.order.weighted import WeightedOrder
@@ -54,7 +56,7 @@ class Sampling:
     files : Files
     payloads : sequence of str
         Fields that pipelines read from the files' pages, see `payload_fields`.
-    indices : ndarray of int64
+    indices : ndarray of int64, or range
         Samples to visit.
     window_pages : int
         Pages that QUASI_RANDOM shuffles together, or that are read ahead together.
@@ -68,7 +70,7 @@ class Sampling:
 
     files: Files
     payloads: Sequence[str]
-    indices: Ids
+    indices: Samples
     window_pages: int
     os_cache: bool
     weights: Sequence[float] | str | None = None
@@ -95,11 +97,11 @@ class Sampling:
         if isinstance(option, NodeOrder):
             return option.bind(self.indices, self._main_pages(), seed)
         if isinstance(option, RepeatedOrder):
-            return option.bind(self.indices, seed)
+            return option.bind(as_array(self.indices), seed)
         if isinstance(option, ClipOrder):
-            return option.bind(self.indices, self.files, seed)
+            return option.bind(as_array(self.indices), self.files, seed)
         if isinstance(option, WeightedOrder):
-            return option.bind(self.indices, seed, self.files.num_samples)
+            return option.bind(as_array(self.indices), seed, self.files.num_samples)
         if isinstance(option, type) and hasattr(option, "sample_order"):
             option = option(loader)
         if hasattr(option, "sample_order"):
@@ -109,15 +111,17 @@ class Sampling:
             "an object that has sample_order(epoch)"
         )
 
-    def _main_pages(self) -> Ids:
-        return main_pages(self.files, self.payloads)
+    def _main_pages(self) -> PageRuns | Ids:
+        return sample_pages(self.files, self.payloads)
 
     def _mix(self, option: AnyOrder, seed: int) -> MixOrder:
         if not isinstance(option, OrderOption):
             raise OptionError("weights and epoch_samples go with an OrderOption, not with another order")
-        parts = [self.indices] if self.weights is None else self.files.split(self.indices)
+        indices = as_array(self.indices)
+        parts = [indices] if self.weights is None else self.files.split(indices)
         counts = self._counts(parts)
-        pages = self._main_pages() if option is OrderOption.QUASI_RANDOM or not self.os_cache else None
+        windowed = option is OrderOption.QUASI_RANDOM or not self.os_cache
+        pages = main_pages(self.files, self.payloads) if windowed else None
         read = np.zeros(len(parts))
         streams: list[Order] = []
         for f, part in enumerate(parts):
@@ -205,12 +209,9 @@ class Sampling:
         if edges is None:
             memory = available_memory() or sys.maxsize
             return ExtentsAhead(self.files, self.payloads, mine, first, len(order), share.step, memory)
-        columns = [payload_pages(self.files, name) for name in self.payloads]
 
         def pages(start: int, stop: int) -> Ids:
-            ids = mine(start, stop)
-            found: Ids = np.unique(np.concatenate([column[ids] for column in columns]))
-            return found[found >= 0]
+            return pages_holding(self.files, self.payloads, mine(start, stop))
 
         # Batches that are prepared may lie in several windows; the one after them is read meanwhile.
         reached = np.searchsorted(edges, [first, first + (ahead + 2) * share.step], side="right")
