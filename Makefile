@@ -44,6 +44,7 @@ lint: setup-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy tests/typing/right.py tests/typing/wrong.py
 	$(VENV)/bin/codespell
 	$(VENV)/bin/python -W ignore -m numpydoc lint $(shell find ffprep -name '*.py')
 	$(VENV)/bin/clang-format --fallback-style=none --dry-run --Werror $(shell find ffprep tests benchmarks -name '*.[ch]')

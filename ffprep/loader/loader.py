@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import weakref
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,11 @@ from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
 from ffprep.loader.conveniences import Conveniences, with_index_output, with_mapped_outputs
 from ffprep.loader.engine.memory import BatchMemory
+from ffprep.loader.epoch.batch_type import Batch
 from ffprep.loader.epoch.epoch_state import EpochProgress, EpochState
 from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
 from ffprep.loader.epoch.saved_state import SavedState, read_state
+from ffprep.loader.epoch.stats import Meter
 from ffprep.loader.ffcv_names import DEFAULT_OS_CACHE, DEFAULT_PROCESS_CACHE, ORDER_MAP, ORDER_TYPE
 from ffprep.loader.files import Ids, open_files
 from ffprep.loader.order.order import Order, OrderOption, SequentialOrder, as_indices
@@ -28,18 +29,29 @@ from ffprep.loader.order.pages import payload_fields
 from ffprep.loader.order.sampling import AnyOrder, Sampling, order_name
 from ffprep.loader.order.share import Share, check_enough, distributed_share
 from ffprep.loader.plan.frameworks import FRAMEWORKS, for_framework
-from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, drawn_seed, one_of, worker_threads
+from ffprep.loader.plan.options import (
+    MOST_AHEAD,
+    MOST_SAMPLES,
+    at_least,
+    drawn_seed,
+    one_of,
+    paths_of,
+    whole_number,
+    worker_threads,
+)
 from ffprep.loader.plan.outputs import Output
-from ffprep.loader.plan.pipelines import on_device, read_pipelines
+from ffprep.loader.plan.pipelines import copied, on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ffprep.loader.epoch.iterator import EpochIterator
 
 DEFAULT_WINDOW_PAGES = 64
 
 
-class Loader(Conveniences):
+class Loader(Conveniences[Batch]):
     """Batches from ``.beton`` files; a replacement for ``ffcv.Loader``.
 
     What a batch holds, down to the pixel, is a function of the files, the pipelines, `seed`, the epoch and the position
@@ -183,7 +195,7 @@ class Loader(Conveniences):
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
 
-        self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
+        self.fname = paths_of(fname)
         self.batch_size = at_least(batch_size, 1, "batch_size")
         self.batches_ahead = at_least(batches_ahead, 0, "batches_ahead", MOST_AHEAD)
         self.num_workers = worker_threads(num_workers)
@@ -196,9 +208,7 @@ class Loader(Conveniences):
         self.pad = one_of(pad, ("repeat", "mask", None), "pad")
         self._window_pages = at_least(window_pages, 1, "window_pages")
         self._share = distributed_share(self.batch_size, distributed, rank, world_size, os.environ, pad is not None)
-        self._pipelines: dict[str, Any] = {
-            name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
-        }
+        self._pipelines = copied(pipelines)
         checked, places = one_of(check, CHECKS, "check"), files_of(self.fname, cache, cache_limit)
         self.files = open_files(places, custom_fields, self._reader_class, index, checked)
         if custom_field_mapper:
@@ -212,18 +222,19 @@ class Loader(Conveniences):
         self._pool_cache = PoolCache()
         self._finalizer = weakref.finalize(self, self._pool_cache.close)
         self._finalizer.atexit = False
-        self._iterators: weakref.WeakSet[EpochIterator] = weakref.WeakSet()
+        self._iterators: weakref.WeakSet[EpochIterator[Batch]] = weakref.WeakSet()
         self._epoch_state = EpochState()
         self._closed = False
-        self.seed = drawn_seed(self.distributed) if seed is None else operator.index(seed)
+        self.seed = drawn_seed(self.distributed) if seed is None else whole_number(seed, "seed")
         self._checked_pipelines = read_pipelines(self._pipelines, self.files)
         self._framework = one_of(framework, FRAMEWORKS, "framework")
         if device is not None:
             self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
         self._checked_pipelines = [for_framework(pipeline, framework) for pipeline in self._checked_pipelines]
-        self._plan()  # so that mistakes in the pipelines are reported now
+        self._memory.check(self._plan())  # so that mistakes in the pipelines are reported now
         samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples", MOST_SAMPLES)
         payloads = payload_fields({pipeline.source for pipeline in self._checked_pipelines}, self.files)
+        self._meter = Meter(self.files, payloads)
         self._sampling = Sampling(
             self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples
         )
@@ -237,7 +248,7 @@ class Loader(Conveniences):
         """Return the number of batches that this rank gets in a whole epoch."""
         return self._share.batches(len(self._order), self.drop_last)
 
-    def __iter__(self) -> EpochIterator:
+    def __iter__(self) -> EpochIterator[Batch]:
         """Begin the next epoch, or continue the one that was loaded by `load_state_dict`.
 
         Returns
@@ -255,7 +266,7 @@ class Loader(Conveniences):
         self._epoch_state.begin(progress, iterator)
         return iterator
 
-    def batch(self, samples: Sequence[int] | npt.NDArray[np.integer[Any]], epoch: int | None = None) -> tuple[Any, ...]:
+    def batch(self, samples: Sequence[int] | npt.NDArray[np.integer[Any]], epoch: int | None = None) -> Batch:
         """Make one batch of any samples, exactly as an epoch would; epochs that are running are not disturbed.
 
         Parameters
@@ -292,7 +303,7 @@ class Loader(Conveniences):
         outputs = [plan_output(pipeline, self.files, epoch) for pipeline in self._checked_pipelines]
         return [*outputs, mask_output(self._device, self._framework)] if self.pad == "mask" else outputs
 
-    def _start(self, progress: EpochProgress, order: Order, share: Share, drop_last: bool) -> EpochIterator:
+    def _start(self, progress: EpochProgress, order: Order, share: Share, drop_last: bool) -> EpochIterator[Batch]:
         """Plan an epoch, write its program and start it: `share` of `order`, from where `progress` says."""
         from ffprep.loader.engine.program import compile_program  # these import numba
         from ffprep.loader.epoch.iterator import EpochIterator
@@ -315,28 +326,9 @@ class Loader(Conveniences):
             setup.readahead = self._sampling.readahead(order, epoch, first, share, self.batches_ahead)
         setup.fetching = fetching_of(setup, self._sampling.payloads, order is self._order)
         scheduler = Scheduler(setup, self._pool_cache, self.num_workers)
-        iterator = EpochIterator(scheduler, progress, self, self.batches_ahead)
+        iterator: EpochIterator[Batch] = EpochIterator(scheduler, progress, self, self.batches_ahead, self._meter)
         self._iterators.add(iterator)
         return iterator
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that is running, or the next one between epochs."""
-        return self._epoch_state.current
-
-    @property
-    def next_epoch(self) -> int:
-        """The epoch that the next ``iter(loader)`` begins. Setting it begins that epoch from its start."""
-        return self._epoch_state.upcoming
-
-    @next_epoch.setter
-    def next_epoch(self, epoch: int) -> None:
-        self._epoch_state.go_to(at_least(epoch, 0, "epoch"))
-
-    def set_epoch(self, epoch: int) -> None:
-        """Let the next ``iter(loader)`` begin this epoch; a position in it that was loaded is kept."""
-        if not self._epoch_state.confirm(epoch):
-            self.next_epoch = epoch
 
     # -- state -----------------------------------------------------------------------------------------
 
@@ -382,11 +374,12 @@ class Loader(Conveniences):
         self._closed = True
         for iterator in list(self._iterators):
             iterator.close()
+        self._meter.finish()
         self._pool_cache.close(wait=True)
         self._memory.close()
         self.files.close()
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *unused: object) -> None:

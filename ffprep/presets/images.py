@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ffprep.beton.reader import Reader
 from ffprep.beton.sets import files_of
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import (
@@ -22,6 +23,8 @@ from ffprep.fields.decoders import (
 )
 from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.plan.options import one_of
+from ffprep.presets.kinds import check_fields
+from ffprep.presets.options import EvaluationOptions, Interpolation, LoaderOptions, further_options
 from ffprep.transforms import (
     Convert,
     NormalizeImage,
@@ -31,6 +34,11 @@ from ffprep.transforms import (
     ToTensor,
     ToTorchImage,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ffprep.presets.options import Device, DType, Labelled
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -52,9 +60,9 @@ def image_pipeline(
     flip: float = 0.0,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    device: Any = None,
+    device: Device = None,
 ) -> list[Any]:
     """Return a pipeline of decoder, flip, normalisation and layout, which the workers do in one pass.
 
@@ -81,7 +89,7 @@ def image_pipeline(
                 UserWarning,
                 stacklevel=3,
             )
-        pipeline.append(NormalizeImage(scale * np.asarray(mean), scale * np.asarray(std), dtype))
+        pipeline.append(NormalizeImage((scale * np.asarray(mean)).tolist(), (scale * np.asarray(std)).tolist(), dtype))
     else:
         pipeline.append(Convert(dtype))
     pipeline.append(ToTensor())
@@ -91,9 +99,16 @@ def image_pipeline(
     return pipeline
 
 
-def scalar_pipeline(decoder: Decoder, device: Any = None) -> list[Any]:
+def scalar_pipeline(decoder: Decoder, device: Device = None) -> list[Any]:
     """Return a pipeline that gives one number for each sample, shape (batch,)."""
     return [decoder, ToTensor(), Squeeze(1), *([] if device is None else [ToDevice(device)])]
+
+
+def _check_labelled(path: Paths) -> None:
+    """Check the first file; the loader compares the others with it."""
+    if files := listed(path):
+        with Reader(files[0], check=False) as reader:
+            check_fields(reader, ("image", "label"), "labelled images")
 
 
 def imagenet_train(
@@ -106,16 +121,16 @@ def imagenet_train(
     scale: Sequence[float] = (0.08, 1.0),
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     flip: float = 0.5,
-    interpolation: str = "bilinear",
+    interpolation: Interpolation = "bilinear",
     exact: bool = False,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    device: Any = None,
+    device: Device = None,
     order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
-    **options: Any,
-) -> Loader:
+    **options: Unpack[LoaderOptions],
+) -> Loader[Labelled]:
     """Return a loader of training batches: random resized crop, random flip, normalised.
 
     Parameters
@@ -135,12 +150,14 @@ def imagenet_train(
     Loader of (images, labels)
         Images (batch, 3, height, width), labels int64 (batch,).
     """
+    further = further_options(imagenet_train, options)
+    _check_labelled(path)
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
     )
     pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
-    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)
 
 
 def imagenet_val(
@@ -150,16 +167,16 @@ def imagenet_val(
     *,
     size: Size = 224,
     resize: int | None = None,
-    crop: str = "whole",
-    interpolation: str = "bilinear",
+    crop: Literal["whole", "center"] = "whole",
+    interpolation: Interpolation = "bilinear",
     exact: bool = True,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    device: Any = None,
-    **options: Any,
-) -> Loader:
+    device: Device = None,
+    **options: Unpack[EvaluationOptions],
+) -> Loader[Labelled]:
     """Return a loader of evaluation batches: each image exactly once, in the file's order.
 
     The last batch may be shorter than the others.
@@ -179,6 +196,8 @@ def imagenet_val(
     interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `imagenet_train`.
     """
+    further = further_options(imagenet_val, options, drop_last=False, seed=0)
+    _check_labelled(path)
     decoder: Decoder
     if one_of(crop, ("whole", "center"), "crop") == "center" and resize is None:
         if callable(size):
@@ -190,5 +209,4 @@ def imagenet_val(
         decoder = ResizeCenterCropRGBImageDecoder(size, resize, interpolation, exact)
     image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
     pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
-    options = {"drop_last": False, "seed": 0, **options}
-    return Loader(path, batch_size, num_workers, pipelines=pipelines, **options)
+    return Loader(path, batch_size, num_workers, pipelines=pipelines, **further)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -166,6 +167,13 @@ class WorkerPool:
     def pending(self) -> int:
         """Batches published and not collected."""
         return self._published - self._collected
+
+    @property
+    def ready(self) -> int:
+        """Batches that the workers are done with and that can be collected at once."""
+        addresses, batches = self._tables.slot_addresses, range(self._collected, self._published)
+        left = (worker.load_field(addresses[batch % self._slots] + worker.LEFT) for batch in batches)
+        return sum(1 for _ in itertools.takewhile(lambda tickets: tickets == 0, left))
 
     @property
     def has_room(self) -> bool:

@@ -191,6 +191,12 @@ class Scheduler:
         self.outputs = setup.outputs
         self.device_stream = setup.device_stream
 
+    @property
+    def ready(self) -> int:
+        """Batches that `take` would return at once."""
+        pool = self._pool
+        return 0 if pool is None else pool.ready
+
     def _publish(self, pool: WorkerPool) -> None:
         """Publish batches until enough of them are under way."""
         setup = self._setup

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 import sys
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -29,15 +31,40 @@ def at_least(value: int, low: int, name: str, high: int = 1 << 62) -> int:
     OptionError
         It is not.
     """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise OptionError(f"{name} is {value!r}; give a whole number") from None
+    number = whole_number(value, name)
     if number < low:
         raise OptionError(f"{name} is {number}; it must be at least {low}")
     if number > high:
         raise OptionError(f"{name} is {number}; it must be at most {high}")
     return number
+
+
+def whole_number(value: int, name: str) -> int:
+    """Return `value` if it is a whole number; messages call it `name`.
+
+    Raises
+    ------
+    OptionError
+        It is not.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise OptionError(f"{name} is {value!r}; give a whole number") from None
+
+
+def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> str | list[str]:
+    """Return one path or several as text.
+
+    Raises
+    ------
+    OptionError
+        It is something else.
+    """
+    try:
+        return os.fspath(given) if isinstance(given, (str, os.PathLike)) else [os.fspath(path) for path in given]
+    except TypeError:
+        raise OptionError(f"{given!r} is no path; give that of a .beton file, or a list of them") from None
 
 
 def worker_threads(num_workers: int) -> int:
@@ -63,6 +90,20 @@ def one_of(value: Choice, choices: tuple[Choice, ...], name: str) -> Choice:
     if value not in choices:
         raise OptionError(f"{name} is {value!r}; choose {' or '.join(map(repr, choices))}")
     return value
+
+
+OF_DATALOADER = {
+    "shuffle": "order=OrderOption.RANDOM",
+    "sampler": "order or indices",
+    "batch_sampler": "batch_size and order",
+    "prefetch_factor": "batches_ahead",
+    "pin_memory": "device",
+    "collate_fn": "pipelines to Loader",
+    "transform": "pipelines to Loader",
+    "dataset": "the path of a .beton file",
+    "world": "world_size",
+}
+"""What stands for the options of torch's loader and data sets."""
 
 
 def drawn_seed(distributed: bool) -> int:

@@ -51,6 +51,19 @@ class Pipeline:
     stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
 
 
+def copied(pipelines: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of what a loader was given, which later changes of the lists do not reach.
+
+    Raises
+    ------
+    OptionError
+        It is no mapping.
+    """
+    if pipelines is not None and not isinstance(pipelines, Mapping):
+        raise OptionError(f"pipelines is a {type(pipelines).__name__}; give a dict with a pipeline for each output")
+    return {name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()}
+
+
 def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Pipeline]:
     """Check ``pipelines`` and complete them with the fields' defaults, without changing what was given.
 
