@@ -137,9 +137,9 @@ def scalar_pipeline(decoder: Decoder, device: Device = None) -> list[Any]:
     return [decoder, ToTensor(), Squeeze(1), *([] if device is None else [ToDevice(device)])]
 
 
-def _check_labelled(path: Paths) -> None:
+def _check_labelled(path: Paths, options: Mapping[str, Any]) -> None:
     """Check the first file; the loader compares the others with it."""
-    if files := listed(path):
+    if files := listed(path, options):
         with Reader(files[0], check=False) as reader:
             check_fields(reader, ("image", "label"), "labelled images")
 
@@ -185,7 +185,7 @@ def imagenet_train(
         Images (batch, 3, height, width), grey ones (batch, 1, height, width), labels int64 (batch,).
     """
     further = further_options(imagenet_train, options)
-    _check_labelled(path)
+    _check_labelled(path, options)
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device, grey=grey
@@ -232,7 +232,7 @@ def imagenet_val(
         As for `imagenet_train`.
     """
     further = further_options(imagenet_val, options, drop_last=False, seed=0)
-    _check_labelled(path)
+    _check_labelled(path, options)
     decoder: Decoder
     if one_of(crop, ("whole", "center"), "crop") == "center" and resize is None:
         if callable(size):
