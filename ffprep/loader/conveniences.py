@@ -11,7 +11,7 @@ from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
 from ffprep.loader.ffcv_names import FfcvLoader
 from ffprep.loader.files import Ids
-from ffprep.loader.order.order import as_array
+from ffprep.loader.order.order import Samples, as_array
 from ffprep.loader.subset import filtered
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.blocks.blocks import source_facts
@@ -26,6 +26,8 @@ INDEX = "index"
 
 class Conveniences(FfcvLoader):
     """Methods and properties of `Loader` that need nothing of its insides."""
+
+    _chosen: Samples
 
     @property
     def reader(self) -> Reader:
