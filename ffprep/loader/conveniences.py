@@ -17,7 +17,7 @@ from ffprep.loader.epoch.stats import LoaderStats, Meter
 from ffprep.loader.ffcv_names import FfcvLoader
 from ffprep.loader.files import Ids
 from ffprep.loader.notebook import BatchView, table
-from ffprep.loader.order.order import as_array
+from ffprep.loader.order.order import Samples, as_array
 from ffprep.loader.plan.options import OF_DATALOADER, at_least
 from ffprep.loader.subset import filtered
 from ffprep.pipeline.pipeline_spec import PipelineSpec
@@ -38,6 +38,8 @@ class Conveniences(FfcvLoader, NamesKeywords, Generic[Batch]):
     errors: LoaderErrors
     _meter: Meter
     _epoch_state: EpochState
+
+    _chosen: Samples
 
     @property
     def reader(self) -> Reader:

@@ -204,6 +204,7 @@ class Paged:
     """
 
     def __init__(self, indices: Samples, pages: PageRuns | Ids) -> None:
+        self._sorted: Samples
         if isinstance(pages, PageRuns) and isinstance(indices, range) and len(pages) == len(indices):
             self.bounds, self._sorted = pages.starts, indices
         else:
@@ -216,7 +217,7 @@ class Paged:
             self.bounds = np.append(first, len(chosen)).astype(np.int64)
             first_sample = int(chosen[0]) if len(chosen) else 0
             consecutive = bool((np.diff(chosen) == 1).all())
-            self._sorted: Samples = range(first_sample, first_sample + len(chosen)) if consecutive else chosen
+            self._sorted = range(first_sample, first_sample + len(chosen)) if consecutive else chosen
         self._cache: tuple[int, Ids, Ids] | None = None
 
     def __len__(self) -> int:
