@@ -5,7 +5,7 @@
 # make kernels  the kernels' machine code, brought up to date, so that no first start compiles them (make test does it, too)
 # make lint     what can be said without running: style, types, spelling, docstrings, the architecture
 # make bench    the comparison reported in docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
-# make docs     the manual as HTML
+# make docs     the manual as HTML, in site/; a broken link or reference ends it
 # make clean    remove what these made
 # make test-oldest, make test-newest    the tests with the oldest and the newest versions of what ffprep needs (ARGS)
 # Each sets up what it needs in $(VENV); the last two in environments of their own.
@@ -44,6 +44,7 @@ lint: setup-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy tests/typing/right.py tests/typing/wrong.py
 	$(VENV)/bin/codespell
 	$(VENV)/bin/python -W ignore -m numpydoc lint $(shell find ffprep -name '*.py')
 	$(VENV)/bin/clang-format --fallback-style=none --dry-run --Werror $(shell find ffprep tests benchmarks -name '*.[ch]')
@@ -54,7 +55,7 @@ bench: setup-dev
 
 docs: setup-dev
 	$(VENV)/bin/python -m pip install -q -e '.[docs]'
-	$(VENV)/bin/mkdocs build --strict
+	$(VENV)/bin/zensical build --strict --clean
 
 setup:
 	@scripts/setup.sh run
@@ -63,5 +64,5 @@ setup-dev:
 	@scripts/setup.sh dev
 
 clean:
-	rm -rf build dist site demo-out machine *.egg-info ffprep/jpeg/_native.so ffprep/kernels/_kernels.so
+	rm -rf build dist site .cache demo-out machine *.egg-info ffprep/jpeg/_native.so ffprep/kernels/_kernels.so
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -25,6 +25,10 @@ BUILDER = Path("scripts/build_kernels.py")
 KERNELS = "ffprep.kernels._kernels"
 
 
+if not os.environ.get("CC", "cc").strip():
+    del os.environ["CC"]  # empty, it would stand for a compiler without a name
+
+
 def text_can_be_used() -> bool:
     """Whether the assembly text is there, of the kernels' sources as they are, and for this machine."""
     if os.environ.get("FFPREP_KERNELS") == "jit" or not BUILDER.exists():

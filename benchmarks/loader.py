@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffprep.inspect.paired import Contestant, compare
-from ffprep.inspect.results import LEVELS, PACKAGES, Result, Table, versions
+from ffprep.inspect.timing.paired import Contestant, compare
+from ffprep.inspect.timing.results import LEVELS, PACKAGES, Result, Table, versions
 from ffprep.jpeg.native import simd_level
 
-RUNNERS = "ffprep.inspect.runners:"
+RUNNERS = "ffprep.inspect.timing.runners:"
 BATCH = 64
 MAIN, PEERS, OWN_FILE = "RRC 0.08-1", "peers", "ffcv's file"
 SAME_BYTES, PILLOW = "stock ffcv, original bytes", "torch DataLoader + Pillow"
@@ -191,6 +191,10 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
                 [("validation: whole image (ffcv: CenterCrop, ratio 1)", "seekable", beside)],
             ),
         ]
+    types = [ours(name, files.seekable, dtype=name) for name in ("float32", "float16", "bfloat16", "uint8")]
+    result.append(
+        Group("types", types, [(f"RRC (0.08-1), seekable: {kind.name}", kind.name, "float32") for kind in types[1:]])
+    )
     if len(two) == 2 and clock == "wall":
         both = [ours("two cores", files.seekable, cores=two, num_workers=2), ours("one core", files.seekable)]
         result.append(Group("cores", both, [("RRC (0.08-1), seekable: two cores", "two cores", "one core")]))
@@ -283,14 +287,14 @@ def main() -> None:
                 continue
             print(f"{group.name}: {len(group.contestants)} loaders", file=sys.stderr)
             add_group(result, group, options.rounds)
+            result.tables["short"] = short_table(result)
+            if options.json:  # after each group, so that an interrupted run loses only one
+                result.save(options.json)
         if options.only and (unknown := set(options.only) - {group.name for group in every}):
             names = ", ".join(repr(group.name) for group in every)
             print(f"no group is called {', '.join(sorted(unknown))}; there are {names}", file=sys.stderr)
-    result.tables["short"] = short_table(result)
     if files.stock is None:
         print("stock ffcv is not installed: left out", file=sys.stderr)
-    if options.json:
-        result.save(options.json)
     print(f"{result.caption()}\n\n{result.text(markdown=options.markdown)}")
 
 

@@ -25,8 +25,8 @@ from typing import Any
 from loader import Files, make_files, repeat_folder
 from peers.environments import ENVIRONMENTS, set_up
 
-from ffprep.inspect.paired import Contestant, Timing, compare
-from ffprep.inspect.results import Result, Series, Table
+from ffprep.inspect.timing.paired import Contestant, Timing, compare
+from ffprep.inspect.timing.results import Result, Series, Table
 
 HERE = Path(__file__).resolve().parent
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
@@ -180,7 +180,7 @@ def add(result: Result, part: str, found: Sequence[tuple[Entry, Timing]]) -> Non
             table.rows.append([entry.name, entry.stored, f"no figure: {failure}", *[""] * (len(table.columns) - 3)])
             continue
         cost = f"{name}, processor"
-        result.measured(cost, [1000 * value for value in timing.processor], "ms")
+        result.measured(cost, [1000 * value for value in timing.cpu], "ms")
         own, own_cost = f"{part}: {first.name}", f"{part}: {first.name}, processor"
         row: list[Any] = [entry.name, entry.stored, {"median": name}]
         row += [{"ratio": [own, name]}, {"median": cost, "form": ".2f"}, {"ratio": [cost, own_cost]}]

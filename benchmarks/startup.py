@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py --markdown
     python benchmarks/startup.py --cold        # also the first batch ever of each preset, nothing being compiled yet
-    python benchmarks/startup.py --only-cold   # that alone
+    python benchmarks/startup.py --only-cold   # that alone; with PYTHONPATH=FOLDER, of a wheel that was unpacked there
 
 Every figure is of a process of its own, with the file in the page cache, the median of several; times of whole
 processes begin when the process does. Processor time (--clock cpu) is that of all threads together, less disturbed by
@@ -24,6 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from ffprep.inspect.timing.results import Result, Table
 
 SAMPLES = 1_281_167
 CLOCK = "FFPREP_STARTUP_CLOCK"
@@ -50,21 +52,18 @@ def make_large(path: Path, samples: int = SAMPLES) -> None:
 
 
 def make_small(path: Path) -> None:
-    """Writes a file of 512 photographs."""
+    """Writes a file of 128 photographs."""
     from ffprep.convert.conversion import convert
     from ffprep.demo.photographs import make_photographs
     from ffprep.fields import RGBImageField
     from ffprep.sources.imagenet import open_imagenet
 
-    folder = make_photographs(path.parent / "photographs", 512)
+    folder = make_photographs(path.parent / "photographs", 128)
     convert(open_imagenet(str(folder), "train", image=RGBImageField(jpeg="seekable")), path)
 
 
 def memory(kind: str = "Anon") -> int:
-    """Return the bytes of memory that the process holds of its own, or with ``File`` those of mapped files it touched.
-
-    0 where Linux does not say.
-    """
+    """Return the bytes of memory of its own, or with ``File`` of mapped files it touched; 0 if Linux does not say."""
     try:
         text = Path("/proc/self/status").read_text()
     except OSError:
@@ -72,12 +71,10 @@ def memory(kind: str = "Anon") -> int:
     return 1024 * int(text.split(f"Rss{kind}:")[1].split()[0])
 
 
-# -- what a process of its own measures ----------------------------------------------------------------
-
-
 def make_pairs(path: Path) -> None:
     """Writes a file of 64 photographs with tokens."""
     import numpy as np
+    from PIL import Image
 
     from ffprep.beton.writing.writer import Writer
     from ffprep.demo.photographs import make_photographs
@@ -89,8 +86,6 @@ def make_pairs(path: Path) -> None:
         "tokens": NDArrayField(np.dtype(np.uint16), (32,)),
         "length": IntField(),
     }
-    from PIL import Image
-
     with Writer(path, fields, len(files)) as writer:
         for file in files:
             values = [np.array(Image.open(file).convert("RGB")), np.zeros(32, np.uint16), 32]
@@ -262,9 +257,6 @@ def stock_opening_loader(path: str) -> dict[str, float]:
     return {"seconds": clock() - begun, "own": memory() - own}
 
 
-# -- asking for it -------------------------------------------------------------------------------------
-
-
 def _seconds() -> float:
     """Seconds of the clock, or of processor time of the processes that have ended."""
     if clock is time.perf_counter:
@@ -276,7 +268,7 @@ def _seconds() -> float:
 def ask(function: str, *arguments: str, times: int = 5, environment: dict[str, str] | None = None) -> dict[str, float]:
     """Runs a function in processes of their own; medians, and ``process``, the whole process."""
     found: dict[str, list[float]] = {}
-    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(HERE.parent)])  # a wheel may be named first
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(times):
         begun = _seconds()
@@ -330,30 +322,33 @@ def rows(small: Path, large: Path, times: int) -> list[tuple[str, str, str]]:
     return lines
 
 
-def cold_rows(small: Path, times: int) -> list[tuple[str, str, str]]:
-    """What, with the kernels' machine code as it was shipped, with numba alone; every cache of numba's is empty."""
-    pairs, blocks = small.with_name("pairs.beton"), small.with_name("blocks.beton")
-    make_pairs(pairs)
-    make_blocks(blocks)
-    lines = []
+def first_cold(preset: str, path: Path, kernels: str) -> float:
+    """Seconds from a process's start to a preset's first batch, with an empty cache of numba's."""
+    with tempfile.TemporaryDirectory(prefix="ffprep-cold-") as cache:
+        environment = {"NUMBA_CACHE_DIR": cache, "FFPREP_KERNELS": kernels}
+        asked = ask("first_ever", preset, str(path), times=1, environment=environment)
+    if not kernels and asked["numba"]:
+        print(f"note: {preset} imported numba: see `ffprep doctor`", file=sys.stderr)
+    return asked["seconds"]
+
+
+def cold(small: Path, times: int, compiled: bool, note: str) -> Result:
+    """The first batch of every preset, with the kernels' machine code as it was shipped, and compiled by numba."""
+    make_pairs(pairs := small.with_name("pairs.beton"))
+    make_blocks(blocks := small.with_name("blocks.beton"))
     presets = {"torch": small, "imagenet_train": small, "augmented": small}
     presets |= {"image_text_train": pairs, "text_blocks": blocks}
+    kinds = {"shipped": ("", times), **({"compiled": ("jit", 1)} if compiled else {})}
+    result = Result("startup", f"{times} processes each, empty caches", note=note)
+    result.tables["main"] = Table(
+        ["process start to first batch (torch: its import alone)", *(f"{kind}, s" for kind in kinds)], []
+    )
     for preset, path in presets.items():
-        found = []
         ask("first_ever", preset, str(path), times=1)  # Python's own bytecode, which pip makes when it installs
-        for chosen, runs in (("", times), ("jit", 1)):
-            everything: list[float] = []
-            for _ in range(runs):
-                with tempfile.TemporaryDirectory(prefix="ffprep-cold-") as cache:
-                    environment = {"NUMBA_CACHE_DIR": cache, "FFPREP_KERNELS": chosen}
-                    asked = ask("first_ever", preset, str(path), times=1, environment=environment)
-                everything.append(asked["seconds"])
-                if not chosen and asked["numba"]:
-                    print(f"note: {preset} imported numba: see `ffprep doctor`", file=sys.stderr)
-            found.append(f"{statistics.median(everything):.2f} s")
-        what = "import torch alone" if preset == "torch" else f"{preset}: first batch, empty cache"
-        lines.append((f"process start to {what}", *found))
-    return lines
+        for kind, (kernels, runs) in kinds.items():
+            result.measured(f"{preset}, {kind}", [first_cold(preset, path, kernels) for _ in range(runs)])
+        result.tables["main"].rows.append([preset, *({"median": f"{preset}, {kind}", "form": ".2f"} for kind in kinds)])
+    return result
 
 
 def show(heading: tuple[str, str], lines: list[tuple[str, str, str]], markdown: bool) -> None:
@@ -373,6 +368,9 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="processes for each figure")
     parser.add_argument("--cold", action="store_true", help="also the first batch ever, with an empty cache")
     parser.add_argument("--only-cold", action="store_true", help="nothing else")
+    parser.add_argument("--no-jit", action="store_true", help="time only machine code as it was shipped")
+    parser.add_argument("--json", type=Path, help="keep the results of the cold start in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of processor time")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
@@ -392,7 +390,10 @@ def main() -> None:
                 make_large(large)
             show(("ffprep", "stock ffcv"), rows(small, large, options.times), options.markdown)
         if options.cold or options.only_cold:
-            show(("shipped", "compiled"), cold_rows(small, options.times), options.markdown)
+            result = cold(small, options.times, not options.no_jit, options.note)
+            if options.json:
+                result.save(options.json)
+            print(f"\n{result.caption()}\n\n{result.text(markdown=options.markdown)}")
 
 
 if __name__ == "__main__":

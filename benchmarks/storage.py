@@ -20,7 +20,7 @@ from pathlib import Path
 
 from loader import BATCH, RUNNERS, repeat_folder
 
-from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
 
 FORMS: list[tuple[str, list[str]]] = [
     ("seekable", ["--jpeg", "seekable"]),

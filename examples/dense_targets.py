@@ -4,7 +4,7 @@
 
 Makes a small file of photographs in which ellipses are the objects, trains a segmentation network for some steps on
 random crops, turned and flipped, counts the boxes of each batch and writes a picture of crops with the masks' outlines
-and the boxes on them.
+and the boxes on them: a row of these, one of letterboxes, one of scale jitter and tilts, one of elastic deformation.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, MaskDecoder
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import (
     ColorJitter,
+    ElasticTransform,
+    LetterboxRGBImageDecoder,
     NormalizeImage,
     RandomAffine,
     RandomHorizontalFlip,
+    RandomPerspective,
+    ScaleJitterRGBImageDecoder,
     ToTensor,
     ToTorchImage,
 )
@@ -114,18 +118,26 @@ def main() -> None:
                     kinds = classes[found.mask].unique().tolist()
                     print(f"step {step}: loss {loss.item():.3f}, {int(found.mask.sum())} boxes of the classes {kinds}")
         if arguments.picture:
-            plain = {
-                "image": geometry,
-                "mask": PipelineSpec("mask", MaskDecoder(fill=IGNORED), draws="image"),
-                "boxes": PipelineSpec("boxes", BoxesDecoder(), draws="image"),
-                "labels": None,
-            }
-            with Loader(path, 12, seed=0, pipelines=plain) as loader:
-                images, masks, found = loader.batch(range(12))
-            sheet = Image.new("RGB", (4 * arguments.size, 3 * arguments.size))
-            for i in range(12):
-                crop = outlined(images[i], masks[i], found.boxes[i][found.mask[i]])
-                sheet.paste(crop, (i % 4 * arguments.size, i // 4 * arguments.size))
+            side = arguments.size
+            rows = [
+                geometry,
+                [LetterboxRGBImageDecoder(side, fill=114), RandomHorizontalFlip()],
+                [ScaleJitterRGBImageDecoder(side, (0.5, 2.0), fill=114), RandomPerspective(0.4, p=1.0, fill=128)],
+                [RandomResizedCropRGBImageDecoder(side), ElasticTransform(8.0 * side, side / 12, fill=128)],
+            ]
+            sheet = Image.new("RGB", (4 * side, len(rows) * side))
+            for row, shown in enumerate(rows):
+                plain = {
+                    "image": shown,
+                    "mask": PipelineSpec("mask", MaskDecoder(fill=IGNORED), draws="image"),
+                    "boxes": PipelineSpec("boxes", BoxesDecoder(), draws="image"),
+                    "labels": None,
+                }
+                with Loader(path, 4, seed=0, pipelines=plain) as loader:
+                    images, masks, found = loader.batch(range(4 * row, 4 * row + 4))
+                for i in range(4):
+                    crop = outlined(images[i], masks[i], found.boxes[i][found.mask[i]])
+                    sheet.paste(crop, (i * side, row * side))
             sheet.save(arguments.picture)
 
 

@@ -9,10 +9,11 @@ from ffprep._version import __version__
 
 if TYPE_CHECKING:
     from ffprep.dataset import Dataset
-    from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
+    from ffprep.loader import ClipOrder, Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
     from ffprep.writer import DatasetWriter
 
 __all__ = [
+    "ClipOrder",
     "Dataset",
     "DatasetWriter",
     "Loader",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ClipOrder": "ffprep.loader",
     "Dataset": "ffprep.dataset",
     "DatasetWriter": "ffprep.writer",
     "Loader": "ffprep.loader",

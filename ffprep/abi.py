@@ -55,7 +55,7 @@ IMAGE = np.dtype(
 interleaved pixels, three bytes each.
 """
 
-DECODE_REQUEST = np.dtype(_whole("context data size index index_size x y w h scale image"))
+DECODE_REQUEST = np.dtype(_whole("context data size index index_size x y w h scale luma image"))
 """What ``ffp_decode_region`` is asked for.
 
 context
@@ -66,6 +66,8 @@ x, y, w, h
     Pixels of the whole image that are needed.
 scale
     0 to 3: how many times the image is halved while it is decoded.
+luma
+    1: of a YCbCr image decode Y alone, which is then a grey image.
 image
     Address of the :data:`IMAGE` that receives what was decoded.
 """
@@ -93,7 +95,7 @@ lo_y, hi_y, lo_x, hi_x
 flip, filter
     1 mirrors left and right; one of ``weights.FILTERS``.
 out, out_h, out_w, format
-    Address of the output, ``out_h * out_w * 3`` elements, densely packed, in one of ``layout.FORMATS``.
+    Address of the output, ``out_h * out_w`` pixels, densely packed, in one of ``layout.FORMATS``.
 colour
     Address of a :data:`COLOUR`; ignored for uint8.
 work, work_size
@@ -151,7 +153,8 @@ storage mode (0 JPEG, 1 raw RGB), and the number that its random draws are keyed
 
 IMAGE_SPEC = np.dtype(
     [
-        *_whole("crop filter format out_h out_w pitch seed epoch crop_op flip_op stream short reduce next augment"),
+        *_whole("crop filter format out_h out_w pitch seed epoch crop_op flip_op"),
+        *_whole("stream short reduce luma next augment"),
         *_real("scale_lo scale_hi ratio_lo ratio_hi center flip"),
         ("colour", COLOUR),
     ]
@@ -170,6 +173,8 @@ short
     Of ``resize_center``: the shorter side after the resize.
 reduce
     1 where JPEGs may be halved while they are decoded.
+luma
+    1 where nothing but an image's luma is needed.
 next
     The operation that makes the next view of the same image, 0 for none.
 augment
@@ -215,7 +220,7 @@ image, reach, whole, both, request, arguments
 
 # ---- augmentations ---------------------------------------------------------------------------------------------------
 
-AUGMENTATION = np.dtype(_whole("entry scratch bytes count steps buffer table item planar pixels"))
+AUGMENTATION = np.dtype(_whole("entry scratch bytes count steps buffer table item planar grey pixels"))
 """Operations on a rendered image; :func:`ffprep.transforms.image.build_program` fills it.
 
 entry
@@ -231,8 +236,8 @@ buffer
 table, item
     Address of what makes elements of levels; bytes of an element. For float32 a :data:`COLOUR`, for 16-bit types a
     table (3, 256).
-planar, pixels
-    Whether channels are planes; pixels of the finished image.
+planar, grey, pixels
+    Whether channels are planes; whether only their luma is written; pixels of the finished image.
 """
 
 AUGMENTATION_STEP = np.dtype(_whole("entry stream h w out_h out_w moves numbers"))
@@ -250,9 +255,10 @@ def offset_of(table: np.dtype[Any], field: str) -> int:
 
 TASK = np.dtype(
     _whole(
-        "kind out row_bytes meta meta_stride offsets sizes data data_size lengths element fill rows_each "
+        "kind out row_bytes meta meta_stride offsets offset_stride sizes size_stride data data_size "
+        "lengths element fill rows_each "
         "index index_sizes width source columns counts counts_stride choose seed epoch stream "
-        "check sums states check_offsets check_sizes check_rows target"
+        "check sums sum_stride states check_offsets check_offset_stride check_sizes check_size_stride check_rows target"
     )
 )
 """What an operation does with the samples of one file; :mod:`ffprep.loader.engine.rows` carries it out.
@@ -261,8 +267,9 @@ kind, out, row_bytes
     One of ``rows.KIND_*``; address of the batch's first row, bytes of a row.
 meta, meta_stride
     Address of the first sample's record, bytes from one to the next.
-offsets, sizes, data, data_size
-    Addresses of two int64 a sample that say where its payload lies; the file's bytes.
+offsets, offset_stride, sizes, size_stride, data, data_size
+    Addresses of two int64 a sample that say where its payload lies, each with the bytes to the next, since they may be
+    those of the file's own tables; the file's bytes.
 lengths, element, fill
     Address of the lengths of ragged rows or 0; bytes of an element; what to put after the end, as an int64.
 rows_each
@@ -275,11 +282,12 @@ counts, counts_stride
     Of captions: address of the first sample's int64 that says how many rows count, bytes to the next; 0: all count.
 choose, seed, epoch, stream
     Of captions: which rows to take, key and counters of the draw.
-check, sums, states
-    Address of ``ffp_check_payload``; of the uint64 checksum of each payload, 0 where none is compared; of a uint8 state
-    each, 0 where each touch is to compare.
-check_offsets, check_sizes, check_rows
-    Addresses of two int64 a payload that say where it lies; how many samples lie in each payload.
+check, sums, sum_stride, states
+    Address of ``ffp_check_payload``; of the uint64 checksum of each payload, 0 where none is compared, and bytes to the
+    next; of a uint8 state each, 0 where each touch is to compare.
+check_offsets, check_offset_stride, check_sizes, check_size_stride, check_rows
+    Addresses of two int64 a payload that say where it lies, with the bytes to the next; how many samples lie in each
+    payload.
 target
     Of what follows an image: address of a :data:`TARGET`.
 """
@@ -288,7 +296,7 @@ TARGET = np.dtype(
     [
         *_whole(
             "entry spec meta meta_stride steps count out_h out_w item scratch fill stored format columns swaps "
-            "swap_count boxes work"
+            "swap_count boxes work leader"
         ),
         *_real("min_size min_area"),
     ]
@@ -311,8 +319,32 @@ columns, swaps, swap_count
     Of keypoints: how many a row has; address of pairs of them (int64) that change places in a mirrored image.
 boxes
     Address of the :data:`TASK` of the boxes that values and keypoints go along with, 0 for none.
+leader
+    Address of the :data:`TASK` of an array that is followed as an image, 0 for none.
 min_size, min_area
     Of boxes: what must be left of one.
+"""
+
+ARRAY_VIEW = np.dtype(
+    _whole("entry spec meta meta_stride height width channels stored element planes planar colour image_filter")
+)
+"""What becomes of an array that is an image; :mod:`ffprep.loader.engine.targets.array_records` fills it.
+
+entry
+    As of a :data:`TARGET`.
+spec, meta, meta_stride
+    Address of the :data:`IMAGE_SPEC` that says what is shown; of an image that it follows, address of the first
+    sample's record and bytes to the next, else 0.
+height, width, channels
+    Of the array; height and width are 0 where each sample has its own, which its payload says.
+stored, element
+    Types of elements, numbered as in ``arrays.TYPES``: in the file and in the batch.
+planes, planar
+    1 where channels are planes: in the file and in the batch.
+colour
+    Address of two float64 for each channel: a value v becomes ``v * first + second``.
+image_filter
+    1 to blend values, 0 to take the nearest.
 """
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.checksums import guard
+from ffprep.common.html import escaped
 from ffprep.errors import OptionError
 from ffprep.fields import NDArrayField, RGBImageField
 from ffprep.fields.decoders import STORED_TOKENS
@@ -225,6 +226,13 @@ class Dataset(TorchDataset):  # type: ignore[type-arg]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loader": None, "_files": None}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the first samples."""
+        if self.raw:
+            return "".join(reader._repr_html_() for reader in self.files.readers[:1])
+        batch = self.loader.batch(self._samples(range(min(len(self), 8))), self.epoch)
+        return f"<p><b>{escaped(repr(self))}</b></p>{self.loader.show(batch)._repr_html_()}"
 
     def __repr__(self) -> str:
         return f"<Dataset of {self.files}: {len(self)} samples{', raw' if self.raw else ''}>"

@@ -4,7 +4,8 @@
 
     FfprepError
     ├── OptionError            the command or an argument is wrong (exit status 2)
-    │   └── MixedSizesError    images differ in size, where all must have one
+    │   ├── MixedSizesError    images differ in size, where all must have one
+    │   └── UnknownOptionError a call names an option that there is not
     ├── BetonError             a .beton file cannot be used
     │   ├── CustomFieldError   the class of one of its fields was not named
     │   ├── NotABetonError     the bytes are something else
@@ -33,6 +34,10 @@ class OptionError(FfprepError, ValueError):
 
 class MixedSizesError(OptionError, TypeError):
     """Images differ in size, where all must have one. Stock ffcv raises TypeError there."""
+
+
+class UnknownOptionError(OptionError, TypeError):
+    """A call names an option that there is not. Python itself raises TypeError there."""
 
 
 class BetonError(FfprepError):

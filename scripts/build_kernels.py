@@ -100,6 +100,7 @@ def entries(level: str) -> Iterator[Root]:
     from ffprep.kernels.jit import plain_function
     from ffprep.kernels.resample import render
     from ffprep.kernels.simd import level as simd
+    from ffprep.loader.engine.targets.arrays import make_array
     from ffprep.loader.engine.targets.records import ENTRIES
     from ffprep.loader.engine.targets.shared import SIGNATURE as TARGET_SIGNATURE
     from ffprep.transforms.compiled import run
@@ -111,7 +112,7 @@ def entries(level: str) -> Iterator[Root]:
     ]
     if level != simd.AVX512:
         named += [(run.run_program, RUN_SIGNATURE), (one_image.decode_one, one_image.SIGNATURE)]
-        named += [(function, TARGET_SIGNATURE) for function in ENTRIES.values()]
+        named += [(function, TARGET_SIGNATURE) for function in (*ENTRIES.values(), make_array)]
         todo, names = [ImageOp], set()
         for module in pkgutil.iter_modules(ffprep.transforms.__path__):
             importlib.import_module(f"ffprep.transforms.{module.name}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from ffprep.errors import FfprepError
-from ffprep.inspect.results import Result, compared
+from ffprep.inspect.timing.results import Result, compared
 
 
 def main() -> None:

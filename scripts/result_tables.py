@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from ffprep.inspect.results import Result
+from ffprep.inspect.timing.results import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks" / "results"

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ffprep.inspect.paired import Contestant, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, compare, ratio
 
 Round = Callable[[], int]
 FORMS = ("seekable", "keep", "reencode")

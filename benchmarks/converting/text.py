@@ -11,7 +11,7 @@ Loading: random blocks of 192 tokens as int64 batches from one file (ffprep) or 
 file (torch's DataLoader; nanoGPT's ``get_batch``). The last contestant copies memory, as many bytes as loading has to
 read and write.
 
-Each contestant runs in a process of its own and they take turns (``ffprep.inspect.paired``).
+Each contestant runs in a process of its own and they take turns (``ffprep.inspect.timing.paired``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from text_data import BLOCK, documents, make_sources, make_token_files
 
-from ffprep.inspect.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
 
 Round = Callable[[], int]
 CAPTION = 300

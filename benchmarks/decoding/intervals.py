@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from ffprep.abi import IMAGE
-from ffprep.inspect.paired import Contestant, compare, ratio
-from ffprep.inspect.runners import _random_crop
+from ffprep.inspect.timing.paired import Contestant, compare, ratio
+from ffprep.inspect.timing.runners import _random_crop
 from ffprep.jpeg import build_index, read_header, rewrite
 from ffprep.jpeg.native import decode_request, library
 

@@ -26,8 +26,8 @@ import ffprep.jpeg
 from ffprep.abi import BOX, ITEM
 from ffprep.beton.reader import Reader
 from ffprep.fields import RGBImageField
-from ffprep.inspect.paired import Contestant, compare
-from ffprep.inspect.runners import MEAN, STD
+from ffprep.inspect.timing.paired import Contestant, compare
+from ffprep.inspect.timing.runners import MEAN, STD
 from ffprep.jpeg import native
 from ffprep.jpeg.native import library
 from ffprep.kernels.image import batch, job
@@ -114,7 +114,7 @@ def main() -> None:
     images, (header, find, entropy, inverse, decode) = int(printed[0]), (float(v) for v in printed[1:])
     options = {"path": arguments.beton, "size": arguments.size, "scale": [low, high], "exact": True}
     timing = compare(
-        [Contestant("loader", "ffprep.inspect.runners:ffprep_loader", options, [arguments.core], clock="cpu")],
+        [Contestant("loader", "ffprep.inspect.timing.runners:ffprep_loader", options, [arguments.core], clock="cpu")],
         arguments.rounds,
     )[0]
     total = 1e9 / timing.median

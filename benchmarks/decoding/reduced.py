@@ -19,7 +19,7 @@ from ffprep import Loader
 from ffprep.beton.reader import Reader
 from ffprep.fields import RGBImageField
 from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder
-from ffprep.inspect.paired import Contestant, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, compare, ratio
 
 
 def images_of(path: str, size: int, mode: str, exact: bool) -> np.ndarray:
@@ -49,7 +49,7 @@ def accuracy(path: str, size: int, mode: str) -> str:
 
 def speed(path: str, size: int, mode: str, rounds: int, core: int) -> str:
     """Columns of the table: the exact loader's rate, and how many times that the other one's is."""
-    runner = "ffprep.inspect.runners:ffprep_loader"
+    runner = "ffprep.inspect.timing.runners:ffprep_loader"
     options = {"path": path, "size": size, "interpolation": mode}
     contestants = [
         Contestant(str(exact), runner, {**options, "exact": exact}, cores=[core], clock="cpu")

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffprep.inspect.paired import Contestant, Timing, compare
+from ffprep.inspect.timing.paired import Contestant, Timing, compare
 
 HERE = Path(__file__).resolve().parent
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 
-from ffprep.inspect.paired import Contestant, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, compare, ratio
 
-RUNNER = "ffprep.inspect.runners:ffcv_loader"
+RUNNER = "ffprep.inspect.timing.runners:ffcv_loader"
 NAMES = {
     "stock": "stock decoder",
     "ffprep": "ffprep's decoder, stock flip",

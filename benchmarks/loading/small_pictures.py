@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.inspect.paired import Contestant, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, compare, ratio
 
 HERE = Path(__file__).resolve().parent
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}

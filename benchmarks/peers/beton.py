@@ -6,7 +6,7 @@ from typing import Any
 
 from peers.common import Epoch
 
-from ffprep.inspect.runners import imagenet_loader, stock_loader
+from ffprep.inspect.timing.runners import imagenet_loader, stock_loader
 
 
 def ffprep(path: str, touch: str = "value", **options: Any) -> Epoch:

@@ -1,7 +1,7 @@
 """Libraries with a form of storage of their own: for each a writer (``*_write``) and a loader of what it wrote.
 
 All store the JPEGs' bytes as they are. A writer's pass writes the whole data set anew and returns the number of
-samples, so that `ffprep.inspect.paired` times it like an epoch.
+samples, so that `ffprep.inspect.timing.paired` times it like an epoch.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ffprep.inspect.paired import Contestant, Timing, compare
-from ffprep.inspect.runners import MEAN, STD
+from ffprep.inspect.timing.paired import Contestant, Timing, compare
+from ffprep.inspect.timing.runners import MEAN, STD
 
 CLASSES = 1000
 MODELS = {"resnet50": (64, (3, 4, 6, 3)), "tiny": (8, (1, 1))}
@@ -110,7 +110,7 @@ class Photographs(torch.utils.data.Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         from PIL import Image
 
-        from ffprep.inspect.runners import _random_crop
+        from ffprep.inspect.timing.runners import _random_crop
 
         draw = np.random.default_rng(int(torch.randint(1 << 60, ())))
         with Image.open(self.files[index]) as opened:

@@ -18,6 +18,7 @@ from ffprep.beton.check import (
     bad_allocations,
     bad_extents,
     bad_metadata,
+    is_plain,
     table_sizes,
 )
 from ffprep.beton.head import AGAIN, open_beton, read_head
@@ -83,6 +84,8 @@ class BetonTables:
         return None
 
     def _check_tables(self) -> None:
+        if self._take_plain():
+            return
         for row, complaint in bad_allocations(self.table, self.head.bounds):
             byte = self.head.bounds.end + row * layout.ALLOCATION.itemsize
             raise CorruptError(f"{self.path}: byte {byte}: row {row} of the allocation table: {complaint}")
@@ -98,6 +101,21 @@ class BetonTables:
                     table_sizes(self.table, offset[filled], 0, 0)
                 except MissingAllocation as error:
                     raise self._missing(name, int(filled[error.sample]), error) from None
+
+    def _take_plain(self) -> bool:
+        """Note where all payloads are if both tables say it plainly, and are thereby right; return whether they do."""
+        pointed = [name for name in self.fields if getattr(self.fields[name], "pointer", None) is not None]
+        if not pointed or len(self.table) != self.num_samples * len(pointed):
+            return False
+        found = {}
+        for rank, name in enumerate(pointed):
+            rows = self.table[rank :: len(pointed)]
+            plain = is_plain(self.column(name), self.fields[name], rows, self.head.bounds)
+            if plain is None:
+                return False
+            found[name] = plain
+        self._extents.update(found)
+        return True
 
     def _check_column(self, name: str) -> None:
         for sample, complaint in bad_metadata(self.column(name), self.fields[name], self.head.bounds):
@@ -144,7 +162,8 @@ class BetonTables:
         Returns
         -------
         offset, size : ndarray of uint64, shape (num_samples,)
-            Bytes, counted from the start of the file and checked against its bounds. Read-only.
+            Bytes, counted from the start of the file and checked against its bounds. Read-only; views of the file's
+            tables if these are in the order of the samples.
 
         Raises
         ------

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ffprep.beton.layout import ALLOCATION_MEMBERS
 from ffprep.fields.base import UNKNOWN_SIZE, Field
+from ffprep.jpeg import native
 
 CHUNK_ROWS = 1 << 15
 """Rows checked at a time: a few hundred kilobytes, so that the temporaries stay in the cache."""
@@ -88,6 +89,47 @@ def bad_metadata(column: npt.NDArray[Any], field: Field, bounds: Bounds) -> Iter
             else:
                 amount = f"{size[row]} bytes" if known[row] else "a payload"
                 yield first + int(row), f"points at {amount} at byte {offset[row]}, {OUTSIDE}"
+
+
+def is_plain(
+    column: npt.NDArray[Any], field: Field, rows: npt.NDArray[Any], bounds: Bounds
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]] | None:
+    """Return where the payloads of a field are, as views of the file's tables, if these say it plainly.
+
+    They do if the allocation table has a row for each sample, in order, of the place that the sample's record names and
+    of the size that it states, if it does; and nothing in either table is wrong.
+
+    Parameters
+    ----------
+    column : ndarray
+        The field's records.
+    field : Field
+    rows : ndarray of ``layout.ALLOCATION``
+        The rows of the allocation table that would be this field's.
+    bounds : Bounds
+    """
+    pointer = getattr(field, "pointer", None)
+    if not isinstance(pointer, str) or len(rows) != len(column) or not len(rows):
+        return None
+    offset, size, least = (column[pointer] if pointer else column), rows["size"], 0
+    if offset.dtype != size.dtype:
+        return None
+    for first in range(0, len(column), CHUNK_ROWS):
+        some = column[first : first + CHUNK_ROWS]
+        judged, stated = field.bad_records(some), field.payload_sizes(some)
+        if judged and judged[0].any():
+            return None
+        if stated is None:
+            least = 1  # only a size that the record states may be 0
+        elif ((stated != size[first : first + CHUNK_ROWS]) & (stated != UNKNOWN_SIZE)).any():
+            return None
+        elif (stated == UNKNOWN_SIZE).any():
+            least = 1
+    limits = np.array([bounds.start, bounds.end, bounds.page_size], np.uint64)
+    plain = native.library().ffp_plain_extents(
+        offset.ctypes.data, offset.strides[0], rows.ctypes.data, rows.strides[0], len(rows), least, limits.ctypes.data
+    )
+    return (offset, size) if plain == len(rows) else None
 
 
 class MissingAllocation(Exception):

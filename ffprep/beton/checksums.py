@@ -55,21 +55,22 @@ def row_sums(file: Reader) -> Sums | None:
     CorruptError
         The section is damaged.
     """
-    content = file.section(sections.PAYLOAD_SUMS)
+    content = file.section_view(sections.PAYLOAD_SUMS)
     if content is None:
         return None if file.seek_index is None or not len(file.seek_index.sums) else file.seek_index.sums
     if len(content) != 8 * len(file.table):
         raise CorruptError(f"{file.path}: section {sections.PAYLOAD_SUMS!r} has another length than the table")
-    return np.frombuffer(content, "<u8")
+    # Pages of a remote file may go again; its tables are kept, other sections are not.
+    return (content if file.source is None else content.copy()).view("<u8")
 
 
 def payload_sums(file: Reader, name: str, rows: Sums) -> PayloadSums:
     """Return the checksums of a field's payloads, from those of the rows of the allocation table."""
-    offset, size = (np.ascontiguousarray(part) for part in file.extents(name))
+    offset, size = file.extents(name)
     pointed = [other for other, field in file.fields.items() if field.pointer is not None]
     mine = file.table[pointed.index(name) :: len(pointed)]
     if len(file.table) == len(offset) * len(pointed) and np.array_equal(mine["ptr"], offset):
-        sums = np.ascontiguousarray(rows[pointed.index(name) :: len(pointed)])
+        sums = rows[pointed.index(name) :: len(pointed)]
     else:  # in any order, and with one row for payloads that samples share
         filled = np.flatnonzero(file.table["size"])
         order = filled[np.argsort(file.table["ptr"][filled], kind="stable")]
@@ -77,16 +78,17 @@ def payload_sums(file: Reader, name: str, rows: Sums) -> PayloadSums:
         place = np.minimum(np.searchsorted(pointers, offset), max(0, len(order) - 1))
         known = pointers[place] == offset if len(order) else np.zeros(len(offset), np.bool_)
         sums = np.where(known, rows[order][place], 0) if len(order) else np.zeros(len(offset), np.uint64)
-    return PayloadSums(offset, size, sums, np.where(size == 0, GOOD, 0).astype(np.uint8))
+    return PayloadSums(offset, size, sums, (size == 0).astype(np.uint8) * np.uint8(GOOD))
 
 
 def changed_payloads(data: npt.NDArray[np.uint8], sums: PayloadSums, samples: Any) -> list[int]:
     """Return those of `samples` whose payload is not what was written."""
     offset, size, wanted = (part[samples].tolist() for part in (sums.offset, sums.size, sums.sums))
+    content = data.data
     return [
         sample
         for sample, start, count, expected in zip(np.asarray(samples).tolist(), offset, size, wanted, strict=True)
-        if count and xxhash.xxh3_64_intdigest(data[start : start + count].data) != expected
+        if count and xxhash.xxh3_64_intdigest(content[start : start + count]) != expected
     ]
 
 

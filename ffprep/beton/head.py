@@ -12,6 +12,7 @@ import numpy as np
 
 from ffprep.beton import layout
 from ffprep.beton.check import Bounds
+from ffprep.common.names import missing_file
 from ffprep.errors import (
     CorruptError,
     CustomFieldError,
@@ -75,7 +76,10 @@ def open_beton(path: Path) -> BinaryIO:
     if is_cached(path):
         return SourceFile(path)  # type: ignore[return-value]
     check_kind(path)
-    return path.open("rb")
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, missing_file(path), str(path)) from None
 
 
 def read_head(file: BinaryIO, path: Path, custom_fields: Mapping[str, type[Any]]) -> Head:

@@ -16,7 +16,10 @@ from ffprep.beton.beton_tables import BetonTables
 from ffprep.beton.sections import MAX_NAME
 from ffprep.beton.seek_index import SeekIndex
 from ffprep.beton.sets import SetFile
+from ffprep.common.html import JPEG, data_uri, encoded, escaped, opened
 from ffprep.errors import CorruptError, DecodeError
+
+_THUMBNAILS, _THUMBNAIL_SIDE = 8, 96
 
 
 class Reader(BetonTables):
@@ -102,7 +105,12 @@ class Reader(BetonTables):
     # -- ffprep's own sections -------------------------------------------------------------------------
 
     def section(self, name: str) -> bytes | None:
-        """Return one of ffprep's sections, or None.
+        """Return a copy of one of ffprep's sections, or None; see `section_view`."""
+        content = self.section_view(name)
+        return None if content is None else content.tobytes()
+
+    def section_view(self, name: str) -> npt.NDArray[np.uint8] | None:
+        """Return one of ffprep's sections as a read-only view of the file, or None.
 
         Raises
         ------
@@ -111,8 +119,8 @@ class Reader(BetonTables):
         """
         for entry in self.superblock.sections if self.superblock else ():
             if entry.name == name:
-                content = self.stored(entry.offset, entry.offset + entry.size).tobytes()
-                if xxhash.xxh3_64_intdigest(content) != entry.checksum:
+                content = self.stored(entry.offset, entry.offset + entry.size)
+                if xxhash.xxh3_64_intdigest(content.data) != entry.checksum:
                     raise CorruptError(f"{self.path}: byte {entry.offset}: section {name!r} does not fit its checksum")
                 return content
         return None
@@ -176,6 +184,29 @@ class Reader(BetonTables):
         """Let go of the file. Arrays that were handed out stay valid."""
         self.seek_index = None
         super().close()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the fields, and thumbnails of some images from all over the file."""
+        rows = "".join(
+            f"<tr><th>{escaped(name)}</th><td>{escaped(type(field).__name__)}</td></tr>"
+            for name, field in self.fields.items()
+        )
+        title = f"{self.path}: {self.num_samples:,} samples"
+        return f"<p><b>{escaped(title)}</b></p><table>{rows}</table><div>{self._thumbnails()}</div>"
+
+    def _thumbnails(self) -> str:
+        name = next((name for name, field in self.fields.items() if field.type_id == 2), None)
+        shown = ""
+        for i in np.unique(np.linspace(0, self.num_samples - 1, _THUMBNAILS).astype(int)) if name else ():
+            label = self.sample_label(int(i))
+            try:
+                small = opened(self.value(str(name), int(i)), _THUMBNAIL_SIDE)
+            except DecodeError:
+                small = None
+            if small is not None:
+                uri = data_uri(JPEG, encoded(small, JPEG, 75))
+                shown += f'<img alt="{escaped(label)}" title="{escaped(label)}" src="{uri}"> '
+        return shown
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {type(field).__name__}" for name, field in self.fields.items())

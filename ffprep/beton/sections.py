@@ -55,6 +55,8 @@ def _made_readable(value: Any) -> Any:
 
 def clean_name(name: str) -> bytes:
     """Return a sample name as one line of UTF-8, cut to `MAX_NAME` bytes."""
+    if name.isascii() and name.isprintable():
+        return name[:MAX_NAME].encode("ascii")
     line = readable(name).replace("\r", "\\r").replace("\n", "\\n").encode("utf-8")
     return line[:MAX_NAME].decode("utf-8", "ignore").encode("utf-8")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import ANYWHERE
-from ffprep.commands._shared.help import Command
+from ffprep.commands._shared.files import ANYWHERE, PAGE, FileCommand
 from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.options import followed, progress_option
 from ffprep.errors import OptionError
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 @click.command(
     "bench",
-    cls=Command,
+    cls=FileCommand,
     examples=[
         ("Random crops, beside stock ffcv and torch's DataLoader", "ffprep bench train.beton --workers 8"),
+        (
+            "With 1, 2, 4 and 8 threads, and from the disk; as a chart",
+            "ffprep bench train.beton --alone --threads 8 --cold --plot bench.svg",
+        ),
         ("Whole images as an evaluation reads them, ffprep alone", "ffprep bench val.beton --validation --alone"),
     ],
 )
@@ -33,6 +37,18 @@ if TYPE_CHECKING:
 @click.option("--scale", type=(float, float), default=(0.08, 1.0), show_default=True, help="Area of the random crops.")
 @click.option("--validation", is_flag=True, help="Whole images instead of random crops.")
 @click.option("--alone", is_flag=True, help="Do not time stock ffcv and torch's DataLoader.")
+@click.option(
+    "--threads",
+    type=WORKERS,
+    help="Time ffprep with 1, 2, 4 ... up to so many threads, too.",
+)
+@click.option(
+    "--cold",
+    is_flag=True,
+    help="Time ffprep with nothing of the file in memory, too. Drops the file from the system's cache, each round.",
+)
+@click.option("--plot", type=PAGE, help="Draw the rates and where the time goes: .svg or .png.")
+@click.option("--overwrite", is_flag=True, help="Replace the image of --plot if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @progress_option
 @click.pass_context
@@ -46,17 +62,26 @@ def command(
     scale: tuple[float, float],
     validation: bool,
     alone: bool,
+    threads: int | None,
+    cold: bool,
+    plot: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """How fast a file or a set feeds training, beside other loaders, and where the time goes."""
-    from ffprep.inspect.bench import BenchOptions, bench, bench_text
+    from ffprep.inspect.charts import check_image_name, write_charts
+    from ffprep.inspect.timing.bench import BenchOptions, bench, bench_charts, bench_text
 
     if not 0 < scale[0] <= scale[1] <= 1:
         low, high = scale
         raise OptionError(f"--scale {low:g} {high:g}: give the smallest and the largest share of the area, up to 1")
-    options = BenchOptions(workers, batch_size, rounds, scale, validation, samples, baselines=not alone)
+    if plot is not None:
+        check_image_name(plot)
+    options = BenchOptions(workers, batch_size, rounds, scale, validation, samples, not alone, threads or 0, cold)
     with followed("rounds") as progress:
         facts = bench(path, options, lambda done: progress(done, rounds))
+    if plot is not None:
+        write_charts(plot, bench_charts(facts), overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -49,6 +50,7 @@ def _publish(files: list[SetFile], as_card: bool, name: str | None, url: str | N
     cls=Command,
     examples=[
         ("Fields, samples, sizes, source", "ffprep info train.beton"),
+        ("With the distributions of sizes, lengths and classes", "ffprep info train.beton --histograms"),
         ("The same for a program", "ffprep info train.beton --json"),
         ("Metadata for registries of data sets", "ffprep info train.beton --croissant > croissant.json"),
         ("A data card to publish with the file", "ffprep info train.beton --card > README.md"),
@@ -56,10 +58,14 @@ def _publish(files: list[SetFile], as_card: bool, name: str | None, url: str | N
 )
 @click.argument("path", type=ANYWHERE)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option(
+    "--histograms", is_flag=True, help="How the images' sizes, caption lengths and classes are distributed, too."
+)
 @_publishing
 def command(
     path: list[SetFile],
     as_json: bool,
+    histograms: bool,
     as_croissant: bool,
     as_card: bool,
     name: str | None,
@@ -67,6 +73,7 @@ def command(
     license_: str | None,
 ) -> None:
     """What a .beton file or a set holds: fields, samples, sizes, where it came from."""
+    from ffprep.inspect.histograms import histogram_text, histograms_of
     from ffprep.inspect.info import describe_set, info_text
 
     if as_json + as_croissant + as_card > 1:
@@ -77,7 +84,10 @@ def command(
         _publish(path, as_card, name, url, license_)
         return
     facts = describe_set(path)
+    found = histograms_of(path) if histograms else []
+    if found and as_json:
+        facts["histograms"] = [asdict(one) for one in found]
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
-        click.echo(info_text(facts))
+        click.echo("\n\n".join([info_text(facts), *map(histogram_text, found)]))

@@ -103,9 +103,6 @@ def command(
     **options: Any,
 ) -> None:
     """Some samples, with their pictures, as one HTML page or one picture."""
-    from ffprep.inspect.pages.preview import PreviewOptions, write_preview
-    from ffprep.inspect.pages.values import read_words
-
     if out is None and png is None:
         raise OptionError("nothing to write: give --out FILE.html for a page, --png FILE.png for a picture, or both")
     if samples and seed is not None:
@@ -115,6 +112,9 @@ def command(
         raise OptionError(
             f"--scale {wrong[0]:g} {wrong[1]:g}: give the smallest and largest share of the area, up to 1"
         )
+    from ffprep.inspect.pages.preview import PreviewOptions, write_preview
+    from ffprep.inspect.pages.values import read_words
+
     chosen = PreviewOptions(
         indices=samples or None, seed=seed, scales=scales, words=read_words(words) if words else {}, **options
     )

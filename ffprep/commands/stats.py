@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import ANYWHERE
-from ffprep.commands._shared.help import Command
+from ffprep.commands._shared.files import ANYWHERE, PAGE, FileCommand
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -43,11 +44,22 @@ def _show_duplicates(paths: tuple[list[SetFile], ...], form: str, by: str | None
     click.echo(json.dumps(asdict(found), indent=1) if form == "json" else render_duplicates(found))
 
 
+def _plot(paths: tuple[list[SetFile], ...], plot: Path, overwrite: bool) -> None:
+    from ffprep.inspect.charts import histogram_chart, write_charts
+    from ffprep.inspect.histograms import histograms_of
+
+    found = [(files, one) for files in paths for one in histograms_of(files)]
+    titles = [f"{files[0].path.name}: {one.title}" if len(paths) > 1 else one.title for files, one in found]
+    charts = [replace(histogram_chart(one), title=title) for title, (_, one) in zip(titles, found, strict=True)]
+    write_charts(plot, charts, overwrite=overwrite)
+
+
 @click.command(
     "stats",
-    cls=Command,
+    cls=FileCommand,
     examples=[
         ("The table of a paper, for several files", "ffprep stats coco.beton cc3m.beton --form markdown"),
+        ("Sizes, caption lengths and classes as charts", "ffprep stats coco.beton --plot coco.svg"),
         (
             "Images of the validation set that are in the training set, too",
             "ffprep stats train.beton val.beton --duplicates",
@@ -69,6 +81,10 @@ def _show_duplicates(paths: tuple[list[SetFile], ...], form: str, by: str | None
     help="Mean and standard deviation of the pixels instead, for normalisation: decodes every image.",
 )
 @click.option(
+    "--plot", type=PAGE, help="Draw histograms of the images' sizes, caption lengths and classes, too: .svg or .png."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the image of --plot if it is there.")
+@click.option(
     "--duplicates",
     is_flag=True,
     help="What is there more than once instead, within each file or set and between them.",
@@ -79,12 +95,22 @@ def _show_duplicates(paths: tuple[list[SetFile], ...], form: str, by: str | None
     help="What makes duplicates: the images as stored, which their checksums tell at once (the default); the pictures, "
     "all decoded; or the tokens of captions, rows and blocks (the default where there are no images).",
 )
-def command(paths: tuple[list[SetFile], ...], form: str, pixels: bool, duplicates: bool, by: str | None) -> None:
+def command(
+    paths: tuple[list[SetFile], ...],
+    form: str,
+    pixels: bool,
+    plot: Path | None,
+    overwrite: bool,
+    duplicates: bool,
+    by: str | None,
+) -> None:
     """Images, captions and their lengths: the table about its data that a paper prints."""
     if by is not None and not duplicates:
         from ffprep.errors import OptionError
 
         raise OptionError("--by says what makes duplicates: give --duplicates too")
+    if plot is not None:
+        _plot(paths, plot, overwrite)
     if duplicates:
         _show_duplicates(paths, form, by)
         return

@@ -1,10 +1,16 @@
-"""Names of files: as readable text whatever their bytes are, and those that systems leave behind."""
+"""Names: of files as readable text whatever their bytes are, those that systems leave behind, and misspelled ones."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ffprep.errors import UnknownOptionError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -100,6 +106,72 @@ def left_behind(count: int, names: Sequence[str]) -> str:
     """What follows the number of things that were left out: what they are, the first of their names, the option."""
     listed = ", ".join(map(readable, names[:3])) + (", ..." if count > 3 else "")
     return f"that systems leave among the data ({listed}); --all-files takes them"
+
+
+class NamesKeywords:
+    """A class whose constructor says of a misspelled keyword what was meant."""
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *arguments, **options):
+            if options:
+                check_keywords(cls.__name__, cls.__init__, options, instead=cls._instead)
+            return super().__new__(cls)
+
+    _instead: ClassVar[Mapping[str, str]] = {}
+
+
+def check_keywords(
+    call: str,
+    function: Callable[..., Any],
+    given: Iterable[str],
+    more: Iterable[str] = (),
+    instead: Mapping[str, str] | None = None,
+) -> None:
+    """Check that all keywords of a call are parameters of `function`, or further names.
+
+    Parameters
+    ----------
+    call : str
+        What messages call the function.
+    function : callable
+        One that takes any keywords itself is not checked, unless there are further names.
+    given : iterable of str
+    more : iterable of str
+        What it takes by ``**``.
+    instead : mapping of str to str, optional
+        What stands here for options of others.
+
+    Raises
+    ------
+    UnknownOptionError
+        One of them is none.
+    """
+    more = set(more)
+    parameters = list(inspect.signature(function).parameters.values())
+    if not more and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    names = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    known = sorted({*names, *more} - {"self"})
+    for name in given:
+        if name in known:
+            continue
+        if instead and name in instead:
+            raise UnknownOptionError(f"{call} has no option {name!r}; give {instead[name]} instead")
+        near = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "; it takes none")
+        raise UnknownOptionError(f"{call} has no option {name!r}{near}")
+
+
+def missing_file(path: str | os.PathLike[str]) -> str:
+    """Say that there is nothing at a path, and name files beside it that are spelled like it."""
+    wanted = Path(path)
+    try:
+        beside = [Path(name) for name in os.listdir(wanted.parent)]  # noqa: PTH208 - names alone
+    except OSError:
+        beside = []
+    near = did_you_mean(wanted.stem, [one.stem for one in beside if one.suffix == wanted.suffix], wanted.suffix)
+    near = near or did_you_mean(wanted.name, [one.name for one in beside if one.suffix != wanted.suffix])
+    return f"no such file or folder{near or '; check the name'}"
 
 
 def did_you_mean(word: str, words: Iterable[str], suffix: str = "") -> str:

@@ -17,11 +17,12 @@ from ffprep.convert.conversion import convert
 from ffprep.demo.photographs import make_photographs
 from ffprep.errors import FfprepError
 from ffprep.fields import RGBImageField
-from ffprep.inspect.paired import Contestant, Timing, compare, ratio
-from ffprep.inspect.runners import MEAN, STD
+from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.timing.runners import MEAN, STD
 from ffprep.presets import imagenet_train
 from ffprep.sources.imagenet import open_imagenet
 
+RUNNERS = "ffprep.inspect.timing.runners:"
 EPOCHS = 3
 BATCH = 32
 
@@ -108,17 +109,13 @@ def comparison(beton: Path, folder: Path, rounds: int) -> str:
     Each runs in a process of its own, in turns on the same core.
     """
     core = [min(_cores())] if _cores() else None
-    contestants = [Contestant("ffprep", "ffprep.inspect.runners:ffprep_loader", {"path": str(beton)}, core)]
+    contestants = [Contestant("ffprep", RUNNERS + "ffprep_loader", {"path": str(beton)}, core)]
     left_out = ""
     if importlib.util.find_spec("ffcv") is not None:
-        contestants.append(
-            Contestant("ffcv 1.0.2 (same file)", "ffprep.inspect.runners:ffcv_loader", {"path": str(beton)}, core)
-        )
+        contestants.append(Contestant("ffcv 1.0.2 (same file)", RUNNERS + "ffcv_loader", {"path": str(beton)}, core))
     else:
         left_out = "\n   stock ffcv is not installed and was left out"
-    contestants.append(
-        Contestant("torch DataLoader + Pillow", "ffprep.inspect.runners:torch_pillow", {"folder": str(folder)}, core)
-    )
+    contestants.append(Contestant("torch DataLoader + Pillow", RUNNERS + "torch_pillow", {"folder": str(folder)}, core))
     return table(compare(contestants, rounds)) + left_out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ffprep.fields.base import Encoded, Field, Shared
 from ffprep.fields.basics import FloatField, IntField
 from ffprep.fields.bytes import BytesField
-from ffprep.fields.dense import MaskField, VariableArrayField
+from ffprep.fields.dense import ArrayImageField, MaskField, VariableArrayField
 from ffprep.fields.json import JSONField
 from ffprep.fields.ndarray import NDArrayField, TorchTensorField
 from ffprep.fields.rgb_image import RGBImageField
@@ -26,6 +26,7 @@ FIELD_TYPES: dict[int, type[Field]] = {
 
 __all__ = [
     "FIELD_TYPES",
+    "ArrayImageField",
     "BytesField",
     "Encoded",
     "Field",

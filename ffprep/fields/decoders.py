@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.names import NamesKeywords
 from ffprep.errors import OptionError
 from ffprep.fields.ffcv_decoding import FfcvImageDecoding
 from ffprep.fields.sizes import Crop, ProgressiveSize, Size, crop_range, size_at, size_pair
@@ -63,7 +64,7 @@ class Ragged(NamedTuple):
     lengths: Any
 
 
-class Decoder:
+class Decoder(NamesKeywords):
     """Reads one kind of field.
 
     Class attributes
@@ -250,8 +251,7 @@ class ImageDecoder(FfcvImageDecoding, Decoder):
         False: a JPEG whose crop is shrunk by a factor of 2.25 or more in both directions (2.75 with ``area``) is first
         decoded at a half, a quarter or an eighth of its resolution, which costs less; such images differ from exact
         ones by a PSNR of 42 dB or more on average. True: JPEGs are always decoded at their own resolution. Crops that
-        are shrunk less are the same either way. The default is False for random crops and True for the decoders of
-        evaluation.
+        are shrunk less are the same either way. By default False for random crops, True for evaluation.
     """
 
     type_ids: ClassVar[tuple[int, ...]] = (2,)

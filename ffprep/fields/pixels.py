@@ -109,8 +109,8 @@ def lossless_kind(data: bytes) -> str:
     depth, colour = data[24], data[25]  # of the header, which comes first
     if depth == 16 and colour == 0:
         raise ConversionError(
-            "a grey PNG of 16 bits does not fit an image of 8 bits; store it in a MaskField('uint16'), "
-            "in `ffprep convert images` with --field NAME=mask-uint16"
+            "a grey PNG of 16 bits does not fit an image of 8 bits; store it in an ArrayImageField or a "
+            "MaskField('uint16'), in `ffprep convert images` with --field image=array-uint16 or NAME=mask-uint16"
         )
     if depth == 16:
         return "PNG of 16 bits, of which 8 are stored"

@@ -217,8 +217,11 @@ class RGBImageField(Field):
         return self.write_mode == "jpg"
 
     def payload_sizes(self, column: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
+        stored = column["mode"] == MODE_RAW
+        if not stored.any():
+            return None
         raw = column["width"].astype(np.uint64) * column["height"].astype(np.uint64) * np.uint64(3)
-        sizes: npt.NDArray[np.uint64] = np.where(column["mode"] == MODE_RAW, raw, UNKNOWN_SIZE)
+        sizes: npt.NDArray[np.uint64] = np.where(stored, raw, UNKNOWN_SIZE)
         return sizes
 
     def bad_records(self, column: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], str] | None:

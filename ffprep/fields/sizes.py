@@ -115,7 +115,10 @@ def crop_range(pair: Sequence[float], name: str, top: float) -> tuple[float, flo
     OptionError
         They are not 0 < low <= high <= top, and finite.
     """
-    numbers = tuple(float(x) for x in pair)
+    try:
+        numbers = tuple(float(x) for x in pair)
+    except (TypeError, ValueError):
+        raise OptionError(f"{name} is {pair!r}; give two numbers, (low, high)") from None
     if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1] <= top or not np.isfinite(numbers[1]):
         limit = f", up to {top:g}" if np.isfinite(top) else ""
         raise OptionError(f"{name} is {tuple(pair)!r}; give (low, high) with 0 < low <= high{limit}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ffprep.jpeg.native import INFO_SIZE, as_bytes, int64s, library
+from ffprep.jpeg.native import INFO_SIZE, library, stream
 from ffprep.jpeg.status import check
 
 if TYPE_CHECKING:
     from ffprep.jpeg.native import BytesLike
 
+_Info = ctypes.c_int64 * INFO_SIZE
 COLORS = {1: "gray", 2: "ycc", 3: "rgb", 4: "cmyk", 5: "ycck"}
 
 
@@ -90,10 +90,10 @@ def read_header(data: BytesLike, where: str = "JPEG") -> JpegHeader:
     JpegError
         The stream is no JPEG, ends early, is malformed, or is of a kind that the kernel does not know.
     """
-    view = as_bytes(data)
-    info = np.zeros(INFO_SIZE, dtype=np.int64)
-    check(library().ffp_read_header(view.ctypes.data, view.size, int64s(info)), where)
-    facts = [int(v) for v in info]
+    pointer, size, _alive = stream(data)
+    info = _Info()
+    check(library().ffp_read_header(pointer, size, info), where)
+    facts: list[int] = info[:]
     components = facts[2]
     return JpegHeader(
         width=facts[0],

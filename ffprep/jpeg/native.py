@@ -40,6 +40,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ffp_rewrite": (c_int64, [_BYTES, c_int64, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
     "ffp_xxh3": (c_uint64, [_BYTES, c_int64]),
     "ffp_check_payload": (c_int64, [_BYTES, c_int64, c_void_p, c_void_p]),
+    "ffp_plain_extents": (c_int64, [c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_void_p]),
     "ffp_watch": (c_int64, [c_void_p, c_int64, c_char_p]),
     "ffp_unwatch": (None, [c_int64]),
     "ffp_watch_line": (c_int64, [c_void_p, c_char_p, c_int64]),
@@ -86,6 +87,14 @@ def as_bytes(data: BytesLike) -> NDArray[np.uint8]:
     if isinstance(data, np.ndarray):
         return np.ascontiguousarray(data).view(np.uint8).reshape(-1)
     return np.frombuffer(data, dtype=np.uint8)
+
+
+def stream(data: BytesLike) -> tuple[Any, int, Any]:
+    """Return what the kernel takes for a stream, its size, and what must stay alive until it is no longer used."""
+    if isinstance(data, bytes):
+        return data, len(data), data
+    view = as_bytes(data)
+    return view.ctypes.data, view.size, view
 
 
 def decode_request(

@@ -10,17 +10,16 @@ import ctypes
 import threading
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.jpeg.native import FACTS, as_bytes, library
+from ffprep.jpeg.native import FACTS, library, stream
 from ffprep.jpeg.status import Status, check
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ffprep.jpeg.native import BytesLike
 
 AUTOMATIC = -1
@@ -51,7 +50,7 @@ class Note(IntFlag):
     @property
     def text(self) -> str:
         """The notes in a few words, the same for all images of a kind; empty if there are none."""
-        return ", ".join(words for note, words in _WORDS.items() if note in self)
+        return _text(self.value)
 
 
 _WORDS = {
@@ -67,6 +66,11 @@ _WORDS = {
     Note.COLOUR: "unknown version or transform in a colour marker corrected",
     Note.LENGTH: "segment with an impossible length corrected",
 }
+
+
+@lru_cache(maxsize=1 << len(Note))
+def _text(bits: int) -> str:
+    return ", ".join(words for note, words in _WORDS.items() if note & bits)
 
 
 @dataclass(frozen=True)
@@ -101,31 +105,31 @@ class Checked:
     end: int
 
 
+class _Buffer:
+    """Memory, and what the kernel takes for it."""
+
+    def __init__(self, size: int) -> None:
+        self.array = np.empty(size, dtype=np.uint8)
+        self.pointer = self.array.ctypes.data_as(_BYTE_POINTER)
+
+
 class _Scratch(threading.local):
     """Memory of a thread: an output buffer, kept for the next call unless it is very large, and what was found out."""
 
     def __init__(self) -> None:
-        self.buffer = np.empty(0, dtype=np.uint8)
+        self.kept = _Buffer(0)
         self.facts = (ctypes.c_int64 * FACTS)()
 
-    def at_least(self, size: int) -> NDArray[np.uint8]:
-        if self.buffer.size >= size:
-            return self.buffer
-        buffer = np.empty(max(size, 1 << 20), dtype=np.uint8)
-        if buffer.size <= KEPT_SCRATCH:
-            self.buffer = buffer
+    def at_least(self, size: int) -> _Buffer:
+        if self.kept.array.size >= size:
+            return self.kept
+        buffer = _Buffer(max(size, 1 << 20))
+        if buffer.array.size <= KEPT_SCRATCH:
+            self.kept = buffer
         return buffer
 
 
 _scratch = _Scratch()
-
-
-def _pointer(data: BytesLike) -> tuple[Any, int, Any]:
-    """Address and size of a stream, and what must stay alive until it is no longer used."""
-    if isinstance(data, bytes):
-        return data, len(data), data
-    view = as_bytes(data)
-    return view.ctypes.data, view.size, view
 
 
 def rewrite(
@@ -186,7 +190,7 @@ def rewrite_noting(
     if interval is not None and not 0 <= interval <= MAX_INTERVAL:
         raise OptionError(f"restart interval {interval} is not between 0 and {MAX_INTERVAL} MCUs")
     flags = KEEP_METADATA * keep_metadata | OPTIMISE * optimise
-    pointer, length, _alive = _pointer(data)
+    pointer, length, _alive = stream(data)
     facts, size = _scratch.facts, 3 * length + (1 << 16)
     for _ in range(2):
         out = _scratch.at_least(size)
@@ -195,15 +199,15 @@ def rewrite_noting(
             length,
             AUTOMATIC if interval is None else interval,
             flags,
-            out.ctypes.data_as(_BYTE_POINTER),
-            out.size,
+            out.pointer,
+            out.array.size,
             facts,
         )
         size = facts[0]
         if status != Status.NO_SPACE:
             break
     check(status, where)
-    return Rewritten(out[:size].tobytes(), Note(facts[1]))
+    return Rewritten(out.array[:size].tobytes(), Note(facts[1]))
 
 
 def check_scan(data: BytesLike, where: str = "JPEG") -> Checked:
@@ -224,7 +228,7 @@ def check_scan(data: BytesLike, where: str = "JPEG") -> Checked:
     JpegError
         The stream cannot be decoded or is damaged.
     """
-    pointer, length, _alive = _pointer(data)
+    pointer, length, _alive = stream(data)
     facts = _scratch.facts
     check(library().ffp_check(pointer, length, facts), where)
     return Checked(Note(facts[1]), facts[2])

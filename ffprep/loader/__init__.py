@@ -14,9 +14,10 @@ Modules and rooms, from the top down; each imports only from those below it:
 
 from ffprep.loader.epoch.failures import ErrorBudget
 from ffprep.loader.loader import Loader
+from ffprep.loader.order.clips import ClipOrder
 from ffprep.loader.order.nodes import NodeOrder
 from ffprep.loader.order.order import OrderOption
 from ffprep.loader.order.repeated import RepeatedOrder
 from ffprep.loader.order.weighted import WeightedOrder
 
-__all__ = ["ErrorBudget", "Loader", "NodeOrder", "OrderOption", "RepeatedOrder", "WeightedOrder"]
+__all__ = ["ClipOrder", "ErrorBudget", "Loader", "NodeOrder", "OrderOption", "RepeatedOrder", "WeightedOrder"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ffprep.loader.block_reader import BlockReader
+from ffprep.loader.epoch.batch_type import Batch
 from ffprep.loader.loader import Loader
 from ffprep.text.tokens.vocabulary import Vocabulary
 
 
-class BlockLoader(Loader):
+class BlockLoader(Loader[Batch]):
     """A `Loader` whose samples are single blocks of tokens, though the file stores many blocks in a sample.
 
     It has the parameters of `Loader`; ``indices`` are numbers of blocks.

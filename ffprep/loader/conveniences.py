@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 from ffprep.beton.reader import Reader
+from ffprep.common.names import NamesKeywords
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
+from ffprep.loader.epoch.batch_type import Batch
+from ffprep.loader.epoch.epoch_state import EpochState
+from ffprep.loader.epoch.failures import LoaderErrors
+from ffprep.loader.epoch.stats import LoaderStats, Meter
 from ffprep.loader.ffcv_names import FfcvLoader
+from ffprep.loader.files import Ids
+from ffprep.loader.notebook import BatchView, table
+from ffprep.loader.order.order import Samples, as_array
+from ffprep.loader.plan.options import OF_DATALOADER, at_least
 from ffprep.loader.subset import filtered
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import Vocabulary
 from ffprep.transforms import ToTensor
 
-L = TypeVar("L", bound="Conveniences")
+L = TypeVar("L", bound="Conveniences[Any]")
 
 INDEX = "index"
 """Name of the output that says which samples a batch has."""
 
 
-class Conveniences(FfcvLoader):
-    """Methods and properties of `Loader` that need nothing of its insides."""
+class Conveniences(FfcvLoader, NamesKeywords, Generic[Batch]):
+    """Methods and properties of `Loader` that need little of its insides."""
+
+    _instead = OF_DATALOADER
+    errors: LoaderErrors
+    _meter: Meter
+    _epoch_state: EpochState
+
+    _chosen: Samples
 
     @property
     def reader(self) -> Reader:
         """The file, if there is only one; otherwise an `OptionError` tells where they are."""
         return self.files.only_reader()
+
+    @cached_property
+    def indices(self) -> Ids:
+        """The samples to visit: int64. Made when it is first asked for, since most loaders visit all."""
+        return as_array(self._chosen)
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -59,7 +81,55 @@ class Conveniences(FfcvLoader):
         names = self.classes
         return None if names is None else {name: label for label, name in enumerate(names)}
 
-    def forever(self) -> Iterator[tuple[Any, ...]]:
+    def show(self, batch: Any) -> BatchView:
+        """Return a batch of this loader as notebooks show it, with its images; `repr` of it is one line.
+
+        Parameters
+        ----------
+        batch : tuple
+        """
+        loader: Any = self
+        return BatchView(batch, [output.name for output in loader._plan()])
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the options, the outputs, and some samples as they come."""
+        loader: Any = self
+        rows = [
+            ("files", str(self.files)),
+            ("samples", f"{len(loader.indices):,} in {len(loader):,} batches of {loader.batch_size}"),
+            ("threads", str(loader.num_workers)),
+            ("outputs", ", ".join(output.name for output in loader._plan())),
+        ]
+        few = loader.batch(loader.indices[:8])
+        return table(rows) + self.show(few)._repr_html_()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is running, or the next one between epochs."""
+        return self._epoch_state.current
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that the next ``iter(loader)`` begins. Setting it begins that epoch from its start."""
+        return self._epoch_state.upcoming
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        self._epoch_state.go_to(at_least(epoch, 0, "epoch"))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next ``iter(loader)`` begin this epoch; a position in it that was loaded is kept."""
+        if not self._epoch_state.confirm(epoch):
+            self.next_epoch = epoch
+
+    def stats(self) -> LoaderStats:
+        """Return how many batches, samples and bytes this loader handed out, and how long the loop waited for them.
+
+        Batches of `batch` do not count. The difference of two results is what happened between them.
+        """
+        return self._meter.read(self._epoch_state.ready, self.errors.count)
+
+    def forever(self) -> Iterator[Batch]:
         """Yield the batches of this epoch, of the next and so on without end, for loops that count steps.
 
         `state_dict` and `load_state_dict` work as between and within single epochs.

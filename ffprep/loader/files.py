@@ -13,7 +13,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
 from ffprep.beton.sets import Place, files_of
 from ffprep.errors import OptionError
-from ffprep.fields import Field, MaskField, NDArrayField, VariableArrayField
+from ffprep.fields import ArrayImageField, Field, MaskField, NDArrayField, VariableArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
 from ffprep.loader.checks import Checks
 from ffprep.loader.watch import FileWatch
@@ -187,7 +187,7 @@ class Files:
 def _form(field: Field) -> str:
     if isinstance(field, NDArrayField):
         return f"{type(field).__name__} {np.dtype(field.dtype).name}{tuple(int(n) for n in field.shape)}"
-    return repr(field) if isinstance(field, (MaskField, VariableArrayField)) else type(field).__name__
+    return repr(field) if isinstance(field, (ArrayImageField, MaskField, VariableArrayField)) else type(field).__name__
 
 
 def open_files(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import weakref
 from collections.abc import Mapping, Sequence
@@ -18,28 +17,33 @@ from ffprep.errors import DecodeError, FfprepError, OptionError
 from ffprep.loader.checks import CHECKS
 from ffprep.loader.conveniences import Conveniences, with_index_output, with_mapped_outputs
 from ffprep.loader.engine.memory import BatchMemory
+from ffprep.loader.epoch.batch_type import Batch
 from ffprep.loader.epoch.epoch_state import EpochProgress, EpochState
 from ffprep.loader.epoch.failures import ErrorBudget, LoaderErrors, as_budget
 from ffprep.loader.epoch.saved_state import SavedState, read_state
+from ffprep.loader.epoch.stats import Meter
 from ffprep.loader.ffcv_names import DEFAULT_OS_CACHE, DEFAULT_PROCESS_CACHE, ORDER_MAP, ORDER_TYPE
-from ffprep.loader.files import Ids, open_files
-from ffprep.loader.order.order import Order, OrderOption, SequentialOrder, as_indices
+from ffprep.loader.files import open_files
+from ffprep.loader.order.order import Order, OrderOption, Samples, SequentialOrder, as_indices
 from ffprep.loader.order.pages import payload_fields
 from ffprep.loader.order.sampling import AnyOrder, Sampling, order_name
 from ffprep.loader.order.share import Share, check_enough, distributed_share
+from ffprep.loader.plan import options
 from ffprep.loader.plan.frameworks import FRAMEWORKS, for_framework
-from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, drawn_seed, one_of, worker_threads
+from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, one_of, paths_of
 from ffprep.loader.plan.outputs import Output
-from ffprep.loader.plan.pipelines import on_device, read_pipelines
+from ffprep.loader.plan.pipelines import copied, on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ffprep.loader.epoch.iterator import EpochIterator
 
 DEFAULT_WINDOW_PAGES = 64
 
 
-class Loader(Conveniences):
+class Loader(Conveniences[Batch]):
     """Batches from ``.beton`` files; a replacement for ``ffcv.Loader``.
 
     What a batch holds, down to the pixel, is a function of the files, the pipelines, `seed`, the epoch and the position
@@ -60,7 +64,7 @@ class Loader(Conveniences):
         SEQUENTIAL or QUASI_RANDOM, reads ahead and keeps only about ``2 * window_pages`` pages in memory, or as many as
         ``batches_ahead + 2`` steps of all ranks lie in; more than fit into memory are refused. RANDOM over files that
         do not fit, or with False, has the system read what the next batches need and no more.
-    order : OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, or object with ``sample_order(epoch)``
+    order : OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, ClipOrder, or object with ``sample_order(epoch)``
     distributed : bool
         Give this process its share of each step. Rank and world size come from the arguments below, else from
         ``torch.distributed``, else from the launcher's environment variables.
@@ -78,8 +82,7 @@ class Loader(Conveniences):
     batches_ahead : int
         Finished batches to keep in store.
     recompile : bool
-        Generate and compile the code of your own operations anew in every epoch. ffprep's operations are planned anew
-        in every epoch in any case, which costs next to nothing.
+        Generate and compile the code of your own operations anew in every epoch; ffprep's are planned anew anyway.
     rank, world_size : int, optional
         Which share of how many this process takes. Giving them implies `distributed`.
     on_error : {'raise', 'skip', 'replace'}
@@ -127,6 +130,8 @@ class Loader(Conveniences):
         one that the environment names in ``FFPREP_CACHE``, or ``~/.cache/ffprep``.
     cache_limit : int, optional
         Bytes that the pages in this folder may take from now on, whoever reads them; by default 0.9 of the disk.
+    pin_threads : bool or sequence of int
+        Keep each worker thread on one processor: of those that this process may use, or of these, in turn.
 
     Attributes
     ----------
@@ -179,14 +184,15 @@ class Loader(Conveniences):
         cache_limit: int | None = None,
         framework: str = "torch",
         custom_field_mapper: Mapping[str, str] | None = None,
+        pin_threads: bool | Sequence[int] = False,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "fname")}
         from ffprep.loader.epoch.pool_cache import PoolCache  # not at the top: it imports numba
 
-        self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
+        self.fname = paths_of(fname)
         self.batch_size = at_least(batch_size, 1, "batch_size")
         self.batches_ahead = at_least(batches_ahead, 0, "batches_ahead", MOST_AHEAD)
-        self.num_workers = worker_threads(num_workers)
+        self.num_workers = options.worker_threads(num_workers)
         self.drop_last = bool(drop_last) and pad is None
         self.os_cache = bool(os_cache)
         self.distributed = bool(distributed) or rank is not None
@@ -196,37 +202,36 @@ class Loader(Conveniences):
         self.pad = one_of(pad, ("repeat", "mask", None), "pad")
         self._window_pages = at_least(window_pages, 1, "window_pages")
         self._share = distributed_share(self.batch_size, distributed, rank, world_size, os.environ, pad is not None)
-        self._pipelines: dict[str, Any] = {
-            name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()
-        }
+        self._pipelines = copied(pipelines)
         checked, places = one_of(check, CHECKS, "check"), files_of(self.fname, cache, cache_limit)
         self.files = open_files(places, custom_fields, self._reader_class, index, checked)
         if custom_field_mapper:
             self._pipelines = with_mapped_outputs(self._pipelines, custom_field_mapper, self.files.fields)
         if with_index:
             self._pipelines = with_index_output(self._pipelines, self.files.fields)
-        self.indices: Ids = as_indices(indices, self.files.num_samples)
+        samples = self.files.num_samples
+        self._chosen: Samples = range(samples) if indices is None else as_indices(indices, samples)
         self._order_option = order
         self._device = device
         self._memory = BatchMemory(self.batches_ahead, str(self.files))
-        self._pool_cache = PoolCache()
+        self._pool_cache = PoolCache(options.processors_to_pin(pin_threads))
         self._finalizer = weakref.finalize(self, self._pool_cache.close)
         self._finalizer.atexit = False
-        self._iterators: weakref.WeakSet[EpochIterator] = weakref.WeakSet()
+        self._iterators: weakref.WeakSet[EpochIterator[Batch]] = weakref.WeakSet()
         self._epoch_state = EpochState()
         self._closed = False
-        self.seed = drawn_seed(self.distributed) if seed is None else operator.index(seed)
+        self.seed = options.chosen_seed(seed, self.distributed)
         self._checked_pipelines = read_pipelines(self._pipelines, self.files)
         self._framework = one_of(framework, FRAMEWORKS, "framework")
         if device is not None:
             self._checked_pipelines = [on_device(pipeline, device) for pipeline in self._checked_pipelines]
         self._checked_pipelines = [for_framework(pipeline, framework) for pipeline in self._checked_pipelines]
-        self._plan()  # so that mistakes in the pipelines are reported now
-        samples = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples", MOST_SAMPLES)
+        self._memory.check(self._plan())  # so that mistakes in the pipelines are reported now
+        length = None if epoch_samples is None else at_least(epoch_samples, 1, "epoch_samples", MOST_SAMPLES)
         payloads = payload_fields({pipeline.source for pipeline in self._checked_pipelines}, self.files)
-        self._sampling = Sampling(
-            self.files, payloads, self.indices, self._window_pages, self.os_cache, weights, samples
-        )
+        self._meter = Meter(self.files, payloads)
+        pages = self._window_pages
+        self._sampling = Sampling(self.files, payloads, self._chosen, pages, self.os_cache, weights, length)
         self._order = self._sampling.order(self._order_option, self.seed, self)
         self._share = self._order.share(self._share)
         check_enough(len(self._order), self._share, self.drop_last, str(self.files))
@@ -237,7 +242,7 @@ class Loader(Conveniences):
         """Return the number of batches that this rank gets in a whole epoch."""
         return self._share.batches(len(self._order), self.drop_last)
 
-    def __iter__(self) -> EpochIterator:
+    def __iter__(self) -> EpochIterator[Batch]:
         """Begin the next epoch, or continue the one that was loaded by `load_state_dict`.
 
         Returns
@@ -255,7 +260,7 @@ class Loader(Conveniences):
         self._epoch_state.begin(progress, iterator)
         return iterator
 
-    def batch(self, samples: Sequence[int] | npt.NDArray[np.integer[Any]], epoch: int | None = None) -> tuple[Any, ...]:
+    def batch(self, samples: Sequence[int] | npt.NDArray[np.integer[Any]], epoch: int | None = None) -> Batch:
         """Make one batch of any samples, exactly as an epoch would; epochs that are running are not disturbed.
 
         Parameters
@@ -292,7 +297,7 @@ class Loader(Conveniences):
         outputs = [plan_output(pipeline, self.files, epoch) for pipeline in self._checked_pipelines]
         return [*outputs, mask_output(self._device, self._framework)] if self.pad == "mask" else outputs
 
-    def _start(self, progress: EpochProgress, order: Order, share: Share, drop_last: bool) -> EpochIterator:
+    def _start(self, progress: EpochProgress, order: Order, share: Share, drop_last: bool) -> EpochIterator[Batch]:
         """Plan an epoch, write its program and start it: `share` of `order`, from where `progress` says."""
         from ffprep.loader.engine.program import compile_program  # these import numba
         from ffprep.loader.epoch.iterator import EpochIterator
@@ -315,28 +320,9 @@ class Loader(Conveniences):
             setup.readahead = self._sampling.readahead(order, epoch, first, share, self.batches_ahead)
         setup.fetching = fetching_of(setup, self._sampling.payloads, order is self._order)
         scheduler = Scheduler(setup, self._pool_cache, self.num_workers)
-        iterator = EpochIterator(scheduler, progress, self, self.batches_ahead)
+        iterator: EpochIterator[Batch] = EpochIterator(scheduler, progress, self, self.batches_ahead, self._meter)
         self._iterators.add(iterator)
         return iterator
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that is running, or the next one between epochs."""
-        return self._epoch_state.current
-
-    @property
-    def next_epoch(self) -> int:
-        """The epoch that the next ``iter(loader)`` begins. Setting it begins that epoch from its start."""
-        return self._epoch_state.upcoming
-
-    @next_epoch.setter
-    def next_epoch(self, epoch: int) -> None:
-        self._epoch_state.go_to(at_least(epoch, 0, "epoch"))
-
-    def set_epoch(self, epoch: int) -> None:
-        """Let the next ``iter(loader)`` begin this epoch; a position in it that was loaded is kept."""
-        if not self._epoch_state.confirm(epoch):
-            self.next_epoch = epoch
 
     # -- state -----------------------------------------------------------------------------------------
 
@@ -346,8 +332,7 @@ class Loader(Conveniences):
         Returns
         -------
         dict
-            A few integers. ``position`` counts samples over all ranks, so the state fits any number of workers,
-            any batch size and any world size.
+            A few integers. ``position`` counts samples over all ranks: the state fits any number and batch size.
         """
         running, position = self._epoch_state.running, self._epoch_state.first
         if running is not None:
@@ -362,8 +347,7 @@ class Loader(Conveniences):
         """Let the next ``iter(loader)`` continue exactly where `state_dict` was called.
 
         If the state lies at the end of an epoch, the next epoch begins, unless `set_epoch` names the epoch that was
-        loaded: then the rest of that comes first, which is empty. In this way both kinds of training loop continue as
-        they would have: those that count epochs themselves, and those that only ask for another ``iter(loader)``.
+        loaded: then its rest comes first, which is empty. So loops that count epochs and loops that do not go on right.
 
         Raises
         ------
@@ -382,18 +366,19 @@ class Loader(Conveniences):
         self._closed = True
         for iterator in list(self._iterators):
             iterator.close()
+        self._meter.finish()
         self._pool_cache.close(wait=True)
         self._memory.close()
         self.files.close()
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *unused: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        size = f"{len(self.indices)} samples, {len(self)} batches of {self.batch_size}"
+        size = f"{len(self._chosen)} samples, {len(self)} batches of {self.batch_size}"
         return f"<Loader of {self.files}: {size}, {order_name(self._order_option)}, seed {self.seed}>"
 
 

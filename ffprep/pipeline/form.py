@@ -26,9 +26,9 @@ class ImageForm:
     dtype : str
         One of `FUSED_DTYPES`.
     planar : bool
-        Stored as (3, H, W) rather than (H, W, 3).
+        Stored as (channels, H, W) rather than (H, W, channels).
     channels_first : bool
-        Has the shape (3, H, W). If not ``planar``, that is torch's ``channels_last``.
+        Has the shape (channels, H, W). If not ``planar``, that is torch's ``channels_last``.
     tensor : bool
         A torch tensor rather than a numpy array.
     flip : float or None
@@ -43,6 +43,10 @@ class ImageForm:
         Image operations, applied by the same thread to the rendered uint8 image before it is normalised.
     rendered : (height, width), or None
         Size before the first of these operations; None if there are none.
+    channels : int
+        3, or 1 for grey images.
+    luma : bool
+        Nothing needs the colours of the decoded image.
     """
 
     height: int
@@ -58,6 +62,8 @@ class ImageForm:
     device: str | None = None
     ops: tuple[tuple[Any, int], ...] = ()
     rendered: tuple[int, int] | None = None
+    channels: int = 3
+    luma: bool = False
 
     @property
     def rendered_size(self) -> tuple[int, int]:

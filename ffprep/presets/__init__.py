@@ -10,6 +10,7 @@ from ffprep.presets.images import (
     image_pipeline,
     imagenet_train,
     imagenet_val,
+    normalized,
     scalar_pipeline,
 )
 from ffprep.presets.text import array_pipeline, number_pipelines, text_blocks, tokens_pipeline
@@ -24,6 +25,7 @@ __all__ = [
     "image_text_val",
     "imagenet_train",
     "imagenet_val",
+    "normalized",
     "number_pipelines",
     "scalar_pipeline",
     "text_blocks",

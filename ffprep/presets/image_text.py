@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,10 +23,17 @@ from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, Weighte
 from ffprep.pipeline.form import dtype_name
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, Paths, image_pipeline, listed
+from ffprep.presets.kinds import check_fields
+from ffprep.presets.options import Captions, EvaluationOptions, Interpolation, LoaderOptions, further_options
 from ffprep.presets.text import number_pipelines
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import check_vocabulary
 from ffprep.transforms import Convert, ToDevice, ToTensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ffprep.presets.options import Captioned, Device, DType
 
 OWN_FIELDS = ("image", "tokens", "length", "captions", "caption")
 
@@ -35,13 +42,13 @@ def caption_pipelines(
     path: Paths,
     captions: str,
     *,
-    token_dtype: Any = np.int64,
+    token_dtype: DType = np.int64,
     mask: bool = False,
     trim: bool = False,
     text: bool = False,
     file: bool = False,
     vocabulary: str | None = None,
-    device: Any = None,
+    device: Device = None,
 ) -> dict[str, Any]:
     """Return pipelines for all fields of caption files except the images.
 
@@ -97,9 +104,7 @@ def caption_pipelines(
 
 def _field_names(path: PathLike, vocabulary: str | None) -> list[str]:
     with Reader(path, check=False) as reader:
-        for needed in ("image", "tokens", "length"):
-            if needed not in reader.fields:
-                raise OptionError(f"{path}: has no field {needed!r}; it is not a file of images with captions")
+        check_fields(reader, ("image", "tokens", "length"), "images with captions")
         if vocabulary is not None:
             check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
         return list(reader.fields)
@@ -115,23 +120,23 @@ def image_text_train(
     scale: Sequence[float] = (0.9, 1.0),
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     flip: float = 0.5,
-    interpolation: str = "bilinear",
+    interpolation: Interpolation = "bilinear",
     exact: bool = False,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    captions: str = "random",
-    token_dtype: Any = np.int64,
+    captions: Captions = "random",
+    token_dtype: DType = np.int64,
     mask: bool = False,
     trim: bool = False,
     text: bool = False,
     file: bool = False,
     vocabulary: str | None = None,
-    device: Any = None,
+    device: Device = None,
     order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
-    **options: Any,
-) -> Loader:
+    **options: Unpack[LoaderOptions],
+) -> Loader[Captioned]:
     """Return a loader of images with their captions.
 
     By default, crops keep at least 0.9 of the image's area, so that the captions still fit. Half of the images are
@@ -177,12 +182,13 @@ def image_text_train(
     OptionError
         The tokens have another vocabulary, or the files have no captions or no text.
     """
+    further = further_options(image_text_train, options)
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
     )
     words = caption_pipelines(
-        path,
+        listed(path, options),
         captions,
         token_dtype=token_dtype,
         mask=mask,
@@ -193,7 +199,7 @@ def image_text_train(
         device=device,
     )
     pipelines = {**words, "image": image}
-    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)
 
 
 def image_text_val(
@@ -202,22 +208,22 @@ def image_text_val(
     num_workers: int = -1,
     *,
     size: Size = 224,
-    interpolation: str = "bilinear",
+    interpolation: Interpolation = "bilinear",
     exact: bool = True,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    captions: str = "all",
-    token_dtype: Any = np.int64,
+    captions: Captions = "all",
+    token_dtype: DType = np.int64,
     mask: bool = False,
     trim: bool = False,
     text: bool = False,
     file: bool = False,
     vocabulary: str | None = None,
-    device: Any = None,
-    **options: Any,
-) -> Loader:
+    device: Device = None,
+    **options: Unpack[EvaluationOptions],
+) -> Loader[Captioned]:
     """Return a loader of whole images with their captions, each sample exactly once, in the file's order.
 
     Parameters
@@ -227,10 +233,11 @@ def image_text_val(
     size, interpolation, exact, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
         As for `imagenet_val`.
     """
+    further = further_options(image_text_val, options, drop_last=False, seed=0)
     decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
     words = caption_pipelines(
-        path,
+        listed(path, options),
         captions,
         token_dtype=token_dtype,
         mask=mask,
@@ -241,5 +248,4 @@ def image_text_val(
         device=device,
     )
     pipelines = {**words, "image": image}
-    options = {"drop_last": False, "seed": 0, **options}
-    return Loader(path, batch_size, num_workers, pipelines=pipelines, **options)
+    return Loader(path, batch_size, num_workers, pipelines=pipelines, **further)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ffprep.beton.reader import Reader
 from ffprep.beton.sets import files_of
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import (
@@ -20,10 +21,14 @@ from ffprep.fields.decoders import (
     Size,
     size_pair,
 )
-from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
+from ffprep.loader import ClipOrder, Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.plan.options import one_of
+from ffprep.pipeline.form import dtype_name
+from ffprep.presets.kinds import check_fields
+from ffprep.presets.options import EvaluationOptions, Interpolation, LoaderOptions, further_options
 from ffprep.transforms import (
     Convert,
+    Grayscale,
     NormalizeImage,
     RandomHorizontalFlip,
     Squeeze,
@@ -31,6 +36,11 @@ from ffprep.transforms import (
     ToTensor,
     ToTorchImage,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ffprep.presets.options import Device, DType, Labelled
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,9 +51,13 @@ Paths = PathLike | Sequence[PathLike]
 """One file, or several that are loaded together: each an index, a folder or a pattern, too."""
 
 
-def listed(path: Paths) -> Sequence[PathLike]:
-    """Return the files that one path or several stand for; opening them compares them with their index."""
-    return files_of(path)
+def listed(path: Paths, options: Mapping[str, Any] | None = None) -> Sequence[PathLike]:
+    """Return the files that one path or several stand for; opening them compares them with their index.
+
+    Pages of remote files are kept where a loader with these options keeps them.
+    """
+    given = options or {}
+    return files_of(path, given.get("cache"), given.get("cache_limit"))
 
 
 def image_pipeline(
@@ -52,9 +66,10 @@ def image_pipeline(
     flip: float = 0.0,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    device: Any = None,
+    device: Device = None,
+    grey: bool = False,
 ) -> list[Any]:
     """Return a pipeline of decoder, flip, normalisation and layout, which the workers do in one pass.
 
@@ -63,17 +78,19 @@ def image_pipeline(
     decoder : Decoder
     flip : float
         Probability of a horizontal flip.
-    mean, std : three floats each
+    mean, std : three floats each, or one for grey images
         In units of 0 to 1; larger means get a warning. A mean of None gives levels from 0 to 255 in `dtype`.
-    dtype : numpy or torch dtype
-        float32, float16 or bfloat16; with a mean of None also uint8.
+    dtype : numpy or torch dtype, or its name
+        float32, float16 or bfloat16; or uint8: levels from 0 to 255 whatever the mean, for `normalized` on a device.
     channels_last : bool
     device : torch.device, optional
+    grey : bool
+        Give images of one channel, normalised with one mean and one standard deviation.
     """
-    pipeline: list[Any] = [decoder]
+    pipeline: list[Any] = [decoder, *([Grayscale()] if grey else [])]
     if flip:
         pipeline.append(RandomHorizontalFlip(flip))
-    if mean is not None:
+    if mean is not None and dtype_name(dtype) != "uint8":
         scale = 255.0
         if np.max(mean) > 1:
             warnings.warn(
@@ -81,7 +98,7 @@ def image_pipeline(
                 UserWarning,
                 stacklevel=3,
             )
-        pipeline.append(NormalizeImage(scale * np.asarray(mean), scale * np.asarray(std), dtype))
+        pipeline.append(NormalizeImage((scale * np.asarray(mean)).tolist(), (scale * np.asarray(std)).tolist(), dtype))
     else:
         pipeline.append(Convert(dtype))
     pipeline.append(ToTensor())
@@ -91,9 +108,40 @@ def image_pipeline(
     return pipeline
 
 
-def scalar_pipeline(decoder: Decoder, device: Any = None) -> list[Any]:
+def normalized(
+    images: Any, dtype: Any = None, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Any:
+    """Normalise images of a preset with ``dtype="uint8"``, on the device where they are.
+
+    Parameters
+    ----------
+    images : tensor of uint8, shape (batch, 3, height, width)
+    dtype : torch dtype, optional
+        Of the result; float32 by default.
+    mean, std : three floats each
+        In units of 0 to 1.
+
+    Returns
+    -------
+    tensor of the same shape and memory format
+    """
+    import torch
+
+    constants = torch.tensor([mean, std], dtype=torch.float32, device=images.device).mul_(255).view(2, 3, 1, 1)
+    out = torch.empty_like(images, dtype=dtype or torch.float32)
+    return torch.div(torch.sub(images, constants[0]), constants[1], out=out)
+
+
+def scalar_pipeline(decoder: Decoder, device: Device = None) -> list[Any]:
     """Return a pipeline that gives one number for each sample, shape (batch,)."""
     return [decoder, ToTensor(), Squeeze(1), *([] if device is None else [ToDevice(device)])]
+
+
+def _check_labelled(path: Paths, options: Mapping[str, Any]) -> None:
+    """Check the first file; the loader compares the others with it."""
+    if files := listed(path, options):
+        with Reader(files[0], check=False) as reader:
+            check_fields(reader, ("image", "label"), "labelled images")
 
 
 def imagenet_train(
@@ -106,16 +154,17 @@ def imagenet_train(
     scale: Sequence[float] = (0.08, 1.0),
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     flip: float = 0.5,
-    interpolation: str = "bilinear",
+    interpolation: Interpolation = "bilinear",
     exact: bool = False,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    device: Any = None,
-    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
-    **options: Any,
-) -> Loader:
+    device: Device = None,
+    grey: bool = False,
+    order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | ClipOrder = OrderOption.RANDOM,
+    **options: Unpack[LoaderOptions],
+) -> Loader[Labelled]:
     """Return a loader of training batches: random resized crop, random flip, normalised.
 
     Parameters
@@ -125,7 +174,7 @@ def imagenet_train(
     size : int, (height, width), or a function of the epoch such as `ProgressiveSize`
     scale, ratio, interpolation, exact
         See `RandomResizedCropRGBImageDecoder`.
-    flip, mean, std, dtype, channels_last, device
+    flip, mean, std, dtype, channels_last, device, grey
         See `image_pipeline`.
     batch_size, num_workers, seed, order, **options
         See `Loader`.
@@ -133,14 +182,16 @@ def imagenet_train(
     Returns
     -------
     Loader of (images, labels)
-        Images (batch, 3, height, width), labels int64 (batch,).
+        Images (batch, 3, height, width), grey ones (batch, 1, height, width), labels int64 (batch,).
     """
+    further = further_options(imagenet_train, options)
+    _check_labelled(path, options)
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
-        decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
+        decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device, grey=grey
     )
     pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
-    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)
 
 
 def imagenet_val(
@@ -150,16 +201,17 @@ def imagenet_val(
     *,
     size: Size = 224,
     resize: int | None = None,
-    crop: str = "whole",
-    interpolation: str = "bilinear",
+    crop: Literal["whole", "center"] = "whole",
+    interpolation: Interpolation = "bilinear",
     exact: bool = True,
     mean: Sequence[float] | None = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    dtype: Any = np.float32,
+    dtype: DType = np.float32,
     channels_last: bool = False,
-    device: Any = None,
-    **options: Any,
-) -> Loader:
+    device: Device = None,
+    grey: bool = False,
+    **options: Unpack[EvaluationOptions],
+) -> Loader[Labelled]:
     """Return a loader of evaluation batches: each image exactly once, in the file's order.
 
     The last batch may be shorter than the others.
@@ -176,9 +228,11 @@ def imagenet_val(
         ``'center'`` is torchvision's usual evaluation: `resize` is then 256 / 224 of the size by default, 256 for 224.
     exact : bool
         False takes the short cut of `ImageDecoder` for large images, as training does.
-    interpolation, mean, std, dtype, channels_last, device, batch_size, num_workers, **options
+    interpolation, mean, std, dtype, channels_last, device, grey, batch_size, num_workers, **options
         As for `imagenet_train`.
     """
+    further = further_options(imagenet_val, options, drop_last=False, seed=0)
+    _check_labelled(path, options)
     decoder: Decoder
     if one_of(crop, ("whole", "center"), "crop") == "center" and resize is None:
         if callable(size):
@@ -188,7 +242,8 @@ def imagenet_val(
         decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     else:
         decoder = ResizeCenterCropRGBImageDecoder(size, resize, interpolation, exact)
-    image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
+    image = image_pipeline(
+        decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device, grey=grey
+    )
     pipelines = {"image": image, "label": scalar_pipeline(IntDecoder(), device)}
-    options = {"drop_last": False, "seed": 0, **options}
-    return Loader(path, batch_size, num_workers, pipelines=pipelines, **options)
+    return Loader(path, batch_size, num_workers, pipelines=pipelines, **further)

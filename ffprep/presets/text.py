@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,16 @@ from ffprep.fields.decoders import STORED_TOKENS, BytesDecoder, NDArrayDecoder, 
 from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.presets.images import PathLike, Paths, listed, scalar_pipeline
+from ffprep.presets.kinds import preset_for
+from ffprep.presets.options import LoaderOptions, further_options
 from ffprep.text.blocks.blocks import open_blocks, source_facts
 from ffprep.text.tokens.vocabulary import check_vocabulary
 from ffprep.transforms import Convert, Squeeze, ToDevice, ToTensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ffprep.presets.options import Blocks, Device, DType
 
 
 def array_pipeline(device: Any = None, dtype: Any = np.int64) -> list[Any]:
@@ -64,11 +71,11 @@ def text_blocks(
     *,
     block: int | None = None,
     vocabulary: str | None = None,
-    dtype: Any = np.int64,
-    device: Any = None,
+    dtype: DType = np.int64,
+    device: Device = None,
     order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
-    **options: Any,
-) -> Loader:
+    **options: Unpack[LoaderOptions],
+) -> Loader[Blocks]:
     """Return a loader of token blocks, or of any file of numbers and arrays; `text_rows` is for GLUE's.
 
     Blocks are shuffled one by one, though the file stores many in a sample. The workers widen tokens while they gather
@@ -98,19 +105,19 @@ def text_blocks(
     OptionError
         The file has blocks of another size, or tokens of another vocabulary.
     """
-    forms = {_block_form(each, block, vocabulary) for each in listed(path)}
+    further = further_options(text_blocks, options)
+    files = listed(path, options)
+    forms = {_block_form(each, block, vocabulary) for each in files}
     if forms == {None}:
-        pipelines = number_pipelines(path, device, dtype)
-        return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+        pipelines = number_pipelines(files, device, dtype)
+        return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)
     if None in forms:
-        raise OptionError(
-            f"of {', '.join(map(str, listed(path)))} only some hold blocks of tokens; load them separately"
-        )
+        raise OptionError(f"of {', '.join(map(str, files))} only some hold blocks of tokens; load them separately")
     moved = [] if device is None else [ToDevice(device)]
     tokens = [*tokens_pipeline(dtype), *moved]
     padded = {"length": [TokensDecoder(np.int64), ToTensor(), Squeeze(1), *moved]}
     pipelines = {"tokens": tokens, **(padded if forms != {False} else {})}
-    return BlockLoader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    return BlockLoader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)
 
 
 def _block_form(path: PathLike, block: int | None, vocabulary: str | None) -> bool | None:
@@ -120,7 +127,7 @@ def _block_form(path: PathLike, block: int | None, vocabulary: str | None) -> bo
             check_vocabulary(source_facts(reader).get("vocabulary"), vocabulary, str(path))
         image = next((name for name, field in reader.fields.items() if isinstance(field, RGBImageField)), None)
         if image is not None:
-            raise OptionError(f"{path}: holds images ({image}); load it with image_text_train or imagenet_train")
+            raise OptionError(f"{path}: holds images ({image}); load it with {preset_for(reader)}")
         grouped = "blocks" in source_facts(reader)
         blocks = open_blocks(reader) if grouped or block is not None else None
     if block is not None and blocks is not None and blocks.block != block:

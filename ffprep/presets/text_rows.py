@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +22,16 @@ from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, Weighte
 from ffprep.pipeline.form import dtype_name
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.presets.images import PathLike, Paths, listed
+from ffprep.presets.kinds import check_fields, preset_for
+from ffprep.presets.options import LoaderOptions, further_options
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import check_vocabulary
 from ffprep.transforms import Convert, Squeeze, ToDevice, ToTensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ffprep.presets.options import Device, DType, Rows
 
 TEXTS = ("text", "text_pair")
 
@@ -35,17 +42,17 @@ def text_rows(
     num_workers: int = -1,
     seed: int | None = None,
     *,
-    token_dtype: Any = np.int64,
-    label_dtype: Any = None,
+    token_dtype: DType = np.int64,
+    label_dtype: DType | None = None,
     mask: bool = True,
     trim: bool = False,
     text: bool = False,
     file: bool = False,
     vocabulary: str | None = None,
-    device: Any = None,
+    device: Device = None,
     order: OrderOption | WeightedOrder | NodeOrder | RepeatedOrder = OrderOption.RANDOM,
-    **options: Any,
-) -> Loader:
+    **options: Unpack[LoaderOptions],
+) -> Loader[Rows]:
     """Return a loader of rows of one or two texts with their labels: of ``convert glue`` and ``convert text``.
 
     For an evaluation give ``order=OrderOption.SEQUENTIAL`` and ``drop_last=False``.
@@ -84,10 +91,12 @@ def text_rows(
     OptionError
         The files have no such rows, no text, or another vocabulary.
     """
-    forms = [_row_form(each, vocabulary, text) for each in listed(path)]
+    further = further_options(text_rows, options)
+    files = listed(path, options)
+    forms = [_row_form(each, vocabulary, text) for each in files]
     if any(form != forms[0] for form in forms):
         raise OptionError(
-            f"of {', '.join(map(str, listed(path)))} not all have the same labels and texts; load them separately"
+            f"of {', '.join(map(str, files))} not all have the same labels and texts; load them separately"
         )
     moved = [] if device is None else [ToDevice(device)]
     native = dtype_name(token_dtype)
@@ -117,7 +126,7 @@ def text_rows(
         )
     if file:
         pipelines["file"] = [FileDecoder(), ToTensor(), *moved]
-    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **options)
+    return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)
 
 
 def _row_form(path: PathLike, vocabulary: str | None, text: bool) -> dict[str, bool]:
@@ -127,9 +136,10 @@ def _row_form(path: PathLike, vocabulary: str | None, text: bool) -> dict[str, b
         if "blocks" in source_facts(reader):
             raise OptionError(f"{path}: holds blocks of tokens, not rows; load it with text_blocks")
         if "tokens" not in fields or not isinstance(fields.get("length"), IntField):
-            raise OptionError(f"{path}: has no fields 'tokens' and 'length'; it is not a file of rows of text")
+            check_fields(reader, ("tokens", "length"), "rows of text")
+            raise OptionError(f"{path}: its lengths are no whole numbers; it is not a file of rows of text")
         if "image" in fields:
-            raise OptionError(f"{path}: holds images; load it with image_text_train")
+            raise OptionError(f"{path}: holds images; load it with {preset_for(reader)}")
         if text and "text" not in fields:
             raise OptionError(f"{path}: has no texts; convert with --keep-text, or leave out text=True")
         if vocabulary is not None:

@@ -51,6 +51,7 @@ from ffprep.transforms.operations.geometry import (
     TranslateX,
     TranslateY,
 )
+from ffprep.transforms.operations.grayscale import Grayscale
 from ffprep.transforms.operations.levels import (
     RandomAutocontrast,
     RandomEqualize,
@@ -96,6 +97,7 @@ __all__ = [
     "ElasticTransform",
     "Equalize",
     "GaussianBlur",
+    "Grayscale",
     "ImageMixup",
     "Invert",
     "LabelMixup",

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+from ffprep.common.names import NamesKeywords
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm
 
 T = TypeVar("T")
 
 
-class Transform(ABC):
+class Transform(NamesKeywords, ABC):
     """One step of a pipeline.
 
     Class attributes

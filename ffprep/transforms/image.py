@@ -215,11 +215,12 @@ def build_program(form: ImageForm) -> list[Any]:
     augmentation = np.zeros(1, abi.AUGMENTATION)
     augmentation["entry"] = entry_address(run_program, RUN_SIGNATURE)
     augmentation["scratch"] = 2 * buffer + work + 64
-    augmentation["bytes"] = height * width * 3 * table.itemsize
+    augmentation["bytes"] = height * width * form.channels * table.itemsize
     augmentation["count"], augmentation["steps"] = len(form.ops), steps.ctypes.data
     augmentation["buffer"] = buffer
     augmentation["table"], augmentation["item"] = table.ctypes.data, table.itemsize
-    augmentation["planar"], augmentation["pixels"] = int(form.planar), height * width
+    augmentation["planar"], augmentation["grey"] = int(form.planar), int(form.channels == 1)
+    augmentation["pixels"] = height * width
     return [augmentation, *kept, table]
 
 

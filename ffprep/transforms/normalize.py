@@ -69,6 +69,8 @@ class NormalizeImage(Transform):
         if form.dtype != "uint8" or form.mean is not None or self.type not in FUSED_TYPES:
             return None
         self._check_units()
+        if form.channels == 1 and (len(set(self.mean)) > 1 or len(set(self.std)) > 1):
+            raise OptionError(f"{self!r}: grey images have one channel; give one mean and one std")
         return replace(form, dtype=self.type, mean=self.mean, std=self.std)
 
     def _check_units(self) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ffprep.cli import main
 from ffprep.convert.conversion import convert
 from ffprep.fields import IntField, NDArrayField, RGBImageField
-from ffprep.inspect.bench import BenchOptions, bench, bench_text
+from ffprep.inspect.timing.bench import BenchOptions, bench, bench_text
 
 
 class Images:
@@ -59,7 +59,7 @@ def test_images_are_timed_and_the_time_is_split(tmp_path: Path, demo_data: Path)
     low, median, high = own["samples_per_second"]
     assert 0 < low <= median <= high
     assert facts["samples"] == 20
-    assert facts["split"]["decode_ms"] > 0
+    assert facts["split"]["ms"]["entropy"] > 0 and abs(sum(facts["split"]["shares"].values()) - 1) < 0.01
     assert "ffprep" in bench_text(facts)
 
 
@@ -75,7 +75,7 @@ def test_files_without_images_are_timed_too(tmp_path: Path) -> None:
 
 def test_failed_loader_is_reported_and_the_status_is_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     convert(Tokens(), tmp_path / "x.beton")  # type: ignore[arg-type]
-    monkeypatch.setattr("ffprep.inspect.bench._RUNNERS", "ffprep.inspect.absent:")
+    monkeypatch.setattr("ffprep.inspect.timing.bench._RUNNERS", "ffprep.inspect.absent:")
     done = CliRunner().invoke(main, ["bench", str(tmp_path / "x.beton"), "--rounds", "1"])
     assert done.exit_code == 1
     assert "failed: " in done.stdout

@@ -35,7 +35,7 @@ MISTAKES = [
         "No such option '--max-sid'. (Did you mean one of: '--max-pixels', '--max-side', ",
     ),
     ("doctor --all", 2, "ffprep doctor: No such option '--all'."),
-    ("doctor x.beton", 2, "ffprep doctor: Got unexpected extra argument (x.beton)" + SEE),
+    ("doctor x.beton y.beton", 2, "ffprep doctor: Got unexpected extra argument (y.beton)" + SEE),
     ("info", 2, "ffprep info: Missing argument 'PATH'." + SEE),
     ("info x.beton y.beton", 2, "ffprep info: Got unexpected extra argument (y.beton)" + SEE),
     ("convert imagenet --out new.beton", 2, "ffprep convert imagenet: Missing option '--source'." + SEE),

@@ -16,7 +16,7 @@ from ffprep.convert.config import read_config
 from ffprep.errors import OptionError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-DOCUMENTED = (CONFIGS.parent / "docs" / "datasets.md").read_text()
+DOCUMENTED = "".join(path.read_text() for path in (CONFIGS.parent / "docs" / "data").glob("*.md"))
 
 
 def ffprep(*words: object) -> Result:
@@ -64,7 +64,7 @@ def test_a_part_of_the_samples_is_not_compared(run: Any) -> None:
     ("expect", "words"),
     [
         ("5", "expect is a mapping such as {samples: 50000}, not 5"),
-        ("{smaples: 5}", "cannot expect 'smaples'; did you mean samples?"),
+        ("{sample: 5}", "cannot expect 'sample'; did you mean samples?"),
         ("{samples: many}", "expect samples: a number or [LEAST, MOST], not 'many'"),
         ("{samples: [5, 4]}", "expect samples: a number or [LEAST, MOST], not [5, 4]"),
         ("{samples: [1, 2, 3]}", "expect samples: a number"),

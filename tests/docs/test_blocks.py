@@ -30,7 +30,7 @@ from ffprep.presets import imagenet_train
 from ffprep.transforms import ToTensor
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
     r"(?: *<!-- not run: (?P<why>[^\n]+) -->\n+)?^(?P<indent> *)```python\n(?P<code>.*?)^ *```", re.M | re.S
 )

@@ -56,13 +56,18 @@ def test_distillation(vocabulary: Any) -> None:
     assert "step 4: images" in run("distillation", "--steps", 4, "--size", 32)
 
 
+def test_video_clips() -> None:
+    printed = run("video_clips", "--steps", 2, "--videos", 8, "--size", 16)
+    assert "step 2: (16, 8, 1, 16, 16), loss" in printed
+
+
 def test_dense_targets(tmp_path: Path) -> None:
     from PIL import Image
 
     printed = run("dense_targets", "--steps", 3, "--size", 48, "--picture", tmp_path / "crops.png")
     assert "step 3: loss" in printed and "boxes of the classes [1, 2, 3]" in printed
     with Image.open(tmp_path / "crops.png") as sheet:
-        assert sheet.size == (192, 144)
+        assert sheet.size == (192, 192)
         colours = {colour for _, colour in sheet.getcolors(1 << 16)}
     assert {(255, 255, 0), (255, 255, 255), (128, 128, 128)} <= colours
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from ffprep.common import cpus
 from ffprep.errors import FfprepError
-from ffprep.inspect.paired import Timing
-from ffprep.inspect.results import Result, Table, command, compared
+from ffprep.inspect.timing.paired import Timing
+from ffprep.inspect.timing.results import Result, Table, command, compared
 
 ROOT = Path(__file__).resolve().parents[2]
 RATES = st.lists(st.floats(1e-3, 1e7), min_size=3, max_size=3)

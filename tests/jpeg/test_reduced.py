@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import product
 from types import ModuleType
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from simd_levels import forced_level
 
+from ffprep.abi import IMAGE
 from ffprep.errors import JpegError
-from ffprep.jpeg import build_index, coefficients, decode_planes, rewrite
-from ffprep.jpeg.planes import Plane
+from ffprep.jpeg import build_index, coefficients, decode_planes, native, rewrite
+from ffprep.jpeg.planes import Plane, copy_planes
 
 SAMPLINGS = [
     [(1, 1)],
@@ -178,3 +180,41 @@ def test_scale_is_checked() -> None:
     for scale in (-1, 4):
         with pytest.raises(JpegError):
             decode_planes(out.getvalue(), scale=scale)
+
+
+def luma_of(data: bytes, rect: tuple[int, int, int, int], scale: int, index: bytes = b"") -> tuple[Plane, int]:
+    """The only plane of a decode to luma, and the image's colour."""
+    image, view, marks = np.zeros(1, IMAGE), native.as_bytes(data), native.as_bytes(index)
+    context = native.library().ffp_context_new()
+    try:
+        request = native.decode_request(context, view, rect, image, (marks.ctypes.data, marks.size), scale)
+        request["luma"] = 1
+        assert native.library().ffp_decode_region(request.ctypes.data) == 0
+        planes = copy_planes(image)
+    finally:
+        native.library().ffp_context_free(context)
+    assert len(planes) == 1
+    return planes[0], int(image["color"][0])
+
+
+@pytest.mark.parametrize("scale", [0, 1, 3])
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=str)
+def test_luma_alone_is_the_first_plane(
+    jpegmaker: ModuleType, sampling: list[tuple[int, int]], scale: int, level: str
+) -> None:
+    rng = np.random.default_rng(len(sampling) + scale)
+    streams: list[tuple[bytes, bytes]] = []
+    for interval in (0, 3):
+        frame = jpegmaker.random_frame(rng, 93, 71, sampling, interval=interval, density=0.3, amplitude=40)
+        streams.append((jpegmaker.write(frame), b""))
+    streams.append((streams[0][0], build_index(streams[0][0]) or b""))
+    buffer = io.BytesIO()
+    picture = Image.fromarray(rng.integers(0, 256, (71, 93, 3)).astype(np.uint8))
+    picture.save(buffer, "JPEG", progressive=True, subsampling=2)
+    streams.append((buffer.getvalue(), b""))
+    for (data, index), rect in product(streams, [(0, 0, 93, 71), (17, 30, 20, 9), (64, 60, 29, 11)]):
+        found, colour = luma_of(data, rect, scale, index)
+        wanted = decode_planes(data, rect, scale=scale)[0]
+        assert colour == 1
+        assert (found.x0, found.y0, found.hs, found.vs) == (wanted.x0, wanted.y0, wanted.hs, wanted.vs)
+        np.testing.assert_array_equal(found.samples, wanted.samples)

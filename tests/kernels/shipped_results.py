@@ -25,10 +25,11 @@ from ffprep import transforms as T
 from ffprep.beton.writing.writer import Writer
 from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
-from ffprep.fields import BytesField, IntField, NDArrayField, RGBImageField
+from ffprep.fields import ArrayImageField, BytesField, IntField, NDArrayField, RGBImageField
 from ffprep.fields.base import Encoded
 from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder, ResizeRGBImageDecoder
-from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
+from ffprep.fields.dense import ArrayImageDecoder, BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
+from ffprep.fields.dense.images import STORED
 from ffprep.kernels import layout, random
 from ffprep.kernels.resample.render import colour_array, packed_desc, render
 from ffprep.kernels.resample.weights import FILTERS
@@ -190,6 +191,11 @@ def batches(folder: Path) -> Iterator[tuple[str, str]]:
         form = {"size": size, "dtype": dtype, "channels_last": last} | ({"mean": None} if dtype is np.uint8 else {})
         with presets.imagenet_train(make_file(folder, mode), 4, 1, 3, **form) as loader:
             yield f"train {mode} {size} {dtype} {last}", digest(list(loader))
+    for mode, dtype in product(("seekable", "keep", "raw"), dtypes):
+        form = {"size": 21, "dtype": dtype, "grey": True, "std": [61.0]}
+        form["mean"] = None if dtype is np.uint8 else [0.4]
+        with presets.imagenet_train(make_file(folder, mode), 4, 1, 3, **form) as loader:
+            yield f"grey {mode} {dtype}", digest(list(loader))
     for mode, exact, crop in product(("seekable", "keep", "raw"), (False, True), ("whole", "center")):
         with presets.imagenet_val(make_file(folder, mode), 4, 1, size=30, exact=exact, crop=crop) as loader:
             yield f"val {mode} {exact} {crop}", digest(list(loader))
@@ -233,6 +239,23 @@ def dense(folder: Path) -> Iterator[tuple[str, str]]:
                 yield f"dense {stored} {number}", digest([list(batch) for batch in loader])
 
 
+def arrays(folder: Path) -> Iterator[tuple[str, str]]:
+    """Batches of images of every type, cropped, resized, mirrored and normalised."""
+    for stored in STORED:
+        path, field = folder / f"array_{stored}.beton", ArrayImageField(stored, 3)
+        if not path.exists():
+            with Writer(path, {"array": field}, COUNT) as writer:
+                for i in range(COUNT):
+                    writer.write([field.encode((picture(i, 30 + i, 20 + 5 * i) // 2).astype(stored))])
+        crop = RandomResizedCropRGBImageDecoder(
+            (24, 17), interpolation=("bilinear", "bicubic", "area")[len(stored) % 3]
+        )
+        for dtype in (stored, "float32", "float16", "bfloat16"):
+            view = [ArrayImageDecoder(crop, dtype), T.RandomHorizontalFlip(), T.ToTensor()]
+            with Loader(path, 4, 1, pipelines={"array": view}, seed=3) as loader:
+                yield f"array {stored} {dtype}", digest(list(loader))
+
+
 def numbers() -> Iterator[tuple[str, str]]:
     """Draws, orders and tokens."""
     samples = np.arange(100, dtype=np.int64)
@@ -241,8 +264,7 @@ def numbers() -> Iterator[tuple[str, str]]:
         yield f"permutation {seed}", digest(random.permutation(50, seed, 1))
         words = [unsigned(seed), np.uint64(3), np.uint64(1)]
         yield f"permute {seed}", digest(permute(samples, 70_000, *words))
-        starts, members = np.array([0, 30, 100]), samples[::-1].copy()
-        yield f"windows {seed}", digest(permute_in_windows(samples, starts, members, *words[:2]))
+        yield f"windows {seed}", digest(permute_in_windows(samples, np.array([0, 30, 100]), *words[:2]))
     encoder = FastEncoder([*(bytes([i]) for i in range(256)), b" t", b"he", b" the", b"ing", b"in", b"suppo"])
     yield "tokens", digest(list(encoder.encode([text for text in PROBE if text])))
 
@@ -254,7 +276,7 @@ def of_numba() -> list[str]:
 
 def everything(folder: Path) -> tuple[list[str], dict[str, str]]:
     """Return which parts of numba batches of all kinds needed, and a digest of each result, by what it is of."""
-    of_batches = dict([*batches(folder), *dense(folder)])
+    of_batches = dict([*batches(folder), *dense(folder), *arrays(folder)])
     return of_numba(), of_batches | dict([*renderings(), *operations(), *numbers()])
 
 

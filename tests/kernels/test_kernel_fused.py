@@ -19,7 +19,7 @@ from ffprep.abi import IMAGE
 from ffprep.kernels import layout
 from ffprep.kernels.jit import kernel
 from ffprep.kernels.resample import weights
-from ffprep.kernels.resample.render import DTYPES, colour_array, packed_desc, render
+from ffprep.kernels.resample.render import DTYPES, channels_in, colour_array, packed_desc, render
 from ffprep.kernels.simd import level as simd
 
 LEVELS = [*simd.available(), "wide"]
@@ -213,6 +213,29 @@ def test_formats_and_flip_change_nothing_else(level: str, case: Any, mode: str) 
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("mode", sorted(weights.FILTERS))
+@pytest.mark.parametrize("size", [(20, 30), (33, 20), (70, 90)])
+def test_grey_formats_are_luma(level: str, mode: str, size: tuple[int, int]) -> None:
+    options: dict[str, Any] = {"filter": mode, "level": level, "colour": colour_array((90.0,) * 3, (50.0,) * 3)}
+    grey, box = Picture.make(50, 60, layout.GRAY, (1, 1), 1), (0, 0, 50, 60)
+    desc = grey.describe(box, True)
+    for kind in ("u8", "f32", "f16", "bf16"):
+        coloured = render(desc, box, size, format=f"{kind}_hwc", **options)
+        np.testing.assert_array_equal(render(desc, box, size, format=f"{kind}_grey", **options), coloured[..., :1])
+    for color in (layout.YCC, layout.RGB):
+        picture = Picture.make(50, 60, color, (1, 1), 1)
+        desc = picture.describe(box, True)
+        whole = render(desc, box, size, format="f32_grey", **options)[..., 0]
+        if color == layout.YCC:  # Y itself
+            desc["components"], desc["color"] = 1, layout.GRAY
+            np.testing.assert_array_equal(whole, render(desc, box, size, format="f32_chw", **options)[0])
+        else:
+            wanted = render(desc, box, size, format="f32_chw", **options).T @ np.array([0.299, 0.587, 0.114])
+            # cut to 0..255 before or after weighting, where a cubic leaves that
+            assert np.abs(whole.T - wanted).max() <= (1.0 if mode == "bicubic" else 1e-3)
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("form", sorted(layout.FORMATS))
 def test_streaming_writes_the_same(level: str, form: str) -> None:
     picture = Picture.make(50, 60, layout.YCC, (2, 2), 1)
@@ -236,8 +259,10 @@ def test_output_and_workspace_are_not_overrun(level: str, case: Any, mode: str, 
     desc = picture.describe(box, at_end)
     y, x, h, w = box
     kind = weights.FILTERS[mode]
+    if level == "exact":
+        form = form.replace("grey", "hwc")
     dtype, _ = DTYPES[form]
-    out = Guarded(size[0] * size[1] * 3 * np.dtype(dtype).itemsize, at_end)
+    out = Guarded(size[0] * size[1] * channels_in(form) * np.dtype(dtype).itemsize, at_end)
     request = module.render_request((y, x, h, w), (y, y + h, x, x + w), size, kind)
     need = module.level_work_size(level, request)
     work = Guarded(need, at_end)

@@ -63,7 +63,13 @@ def test_exact_area_is_opencvs_within_a_level(case: Any) -> None:
     assert np.abs(got.astype(int) - expected.reshape(got.shape)).max() <= 1
 
 
-@pytest.mark.parametrize("form", sorted(layout.FORMATS))
+@pytest.mark.parametrize("form", ["u8_grey", "f32_grey", "f16_grey", "bf16_grey"])
+def test_the_exact_renderer_is_one_of_colours(form: str) -> None:
+    with pytest.raises(OptionError, match=f"status {layout.BAD_OPTION}"):
+        render(packed_desc(noise(8, 9)), (0, 0, 8, 9), (4, 4), format=form, level="exact")
+
+
+@pytest.mark.parametrize("form", [form for form in sorted(layout.FORMATS) if not form.endswith("grey")])
 def test_formats_are_the_levels_normalised_converted_and_transposed(form: str) -> None:
     image = noise(40, 50)
     levels = render(packed_desc(image), (3, 4, 30, 41), (17, 23), level="exact")

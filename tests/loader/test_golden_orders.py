@@ -114,12 +114,12 @@ def test_permute_is_what_it_was(seed: int) -> None:
 
 def test_windows_equal_their_twin() -> None:
     seed = SEEDS[2]
-    starts, members = np.array([0, 3, 4, 11]), np.array([50, 9, 31, 8, 70, 71, 72, 73, 74, 75, 76])
+    starts = np.array([0, 3, 4, 11])
     expected = []
     for window, (first, end) in enumerate([(0, 3), (3, 4), (4, 11)]):
-        expected += [members[first + feistel(p, end - first, seed & MASK, 6, window + 2)] for p in range(end - first)]
+        expected += [first + feistel(p, end - first, seed & MASK, 6, window + 2) for p in range(end - first)]
     for positions in (np.arange(11), np.array([10, 0, 3, 4, 2])):
-        got = permute_in_windows(positions, starts, members, np.uint64(seed & MASK), np.uint64(6))
+        got = permute_in_windows(positions, starts, np.uint64(seed & MASK), np.uint64(6))
         assert got.tolist() == [expected[p] for p in positions]
 
 

@@ -34,6 +34,28 @@ def test_imagenet_presets(image_beton: Path) -> None:
         assert next(iter(raw))[0].dtype == torch.uint8
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_types_are_one_argument(image_beton: Path, dtype: str) -> None:
+    """Bytes that are normalised afterwards are what the host makes, but for rounding to whole levels."""
+
+    def images(**options: Any) -> torch.Tensor:
+        with presets.imagenet_train(image_beton, 8, 1, 1, size=32, **options) as train:
+            batch: torch.Tensor = next(iter(train))[0]
+            return batch
+
+    host, levels = images(dtype=dtype, channels_last=True), images(dtype="uint8", channels_last=True)
+    kind = getattr(torch, dtype)
+    assert host.dtype == kind and levels.dtype == torch.uint8
+    later = presets.normalized(levels, kind)
+    assert later.dtype == kind and later.is_contiguous(memory_format=torch.channels_last)
+    mean, std = (255 * np.reshape(values, (3, 1, 1)) for values in (presets.IMAGENET_MEAN, presets.IMAGENET_STD))
+    exact = (levels.numpy() - mean) / std
+    rounding = torch.finfo(kind).eps / 2 * np.abs(exact) + 1e-6
+    assert (np.abs(later.double().numpy() - exact) <= rounding).all()
+    # rounded to the nearest level, and what fixed-point arithmetic adds, as in test_loader_device.py
+    assert (np.abs(host.double().numpy() - exact) <= 0.51 / std + 0.02 + 2 * rounding).all()
+
+
 def test_center_crop_is_torchvisions_usual_evaluation(image_beton: Path) -> None:
     def images(**options: Any) -> torch.Tensor:
         with presets.imagenet_val(image_beton, batch_size=8, num_workers=2, mean=None, **options) as val:

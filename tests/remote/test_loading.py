@@ -17,6 +17,7 @@ from ffprep import Loader, NodeOrder, OrderOption
 from ffprep.beton.sets import make_set
 from ffprep.errors import OptionError
 from ffprep.loader.engine.spans import NEVER, most_at_once, next_uses
+from ffprep.presets import text_blocks
 from ffprep.remote import RemoteError, folder_at
 
 OPTIONS: dict[str, Any] = {"num_workers": 2, "batches_ahead": 1, "seed": 3}
@@ -133,6 +134,20 @@ def test_a_given_order_is_not_asked_before_its_time(url: str, cache: Path, serve
     with Loader(url, 8, order=Mine(), **OPTIONS) as loader:
         assert len(list(loader)) == 30
     assert set(Mine.asked) == {0}
+
+
+def test_presets_keep_pages_where_they_are_told(url: str, cache: Path, server: Served, tmp_path: Path) -> None:
+    with text_blocks(url, 8, cache=tmp_path / "mine", **OPTIONS) as loader:
+        assert len(list(loader)) == 30
+        assert loader.reader.path.is_relative_to(tmp_path / "mine")
+    assert not cache.exists()
+
+
+def test_a_store_that_only_fsspec_knows(cache: Path, local: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").pipe("/bucket/train.beton", local.read_bytes())
+    with Loader("memory://bucket/train.beton", 8, **OPTIONS) as remote, Loader(local, 8, **OPTIONS) as expected:
+        assert list(samples(remote)) == list(samples(expected))
 
 
 batches_of_pages = st.lists(st.lists(st.integers(0, 7), unique=True).map(lambda some: np.array(sorted(some), np.int64)))

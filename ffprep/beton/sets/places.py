@@ -46,6 +46,8 @@ def files_of(
     if isinstance(places, SetFile):
         return [places]
     if cache_limit is not None:
+        if not isinstance(cache_limit, int):
+            raise OptionError(f"cache_limit is {cache_limit!r}; give a whole number of bytes")
         folder_at(cache).set_limit(cache_limit)
     if isinstance(places, (str, os.PathLike)):
         return _files_of(os.fspath(places), cache)
@@ -56,6 +58,8 @@ def files_of(
 
 
 def _files_of(place: str, cache: Place | None = None) -> list[SetFile]:
+    if not place:
+        raise OptionError("the path is an empty string; give that of a .beton file")
     if is_url(place):
         return remote_files(place, folder_at(cache), lambda urls: _complete(urls, f"{place}: no .beton file is there"))
     path = Path(place)

@@ -13,7 +13,7 @@ import click
 
 from ffprep.commands._shared.help import Command
 from ffprep.common.expansion import DENSEST, allowing
-from ffprep.common.names import did_you_mean
+from ffprep.common.names import missing_file
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.common.replacing import write_file
 from ffprep.errors import OptionError
@@ -86,17 +86,8 @@ def check_there(path: str) -> None:
     ------
     OptionError
     """
-    wanted = Path(path)
-    if os.path.lexists(path):
-        return
-    try:
-        beside = [Path(name) for name in os.listdir(wanted.parent)]  # noqa: PTH208 - names alone
-    except OSError:
-        beside = []
-    near = did_you_mean(wanted.stem, [one.stem for one in beside if one.suffix == wanted.suffix], wanted.suffix)
-    near = near or did_you_mean(wanted.name, [one.name for one in beside if one.suffix != wanted.suffix])
-    near = near or "; check the name"
-    raise OptionError(f"{path or repr(path)}: no such file or folder{near}")
+    if not os.path.lexists(path):
+        raise OptionError(f"{path or repr(path)}: {missing_file(path)}")
 
 
 class Existing(click.Path):

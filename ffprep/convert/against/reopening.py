@@ -11,6 +11,7 @@ from typing import Any
 
 from ffprep.beton.parts import Part
 from ffprep.beton.reader import Reader
+from ffprep.convert.against.pictures import PICTURES, open_pictures
 from ffprep.errors import OptionError
 from ffprep.fields import FloatField, RGBImageField
 from ffprep.sources.base import Selection, Source, shuffled
@@ -41,17 +42,20 @@ class Origin:
     places : tuple of str
         What the conversion was given as ``--source``, ``--images``, ``--shards`` or ``--files``.
     annotations : Path or None
-        The annotation file of COCO and Visual Genome.
+        The annotation file of COCO's captions and boxes and of Visual Genome.
     hints : Hints
         Where classes of ImageNet's validation images are listed, if not beside them.
     gpt2_files : Path or None
         Folder with GPT-2's vocabulary, where it is neither in a cache nor to be fetched.
+    masks : tuple of Path
+        Folders and archives of the masks of COCO's panoptic segments.
     """
 
     places: tuple[str, ...]
     annotations: Path | None = None
     hints: Hints = field(default_factory=Hints)
     gpt2_files: Path | None = None
+    masks: tuple[Path, ...] = ()
 
     @property
     def place(self) -> str:
@@ -159,9 +163,13 @@ def _samples(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, An
         return open_caption_shards(name, [Path(place) for place in origin.places], **taken)
     if "rows" in facts:
         return _rows(reader, facts, origin)
+    if name in PICTURES:
+        where = str(reader.path)
+        return open_pictures(facts, origin.places, origin.annotations, origin.masks, _image(manifest), where)
     raise OptionError(
-        f"{reader.path}: was made of {name or 'a data set that it does not name'}, with which --against "
-        "cannot compare; it compares files of imagenet, coco, vg, cc3m, cc12m, sbu, text, openwebtext and glue"
+        f"{reader.path}: was made of {name or 'a data set that it does not name'}, with which --against cannot "
+        f"compare; it compares files of imagenet, {', '.join(PICTURES)}, coco, vg, cc3m, cc12m, sbu, text, openwebtext "
+        "and glue"
     )
 
 

@@ -12,9 +12,12 @@ from ffprep.fields.dense.decoders import (
     TargetDecoder,
     VariableArrayDecoder,
 )
+from ffprep.fields.dense.images import ArrayImageDecoder, ArrayImageField
 from ffprep.fields.dense.masks import MaskField
 
 __all__ = [
+    "ArrayImageDecoder",
+    "ArrayImageField",
     "BoxValuesDecoder",
     "Boxes",
     "BoxesDecoder",

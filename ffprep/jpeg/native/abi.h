@@ -33,6 +33,7 @@ typedef struct {
     int64_t index, index_size; /* its seek index, or 0 and 0 */
     int64_t x, y, w, h;        /* pixels of the whole image that are needed */
     int64_t scale;             /* 0 to 3: how often the image is halved while it is decoded */
+    int64_t luma;              /* 1: of YCbCr decode Y alone, as a grey image */
     int64_t image;             /* ffp_image_desc *; receives what was decoded */
 } ffp_decode_request;
 

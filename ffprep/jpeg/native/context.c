@@ -27,7 +27,19 @@ int32_t ffp_reserve(ffp_buffer *buffer, size_t size) {
     return FFP_OK;
 }
 
-ffp_context *ffp_context_new(void) { return calloc(1, sizeof(ffp_context)); }
+ffp_context *ffp_context_new(void) {
+    ffp_context *ctx = calloc(1, sizeof(ffp_context));
+    if (ctx) {
+        ctx->inverse_ns = -1;
+    }
+    return ctx;
+}
+
+int64_t ffp_inverse_time(ffp_context *ctx) {
+    const int64_t spent = ctx->inverse_ns;
+    ctx->inverse_ns = 0;
+    return spent < 0 ? 0 : spent;
+}
 
 void ffp_context_free(ffp_context *ctx) {
     if (ctx) {

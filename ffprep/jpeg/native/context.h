@@ -24,7 +24,8 @@ struct ffp_context {
     ffp_dc_table dc[4]; /* scalar tables, kept from image to image */
     ffp_ac_table ac[4];
     ffp_buffer level_tables, level_bytes, level_work; /* for the SIMD levels: whatever they need, theirs alone */
-    int64_t repaired; /* jobs that the lanes left to the scalar decoder, for tests: sound ones are none of them */
+    int64_t inverse_ns; /* spent in inverse transforms of jobs; counted only where it is not negative */
+    int64_t repaired;   /* jobs that the lanes left to the scalar decoder, for tests: sound ones are none of them */
 };
 
 #endif

@@ -84,6 +84,10 @@ typedef struct ffp_context ffp_context;
 FFP_API ffp_context *ffp_context_new(void);
 FFP_API void ffp_context_free(ffp_context *ctx);
 
+/* Nanoseconds of processor time that this context spent in the inverse transforms of independent jobs since the last call;
+ * it is counted from the first call on, which returns 0. */
+FFP_API int64_t ffp_inverse_time(ffp_context *ctx);
+
 /* Decodes the planes that a request's pixel rectangle needs (abi.h), one sample of margin included where a subsampled
  * component has it: libjpeg's "fancy" upsampling looks one sample aside. Progressive and multi-scan streams go through
  * the coefficient path.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ffprep.kernels.image.view import augmentation_at, choose, decode, reduction, render_view
 from ffprep.kernels.jit import inline, kernel
-from ffprep.kernels.layout import OK, SIZE_MISMATCH, item_bytes
+from ffprep.kernels.layout import OK, SIZE_MISMATCH, channels_of, item_bytes
 from ffprep.kernels.memory import atomic_add, fill_zero
 
 DECODE_OVERHEAD = 12
@@ -35,7 +35,7 @@ def _fits(item: Any) -> bool:
 @inline
 def _clear(spec: Any, out: int) -> None:
     """Zero the place of an image that failed, so that nothing stale is left there."""
-    size = spec.out_h * spec.out_w * 3 * item_bytes(spec.format)
+    size = spec.out_h * spec.out_w * channels_of(spec.format) * item_bytes(spec.format)
     if spec.augment != 0:
         size = augmentation_at(spec.augment).bytes
     fill_zero(out, size)
@@ -66,7 +66,7 @@ def process_image(item: Any, spec: Any, out: int, box: Any, thread: Any) -> int:
     status = np.int64(SIZE_MISMATCH)
     if _fits(item):
         choose(spec, item, box, thread.reach)
-        status = decode(item, thread.reach, reduction(spec, box), thread)
+        status = decode(item, thread.reach, reduction(spec, box), spec.luma, thread)
         if status == OK:
             status = render_view(spec, item.sample, box, thread.reach, out, thread)
     if status != OK:
@@ -98,7 +98,7 @@ def _decode_shared(i: int, begin: int, item: Any, specs: Any, used: Any, thread:
     end = specs[begin].next
     while end != 0:
         choose(specs[end], item, used[end, i], reach)
-        if reduction(specs[end], used[end, i]) != scale:
+        if reduction(specs[end], used[end, i]) != scale or specs[end].luma != specs[begin].luma:
             break
         _join(whole, reach, both)
         spared = item.width * item.height // DECODE_OVERHEAD
@@ -106,7 +106,7 @@ def _decode_shared(i: int, begin: int, item: Any, specs: Any, used: Any, thread:
             break
         _join(both, both, whole)
         end = specs[end].next
-    return end, decode(item, whole, scale, thread)
+    return end, decode(item, whole, scale, specs[begin].luma, thread)
 
 
 @kernel

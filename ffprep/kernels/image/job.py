@@ -17,7 +17,7 @@ from ffprep.kernels.image.crop import LETTERBOX, RANDOM_RESIZE, SCALE_JITTER
 from ffprep.kernels.jit import kernel
 from ffprep.kernels.layout import FORMATS
 from ffprep.kernels.memory import release
-from ffprep.kernels.resample.render import DTYPES, colour_array, render_entry
+from ffprep.kernels.resample.render import DTYPES, channels_in, colour_array, render_entry
 from ffprep.kernels.resample.weights import FILTERS
 
 CROP_WHOLE, CROP_RANDOM, CROP_CENTER, CROP_RESIZE_CENTER = 0, 1, 2, 3
@@ -60,6 +60,7 @@ def image_spec(
     flip_op: int = 1,
     stream: bool = False,
     reduce: bool = False,
+    luma: bool = False,
     pitch: int | None = None,
 ) -> NDArray[np.void]:
     """Return what ``process_image`` is to make of each image, as an array of one :data:`ffprep.abi.IMAGE_SPEC`.
@@ -83,6 +84,8 @@ def image_spec(
     reduce : bool
         Decode JPEGs at a half, a quarter or an eighth of their resolution where the crop is shrunk more than that
         (:data:`LEAST_SHRINKING`).
+    luma : bool
+        Decode no more of JPEGs than their luma.
     pitch : int, optional
         Bytes from one output image to the next; densely packed by default.
 
@@ -104,7 +107,7 @@ def image_spec(
         raise OptionError(f"scale and ratio must be (low, high) above 0, not {scale} and {ratio}")
     if not (0.0 <= flip <= 1.0 and 0.0 < center <= 1.0 and short >= 1):
         raise OptionError(f"flip must be in [0, 1], center in (0, 1], short at least 1; got {flip}, {center}, {short}")
-    image = out_h * out_w * 3 * np.dtype(DTYPES[format][0]).itemsize
+    image = out_h * out_w * channels_in(format) * np.dtype(DTYPES[format][0]).itemsize
     pitch = image if pitch is None else int(pitch)
     if pitch < image:
         raise OptionError(f"pitch {pitch} is less than an image's {image} bytes")
@@ -114,6 +117,7 @@ def image_spec(
     spec["seed"], spec["epoch"] = signed(seed), epoch
     spec["crop_op"], spec["flip_op"] = crop_op, flip_op
     spec["stream"], spec["short"], spec["reduce"] = int(stream), short, int(reduce)
+    spec["luma"] = int(luma)
     (spec["scale_lo"], spec["scale_hi"]), (spec["ratio_lo"], spec["ratio_hi"]) = scale, ratio
     spec["center"], spec["flip"] = center, flip
     spec["colour"] = colour_array(mean, std).view(COLOUR)

@@ -142,7 +142,7 @@ def _reduced(size: int, scale: int) -> int:
 
 
 @inline
-def decode(item: Any, reach: Any, scale: int, thread: Any) -> int:
+def decode(item: Any, reach: Any, scale: int, luma: int, thread: Any) -> int:
     """Decode the pixels of an image that are in reach, a JPEG halved `scale` times; return the status.
 
     ``thread.image`` tells where they are. An index that turns out to be wrong is taken from the item.
@@ -152,11 +152,13 @@ def decode(item: Any, reach: Any, scale: int, thread: Any) -> int:
     item : ITEM
     reach : REACH
     scale : int
+    luma : int
+        1: decode a JPEG's luma alone.
     thread : THREAD
     """
     if item.mode == JPEG:
         thread.scale = scale
-        return _decode_jpeg(item, reach, scale, thread)
+        return _decode_jpeg(item, reach, scale, luma, thread)
     thread.scale = 0
     if item.mode != RAW:
         return np.int64(BAD_MODE)
@@ -167,13 +169,13 @@ def decode(item: Any, reach: Any, scale: int, thread: Any) -> int:
 
 
 @inline
-def _decode_jpeg(item: Any, reach: Any, scale: int, thread: Any) -> int:
+def _decode_jpeg(item: Any, reach: Any, scale: int, luma: int, thread: Any) -> int:
     request = thread.request
     request.context, request.image = thread.context, address_of(thread.image)
     request.data, request.size = item.address, item.size
     request.x, request.w = reach.lo_x, reach.hi_x - reach.lo_x
     request.y, request.h = reach.lo_y, reach.hi_y - reach.lo_y
-    request.scale = scale
+    request.scale, request.luma = scale, luma
     status = np.int64(OK)
     for _ in range(2):
         request.index, request.index_size = item.index, item.index_size

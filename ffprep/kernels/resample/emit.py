@@ -15,13 +15,17 @@ from ffprep.kernels.layout import (
     BF16_CHW,
     BF16_HWC,
     F16_CHW,
+    F16_GREY,
     F16_HWC,
     F32_CHW,
+    F32_GREY,
     F32_HWC,
     GRAY,
+    U8_GREY,
     U8_HWC,
     YCC,
     channels_last,
+    channels_of,
     item_bytes,
 )
 from ffprep.kernels.memory import copy_bytes, floats_at
@@ -42,16 +46,19 @@ def make_matrix(color: int, form: int, unit: float, colour_address: int, matrix_
 
     `color` is that of the IMAGE, `form` the output format, `unit` the sample value of level 1, `colour_address` that of
     a COLOUR, `matrix_address` that of MATRIX_SIZE float32. YCbCr becomes RGB as JFIF and libjpeg have it:
-    R = Y + 1.402 (Cr - 128), and so on.
+    R = Y + 1.402 (Cr - 128), and so on. Of grey formats, only R is used, which then is Y.
     """
     colour, out = colour_at(colour_address), floats_at(matrix_address, MATRIX_SIZE)
     whole = item_bytes(form) == 1
+    grey = channels_of(form) == 1
     for c in range(3):
         scale = 1.0 if whole else np.float64(colour.scale[c])
         bias = 0.0 if whole else np.float64(colour.bias[c])
         cb, cr = 0.0, 0.0
         if color == YCC:
-            if c == 0:
+            if grey:
+                cb, cr = 0.0, 0.0
+            elif c == 0:
                 cr = 1.402
             elif c == 1:
                 cb, cr = -0.344136286, -0.714136286
@@ -61,6 +68,8 @@ def make_matrix(color: int, form: int, unit: float, colour_address: int, matrix_
             constant = -128.0 * (cb + cr)
         elif color == GRAY:
             first, second, third, constant = 1.0, 0.0, 0.0, 0.0
+        elif grey:
+            first, second, third, constant = 0.299, 0.587, 0.114, 0.0
         else:
             first, second, third = np.float64(c == 0), np.float64(c == 1), np.float64(c == 2)
             constant = 0.0
@@ -98,6 +107,21 @@ def emit_block(first: Any, second: Any, third: Any, matrix: int, form: int, at: 
 
 
 @inline
+def _emit_grey(level: Any, form: int, at: int, stream: int) -> None:
+    if form == F32_GREY:
+        if stream:
+            v.stream_f32x16(at, level)
+        else:
+            v.store_f32x16(at, level)
+    elif form == F16_GREY:
+        v.store_f16x16(at, v.half_f16x16(level))
+    elif form == U8_GREY:
+        v.store_i8x16(at, v.low_i8x16(v.to_i32x16(level)))
+    else:
+        v.store_i16x16(at, _bfloat(level))
+
+
+@inline
 def emit_values(y: Any, cb: Any, cr: Any, matrix: int, form: int, at: int, plane: int, stream: int) -> None:
     """Write 16 pixels.
 
@@ -107,6 +131,9 @@ def emit_values(y: Any, cb: Any, cr: Any, matrix: int, form: int, at: int, plane
     """
     v.compact()
     r = _channel(y, cb, cr, matrix)
+    if form >= U8_GREY:
+        _emit_grey(r, form, at, stream)
+        return
     g = _channel(y, cb, cr, matrix + 24)
     b = _channel(y, cb, cr, matrix + 48)
     if form == F32_CHW:
@@ -175,5 +202,5 @@ def copy_narrow_row(pad: int, form: int, out: int, y: int, out_h: int, out_w: in
         copy_bytes(out + y * n, pad, n)
     else:
         n = out_w * size
-        for c in range(3):
+        for c in range(channels_of(form)):
             copy_bytes(out + (c * out_h + y) * n, pad + 16 * c * size, n)

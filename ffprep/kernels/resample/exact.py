@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.layout import (
+    BAD_OPTION,
     F16_CHW,
     F16_HWC,
     F32_CHW,
@@ -24,6 +25,7 @@ from ffprep.kernels.layout import (
     U8_HWC,
     aligned,
     channels_last,
+    channels_of,
 )
 from ffprep.kernels.memory import (
     byte_rows_at,
@@ -127,6 +129,8 @@ def render_exact(arguments: int) -> int:
     status = check_request(request)
     if status != OK:
         return status
+    if channels_of(request.format) == 1:
+        return BAD_OPTION  # bit-equality with Pillow is a matter of RGB
     if request.work_size < exact_work_size(request):
         return NO_SPACE
     image = image_at(request.image)

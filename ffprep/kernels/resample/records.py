@@ -11,7 +11,7 @@ import numpy as np
 
 from ffprep.abi import COLOUR, IMAGE, PLANE_TABLES, RENDER, WIDE_PLANE
 from ffprep.kernels.jit import inline
-from ffprep.kernels.layout import BAD_OPTION, BF16_HWC, OK, RGB_PACKED, U8_HWC
+from ffprep.kernels.layout import BAD_OPTION, BF16_GREY, OK, RGB_PACKED, U8_HWC
 from ffprep.kernels.memory import record_at
 
 colour_at = record_at(COLOUR)
@@ -33,7 +33,7 @@ def describe_packed(image: Any, address: int, height: int, width: int) -> None:
 @inline
 def check_request(request: Any) -> int:
     """Return OK where box, reach, size and format of a render request make sense, else BAD_OPTION."""
-    if request.out_h < 1 or request.out_w < 1 or request.format < U8_HWC or request.format > BF16_HWC:
+    if request.out_h < 1 or request.out_w < 1 or request.format < U8_HWC or request.format > BF16_GREY:
         return np.int64(BAD_OPTION)
     if request.hi_y <= request.lo_y or request.hi_x <= request.lo_x:
         return np.int64(BAD_OPTION)

@@ -42,8 +42,17 @@ DTYPES: dict[str, tuple[type, bool]] = {
     "f16_hwc": (np.float16, True),
     "bf16_chw": (np.uint16, False),
     "bf16_hwc": (np.uint16, True),
+    "u8_grey": (np.uint8, True),
+    "f32_grey": (np.float32, True),
+    "f16_grey": (np.float16, True),
+    "bf16_grey": (np.uint16, True),
 }
 """Format name -> (numpy type of an element, channels last); bfloat16 comes as its bits in uint16."""
+
+
+def channels_in(format: str) -> int:
+    """Return how many channels images of a format have."""
+    return 1 if format.endswith("_grey") else 3
 
 
 def renderer(level: str) -> Any:
@@ -129,7 +138,7 @@ def _call(entry: int, arguments: int) -> int:
 
 def streaming_pays(form: int, batch_bytes: int) -> bool:
     """Return whether to write outputs past the cache: float32 into a batch that the cache cannot hold."""
-    return form in (layout.F32_CHW, layout.F32_HWC) and batch_bytes >= 1 << 22
+    return form in (layout.F32_CHW, layout.F32_HWC, layout.F32_GREY) and batch_bytes >= 1 << 22
 
 
 def colour_array(
@@ -210,7 +219,7 @@ def render(
     Returns
     -------
     ndarray
-        Shape (out_h, out_w, 3) or (3, out_h, out_w) as `format` says, dtype as in :data:`DTYPES`.
+        Shape (out_h, out_w, 3), (out_h, out_w, 1) or (3, out_h, out_w) as `format` says, dtype as in :data:`DTYPES`.
 
     Raises
     ------
@@ -227,7 +236,7 @@ def render(
         raise OptionError(f"nothing to render: box {box}, bounds {bounds}, size {size}")
     out_h, out_w = size
     dtype, last = DTYPES[format]
-    out: NDArray[Any] = np.zeros((out_h, out_w, 3) if last else (3, out_h, out_w), dtype)
+    out: NDArray[Any] = np.zeros((out_h, out_w, channels_in(format)) if last else (3, out_h, out_w), dtype)
     colour = colour_array() if colour is None else np.ascontiguousarray(colour, np.float32)
     request = render_request((y, x, h, w), bounds, size, FILTERS[filter])
     work = np.empty(level_work_size(level, request), np.uint8)

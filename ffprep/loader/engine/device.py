@@ -66,9 +66,14 @@ class CudaStream:
         import torch
 
         if not torch.cuda.is_available():
-            raise OptionError(f"ToDevice({device!r}): torch sees no CUDA device here")
+            raise OptionError(
+                f"ToDevice({device!r}): torch sees no CUDA device here; leave the device out, or look at nvidia-smi "
+                "and torch.version.cuda"
+            )
         self._cuda: Any = torch.cuda
-        index = torch.device(device).index
+        index, count = torch.device(device).index, torch.cuda.device_count()
+        if index is not None and index >= count:
+            raise OptionError(f"ToDevice({device!r}): torch sees {count} CUDA devices here, from cuda:0")
         # "cuda" means the current device of the training thread; in other threads it would mean device 0.
         self.device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
         self._stream = self._cuda.Stream(self.device)
@@ -146,6 +151,23 @@ class BlockingStream:
 
 STREAMS: dict[str, Callable[[str], DeviceStream]] = {"cuda": CudaStream}
 """The kind of stream for each type of device, made from the device's name; `BlockingStream` for all others."""
+
+
+def check_name(device: str) -> None:
+    """Check that a device's name is one; whether there is such a device shows when an epoch begins.
+
+    Raises
+    ------
+    OptionError
+        Torch knows no such device.
+    """
+    if device.partition(":")[0] not in STREAMS:
+        import torch
+
+        try:
+            torch.device(device)
+        except RuntimeError:
+            raise OptionError(f"device is {device!r}; give 'cpu', 'cuda', 'cuda:1' or a torch.device") from None
 
 
 def open_stream(device: str) -> DeviceStream:

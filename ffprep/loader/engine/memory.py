@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ffprep.errors import OptionError
 from ffprep.loader.engine.buffers import BufferPool
-from ffprep.loader.engine.device import DeviceStream, open_stream
+from ffprep.loader.engine.device import DeviceStream, check_name, open_stream
 from ffprep.loader.plan.outputs import Output
 
 SPARE_PINNED = 8
@@ -58,6 +58,12 @@ class BatchMemory:
         _, stream, pinned = self._pinned
         pinned.serve(sum(len(op.rows) for op, moves in natives if moves))
         return stream, [pinned if moves else self._ordinary for _, moves in natives]
+
+    @staticmethod
+    def check(outputs: Sequence[Output]) -> None:
+        """Check the names of the devices that outputs go to; raises `OptionError`."""
+        for device in {step.device for output in outputs for step in output.steps if step.device is not None}:
+            check_name(device)
 
     def close(self) -> None:
         """Free the memory that no batch uses."""

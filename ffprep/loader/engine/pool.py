@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -133,9 +134,20 @@ class WorkerPool:
         Samples a thread takes at a time.
     files : int
         Files of the programs that will be published.
+    processors : sequence of int
+        Processors to keep the threads on, in turn; without any, they run anywhere.
     """
 
-    def __init__(self, threads: int, slots: int, operations: int, batch_size: int, grain: int, files: int) -> None:
+    def __init__(
+        self,
+        threads: int,
+        slots: int,
+        operations: int,
+        batch_size: int,
+        grain: int,
+        files: int,
+        processors: Sequence[int] = (),
+    ) -> None:
         self.shape = (threads, slots, operations, batch_size, grain, files)
         self.pid = os.getpid()
         self._tables = SharedTables(slots, operations, batch_size, grain, files)
@@ -146,7 +158,12 @@ class WorkerPool:
         owned = [new_thread(0, decode) for _ in range(threads)]
         self._compile(owned[0])
         self._threads = [
-            threading.Thread(target=_thread_main, args=(self._tables, mine), name=f"ffprep-worker-{i}", daemon=True)
+            threading.Thread(
+                target=_thread_main,
+                args=(self._tables, mine, processors[i % len(processors)] if processors else None),
+                name=f"ffprep-worker-{i}",
+                daemon=True,
+            )
             for i, mine in enumerate(owned)
         ]
         self._finalizer = weakref.finalize(self, _order_to_end, self._tables, threads, self.pid)
@@ -166,6 +183,13 @@ class WorkerPool:
     def pending(self) -> int:
         """Batches published and not collected."""
         return self._published - self._collected
+
+    @property
+    def ready(self) -> int:
+        """Batches that the workers are done with and that can be collected at once."""
+        addresses, batches = self._tables.slot_addresses, range(self._collected, self._published)
+        left = (worker.load_field(addresses[batch % self._slots] + worker.LEFT) for batch in batches)
+        return sum(1 for _ in itertools.takewhile(lambda tickets: tickets == 0, left))
 
     @property
     def has_room(self) -> bool:
@@ -274,10 +298,13 @@ class WorkerPool:
                     thread.join(JOIN_SECONDS)
 
 
-def _thread_main(tables: SharedTables, thread: npt.NDArray[np.void]) -> None:
+def _thread_main(tables: SharedTables, thread: npt.NDArray[np.void], processor: int | None) -> None:
     # Nothing here may take a lock of the compiler or of imports: a fork would leave it locked in the child.
     context = None
     try:
+        if processor is not None:
+            with contextlib.suppress(OSError):  # it was taken from the process in the meantime
+                os.sched_setaffinity(0, [processor])  # of this thread
         context = native.library().ffp_context_new()
         if not context:
             raise MemoryError("no memory for a JPEG decoder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.engine import rows
 from ffprep.loader.engine.buffers import BufferPool
 from ffprep.loader.engine.compiling import tell_when_compiling
+from ffprep.loader.engine.targets.array_records import fill_arrays
 from ffprep.loader.engine.targets.records import fill_targets
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import STREAM, caption_form
@@ -36,6 +37,7 @@ KINDS = {
     "ragged": rows.KIND_RAGGED,
     "image": rows.KIND_IMAGE,
     "target": rows.KIND_TARGET,
+    "array_image": rows.KIND_TARGET,
 }
 CHOICES = {"all": rows.CHOOSE_ALL, "first": rows.CHOOSE_FIRST, "random": rows.CHOOSE_RANDOM}
 FORMAT_NAMES = {"uint8": "u8", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -115,6 +117,9 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
             followed = op.target
             spec = spec_of(followed.form, followed.image, followed.stream, 0, seed, epoch)
             kept += fill_targets(tasks[:, o], op, files, spec, lambda boxes: _noted_tasks(boxes, files, 0))
+        if op.array is not None:
+            spec = spec_of(replace(op.array.form, dtype="uint8"), op.array.view, op.array.stream, 0, seed, epoch)
+            kept += fill_arrays(tasks[:, o], op.array, op, files, spec)
         if op.image is not None:
             form, decoder, stream = op.image
             spec = specs[o : o + 1]
@@ -168,10 +173,11 @@ def _fill_task(task: np.void, op: NativeOp, reader: Reader, row_bytes: int, file
     if op.kind == "tokens":
         task["rows_each"], starts = token_rows(reader, op.field)
         task["source"] = np.dtype(getattr(reader.fields[op.field], "dtype", None)).itemsize
-        task["offsets"] = address(starts)
+        task["offsets"], task["offset_stride"] = address(starts), starts.strides[0]
         return [*kept, starts]
-    offsets, sizes = (np.ascontiguousarray(part) for part in reader.extents(op.field))
-    task["offsets"], task["sizes"] = address(offsets), address(sizes)
+    offsets, sizes = reader.extents(op.field)
+    task["offsets"], task["offset_stride"] = address(offsets), offsets.strides[0]
+    task["sizes"], task["size_stride"] = address(sizes), sizes.strides[0]
     kept += [offsets, sizes]
     if op.image is not None and reader.seek_index is not None:
         places, lengths = reader.seek_index.addresses(reader, op.field)
@@ -185,9 +191,11 @@ def _fill_checks(task: np.void, name: str, reader: Reader, files: Files) -> list
     sums = files.checks.sums_of(reader, name)
     if sums is None:
         return []
-    task["check"], task["sums"] = native.entry("ffp_check_payload"), address(sums.sums)
+    task["check"] = native.entry("ffp_check_payload")
+    task["sums"], task["sum_stride"] = address(sums.sums), sums.sums.strides[0]
     task["states"] = 0 if files.checks.mode == "always" else address(sums.states)
-    task["check_offsets"], task["check_sizes"] = address(sums.offset), address(sums.size)
+    task["check_offsets"], task["check_offset_stride"] = address(sums.offset), sums.offset.strides[0]
+    task["check_sizes"], task["check_size_stride"] = address(sums.size), sums.size.strides[0]
     task["check_rows"] = reader.blocks.per_sample if isinstance(reader, BlockReader) else 1
     return [sums]
 
@@ -243,16 +251,17 @@ def spec_of(
         numbers = {"short": int(crop.numbers[0])}
     elif crop.numbers:
         numbers = {"scale": crop.numbers}
-    name = f"{FORMAT_NAMES[form.dtype]}_{'chw' if form.planar else 'hwc'}"
+    layout = "grey" if form.channels == 1 else "chw" if form.planar else "hwc"
     if form.mean is not None and form.std is not None:
         numbers |= {"mean": form.mean, "std": form.std}
     spec = image_spec(
         form.rendered_size,
         crop=crop.kind,
         filter=decoder.interpolation,
-        format=name,
+        format=f"{FORMAT_NAMES[form.dtype]}_{layout}",
         flip=form.flip or 0.0,
         reduce=not decoder.exact,
+        luma=form.luma,
         seed=seed,
         epoch=epoch,
         crop_op=stream,

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from ffprep.abi import CACHE_LINE
 from ffprep.kernels.atomics import prefetch
 from ffprep.kernels.jit import inline
-from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, fill_zero, get_u8, halves_at, ints_at, longs_at
+from ffprep.kernels.memory import (
+    bytes_at,
+    call_entry,
+    copy_bytes,
+    fill_zero,
+    get_i64,
+    get_u8,
+    halves_at,
+    ints_at,
+    longs_at,
+)
 from ffprep.kernels.random import uniform
 
 KIND_VALUE, KIND_ARRAY, KIND_RAGGED, KIND_IMAGE, KIND_TOKENS, KIND_VIEW, KIND_CAPTIONS, KIND_TARGET = range(8)
@@ -49,9 +59,11 @@ def changed(task: Any, sample: int) -> bool:
         state = task.states + unit
         if get_u8(state) == GOOD:
             return False
-    offset = longs_at(task.check_offsets + 8 * unit, 1)[0]
-    size = longs_at(task.check_sizes + 8 * unit, 1)[0]
-    return call_entry(task.check, (task.data + offset, size, task.sums + 8 * unit, state)) != GOOD
+    offset = get_i64(task.check_offsets + unit * task.check_offset_stride)
+    size = get_i64(task.check_sizes + unit * task.check_size_stride)
+    if offset < 0 or size < 0 or offset > task.data_size or size > task.data_size - offset:
+        return True
+    return call_entry(task.check, (task.data + offset, size, task.sums + unit * task.sum_stride, state)) != GOOD
 
 
 @inline
@@ -70,8 +82,8 @@ def file_of(starts: NDArray[np.int64], sample: int) -> int:
 @inline
 def payload(task: Any, sample: int) -> tuple[int, int]:
     """Return address and size of a sample's payload; where it cannot be used, a negative status as its size."""
-    offset = longs_at(task.offsets + 8 * sample, 1)[0]
-    size = longs_at(task.sizes + 8 * sample, 1)[0]
+    offset = get_i64(task.offsets + sample * task.offset_stride)
+    size = get_i64(task.sizes + sample * task.size_stride)
     if offset < 0 or size < 0 or offset > task.data_size or size > task.data_size - offset:
         return np.int64(0), np.int64(-OUTSIDE)
     if changed(task, sample):
@@ -117,14 +129,14 @@ def prefetch_pictures(
     if row + AHEAD < end:
         file = file_of(starts, ids[row + AHEAD])
         sample = ids[row + AHEAD] - starts[file]
-        prefetch(tasks[file, o].offsets + 8 * sample)
-        prefetch(tasks[file, o].sizes + 8 * sample)
+        prefetch(tasks[file, o].offsets + sample * tasks[file, o].offset_stride)
+        prefetch(tasks[file, o].sizes + sample * tasks[file, o].size_stride)
         prefetch(tasks[file, o].meta + sample * tasks[file, o].meta_stride)
     if row + 2 < end:
         file = file_of(starts, ids[row + 2])
         sample = ids[row + 2] - starts[file]
-        address = tasks[file, o].data + longs_at(tasks[file, o].offsets + 8 * sample, 1)[0]
-        _prefetch_all(address, min(longs_at(tasks[file, o].sizes + 8 * sample, 1)[0], PREFETCHED))
+        address = tasks[file, o].data + get_i64(tasks[file, o].offsets + sample * tasks[file, o].offset_stride)
+        _prefetch_all(address, min(get_i64(tasks[file, o].sizes + sample * tasks[file, o].size_stride), PREFETCHED))
 
 
 @inline
@@ -132,7 +144,7 @@ def _tokens_address(task: Any, sample: int, size: int) -> int:
     """Return the address of a sample's row of tokens, or -1 when it is not inside the file."""
     each = task.rows_each
     group = sample // each
-    offset = longs_at(task.offsets + 8 * group, 1)[0] + (sample - group * each) * size
+    offset = get_i64(task.offsets + group * task.offset_stride) + (sample - group * each) * size
     if offset < 0 or offset > task.data_size - size:
         return np.int64(-1)
     return task.data + offset

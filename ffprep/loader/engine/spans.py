@@ -40,21 +40,17 @@ class Spans:
         self.starts: Ids = np.cumsum([0, *counts], dtype=np.int64)
         self.total = int(self.starts[-1])
         self._columns = [
-            (f, *self._column(f, reader, name))
+            (f, *self._extents(f, reader, name))
             for f, reader in enumerate(files.readers)
             for name in payloads
             if reader.source is not None and name in reader.fields and reader.fields[name].pointer is not None
         ]
 
-    def _column(self, f: int, reader: Reader, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32] | None]:
-        """Return first and last page of each payload of a field; no last ones where all lie in one page."""
+    def _extents(self, f: int, reader: Reader, name: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        """Return where the payloads of a field lie; noted, since blocks of tokens have it computed by each call."""
         key = (_SPANS, f, name)
         if key not in self._files.tables:
-            offset, size = reader.extents(name)
-            first = (offset // np.uint64(PAGE)).astype(np.int32)
-            end = offset + np.maximum(size, np.uint64(1)) - np.uint64(1)
-            last = (end // np.uint64(PAGE)).astype(np.int32)
-            self._files.tables[key] = first, None if np.array_equal(first, last) else last
+            self._files.tables[key] = reader.extents(name)
         found: tuple[Any, Any] = self._files.tables[key]
         return found
 
@@ -62,16 +58,16 @@ class Spans:
         """Return the pages that the payloads of some samples lie in: int64, each once."""
         found: list[Ids] = []
         files = None if len(self._files) == 1 else self._files.file_of(ids)
-        for f, first, last in self._columns:
+        for f, offset, size in self._columns:
             mine = ids if files is None else ids[files == f] - self._files.starts[f]
             if not len(mine):
                 continue
-            begin = first[mine].astype(np.int64)
+            start = offset[mine].astype(np.int64)
+            begin = start // PAGE
             found.append(begin + self.starts[f])
-            if last is not None:
-                length = last[mine] - begin
-                for step in range(1, int(length.max()) + 1):
-                    found.append(begin[length >= step] + (step + self.starts[f]))
+            length = (start + np.maximum(size[mine].astype(np.int64), 1) - 1) // PAGE - begin
+            for step in range(1, int(length.max()) + 1):
+                found.append(begin[length >= step] + (step + self.starts[f]))
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 

@@ -90,6 +90,12 @@ class EpochState:
         return None if self.progress is None or self.progress.exhausted else self.progress
 
     @property
+    def ready(self) -> int:
+        """Batches that the epoch that is running could hand out at once."""
+        iterator = self._latest()
+        return 0 if iterator is None else int(iterator.ready)
+
+    @property
     def upcoming(self) -> int:
         """The epoch that the next iteration begins."""
         return self.epoch + self.over

@@ -6,6 +6,7 @@ import atexit
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +14,18 @@ from typing import Any
 
 from ffprep.errors import FfprepError
 from ffprep.loader.engine.device import DeviceStream, PendingCopies
+from ffprep.loader.epoch.batch_type import Batch
 from ffprep.loader.epoch.epoch_state import EpochProgress
 from ffprep.loader.epoch.scheduler import Scheduler, run_heavy, run_light
+from ffprep.loader.epoch.stats import Meter
+from ffprep.loader.files import Ids
+from ffprep.loader.plan.clips import clips_of
 from ffprep.pipeline.form import BatchInfo
 
 JOIN_SECONDS = 10.0
 
 
-class EpochIterator(Iterator[tuple[Any, ...]]):
+class EpochIterator(Iterator[Batch]):
     """One pass over the data. Batches are tuples, with one member for each output of the loader.
 
     When the iterator is exhausted, closed or dropped, its worker pool goes back to the loader's pool cache, and the
@@ -33,12 +38,16 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
         Updated with every batch that is handed out.
     owner : object
         The loader, kept alive until the epoch ends.
+    meter : Meter
+        Told of every batch that is handed out, unless it is one of an epoch before the latest.
     ahead : int
         Batches whose heavy steps may be done in advance.
     """
 
-    def __init__(self, scheduler: Scheduler, progress: EpochProgress, owner: Any, ahead: int) -> None:
+    def __init__(self, scheduler: Scheduler, progress: EpochProgress, owner: Any, ahead: int, meter: Meter) -> None:
         self._progress = progress
+        self._meter = meter
+        self._answered = time.perf_counter()
         self._owner = owner
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -53,11 +62,12 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
         self._finalizer.atexit = False
         self._ended = False
 
-    def __iter__(self) -> EpochIterator:
+    def __iter__(self) -> EpochIterator[Batch]:
         return self
 
-    def __next__(self) -> tuple[Any, ...]:
+    def __next__(self) -> Batch:
         with self._lock:
+            asked = time.perf_counter()
             self._progress.asked = True
             if self._ended:
                 raise StopIteration
@@ -68,17 +78,30 @@ class EpochIterator(Iterator[tuple[Any, ...]]):
                 if ready is not None:
                     if self._scheduler.device_stream is not None:
                         self._scheduler.device_stream.receive(ready.mark, ready.values)
-                    out = tuple(run_light(self._scheduler.outputs, ready.values, ready.info))
+                    out: Any = tuple(run_light(self._scheduler.outputs, ready.values, ready.info))
+                    if self._scheduler.frames:
+                        out = tuple(clips_of(value, self._scheduler.frames) for value in out)
                     self._progress.batches = ready.number + 1
                     self._report(ready.number)
-                    return out
+                    self._count(ready.info.ids, asked)
+                    return out  # type: ignore[no-any-return]
             except BaseException:
                 self.close()
                 raise
             self._progress.exhausted = True
             self._report(None)
+            self._count(None, asked)
             self.close()
             raise StopIteration
+
+    @property
+    def ready(self) -> int:
+        """Batches that can be handed out at once."""
+        return self._scheduler.ready if self._stages is None else self._stages.ready
+
+    def _count(self, ids: Ids | None, asked: float) -> None:
+        if self._progress.latest:
+            self._answered = self._meter.count(ids, self._answered, asked)
 
     def _report(self, number: int | None) -> None:
         """Add the bad samples of the batches up to this one, or of all, to those that the loader tells of."""
@@ -131,6 +154,7 @@ class _StageThread:
         self._room = threading.Semaphore(max(1, ahead))
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stopped = False
+        self._prepared = self._taken = 0  # each is written by one thread
         self._thread = threading.Thread(target=self._run, name="ffprep-stages", daemon=True)
         _stage_threads.add(self)
 
@@ -168,6 +192,7 @@ class _StageThread:
         number, info, values = taken
         if stream is None or pending is None:
             self._results.put(Ready(number, info, run_heavy(self._scheduler.outputs, values, info, None)))
+            self._prepared += 1
             return True
         try:
             done = run_heavy(self._scheduler.outputs, values, info, stream)
@@ -176,8 +201,14 @@ class _StageThread:
             raise
         mark = stream.mark()
         self._results.put(Ready(number, info, done, mark))
+        self._prepared += 1
         pending.add(mark, values)
         return True
+
+    @property
+    def ready(self) -> int:
+        """Batches that are prepared and not taken."""
+        return 0 if self._stopped else self._prepared - self._taken
 
     def take(self) -> Ready | None:
         """Return the next prepared batch, or None at the epoch's end; raise what a step raised."""
@@ -188,6 +219,7 @@ class _StageThread:
                 raise result
             finally:
                 del result  # the traceback refers to this frame, and would keep itself alive
+        self._taken += result is not None
         return result  # type: ignore[no-any-return]
 
     def stop(self) -> None:

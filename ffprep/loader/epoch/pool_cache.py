@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from ffprep.loader.engine.pool import WorkerPool
 
@@ -11,9 +12,15 @@ class PoolCache:
     """Room for one idle worker pool. A loader has one; the schedulers of its epochs take pools from it and return them.
 
     Iterators that outlive their loader still return their pools here, so a closed cache ends whatever it is given.
+
+    Parameters
+    ----------
+    processors : sequence of int
+        What its pools keep their threads on; see `WorkerPool`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processors: Sequence[int] = ()) -> None:
+        self._processors = processors
         self._lock = threading.Lock()
         self._pool: WorkerPool | None = None
         self._closed = False
@@ -27,7 +34,7 @@ class PoolCache:
                 pool.drain()
                 return pool
             pool.stop(wait=False)
-        return WorkerPool(threads, slots, operations, batch_size, grain, files)
+        return WorkerPool(threads, slots, operations, batch_size, grain, files, self._processors)
 
     def give_back(self, pool: WorkerPool) -> None:
         """Keep a pool for the next epoch, or end its threads if another idle pool is kept already."""

@@ -66,7 +66,7 @@ def read_state(state: Mapping[str, Any], samples: int, order: str, parts: tuple[
         their_order = str(state["order"])
         their_parts = tuple(operator.index(count) for count in state.get("parts", ()))
     except (KeyError, TypeError) as error:
-        raise OptionError(f"this is no state of a Loader: {error!r}") from None
+        raise OptionError(f"this is no state of a Loader ({error!r}); give what state_dict() returned") from None
     if version != STATE_VERSION:
         raise OptionError(f"the state has version {version}; this ffprep reads version {STATE_VERSION}")
     if theirs != samples or their_order != order:

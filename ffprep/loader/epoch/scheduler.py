@@ -44,6 +44,7 @@ SMALL = 64 * 64
 """Pixels of pictures, stored in the size that they are loaded in, of which a worker takes several at a time."""
 
 OWN_CODES = {
+    108: ("its payload is no image of the field's type and size", "check the file with ffprep verify"),
     layout.BAD_MODE: ("the image is stored in a mode that is neither JPEG nor raw pixels", "verify the file"),
     layout.RAW_SIZE: ("the number of raw pixels does not fit width and height", "verify the file"),
     layout.BAD_OPTION: ("the kernel refused the options of the decoder", "report this as a bug"),
@@ -139,8 +140,10 @@ class EpochSetup:
 
         They are drawn from the whole epoch and depend on nothing but the seed, the epoch, the position and the attempt.
         """
-        draws = uniforms(signed(self.seed), self.epoch, positions, OP_REPLACE, attempt)
-        others = np.minimum((draws * len(self.order)).astype(np.int64), len(self.order) - 1)
+        each = max(1, self.share.frames)  # a clip is replaced by another one
+        count, frame = len(self.order) // each, positions % each
+        draws = uniforms(signed(self.seed), self.epoch, positions - frame, OP_REPLACE, attempt)
+        others = np.minimum((draws * count).astype(np.int64), count - 1) * each + frame
         ids = self.order.ids(self.epoch, others)
         return ids, self.order.keys(self.epoch, others, ids)
 
@@ -172,6 +175,8 @@ class Scheduler:
     ----------
     failures : deque of (int, Failure)
         The bad samples of batches, by the batch's number, until the iterator takes them.
+    frames : int
+        Samples of a clip, 0 where there are none.
     runs : deque of (int, int)
         After which batches the number of bad samples in a row changed, and what it is then.
     """
@@ -189,7 +194,14 @@ class Scheduler:
         self._next = 0
         self._batches = setup.batches
         self.outputs = setup.outputs
+        self.frames = setup.share.frames
         self.device_stream = setup.device_stream
+
+    @property
+    def ready(self) -> int:
+        """Batches that `take` would return at once."""
+        pool = self._pool
+        return 0 if pool is None else pool.ready
 
     def _publish(self, pool: WorkerPool) -> None:
         """Publish batches until enough of them are under way."""
@@ -267,7 +279,7 @@ class Scheduler:
             0 where an operation succeeded.
         """
         ids = info.ids
-        bad = np.flatnonzero((status != 0).any(axis=0))
+        bad = self._bad(status)
         failures = self._failures(ids, status)
         message, setup = failures[0].message, self._setup
         if setup.on_error == "raise":
@@ -282,10 +294,17 @@ class Scheduler:
             for group, codes in zip(arrays, status, strict=False):
                 for array in group:
                     array[codes != 0] = 0
-            return replace(info, mask=info.mask & ~(status != 0).any(axis=0)), arrays
+            return replace(info, mask=info.mask & ~np.isin(np.arange(len(ids)), bad)), arrays
         good = np.delete(np.arange(len(ids)), bad)
         info = replace(info, ids=ids[good], draws=info.keys[good])
         return info, [[array[good] for array in group] for group in arrays]
+
+    def _bad(self, status: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        """Return the rows that failed, of clips with all of their frames."""
+        failed = (status != 0).any(axis=0)
+        if frames := self._setup.share.frames:
+            failed = failed.reshape(-1, frames).any(axis=1).repeat(frames)
+        return np.flatnonzero(failed)
 
     def _failures(self, ids: Ids, status: npt.NDArray[np.int64]) -> list[Failure]:
         """Return what went wrong with each row that has a status other than 0, in order."""
@@ -326,7 +345,7 @@ class Scheduler:
                 return replace(info, ids=ids, draws=keys), arrays
             failures = self._failures(ids[bad], status)
             self._count(number, failures, 0)
-            bad = bad[(status != 0).any(axis=0)]
+            bad = bad[self._bad(status)]
         raise DecodeError(f"{failures[-1].message}; {ATTEMPTS} samples in its place cannot be decoded either")
 
     def _message(self, sample: int, field: str, code: int) -> str:

@@ -9,6 +9,7 @@ it never reads.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
-from ffprep.loader.order.order import Order
-from ffprep.loader.order.permute import permute, permute_in_groups
+from ffprep.loader.order.order import Order, Paged, Samples
+from ffprep.loader.order.pages import PageRuns
+from ffprep.loader.order.permute import permute_in_groups
 from ffprep.loader.order.share import Share
 
 DEFAULT_GROUPS = 128
@@ -56,7 +58,7 @@ class NodeOrder:
         """What a saved state says of the order."""
         return f"NODES of {self.groups} groups and {self.window_pages} pages"
 
-    def bind(self, indices: Ids, pages: Ids, seed: int) -> Order:
+    def bind(self, indices: Samples, pages: PageRuns | Ids, seed: int) -> Order:
         """Return the order over `indices`, when each sample of the file lies in one of `pages`.
 
         Raises
@@ -73,48 +75,31 @@ class NodeOrder:
 
 
 class _NodeOrder(Order):
-    def __init__(self, indices: Ids, pages: Ids, seed: int, groups: int, window_pages: int) -> None:
+    def __init__(self, indices: Samples, pages: PageRuns | Ids, seed: int, groups: int, window_pages: int) -> None:
         self._length = len(indices)
         self._seed = unsigned(seed)
         self._groups = groups
-        mine = pages[indices]
-        by_page = indices
-        if (mine[1:] < mine[:-1]).any():
-            order = np.argsort(mine, kind="stable")
-            mine, by_page = mine[order], indices[order]
-        first = np.flatnonzero(np.concatenate([[True], mine[1:] != mine[:-1]]))
-        self._bounds = np.append(first, len(indices)).astype(np.int64)
-        self._first = int(by_page[0])
-        consecutive = bool((np.diff(by_page) == 1).all())
-        # Files have their samples in the order of their pages; then there is nothing to keep for each sample.
-        self._sorted: Ids = np.empty(0, np.int64) if consecutive else by_page
+        self._paged = Paged(indices, pages)
         rounds = -(-len(indices) // groups)
-        windows = max(1, round(len(first) / groups / window_pages))
+        windows = max(1, round((len(self._paged.bounds) - 1) / groups / window_pages))
         self._window = -(-rounds // windows)
-        self._cache: tuple[int, Ids, Ids] | None = None
 
     def __len__(self) -> int:
         return self._length
 
-    def _layout(self, epoch: int) -> tuple[Ids, Ids]:
-        """Return where each of an epoch's pages ends in it, and what to add to get its places in order of pages."""
-        if self._cache is None or self._cache[0] != epoch:
-            count = len(self._bounds) - 1
-            shuffled = permute(np.arange(count, dtype=np.int64), count, self._seed, unsigned(epoch), np.uint64(1))
-            lengths = np.diff(self._bounds)[shuffled]
-            ends = np.cumsum(lengths)
-            self._cache = epoch, ends, self._bounds[:-1][shuffled] - (ends - lengths)
-        return self._cache[1:]
-
     def ids(self, epoch: int, positions: Ids) -> Ids:
         if len(positions) == 0:
             return np.empty(0, np.int64)
-        ends, moves = self._layout(epoch)
+        ends, moves = self._paged.layout(self._seed, epoch)
         places = permute_in_groups(
             positions, self._length, self._groups, self._window, ends, moves, self._seed, unsigned(epoch)
         )
-        ids: Ids = self._sorted[places] if len(self._sorted) else places + self._first
-        return ids
+        return self._paged.samples(places)
+
+    def apart(self) -> Order:
+        other = copy.copy(self)
+        other._paged = copy.copy(self._paged)
+        return other
 
     def edges(self, epoch: int) -> Ids | None:
         inner = np.arange(0, self._length, self._window * self._groups, dtype=np.int64)

@@ -19,8 +19,12 @@ import numpy.typing as npt
 from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
+from ffprep.loader.order.pages import PageRuns
 from ffprep.loader.order.permute import permute, permute_in_windows
 from ffprep.loader.order.share import Share
+
+Samples = Ids | range
+"""Numbers of samples. A range stands for all of them, so that no process keeps an array that says nothing."""
 
 
 class OrderOption(enum.Enum):
@@ -91,7 +95,7 @@ class SequentialOrder(Order):
         Pages between two edges.
     """
 
-    def __init__(self, indices: Ids, pages: Ids | None = None, window_pages: int = 64) -> None:
+    def __init__(self, indices: Samples, pages: PageRuns | Ids | None = None, window_pages: int = 64) -> None:
         self.indices = indices
         self._pages = pages
         self._window = window_pages
@@ -100,25 +104,27 @@ class SequentialOrder(Order):
         return len(self.indices)
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
-        chosen: Ids = self.indices[positions]
-        return chosen
+        return taken(self.indices, positions)
 
     def edges(self, epoch: int) -> Ids | None:
         if self._pages is None or len(self.indices) == 0:
             return None
-        changes = np.flatnonzero(np.diff(self._pages[self.indices])) + 1
+        if isinstance(self._pages, PageRuns) and isinstance(self.indices, range):
+            changes = self._pages.starts[1:-1]
+        else:
+            changes = np.flatnonzero(np.diff(each_page(self._pages)[as_array(self.indices)])) + 1
         return np.array([0, *changes[self._window - 1 :: self._window], len(self.indices)], np.int64)
 
 
 class RandomOrder(Order):
     """A random permutation of ``indices``, another for each pair of seed and epoch."""
 
-    def __init__(self, indices: Ids, seed: int) -> None:
-        self.indices = indices
+    def __init__(self, indices: Samples, seed: int) -> None:
         self._seed = unsigned(seed)
         # Consecutive sample numbers are computed: looking them up would miss the CPU's cache.
-        self._first = int(indices[0]) if len(indices) else 0
-        self._consecutive = np.array_equal(indices, np.arange(self._first, self._first + len(indices)))
+        first = int(indices[0]) if len(indices) else 0
+        consecutive = isinstance(indices, range) or np.array_equal(indices, np.arange(first, first + len(indices)))
+        self.indices: Samples = range(first, first + len(indices)) if consecutive else indices
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -127,8 +133,7 @@ class RandomOrder(Order):
         if len(positions) == 0:
             return np.empty(0, np.int64)
         places = permute(positions, len(self.indices), self._seed, unsigned(epoch), np.uint64(0))
-        chosen: Ids = places + self._first if self._consecutive else self.indices[places]
-        return chosen
+        return taken(self.indices, places)
 
 
 class QuasiRandomOrder(Order):
@@ -138,54 +143,115 @@ class QuasiRandomOrder(Order):
     ----------
     indices : ndarray of int64
         The samples to visit.
-    pages : ndarray of int64, shape (samples of the file,)
+    pages : PageRuns, or ndarray of int64, shape (samples of the file,)
         Page that each sample lies in.
     seed : int
     window_pages : int
         Pages shuffled together.
     """
 
-    def __init__(self, indices: Ids, pages: Ids, seed: int, window_pages: int = 64) -> None:
+    def __init__(self, indices: Samples, pages: PageRuns | Ids, seed: int, window_pages: int = 64) -> None:
         if window_pages < 1:
             raise OptionError(f"window_pages is {window_pages}; it must be at least 1")
-        self.indices = indices
         self._seed = unsigned(seed)
         self._window = window_pages
-        mine = pages[indices]
-        by_page = np.argsort(mine, kind="stable")
-        self._sorted = indices[by_page]
-        first = np.unique(mine[by_page], return_index=True)[1]
-        self._bounds = np.append(first, len(indices)).astype(np.int64)
-        self._cache: tuple[int, Ids, Ids] | None = None
+        self._paged = Paged(indices, pages)
+        self._cache: tuple[int, Ids] | None = None
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self._paged)
 
-    def _layout(self, epoch: int) -> tuple[Ids, Ids]:
-        """Return an epoch's samples, page after page, and the edges of its windows."""
-        if self._cache is not None and self._cache[0] == epoch:
-            return self._cache[1:]
-        count = len(self._bounds) - 1
-        shuffled = permute(np.arange(count, dtype=np.int64), count, self._seed, unsigned(epoch), np.uint64(1))
-        lengths = np.diff(self._bounds)[shuffled]
-        ends = np.cumsum(lengths)
-        places = np.arange(len(self.indices), dtype=np.int64)
-        members = self._sorted[places + np.repeat(self._bounds[:-1][shuffled] - (ends - lengths), lengths)]
-        starts = np.concatenate([[0], ends[self._window - 1 :: self._window]]).astype(np.int64)
-        if starts[-1] != len(self.indices):
-            starts = np.append(starts, len(self.indices))
-        self._cache = (epoch, members, starts)
-        return members, starts
+    def _starts(self, epoch: int) -> Ids:
+        """Return the edges of an epoch's windows."""
+        if self._cache is None or self._cache[0] != epoch:
+            ends, _ = self._paged.layout(self._seed, epoch)
+            starts = np.concatenate([[0], ends[self._window - 1 :: self._window]]).astype(np.int64)
+            if starts[-1] != len(self):
+                starts = np.append(starts, len(self))
+            self._cache = epoch, starts
+        return self._cache[1]
 
     def ids(self, epoch: int, positions: Ids) -> Ids:
         if len(positions) == 0:
             return np.empty(0, np.int64)
-        members, starts = self._layout(epoch)
-        ids: Ids = permute_in_windows(positions, starts, members, self._seed, unsigned(epoch))
-        return ids
+        places = permute_in_windows(positions, self._starts(epoch), self._seed, unsigned(epoch))
+        ends, moves = self._paged.layout(self._seed, epoch)
+        return self._paged.samples(places + moves[np.searchsorted(ends, places, side="right")])
 
     def edges(self, epoch: int) -> Ids | None:
-        return self._layout(epoch)[1] if len(self.indices) else None
+        return self._starts(epoch) if len(self) else None
+
+    def apart(self) -> Order:
+        other = copy.copy(self)
+        other._paged = copy.copy(self._paged)
+        return other
+
+
+class Paged:
+    """Samples page after page, and the pages of an epoch in random order.
+
+    Parameters
+    ----------
+    indices : range or ndarray of int64
+        The samples to visit.
+    pages : PageRuns, or ndarray of int64, shape (samples of the file,)
+        Page that each sample lies in.
+
+    Attributes
+    ----------
+    bounds : ndarray of int64, shape (pages + 1,)
+        Where the samples of each page begin, and the number of all.
+    """
+
+    def __init__(self, indices: Samples, pages: PageRuns | Ids) -> None:
+        self._sorted: Samples
+        if isinstance(pages, PageRuns) and isinstance(indices, range) and len(pages) == len(indices):
+            self.bounds, self._sorted = pages.starts, indices
+        else:
+            chosen = as_array(indices)
+            mine = each_page(pages)[chosen]
+            if (mine[1:] < mine[:-1]).any():
+                order = np.argsort(mine, kind="stable")
+                mine, chosen = mine[order], chosen[order]
+            first = np.flatnonzero(np.diff(mine, prepend=-1))
+            self.bounds = np.append(first, len(chosen)).astype(np.int64)
+            first_sample = int(chosen[0]) if len(chosen) else 0
+            consecutive = bool((np.diff(chosen) == 1).all())
+            self._sorted = range(first_sample, first_sample + len(chosen)) if consecutive else chosen
+        self._cache: tuple[int, Ids, Ids] | None = None
+
+    def __len__(self) -> int:
+        return int(self.bounds[-1])
+
+    def layout(self, seed: np.uint64, epoch: int) -> tuple[Ids, Ids]:
+        """Return where each of an epoch's pages ends in it, and what to add to get its places in order of pages."""
+        if self._cache is None or self._cache[0] != epoch:
+            count = len(self.bounds) - 1
+            shuffled = permute(np.arange(count, dtype=np.int64), count, seed, unsigned(epoch), np.uint64(1))
+            lengths = np.diff(self.bounds)[shuffled]
+            ends = np.cumsum(lengths)
+            self._cache = epoch, ends, self.bounds[:-1][shuffled] - (ends - lengths)
+        return self._cache[1:]
+
+    def samples(self, places: Ids) -> Ids:
+        """Return the samples at some places in the order of pages."""
+        return taken(self._sorted, places)
+
+
+def taken(indices: Samples, places: Ids) -> Ids:
+    """Return the samples at some places among `indices`."""
+    chosen: Ids = places + indices.start if isinstance(indices, range) else indices[places]
+    return chosen
+
+
+def as_array(indices: Samples) -> Ids:
+    """Return sample numbers as an array."""
+    return np.arange(indices.start, indices.stop, dtype=np.int64) if isinstance(indices, range) else indices
+
+
+def each_page(pages: PageRuns | Ids) -> Ids:
+    """Return the page of each sample, or a number that stands for it."""
+    return pages.each() if isinstance(pages, PageRuns) else pages
 
 
 class GivenOrder(Order):

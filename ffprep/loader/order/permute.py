@@ -119,11 +119,10 @@ def permute(positions: np.ndarray, n: int, seed: np.uint64, epoch: np.uint64, st
     return out
 
 
-@kernel(arguments=[_IDS, _IDS, _IDS, np.uint64, np.uint64, _KEYS, _IDS])
+@kernel(arguments=[_IDS, _IDS, np.uint64, np.uint64, _KEYS, _IDS])
 def _permute_in_windows(
     positions: np.ndarray,
     starts: np.ndarray,
-    members: np.ndarray,
     seed: np.uint64,
     epoch: np.uint64,
     keys: np.ndarray,
@@ -142,19 +141,43 @@ def _permute_in_windows(
             bits = domain_bits(size)
             round_keys(seed, epoch, np.uint64(window + 2), keys)
         offset = permuted(np.uint64(positions[i] - first), size, bits, keys)
-        out[i] = members[first + np.int64(offset)]
+        out[i] = first + np.int64(offset)
 
 
-def permute_in_windows(
-    positions: np.ndarray, starts: np.ndarray, members: np.ndarray, seed: np.uint64, epoch: np.uint64
-) -> np.ndarray:
-    """Members at int64 ``positions`` when each window ``members[starts[w]:starts[w + 1]]`` is shuffled by itself."""
+def permute_in_windows(positions: np.ndarray, starts: np.ndarray, seed: np.uint64, epoch: np.uint64) -> np.ndarray:
+    """Where int64 ``positions`` lead when each window from ``starts[w]`` to ``starts[w + 1]`` is shuffled by itself."""
     out = np.empty(positions.shape[0], np.int64)
-    _permute_in_windows(positions, starts, members, seed, epoch, np.empty(ROUNDS, np.uint64), out)
+    _permute_in_windows(positions, starts, seed, epoch, np.empty(ROUNDS, np.uint64), out)
     return out
 
 
-@kernel
+@kernel(arguments=[_IDS, np.int64, np.int64, np.int64, _IDS, _IDS, np.uint64, np.uint64, _KEYS, _IDS])
+def _permute_in_groups(
+    positions: np.ndarray,
+    total: int,
+    groups: int,
+    window: int,
+    ends: np.ndarray,
+    moves: np.ndarray,
+    seed: np.uint64,
+    epoch: np.uint64,
+    keys: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    each = total // groups
+    rest = total - each * groups
+    for i in range(positions.shape[0]):
+        turn = positions[i] // groups
+        group = positions[i] - turn * groups
+        number = turn // window
+        first = number * window
+        size = np.uint64(min(window, each + (1 if group < rest else 0) - first))
+        round_keys(seed, epoch, np.uint64(2 + number * groups + group), keys)
+        offset = np.int64(permuted(np.uint64(turn - first), size, domain_bits(size), keys))
+        place = group * each + min(group, rest) + first + offset
+        out[i] = place + moves[np.searchsorted(ends, place, side="right")]
+
+
 def permute_in_groups(
     positions: np.ndarray,
     total: int,
@@ -187,17 +210,6 @@ def permute_in_groups(
     ndarray of int64, shaped like ``positions``
     """
     out = np.empty(positions.shape[0], np.int64)
-    each = total // groups
-    rest = total - each * groups
     keys = np.empty(ROUNDS, np.uint64)
-    for i in range(positions.shape[0]):
-        turn = positions[i] // groups
-        group = positions[i] - turn * groups
-        number = turn // window
-        first = number * window
-        size = np.uint64(min(window, each + (1 if group < rest else 0) - first))
-        round_keys(seed, epoch, np.uint64(2 + number * groups + group), keys)
-        offset = np.int64(permuted(np.uint64(turn - first), size, domain_bits(size), keys))
-        place = group * each + min(group, rest) + first + offset
-        out[i] = place + moves[np.searchsorted(ends, place, side="right")]
+    _permute_in_groups(positions, total, groups, window, ends, moves, seed, epoch, keys, out)
     return out

@@ -19,6 +19,7 @@ from ffprep.errors import OptionError
 from ffprep.loader.engine.extents import ExtentsAhead
 from ffprep.loader.engine.readahead import ReadAhead
 from ffprep.loader.files import Files, Ids
+from ffprep.loader.order.clips import ClipOrder
 from ffprep.loader.order.mix import MixOrder, apportion
 from ffprep.loader.order.nodes import NodeOrder
 from ffprep.loader.order.order import (
@@ -28,19 +29,22 @@ from ffprep.loader.order.order import (
     OrderOption,
     QuasiRandomOrder,
     RandomOrder,
+    Samples,
     SequentialOrder,
+    as_array,
 )
-from ffprep.loader.order.pages import has_payload, main_pages, payload_pages
+from ffprep.loader.order.pages import PageRuns, has_payload, main_pages, pages_holding, sample_pages
 from ffprep.loader.order.repeated import RepeatedOrder
 from ffprep.loader.order.share import Share
 from ffprep.loader.order.weighted import WeightedOrder
 
-AnyOrder = OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | HasSampleOrder
+AnyOrder = OrderOption | WeightedOrder | NodeOrder | RepeatedOrder | ClipOrder | HasSampleOrder
 
 
 def order_name(option: AnyOrder) -> str:
     """Return what a saved state calls an order."""
-    return option.name if isinstance(option, (OrderOption, WeightedOrder, NodeOrder, RepeatedOrder)) else "GIVEN"
+    own = OrderOption, WeightedOrder, NodeOrder, RepeatedOrder, ClipOrder
+    return option.name if isinstance(option, own) else "GIVEN"
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Sampling:
     files : Files
     payloads : sequence of str
         Fields that pipelines read from the files' pages, see `payload_fields`.
-    indices : ndarray of int64
+    indices : ndarray of int64, or range
         Samples to visit.
     window_pages : int
         Pages that QUASI_RANDOM shuffles together, or that are read ahead together.
@@ -66,7 +70,7 @@ class Sampling:
 
     files: Files
     payloads: Sequence[str]
-    indices: Ids
+    indices: Samples
     window_pages: int
     os_cache: bool
     weights: Sequence[float] | str | None = None
@@ -93,27 +97,31 @@ class Sampling:
         if isinstance(option, NodeOrder):
             return option.bind(self.indices, self._main_pages(), seed)
         if isinstance(option, RepeatedOrder):
-            return option.bind(self.indices, seed)
+            return option.bind(as_array(self.indices), seed)
+        if isinstance(option, ClipOrder):
+            return option.bind(as_array(self.indices), self.files, seed)
         if isinstance(option, WeightedOrder):
-            return option.bind(self.indices, seed, self.files.num_samples)
+            return option.bind(as_array(self.indices), seed, self.files.num_samples)
         if isinstance(option, type) and hasattr(option, "sample_order"):
             option = option(loader)
         if hasattr(option, "sample_order"):
             return GivenOrder(option, self.files.num_samples)
         raise OptionError(
-            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder or an "
-            "object that has sample_order(epoch)"
+            f"order is {option!r}; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder, a ClipOrder or "
+            "an object that has sample_order(epoch)"
         )
 
-    def _main_pages(self) -> Ids:
-        return main_pages(self.files, self.payloads)
+    def _main_pages(self) -> PageRuns | Ids:
+        return sample_pages(self.files, self.payloads)
 
     def _mix(self, option: AnyOrder, seed: int) -> MixOrder:
         if not isinstance(option, OrderOption):
             raise OptionError("weights and epoch_samples go with an OrderOption, not with another order")
-        parts = [self.indices] if self.weights is None else self.files.split(self.indices)
+        indices = as_array(self.indices)
+        parts = [indices] if self.weights is None else self.files.split(indices)
         counts = self._counts(parts)
-        pages = self._main_pages() if option is OrderOption.QUASI_RANDOM or not self.os_cache else None
+        windowed = option is OrderOption.QUASI_RANDOM or not self.os_cache
+        pages = main_pages(self.files, self.payloads) if windowed else None
         read = np.zeros(len(parts))
         streams: list[Order] = []
         for f, part in enumerate(parts):
@@ -191,11 +199,9 @@ class Sampling:
         if not self.payloads or first >= len(order):
             return None
         share = share or Share(1)
-        rank, ranks = share.rank, share.world_size
 
         def mine(start: int, stop: int) -> Ids:
-            begin = start + (first + rank - start) % ranks
-            return order.ids(epoch, np.arange(begin, min(stop, len(order)), ranks, dtype=np.int64))
+            return order.ids(epoch, share.within(start, min(stop, len(order)), first))
 
         if self.os_cache and (isinstance(order, (SequentialOrder, QuasiRandomOrder)) or self._fit):
             return None
@@ -203,12 +209,9 @@ class Sampling:
         if edges is None:
             memory = available_memory() or sys.maxsize
             return ExtentsAhead(self.files, self.payloads, mine, first, len(order), share.step, memory)
-        columns = [payload_pages(self.files, name) for name in self.payloads]
 
         def pages(start: int, stop: int) -> Ids:
-            ids = mine(start, stop)
-            found: Ids = np.unique(np.concatenate([column[ids] for column in columns]))
-            return found[found >= 0]
+            return pages_holding(self.files, self.payloads, mine(start, stop))
 
         # Batches that are prepared may lie in several windows; the one after them is read meanwhile.
         reached = np.searchsorted(edges, [first, first + (ahead + 2) * share.step], side="right")

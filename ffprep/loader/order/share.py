@@ -25,6 +25,8 @@ class Share:
     beginning with the ``r``-th, so the union over all ranks is the same for any number of ranks. The last, shorter step
     is divided evenly as well, so that every sample is seen exactly once.
 
+    `frames` is how many samples belong together in clips, see `ffprep.loader.order.clips`; 0 where there are none.
+
     With ``padded`` the last step is filled up with positions from `total` on, which stand for the epoch's first samples
     once more. Every rank then has the same number of full batches.
     """
@@ -33,6 +35,7 @@ class Share:
     rank: int = 0
     world_size: int = 1
     padded: bool = False
+    frames: int = 0
 
     @property
     def step(self) -> int:
@@ -53,6 +56,10 @@ class Share:
         start = first + batch * self.step
         stop = start + self.step if self.padded else min(start + self.step, total)
         return np.arange(start + self.rank, stop, self.world_size, dtype=np.int64)
+
+    def within(self, start: int, stop: int, first: int = 0) -> Ids:
+        """Return this rank's positions in ``[start, stop)`` of an epoch that began at ``first``."""
+        return np.arange(start + (first + self.rank - start) % self.world_size, stop, self.world_size, dtype=np.int64)
 
     def consumed(self, batches: int, total: int, first: int = 0) -> int:
         """Return the global position after ``batches`` steps."""

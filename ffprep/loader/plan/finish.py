@@ -20,7 +20,7 @@ def on_host(form: ImageForm) -> ImageForm:
 
 
 class Finish:
-    """Turns uint8 images of shape (batch, height, width, 3) on a device into images of a form.
+    """Turns uint8 images of shape (batch, height, width, channels) on a device into images of a form.
 
     Parameters
     ----------
@@ -35,10 +35,11 @@ class Finish:
         import torch
 
         if self._constants is None or self._constants[0].device != images.device:
-            shape = (1, 3, 1, 1) if self._form.channels_first else (3,)
+            channels = self._form.channels
+            shape = (1, channels, 1, 1) if self._form.channels_first else (channels,)
             mean, std = (
-                torch.tensor(numbers, dtype=torch.float32, device=images.device).view(shape)
-                for numbers in (self._form.mean, self._form.std)
+                torch.tensor(numbers[:channels], dtype=torch.float32, device=images.device).view(shape)
+                for numbers in (self._form.mean or (), self._form.std or ())
             )
             self._constants = mean, std
         return self._constants

@@ -53,6 +53,8 @@ class Target:
         Of the image.
     boxes : (str, BoxesDecoder), optional
         Field and decoder of the boxes that this goes along with.
+    sides : (int, int)
+        Height and width of all of the images, where these are arrays of one shape.
     """
 
     decoder: Any
@@ -61,10 +63,35 @@ class Target:
     stream: int
     field: str
     boxes: tuple[str, BoxesDecoder] | None
+    sides: tuple[int, int] = (0, 0)
 
     def of_boxes(self, decoder: BoxesDecoder) -> Target:
         """Return what the boxes follow, that this goes along with."""
         return replace(self, decoder=decoder, boxes=None)
+
+
+@dataclass(frozen=True)
+class ArrayView:
+    """What is shown of an image that is stored as an array.
+
+    Attributes
+    ----------
+    decoder : ArrayImageDecoder
+    form : ImageForm
+        With the batch's dtype and layout.
+    view : ImageDecoder
+        Says which part is shown.
+    stream : int
+        Random stream of its crop.
+    image : str, optional
+        Field of the image that it follows.
+    """
+
+    decoder: Any
+    form: ImageForm
+    view: ImageDecoder
+    stream: int
+    image: str | None
 
 
 @dataclass
@@ -74,7 +101,7 @@ class NativeOp:
     Attributes
     ----------
     kind : str
-        ``value``, ``array``, ``tokens``, ``captions``, ``ragged``, ``image`` or ``target``.
+        ``value``, ``array``, ``tokens``, ``captions``, ``ragged``, ``image``, ``target`` or ``array_image``.
     field : str
         Field to read.
     rows : list of (shape, dtype)
@@ -85,6 +112,7 @@ class NativeOp:
         One element of padding, for ragged values and captions.
     captions : CaptionChoice, for captions
     target : Target, for what follows an image
+    array : ArrayView, for images that are stored as arrays
     """
 
     kind: str
@@ -94,6 +122,7 @@ class NativeOp:
     fill: bytes = b"\0"
     captions: CaptionChoice | None = None
     target: Target | None = None
+    array: ArrayView | None = None
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import CaptionTextDecoder, Decoder, ImageDecoder, JSONDecoder, PlaceDecoder
-from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, TargetDecoder
+from ffprep.fields.dense import ArrayImageDecoder, BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, TargetDecoder
 from ffprep.fields.ffcv_decoding import overridden
 from ffprep.loader.files import Files
 from ffprep.loader.plan.operations import OperationStage, is_operation
@@ -49,6 +49,19 @@ class Pipeline:
     draws: str | None = None
     follows: Pipeline | None = None
     stages: dict[int, OperationStage] = field(default_factory=dict, compare=False, repr=False)
+
+
+def copied(pipelines: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of what a loader was given, which later changes of the lists do not reach.
+
+    Raises
+    ------
+    OptionError
+        It is no mapping.
+    """
+    if pipelines is not None and not isinstance(pipelines, Mapping):
+        raise OptionError(f"pipelines is a {type(pipelines).__name__}; give a dict with a pipeline for each output")
+    return {name: list(given) if isinstance(given, list) else given for name, given in (pipelines or {}).items()}
 
 
 def read_pipelines(pipelines: Mapping[str, Any], files: Files) -> list[Pipeline]:
@@ -216,13 +229,17 @@ def _follow(pipeline: Pipeline, draws: str | None, others: Mapping[str, Pipeline
             f"{', '.join(others)}"
         )
     pipeline, decoder = replace(pipeline, draws=draws), pipeline.decoder
-    if not isinstance(decoder, TargetDecoder):
+    array = isinstance(decoder, ArrayImageDecoder)
+    if not isinstance(decoder, TargetDecoder) and not (array and draws is not None):
         return pipeline
-    wanted: tuple[tuple[type[Any], ...], str] = (ImageDecoder,), "an image"
+    if array and decoder.shows is not None:
+        raise OptionError(f"pipeline {pipeline.name!r}: {decoder!r} shows what {draws!r} shows, or a crop of its own")
+    images = (ImageDecoder,) if array else (ImageDecoder, ArrayImageDecoder)
+    wanted: tuple[tuple[type[Any], ...], str] = images, "an image"
     if isinstance(decoder, BoxValuesDecoder):
         wanted = (BoxesDecoder,), "boxes"
     elif isinstance(decoder, KeypointsDecoder):
-        wanted = (ImageDecoder, BoxesDecoder), "an image or boxes"
+        wanted = (*images, BoxesDecoder), "an image or boxes"
     if draws is None:
         raise OptionError(
             f"pipeline {pipeline.name!r}: {type(decoder).__name__} follows {wanted[1]}; name that output with "
@@ -234,6 +251,8 @@ def _follow(pipeline: Pipeline, draws: str | None, others: Mapping[str, Pipeline
             f"pipeline {pipeline.name!r}: {type(decoder).__name__} follows {wanted[1]} of ffprep's decoders, and "
             f"{draws!r} begins with {type(other.decoder).__name__}"
         )
+    if isinstance(other.decoder, ArrayImageDecoder) and other.draws is not None:
+        raise OptionError(f"pipeline {pipeline.name!r}: {draws!r} itself follows {other.draws!r}; follow that instead")
     return replace(pipeline, follows=other)
 
 

@@ -23,7 +23,7 @@ from ffprep.fields.decoders import (
     Ragged,
     TokensDecoder,
 )
-from ffprep.fields.dense import TargetDecoder, VariableArrayDecoder
+from ffprep.fields.dense import ArrayImageDecoder, TargetDecoder, VariableArrayDecoder
 from ffprep.loader.files import Files
 from ffprep.loader.plan.captions import check_tokens, plan_captions, text_of_captions
 from ffprep.loader.plan.documents import parse_row
@@ -34,7 +34,7 @@ from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.loader.plan.outputs import NativeOp, Output, Rows
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.loader.plan.steps import Step, make_step, transform_step
-from ffprep.loader.plan.targets import longest, plan_target
+from ffprep.loader.plan.targets import longest, plan_array, plan_target
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms import ToDevice
 from ffprep.transforms.base import Transform
@@ -56,6 +56,12 @@ def plan_output(pipeline: Pipeline, files: Files, epoch: int = 0) -> Output:
         output = _plan_operation(pipeline, decoder, files)
     elif isinstance(decoder, TargetDecoder):
         output = plan_target(pipeline, files, epoch)
+    elif isinstance(decoder, ArrayImageDecoder):
+        form, op, rest = plan_array(pipeline, files, epoch)
+        if form.dtype == "bfloat16" and not form.tensor:
+            _bfloat16(pipeline)
+        steps = _steps(pipeline, rest, files)
+        return Output(pipeline.name, pipeline.source, (op,), lambda arrays, batch: show(arrays[0], form), steps)
     elif isinstance(decoder, ImageDecoder):
         return _plan_image(pipeline, decoder, files, epoch)
     else:
@@ -182,7 +188,8 @@ def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: 
         form = on_host(form)
     if form.dtype == "bfloat16" and not form.tensor:
         _bfloat16(pipeline)
-    shape = (3, form.height, form.width) if form.planar else (form.height, form.width, 3)
+    size, channels = (form.height, form.width), form.channels
+    shape = (channels, *size) if form.planar else (*size, channels)
     op = NativeOp(
         "image", pipeline.source, [(shape, np.dtype(STORED_DTYPES[form.dtype]))], (form, decoder, pipeline.stream)
     )

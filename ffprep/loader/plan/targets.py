@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.fields import MaskField, VariableArrayField
-from ffprep.fields.dense import Boxes, BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
+from ffprep.fields.dense import ArrayImageDecoder, Boxes, BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
+from ffprep.fields.dense.images import STORED
 from ffprep.loader.files import Files
-from ffprep.loader.plan.forms import image_form
-from ffprep.loader.plan.outputs import NativeOp, Output, Rows, Target
+from ffprep.loader.plan.forms import array_form, array_shape, image_form, leader_form
+from ffprep.loader.plan.outputs import ArrayView, NativeOp, Output, Rows, Target
 from ffprep.loader.plan.pipelines import Pipeline
-from ffprep.pipeline.form import BatchInfo
+from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms.following import followers
 from ffprep.transforms.image import ImageOp
 
@@ -33,7 +35,7 @@ def plan_target(pipeline: Pipeline, files: Files, epoch: int) -> Output:
     boxes = pipeline.follows if pipeline.follows and isinstance(pipeline.follows.decoder, BoxesDecoder) else None
     image = boxes.follows if boxes else pipeline.follows
     assert image is not None
-    form, rest = image_form(image, image.decoder, files, epoch)
+    form, rest = leader_form(image, files, epoch)
     for transform, _ in rest:
         if isinstance(transform, ImageOp) and transform.follower("labels") is not None:
             raise OptionError(
@@ -48,7 +50,9 @@ def plan_target(pipeline: Pipeline, files: Files, epoch: int) -> Output:
         followers(form, "labels" if isinstance(decoder, MaskDecoder) else "points")
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from error
-    target = Target(decoder, form, image.decoder, image.stream, image.source, together)
+    sides = array_shape(image, files)[:2] if isinstance(image.decoder, ArrayImageDecoder) else (0, 0)
+    view = getattr(image.decoder, "view", image.decoder)
+    target = Target(decoder, form, view, image.stream, image.source, together, sides)
     if isinstance(decoder, MaskDecoder):
         return _plan_mask(pipeline, own, target, where)
     if isinstance(decoder, BoxesDecoder):
@@ -74,6 +78,48 @@ def plan_target(pipeline: Pipeline, files: Files, epoch: int) -> Output:
     rows = [((count, points, 3), FLOATS), ((), np.dtype(np.int64))]
     op = NativeOp("target", source, rows, target=target)
     return Output(pipeline.name, source, (op,), lambda arrays, batch: arrays[0])
+
+
+def plan_array(pipeline: Pipeline, files: Files, epoch: int) -> tuple[ImageForm, NativeOp, list[Any]]:
+    """Plan an output of images that are stored as arrays: its form, what workers do, and the transforms that are left.
+
+    Raises
+    ------
+    OptionError
+        The field holds something else, or the image that it follows is moved in ways that it cannot follow.
+    """
+    decoder, source, image = pipeline.decoder, pipeline.source, pipeline.follows
+    own: Any = files.fields[source]
+    where = f"pipeline {pipeline.name!r}: {decoder!r}"
+    channels = array_shape(pipeline, files)[2]
+    for numbers, name in ((decoder.mean, "mean"), (decoder.std, "std")):
+        if numbers.size not in (1, channels):
+            raise OptionError(f"{where}: {name} has {numbers.size} numbers for {channels} channels")
+    view, stream = decoder.view, pipeline.stream
+    if image is not None:
+        view, stream = image.decoder, image.stream
+    form, rest = array_form(pipeline, view, files, epoch)
+    if image is not None:
+        shown, others = image_form(image, image.decoder, files, epoch)
+        moving = [
+            op for op, _ in (*shown.ops, *others) if isinstance(op, ImageOp) and op.follower("labels") is not None
+        ]
+        if moving or form.flip is not None:
+            what = repr(moving[0]) if moving else "its own flip"
+            raise OptionError(f"{where} follows crop and flip of {image.name!r}, and cannot go with {what}")
+        form = replace(form, flip=shown.flip, flip_stream=shown.flip_stream)
+    stored = np.dtype(own.dtype)
+    if stored.name not in STORED or stored.byteorder == ">":
+        raise OptionError(f"{where} cannot show elements of {stored}; it shows {', '.join(STORED)}")
+    dtype = decoder.dtype or stored.name
+    if "float" not in dtype and dtype != stored.name:
+        raise OptionError(f"{where}: {source!r} holds {stored.name}; dtype is that or a floating-point type")
+    size = (form.height, form.width)
+    rows: list[Rows] = [
+        ((channels, *size) if form.planar else (*size, channels), np.dtype("uint16" if dtype == "bfloat16" else dtype))
+    ]
+    seen = ArrayView(decoder, replace(form, dtype=dtype), view, stream, image.source if image else None)
+    return seen.form, NativeOp("array_image", source, rows, array=seen), rest
 
 
 def longest(source: str, size: int, files: Files) -> int:

@@ -99,7 +99,9 @@ def _of_polygon(points: npt.NDArray[np.float64], height: int, width: int) -> npt
 def _between(borders: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.bool_]:
     """Return what lies between the first border and the second, the third and the fourth, and so on, by columns."""
     odd = np.bincount(borders, minlength=height * width + 1)[: height * width] & 1
-    return (np.cumsum(odd) & 1).astype(bool).reshape(width, height).T
+    inside: npt.NDArray[np.bool_] = (np.cumsum(odd, dtype=np.int64) & 1).astype(np.bool_)
+    upright: npt.NDArray[np.bool_] = inside.reshape(width, height).T
+    return upright
 
 
 def _of_runs(counts: Sequence[Any], height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from ffprep.fields import (
     RGBImageField,
     VariableArrayField,
 )
+from ffprep.sources.images.arrays import PATTERN, array_field, read_array
 from ffprep.sources.images.masks import fitted, read_mask
 from ffprep.sources.images.rows import Rows
 
@@ -70,9 +71,23 @@ class FieldChoice:
         name, kind, column = name.strip(), kind.strip(), column.strip()
         if not equals or not name or not kind or (colon and not column):
             raise OptionError(f"--field {text!r}: NAME=KIND or NAME=KIND:COLUMN is expected, such as caption=text")
-        if kind not in KINDS:
-            raise OptionError(f"--field {text!r}: there is no kind {kind!r}; there are {', '.join(KINDS)}")
+        if kind not in KINDS and PATTERN.fullmatch(kind) is None:
+            raise OptionError(
+                f"--field {text!r}: there is no kind {kind!r}; there are {', '.join(KINDS)}, and arrays such as "
+                "array-uint16 or, of 13 channels, array-float32x13"
+            )
         return cls(name, kind, column or name)
+
+
+def field_of(choice: FieldChoice, image: RGBImageField) -> Field:
+    """Return the field that a choice asks for.
+
+    Raises
+    ------
+    OptionError
+        It cannot be stored in the way that is asked for images.
+    """
+    return array_field(choice.kind, image) or KINDS[choice.kind](image)
 
 
 def value_of(rows: Rows, choice: FieldChoice, index: int, image: RGBImageField) -> Any:
@@ -87,6 +102,8 @@ def value_of(rows: Rows, choice: FieldChoice, index: int, image: RGBImageField) 
         return rows.file(choice.column, index)
     if choice.kind.startswith("mask"):
         return fitted(read_mask(rows.file(choice.column, index), image.max_pixels), image)
+    if PATTERN.fullmatch(choice.kind):
+        return read_array(rows.file(choice.column, index), image.max_pixels)
     found = rows.value(choice.column, index)
     try:
         return _PLAIN[choice.kind](found)

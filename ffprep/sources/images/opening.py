@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ import numpy as np
 from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
+from ffprep.sources.images.arrays import PATTERN
 from ffprep.sources.images.columns import LABEL, FieldChoice
 from ffprep.sources.images.filters import RowFilter
 from ffprep.sources.images.lists import ListRows
 from ffprep.sources.images.rows import PATH_NAMES, FolderRows, Rows, TableRows, split_name
 from ffprep.sources.images.shards import ShardRows
 from ffprep.sources.images.source import ImagesSource
+from ffprep.sources.images.streaming import StreamedImages, StreamRows
 from ffprep.sources.reading import hub
 from ffprep.sources.reading.file_sets import FolderFiles, is_image_name, walk_images
 from ffprep.sources.reading.image_tables import IMAGE_NAMES, LABEL_NAMES, SPLITS, ArrowRows, ParquetRows, by_name
@@ -60,6 +62,8 @@ class ImagesChoice:
         Conditions, which all have to hold; see `RowFilter`.
     all_files : bool
         Whether to take what systems leave behind.
+    streaming : bool
+        Whether to read a data set of the hub over the network without storing it.
     """
 
     source: str
@@ -73,6 +77,56 @@ class ImagesChoice:
     fields: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     all_files: bool = False
+    streaming: bool = False
+
+
+def open_streamed(choice: ImagesChoice, image: RGBImageField) -> StreamedImages:
+    """Open a data set of the hub as a stream.
+
+    Parameters
+    ----------
+    choice : ImagesChoice
+    image : RGBImageField
+        How images are stored.
+
+    Raises
+    ------
+    SourceError
+        The data set is not there, lacks a column, or does not state its size.
+    OptionError
+        The choice cannot be.
+    """
+    if Path(choice.source).expanduser().exists():
+        raise OptionError(f"--streaming: {choice.source} is here; it is for data sets of the Hugging Face hub")
+    _check_hub_name(choice.source)
+    filters = [RowFilter(text) for text in choice.filters]
+    dataset, count, split = hub.load_stream(choice.source, choice.config, choice.split)
+    rows = StreamRows(dataset, choice.source, split)
+    choices = _choices(rows, choice)
+    _check_boxes(choices, image)
+    columns = {c.column for c in choices} | {name for one in filters for name in one.columns}
+    classes: dict[str, Sequence[str]] = {}
+    for name in columns:
+        split_name(name, rows.names, rows.label)
+        stated = class_names(rows.features, name, rows.names)
+        given = choice.labels if any(c.kind == LABEL and c.column == name for c in choices) else ()
+        if stated and given and list(given) != stated:
+            raise _own_classes(rows.label, name, stated)
+        if stated or given:
+            classes[name] = stated or list(given)
+    facts: dict[str, Any] = {
+        "dataset": "images",
+        "layout": "hub",
+        "origin": choice.source,
+        "fields": {c.name: f"{c.kind}:{c.column}" for c in choices},
+        "split": split,
+    }
+    if filters:
+        facts["filter"] = [one.text for one in filters]
+    names = next((list(classes[c.column]) for c in choices if c.kind == LABEL and c.column in classes), None)
+    if names:
+        facts["classes"] = names
+    return StreamedImages(rows, count, choices, filters, classes, image=image, facts=facts)
 
 
 def open_images(choice: ImagesChoice, image: RGBImageField, skip: bool = False) -> ImagesSource:
@@ -98,10 +152,7 @@ def open_images(choice: ImagesChoice, image: RGBImageField, skip: bool = False) 
     clutter = Clutter(choice.all_files)
     rows, layout = _rows(choice, left_out, clutter)
     choices = _choices(rows, choice)
-    if image.max_resolution or image.min_resolution:
-        boxes = next((c.name for c in choices if c.kind == "boxes"), None)
-        if boxes is not None:
-            raise OptionError(f"--field {boxes}=boxes: would not fit images that --max-side or --min-side make smaller")
+    _check_boxes(choices, image)
     rows.load([*(c.column for c in choices), *(name for one in filters for name in one.columns)])
     classes = {c.name: class_names(rows.features, c.column, rows.names) for c in choices}
     indices = np.arange(len(rows))
@@ -132,6 +183,12 @@ def open_images(choice: ImagesChoice, image: RGBImageField, skip: bool = False) 
     return ImagesSource(
         rows, indices, choices, labels, image=image, facts=facts, left_out=left_out, notes=clutter.notes()
     )
+
+
+def _check_boxes(choices: Sequence[FieldChoice], image: RGBImageField) -> None:
+    boxes = next((c.name for c in choices if c.kind == "boxes"), None)
+    if boxes is not None and (image.max_resolution or image.min_resolution):
+        raise OptionError(f"--field {boxes}=boxes: would not fit images that --max-side or --min-side make smaller")
 
 
 # -- what the source is -----------------------------------------------------------------------------------------------
@@ -215,9 +272,13 @@ def _image_folder(path: Path, choice: ImagesChoice, clutter: Clutter, chosen: bo
     return FolderRows(FolderFiles(path, flat), None), "flat folder"
 
 
+def _check_hub_name(source: str) -> None:
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise SourceError(f"{source}: no such file or folder (a hub data set is written owner/name)")
+
+
 def _hub(choice: ImagesChoice) -> tuple[Rows, str]:
-    if choice.source.startswith((".", "/", "~")) or choice.source.count("/") > 1:
-        raise SourceError(f"{choice.source}: no such file or folder (a hub data set is written owner/name)")
+    _check_hub_name(choice.source)
     options = {} if choice.split is None else {"split": SPLITS.get(choice.split, (choice.split,))[0]}
     loaded = hub.load_dataset(choice.source, *([choice.config] if choice.config else []), **options)
     if isinstance(loaded, dict):
@@ -229,7 +290,7 @@ def _hub(choice: ImagesChoice) -> tuple[Rows, str]:
 # -- its columns ------------------------------------------------------------------------------------------------------
 
 
-def _choices(rows: Rows, choice: ImagesChoice) -> list[FieldChoice]:
+def _choices(rows: Rows | StreamRows, choice: ImagesChoice) -> list[FieldChoice]:
     """The fields: the image, the label, the caption, and those named."""
     image = choice.image or next(iter(rows.images()), None) or by_name(rows.names, (*IMAGE_NAMES, *PATH_NAMES))
     if image is None:
@@ -250,6 +311,9 @@ def _choices(rows: Rows, choice: ImagesChoice) -> list[FieldChoice]:
     if choice.caption is not None:
         found.append(FieldChoice("caption", "text", choice.caption))
     for field in named:
+        if field.name == "image" and PATTERN.fullmatch(field.kind):
+            found[0] = replace(field, column=field.column if field.column in rows.names else image)
+            continue
         if any(field.name == other.name for other in found):
             raise OptionError(f"--field {field.name}={field.kind}: there is a field {field.name!r} already")
         found.append(field)
@@ -274,6 +338,10 @@ def class_names(features: Mapping[str, Any], name: str, names: Sequence[str]) ->
     return [str(one) for one in listed] if isinstance(listed, list) else None
 
 
+def _own_classes(label: str, column: str, stated: Sequence[str]) -> OptionError:
+    return OptionError(f"--labels: {label} states the classes of {column!r} itself: {', '.join(stated)}"[:2000])
+
+
 def _labelled(
     rows: Rows,
     field: FieldChoice,
@@ -285,9 +353,7 @@ def _labelled(
 ) -> tuple[Any, dict[str, Labels]]:
     """Read the labels of some rows; those whose label is bad are left out of them and of other labels."""
     if stated and given and list(given) != list(stated):
-        raise OptionError(
-            f"--labels: {rows.label} states the classes of {field.column!r} itself: {', '.join(stated)}"[:2000]
-        )
+        raise _own_classes(rows.label, field.column, stated)
     column = rows.column(field.column)
     values = [column[index] for index in indices]
     bad: dict[int, str] = {}

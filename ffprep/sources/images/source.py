@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import FloatField, RGBImageField
 from ffprep.sources.base import Selection
-from ffprep.sources.images.columns import KINDS, LABEL, FieldChoice, value_of
+from ffprep.sources.images.columns import LABEL, FieldChoice, field_of, value_of
 from ffprep.sources.images.rows import Rows
 from ffprep.sources.reading.labelled_texts import Labels
 from ffprep.sources.reading.left_out import LeftOut
@@ -67,7 +67,7 @@ class ImagesSource:
         self.fields: Mapping[str, Field] = {
             choice.name: FloatField()
             if choice.name in labels and labels[choice.name].values.dtype.kind == "f"
-            else KINDS[choice.kind](image)
+            else field_of(choice, image)
             for choice in choices
         }
 

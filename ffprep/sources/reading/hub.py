@@ -87,6 +87,32 @@ def load_image_split(name: str, split: str, *, streaming: bool) -> tuple[Any, in
     return loaded, int(rows)
 
 
+def load_stream(name: str, config: str | None, split: str | None) -> tuple[Any, int, str]:
+    """A split of a data set on the hub as a stream, its number of rows, and its name.
+
+    Raises
+    ------
+    SourceError
+        When it cannot be reached, has no such split, or does not state its size.
+    """
+    datasets = _datasets()
+    chosen = [config] if config else []
+    try:
+        splits = datasets.load_dataset_builder(name, *chosen).info.splits or {}
+        if not splits:
+            splits = dict.fromkeys(datasets.get_dataset_split_names(name, *chosen))
+        found = next(iter(one_split({one: [one] for one in splits}, split, name)))
+    except SourceError:
+        raise
+    except Exception as error:
+        raise _unavailable(name, error) from None
+    loaded = load_dataset(name, *chosen, split=found, streaming=True)
+    rows = getattr(splits[found], "num_examples", None)
+    if not rows:
+        raise SourceError(f"{name}: does not state its number of rows, so it cannot be streamed; leave --streaming out")
+    return loaded, int(rows), found
+
+
 def stream_rows(dataset: Any, start: int, label: str) -> Iterator[tuple[str, bytes | SourceError, int]]:
     """Name, encoded image and label of each row of a ``datasets.IterableDataset`` from number ``start`` on.
 

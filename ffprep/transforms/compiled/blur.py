@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline
-from ffprep.kernels.memory import bytes_at, doubles_at, floats_at, longs_at
+from ffprep.kernels.memory import bytes_at, copy_bytes, doubles_at, floats_at, longs_at
 from ffprep.kernels.random import uniform
+from ffprep.kernels.simd import operations as v
 
 NEGLIGIBLE = 1e-7
 """Weights that cannot change a level are left out."""
@@ -15,6 +18,7 @@ NEGLIGIBLE = 1e-7
 
 @inline
 def mirrored(i: int, n: int) -> int:
+    """Return where position i lies in 0..n-1, mirrored at the first and last as often as need be."""
     if n == 1:
         return np.int64(0)
     period = 2 * (n - 1)
@@ -34,24 +38,94 @@ def _weights(out: NDArray[np.float32], radius: int, sigma: float) -> int:
         out[d] = np.float32(weight)
         if weight > NEGLIGIBLE:
             last = d
-    for d in range(last + 1, (last + 4) // 4 * 4 + 1):
-        out[d] = np.float32(0.0)
     return last
 
 
+BLOCK, WIDE = 16, 48
+"""Numbers of a vector, and of those that are summed at a time."""
+
+
 @inline
-def _add_four(
-    sums: NDArray[np.float32], values: int, weights: NDArray[np.float32], d: int, near: NDArray[np.int64]
-) -> None:
-    """Add the samples at distances d to d + 3 on both sides, weighted; `near` says at which of `values` they begin."""
-    n = sums.size
-    a, b, c, e = weights[d], weights[d + 1], weights[d + 2], weights[d + 3]
-    a0, a1 = floats_at(values + 4 * near[0], n), floats_at(values + 4 * near[1], n)
-    b0, b1 = floats_at(values + 4 * near[2], n), floats_at(values + 4 * near[3], n)
-    c0, c1 = floats_at(values + 4 * near[4], n), floats_at(values + 4 * near[5], n)
-    e0, e1 = floats_at(values + 4 * near[6], n), floats_at(values + 4 * near[7], n)
-    for i in range(n):
-        sums[i] += a * (a0[i] + a1[i]) + b * (b0[i] + b1[i]) + c * (c0[i] + c1[i]) + e * (e0[i] + e1[i])
+def _read_row(levels: int, count: int, out: int) -> None:
+    """Turn a row of levels into float32 numbers."""
+    if count < BLOCK:
+        few, numbers = bytes_at(levels, count), floats_at(out, count)
+        for i in range(count):
+            numbers[i] = np.float32(few[i])
+        return
+    for begin in range(0, count, BLOCK):
+        at = min(begin, count - BLOCK)
+        v.store_f32x16(out + 4 * at, v.widen_u8_f32x16(v.load_i8x16(levels + at)))
+
+
+@inline
+def _pair(total: Any, left: int, right: int, weight: Any) -> Any:
+    return v.multiply_add_f32x16(v.add_f32x16(v.load_f32x16(left), v.load_f32x16(right)), weight, total)
+
+
+@inline
+def _add_rows(centre: int, near: NDArray[np.int64], weights: int, last: int, count: int, out: int) -> None:
+    """Weight rows of numbers: the one at `centre`, and pairs of rows whose addresses are in `near`, from distance 1."""
+    middle = v.repeat_f32x16(weights)
+    done = np.int64(0)
+    while done + WIDE <= count:
+        at = 4 * done
+        p = v.multiply_f32x16(v.load_f32x16(centre + at), middle)
+        q = v.multiply_f32x16(v.load_f32x16(centre + at + 64), middle)
+        r = v.multiply_f32x16(v.load_f32x16(centre + at + 128), middle)
+        for d in range(1, last + 1):
+            left, right, weight = near[2 * d] + at, near[2 * d + 1] + at, v.repeat_f32x16(weights + 4 * d)
+            p = _pair(p, left, right, weight)
+            q = _pair(q, left + 64, right + 64, weight)
+            r = _pair(r, left + 128, right + 128, weight)
+        v.store_f32x16(out + at, p)
+        v.store_f32x16(out + at + 64, q)
+        v.store_f32x16(out + at + 128, r)
+        done += WIDE
+    while done < count:
+        at = 4 * min(done, max(np.int64(0), count - BLOCK))
+        p = v.multiply_f32x16(v.load_f32x16(centre + at), middle)
+        for d in range(1, last + 1):
+            p = _pair(p, near[2 * d] + at, near[2 * d + 1] + at, v.repeat_f32x16(weights + 4 * d))
+        v.store_f32x16(out + at, p)
+        done += BLOCK
+
+
+@inline
+def _store_levels(at: int, total: Any) -> None:
+    v.store_i8x16(at, v.low_i8x16(v.to_i32x16(total)))
+
+
+@inline
+def _add_columns(row: int, weights: int, last: int, count: int, out: int, few: int) -> None:
+    """Weight each number of a row and its neighbours in its own channel, and write levels; `few` is of 16 bytes."""
+    middle, half = v.repeat_f32x16(weights), v.fill_f32x16(np.float32(0.5))
+    target = np.int64(out) if count >= BLOCK else np.int64(few)
+    done = np.int64(0)
+    while done + WIDE <= count:
+        at = row + 4 * done
+        p = v.multiply_add_f32x16(v.load_f32x16(at), middle, half)
+        q = v.multiply_add_f32x16(v.load_f32x16(at + 64), middle, half)
+        r = v.multiply_add_f32x16(v.load_f32x16(at + 128), middle, half)
+        for d in range(1, last + 1):
+            left, right, weight = at - 12 * d, at + 12 * d, v.repeat_f32x16(weights + 4 * d)
+            p = _pair(p, left, right, weight)
+            q = _pair(q, left + 64, right + 64, weight)
+            r = _pair(r, left + 128, right + 128, weight)
+        _store_levels(target + done, p)
+        _store_levels(target + done + BLOCK, q)
+        _store_levels(target + done + 2 * BLOCK, r)
+        done += WIDE
+    while done < count:
+        begin = min(done, max(np.int64(0), count - BLOCK))
+        at = row + 4 * begin
+        p = v.multiply_add_f32x16(v.load_f32x16(at), middle, half)
+        for d in range(1, last + 1):
+            p = _pair(p, at - 12 * d, at + 12 * d, v.repeat_f32x16(weights + 4 * d))
+        _store_levels(target + begin, p)
+        done += BLOCK
+    if count < BLOCK:
+        copy_bytes(np.int64(out), np.int64(few), np.int64(count))
 
 
 def gaussian_blur(
@@ -60,53 +134,38 @@ def gaussian_blur(
 ) -> int:  # fmt: skip
     """Numbers: probability, taps down and across (odd), range of sigma. Draw 0 decides, draw 1 is sigma.
 
-    Work: see ``ffprep.transforms.GaussianBlur.work``. Rows first, then columns; edges mirrored.
+    Work: see ``ffprep.transforms.GaussianBlur.work``. Columns first, then rows; edges mirrored. A ring of rows holds
+    what the rows to come still need.
     """
+    v.compact()
     n = doubles_at(numbers, 5)
     if uniform(seed, epoch, sample, stream, 0) >= n[0]:
         return np.int64(0)
     down, across = np.int64(n[1]) // 2, np.int64(n[2]) // 2
     sigma = n[3] + (n[4] - n[3]) * uniform(seed, epoch, sample, stream, 1)
     size = 3 * w
-    levels = bytes_at(source, h * size)
-    near = longs_at(work, 8)
-    weights = floats_at(work + 64, max(down, across) + 8)
-    work += 64 + 4 * (max(down, across) + 8)
-    between = floats_at(work, h * size)
-    row = floats_at(work + 4 * h * size, size + 6 * (across + 4))
-    sums = floats_at(work + 4 * (h * size + size + 6 * (across + 4)), size)
-    last = _weights(weights, across, sigma)
-    margin = (last + 3) // 4 * 4
-    middle = weights[0]
+    pitch = 4 * (size + BLOCK)
+    near, few = longs_at(work, 2 * down + 2), work + 16 * (down + 1)
+    vertical, horizontal = few + BLOCK, few + BLOCK + 4 * (down + 1)
+    reach_y = _weights(floats_at(vertical, down + 1), down, sigma)
+    reach_x = _weights(floats_at(horizontal, across + 1), across, sigma)
+    row = horizontal + 4 * (across + 1) + 12 * reach_x
+    ring = row + pitch + 12 * reach_x
+    rows = min(np.int64(h), 2 * reach_y + 1)
+    read = np.int64(0)
     for y in range(h):
-        for x in range(w + 2 * margin):
-            at = 3 * mirrored(x - margin, w) + y * size
-            row[3 * x] = np.float32(levels[at])
-            row[3 * x + 1] = np.float32(levels[at + 1])
-            row[3 * x + 2] = np.float32(levels[at + 2])
-        centre = floats_at(np.int64(row.ctypes.data) + 12 * margin, size)
-        for i in range(size):
-            sums[i] = middle * centre[i]
-        for d in range(1, last + 1, 4):
-            for k in range(4):
-                near[2 * k] = 3 * (margin - d - k)
-                near[2 * k + 1] = 3 * (margin + d + k)
-            _add_four(sums, np.int64(row.ctypes.data), weights, d, near)
-        done = floats_at(np.int64(between.ctypes.data) + 4 * y * size, size)
-        for i in range(size):
-            done[i] = sums[i]
-    last = _weights(weights, down, sigma)
-    middle = weights[0]
-    for y in range(h):
-        centre = floats_at(np.int64(between.ctypes.data) + 4 * y * size, size)
-        for i in range(size):
-            sums[i] = middle * centre[i]
-        for d in range(1, last + 1, 4):
-            for k in range(4):
-                near[2 * k] = mirrored(y - d - k, h) * size
-                near[2 * k + 1] = mirrored(y + d + k, h) * size
-            _add_four(sums, np.int64(between.ctypes.data), weights, d, near)
-        rounded = bytes_at(source + y * size, size)
-        for i in range(size):
-            rounded[i] = np.uint8(np.int32(min(max(np.rint(sums[i]), np.float32(0.0)), np.float32(255.0))))
+        while read < h and (read <= y + reach_y or read < rows):
+            _read_row(source + read * size, size, ring + read % rows * pitch)
+            read += 1
+        for d in range(1, reach_y + 1):
+            near[2 * d] = ring + mirrored(y - d, h) % rows * pitch
+            near[2 * d + 1] = ring + mirrored(y + d, h) % rows * pitch
+        _add_rows(ring + y % rows * pitch, near, vertical, reach_y, size, row)
+        middle = floats_at(row - 12 * reach_x, size + 6 * reach_x)
+        for x in range(reach_x):
+            left, right = 3 * (reach_x + mirrored(-1 - x, w)), 3 * (reach_x + mirrored(w + x, w))
+            for c in range(3):
+                middle[3 * (reach_x - 1 - x) + c] = middle[left + c]
+                middle[3 * (reach_x + w + x) + c] = middle[right + c]
+        _add_columns(row, horizontal, reach_x, size, source + y * size, few)
     return np.int64(0)

@@ -92,6 +92,24 @@ def _finish_levels(image: int, out: int, planar: int, pixels: int) -> None:
         blue[i] = levels[3 * i + 2]
 
 
+@inline
+def _finish_grey(image: int, out: int, table: int, item: int, pixels: int) -> None:
+    """Write the luma of each pixel, by the weights of ITU-R BT.601 in 65536ths, as an element of `item` bytes."""
+    levels = bytes_at(image, 3 * pixels)
+    few, halves, floats = bytes_at(out, pixels), halves_at(out, pixels), floats_at(out, pixels)
+    of_level, scale, bias = halves_at(table, 256), colour_at(table).scale, colour_at(table).bias
+    a, b = scale[0], bias[0]
+    for i in range(pixels):
+        red, green, blue = np.int32(levels[3 * i]), np.int32(levels[3 * i + 1]), np.int32(levels[3 * i + 2])
+        level = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+        if item == 4:
+            floats[i] = np.float32(level) * a + b
+        elif item == 2:
+            halves[i] = of_level[level]
+        else:
+            few[i] = np.uint8(level)
+
+
 def run_program(address: int, image: int, out: int, seed: int, epoch: int, sample: int) -> int:
     """Carry out the augmentation at `address`; return the status.
 
@@ -115,7 +133,9 @@ def run_program(address: int, image: int, out: int, seed: int, epoch: int, sampl
             return status
         if step.moves:
             here, there = there, here
-    if augmentation.item == 4:
+    if augmentation.grey:
+        _finish_grey(here, out, augmentation.table, augmentation.item, augmentation.pixels)
+    elif augmentation.item == 4:
         _finish_floats(here, out, augmentation.table, augmentation.planar, augmentation.pixels)
     elif augmentation.item == 2:
         _finish_halves(here, out, augmentation.table, augmentation.planar, augmentation.pixels)

@@ -11,6 +11,7 @@ from ffprep.kernels.layout import U8_HWC, UNFIT
 from ffprep.kernels.memory import address_of, bytes_at, call_entry, copy_bytes, doubles_at, longs_at
 from ffprep.kernels.random import bits64, uniform
 from ffprep.kernels.resample.records import describe_packed, image_at, render_at
+from ffprep.transforms.compiled.blur import mirrored
 
 IMAGE_SIZE, RENDER_SIZE = IMAGE.itemsize, RENDER.itemsize
 
@@ -50,22 +51,12 @@ def flip_vertical(
 
 
 @inline
-def _reflected(i: int, n: int) -> int:
-    """Return where position i lies in 0..n-1, mirrored at the first and last as often as need be."""
-    if n == 1:
-        return np.int64(0)
-    period = 2 * (n - 1)
-    i = abs(i) % period
-    return min(i, period - i)
-
-
-@inline
 def _inside(i: int, n: int, mode: int) -> int:
     """Return the position to read for position i, -1 for the fill value."""
     if 0 <= i < n:
         return np.int64(i)
     if mode == REFLECT:
-        return _reflected(i, n)
+        return mirrored(i, n)
     if mode == EDGE:
         return np.int64(0) if i < 0 else n - 1
     return np.int64(-1)

@@ -61,8 +61,9 @@ class GaussianBlur(ImageOp):
         return np.array([self.p, *self.kernel_size, *self.sigma])
 
     def work(self, height: int, width: int) -> int:
-        radius, across = max(self.kernel_size) // 2, self.kernel_size[1] // 2
-        return 64 + 4 * (radius + 8 + 3 * height * width + 3 * width + 6 * (across + 4) + 3 * width)
+        down, across = self.kernel_size[0] // 2, self.kernel_size[1] // 2
+        row = 3 * width + 16
+        return 16 * (down + 1) + 16 + 4 * (down + across + 2 + 6 * across + row + min(height, 2 * down + 1) * row) + 64
 
     def __repr__(self) -> str:
         return f"GaussianBlur({self.kernel_size}, {self.sigma}, p={self.p:g})"

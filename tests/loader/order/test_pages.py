@@ -9,7 +9,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffprep.loader.order.pages import SAMPLES_PER_PAGE_BITS, main_pages, payload_fields, payload_pages
+from ffprep.loader.order.pages import (
+    SAMPLES_PER_PAGE_BITS,
+    PageRuns,
+    main_pages,
+    pages_holding,
+    payload_fields,
+    payload_pages,
+    sample_pages,
+)
 
 PAGE = 1 << 21
 
@@ -52,6 +60,13 @@ class Files:
         self.readers = readers
         self.num_samples = sum(reader.num_samples for reader in readers)
         self.fields = dict.fromkeys(name for reader in readers for name in reader.fields)
+        self.starts = np.cumsum([0, *(reader.num_samples for reader in readers)])
+
+    def __len__(self) -> int:
+        return len(self.readers)
+
+    def file_of(self, samples: np.ndarray) -> np.ndarray:
+        return np.array([f for s in samples for f in range(len(self)) if self.starts[f] <= s < self.starts[f + 1]])
 
 
 def files(*readers: File) -> Any:
@@ -143,3 +158,26 @@ def test_fields_are_named_in_the_files_order_and_once() -> None:
     assert payload_fields({"image", "tokens", "label"}, both) == ["tokens", "image"]
     assert payload_fields({"image"}, both) == ["image"]
     assert payload_fields({"label"}, both) == []
+
+
+@given(some_files())
+def test_runs_of_pages_equal_the_page_of_each_sample(all_files: Any) -> None:
+    names = payload_fields(["tokens", "image", "extra"], all_files)
+    wanted, runs = main_pages(all_files, names), sample_pages(all_files, names)
+    if isinstance(runs, PageRuns):
+        assert len(runs) == all_files.num_samples
+        assert np.unique(wanted, return_inverse=True)[1].tolist() == runs.each().tolist()
+        assert (np.diff(wanted) >= 0).all()
+    else:
+        assert runs.tolist() == wanted.tolist()
+    several = len([name for name in names if any(name not in reader.where for reader in all_files.readers)])
+    if len(names) == 1 and not several and (np.diff(wanted) >= 0).all():
+        assert isinstance(runs, PageRuns)
+
+
+@given(some_files(), st.data())
+def test_pages_of_some_samples(all_files: Any, data: Any) -> None:
+    names = payload_fields(["tokens", "image", "extra"], all_files)
+    samples = np.array(data.draw(st.lists(st.integers(0, all_files.num_samples - 1))), np.int64)
+    found = {page for name in names for page in payload_pages(all_files, name)[samples].tolist()} - {-1}
+    assert pages_holding(all_files, names, samples).tolist() == sorted(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -28,6 +28,7 @@ from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.sources.images.source import ImagesSource
+    from ffprep.sources.images.streaming import StreamedImages
 
 _source_options = apply_options(
     click.option(
@@ -44,6 +45,7 @@ _source_options = apply_options(
     ),
     click.option("--split", help="Split: a folder such as train, or the hub's."),
     click.option("--config", metavar="NAME", help="Configuration of a hub data set."),
+    click.option("--streaming", is_flag=True, help="Read a hub data set over the network, keeping nothing."),
     apply_options(
         click.option("--image", "image_column", metavar="COLUMN", help="Column of the images; found by type or name."),
         click.option(
@@ -66,7 +68,8 @@ _source_options = apply_options(
             multiple=True,
             metavar="NAME=KIND[:COLUMN]",
             help="A further field: of the kind int, float, text, json, bytes, label, image, mask, mask-uint16, "
-            "mask-int32, ints, floats or boxes. Repeatable. Dots lead into nested values: "
+            "mask-int32, ints, floats, boxes, or an array such as array-uint16 or, of 13 channels, array-float32x13. "
+            "image=array-uint16 stores the images so. Repeatable. Dots lead into nested values: "
             "labels=ints:objects.category.",
         ),
         click.option(
@@ -83,8 +86,8 @@ _source_options = apply_options(
 )
 
 
-def _open(rest: dict[str, Any], image: ImageChoices, skip: bool) -> ImagesSource:
-    from ffprep.sources.images.opening import ImagesChoice, open_images
+def _open(rest: dict[str, Any], image: ImageChoices, skip: bool) -> ImagesSource | StreamedImages:
+    from ffprep.sources.images.opening import ImagesChoice, open_images, open_streamed
 
     classes = rest.pop("classes")
     if classes is not None:
@@ -92,7 +95,8 @@ def _open(rest: dict[str, Any], image: ImageChoices, skip: bool) -> ImagesSource
             raise OptionError("--labels and --classes: give one of them")
         rest["labels"] = read_classes(classes)
     rest["image"] = rest.pop("image_column")
-    return open_images(ImagesChoice(**rest), image.field(), skip)
+    choice = ImagesChoice(**rest)
+    return open_streamed(choice, image.field()) if choice.streaming else open_images(choice, image.field(), skip)
 
 
 @click.command(
@@ -138,6 +142,8 @@ def command(
     writing, rest = take_writing(rest)
     if val_out is not None and val_share is None:
         raise OptionError("--val-out: say how many samples it gets, with --val-share")
+    if val_share is not None and rest["streaming"]:
+        raise OptionError("--val-share chooses among all samples, which a stream does not have; leave --streaming out")
     if val_share is not None:
         val_out = val_out or writing.out.with_name(f"{writing.out.stem}-val{writing.out.suffix}")
     source = _open(rest, image, writing.on_error == "skip")
@@ -146,7 +152,7 @@ def command(
     if val_share is None or val_out is None:
         writing.run(source, image.index)
         return
-    _run_both(source, writing, image.index, val_share, val_out, val_seed)
+    _run_both(cast("ImagesSource", source), writing, image.index, val_share, val_out, val_seed)
 
 
 def _run_both(

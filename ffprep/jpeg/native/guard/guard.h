@@ -14,6 +14,13 @@ FFP_API uint64_t ffp_xxh3(const uint8_t *data, int64_t size);
  * Threads may ask about one payload at once: the first hashes it, the others wait. state: NULL to hash it each time. */
 FFP_API int64_t ffp_check_payload(const uint8_t *data, int64_t size, const uint8_t *sum, uint8_t *state);
 
+/* Returns how many samples, from the first on, have plain extents: the row of the allocation table whose turn it is names
+ * the sample, the offset that its record has and a size of at least `least` bytes, and they lie in one page and between
+ * the bounds. pointers, rows: the first sample's; bounds: first byte of the payloads, their end, bytes of a page, which
+ * are a power of two. */
+FFP_API int64_t ffp_plain_extents(const uint8_t *pointers, int64_t stride, const uint8_t *rows, int64_t row_stride,
+                                  int64_t count, int64_t least, const uint64_t *bounds);
+
 /* Watches memory that a file is mapped to; returns a ticket for ffp_unwatch, or -1 without memory.
  *
  * When a read of such memory fails, because the file was cut or its disk has an error, the system sends SIGBUS. While

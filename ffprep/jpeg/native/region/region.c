@@ -10,6 +10,7 @@
 #include "region/jobs.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "idct/idct.h"
 #include "lanes/lanes.h"
@@ -24,6 +25,7 @@ enum {
 typedef struct {
     ffp_mcus mcus;
     int32_t scale; /* log2 of the reduction */
+    int32_t ncomp; /* components that are wanted; the planes of others hold nothing */
     ffp_plane plane[FFP_MAX_COMPONENTS];
 } region;
 
@@ -53,12 +55,15 @@ static void cover(int32_t at, int32_t count, int32_t step, int32_t factor, int32
     *mcu1 = max32(*mcu1, high / (8 * factor));
 }
 
-static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, int32_t scale, region *r) {
+static void region_of(const ffp_header *h, int32_t x, int32_t y, int32_t w, int32_t height, int32_t scale, int luma,
+                      region *r) {
+    memset(r->plane, 0, sizeof r->plane);
     r->scale = scale;
+    r->ncomp = luma && h->color == FFP_COLOR_YCC ? 1 : h->ncomp;
     r->mcus.x0 = h->mcus_x;
     r->mcus.y0 = h->mcus_y;
     r->mcus.x1 = r->mcus.y1 = 0;
-    for (int i = 0; i < h->ncomp; i++) {
+    for (int i = 0; i < r->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
         const int32_t hs = h->hmax / c->h, vs = h->vmax / c->v;
         ffp_plane *p = &r->plane[i];
@@ -92,9 +97,9 @@ static void describe(const ffp_header *h, const region *r, ffp_image_desc *image
     memset(image, 0, sizeof *image);
     image->width = reduced(h->width, r->scale);
     image->height = reduced(h->height, r->scale);
-    image->components = h->ncomp;
-    image->color = h->color;
-    for (int i = 0; i < h->ncomp; i++) {
+    image->components = r->ncomp;
+    image->color = r->ncomp == 1 ? FFP_COLOR_GRAY : h->color;
+    for (int i = 0; i < r->ncomp; i++) {
         const ffp_component *c = &h->comp[i];
         const ffp_plane *p = &r->plane[i];
         const int32_t done = r->scale - p->scale;
@@ -114,6 +119,13 @@ static void describe(const ffp_header *h, const region *r, ffp_image_desc *image
 }
 
 /* ---- independent jobs ---------------------------------------------------------------------------------------------- */
+
+/* Nanoseconds of this thread's processor time. */
+static int64_t processor_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
 
 static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *r, int32_t njobs) {
     const ffp_level *level = ffp_current_level();
@@ -137,8 +149,12 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
             memset(ctx->coef.ptr, 0, bytes);
             return status;
         }
+        const int64_t begun = ctx->inverse_ns < 0 ? 0 : processor_ns();
         for (int32_t i = done; i < done + n; i++) {
             ffp_inverse(level, h, jobs + i, r->plane);
+        }
+        if (ctx->inverse_ns >= 0) {
+            ctx->inverse_ns += processor_ns() - begun;
         }
     }
     return FFP_OK;
@@ -248,7 +264,7 @@ int64_t ffp_decode_region(const ffp_decode_request *request) {
         return FFP_BAD_RECTANGLE;
     }
     region r;
-    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale, &r);
+    region_of(header, (int32_t)x, (int32_t)y, (int32_t)w, (int32_t)h, (int32_t)scale, request->luma != 0, &r);
     if (!ffp_plausible(header, size, (int64_t)r.mcus.y1 * header->mcus_x + r.mcus.x1 + 1)) {
         return FFP_TRUNCATED_SCAN;
     }

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep import abi
+from ffprep.beton.reader import Reader
+from ffprep.fields import ArrayImageField, NDArrayField, RGBImageField
 from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
 from ffprep.fields.dense.decoders import FORMATS
 from ffprep.kernels.jit import entry_address
@@ -53,6 +55,11 @@ def fill_targets(
     """
     assert op.target is not None
     records, kept = _records(op.target, op, files, spec)
+    if isinstance(files.fields[op.target.field], ArrayImageField):
+        noted, owners = tasks_of(NativeOp("ragged", op.target.field, [((1,), np.dtype(np.uint8))]))
+        kept += [noted, *owners]
+        for record, task in zip(records, np.split(noted, len(noted)), strict=True):
+            record["leader"] = task.ctypes.data
     tasks["target"] = [record.ctypes.data for record in records]
     if op.target.boxes is None:
         return kept
@@ -65,6 +72,18 @@ def fill_targets(
     for record, task in zip(records, np.split(own, len(own)), strict=True):
         record["boxes"] = task.ctypes.data
     return kept
+
+
+def recorded_sizes(reader: Reader, target: Target) -> tuple[npt.NDArray[Any], int]:
+    """Return records that begin with mode, width and height of images, and the bytes from one sample's to the next."""
+    own = reader.fields[target.field]
+    if isinstance(own, RGBImageField):
+        column = reader.column(target.field)
+        return column, column.strides[0]
+    record = np.zeros(5, np.uint8)
+    if isinstance(own, NDArrayField):
+        record[1:] = np.frombuffer(np.array(target.sides[::-1], "<u2").tobytes(), np.uint8)
+    return record, 0
 
 
 def _records(
@@ -95,9 +114,9 @@ def _records(
         kept.append(swaps)
     records = []
     for reader in files.readers:
-        column = reader.column(target.field)
         own = record.copy()
-        own["meta"], own["meta_stride"] = column.ctypes.data, column.strides[0]
+        column, own["meta_stride"] = recorded_sizes(reader, target)
+        own["meta"] = column.ctypes.data
         records.append(own)
         kept += [own, column]
     return records, kept

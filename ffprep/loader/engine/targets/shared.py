@@ -15,10 +15,12 @@ from ffprep.abi import AUGMENTATION_STEP, IMAGE_SPEC, TARGET, TASK, THREAD
 from ffprep.kernels.image.view import grown
 from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, call_entry, record_at
+from ffprep.loader.engine.rows import payload
 
 SIGNATURE = "int64(int64, int64, int64, int64, int64)"
 """C signature of a function that makes a row: addresses of task, row, sample, key and thread."""
 
+ARRAY_MAGIC = int.from_bytes(b"FFA1", "little")
 STEP_BYTES = AUGMENTATION_STEP.itemsize
 
 task_at, target_at, thread_at = record_at(TASK), record_at(TARGET), record_at(THREAD)
@@ -41,8 +43,33 @@ def room(thread: Any, size: int) -> bool:
     return thread.scratch_size >= size
 
 
+ARRAY_HEAD = 16
+"""Bytes before the values of an ``ArrayImageField``."""
+
+
+@inline
+def array_size(address: int, size: int) -> tuple[int, int]:
+    """Return (height, width) of an image that is stored as an array, from its payload; (0, 0) if that is none."""
+    if size < ARRAY_HEAD:
+        return np.int64(0), np.int64(0)
+    raw = bytes_at(address, ARRAY_HEAD)
+    height, width = number(raw, 8, 4), number(raw, 12, 4)
+    if number(raw, 0, 4) != ARRAY_MAGIC or not (0 < height <= 65535 and 0 < width <= 65535):
+        return np.int64(0), np.int64(0)
+    return height, width
+
+
 @inline
 def image_size(target: Any, sample: int) -> tuple[int, int]:
+    """Return (height, width) of the image that is followed; (0, 0) if that is damaged."""
+    if target.leader != 0:
+        address, size = payload(task_at(target.leader), sample)
+        return array_size(address, size)
+    return recorded_size(target, sample)
+
+
+@inline
+def recorded_size(target: Any, sample: int) -> tuple[int, int]:
     """Return (height, width) of the image, from its record."""
     record = bytes_at(target.meta + sample * target.meta_stride, 5)
     return number(record, 3, 2), number(record, 1, 2)

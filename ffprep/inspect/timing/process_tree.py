@@ -28,17 +28,18 @@ def _stat(entry: Path) -> list[str]:
     return (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
-def processor_seconds(process: int) -> float:
-    """Return the processor time of a process, of its living descendants and of all that these have waited for.
+def children_seconds(process: int) -> float:
+    """Return the processor time of what a process started: of its living descendants, and of all that were waited for.
 
     ``utime``, ``stime``, ``cutime`` and ``cstime`` of proc_pid_stat(5), in seconds.
     """
     ticks = 0
     for one in descendants(process):
         try:
-            ticks += sum(map(int, _stat(PROC / str(one))[11:15]))
+            times = list(map(int, _stat(PROC / str(one))[11:15]))
         except (OSError, ValueError):
             continue
+        ticks += sum(times[2:] if one == process else times)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

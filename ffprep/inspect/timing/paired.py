@@ -2,8 +2,8 @@
 
 A machine's speed drifts by more than many differences that are worth knowing, and two loaders in one process disturb
 each other's threads, caches and memory. So every contestant runs in a process of its own (``python -m
-ffprep.inspect.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the rates of
-each round are compared.
+ffprep.inspect.timing.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the
+rates of each round are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import Any
 
 from ffprep.errors import FfprepError
-from ffprep.inspect.process_tree import memory_bytes, processor_seconds
+from ffprep.inspect.timing.process_tree import children_seconds, memory_bytes
 
 LINUX = sys.platform.startswith("linux")
 
@@ -71,10 +71,11 @@ class Timing:
         Seconds from starting the process to the end of its first epoch.
     failure : str
         Empty, or why there are no figures.
-    processor : list[float]
-        Seconds of processor time a sample in each round, of the process and all that it started (Linux only).
+    cpu : list[float]
+        Processor seconds for a sample, one figure for each round: of the process, its threads and, on Linux, all
+        processes that it started.
     memory : int
-        Most bytes that it and all that it started held after a round, pages of files left out (Linux only).
+        Most bytes that it and all that it started held after a round, pages of files left out; 0 if not on Linux.
     summary : dict
         What the runner says of its first epoch, in its attribute ``summary``.
     """
@@ -83,7 +84,7 @@ class Timing:
     rates: list[float]
     start_up: float
     failure: str = ""
-    processor: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     memory: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -110,7 +111,7 @@ class _ContestantProcess:
             "clock": contestant.clock,
         }
         self.process = subprocess.Popen(
-            [contestant.python, "-m", "ffprep.inspect.paired", json.dumps(job)],
+            [contestant.python, "-m", "ffprep.inspect.timing.paired", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -118,7 +119,7 @@ class _ContestantProcess:
             env={**os.environ, **contestant.environment},
         )
         self.rates: list[float] = []
-        self.processor: list[float] = []
+        self.cpu: list[float] = []
         self.memory = 0
         self.summary: dict[str, Any] = {}
         self.start_up = float("nan")
@@ -139,7 +140,7 @@ class _ContestantProcess:
         if self.failure:
             return
         assert self.process.stdin is not None
-        before = self._processor_seconds()
+        before = self._children_seconds()
         try:
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
@@ -148,26 +149,18 @@ class _ContestantProcess:
         reply = self.answer()
         if reply is not None:
             self.rates.append(reply["samples"] / reply["seconds"])
-            if LINUX:
-                self.processor.append((self._processor_seconds() - before) / reply["samples"])
-                self.memory = max(self.memory, memory_bytes(self.process.pid))
+            self.cpu.append((reply["cpu"] + self._children_seconds() - before) / max(1, reply["samples"]))
+            self.memory = max(self.memory, memory_bytes(self.process.pid) if LINUX else 0)
 
-    def _processor_seconds(self) -> float:
-        return processor_seconds(self.process.pid) if LINUX else 0.0
+    def _children_seconds(self) -> float:
+        return children_seconds(self.process.pid) if LINUX else 0.0
 
     def finish(self) -> Timing:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
-        return Timing(
-            self.contestant.name,
-            self.rates,
-            self.start_up,
-            self.failure,
-            self.processor,
-            self.memory,
-            self.summary,
-        )
+        name, memory = self.contestant.name, self.memory
+        return Timing(name, self.rates, self.start_up, self.failure, self.cpu, memory, self.summary)
 
 
 def compare(
@@ -217,9 +210,10 @@ def _serve(job: Mapping[str, Any]) -> None:
     epoch()
     print(json.dumps({"summary": getattr(epoch, "summary", {})}), flush=True)
     for _ in sys.stdin:
-        start = clock()
+        start, busy = clock(), time.process_time()
         samples = epoch()
-        print(json.dumps({"samples": samples, "seconds": clock() - start}), flush=True)
+        reply = {"samples": samples, "seconds": clock() - start, "cpu": time.process_time() - busy}
+        print(json.dumps(reply), flush=True)
 
 
 if __name__ == "__main__":

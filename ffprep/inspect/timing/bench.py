@@ -1,31 +1,31 @@
 """How fast a .beton file feeds training, compared with stock ffcv and torch's DataLoader, and where the time goes.
 
-Every loader runs in a process of its own, and they take turns epoch by epoch (``ffprep.inspect.paired``), so that they
-do not disturb each other and a change of the machine's speed affects all of them. Ratios are taken round by round.
+Every loader runs in a process of its own, and they take turns epoch by epoch (``ffprep.inspect.timing.paired``), so
+that they do not disturb each other and a change of the machine's speed affects all of them. Ratios are taken round by
+round.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ffprep.abi import IMAGE
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
 from ffprep.beton.sets import Place, SetFile, files_of
-from ffprep.inspect.paired import Contestant, Timing, compare, ratio
-from ffprep.jpeg.native import decode_request, library
-from ffprep.kernels.image.crop import random_resized_crop
-from ffprep.kernels.jit import kernel as compiled
+from ffprep.errors import OptionError
+from ffprep.inspect.charts import Bar, Chart
+from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.timing.where import STAGES, Crops, shares, stages_of
 
-_RUNNERS = "ffprep.inspect.runners:"
+_RUNNERS = "ffprep.inspect.timing.runners:"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class BenchOptions:
         Samples in an epoch: the first ones of the file.
     baselines : bool
         Time stock ffcv and torch's DataLoader as well.
+    threads : int
+        Time ffprep with 1, 2, 4 and so on up to so many threads as well; 0 for none.
+    cold : bool
+        Time ffprep with nothing of the file in memory as well.
     """
 
     workers: int = 1
@@ -53,6 +57,8 @@ class BenchOptions:
     validation: bool = False
     samples: int = 2000
     baselines: bool = True
+    threads: int = 0
+    cold: bool = False
 
 
 def bench(
@@ -64,8 +70,9 @@ def bench(
     -------
     dict
         JSON values. ``results`` has, for each loader, its rate (lowest, median and highest samples per second), bytes
-        per second, start-up time, and how many times as fast ffprep is. ``split`` says where ffprep's time goes. If
-        there is a seek index beside the file, ffprep without the index is one of the loaders.
+        per second, start-up time, and how many times as fast ffprep is. ``split`` says where ffprep's time goes, in
+        milliseconds of a thread for a sample and in shares. If there is a seek index beside the file, ffprep without
+        the index is one of the loaders.
     """
     paths = files_of(files)
     with Reader(paths[0]) as reader:
@@ -80,8 +87,11 @@ def bench(
         size = _bytes_per_sample(reader, first)
         with tempfile.TemporaryDirectory(prefix="ffprep-bench-") as scratch:
             contestants = _contestants(paths, reader, images, samples, options, Path(scratch))
+            contestants += _threads(contestants[0], options)
             timings = compare(contestants, options.rounds, on_round)
         split = _split(reader, images[0], first, options, timings[0]) if images and first == samples else {}
+    if options.cold:
+        timings += _cold(contestants[0], len(paths), images, options)
     return {
         "path": str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         "samples": samples,
@@ -136,53 +146,32 @@ def _bytes_per_sample(reader: Reader, samples: int) -> float:
     return total / max(1, samples)
 
 
-def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: Timing) -> dict[str, float]:
-    """Milliseconds of one thread for an image: for decoding what the crops need, and for everything else.
+def _threads(own: Contestant, options: BenchOptions) -> list[Contestant]:
+    """ffprep with 1, 2, 4, ... threads, and with as many as were asked for."""
+    counts = {1 << power for power in range(options.threads.bit_length()) if options.threads} | {options.threads}
+    return [
+        replace(own, name=f"ffprep, {n} thread{'s' * (n != 1)}", options={**own.options, "num_workers": n})
+        for n in sorted(counts - {0, options.workers})
+    ]
 
-    Decoding is timed here, alone; everything else (reading, resampling, colour, normalising, batching) is the
-    difference from the loader's own time. Both are the best of several runs, since they are not measured at the same
-    time.
-    """
-    if own.failure or (reader.column(name)["mode"][:samples] != 0).any():
+
+def _cold(own: Contestant, files: int, images: list[str], options: BenchOptions) -> list[Timing]:
+    """ffprep from the disk. It runs when the others have ended, since they keep the file's pages in memory."""
+    if files > 1 or not images:
+        raise OptionError("--cold times a single file of images")
+    gc.collect()  # what is mapped here would stay as well
+    cold = Contestant("ffprep, cold cache", _RUNNERS + "ffprep_cold", own.options)
+    return compare([cold], options.rounds)
+
+
+def _split(reader: Reader, name: str, samples: int, options: BenchOptions, own: Timing) -> dict[str, Any]:
+    """Where the time of one thread goes. The stages are the best of several runs, not measured at the same time."""
+    if own.failure or not samples or (reader.column(name)["mode"][:samples] != 0).any():
         return {}
-    whole = options.workers * 1000 / max(own.rates)
-    decode = min(_decode_seconds(reader, name, min(samples, 300), options) for _ in range(3)) * 1000
-    return {
-        "decode_ms": round(decode, 4),
-        "all_else_ms": round(max(0.0, whole - decode), 4),
-        "sum_ms": round(whole, 4),
-    }
-
-
-def _decode_seconds(reader: Reader, name: str, count: int, options: BenchOptions) -> float:
-    """Mean seconds for decoding the rectangle of a training crop."""
-
-    @compiled
-    def sample_crop(height: int, width: int, low: float, high: float, sample: int) -> tuple[int, int, int, int]:
-        return random_resized_crop(height, width, low, high, 3 / 4, 4 / 3, 0, 0, sample, 0)
-
-    kernel = library()
-    image = np.zeros(1, IMAGE)
-    places, sizes = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    if reader.seek_index is not None:
-        places, sizes = reader.seek_index.addresses(reader, name)
-    jobs = []
-    for index in range(count):
-        record = reader.column(name)[index]
-        height, width = int(record["height"]), int(record["width"])
-        crop = (0, 0, height, width)
-        if not options.validation:
-            crop = sample_crop(height, width, *options.scale, index)
-        jobs.append((reader.payload(name, index), int(places[index]), int(sizes[index]), crop))
-    context = kernel.ffp_context_new()
-    try:
-        begun = time.perf_counter()
-        for data, place, size, (y, x, h, w) in jobs:
-            request = decode_request(context, data, (x, y, w, h), image, (place, size))
-            kernel.ffp_decode_region(request.ctypes.data)
-        return (time.perf_counter() - begun) / count
-    finally:
-        kernel.ffp_context_free(context)
+    wall = options.workers / max(own.rates)
+    cpu = min(wall, *own.cpu) if own.cpu else wall
+    stages = stages_of(reader, name, samples, Crops(options.scale, options.validation), cpu, wall)
+    return {"ms": stages, "shares": {stage: round(share, 4) for stage, share in shares(stages).items()}}
 
 
 def _result(timing: Timing, own: Timing, size: float) -> dict[str, Any]:
@@ -224,8 +213,21 @@ def bench_text(facts: dict[str, Any]) -> str:
             line += f"   ffprep is {middle:.1f} times as fast ({least:.1f} - {most:.1f})"
         lines.append(line)
     if split := facts["split"]:
-        lines.append(
-            f"  ffprep, a thread and sample, at best: {split['sum_ms']:.3f} ms, decoding {split['decode_ms']:.3f}, "
-            f"resampling and all else {split['all_else_ms']:.3f}"
-        )
+        parts = ", ".join(f"{stage} {split['shares'][stage]:.0%}" for stage in STAGES)
+        lines.append(f"  ffprep, a thread and sample, at best {sum(split['ms'].values()):.3f} ms: {parts}")
     return "\n".join(lines)
+
+
+def bench_charts(facts: dict[str, Any]) -> list[Chart]:
+    """The figures as charts: the rates, and where the time goes."""
+    good = [result for result in facts["results"] if "failure" not in result]
+    rates = [(result["name"], result["samples_per_second"][1]) for result in good]
+    note = (
+        f"{facts['path']}, {facts['workers']} worker{'s' * (facts['workers'] != 1)}, median of {facts['rounds']} rounds"
+    )
+    charts = [Chart("Samples a second", [Bar(name, [rate], f"{rate:,.0f}") for name, rate in rates], note)]
+    if split := facts["split"]:
+        parts = [split["ms"][stage] for stage in STAGES]
+        legend = [f"{stage} {split['shares'][stage]:.0%}" for stage in STAGES]
+        charts.append(Chart("Where a thread's time goes", [Bar("ms a sample", parts, f"{sum(parts):.3f}")], "", legend))
+    return charts

@@ -28,7 +28,7 @@ from typing import Any
 from ffprep.common.cpus import Processor, processor, usable_cpus
 from ffprep.common.replacing import replacing
 from ffprep.errors import FfprepError
-from ffprep.inspect.paired import Timing
+from ffprep.inspect.timing.paired import Timing
 
 Cell = str | Mapping[str, Any]
 
@@ -111,9 +111,11 @@ def versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def command() -> str:
-    """Return this process's command line, with paths outside of the working directory as ``FOLDER`` or ``FILE``."""
-    words = []
+    """Return this process's command line without ``--json``, with paths from elsewhere as ``FOLDER`` or ``FILE``."""
+    words: list[str] = []
     for number, word in enumerate(sys.argv):
+        if word in ("--json", "--note") or sys.argv[number - 1] in ("--json", "--note"):
+            continue
         path = Path(word)
         if not path.exists() or not ("/" in word or number == 0):
             words.append(word)

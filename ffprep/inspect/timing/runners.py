@@ -1,4 +1,4 @@
-"""Loaders that `ffprep.inspect.paired` can time: each function returns a callable that runs one epoch.
+"""Loaders that `ffprep.inspect.timing.paired` can time: each function returns a callable that runs one epoch.
 
 All loaders do the same work: random resized crop to 224 (or the whole image), random horizontal flip, normalisation
 with ImageNet's mean and standard deviation, float32 CHW batches. Like a training step, they touch a value of each
@@ -7,6 +7,7 @@ batch. Each function imports its own loader, because the time that takes is part
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from math import exp, log, sqrt
@@ -94,6 +95,23 @@ def ffprep_images(
         pipelines={name: pipelines[name] for name in names},
     )
     return lambda: _count_any(loader)
+
+
+def ffprep_cold(path: str, **options: Any) -> Epoch:
+    """ffprep's loader on a file that is not in memory: it is dropped from there before each epoch, and opened anew."""
+    from ffprep.inspect.timing.page_cache import drop, resident_share
+
+    def epoch() -> int:
+        drop(Path(path))
+        if (share := resident_share(Path(path))) is not None and share > 0.5:
+            raise RuntimeError(
+                f"{path} stays in memory: another process uses it, or it lies in a file system of memory"
+            )
+        samples = ffprep_images(path, **options)()
+        gc.collect()  # the mapping goes with the loader
+        return samples
+
+    return epoch
 
 
 def ffprep_numbers(path: str | list[str], samples: int, batch_size: int = 64, num_workers: int = 1) -> Epoch:
@@ -242,7 +260,7 @@ def torch_pillow(
     def transform(image: Image.Image) -> torch.Tensor:
         x, y, w, h = 0, 0, image.width, image.height
         if not validation:
-            x, y, w, h = _random_crop(rng, image.width, image.height, scale)
+            x, y, w, h = random_crop(rng, image.width, image.height, scale)
         image = image.resize((224, 224), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h))
         if not validation and rng.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -271,8 +289,8 @@ def torchvision_v2(
     return _data_loader(_Files(Path(folder), transform), batch_size, num_workers)
 
 
-def _random_crop(rng: Any, width: int, height: int, scale: Sequence[float]) -> tuple[int, int, int, int]:
-
+def random_crop(rng: Any, width: int, height: int, scale: Sequence[float]) -> tuple[int, int, int, int]:
+    """Draw a crop as torchvision does: x, y, width, height."""
     for _ in range(10):
         area = width * height * rng.uniform(*scale)
         ratio = exp(rng.uniform(log(3 / 4), log(4 / 3)))

@@ -1,0 +1,98 @@
+"""How fast merge and split are beside cp of the same bytes: in turn, both with the result forced to the disk.
+
+    python benchmarks/converting/copies.py train.beton [--folder /dev/shm] [--rounds 7]
+
+The file is split into four, and these are merged again, in rounds with ``cp`` of the whole file. ``cp`` does not wait
+for the disk and merge does, so that is followed by ``fsync`` of what it made. Prints seconds and processor time of
+each, and the medians of the paired ratios. The sources are in the system's cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+WORK = """
+import sys, time
+from pathlib import Path
+from ffprep.beton.merge import merge
+from ffprep.beton.sets import files_of
+from ffprep.beton.split import split
+what, source, target = sys.argv[1:]
+began, used = time.perf_counter(), time.process_time()
+if what == "split":
+    split(files_of(source), Path(target), 4)
+else:
+    merge(sorted(Path(source).glob("*.beton")), target)
+print(time.perf_counter() - began, time.process_time() - used)
+"""
+"""Prints the seconds and the processor time of the work, without those in which Python starts."""
+
+
+Times = tuple[float, float]
+"""Seconds, and seconds of processor time."""
+
+
+def copied(source: Path, target: Path) -> Times:
+    """Copy a file with cp, force it to the disk, and return how long that took."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(["cp", str(source), str(target)], check=True)
+    descriptor = os.open(target, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return time.perf_counter() - began, used
+
+
+def worked(what: str, source: Path, target: Path) -> Times:
+    """Split or merge in a process of its own, and return how long that took."""
+    command = [sys.executable, "-c", WORK, what, str(source), str(target)]
+    seconds, used = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(used)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ffprep-copies-", dir=options.folder) as made:
+        folder = Path(made)
+        whole = folder / "whole.beton"
+        shutil.copyfile(options.file, whole)
+        parts, again, copy = folder / "parts", folder / "again.beton", folder / "copy.beton"
+        ratios: dict[str, list[Times]] = {"split": [], "merge": []}
+        for number in range(options.rounds + 1):
+            parts.mkdir()
+            found = {
+                "split": worked("split", whole, parts / "x.set.json"),
+                "cp": copied(whole, copy),
+                "merge": worked("merge", parts, again),
+            }
+            assert abs(again.stat().st_size / whole.stat().st_size - 1) < 0.01
+            shutil.rmtree(parts)
+            again.unlink()
+            copy.unlink()
+            if number:  # the first round warms up
+                for name, known in ratios.items():
+                    known.append((found["cp"][0] / found[name][0], found["cp"][1] / found[name][1]))
+                print({name: tuple(round(part, 3) for part in pair) for name, pair in found.items()}, flush=True)
+        size = options.file.stat().st_size
+        for name, known in ratios.items():
+            speed, cpu = (statistics.median(pair[part] for pair in known) for part in (0, 1))
+            print(f"{name} of {size / 1e6:.0f} MB: {speed:.2f} of the rate of cp ({cpu:.2f} by processor time)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Timing loaders: fairly against each other, and where their time goes."""
