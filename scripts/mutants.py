@@ -251,12 +251,6 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "sizes above 0 that differ have a largest one of 2 or more",
     ),
     Equivalent(
-        "ffprep/loader/order/order.py",
-        r"self\._consecutive = .*",
-        r"self\._consecutive = .*",
-        "consecutive numbers are looked up instead, which gives the same samples",
-    ),
-    Equivalent(
         f"{PARSE}/parse.c", r"h->orientation = 1;", r"h->orientation = \d;", "it is set again where the scan begins"
     ),
     Equivalent(

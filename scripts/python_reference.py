@@ -55,7 +55,12 @@ PAGES = {
             Section("What a loader left out", "ffprep.loader.epoch.failures", ("LoaderErrors",)),
             Section("Presets", "ffprep.presets", text="A loader for each kind of data set, in one call."),
             Section("Samples one at a time", "ffprep.dataset", ("Dataset",)),
-            Section("Orders", "ffprep.loader", ("OrderOption", "WeightedOrder", "NodeOrder", "RepeatedOrder")),
+            Section("Options of presets", "ffprep.presets.options", ("LoaderOptions", "EvaluationOptions")),
+            Section("Counters", "ffprep.loader.epoch.stats", ("LoaderStats",)),
+            Section("Monitoring", "ffprep.monitoring"),
+            Section(
+                "Orders", "ffprep.loader", ("OrderOption", "WeightedOrder", "NodeOrder", "RepeatedOrder", "ClipOrder")
+            ),
             Section("Orders of one's own", "ffprep.traversal_order"),
             Section("Folds and shares", "ffprep.loader.folds", ("k_fold", "fold_of", "stratified")),
         ],

@@ -21,7 +21,7 @@ import numpy as np
 
 from ffprep.abi import IMAGE
 from ffprep.inspect.timing.paired import Contestant, compare, ratio
-from ffprep.inspect.timing.runners import _random_crop
+from ffprep.inspect.timing.runners import random_crop
 from ffprep.jpeg import build_index, read_header, rewrite
 from ffprep.jpeg.native import decode_request, library
 
@@ -64,7 +64,7 @@ def crops(folder: str, sampling: str, limit: int, way: str, scale: list[float]) 
     jobs = []
     for data in streams(folder, sampling, limit):
         header = read_header(data)
-        box = _random_crop(rng, header.width, header.height, scale)
+        box = random_crop(rng, header.width, header.height, scale)
         stream, index = (np.frombuffer(part, np.uint8) for part in stored(data, way))
         jobs.append((stream, index, box))
     context = lib.ffp_context_new()

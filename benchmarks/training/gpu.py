@@ -110,12 +110,12 @@ class Photographs(torch.utils.data.Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         from PIL import Image
 
-        from ffprep.inspect.timing.runners import _random_crop
+        from ffprep.inspect.timing.runners import random_crop
 
         draw = np.random.default_rng(int(torch.randint(1 << 60, ())))
         with Image.open(self.files[index]) as opened:
             image = opened.convert("RGB")
-        x, y, w, h = _random_crop(draw, image.width, image.height, (0.08, 1.0))
+        x, y, w, h = random_crop(draw, image.width, image.height, (0.08, 1.0))
         image = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h))
         if draw.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

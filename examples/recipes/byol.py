@@ -4,7 +4,8 @@ Grill et al., "Bootstrap your own latent", 2020, appendix B, table 6, and google
 of 0.08 to 1 of the area (bicubic, utils/dataset.py), jitter (0.4, 0.4, 0.2, 0.1) with 0.8, grey with 0.2, a blur of 23
 pixels with 1.0 and 0.1, solarising from half the range on with 0.0 and 0.2 (utils/augmentations.py); for 1,000 epochs
 the average's momentum begins at 0.996, LARS of 0.2 for each 256 images of a batch of 4,096, weight decay 1.5e-6
-(configs/byol.py). Its jitter adds to the brightness, this one multiplies it. torch has no LARS: SGD stands for it here.
+(the presets of its configuration). Its jitter adds to the brightness, this one multiplies it. torch has no LARS: SGD
+stands for it here.
 """
 
 from __future__ import annotations

@@ -9,12 +9,32 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import ANYWHERE, PAGE, FileCommand
+from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.options import followed, progress_option
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
+
+
+_compared = apply_options(
+    click.option("--alone", is_flag=True, help="Do not time stock ffcv and torch's DataLoader."),
+    click.option("--threads", type=WORKERS, help="Time ffprep with 1, 2, 4 ... up to so many threads, too."),
+    click.option(
+        "--cold",
+        is_flag=True,
+        help="Time ffprep with nothing of the file in memory, too. Drops the file from the system's cache, each round.",
+    ),
+    title="What is compared",
+)
+
+_shown = apply_options(
+    click.option("--plot", type=PAGE, help="Draw the rates and where the time goes: .svg or .png."),
+    click.option("--overwrite", is_flag=True, help="Replace the image of --plot if it is there."),
+    click.option("--json", "as_json", is_flag=True, help="For programs."),
+    title="Result",
+)
 
 
 @click.command(
@@ -36,20 +56,8 @@ if TYPE_CHECKING:
 @click.option("--samples", type=Whole(1), default=2000, show_default=True, help="Samples an epoch.")
 @click.option("--scale", type=(float, float), default=(0.08, 1.0), show_default=True, help="Area of the random crops.")
 @click.option("--validation", is_flag=True, help="Whole images instead of random crops.")
-@click.option("--alone", is_flag=True, help="Do not time stock ffcv and torch's DataLoader.")
-@click.option(
-    "--threads",
-    type=WORKERS,
-    help="Time ffprep with 1, 2, 4 ... up to so many threads, too.",
-)
-@click.option(
-    "--cold",
-    is_flag=True,
-    help="Time ffprep with nothing of the file in memory, too. Drops the file from the system's cache, each round.",
-)
-@click.option("--plot", type=PAGE, help="Draw the rates and where the time goes: .svg or .png.")
-@click.option("--overwrite", is_flag=True, help="Replace the image of --plot if it is there.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@_compared
+@_shown
 @progress_option
 @click.pass_context
 def command(

@@ -93,7 +93,8 @@ class Files:
     def split(self, samples: Ids) -> list[Ids]:
         """Return the samples that belong to each file, in the order given."""
         files = self.file_of(samples)
-        return [samples[files == f] for f in range(len(self.readers))]
+        order = np.argsort(files, kind="stable")
+        return np.split(samples[order], np.searchsorted(files[order], np.arange(1, len(self.readers))))
 
     def local(self, parts: Sequence[Ids]) -> list[Ids]:
         """Return the parts that `split` made, numbered within each file instead of over all files."""

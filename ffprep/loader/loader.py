@@ -304,6 +304,7 @@ class Loader(Conveniences[Batch]):
         from ffprep.loader.epoch.remote import fetching_of
         from ffprep.loader.epoch.scheduler import EpochSetup, Scheduler
 
+        self.files.watch.look(range(len(self.files)))  # planning reads tables where they lie
         if self.recompile:
             for pipeline in self._checked_pipelines:
                 pipeline.stages.clear()

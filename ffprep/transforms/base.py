@@ -38,6 +38,9 @@ class Transform(NamesKeywords, ABC):
     mixes: ClassVar[bool] = False
     seed: int | None = None
 
+    def __init__(self) -> None:
+        pass  # so that the signature is that of a class without options
+
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         """Return the form with this step folded in, or None if the step has to be applied to finished batches.
 

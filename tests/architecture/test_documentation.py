@@ -49,6 +49,9 @@ def test_the_commands_of_a_page_have_these_options(page: Path) -> None:
         command: click.Command = main
         given = list(words)
         while isinstance(command, click.Group) and given and not given[0].endswith(".yaml"):
+            if given[0] == "--from-manifest":
+                given = []  # takes the options of the command that it repeats
+                break
             found = command.get_command(click.Context(command), given.pop(0))
             assert found is not None, f"{page.name}: {words}"
             command = found

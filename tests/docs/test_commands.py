@@ -136,6 +136,7 @@ NEEDED = {
     "sets.md": ["train-00000-of-00002.beton", "train-00001-of-00002.beton", "more.beton"],
     "reliability.md": ["train.beton", "coco2017.beton", "cc3m.beton", "text.beton", "glue"],
     "datasets.md": ["train.beton"],
+    "looking.md": ["train.beton"],
     "repeating.md": ["train.beton", "val.beton"],
     "image_text.md": [],
 }

@@ -54,8 +54,7 @@ class Run:
         n = len(images.items)
         self.out = np.full((n, *size, 3), 0xA5, np.uint8)
         self.status = np.full(n, -1, np.int64)
-        used = np.full((n, 5), -1.0)
-        self.used = used
+        boxes = np.zeros(n, abi.BOX)
         self.done = [0] * threads
         counter = np.zeros(1, np.int64)
 
@@ -67,7 +66,7 @@ class Run:
                 self.spec,
                 self.out.ctypes.data,
                 self.status,
-                used.view(abi.BOX)[:, 0],
+                boxes,
                 state,
             )
             job.free_thread(state)
@@ -79,21 +78,23 @@ class Run:
                 t.start()
             for t in pool:
                 t.join()
+        self.used = np.stack([boxes[name] for name in ("y", "x", "h", "w", "flip")], 1)
+        self.sizes = list(zip(boxes["rows"].tolist(), boxes["cols"].tolist(), strict=True))
 
     def expected(self, images: Images, i: int) -> NDArray[np.uint8]:
         y, x, h, w, flip = self.used[i]
         bounds = None
-        if self.spec["crop"][0] == job.CROP_RESIZE_CENTER:
+        if self.spec["crop"][0] >= job.CROP_RESIZE_CENTER:
             bounds = (0, images.pixels[i].shape[0], 0, images.pixels[i].shape[1])
+        size = self.sizes[i]  # what lies on a canvas is put there afterwards
         out: NDArray[np.uint8] = render(
-            packed_desc(images.pixels[i]),
-            (y, x, h, w),
-            self.out.shape[1:3],
-            flip=bool(flip),
-            bounds=bounds,
-            level="exact",
+            packed_desc(images.pixels[i]), (y, x, h, w), size, flip=bool(flip), bounds=bounds, level="exact"
         )
         return out
+
+    def rendered(self, i: int) -> NDArray[np.uint8]:
+        rows, cols = self.sizes[i]
+        return self.out[i].reshape(-1)[: rows * cols * 3].reshape(rows, cols, 3)
 
 
 @pytest.mark.parametrize("mode", [0, 1])
@@ -103,7 +104,7 @@ def test_images_are_cropped_flipped_and_rendered(mode: int, crop: str) -> None:
     run = Run(images, crop=crop, flip=0.5, seed=3, short=16)
     assert run.done == [20] and not run.status.any()
     for i in range(20):
-        np.testing.assert_array_equal(run.out[i], run.expected(images, i))
+        np.testing.assert_array_equal(run.rendered(i), run.expected(images, i))
     assert set(run.used[:, 4]) == {0.0, 1.0}
 
 

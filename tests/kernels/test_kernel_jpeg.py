@@ -55,13 +55,13 @@ def run(
         items[i] = blob.ctypes.data, blob.size, 0, 0, width, height, 0, i
     spec = job.image_spec(size, format="u8_hwc", **options)  # type: ignore[arg-type]
     out = np.full((n, *size, 3), 0xA5, np.uint8)
-    status, used = np.full(n, -1), np.zeros((n, 5))
+    status, boxes = np.full(n, -1), np.zeros(n, abi.BOX)
     counter = np.zeros(1, np.int64)
     thread = job.new_thread(context, entry, exact=exact)
-    batch.process_images(counter.ctypes.data, items, spec, out.ctypes.data, status, used.view(abi.BOX)[:, 0], thread)
+    batch.process_images(counter.ctypes.data, items, spec, out.ctypes.data, status, boxes, thread)
     job.free_thread(thread)
     assert not status.any()
-    return out, used
+    return out, np.stack([boxes[name] for name in ("y", "x", "h", "w", "flip")], 1)
 
 
 def pillow(data: bytes, used: NDArray[np.float64], size: tuple[int, int], mode: str) -> NDArray[np.uint8]:

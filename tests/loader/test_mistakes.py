@@ -76,7 +76,8 @@ MISTAKES = [
     (
         f"Loader('images.beton', 2, order='random', {IMAGE})",
         ffprep.errors.OptionError,
-        "order is 'random'; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder or an object that has",
+        "order is 'random'; use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder, a ClipOrder or an "
+        "object that has",
     ),
     (
         f"Loader('images.beton', 2, order=WeightedOrder([1, 2]), {IMAGE})",

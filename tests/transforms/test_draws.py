@@ -338,9 +338,9 @@ FIXED: dict[str, Any] = {
 """Operations on images that draw nothing."""
 
 NO_OPERATIONS = {
-    "AutoAugmentPolicy", "Convert", "CornerCrop", "LetterboxRGBImageDecoder", "MixupToOneHot", "ModuleWrapper",
-    "MultiHot", "NormalizeImage", "PadRGBImageDecoder", "Poison", "ReplaceLabel", "Squeeze", "ToDevice", "ToTensor",
-    "ToTorchImage", "Transform", "View",
+    "AutoAugmentPolicy", "Convert", "CornerCrop", "Grayscale", "LetterboxRGBImageDecoder", "MixupToOneHot",
+    "ModuleWrapper", "MultiHot", "NormalizeImage", "PadRGBImageDecoder", "Poison", "ReplaceLabel", "Squeeze",
+    "ToDevice", "ToTensor", "ToTorchImage", "Transform", "View",
 }  # fmt: skip
 """Names, conversions, decoders without draws, and operations on samples that are named."""
 

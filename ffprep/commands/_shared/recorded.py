@@ -17,6 +17,9 @@ from ffprep.commands._shared.group import opposites, switches
 from ffprep.convert.config import overrides_of, to_arguments
 from ffprep.errors import OptionError
 
+RENAMED = "ffprep.renamed"
+"""Key of the options that were given by an old name, with their new ones, in the context's ``meta``."""
+
 _NOT_RECORDED = frozenset(
     {
         "out", "val_out", "report", "quiet", "workers", "engine", "part", "limit", "page_size", "resume", "restart",
@@ -42,6 +45,8 @@ def configuration(**changes: Any) -> dict[str, Any]:
     """
     context = click.get_current_context()
     given = {**context.meta.get(GIVEN, context.params), **changes}
+    for old, new in context.meta.get(RENAMED, {}).items():
+        given[new] = given.pop(old)
     options: dict[str, Any] = {}
     places = []
     for parameter in context.command.params:

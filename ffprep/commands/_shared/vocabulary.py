@@ -8,6 +8,7 @@ import click
 
 from ffprep.commands._shared.files import Existing
 from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.recorded import RENAMED
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def renamed(values: dict[str, Any], old: str, new: str) -> None:
         raise OptionError(f"{dashes[old]} is the old name of {dashes[new]}; give one of them")
     click.echo(f"warning: {dashes[old]} is now called {dashes[new]}", err=True)
     values[new] = value
+    click.get_current_context().meta.setdefault(RENAMED, {})[old] = new
 
 
 def take_vocabulary(values: dict[str, Any], default: str = "fairseq") -> Vocabulary | None:

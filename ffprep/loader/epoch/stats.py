@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffprep.errors import FfprepError
 from ffprep.loader.files import Files, Ids
 from ffprep.loader.order.pages import has_payload
 
@@ -84,7 +85,6 @@ class Meter:
         self._batches = self._samples = self._bytes = 0
         self._seconds = self._waiting = 0.0
         self._held: list[Ids] = []
-        self._sizes: Ids | None = None
 
     def count(self, ids: Ids | None, before: float, asked: float) -> float:
         """Count a batch, or with None the end of an epoch.
@@ -122,10 +122,13 @@ class Meter:
     def _add_bytes(self) -> None:
         if not self._held:
             return
-        if self._sizes is None:
-            self._sizes = stored_sizes(self._files, self._fields)
-        self._bytes += int(self._sizes[np.concatenate(self._held)].sum())
+        samples = np.concatenate(self._held)
         self._held.clear()
+        try:
+            self._files.look(samples)  # the tables that say how long a payload is are read where they lie
+        except FfprepError:
+            return  # the epoch says that a file was cut or written to
+        self._bytes += stored_bytes(self._files, self._fields, samples)
 
     def finish(self) -> None:
         """Count what is left, since the files are going to be closed."""
@@ -133,11 +136,11 @@ class Meter:
             self._add_bytes()
 
 
-def stored_sizes(files: Files, fields: Collection[str]) -> Ids:
-    """Return the bytes that each sample's payloads take in its file: int64, shape (samples,)."""
-    sizes = np.zeros(files.num_samples, np.int64)
-    for reader, start, end in zip(files.readers, files.starts[:-1], files.starts[1:], strict=True):
+def stored_bytes(files: Files, fields: Collection[str], samples: Ids) -> int:
+    """Return the bytes that the payloads of samples take in their files."""
+    total = 0
+    for reader, start, own in zip(files.readers, files.starts, files.split(samples), strict=False):
         for name in fields:
-            if has_payload(reader, name):
-                sizes[start:end] += reader.extents(name)[1].astype(np.int64)
-    return sizes
+            if len(own) and has_payload(reader, name):
+                total += int(reader.extents(name)[1][own - start].sum(dtype=np.uint64))
+    return total

@@ -168,13 +168,20 @@ def _ragged(source: str, files: Files, decoder: BytesDecoder) -> NativeOp:
     size = decoder.dtype.itemsize
     length = decoder.max_length
     if length is None:
-        longest = max(int(reader.extents(source)[1].max(initial=np.uint64(0))) for reader in files.readers)
-        length = max(1, -(-longest // size))
+        length = max(1, -(-_longest(source, files) // size))
     fill = np.array([decoder.fill]).astype(decoder.dtype).tobytes()
     rows: list[Rows] = [((length,), decoder.dtype)]
     if decoder.lengths:
         rows.append(((), np.dtype(np.int64)))
     return NativeOp("ragged", source, rows, fill=fill)
+
+
+def _longest(source: str, files: Files) -> int:
+    """Return the bytes of the longest value, looked up once."""
+    key = ("longest", source)
+    if key not in files.tables:
+        files.tables[key] = max(int(reader.extents(source)[1].max(initial=np.uint64(0))) for reader in files.readers)
+    return int(files.tables[key])
 
 
 def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: int) -> Output:

@@ -374,6 +374,7 @@ def test_what_cuda_is_asked_for(image_beton: Path, monkeypatch: pytest.MonkeyPat
 
 def test_cuda_is_the_device_of_the_training_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     streams: list[Any] = []
     monkeypatch.setattr(torch.cuda, "Stream", streams.append)

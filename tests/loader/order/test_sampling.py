@@ -109,7 +109,7 @@ def test_an_order_of_the_users(single: Files) -> None:
     assert made._source.loader == "the loader"  # type: ignore[attr-defined]
     for wrong in (3, "random", int):
         with pytest.raises(
-            OptionError, match="use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder or an object"
+            OptionError, match="use an OrderOption, a WeightedOrder, a NodeOrder, a RepeatedOrder, a ClipOrder or an"
         ):
             choice.order(wrong, 0, None)  # type: ignore[arg-type]
 

@@ -226,7 +226,7 @@ def test_mistakes(tmp_path: Path, make: SimpleNamespace, grouped: Path, image_be
     silent = write_pairs(tmp_path / "silent.beton", make, fairseq(), text=False)
     with pytest.raises(OptionError, match=r"silent\.beton: has no text of its captions"):
         presets.image_text_train([grouped, silent], 2, 1, text=True)
-    with pytest.raises(OptionError, match=r"images\.beton: has no field 'tokens'"):
+    with pytest.raises(OptionError, match=r"images\.beton: has the fields image, label and no 'tokens'"):
         presets.image_text_train(image_beton, 2, 1)
     with pytest.raises(OptionError, match="captions is 'some'"):
         presets.image_text_train(grouped, 2, 1, captions="some")
