@@ -112,7 +112,7 @@ def writing_entries(files: Files, shards: Path) -> list[Entry]:
         for form, kept in (("seekable", "beton, lossless"), ("keep", "beton, the JPEGs"))
     ]
     if files.stock is not None:
-        stock = {"folder": folder, "workers": 1, "out": str(shards / "stock.beton")}
+        stock = {**ours, "out": str(shards / "stock.beton")}
         found.append(Entry("stock ffcv", convert + "ffcv_conversion", "", stock, "beton, quality 90"))
     for name, environment, stored in (
         ("webdataset", "webdataset", "tars"),
@@ -169,6 +169,7 @@ def add(result: Result, part: str, found: Sequence[tuple[Entry, Timing]]) -> Non
         "start-up, s",
     ]
     table = Table(columns if part != "decoding" else columns[:6], [])
+    without = Table(["no figure", "reason"], [])
     for entry, timing in found:
         name = f"{part}: {entry.name}"
         facts: dict[str, Any] = {"environment": entry.environment, "memory": timing.memory, **timing.summary}
@@ -177,7 +178,7 @@ def add(result: Result, part: str, found: Sequence[tuple[Entry, Timing]]) -> Non
         result.add(timing, name, "samples/s", **facts)
         if failure:
             result.series[name] = Series([], "samples/s", failure, facts)
-            table.rows.append([entry.name, entry.stored, f"no figure: {failure}", *[""] * (len(table.columns) - 3)])
+            without.rows.append([entry.name, failure])
             continue
         cost = f"{name}, processor"
         result.measured(cost, [1000 * value for value in timing.cpu], "ms")
@@ -187,6 +188,8 @@ def add(result: Result, part: str, found: Sequence[tuple[Entry, Timing]]) -> Non
         row += [f"{timing.memory / 1e6:,.0f}", f"{timing.start_up:.1f}"]
         table.rows.append(row[: len(table.columns)])
     result.tables[part] = table
+    if without.rows:
+        result.tables[f"{part}, without"] = without
 
 
 def _unlike(ours: Timing, other: Timing) -> str:
@@ -225,8 +228,8 @@ def main() -> None:
     if options.json:
         result.save(options.json)
     print(result.caption())
-    for part in chosen:
-        print(f"\n{part}\n\n{result.text(part)}")
+    for name in result.tables:
+        print(f"\n{name}\n\n{result.text(name)}")
 
 
 def measured(

@@ -1,11 +1,12 @@
 """Libraries with a form of storage of their own: for each a writer (``*_write``) and a loader of what it wrote.
 
-All store the JPEGs' bytes as they are. A writer's pass writes the whole data set anew and returns the number of
-samples, so that `ffprep.inspect.timing.paired` times it like an epoch.
+All store the JPEGs' bytes as they are. A writer's pass writes the whole data set anew, forces it to the disk as
+ffprep's does, and returns the number of samples, so that `ffprep.inspect.timing.paired` times it like an epoch.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,10 @@ def _writing(folder: str, out: str, write: Callable[[list[tuple[Path, int]], Pat
         shutil.rmtree(out, ignore_errors=True)
         Path(out).mkdir(parents=True)
         write(files, Path(out))
+        for path in Path(out).rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
         return len(files)
 
     return run
