@@ -26,7 +26,7 @@ from ffprep.jpeg.native import simd_level
 
 RUNNERS = "ffprep.inspect.timing.runners:"
 BATCH = 64
-MAIN, PEERS, OWN_FILE = "RRC 0.08-1", "peers", "ffcv's file"
+MAIN, OWN_FILE = "RRC 0.08-1", "ffcv's file"
 SAME_BYTES, PILLOW = "stock ffcv, original bytes", "torch DataLoader + Pillow"
 HERE = Path(__file__).resolve().parent
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
@@ -122,7 +122,7 @@ def lower_levels() -> list[str]:
     return levels[levels.index(simd_level()) + 1 :]
 
 
-def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = None) -> list[Group]:
+def groups(files: Files, cores: Sequence[int], clock: str) -> list[Group]:
     """Every comparison that this machine allows."""
     one, two = cores[:1], cores[:2]
 
@@ -153,8 +153,6 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
     ]
     rows = [("RRC (0.08-1), seekable", "seekable", PILLOW)]
     result = [Group(MAIN, found, rows)]
-    if peers is not None:
-        result.append(peer_group(files, one, clock, peers))
     if files.stock is not None:
         beside = SAME_BYTES
         found.append(stock(beside, files.keep))
@@ -201,29 +199,6 @@ def groups(files: Files, cores: Sequence[int], clock: str, peers: str | None = N
     return result
 
 
-def peer_group(files: Files, cores: Sequence[int], clock: str, python: str) -> Group:
-    """Our loader on the original bytes and on the seekable file, beside the loaders of `benchmarks/peers/files.py`."""
-
-    def peer(name: str, runner: str, num_workers: int = 1) -> Contestant:
-        options = {"folder": str(files.folder), "batch_size": BATCH, "num_workers": num_workers}
-        return Contestant(name, runner, options, cores or None, IMPORTABLE, clock, python)
-
-    def ours(name: str, path: Path) -> Contestant:
-        options = {"path": str(path), "batch_size": BATCH, "num_workers": 1, "index": False}
-        return Contestant(name, RUNNERS + "ffprep_loader", options, cores or None, clock=clock)
-
-    others = [
-        peer("torchvision v2", RUNNERS + "torchvision_v2", int(clock == "wall")),
-        peer("DALI, CPU", "peers.files:dali"),
-        peer("TurboLoader, train_aug", "peers.files:turboloader"),
-    ]
-    mine = [ours("seekable", files.seekable), ours("original bytes", files.keep)]
-    cases = {"seekable": "RRC (0.08-1), seekable", "original bytes": "RRC (0.08-1), original bytes (`keep`)"}
-    return Group(
-        PEERS, [*mine, *others], [(case, name, other.name) for name, case in cases.items() for other in others]
-    )
-
-
 def add_group(result: Result, group: Group, rounds: int) -> None:
     """Times a group and adds its series and rows."""
     for timing, contestant in zip(compare(group.contestants, rounds), group.contestants, strict=True):
@@ -240,8 +215,6 @@ def short_table(result: Result) -> Table:
     """The table of the README: rates alone, of the main case."""
     lines = [
         ("ffprep", f"{MAIN}: seekable"),
-        ("DALI 2.4 on the CPU, decoding the crop only", f"{PEERS}: DALI, CPU"),
-        ("TurboLoader 2.39", f"{PEERS}: TurboLoader, train_aug"),
         ("stock ffcv 1.0.2, the same JPEGs", f"{MAIN}: {SAME_BYTES}"),
         ("torch `DataLoader`, Pillow", f"{MAIN}: {PILLOW}"),
         ("ffprep on the file stock ffcv wrote, as it is", f"{OWN_FILE}: ffcv's file"),
@@ -259,7 +232,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=1500, help="repeat the folder up to at least this many")
     parser.add_argument("--cores", help="processors to pin to, such as 0,1; the first does the one-core rows")
-    parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has the loaders of peers.py")
     parser.add_argument("--only", nargs="+", metavar="GROUP", help="time these groups alone, by their names")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: per second of processor time")
     parser.add_argument("--markdown", action="store_true")
@@ -281,7 +253,7 @@ def main() -> None:
         setting = f"{count:,} images, batches of {BATCH}, {options.rounds} rounds, {options.clock} time"
         result = Result("loader", setting, versions=versions([*PACKAGES, "torchvision"]), note=options.note)
         result.tables["main"] = Table(["case", "beside", "images/s", "images/s, beside", "times as fast"], [])
-        every = groups(files, cores, options.clock, options.peers)
+        every = groups(files, cores, options.clock)
         for group in every:
             if options.only and group.name not in options.only:
                 continue

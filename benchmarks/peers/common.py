@@ -114,17 +114,3 @@ def one_thread(_: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-def random_crop(rng: Any, width: int, height: int, scale: Sequence[float]) -> tuple[int, int, int, int]:
-    """Draw (x, y, width, height) as torchvision's RandomResizedCrop does, for libraries that have no such operation."""
-    from math import exp, log, sqrt
-
-    for _ in range(10):
-        area = width * height * rng.uniform(scale[0], scale[1])
-        ratio = exp(rng.uniform(log(3 / 4), log(4 / 3)))
-        w, h = round(sqrt(area * ratio)), round(sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            return int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1)), w, h
-    side = min(width, height)
-    return (width - side) // 2, (height - side) // 2, side, side

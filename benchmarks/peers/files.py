@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from peers.common import MEAN, SIDE, STD, Epoch, images_of, random_crop, torch_loader, v2_transform
+from peers.common import MEAN, SIDE, STD, Epoch, images_of, torch_loader, v2_transform
+
+from ffprep.inspect.timing.runners import random_crop
 
 
 class _Files:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from peers.common import MEAN, SIDE, STD, Epoch, FromBytes, images_of, one_thread, random_crop, torch_loader
+from peers.common import MEAN, SIDE, STD, Epoch, FromBytes, images_of, one_thread, torch_loader
+
+from ffprep.inspect.timing.runners import random_crop
 
 
 def _writing(folder: str, out: str, write: Callable[[list[tuple[Path, int]], Path], None]) -> Callable[[], int]:

@@ -270,25 +270,6 @@ def torch_pillow(
     return _data_loader(_Files(Path(folder), transform), batch_size, num_workers)
 
 
-def torchvision_v2(
-    folder: str, batch_size: int = 64, num_workers: int = 1, scale: Sequence[float] = (0.08, 1.0)
-) -> Epoch:
-    """torch's DataLoader with torchvision's v2 transforms on uint8 tensors."""
-    import torch
-    from torchvision.transforms import v2
-
-    transform = v2.Compose(
-        [
-            v2.PILToTensor(),
-            v2.RandomResizedCrop(224, scale=tuple(scale), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(MEAN, STD),
-        ]
-    )
-    return _data_loader(_Files(Path(folder), transform), batch_size, num_workers)
-
-
 def random_crop(rng: Any, width: int, height: int, scale: Sequence[float]) -> tuple[int, int, int, int]:
     """Draw a crop as torchvision does: x, y, width, height."""
     for _ in range(10):
