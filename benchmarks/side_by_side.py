@@ -151,8 +151,7 @@ def timed(entries: Sequence[Entry], cores: Sequence[int], rounds: int) -> list[t
                 entry.name, entry.runner, entry.options, cores or None, IMPORTABLE, "wall", str(python)
             )
     timings = {one.name: one for one in compare(list(contestants.values()), rounds)}
-    none = Timing("", [], float("nan"))
-    return [(one, timings.get(one.name) or Timing(one.name, [], none.start_up, failures[one.name])) for one in entries]
+    return [(one, timings.get(one.name) or Timing(one.name, [], float("nan"), failures[one.name])) for one in entries]
 
 
 def add(result: Result, part: str, found: Sequence[tuple[Entry, Timing]]) -> None:

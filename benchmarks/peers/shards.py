@@ -33,6 +33,18 @@ def _writing(folder: str, out: str, write: Callable[[list[tuple[Path, int]], Pat
     return run
 
 
+def _decoding(base: Any, scale: Sequence[float]) -> Any:
+    """Derive a data set that decodes and crops the images of `base`, whose samples have an image and a label."""
+    transform = FromBytes(scale)
+
+    class Images(base):  # type: ignore[misc]
+        def __getitem__(self, at: Any) -> Any:
+            sample = super().__getitem__(at)
+            return transform(sample["image"]), sample["label"]
+
+    return Images
+
+
 def webdataset_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
     """Tars of WebDataset, 100 MB each."""
     import webdataset
@@ -97,14 +109,8 @@ def streaming(
     from streaming.base.util import clean_stale_shared_memory
 
     clean_stale_shared_memory()
-    transform = FromBytes(scale)
 
-    class Images(StreamingDataset):  # type: ignore[misc]
-        def __getitem__(self, at: Any) -> Any:
-            sample = super().__getitem__(at)
-            return transform(sample["image"]), sample["label"]
-
-    dataset = Images(local=data, shuffle=True, batch_size=batch_size)
+    dataset = _decoding(StreamingDataset, scale)(local=data, shuffle=True, batch_size=batch_size)
     return torch_loader(dataset, batch_size, num_workers, touch)
 
 
@@ -142,15 +148,9 @@ def litdata(
     import torch
 
     torch.set_num_threads(1)
-    transform = FromBytes(scale)
-
-    class Images(package.StreamingDataset):  # type: ignore[misc]
-        def __getitem__(self, at: Any) -> Any:
-            sample = super().__getitem__(at)
-            return transform(sample["image"]), sample["label"]
 
     loader = package.StreamingDataLoader(
-        Images(data, shuffle=True, drop_last=False),
+        _decoding(package.StreamingDataset, scale)(data, shuffle=True, drop_last=False),
         batch_size=batch_size,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
