@@ -154,7 +154,7 @@ def main() -> None:
         failures = measured(options, options.scratch or Path(made))
     for name, failure in failures.items():
         print(f"{name}: {failure}", file=sys.stderr)
-    sys.exit(bool(failures))
+    sys.exit(1 if failures else 0)
 
 
 def measured(options: argparse.Namespace, scratch: Path) -> dict[str, str]:

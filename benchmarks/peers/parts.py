@@ -159,7 +159,7 @@ def tokenise(bench: Bench) -> None:
         import json
 
         lines.parent.mkdir()
-        size, wanted = 0, 4e6 if bench.quick else 8e6
+        size, wanted = 0, 5e6 if bench.quick else 8e6
         with lines.open("w", encoding="utf-8") as file:
             while size < wanted:
                 for text in documents(bench.text or None, "text"):

@@ -6,6 +6,8 @@ Each runner returns a callable that goes through a part of an epoch and returns 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -23,19 +25,9 @@ def flat_file(path: Path, tokens: int) -> None:
 
 
 def beton_file(flat: Path, out: Path) -> None:
-    """Convert the flat file."""
-    from ffprep.convert.corpus import convert_parts
-    from ffprep.text.blocks.exchange import import_parts
-    from ffprep.text.tokens.vocabulary import fairseq
-
-    convert_parts(
-        lambda folder, padded, workers, progress: import_parts(flat, fairseq(), folder, padded),
-        "tokens",
-        {},
-        fairseq(),
-        out=out,
-        block=BLOCK,
-    )
+    """Convert the flat file by ``ffprep convert tokens``."""
+    command = [sys.executable, "-m", "ffprep", "convert", "tokens", "--source", str(flat), "--out", str(out), "--quiet"]
+    subprocess.run([*command, "--vocabulary", "fairseq"], check=True, capture_output=True)
 
 
 def _counted(batches: Callable[[], Iterator[Any]], limit: int) -> Round:

@@ -168,7 +168,7 @@ class _ContestantProcess:
                     return reply
                 continue
             if not self._ready(until):
-                self.failure = f"no answer within {seconds:.0f} s"
+                self.failure = f"no answer within {seconds:g} s"
                 end(self.process)
                 return None
             assert self.process.stdout is not None
