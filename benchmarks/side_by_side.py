@@ -104,7 +104,7 @@ def write_shards(data: Data, setting: Setting) -> None:
     """Have peers write the forms that they read, where that has not been done."""
     missing = [one for one in shard_writers(data) if not (data.shards / one.environment).exists()]
     if missing:
-        timed(missing, replace(setting, rounds=1, until=time.monotonic() + 120))
+        timed(missing, replace(setting, rounds=1, until=time.monotonic() + 300))
 
 
 def run(name: str, bench: Bench, seconds: float) -> str:

@@ -124,7 +124,8 @@ def datatrove(lines: str, out: str) -> Round:
         shutil.rmtree(f"{out}/tokens", ignore_errors=True)
         tokenizer = DocumentTokenizer(f"{out}/tokens", tokenizer_name_or_path=f"{out}/tokenizer.json", eos_token=None)
         steps = [JsonlReader(str(Path(lines).parent), glob_pattern="*.jsonl"), tokenizer]
-        LocalPipelineExecutor(pipeline=steps, tasks=1, workers=1, skip_completed=False).run()
+        options = {"tasks": 1, "workers": 1, "skip_completed": False, "logging_dir": f"{out}/logs"}
+        LocalPipelineExecutor(pipeline=steps, **options).run()
         return size
 
     return run

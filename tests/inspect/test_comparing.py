@@ -110,6 +110,18 @@ def test_nothing_starts_when_the_time_is_over() -> None:
     assert timing.failure == "no time was left for it" and not timing.rates
 
 
+def test_a_round_that_the_end_cuts_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, over = time.monotonic, []
+
+    def monotonic() -> float:
+        return clock() + (1e6 if over else 0.0)
+
+    monkeypatch.setattr(time, "monotonic", monotonic)
+    entries = [contestant("one", "Good"), contestant("two", "Good")]
+    found = compare(entries, 3, over.append, Limits(until=clock() + 1e5))
+    assert over == [1] and [len(one.rates) for one in found] == [1, 1] and not any(one.failure for one in found)
+
+
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))

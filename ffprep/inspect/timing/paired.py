@@ -26,6 +26,9 @@ from ffprep.errors import FfprepError
 from ffprep.inspect.timing.process_tree import children_seconds, end, memory_bytes, pin
 
 LINUX = sys.platform.startswith("linux")
+LATE = "no time was left for it"
+LITTLE = 10.0
+"""Seconds that what is under way when the time is over may still take."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,10 @@ class Limits:
     until: float = float("inf")
     starts: Sequence[Sequence[int]] = ()
 
+    def left(self, seconds: float) -> float:
+        """Return so many seconds, or those that are left until the end and a little."""
+        return min(seconds, max(0.0, self.until - time.monotonic()) + LITTLE)
+
 
 class _ContestantProcess:
     def __init__(self, contestant: Contestant, starts_on: Sequence[int] | None = None) -> None:
@@ -183,6 +190,7 @@ class _ContestantProcess:
         """Wait until there is something to read, or the time is over."""
         if until == float("inf"):
             return True
+        assert self.process.stdout is not None
         return bool(select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))[0])
 
     def _last_error(self) -> str:
@@ -217,11 +225,12 @@ class _ContestantProcess:
     def _children_seconds(self) -> float:
         return children_seconds(self.process.pid) if LINUX else 0.0
 
-    def finish(self) -> Timing:
+    def finish(self, rounds: int) -> Timing:
+        """End it; of its rounds those count that all others had, too."""
         end(self.process)
         self.errors.close()
-        name, memory = self.contestant.name, self.memory
-        return Timing(name, self.rates, self.start_up, self.failure, self.cpu, memory, self.summary)
+        name, rates, cpu = self.contestant.name, self.rates[:rounds], self.cpu[:rounds]
+        return Timing(name, rates, self.start_up, self.failure, cpu, self.memory, self.summary)
 
 
 def compare(
@@ -246,32 +255,43 @@ def compare(
     -------
     list[Timing]
         In the order of `contestants`. If one died or was too late, its ``failure`` is set; the others continue. When
-        the time for all is over, those that are left have fewer rounds, or none and a ``failure``.
+        the time for all is over, the round that is under way is not counted, and those that have not started have a
+        ``failure``.
     """
     if rounds < 1:
         raise FfprepError("rounds must be at least 1")
     processes: list[_ContestantProcess] = []
     late: list[Timing] = []
+    whole = 0
     try:
         places = list(limits.starts) if LINUX and limits.starts else [None]
         for first in range(0, len(contestants), len(places)):
             together = list(zip(contestants[first:], places, strict=False))
             if time.monotonic() >= limits.until:
-                late += [Timing(one.name, [], float("nan"), "no time was left for it") for one, _ in together]
+                late += [Timing(one.name, [], float("nan"), LATE) for one, _ in together]
                 continue
             started = [_ContestantProcess(one, place) for one, place in together]
             processes += started
             for process in started:
-                process.start(limits.start)
+                process.start(limits.left(limits.start))
+                if process.failure and time.monotonic() >= limits.until:
+                    process.failure = LATE
         for number in range(rounds):
-            if number and time.monotonic() >= limits.until:
-                break
             for process in processes:
-                process.epoch(limits.epoch)
-            if on_round is not None:
-                on_round(number + 1)
+                if number and time.monotonic() >= limits.until:
+                    break
+                failed = process.failure
+                process.epoch(limits.left(limits.epoch))
+                if not failed and process.failure and time.monotonic() >= limits.until:
+                    process.failure = LATE
+            else:
+                whole = number + 1
+                if on_round is not None:
+                    on_round(whole)
+                continue
+            break
     finally:
-        timings = [process.finish() for process in processes]
+        timings = [process.finish(whole) for process in processes]
     return timings + late
 
 
