@@ -74,5 +74,5 @@ setup-dev:
 	@scripts/setup.sh dev
 
 clean:
-	rm -rf build dist site .cache demo-out machine *.egg-info ffprep/jpeg/_native.so ffprep/kernels/_kernels.so
+	rm -rf build dist site .cache bench-out demo-out machine *.egg-info ffprep/jpeg/_native.so ffprep/kernels/_kernels.so
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

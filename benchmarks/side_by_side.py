@@ -41,7 +41,7 @@ from peers.parts import PARTS, Bench
 from ffprep.inspect.timing.results import Result
 
 WITH_SHARDS = {"writing", "images", "narrow", "validation", "views", "workers", "accelerator", "scaling"}
-GRACE = 30
+GRACE = 60
 """Seconds that a part may take beyond its own, before it is broken off."""
 
 
@@ -104,7 +104,7 @@ def write_shards(data: Data, setting: Setting) -> None:
     """Have peers write the forms that they read, where that has not been done."""
     missing = [one for one in shard_writers(data) if not (data.shards / one.environment).exists()]
     if missing:
-        timed(missing, replace(setting, rounds=1, until=time.monotonic() + 300))
+        list(timed(missing, replace(setting, rounds=1, until=time.monotonic() + 300)))
 
 
 def run(name: str, bench: Bench, seconds: float) -> str:
@@ -145,7 +145,7 @@ def main() -> None:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for environment in ENVIRONMENTS.values():
-        failure = set_up(environment)[1]
+        failure = set_up(environment, again=options.set_up)[1]
         if failure and options.set_up:
             print(f"{environment.name}: {failure}")
     if options.set_up:

@@ -2,7 +2,7 @@
 
 ``uv`` makes them where it is installed, since it shares equal files between environments (torch alone takes 5 GB with
 what PyPI's build needs); pip does otherwise. They are kept, so that only the first run waits for downloads; so is the
-reason why one could not be made. To try again, delete its folder.
+reason why one could not be made, until ``side_by_side.py --set-up`` tries it again.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def home() -> Path:
     return Path(os.environ.get("FFPREP_PEERS") or Path.home() / ".cache" / "ffprep-peers")
 
 
-def set_up(environment: Environment) -> tuple[Path, str]:
-    """Make an environment if it is not there.
+def set_up(environment: Environment, again: bool = False) -> tuple[Path, str]:
+    """Make an environment if it is not there; with `again` also if it could not be made before.
 
     Returns
     -------
@@ -106,7 +106,8 @@ def set_up(environment: Environment) -> tuple[Path, str]:
     python = folder / "bin" / "python"
     wanted = "\n".join(environment.packages)
     stamp, reason = folder / "packages.txt", folder / "failure.txt"
-    if not stamp.exists() or stamp.read_text() != wanted:
+    failed = again and reason.exists() and bool(reason.read_text())
+    if failed or not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         print(f"setting up {environment.name}: {' '.join(environment.packages)}", file=sys.stderr)
         failure = _install(folder, python, environment.packages) or _tried(python, environment.modules)

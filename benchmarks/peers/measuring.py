@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -112,16 +112,14 @@ class Setting:
 Group = list[tuple[Entry, Timing]]
 
 
-def timed(entries: Sequence[Entry], setting: Setting) -> list[Group]:
+def timed(entries: Sequence[Entry], setting: Setting) -> Iterator[Group]:
     """Time entries in groups, each led by the first entry; those that cannot be set up have their reason as failure."""
     first, *others = entries
     groups = [others[at : at + setting.alive] for at in range(0, len(others), setting.alive)] or [[]]
-    found: list[Group] = []
     for number, group in enumerate(groups):
         now = time.monotonic()
         until = now + max(0.0, setting.until - now) / (len(groups) - number)
-        found.append(_together([first, *group], setting, until))
-    return found
+        yield _together([first, *group], setting, until)
 
 
 def _together(entries: Sequence[Entry], setting: Setting, until: float) -> Group:

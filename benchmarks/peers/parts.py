@@ -55,7 +55,10 @@ class Bench:
         now = time.monotonic()
         until = now + max(0.0, self.setting.until - now) / left
         print(f"  {table}: {len(found)} contestants, {until - now:.0f} s", file=sys.stderr, flush=True)
-        add(self.result, table, timed(found, replace(self.setting, until=until)), look, checked)
+        groups = []
+        for group in timed(found, replace(self.setting, until=until)):
+            groups.append(group)
+            add(self.result, table, groups, look, checked)  # what is there stays, whatever becomes of the rest
 
     def some(self, found: list[Entry]) -> list[Entry]:
         """Return a few contestants for a quick look, else all."""

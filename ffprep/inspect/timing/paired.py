@@ -280,6 +280,8 @@ def compare(
             for process in processes:
                 if number and time.monotonic() >= limits.until:
                     break
+                if time.monotonic() >= limits.until + 2 * LITTLE:
+                    process.failure = process.failure or LATE
                 failed = process.failure
                 process.epoch(limits.left(limits.epoch))
                 if not failed and process.failure and time.monotonic() >= limits.until:
