@@ -104,7 +104,8 @@ class Files:
         """Name a sample for a message: by its file and its number in this file."""
         file = int(self.file_of(np.array([sample]))[0])
         reader = self.readers[file]
-        return f"{reader.path}: {reader.sample_label(sample - int(self.starts[file]))}"
+        place = reader.path if reader.source is None else reader.source.url
+        return f"{place}: {reader.sample_label(sample - int(self.starts[file]))}"
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a field's metadata for the samples of all files: a view of a single file, or a copy that is kept."""
