@@ -25,7 +25,7 @@ def fetching_of(setup: EpochSetup, payloads: Sequence[str], planned: bool) -> Fe
     planned : bool
         Whether this is an epoch of the loader, after which the next one comes, rather than some batch.
     """
-    if all(reader.source is None for reader in setup.files.readers):
+    if not setup.files.remote:
         return None
     setup.order.ids(setup.epoch, np.empty(0, np.int64))  # so that an order of the user's is asked in this thread
     own = replace(setup, order=setup.order.apart())
