@@ -59,7 +59,12 @@ class Reference:
         self.value = value
 
     def hex(self) -> str:
-        return "00"
+        return f"{id(self)}"
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffprep.convert.clusters.parts.FEWEST_SAMPLES", 16)
 
 
 @pytest.fixture
@@ -70,14 +75,16 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return reference.value() if callable(reference.value) else reference.value
 
     def remote(task: Callable[..., Any]) -> Any:
-        def submitted(shared: list[Any], unit: Any) -> Reference:
+        def submitted(shared: list[Any], work: Any) -> Reference:
             def run() -> Any:
-                made.fails(unit)
-                return task(shared, unit)
+                made.fails(work)
+                return task(shared, work)
 
             return Reference(run)
 
-        return SimpleNamespace(remote=submitted)
+        found = SimpleNamespace(remote=submitted)
+        found.options = lambda **_: found
+        return found
 
     made = SimpleNamespace(
         is_initialized=lambda: True,
@@ -85,9 +92,11 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         put=Reference,
         get=get,
         remote=remote,
+        nodes=list,
+        wait=lambda references, **_: (references[:1], references[1:]),
         cancel=lambda reference: None,
         shutdown=lambda: None,
-        fails=lambda unit: None,
+        fails=lambda part: None,
         exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
     )
     module = ModuleType("ray")
@@ -98,8 +107,8 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def failing(error: Exception) -> Callable[[Any], None]:
-    def fail(unit: Any) -> None:
-        if unit.start == 32:
+    def fail(part: int) -> None:
+        if part == 2:
             raise error
 
     return fail
@@ -113,7 +122,7 @@ def test_a_task_that_kills_its_worker_each_time(ray: Any, tmp_path: Path) -> Non
     )
     with pytest.raises(ConversionError, match=wanted):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-    ray.fails = lambda unit: None
+    ray.fails = lambda part: None
     convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
     convert(Numbers(), tmp_path / "y.beton", workers=1)
     assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "y.beton").read_bytes()
@@ -130,7 +139,7 @@ def test_an_error_of_ours_in_a_task_is_raised_as_it_is(ray: Any, tmp_path: Path)
     [
         (
             "127.0.0.1:1",
-            r"the cluster that RAY_ADDRESS names \(127\.0\.0\.1:1\) does not answer: no answer; --engine local",
+            r"the cluster that RAY_ADDRESS names \(127\.0\.0\.1:1\) does not answer: .*Connection refused; --engine local",
         ),
         (None, "no cluster can be started: The current node timed out; --engine local needs none"),
     ],
