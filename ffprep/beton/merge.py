@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -247,8 +247,10 @@ def samples_of(
                     sample.append(Encoded(metadata))
                     continue
                 offset = int(reader.extents(name)[0][index])
-                key = (number, offset) if offset in shared[name] else None
-                key = keys[name].get(offset) if keys is not None else key
+                if keys is not None:
+                    key: Hashable = keys[name].get(offset)
+                else:
+                    key = (number, offset) if offset in shared[name] else None
                 sample.append(
                     Encoded(_without_pointer(reader, name, metadata), reader.payload(name, index).data, key=key)
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ffprep.convert.clusters.units import by_ray
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
 from ffprep.convert.report import ConversionReport
 from ffprep.convert.resuming import NOTE, check_unchanged, file_stamps, finished_report, note_of
-from ffprep.convert.units import SampleResult, WorkUnit, by_threads, units_of
+from ffprep.convert.units import SampleResult, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Selection, Source
 
@@ -108,7 +108,8 @@ def convert(
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
     tasks, workers = workers, processors(workers)
-    encode = _engine(engine, address)
+    check_engine(engine, address)
+    encode = partial(by_ray, address=address) if engine == "ray" else by_threads
     available = len(source)
     total = available if limit is None else min(limit, available)
     if total == 0:
@@ -234,13 +235,14 @@ def processors(workers: int | None) -> int:
     return usable_cpus()
 
 
-def _engine(
-    name: str, address: str | None
-) -> Callable[[Source, Iterator[WorkUnit], int], Generator[list[SampleResult], None, None]]:
-    if name == "ray":
-        return partial(by_ray, address=address)
-    if name != "local":
+def check_engine(name: str, address: str | None) -> None:
+    """Refuse an engine that there is not, and the address of a cluster without one.
+
+    Raises
+    ------
+    OptionError
+    """
+    if name not in ("local", "ray"):
         raise OptionError(f"engine is 'local' or 'ray', not {name!r}")
-    if address is not None:
+    if address is not None and name == "local":
         raise OptionError("--address is that of a Ray cluster; add --engine ray")
-    return by_threads
