@@ -9,6 +9,7 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.transforms.base import probability
+from ffprep.transforms.compiled.pixels import STEPS_BYTES
 from ffprep.transforms.image import ImageOp, Numbers
 
 
@@ -23,6 +24,9 @@ class _Magnitude(ImageOp):
 
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
         return np.array([self.p, max(0.0, 1 - self.magnitude), 1 + self.magnitude])
+
+    def work(self, height: int, width: int) -> int:
+        return STEPS_BYTES
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.magnitude:g}, p={self.p:g})"
@@ -107,7 +111,7 @@ class ColorJitter(ImageOp):
         return np.array(out)
 
     def work(self, height: int, width: int) -> int:
-        return 32
+        return 32 + STEPS_BYTES
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.brightness}, {self.contrast}, {self.saturation}, {self.hue}, p={self.p:g})"

@@ -9,6 +9,7 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.transforms.base import probability
+from ffprep.transforms.compiled.pixels import STEPS_BYTES
 from ffprep.transforms.image import ChanceOp, ImageOp, Numbers
 
 
@@ -31,6 +32,9 @@ class RandomGrayscale(ChanceOp):
     def __init__(self, p: float = 0.1, seed: int | None = None, *, gray_prob: float | None = None) -> None:
         super().__init__(p if gray_prob is None else gray_prob)
         self.seed = seed
+
+    def work(self, height: int, width: int) -> int:
+        return STEPS_BYTES
 
 
 class RandomAutocontrast(ChanceOp):
