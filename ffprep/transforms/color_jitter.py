@@ -9,7 +9,6 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.transforms.base import probability
-from ffprep.transforms.compiled.pixels import STEPS_BYTES
 from ffprep.transforms.image import ImageOp, Numbers
 
 
@@ -26,6 +25,8 @@ class _Magnitude(ImageOp):
         return np.array([self.p, max(0.0, 1 - self.magnitude), 1 + self.magnitude])
 
     def work(self, height: int, width: int) -> int:
+        from ffprep.transforms.compiled.pixels import STEPS_BYTES
+
         return STEPS_BYTES
 
     def __repr__(self) -> str:
@@ -111,6 +112,8 @@ class ColorJitter(ImageOp):
         return np.array(out)
 
     def work(self, height: int, width: int) -> int:
+        from ffprep.transforms.compiled.pixels import STEPS_BYTES
+
         return 32 + STEPS_BYTES
 
     def __repr__(self) -> str:

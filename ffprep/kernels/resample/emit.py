@@ -204,16 +204,3 @@ def copy_narrow_row(pad: int, form: int, out: int, y: int, out_h: int, out_w: in
         n = out_w * size
         for c in range(channels_of(form)):
             copy_bytes(out + (c * out_h + y) * n, pad + 16 * c * size, n)
-
-
-@inline
-def stream_row(lines: int, out: int, plane: int, out_w: int) -> None:
-    """Write a row of float32 past the cache, one channel after the other.
-
-    Writing 64 bytes to each of the planes in turn takes twice as long (AMD Zen 3), since each place is a page of its own.
-    `lines` has the channels one after the other, `out` is the address of the first pixel in its plane.
-    """
-    v.compact()
-    for c in range(3):
-        for x in range(0, 4 * out_w, 64):
-            v.stream_f32x16(out + c * plane + x, v.load_f32x16(lines + 4 * c * out_w + x))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ffprep.kernels.jit import inline
-from ffprep.kernels.layout import F32_CHW, GRAY, NO_SPACE, OK, RGB, RGB_PACKED, UNFIT, aligned
+from ffprep.kernels.layout import GRAY, NO_SPACE, OK, RGB, RGB_PACKED, UNFIT, aligned
 from ffprep.kernels.memory import get_i32, get_u8, put_u8
 from ffprep.kernels.resample.axis import block_start
 from ffprep.kernels.resample.emit import (
@@ -24,7 +24,6 @@ from ffprep.kernels.resample.emit import (
     make_matrix,
     may_stream,
     output_steps,
-    stream_row,
 )
 from ffprep.kernels.resample.plan import TABLES_SIZE, WIDE_SCALE, fits, make_plan, plan_size, unit_weight
 from ffprep.kernels.resample.records import check_request, image_at, plane_tables_at, render_at
@@ -39,7 +38,7 @@ ROW_SLACK = 256
 def fixed_work_size(request: Any) -> int:
     """Return the bytes of workspace that :func:`render_fixed` needs for a RENDER record."""
     cols = request.hi_x - request.lo_x
-    return plan_size(request) + 6 * aligned(cols + ROW_SLACK) + aligned(12 * request.out_w) + 2048
+    return plan_size(request) + 6 * aligned(cols + ROW_SLACK) + 2048
 
 
 @inline
@@ -131,7 +130,6 @@ def render_fixed(vertical: Any, one_row: Any, two_rows: Any, three_rows: Any, wi
     planes = 1 if color == GRAY else 3
     row = aligned(request.hi_x - request.lo_x + ROW_SLACK)
     row_0, row_1, row_2, row_packed, at = at, at + row, at + 2 * row, at + 3 * row, at + 6 * row
-    lines, at = at, at + aligned(12 * out_w)
     differ = make_plan(image, request, window, luma, chroma, at)
     unit = np.float64(unit_weight(request.filter))
     make_matrix(RGB if packed else color, form, unit * unit / 128.0, request.colour, matrix)
@@ -139,11 +137,6 @@ def render_fixed(vertical: Any, one_row: Any, two_rows: Any, three_rows: Any, wi
     step, plane = output_steps(form, out_h, out_w)
     narrow = out_w < 16
     nt = np.int64(request.stream and may_stream(form, out, out_w))
-    by_row = nt and form == F32_CHW
-    if by_row:
-        nt, pitch = np.int64(0), np.int64(4 * out_w)
-    else:
-        pitch = np.int64(plane)
     first, second, third = image.planes[0], image.planes[1], image.planes[2]
     fine, coarse = luma.columns, chroma.columns
     base_0, index_0, weight_0, groups_0 = fine.base, fine.index, fine.weight, fine.groups
@@ -158,8 +151,7 @@ def render_fixed(vertical: Any, one_row: Any, two_rows: Any, three_rows: Any, wi
             if planes == 3:
                 _weigh(vertical, chroma, second, 1, o, row_1)
                 _weigh(vertical, chroma, third, 1, o, row_2)
-        place = out + o * out_w * step
-        line = pad if narrow else lines if by_row else place
+        line = pad if narrow else out + o * out_w * step
         for b in range((out_w + 15) // 16):
             at_0 = weight_0 + 64 * groups_0 * b
             if planes == 1:
@@ -170,11 +162,9 @@ def render_fixed(vertical: Any, one_row: Any, two_rows: Any, three_rows: Any, wi
                 a1, a2 = two_rows(row_1, row_2, base_1 + 64 * b, index_1 + 64 * b, at_1, groups_1)
             else:
                 a0, a1, a2 = three_rows(row_0, row_1, row_2, base_0 + 64 * b, index_0 + 64 * b, at_0, groups_0)
-            emit_block(a0, a1, a2, matrix, form, line + block_start(b, out_w) * step, pitch, nt)
-        if by_row:
-            stream_row(lines, place, plane, out_w)
+            emit_block(a0, a1, a2, matrix, form, line + block_start(b, out_w) * step, plane, nt)
         if narrow:
             copy_narrow_row(pad, form, out, o, out_h, out_w)
-    if nt or by_row:
+    if nt:
         v.store_fence()
     return OK

@@ -12,7 +12,17 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from ffprep.kernels.simd.types import I8X16, I8X32, I16X16, I32, call_of, interleave_mask, intrinsic, llvm_type, operation
+from ffprep.kernels.simd.types import (
+    I8X16,
+    I8X32,
+    I16X16,
+    I32,
+    call_of,
+    interleave_mask,
+    intrinsic,
+    llvm_type,
+    operation,
+)
 
 
 def _both(build: Callable[[Any, Any, Any], Any]) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.transforms.base import probability
-from ffprep.transforms.compiled.blur import FARTHEST
 from ffprep.transforms.image import ImageOp, Numbers
 
 
@@ -62,6 +61,8 @@ class GaussianBlur(ImageOp):
         return np.array([self.p, *self.kernel_size, *self.sigma])
 
     def work(self, height: int, width: int) -> int:
+        from ffprep.transforms.compiled.blur import FARTHEST
+
         down, across = self.kernel_size[0] // 2, self.kernel_size[1] // 2
         row = 3 * width + 16
         tables, ends, rows = 16 * (down + 1) + 16 + 4 * (down + across + 2), 24 * across, min(height, 2 * down + 1)

@@ -9,7 +9,6 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.transforms.base import probability
-from ffprep.transforms.compiled.pixels import STEPS_BYTES
 from ffprep.transforms.image import ChanceOp, ImageOp, Numbers
 
 
@@ -34,6 +33,8 @@ class RandomGrayscale(ChanceOp):
         self.seed = seed
 
     def work(self, height: int, width: int) -> int:
+        from ffprep.transforms.compiled.pixels import STEPS_BYTES
+
         return STEPS_BYTES
 
 
