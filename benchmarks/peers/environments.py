@@ -62,7 +62,14 @@ ENVIRONMENTS = {
         Environment("fairseq", ("fairseq==0.12.2", TORCH[0]), ("fairseq.data",)),
         Environment(
             "tokenisers",
-            ("tiktoken==0.14.0", "tokenizers==0.23.3", "datasets==5.2.0", "datatrove==0.10.1", "orjson==3.13.0", "numpy"),
+            (
+                "tiktoken==0.14.0",
+                "tokenizers==0.23.3",
+                "datasets==5.2.0",
+                "datatrove==0.10.1",
+                "orjson==3.13.0",
+                "numpy",
+            ),
             ("tiktoken", "tokenizers", "datasets", "datatrove"),
         ),
         Environment(
