@@ -137,15 +137,23 @@ def check_continued(writer: Writer, origins: Sequence[dict[str, Any]]) -> None:
 
 
 def check_readers(readers: Sequence[Reader]) -> None:
-    """Refuse files whose fields are not those of the first, or whose tokens are numbered otherwise.
+    """Refuse files in a store, those with other fields than the first, and those whose tokens are numbered otherwise.
 
     Raises
     ------
     OptionError
     """
+    check_local(readers)
     for reader in readers:
         check_same_fields(readers[0].path, readers[0].head, reader.path, reader.head)
     check_same_numbering(readers)
+
+
+def check_local(readers: Sequence[Reader]) -> None:
+    """Refuse files in a store, whose pages need not be on local disk; raises `OptionError`."""
+    for reader in readers:
+        if reader.source is not None:
+            raise OptionError(f"{reader.source.url}: files are copied from local disk only; copy this one there first")
 
 
 def check_same_numbering(readers: Sequence[Reader]) -> None:

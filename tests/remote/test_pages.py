@@ -16,7 +16,9 @@ from small_pages import SIZE as PAGE
 from small_pages import environment
 
 from ffprep.beton import Reader
+from ffprep.beton.merge import merge
 from ffprep.beton.sets import files_of
+from ffprep.beton.split import split
 from ffprep.beton.verify import verify
 from ffprep.common import locking
 from ffprep.errors import OptionError
@@ -366,3 +368,12 @@ def test_a_user_of_another_start_of_the_machine_has_ended(monkeypatch: pytest.Mo
     assert not here.ended()
     assert locking.Holder(here.host, here.boot, here.pid, "before").ended()
     assert issubclass(DamagedError, RemoteError)
+
+
+def test_files_of_a_store_are_not_merged_or_split(url: str, cache: Path, tmp_path: Path, local: Path) -> None:
+    """Their pages are holes in the cache's file until they are asked for."""
+    with pytest.raises(OptionError, match="http://.*train.beton: files are copied from local disk only"):
+        merge([local, url], tmp_path / "out.beton")
+    with pytest.raises(OptionError, match="http://.*train.beton: files are copied from local disk only"):
+        split(files_of(url), tmp_path / "out.set.json", 2)
+    assert not list(tmp_path.glob("out*"))

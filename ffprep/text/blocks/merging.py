@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from ffprep.beton.checksums import open_checked
-from ffprep.beton.merge import check_continued, check_same_numbering, holds_blocks, merge, merged_manifest, origin
+from ffprep.beton.merge import (
+    check_continued,
+    check_local,
+    check_same_numbering,
+    holds_blocks,
+    merge,
+    merged_manifest,
+    origin,
+)
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import Place, files_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
@@ -139,6 +147,7 @@ def merge_blocks(
     readers = [open_checked(file) for file in files_of(paths)]
     if not readers:
         raise OptionError("merge wants at least one file")
+    check_local(readers)
     target = Path(out)
     refuse_inputs([target], [reader.path for reader in readers])
     opened = [open_blocks(reader) for reader in readers]
