@@ -6,22 +6,24 @@ Starts three nodes with one processor each on this machine, and converts photogr
 and texts. When five parts are there, the third node is killed with all that runs on it; later another one
 joins. Each file has to be that of a local conversion, byte for byte, with nothing beside it.
 
-    python benchmarks/reliability/ray_cluster.py --speed 4000
+    python benchmarks/reliability/ray_cluster.py --speed /data/imagenet
 
-measures instead: so many photographs with one node of one processor and with two, and locally with one worker, with the
-processor time of everything that took part. No node is killed.
+measures instead: a conversion on one processor, by one node on one, and by two nodes on one each, with the processor
+time of everything that took part, Ray's own processes too. No node is killed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +39,26 @@ KINDS = ("imagenet", "coco", "openwebtext")
 
 
 class Cluster:
-    """Some nodes of one processor each."""
+    """Some nodes of one processor each.
 
-    def __init__(self, count: int) -> None:
+    Parameters
+    ----------
+    count : int
+    processors : sequence of int
+        The processors of this machine that the nodes keep to.
+    """
+
+    def __init__(self, count: int, processors: Sequence[int] = ()) -> None:
         from ray.cluster_utils import Cluster as Nodes
 
+        every = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, processors[:1] or every)
         self.nodes: Any = Nodes(initialize_head=True, head_node_args={**self._node(), "include_dashboard": False})
-        self.others = [self.nodes.add_node(**self._node()) for _ in range(count - 1)]
+        self.others = []
+        for number in range(1, count):
+            os.sched_setaffinity(0, processors[number : number + 1] or every)
+            self.others.append(self.nodes.add_node(**self._node()))
+        os.sched_setaffinity(0, every)
 
     @staticmethod
     def _node() -> dict[str, int]:
@@ -132,39 +147,60 @@ def kills(root: Path, chosen: list[str], count: int) -> list[str]:
     return problems
 
 
-def processor_seconds(root: int) -> float:
-    """Processor time of a process, of all that it started, and of those of their children that have ended."""
-    total = 0.0
-    for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
-        try:
-            times = process.cpu_times()
-        except psutil.Error:
-            continue
-        total += times.user + times.system + (times.children_user + times.children_system) * (process.pid != root)
-    return total
+class ProcessorTime:
+    """The processor time of all processes below this one while the body runs, also of those that end meanwhile."""
+
+    def __enter__(self) -> ProcessorTime:
+        self._seen: dict[tuple[int, float], float] = {}
+        self._look()
+        self._before = dict(self._seen)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.seconds = sum(self._seen.values()) - sum(self._before.values())
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            self._look()
+
+    def _look(self) -> None:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                self._seen[process.pid, process.create_time()] = times.user + times.system
 
 
-def speed(root: Path, count: int) -> None:
-    """Measure one node, two nodes and a local conversion."""
-    command = ["imagenet", "--source", str(make_photographs(root / "photographs", count))]
+def speed(root: Path, source: Path, runs: int) -> None:
+    """Measure a local conversion on one processor, one node on one, and two nodes on one each."""
+    command = ["imagenet", "--source", str(source)]
     problems: list[str] = []
-    rates = {}
+    every = sorted(os.sched_getaffinity(0))
+    found: dict[str, list[tuple[float, float]]] = {"local": [], "1 node": [], "2 nodes": []}
     for name, nodes in (("local", 0), ("1 node", 1), ("2 nodes", 2)):
-        cluster = Cluster(nodes) if nodes else None
+        cluster = Cluster(nodes, every[:nodes]) if nodes else None
         options = ["--engine", "ray", "--address", cluster.nodes.address] if cluster else ["--workers", "1"]
-        for attempt in range(3):
-            (folder := root / f"{name}-{attempt}").mkdir()
-            before = processor_seconds(os.getpid()) + sum(os.times()[2:4])
-            begun = time.monotonic()
-            ended(start(command, folder, *options), problems, name)
-            seconds = time.monotonic() - begun
-            spent = processor_seconds(os.getpid()) + sum(os.times()[2:4]) - before
-            print(f"{name}: {seconds:.2f} s, {count / seconds:,.0f} images/s, {spent:.2f} s of processors", flush=True)
-            if attempt:
-                rates[name] = max(rates.get(name, 0.0), count / seconds)
+        os.sched_setaffinity(0, every[: max(1, nodes)])
+        for _ in range(runs):
+            with tempfile.TemporaryDirectory(dir=root) as folder:
+                begun = time.monotonic()
+                with ProcessorTime() as spent:
+                    ended(start(command, Path(folder), *options), problems, name)
+                seconds = time.monotonic() - begun
+                print(f"{name}: {seconds:.2f} s, {spent.seconds:.2f} s of processors", flush=True)
+                found[name].append((seconds, spent.seconds))
+        os.sched_setaffinity(0, every)
         if cluster:
             cluster.nodes.shutdown()
-    print(f"two nodes: {rates['2 nodes'] / rates['1 node']:.2f} times one; {problems}")
+    best = {name: min(runs) for name, runs in found.items()}
+    print(
+        f"two nodes: {best['1 node'][0] / best['2 nodes'][0]:.2f} times one; processor time of one node: "
+        f"{best['1 node'][1] / best['local'][1]:.2f} times that of a local conversion; {problems}"
+    )
 
 
 def main() -> int:
@@ -172,13 +208,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--count", type=int, default=1280, help="photographs")
-    parser.add_argument("--speed", type=int, metavar="COUNT", help="measure with so many photographs")
+    parser.add_argument("--speed", type=Path, metavar="FOLDER", help="measure with the images of this folder")
+    parser.add_argument("--runs", type=int, default=2, help="of each kind, with --speed; the fastest counts")
     options = parser.parse_args()
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     os.environ.setdefault("RAY_worker_niceness", "0")
     with tempfile.TemporaryDirectory(prefix="ffprep-ray-") as made:
         if options.speed:
-            speed(Path(made), options.speed)
+            speed(Path(made), options.speed, options.runs)
             return 0
         problems = kills(Path(made), options.only, options.count)
     print(f"{len(problems)} problems")

@@ -54,7 +54,7 @@ def encoders() -> list[psutil.Process]:
     for process in psutil.process_iter(["cmdline"]):
         title = " ".join(process.info["cmdline"] or ())
         with contextlib.suppress(psutil.Error):
-            if title.startswith("ray::_encode") and process.environ().get(MARK) == str(os.getpid()):
+            if title.startswith("ray::do_task") and process.environ().get(MARK) == str(os.getpid()):
                 found.append(process)
     return found
 
@@ -107,7 +107,7 @@ class Kills:
 
     def command(self, folder: Path, engine: str) -> list[str]:
         """The conversion."""
-        chosen = ["--engine", engine, "--workers", "1", "--quiet", "--out", str(folder / "x.beton")]
+        chosen = ["--engine", engine, "--quiet", "--out", str(folder / "x.beton")]
         return [sys.executable, "-m", "ffprep", "convert", "imagenet", "--source", str(self.source), *chosen]
 
     def start(self, folder: Path, address: str | None) -> subprocess.Popen[bytes]:
@@ -146,7 +146,7 @@ class Kills:
         """Kill the command, and give it again."""
         with self.folder(kind) as folder:
             process = self.start(folder, address)
-            self.until(process, lambda: (folder / "x.beton.partial").exists(), 0.0)
+            self.until(process, lambda: (folder / "x.beton.ray").exists(), 0.0)
             begun = time.monotonic()
             self.ended(kind, process)
             seconds = time.monotonic() - begun
@@ -156,7 +156,7 @@ class Kills:
                     process = self.start(folder, address)
                     if self.chance.random() < 0.2:  # also before anything is written
                         self.until(process, lambda: True)
-                    elif not self.until(process, lambda: (folder / "x.beton.partial").exists(), seconds):
+                    elif not self.until(process, lambda: (folder / "x.beton.ray").exists(), seconds):
                         self.ended(kind, process)
                         break
                     process.kill()
