@@ -1,5 +1,7 @@
 """Compare masks, boxes and keypoints that follow an image with what torchvision v2 makes of the same drawn parameters.
 
+Of maps of coordinates (rotations, shears, tilts) it also compares the images.
+
     PYTHONPATH=. python scripts/compare_with_torchvision.py
 
 Needs torchvision. It prints how many masks, boxes and keypoints were compared and how far they are apart.
@@ -7,13 +9,17 @@ Needs torchvision. It prints how many masks, boxes and keypoints were compared a
 
 from __future__ import annotations
 
+import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
@@ -22,6 +28,7 @@ from ffprep import transforms as T
 from ffprep.fields.decoders import (
     RandomResizedCropRGBImageDecoder,
     ResizeCenterCropRGBImageDecoder,
+    ResizeRGBImageDecoder,
 )
 from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
 from ffprep.loader.plan.pipelines import read_pipelines
@@ -146,11 +153,164 @@ def compare(path: Path, image: list[Any], twin: Twin) -> str:
     )
 
 
+# -- maps of coordinates ----------------------------------------------------------------------------------------------
+
+SIDES, FILL = (61, 48), 255
+GREY = (FILL,) * 3
+Drawn = Callable[[int], float]
+Apply = Callable[[Any, Drawn, Any, Any], Any]
+"""Torchvision's operation on a value, given the draws, the interpolation and the fill."""
+
+
+def between(low: float, high: float, u: float) -> float:
+    return low + (high - low) * u
+
+
+def affine(x: Any, draw: Drawn, way: Any, fill: Any) -> Any:
+    shift = [round(between(-0.2, 0.2, draw(2)) * SIDES[1]), round(between(-0.3, 0.3, draw(3)) * SIDES[0])]
+    shear = [between(-20, 20, draw(5)), between(-10, 15, draw(6))]
+    return F.affine(x, between(-40, 40, draw(1)), shift, between(0.7, 1.4, draw(4)), shear, way, fill)
+
+
+def corners(draw: Drawn) -> list[list[int]]:
+    height, width = SIDES
+    reach = int(0.5 * (width // 2)) + 1, int(0.5 * (height // 2)) + 1
+    in_x, in_y = ([int(draw(2 + axis + 2 * k) * reach[axis]) for k in range(4)] for axis in (0, 1))
+    across = [in_x[0], width - 1 - in_x[1], width - 1 - in_x[2], in_x[3]]
+    return [list(point) for point in zip(across, [in_y[0], in_y[1], height - 1 - in_y[2], height - 1 - in_y[3]])]  # noqa: B905
+
+
+def tilted(x: Any, end: list[list[int]], way: Any, fill: Any) -> Any:
+    """F.perspective, with coefficients in float64; it rounds those that it makes of points to float32."""
+    rows: list[list[float]] = []
+    for (a, b), (c, d) in zip(end, START, strict=True):
+        rows += [[a, b, 1, 0, 0, 0, -c * a, -c * b], [0, 0, 0, a, b, 1, -d * a, -d * b]]
+    coefficients = np.linalg.solve(np.array(rows, float), np.array(START, float).ravel()).tolist()
+    return F.perspective(x, None, None, way, fill, coefficients)
+
+
+START = [[0, 0], [SIDES[1] - 1, 0], [SIDES[1] - 1, SIDES[0] - 1], [0, SIDES[0] - 1]]
+END = [[4, 2], [44, 0], [47, 55], [-3, 60]]
+
+
+def degrees(value: float) -> float:
+    return math.degrees(math.atan(value))
+
+
+MAPS: dict[str, tuple[Callable[[str], Any], Apply]] = {
+    "RandomAffine": (
+        lambda way: T.RandomAffine(40, (0.2, 0.3), (0.7, 1.4), (-20, 20, -10, 15), way, GREY),
+        affine,
+    ),
+    "Affine": (
+        lambda way: T.Affine(25, (5, -3), 1.2, (8, -4), way, GREY),
+        lambda x, draw, way, fill: F.affine(x, 25, [5, -3], 1.2, [8, -4], way, fill),
+    ),
+    "RandomRotation": (
+        lambda way: T.RandomRotation(60, way, GREY),
+        lambda x, draw, way, fill: F.rotate(x, -between(-60, 60, draw(1)), way, fill=fill),
+    ),
+    "Rotate": (lambda way: T.Rotate(33, way, GREY), lambda x, draw, way, fill: F.rotate(x, 33, way, fill=fill)),
+    "RandomPerspective": (
+        lambda way: T.RandomPerspective(0.5, 1.0, way, GREY),
+        lambda x, draw, way, fill: tilted(x, corners(draw), way, fill),
+    ),
+    "Perspective": (
+        lambda way: T.Perspective(START, END, way, GREY),
+        lambda x, draw, way, fill: tilted(x, END, way, fill),
+    ),
+    "ShearX": (
+        lambda way: T.ShearX(0.3, way, GREY),
+        lambda x, draw, way, fill: F.affine(x, 0, [0, 0], 1, [degrees(0.3), 0], way, fill, [0, 0]),
+    ),
+    "ShearY": (
+        lambda way: T.ShearY(-0.3, way, GREY),
+        lambda x, draw, way, fill: F.affine(x, 0, [0, 0], 1, [0, degrees(-0.3)], way, fill, [0, 0]),
+    ),
+    "TranslateX": (
+        lambda way: T.TranslateX(7, way, GREY),
+        lambda x, draw, way, fill: F.affine(x, 0, [7, 0], 1, [0, 0], way, fill),
+    ),
+    "TranslateY": (
+        lambda way: T.TranslateY(-9, way, GREY),
+        lambda x, draw, way, fill: F.affine(x, 0, [0, -9], 1, [0, 0], way, fill),
+    ),
+}
+
+
+def compare_map(path: Path, make: Callable[[str], Any], twin: Apply, epochs: int = 4) -> str:
+    """Compare pictures, masks, boxes and keypoints after a map of coordinates with torchvision's of the same draws."""
+    ways = {"nearest": F.InterpolationMode.NEAREST, "bilinear": F.InterpolationMode.BILINEAR}
+    given: dict[str, Any] = dict.fromkeys(("image", "mask", "boxes", "labels", "keypoints", "depth", "number"))
+    given["plain"] = PipelineSpec("image", ResizeRGBImageDecoder(SIDES))
+    for way in ways:
+        given[way] = PipelineSpec("image", ResizeRGBImageDecoder(SIDES), [make(way)])
+    small = {"min_size": 1e-9, "min_area": 1e-9}
+    for name, leader in (("plain", "plain"), ("moved", "nearest")):
+        given[f"{name} masks"] = PipelineSpec("mask", MaskDecoder(fill=FILL), draws=leader)
+        given[f"{name} boxes"] = PipelineSpec("boxes", BoxesDecoder(**(small if name == "plain" else {})), draws=leader)
+        given[f"{name} points"] = PipelineSpec("keypoints", KeypointsDecoder(), draws=f"{name} boxes")
+    totals: Counter[str] = Counter()
+    furthest: dict[str, float] = dict.fromkeys(("bilinear, Pillow", "boxes", "keypoints"), 0.0)
+    names = [name for name, spec in given.items() if spec is not None]
+    with Loader(path, COUNT, pipelines=given, seed=SEED) as loader:
+        streams = {p.name: [stream for _, stream in p.transforms] for p in read_pipelines(given, loader.files)}
+        for epoch in range(epochs):
+            got = dict(zip(names, loader.batch(range(COUNT), epoch), strict=True))
+            for i in range(COUNT):
+                drawn = {way: partial(Draw(SEED, epoch, i), streams[way][0]) for way in ways}
+
+                def of(x: Any, way: str, fill: Any, drawn: dict[str, Any] = drawn) -> Any:
+                    return twin(x, drawn[way], ways[way], fill)
+
+                picture, mask = got["plain"][i], got["plain masks"][i]
+                shown = np.asarray(of(Image.fromarray(picture), "nearest", list(GREY)))
+                totals["pixels"] += shown[..., 0].size
+                totals["pixels, Pillow"] += int((shown != got["nearest"][i]).any(2).sum())
+                labels = np.asarray(of(Image.fromarray(mask), "nearest", FILL))
+                totals["labels, Pillow"] += int((labels != got["moved masks"][i]).sum())
+                moved = of(tv_tensors.Mask(torch.from_numpy(mask.copy())), "nearest", FILL).numpy()
+                totals["labels, tensors"] += int((moved != got["moved masks"][i]).sum())
+                shown = np.asarray(of(Image.fromarray(picture), "bilinear", list(GREY))).astype(int)
+                furthest["bilinear, Pillow"] = max(
+                    furthest["bilinear, Pillow"], float(np.abs(shown - got["bilinear"][i]).max())
+                )
+                n = int(got["plain boxes"].mask[i].sum())
+                boxes = tv_tensors.BoundingBoxes(
+                    torch.from_numpy(got["plain boxes"].boxes[i][:n].copy()), format="XYXY", canvas_size=SIDES
+                )
+                kept, valid = F.sanitize_bounding_boxes(of(boxes, "nearest", None), min_size=1, min_area=1)
+                many = int(got["moved boxes"].mask[i].sum())
+                totals["boxes"] += many
+                if many != len(kept):
+                    totals["boxes kept by one alone"] += abs(many - len(kept))
+                    continue
+                if not many:
+                    continue
+                apart = np.abs(got["moved boxes"].boxes[i][:many] - kept.numpy())
+                furthest["boxes"] = max(furthest["boxes"], float(apart.max()))
+                points = got["plain points"][i][:n, :, :2].copy()
+                points = tv_tensors.KeyPoints(torch.from_numpy(points), canvas_size=SIDES)
+                points = of(points, "nearest", None).numpy()[valid.numpy()]
+                there = got["moved points"][i][:many]
+                apart = np.abs(there[:, :, :2] - points)[there[:, :, 2] > 0]
+                furthest["keypoints"] = max(furthest["keypoints"], float(apart.max(initial=0)))
+    return (
+        f"of {totals['pixels']:,} nearest pixels {totals['pixels, Pillow']:,} differ from Pillow images', of labels "
+        f"{totals['labels, Pillow']:,} from Pillow's and {totals['labels, tensors']:,} from those on tensors; bilinear "
+        f"levels are at most {furthest['bilinear, Pillow']:g} from Pillow images'; {totals['boxes']:,} boxes are at "
+        f"most {furthest['boxes']:.2g} pixels apart, {totals['boxes kept by one alone']} kept by one alone, keypoints "
+        f"{furthest['keypoints']:.2g}"
+    )
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = write_dense(Path(folder) / "dense.beton")
         for name, (image, twin) in CHAINS.items():
             print(f"{name}: {compare(path, image, twin)}", flush=True)
+        for name, (make, apply) in MAPS.items():
+            print(f"{name}: {compare_map(path, make, apply)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from ffprep.sources.images.shards import ShardRows
 from ffprep.sources.images.source import ImagesSource
 from ffprep.sources.images.streaming import StreamedImages, StreamRows
 from ffprep.sources.reading import hub
-from ffprep.sources.reading.file_sets import FolderFiles, is_image_name, walk_images
+from ffprep.sources.reading.file_sets import FolderFiles, is_image_name, is_other_image, walk_images
 from ffprep.sources.reading.image_tables import IMAGE_NAMES, LABEL_NAMES, SPLITS, ArrowRows, ParquetRows, by_name
 from ffprep.sources.reading.labelled_texts import Labels, read_labels
 from ffprep.sources.reading.left_out import LeftOut
@@ -180,9 +180,8 @@ def open_images(choice: ImagesChoice, image: RGBImageField, skip: bool = False) 
     names = names or next((list(found) for found in classes.values() if found), None)
     if names:
         facts["classes"] = names
-    return ImagesSource(
-        rows, indices, choices, labels, image=image, facts=facts, left_out=left_out, notes=clutter.notes()
-    )
+    notes = clutter.notes() + (rows.notes() if isinstance(rows, FolderRows) else [])
+    return ImagesSource(rows, indices, choices, labels, image=image, facts=facts, left_out=left_out, notes=notes)
 
 
 def _check_boxes(choices: Sequence[FieldChoice], image: RGBImageField) -> None:
@@ -260,16 +259,18 @@ def _image_folder(path: Path, choice: ImagesChoice, clutter: Clutter, chosen: bo
             "keep class folders or images, or name the images in a CSV file"
         )
     if classes:
-        found = [walk_images(path, name, clutter) for name in classes]
+        others: list[str] = []
+        found = [walk_images(path, name, clutter, others) for name in classes]
         empty = [name for name, images in zip(classes, found, strict=True) if not images]
         if empty:
             raise SourceError(f"{path}: no images in the class folders {', '.join(empty[:5])}; remove them")
-        return FolderRows(FolderFiles(path, [name for names in found for name in names]), classes), "folder"
+        return FolderRows(FolderFiles(path, [name for names in found for name in names]), classes, others), "folder"
     if not flat:
         raise SourceError(
             f"{path}: no images, class folders, .tar, .parquet, metadata.csv or saved data set of datasets in it"
         )
-    return FolderRows(FolderFiles(path, flat), None), "flat folder"
+    others = [entry.name for entry in entries if is_other_image(entry.name)]
+    return FolderRows(FolderFiles(path, flat), None, others), "flat folder"
 
 
 def _check_hub_name(source: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ffprep.common.names import readable
 from ffprep.common.source_files import read_file
 from ffprep.errors import SourceError, first_line
 from ffprep.sources.reading.file_sets import LARGEST, FolderFiles
@@ -91,9 +92,12 @@ class FolderRows:
     files : FolderFiles
     classes : Sequence[str] or None
         Names of the class folders.
+    others : Sequence[str]
+        Images that were left out because of their ending.
     """
 
-    def __init__(self, files: FolderFiles, classes: Sequence[str] | None) -> None:
+    def __init__(self, files: FolderFiles, classes: Sequence[str] | None, others: Sequence[str] = ()) -> None:
+        self._others = others
         self.label = str(files.root)
         self._files = files
         self.names: Sequence[str] = ["image", "path", *(["label"] if classes is not None else [])]
@@ -135,6 +139,16 @@ class FolderRows:
 
     def size(self, name: str) -> int:
         return sampled_size(len(self), self._files.size)
+
+    def notes(self) -> list[str]:
+        """What the user should know: a sentence, or nothing."""
+        if not self._others:
+            return []
+        listed = ", ".join(map(readable, self._others[:3])) + (", ..." if len(self._others) > 3 else "")
+        return [
+            f"left out {len(self._others):,} {'image' if len(self._others) == 1 else 'images'} with an ending that "
+            f"ImageFolder does not take ({listed}); name them in a CSV file to convert them"
+        ]
 
 
 class ImagePaths:

@@ -20,6 +20,9 @@ from ffprep.errors import SourceError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 """The endings, in lower case, by which torchvision's ImageFolder recognises images."""
 
+OTHER_IMAGES = frozenset({".apng", ".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jxl", ".tga"})
+"""Endings of images that ImageFolder leaves out."""
+
 LARGEST = 1 << 30
 """Bytes that a file of a data set's samples may have, since it is held in memory; 2^28 pixels take fewer."""
 
@@ -152,7 +155,7 @@ def _close_all(files: dict[Path, int]) -> None:
     close_descriptors(files.values())
 
 
-def walk_images(root: Path, folder: str, clutter: Clutter | None = None) -> list[str]:
+def walk_images(root: Path, folder: str, clutter: Clutter | None = None, others: list[str] | None = None) -> list[str]:
     """Paths within ``root`` of the images in its subfolder ``folder``, in the order of torchvision's ImageFolder.
 
     They are sorted by folder and then by name, as strings. Symbolic links are followed. Images are recognised by name.
@@ -163,6 +166,8 @@ def walk_images(root: Path, folder: str, clutter: Clutter | None = None) -> list
     folder : str
     clutter : Clutter, optional
         Decides about folders and files that systems leave behind; by default they are taken.
+    others : list of str, optional
+        Given the paths of images that ImageFolder leaves out because of their ending.
     """
     clutter = clutter or Clutter(taken=True)
     found: list[str] = []
@@ -172,6 +177,8 @@ def walk_images(root: Path, folder: str, clutter: Clutter | None = None) -> list
         prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
         folders[:] = [name for name in folders if not clutter.leaves_out(prefix + name)]
         images = (prefix + name for name in sorted(names) if is_image_name(name))
+        if others is not None:
+            others += (prefix + name for name in sorted(names) if is_other_image(name))
         walked.append((path, [name for name in images if not clutter.leaves_out(name)]))
     for _, paths in sorted(walked):
         found += paths
@@ -181,6 +188,11 @@ def walk_images(root: Path, folder: str, clutter: Clutter | None = None) -> list
 def is_image_name(name: str) -> bool:
     """Whether a file name ends like that of an image."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - called a million times
+
+
+def is_other_image(name: str) -> bool:
+    """Whether a file name ends like that of an image that ImageFolder leaves out."""
+    return os.path.splitext(name)[1].lower() in OTHER_IMAGES  # noqa: PTH122 - called a million times
 
 
 def index_archives(paths: Iterable[Path], *, prefix: bool = False, clutter: Clutter | None = None) -> TarFiles:

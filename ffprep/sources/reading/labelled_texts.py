@@ -238,7 +238,7 @@ def read_labels(
     if kind == "auto" and not names:
         given = [v for v in there if v is not None and not isinstance(v, (list, dict)) and not _says_none(v)]
         numeric = [value for value in given if _number(value) is not None]
-        kind = "int" if all(_whole(value) is not None for value in numeric) else "float"
+        kind = "int" if all(_exact(value) or _whole(value) is not None for value in numeric) else "float"
         hint = ", though others are; --labels gives names of labels"
         if 2 * len(numeric) < len(given):
             kind, names = "int", sorted({str(value) for value in given})
@@ -258,6 +258,9 @@ def read_labels(
             continue
         elif names and kind != "float" and (number is None or not -1 <= number < len(names)):
             bad(place, f"label is unknown: {value!r}, not one of {', '.join(names)}"[:1000])
+            continue
+        elif number is None and _exact(value):
+            bad(place, f"label does not fit 64 bits: {str(value)[:40]}")
             continue
         elif number is None:
             bad(place, f"label is no {'' if kind == 'float' else 'whole '}number: {value!r}{hint}")
@@ -289,5 +292,9 @@ def _whole(value: Any) -> int | None:
         whole = int(value)
     except ValueError:  # such as "1.0"
         whole = int(number)
-    exact = isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit())
-    return whole if abs(whole) < (2**63 if exact else 2**53) else None
+    return whole if abs(whole) < (2**63 if _exact(value) else 2**53) else None
+
+
+def _exact(value: Any) -> bool:
+    """Whether a value is a whole number that no format has rounded."""
+    return isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit())

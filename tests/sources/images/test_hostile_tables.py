@@ -178,3 +178,25 @@ def test_json_of_shards(folder: Path, content: bytes, says: str, monkeypatch: py
 def test_a_first_line_that_is_nested_too_deep(folder: Path) -> None:
     refused(convert(folder, "[" * 100_000 + "\n"), "its first line is no JSON object")
     refused(convert(folder, '{"path": ' * 100_000 + "\n"), "its first line is no JSON object")
+
+
+def test_labels_of_more_than_64_bits(folder: Path) -> None:
+    """They would become floating-point numbers, and all the others with them."""
+    text = '{"image": "0.jpg", "label": %s}\n' % 2**70
+    refused(convert(folder, '{"image": "0.jpg", "label": 3}\n' + text), f"label does not fit 64 bits: {2**70}")
+    done = convert(folder, '{"image": "0.jpg", "label": 3}\n' + text, "--on-error", "skip")
+    assert done.exit_code == 0, done.output
+    with Reader(folder.parent / "x.beton") as reader:
+        assert [reader.value("label", i) for i in range(reader.num_samples)] == [3]
+
+
+@pytest.mark.parametrize("inner", ["in", "in/a"])
+def test_images_that_imagefolder_leaves_out_are_named(folder: Path, inner: str) -> None:
+    (folder.parent / inner).mkdir(exist_ok=True)
+    if inner == "in/a":
+        (folder / "0.jpg").rename(folder / "a" / "0.jpg")
+    (folder.parent / inner / "1.GIF").write_bytes(b"GIF89a")
+    command = ["convert", "images", "--source", folder, "--out", folder.parent / "x.beton"]
+    done = CliRunner().invoke(main, [str(word) for word in command])
+    assert done.exit_code == 0 and "left out 1 image with an ending that ImageFolder does not take" in done.output
+    assert "1.GIF" in done.output
