@@ -1,6 +1,6 @@
 """What each form of storing images costs and buys: bytes an image, and images a second of one core.
 
-    python benchmarks/storage.py --data /path/to/ImageFolder --cores 1 --markdown
+    python benchmarks/storage.py --data /path/to/ImageFolder --cores 1 --markdown [--json FILE]
 
 The folder is converted to every form by the command that a user would give; the loaders of all forms then take turns
 (random resized crop to 224, flip, normalised float32 CHW), as in `benchmarks/loader.py`. The last columns say how many
@@ -20,7 +20,8 @@ from pathlib import Path
 
 from loader import BATCH, RUNNERS, repeat_folder
 
-from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, Timing, compare
+from ffprep.inspect.timing.results import Cell, Result, Series, Table
 
 FORMS: list[tuple[str, list[str]]] = [
     ("seekable", ["--jpeg", "seekable"]),
@@ -68,26 +69,31 @@ def make_form(name: str, options: Sequence[str], scratch: Path, images: int) -> 
     return Form(name, " ".join(options), path, size / images)
 
 
-def table(forms: Sequence[Form], timings: Sequence[Timing], markdown: bool) -> str:
-    """A line a form."""
-    lines = []
-    if markdown:
-        lines = [
-            "| form | options | bytes an image | images/s | times the first | MB/s |",
-            "|---|---|---|---|---|---|",
-        ]
+def result_of(forms: Sequence[Form], timings: Sequence[Timing], setting: str, note: str) -> Result:
+    """What was measured, with a row a form."""
+    result = Result("storage", setting, note=note)
+    rows: list[list[Cell]] = []
     for form, timing in zip(forms, timings, strict=True):
-        if timing.failure or timings[0].failure:
-            cells = [form.name, f"`{form.command}`", f"{form.bytes_each:,.0f}", "failed", timing.failure, ""]
-        else:
-            low, middle, high = ratio(timing, timings[0])
-            speed = f"{middle:.2f} ({low:.2f} - {high:.2f})"
-            fed = f"{timing.median * form.bytes_each / 1e6:,.0f}"
-            cells = [form.name, f"`{form.command}`", f"{form.bytes_each:,.0f}", f"{timing.median:,.0f}", speed, fed]
-        widths = (0,) * 6 if markdown else (30, 52, 9, 8, 20, 0)
-        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        lines.append(f"| {' | '.join(padded)} |" if markdown else "  ".join(padded).rstrip())
-    return "\n".join(lines)
+        size = f"{form.name}, bytes an image"
+        fed = f"{form.name}, MB/s"
+        result.add(timing, form.name, options=form.command)
+        result.measured(size, [form.bytes_each], "bytes")
+        result.series[fed] = Series(
+            [rate * form.bytes_each / 1e6 for rate in result.series[form.name].values], "MB/s", timing.failure
+        )
+        rows.append(
+            [
+                form.name,
+                f"`{form.command}`",
+                {"median": size},
+                {"median": form.name},
+                {"ratio": [form.name, forms[0].name]},
+                {"median": fed},
+            ]
+        )
+    columns = ["form", "options", "bytes an image", "images/s", "times the first", "MB/s"]
+    result.tables["main"] = Table(columns, rows)
+    return result
 
 
 def main() -> None:
@@ -100,6 +106,8 @@ def main() -> None:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: per second of processor time")
     parser.add_argument("--scale", type=float, nargs=2, default=(0.08, 1.0), help="area of the random crops")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--json", type=Path, help="keep the results in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     options = parser.parse_args()
     cores = [int(core) for core in options.cores.split(",")][:1] if options.cores else None
     with tempfile.TemporaryDirectory(prefix="ffprep-storage-") as folder:
@@ -122,8 +130,11 @@ def main() -> None:
             for form in forms
         ]
         timings = compare(contestants, options.rounds)
-    print(f"{count} images, batches of {BATCH}, {options.rounds} rounds, {options.clock} time\n")
-    print(table(forms, timings, options.markdown))
+    setting = f"{count:,} images, batches of {BATCH}, {options.rounds} rounds, {options.clock} time"
+    result = result_of(forms, timings, setting, options.note)
+    if options.json:
+        result.save(options.json)
+    print(f"{result.caption()}\n\n{result.text(markdown=options.markdown)}")
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ REACH = np.dtype(_whole("lo_y hi_y lo_x hi_x"))
 
 THREAD = np.dtype(
     [
-        *_whole("context decode render wide exact scale work work_size scratch scratch_size"),
+        *_whole("context decode render unscaled wide exact scale work work_size scratch scratch_size"),
         ("image", IMAGE),
         ("reach", REACH),
         ("whole", REACH),
@@ -206,10 +206,11 @@ THREAD = np.dtype(
 
 context
     Address of its ``ffp_context``.
-decode, render, wide
-    Addresses of ``ffp_decode_region``, of the CPU's renderer, of the one that takes what that leaves.
+decode, render, unscaled, wide
+    Addresses of ``ffp_decode_region``, of the CPU's renderer, of that for boxes that keep their size, of the one that
+    takes what these leave.
 exact
-    1: both renderers are the exact one.
+    1: all renderers are the exact one.
 scale
     How often the decoded image was halved.
 work, work_size; scratch, scratch_size

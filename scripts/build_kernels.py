@@ -51,6 +51,7 @@ FOR_AVX2 = (
     "ffprep.loader.engine.worker",
     "ffprep.kernels.resample.fixed_avx2",
     "ffprep.kernels.resample.fixed_generic",
+    "ffprep.kernels.resample.unscaled",
     "ffprep.kernels.resample.wide",
     "ffprep.transforms.compiled.",
 )
@@ -108,7 +109,10 @@ def entries(level: str) -> Iterator[Root]:
 
     named: list[tuple[Any, str]] = [
         (render.renderer(name), render.SIGNATURE)
-        for name in (level or simd.SCALAR, *(() if level == simd.AVX512 else (simd.SCALAR, "wide", "exact")))
+        for name in (
+            level or simd.SCALAR,
+            *(() if level == simd.AVX512 else (simd.SCALAR, "unscaled", "wide", "exact")),
+        )
     ]
     if level != simd.AVX512:
         named += [(run.run_program, RUN_SIGNATURE), (one_image.decode_one, one_image.SIGNATURE)]

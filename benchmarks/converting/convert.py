@@ -1,6 +1,6 @@
 """Conversion rate: ffprep beside stock ffcv's DatasetWriter, on the same image files with the same number of workers.
 
-    python benchmarks/converting/convert.py --data /path/to/ImageFolder --workers 2 --rounds 5
+    python benchmarks/converting/convert.py --data /path/to/ImageFolder --workers 2 --rounds 5 [--json FILE]
 
 Each contestant runs in a process of its own and they take turns; a round converts all files once, from the page cache
 to a file that is forced to the disk. Stock ffcv decodes every image with Pillow and encodes it anew (write_mode "jpg",
@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ffprep.inspect.timing.paired import Contestant, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, compare
+from ffprep.inspect.timing.results import Cell, Result, Table
 
 Round = Callable[[], int]
 FORMS = ("seekable", "keep", "reencode")
@@ -76,6 +77,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS, help="of ffprep; default: all")
+    parser.add_argument("--json", type=Path, help="keep the results in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         data = options.data
@@ -98,17 +101,18 @@ def main() -> None:
         stock_options = {**common, "out": f"{scratch}/stock.beton"}
         contestants.append(Contestant("stock ffcv 1.0.2", "convert:ffcv_conversion", stock_options, environment=here))
         timings = compare(contestants, options.rounds)
-    stock = timings[-1]
-    print(f"{options.workers} workers, {options.rounds} rounds; images/s: median (lowest - highest); times stock ffcv")
+    stock = timings[-1].name
+    result = Result("convert", f"{options.workers} workers, {options.rounds} rounds, wall time", note=options.note)
+    rows: list[list[Cell]] = []
     for timing in timings:
-        if timing.failure:
-            print(f"{timing.name:<20} {timing.failure}")
-            continue
-        line = f"{timing.name:<20} {timing.median:>8,.0f} ({min(timing.rates):,.0f} - {max(timing.rates):,.0f})"
-        if not stock.failure:
-            least, median, most = ratio(timing, stock)
-            line += f"   {median:.1f} x ({least:.1f} - {most:.1f})"
-        print(line)
+        result.add(timing)
+        rows.append(
+            [timing.name, {"median": timing.name}, {"ratio": [timing.name, stock]} if timing.name != stock else ""]
+        )
+    result.tables["main"] = Table(["", "images/s", "times stock ffcv"], rows)
+    if options.json:
+        result.save(options.json)
+    print(f"{result.caption()}\n\n{result.text()}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How far the loader is from its limit: the time to entropy-decode just the bytes under the crop, beside all its time.
 
-    python benchmarks/decoding/limit.py FILE.beton [--rounds 7] [--core 0] [--size 224] [--scale 0.08,1]
+    python benchmarks/decoding/limit.py FILE.beton [--rounds 7] [--core 0] [--size 224] [--scale 0.08,1] [--json FILE]
 
 The file must have been converted with restart markers (``--jpeg seekable``, the default). One core, one worker, random
 resized crops to normalised float32. Stages of decoding are timed inside the C kernel (``limit.c``, built with the
@@ -27,6 +27,7 @@ from ffprep.abi import BOX, ITEM
 from ffprep.beton.reader import Reader
 from ffprep.fields import RGBImageField
 from ffprep.inspect.timing.paired import Contestant, compare
+from ffprep.inspect.timing.results import Cell, Result, Table
 from ffprep.inspect.timing.runners import MEAN, STD
 from ffprep.jpeg import native
 from ffprep.jpeg.native import library
@@ -95,6 +96,8 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--scale", default="0.08,1")
+    parser.add_argument("--json", type=Path, help="keep the results in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     arguments = parser.parse_args()
     low, high = (float(part) for part in arguments.scale.split(","))
     os.sched_setaffinity(0, [arguments.core])
@@ -118,8 +121,10 @@ def main() -> None:
         arguments.rounds,
     )[0]
     total = 1e9 / timing.median
-    print(f"{images} of {len(used)} images, {arguments.size} pixels, crops {low:g} to {high:g}\n")
-    print("| stage | us an image | share |\n|---|---|---|")
+    setting = f"{images} of {len(used)} images, {arguments.size} pixels, crops {low:g} to {high:g}, one core"
+    result = Result("limit", setting, note=arguments.note)
+    result.add(timing, "the loader")
+    rows: list[list[Cell]] = []
     for stage, ns in (
         ("entropy decoding of what the crop needs", entropy),
         ("inverse DCT", inverse),
@@ -128,7 +133,12 @@ def main() -> None:
         ("the loader around it", total - whole),
         ("all", total),
     ):
-        print(f"| {stage} | {ns / 1e3:.0f} | {100 * ns / total:.0f} % |")
+        result.measured(stage, [ns / 1e3], "us")
+        rows.append([stage, {"median": stage}, {"share": [stage, "all"]}])
+    result.tables["main"] = Table(["stage", "us an image", "share"], rows)
+    if arguments.json:
+        result.save(arguments.json)
+    print(f"{result.caption()}\n\n{result.text(markdown=True)}")
 
 
 if __name__ == "__main__":

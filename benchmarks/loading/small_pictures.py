@@ -1,6 +1,6 @@
 """Raw pictures of 32 x 32, as CIFAR's: ffprep beside stock ffcv, with and without flip and normalisation.
 
-    python benchmarks/loading/small_pictures.py --rounds 7 --clock cpu
+    python benchmarks/loading/small_pictures.py --rounds 7 --clock cpu [--json FILE]
 
 Both read the same file, made in a temporary folder, in random order, in processes of their own and in turn.
 """
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.inspect.timing.paired import Contestant, compare, ratio
+from ffprep.inspect.timing.paired import Contestant, compare
+from ffprep.inspect.timing.results import Cell, Result, Table
 
 HERE = Path(__file__).resolve().parent
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}
@@ -62,7 +63,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--json", type=Path, help="keep the results in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     arguments = parser.parse_args()
+    count, rounds = arguments.count, arguments.rounds
+    setting = f"{count:,} pictures of 32x32, batches of 512, {rounds} rounds, {arguments.clock} time, one core"
+    result = Result("small_pictures", setting, note=arguments.note)
+    rows: list[list[Cell]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "small.beton"
         write(path, arguments.count)
@@ -78,14 +85,15 @@ def main() -> None:
                 )
                 for library in ("ffcv", "ffprep")
             ]
-            timings = compare(contestants, arguments.rounds)
-            print("flip, normalised float32" if normalise else "uint8 as stored")
-            for timing in timings:
-                if timing.failure:
-                    print(f"  {timing.name:8} {timing.failure}")
-                    continue
-                low, middle, high = ratio(timing, timings[0])
-                print(f"  {timing.name:8} {timing.median:9.0f} images/s  {middle:5.2f} x ({low:.2f}-{high:.2f})")
+            case = "flip, normalised float32" if normalise else "uint8 as stored"
+            for timing in compare(contestants, arguments.rounds):
+                result.add(timing, f"{case}: {timing.name}")
+            ours, stock = f"{case}: ffprep", f"{case}: ffcv"
+            rows.append([case, {"median": ours}, {"median": stock}, {"ratio": [ours, stock]}])
+    result.tables["main"] = Table(["pictures", "images/s", "images/s, stock ffcv", "times as fast"], rows)
+    if arguments.json:
+        result.save(arguments.json)
+    print(f"{result.caption()}\n\n{result.text()}")
 
 
 if __name__ == "__main__":

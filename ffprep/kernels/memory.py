@@ -158,7 +158,7 @@ def _putter(name: str) -> Any:
 
 
 get_u8, put_u8 = _getter("uint8"), _putter("uint8")
-put_i16 = _putter("int16")
+get_i16, put_i16 = _getter("int16"), _putter("int16")
 get_i32, put_i32 = _getter("int32"), _putter("int32")
 get_i64 = _getter("int64")
 get_f32, put_f32 = _getter("float32"), _putter("float32")

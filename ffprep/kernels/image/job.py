@@ -141,6 +141,7 @@ def new_thread(context: int, decode_entry: int, *, exact: bool = False) -> NDArr
     thread = np.zeros(1, THREAD)
     thread["context"], thread["decode"] = context, decode_entry
     thread["render"] = render_entry("exact" if exact else None)
+    thread["unscaled"] = render_entry("exact" if exact else "unscaled")
     thread["wide"] = render_entry("exact" if exact else "wide")
     thread["exact"] = int(exact)
     return thread

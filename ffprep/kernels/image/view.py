@@ -26,6 +26,7 @@ from ffprep.kernels.resample.exact import exact_work_size
 from ffprep.kernels.resample.plan import WIDE_SCALE
 from ffprep.kernels.resample.records import describe_packed
 from ffprep.kernels.resample.render import work_size
+from ffprep.kernels.resample.unscaled import unscaled_work_size
 from ffprep.kernels.resample.weights import support
 from ffprep.kernels.resample.wide import wide_work_size
 
@@ -241,17 +242,20 @@ def _render(spec: Any, box: Any, reach: Any, out: int, form: int, stream: int, t
     same = h == out_h and w == out_w  # then every level comes out as it is, which fixed point does not promise
     if thread.exact != 0:
         size = exact_work_size(request)
-    elif same or h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
+    elif same:
+        size = unscaled_work_size(request)
+    elif h > WIDE_SCALE * out_h or w > WIDE_SCALE * out_w:
         size = wide_work_size(request)
     else:
         size = work_size(request)
     status = np.int64(UNFIT)
-    for attempt in range(1 if same else 0, 2):
+    for attempt in range(2):
         thread.work, thread.work_size = grown(thread.work, thread.work_size, size)
         if thread.work_size < size:
             return np.int64(NO_MEMORY)
         request.work, request.work_size = thread.work, thread.work_size
-        status = call_entry(thread.wide if attempt else thread.render, (address_of(request),))
+        first = thread.unscaled if same else thread.render
+        status = call_entry(thread.wide if attempt else first, (address_of(request),))
         if status != UNFIT:
             break
         size = wide_work_size(request)

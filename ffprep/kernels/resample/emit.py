@@ -13,7 +13,6 @@ import numpy as np
 from ffprep.kernels.jit import inline
 from ffprep.kernels.layout import (
     BF16_CHW,
-    BF16_HWC,
     F16_CHW,
     F16_GREY,
     F16_HWC,
@@ -83,12 +82,27 @@ def make_matrix(color: int, form: int, unit: float, colour_address: int, matrix_
 
 
 @inline
-def _channel(y: Any, cb: Any, cr: Any, matrix: int) -> Any:
+def _unclamped(y: Any, cb: Any, cr: Any, matrix: int) -> Any:
     a = v.multiply_add_f32x16(y, v.repeat_f32x16(matrix), v.repeat_f32x16(matrix + 12))
     a = v.multiply_add_f32x16(cb, v.repeat_f32x16(matrix + 4), a)
-    a = v.multiply_add_f32x16(cr, v.repeat_f32x16(matrix + 8), a)
-    a = v.max_f32x16(a, v.repeat_f32x16(matrix + 16))
+    return v.multiply_add_f32x16(cr, v.repeat_f32x16(matrix + 8), a)
+
+
+@inline
+def _channel(y: Any, cb: Any, cr: Any, matrix: int) -> Any:
+    a = v.max_f32x16(_unclamped(y, cb, cr, matrix), v.repeat_f32x16(matrix + 16))
     return v.min_f32x16(a, v.repeat_f32x16(matrix + 20))
+
+
+@inline
+def as_levels(values: Any) -> Any:
+    """Cut values to bytes; narrowing with saturation costs less than clamping first."""
+    return v.level_i8x16(v.low_i16x16(v.to_i32x16(values)))
+
+
+@inline
+def _level(y: Any, cb: Any, cr: Any, matrix: int) -> Any:
+    return as_levels(_unclamped(y, cb, cr, matrix))
 
 
 @inline
@@ -115,8 +129,6 @@ def _emit_grey(level: Any, form: int, at: int, stream: int) -> None:
             v.store_f32x16(at, level)
     elif form == F16_GREY:
         v.store_f16x16(at, v.half_f16x16(level))
-    elif form == U8_GREY:
-        v.store_i8x16(at, v.low_i8x16(v.to_i32x16(level)))
     else:
         v.store_i16x16(at, _bfloat(level))
 
@@ -130,8 +142,21 @@ def emit_values(y: Any, cb: Any, cr: Any, matrix: int, form: int, at: int, plane
     plane. With `stream`, `at` and `plane` must be multiples of 64.
     """
     v.compact()
+    if item_bytes(form) == 1:
+        r8 = _level(y, cb, cr, matrix)
+        if form == U8_GREY:
+            v.store_i8x16(at, r8)
+            return
+        g8, b8 = _level(y, cb, cr, matrix + 24), _level(y, cb, cr, matrix + 48)
+        if form == U8_HWC:
+            v.store_i8x48(at, v.pixels_i8x48(r8, g8, b8))
+        else:
+            v.store_i8x16(at, r8)
+            v.store_i8x16(at + plane, g8)
+            v.store_i8x16(at + 2 * plane, b8)
+        return
     r = _channel(y, cb, cr, matrix)
-    if form >= U8_GREY:
+    if channels_of(form) == 1:
         _emit_grey(r, form, at, stream)
         return
     g = _channel(y, cb, cr, matrix + 24)
@@ -165,16 +190,8 @@ def emit_values(y: Any, cb: Any, cr: Any, matrix: int, form: int, at: int, plane
         v.store_i16x16(at, _bfloat(r))
         v.store_i16x16(at + plane, _bfloat(g))
         v.store_i16x16(at + 2 * plane, _bfloat(b))
-    elif form == BF16_HWC:
-        v.store_i16x48(at, v.pixels_i16x48(_bfloat(r), _bfloat(g), _bfloat(b)))
     else:
-        r8, g8, b8 = v.low_i8x16(v.to_i32x16(r)), v.low_i8x16(v.to_i32x16(g)), v.low_i8x16(v.to_i32x16(b))
-        if form == U8_HWC:
-            v.store_i8x48(at, v.pixels_i8x48(r8, g8, b8))
-        else:
-            v.store_i8x16(at, r8)
-            v.store_i8x16(at + plane, g8)
-            v.store_i8x16(at + 2 * plane, b8)
+        v.store_i16x48(at, v.pixels_i16x48(_bfloat(r), _bfloat(g), _bfloat(b)))
 
 
 @inline

@@ -27,6 +27,7 @@ from ffprep.kernels.resample.exact import exact_work_size, render_exact
 from ffprep.kernels.resample.fixed import fixed_work_size
 from ffprep.kernels.resample.fixed_generic import generic_work_size, render_generic
 from ffprep.kernels.resample.records import render_at
+from ffprep.kernels.resample.unscaled import render_unscaled, unscaled_work_size
 from ffprep.kernels.resample.weights import FILTERS
 from ffprep.kernels.resample.wide import render_wide, wide_work_size
 from ffprep.kernels.simd import level as simd
@@ -70,6 +71,8 @@ def renderer(level: str) -> Any:
         from ffprep.kernels.resample.fixed_avx2 import render_avx2 as function
     elif level == simd.SCALAR:
         function = render_generic
+    elif level == "unscaled":
+        function = render_unscaled
     elif level == "wide":
         function = render_wide
     elif level == "exact":
@@ -84,9 +87,10 @@ def render_entry(level: str | None = None) -> int:
 
     Parameters
     ----------
-    level : {'avx512', 'avx2', 'scalar', 'wide', 'exact'}, optional
-        A fixed-point renderer of a CPU level (the one in use by default, see :mod:`ffprep.kernels.simd.level`), which
-        may return UNFIT; the wide one, which takes what those leave; the exact one, bit-equal to Pillow and slower.
+    level : {'avx512', 'avx2', 'scalar', 'unscaled', 'wide', 'exact'}, optional
+        A fixed-point renderer of a CPU level (the one in use by default, see :mod:`ffprep.kernels.simd.level`), or the
+        one for boxes that keep their size, which may return UNFIT; the wide one, which takes what those leave; the
+        exact one, bit-equal to Pillow and slower.
 
     Raises
     ------
@@ -109,6 +113,7 @@ def work_size(request: Any) -> int:
 def _sizes(arguments: int, out: NDArray[np.int64]) -> None:
     request = render_at(arguments)
     out[0], out[1], out[2] = work_size(request), wide_work_size(request), exact_work_size(request)
+    out[3] = unscaled_work_size(request)
 
 
 def level_work_size(level: str | None, request: NDArray[np.void]) -> int:
@@ -121,13 +126,11 @@ def level_work_size(level: str | None, request: NDArray[np.void]) -> int:
     request : RENDER array of shape ()
         As :func:`render_request` returns it.
     """
-    sizes = np.empty(3, np.int64)
+    sizes = np.empty(4, np.int64)
     _sizes(request.ctypes.data, sizes)
-    fixed, wide, exact = (int(size) for size in sizes)
-    if level == "exact":
-        return exact
-    if level == "wide":
-        return wide
+    fixed, wide, exact, unscaled = (int(size) for size in sizes)
+    if level in ("exact", "wide", "unscaled"):
+        return {"exact": exact, "wide": wide, "unscaled": unscaled}[level]
     return max(fixed, wide) if level is None else fixed
 
 

@@ -187,12 +187,12 @@ def _half(builder: Any, args: Sequence[Any]) -> Any:
     return builder.bitcast(builder.trunc(builder.or_(value, sign), llvm_type(I16X16)), llvm_type(F16X16))
 
 
-def _arrange(mask: Sequence[int]) -> Any:
+def _arrange(mask: Sequence[int], kind: Vector = I32X16) -> Any:
     constant = ir.Constant(ir.VectorType(I32, 16), list(mask))
-    return operation(I32X16, [I32X16], lambda b, v: b.shuffle_vector(v[0], v[0], constant))
+    return operation(kind, [kind], lambda b, v: b.shuffle_vector(v[0], v[0], constant))
 
 
-reverse_i32x16 = _arrange(range(15, -1, -1))
+reverse_i32x16, reverse_i16x16, reverse_i8x16 = (_arrange(range(15, -1, -1), k) for k in (I32X16, I16X16, I8X16))
 first_of_four_i32x16, last_of_four_i32x16 = _arrange([i & ~3 for i in range(16)]), _arrange([i | 3 for i in range(16)])
 first_of_all_i32x16, last_of_all_i32x16 = _arrange([0] * 16), _arrange([15] * 16)
 half_f16x16 = operation(F16X16, [F32X16], _half)
@@ -257,6 +257,8 @@ def _take(channel: int) -> Any:
 take_red_i8x16, take_green_i8x16, take_blue_i8x16 = _take(0), _take(1), _take(2)
 pixel_part_0, pixel_part_1, pixel_part_2 = _pixel_part(0), _pixel_part(1), _pixel_part(2)
 
+interleave_low_i16x16 = shuffle_of(I16X16, I16X16, [i // 2 + 16 * (i % 2) for i in range(16)])
+interleave_high_i16x16 = shuffle_of(I16X16, I16X16, [8 + i // 2 + 16 * (i % 2) for i in range(16)])
 low_pairs_i8x32 = shuffle_of(I8X32, I8X32, interleave_mask(32, False))
 high_pairs_i8x32 = shuffle_of(I8X32, I8X32, interleave_mask(32, True))
 low_pairs_i8x64 = shuffle_of(I8X64, I8X64, interleave_mask(64, False))

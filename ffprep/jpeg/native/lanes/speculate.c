@@ -35,6 +35,7 @@ typedef struct {
     uint32_t first;      /* its number of MCUs before the piece before met it */
     int64_t own, other;  /* MCUs that meet() looks at: with the next piece, and with the one before */
     uint32_t used;       /* blocks touched */
+    uint32_t from, to;   /* blocks that the inverse DCT has taken, and so zeroed */
     int met, stopped;
 } piece;
 
@@ -194,10 +195,15 @@ static uint32_t whole(const wave *w, piece *p, int *bad) {
     return mcus - p->first;
 }
 
+/* Zeroes what the wave wrote and nobody took. */
 static void clean(wave *w) {
     for (int32_t i = 0; i < w->count; i++) {
         const piece *p = w->pieces + i;
-        memset(w->queue.coef + (size_t)p->slot * 64, 0, (size_t)p->used * 128);
+        int16_t *coef = w->queue.coef + (size_t)p->slot * 64;
+        memset(coef, 0, (size_t)p->from * 128);
+        if (p->used > p->to) {
+            memset(coef + (size_t)p->to * 64, 0, (size_t)(p->used - p->to) * 128);
+        }
         memset(w->ends + p->slot, 0, (size_t)p->used * sizeof *w->ends);
     }
 }
@@ -241,6 +247,8 @@ static int put_pieces(wave *w, const ffp_level *level, int32_t needed, const ffp
             ffp_job job = {.first_mcu = *mcu,
                            .mcus = (int32_t)mcus,
                            .coef = w->queue.coef + ((size_t)p->slot + p->first * w->blocks) * 64};
+            p->from = p->first * w->blocks;
+            p->to = p->from + mcus * w->blocks;
             memcpy(job.pred, pred, sizeof job.pred);
             ffp_inverse(level, w->queue.header, &job, planes);
             memcpy(pred, job.pred, sizeof job.pred);
