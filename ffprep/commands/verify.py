@@ -32,8 +32,12 @@ _against_options = apply_options(
     ),
     click.option("--annotations", type=EXISTING, help="With --against: the annotations of COCO or Visual Genome."),
     click.option(
-        "--masks", type=EXISTING, multiple=True, help="With --against: as for convert coco-panoptic. Repeatable."
+        "--masks",
+        type=EXISTING,
+        multiple=True,
+        help="With --against: as for convert masks and coco-panoptic. Repeatable.",
     ),
+    click.option("--images", type=EXISTING, help="With --against: as for convert images, for tables of paths."),
     click.option("--labels", type=EXISTING, help="With --against: as for convert imagenet."),
     click.option("--devkit", type=EXISTING, help="With --against: as for convert imagenet."),
     click.option("--classes", type=EXISTING, help="With --against: as for convert imagenet."),
@@ -66,6 +70,7 @@ def command(
     against: tuple[str, ...],
     annotations: Path | None,
     masks: tuple[Path, ...],
+    images: Path | None,
     labels: Path | None,
     devkit: Path | None,
     classes: Path | None,
@@ -85,9 +90,11 @@ def command(
 
         if len(files) > 1 and not all(_share_of_a_source(file.path) for file in files):
             raise OptionError("--against is the source of one file, or of the parts of one: verify others one by one")
-        origin = Origin(against, annotations, Hints(labels, devkit, classes), gpt2_files, masks)
-    elif masks or any(given is not None for given in (annotations, labels, devkit, classes, gpt2_files)):
-        raise OptionError("--annotations, --masks, --labels, --devkit, --classes and --gpt2-files belong to --against")
+        origin = Origin(against, annotations, Hints(labels, devkit, classes), gpt2_files, masks, images)
+    elif masks or any(given is not None for given in (annotations, images, labels, devkit, classes, gpt2_files)):
+        raise OptionError(
+            "--annotations, --masks, --images, --labels, --devkit, --classes and --gpt2-files belong to --against"
+        )
     reports = []
     firsts = {some[0].index: some[0] for some in reversed(paths) if some}
     for file in files:

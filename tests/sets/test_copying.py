@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +19,11 @@ from ffprep.beton.merge import merge, samples_of
 from ffprep.beton.sets import files_of, read_index
 from ffprep.beton.split import split
 from ffprep.beton.verify import verify
-from ffprep.beton.writing import copying
+from ffprep.beton.writing import copying, unfinished
 from ffprep.beton.writing.copying import place_all, runs
+from ffprep.beton.writing.journal import write_fully
 from ffprep.beton.writing.placement import Placement
-from ffprep.errors import DecodeError, OptionError
+from ffprep.errors import ConversionError, DecodeError, OptionError
 from ffprep.fields import BytesField, Encoded, Field, IntField, NDArrayField
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -147,3 +151,45 @@ def test_splitting_and_merging_keeps_every_sample(tmp_path: Path) -> None:
         split(files_of(paths), index.with_name("z.set.json"), 22)
     with pytest.raises(OptionError, match=r"ends with \.set\.json"):
         split(files_of(paths), tmp_path / "z.beton", 2)
+
+
+@pytest.mark.parametrize("failing", [2, 4])
+def test_a_merge_on_a_full_disk_ends_with_one_error_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Payloads are written by another thread: what it could not write is never taken for written."""
+    paths = [write(tmp_path / f"{n}.beton", [bytes([n, k]) * 100_000 for k in range(6)]) for n in range(3)]
+    merge(paths, tmp_path / "whole.beton")
+    monkeypatch.setattr(copying, "PIECE_BYTES", 300_000)
+    written = write_fully
+    runs_left = failing
+
+    def full(descriptor: int, data: memoryview, offset: int) -> None:
+        nonlocal runs_left
+        runs_left -= len(data) > 100_000
+        if not runs_left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written(descriptor, data, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(unfinished, "write_fully", full)
+        with pytest.raises(ConversionError, match=r"out\.beton\.partial: byte \d+: cannot write: No space left"):
+            merge(paths, tmp_path / "out.beton")
+    assert not (tmp_path / "out.beton").exists()
+    merge(paths, tmp_path / "out.beton")
+    assert (tmp_path / "out.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ffprep")]
+
+
+def test_a_failed_write_fails_all_that_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no commit counts bytes that are not there."""
+    sink = unfinished.UnfinishedFile(tmp_path / "x.partial", 0)
+    monkeypatch.setattr(unfinished, "write_fully", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+    with pytest.raises(ConversionError, match="byte 0: cannot write: broken"):
+        sink.append_run(0, memoryview(bytes(100_000)))
+        sink.flush()
+    monkeypatch.undo()
+    for _ in range(2):
+        with pytest.raises(ConversionError, match="byte 0: cannot write: broken"):
+            sink.flush()
+    sink.close()

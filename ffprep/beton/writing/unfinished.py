@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import xxhash
@@ -16,11 +18,11 @@ from ffprep.common.locking import open_locked
 from ffprep.errors import ConversionError
 
 BUFFER_SIZE = 1 << 23
-PIECE = 1 << 18
-"""Bytes of a long run that are written at a time: so few that they are still in the cache when they are hashed."""
-
 DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
+
+BEHIND = 1 << 24
+"""So many bytes may wait to be written, beside those that are being written."""
 
 
 def remedy(error: OSError) -> str:
@@ -32,6 +34,9 @@ def remedy(error: OSError) -> str:
 
 class UnfinishedFile:
     """A file that is being written, locked against other processes.
+
+    Payloads are written by a thread of its own, since the system copies them without the interpreter's lock: meanwhile
+    the caller hashes them and brings the next. After an error, all further calls that write payloads raise it again.
 
     Parameters
     ----------
@@ -50,6 +55,9 @@ class UnfinishedFile:
         self.path = path
         self.hasher = BlockHasher(data_start)
         self._buffer = bytearray()
+        self._pool: ThreadPoolExecutor | None = None
+        self._behind: deque[tuple[int, Future[None]]] = deque()
+        self._waiting = 0
         self._descriptor, self._lock = open_locked(path)
 
     @property
@@ -90,24 +98,44 @@ class UnfinishedFile:
             self.append(offset, run if len(run) else memoryview(b"\0"))
             return
         self.append(offset, memoryview(b""))
-        self.flush()
-        for start in range(0, len(run), PIECE):
-            piece = run[start : start + PIECE]
-            self.write_at(self.hasher.position, piece)
-            self.hasher.update(piece)
+        self._hand_over()
+        self._write_behind(run)
 
     def _flush_large(self) -> None:
         if len(self._buffer) >= BUFFER_SIZE:
-            self.flush()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._buffer:
+            data, self._buffer = self._buffer, bytearray()
+            self._write_behind(memoryview(data))
+
+    def _write_behind(self, data: memoryview) -> None:
+        """Let the thread write the next bytes, and hash them here."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="ffprep-write")
+        self._behind.append((len(data), self._pool.submit(self.write_at, self.hasher.position, data)))
+        self._waiting += len(data)
+        self.hasher.update(data)
+        self._wait_until(BEHIND)
+
+    def _wait_until(self, most: int) -> None:
+        while self._waiting > most:
+            size, writing = self._behind[0]
+            writing.result()  # one that failed stays where it is
+            self._behind.popleft()
+            self._waiting -= size
 
     def flush(self) -> None:
-        """Hand the buffered payloads to the operating system."""
-        if self._buffer:
-            data = memoryview(self._buffer)
-            self.write_at(self.hasher.position, data)
-            self.hasher.update(data)
-            data.release()
-            self._buffer = bytearray()
+        """Hand the payloads so far to the operating system, and wait until it has them.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails.
+        """
+        self._hand_over()
+        self._wait_until(0)
 
     def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write bytes at any offset.
@@ -179,6 +207,8 @@ class UnfinishedFile:
             start += len(part)
 
     def close(self) -> None:
-        """Close the file and free its lock."""
+        """Close the file, once no more is being written, and free its lock."""
+        if self._pool is not None:
+            self._pool.shutdown()
         self._lock.release()
         os.close(self._descriptor)

@@ -11,20 +11,23 @@ from ffprep.fields import RGBImageField
 from ffprep.sources.base import Source
 from ffprep.sources.dense.coco_objects import open_coco_objects
 from ffprep.sources.dense.coco_panoptic import open_coco_panoptic
-from ffprep.sources.dense.mask_pairs import open_ade20k
+from ffprep.sources.dense.mask_pairs import open_ade20k, open_mask_pairs
 from ffprep.sources.dense.voc import open_voc_masks, open_voc_objects, voc_folder
+from ffprep.sources.images.columns import LABEL
 from ffprep.sources.images.opening import NO_LABEL, ImagesChoice, open_images
 from ffprep.sources.images.source import train_and_val
 
-PICTURES = ("images", "coco-detection", "coco-panoptic", "voc", "ade20k")
+PICTURES = ("images", "coco-detection", "coco-panoptic", "voc", "ade20k", "masks")
 """Data sets that this module opens."""
 
 
 def open_pictures(
     facts: Mapping[str, Any],
+    names: Sequence[str],
     places: Sequence[str],
     annotations: Path | None,
     masks: Sequence[Path],
+    images: Path | None,
     image: RGBImageField,
     where: str,
 ) -> Source:
@@ -34,11 +37,15 @@ def open_pictures(
     ----------
     facts : mapping
         What the manifest says of the source.
+    names : Sequence[str]
+        Fields of the file, in their order, which a manifest does not keep.
     places : Sequence[str]
         Given as ``--against``.
     annotations : Path or None
     masks : Sequence[Path]
-        Folders and archives of panoptic masks.
+        Folders and archives of the masks, where they are not with the images.
+    images : Path or None
+        Folder of the images that a table names.
     image : RGBImageField
         How the file stores images.
     where : str
@@ -83,22 +90,40 @@ def open_pictures(
             zero = "ignore" if facts["reduce_zero"] else "class"
             taken = bool(facts.get("all_files"))
             return open_ade20k(folders[0], facts["split"], image=image, zero=zero, all_files=taken, skip=True)
-        return _images(facts, places[0], image)
+        if name == "masks":
+            if len(masks) != 1:
+                raise OptionError(f"{where}: its masks came from a folder of their own: give it as --masks, once")
+            return open_mask_pairs(
+                folders[0],
+                masks[0],
+                tuple(facts.get("classes", ())),
+                image=image,
+                image_suffix=facts["image_suffix"],
+                mask_suffix=facts["mask_suffix"],
+                reduce_zero=facts["reduce_zero"],
+                all_files=bool(facts.get("all_files")),
+                skip=True,
+            )
+        return _images(facts, names, places[0], images, image)
     except (KeyError, TypeError, AttributeError) as error:
         raise OptionError(f"{where}: its manifest does not say enough of its source: {error}") from None
 
 
-def _images(facts: Mapping[str, Any], place: str, image: RGBImageField) -> Source:
-    fields = {str(name): str(text).partition(":")[::2] for name, text in facts["fields"].items()}
-    _, column = next(iter(fields.values()))
-    label = fields.get("label", ("label", NO_LABEL))
+def _images(
+    facts: Mapping[str, Any], names: Sequence[str], place: str, images: Path | None, image: RGBImageField
+) -> Source:
+    fields = {name: str(facts["fields"][name]).partition(":")[::2] for name in names}
+    of_labels = sum(kind == LABEL for kind, _ in fields.values())
     choice = ImagesChoice(
         place,
+        images=images,
         split=facts.get("split"),
-        image=column,
-        label=label[1] if label[0] == "label" else NO_LABEL,
-        labels=tuple(facts.get("classes", ())) if label[1] != NO_LABEL else (),
-        fields=tuple(f"{name}={kind}:{at}" for name, (kind, at) in list(fields.items())[1:] if (kind, at) != label),
+        image=fields["image"][1],
+        label=NO_LABEL,
+        labels=tuple(facts.get("classes", ())) if of_labels == 1 else (),
+        fields=tuple(
+            f"{name}={kind}:{at}" for name, (kind, at) in fields.items() if (name, kind) != ("image", "image")
+        ),
         filters=tuple(facts.get("filter", ())),
         all_files=bool(facts.get("all_files")),
     )

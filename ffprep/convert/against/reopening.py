@@ -13,7 +13,7 @@ from ffprep.beton.parts import Part
 from ffprep.beton.reader import Reader
 from ffprep.convert.against.pictures import PICTURES, open_pictures
 from ffprep.errors import OptionError
-from ffprep.fields import FloatField, RGBImageField
+from ffprep.fields import ArrayImageField, FloatField, RGBImageField
 from ffprep.sources.base import Selection, Source, shuffled
 from ffprep.sources.caption_shards import open_caption_shards
 from ffprep.sources.coco import open_coco
@@ -48,7 +48,9 @@ class Origin:
     gpt2_files : Path or None
         Folder with GPT-2's vocabulary, where it is neither in a cache nor to be fetched.
     masks : tuple of Path
-        Folders and archives of the masks of COCO's panoptic segments.
+        Folders and archives of the masks, of COCO's panoptic segments or of images with masks.
+    images : Path or None
+        Folder of the images that a table names by their paths, if it is not the table's.
     """
 
     places: tuple[str, ...]
@@ -56,6 +58,7 @@ class Origin:
     hints: Hints = field(default_factory=Hints)
     gpt2_files: Path | None = None
     masks: tuple[Path, ...] = ()
+    images: Path | None = None
 
     @property
     def place(self) -> str:
@@ -164,8 +167,9 @@ def _samples(reader: Reader, manifest: Mapping[str, Any], facts: Mapping[str, An
     if "rows" in facts:
         return _rows(reader, facts, origin)
     if name in PICTURES:
-        where = str(reader.path)
-        return open_pictures(facts, origin.places, origin.annotations, origin.masks, _image(manifest), where)
+        image = _image(manifest)
+        given = origin.places, origin.annotations, origin.masks, origin.images
+        return open_pictures(facts, list(reader.fields), *given, image, str(reader.path))
     raise OptionError(
         f"{reader.path}: was made of {name or 'a data set that it does not name'}, with which --against cannot "
         f"compare; it compares files of imagenet, {', '.join(PICTURES)}, coco, vg, cc3m, cc12m, sbu, text, openwebtext "
@@ -179,7 +183,8 @@ def _all_files(facts: Mapping[str, Any]) -> bool:
 
 def _image(manifest: Mapping[str, Any]) -> RGBImageField:
     options = dict(manifest["fields"]["image"])
-    options.pop("type", None)
+    if options.pop("type", None) == ArrayImageField.__name__:
+        return RGBImageField("raw")  # stands for none: the images are arrays
     if options["write_mode"] != "jpg":
         options["jpeg"] = None
     try:

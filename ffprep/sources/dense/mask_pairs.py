@@ -57,7 +57,7 @@ def open_mask_pairs(
     all_files, skip : bool
         As for ``open_coco_objects``.
     facts : dict, optional
-        Further entries of the manifest.
+        Entries of the manifest that say which pairs these are; by default the suffixes.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def open_mask_pairs(
         {"mask": mask_field(len(classes))},
         image=image,
         facts={
-            **(facts or {}),
+            **({"image_suffix": image_suffix, "mask_suffix": mask_suffix} if facts is None else facts),
             **clutter.facts,
             "masks_without_image": sum(stem not in pictures for stem in labels),
             "reduce_zero": reduce_zero,

@@ -49,7 +49,7 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
 #define FFP_SKIM_LANES 16
 
 /* What lanes of vectors find: the marks of lane l are marks[begin[l]] to marks[begin[l + 1]], plain bits. They are gathered
- * in a log first, which has room for LOG_SLACK more entries than `capacity`, as `marks` has. */
+ * in a log first, which has room for LOG_SLACK more entries than `capacity`; `marks` has room for twice as many. */
 typedef struct {
     uint32_t *marks, *bit;
     uint8_t *lane;

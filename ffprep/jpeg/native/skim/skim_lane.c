@@ -1,7 +1,7 @@
 /* Lanes: places in entropy-coded data that move on from code to code and note where blocks begin.
  *
- * The inner loop runs two lanes at once, since each lookup waits for the one before it: through two restart segments, or
- * through the two halves of one.
+ * The inner loop runs two or three lanes at once, since each lookup waits for the one before it: through two restart
+ * segments, or through three parts of one.
  */
 #include <string.h>
 
@@ -138,6 +138,13 @@ static void run_lane(lane *lane_x) {
     *lane_x = x;
 }
 
+/* One lookup of a lane, and what follows where that ends a block; after it there are bits for two more. */
+#define STEP(x)                                                                                                        \
+    LOOKUP(x)                                                                                                          \
+    if ((x).state >= LOOK_CLOSER && !next_block(&(x), e)) {                                                            \
+        break;                                                                                                         \
+    }
+
 /* Runs two lanes until one of them stops. A lane waits for its own lookups most of the time. */
 static void run_pair(lane *lane_x, lane *lane_y) {
     lane x = *lane_x, y = *lane_y;
@@ -148,30 +155,46 @@ static void run_pair(lane *lane_x, lane *lane_y) {
     for (;;) {
         refill(&x);
         refill(&y);
-        LOOKUP_OR(x, block_x)
-        LOOKUP_OR(y, block_y)
-        LOOKUP_OR(x, block_x)
-        LOOKUP_OR(y, block_y)
-        LOOKUP_OR(x, block_x)
-        LOOKUP_OR(y, block_y)
-        continue;
-    block_x:
-        if (!next_block(&x, e)) {
-            break;
-        }
-        continue;
-    block_y:
-        if (!next_block(&y, e)) {
-            break;
-        }
+        STEP(x)
+        STEP(y)
+        STEP(x)
+        STEP(y)
+        STEP(x)
+        STEP(y)
     }
     *lane_x = x;
     *lane_y = y;
 }
 
+/* Runs three lanes likewise. */
+static void run_three(lane *lane_x, lane *lane_y, lane *lane_z) {
+    lane x = *lane_x, y = *lane_y, z = *lane_z;
+    uint32_t e;
+    if (x.bad || y.bad || z.bad || !running(&x) || !running(&y) || !running(&z)) {
+        return;
+    }
+    for (;;) {
+        refill(&x);
+        refill(&y);
+        refill(&z);
+        STEP(x)
+        STEP(y)
+        STEP(z)
+        STEP(x)
+        STEP(y)
+        STEP(z)
+        STEP(x)
+        STEP(y)
+        STEP(z)
+    }
+    *lane_x = x;
+    *lane_y = y;
+    *lane_z = z;
+}
+
 /* ---- segments ---------------------------------------------------------------------------------------------------- */
 
-#define WORTH_HALVES 1024 /* bytes */
+#define WORTH_THIRDS 1536 /* bytes */
 #define WORTH_VECTORS 4096
 #define MOST_TRIES 64
 
@@ -235,24 +258,41 @@ static void take_over(walk *w, const uint32_t *seen, int64_t n, uint32_t raw) {
     }
 }
 
-/* From the segment's start and from its middle at once. `far` has room for as many marks as x makes. */
-static void run_halves(walk *w, uint32_t *far) {
+/* Puts a lane that met something that is no code, since it was out of step, on the next bit; its marks begin at `marks`
+ * anew. 0 when it is well, or near its end. */
+static int begin_anew(const walk *w, lane *y, uint32_t *marks) {
+    const uint32_t bit = ffp_bit_of(w->base, raw_bit(y));
+    if (!y->bad || bit + 64 > (uint32_t)(y->limit - w->base) * 8) {
+        return 0;
+    }
+    *y = start_lane(w->base, w->ring, bit + 1, marks, y->mark_stop - marks, y->limit);
+    return 1;
+}
+
+/* From the segment's start and from two places further on at once. `far` has room for twice as many marks as x makes. */
+static void run_thirds(walk *w, uint32_t *far) {
     lane *x = &w->x;
-    uint32_t begin = ffp_bit_of(w->base, *w->near), end = (uint32_t)(w->limit - w->base) * 8;
-    uint32_t middle = begin + (end - begin) / 2;
-    int64_t marks = x->mark_stop - w->near;
-    lane y = start_lane(w->base, w->ring, middle, far, marks, w->limit);
-    x->limit = w->base + (middle >> 3) + 8;
+    const uint32_t begin = ffp_bit_of(w->base, *w->near), end = (uint32_t)(w->limit - w->base) * 8;
+    const uint32_t second = begin + (end - begin) / 3, third = second + (end - begin) / 3;
+    const int64_t marks = x->mark_stop - w->near;
+    uint32_t *further = far + marks + MARK_SLACK;
+    x->limit = w->base + (second >> 3) + 8;
+    lane y = start_lane(w->base, w->ring, second, far, marks, w->base + (third >> 3) + 8);
+    lane z = start_lane(w->base, w->ring, third, further, marks, w->limit);
     for (int tries = 0; tries < MOST_TRIES; tries++) {
-        run_pair(x, &y);
-        if (!y.bad || ffp_bit_of(w->base, raw_bit(&y)) + 64 > end) {
+        run_three(x, &y, &z);
+        if (!begin_anew(w, &y, far) && !begin_anew(w, &z, further)) {
             break;
         }
-        y = start_lane(w->base, w->ring, ffp_bit_of(w->base, raw_bit(&y)) + 1, far, marks, w->limit); /* out of step */
     }
+    run_pair(x, &y);
+    run_pair(x, &z);
+    run_pair(&y, &z);
     run_lane(x);
     run_lane(&y);
+    run_lane(&z);
     take_over(w, far, y.mark - far, 0);
+    take_over(w, further, z.mark - further, 0);
 }
 
 static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
@@ -312,8 +352,8 @@ int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase 
             status = check_segment(&y, far, more + 1, skim, i + 1);
         } else if (begin[1] - begin[0] >= WORTH_VECTORS && log->capacity) {
             run_vectors(&w, log, first);
-        } else if (begin[1] - begin[0] >= WORTH_HALVES) {
-            run_halves(&w, far);
+        } else if (begin[1] - begin[0] >= WORTH_THIRDS) {
+            run_thirds(&w, far);
         }
         w.x.limit = limit;
         run_lane(&w.x);
