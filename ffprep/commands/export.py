@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import BETON, FILES, FileCommand, inputs_of
+from ffprep.commands._shared.files import FILES, OWN_RULE, FileCommand, inputs_of
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary
 from ffprep.common.outputs import check_output, refuse_inputs
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="fairseq: PREFIX.bin, PREFIX.idx and dict.txt, a sequence a document or row. flat: one file of tokens, of 16 "
     "bits (32 if the vocabulary has more ids), as nanoGPT reads it.",
 )
-@click.option("--out", type=BETON, required=True, help="PREFIX of fairseq's files, or the flat file.")
+@click.option("--out", type=OWN_RULE, required=True, help="PREFIX of fairseq's files, or the flat file.")
 @click.option(
     "--vocabulary",
     metavar=GPT2_IDS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ffprep.commands._shared.files import BETON, FILES, FileCommand
+from ffprep.commands._shared.files import FILES, OWN_RULE, FileCommand
 from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.options import followed, progress_option, terminable
 from ffprep.errors import OptionError
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("paths", nargs=-1, required=True, type=FILES)
-@click.option("--out", type=BETON, help="Where the index goes; beside the file by default, where loaders look for it.")
+@click.option(
+    "--out", type=OWN_RULE, help="Where the index goes; beside the file by default, where loaders look for it."
+)
 @click.option("--workers", type=WORKERS, help="Threads; all processors by default.")
 @click.option(
     "--interval",

@@ -10,6 +10,7 @@ import click
 from ffprep.commands._shared.files import ANYWHERE, PAGE, Existing, FileCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import Whole
+from ffprep.commands._shared.options import terminable
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def command(
     chosen = PreviewOptions(
         indices=samples or None, seed=seed, scales=scales, words=read_words(words) if words else {}, **options
     )
-    shown = write_preview(path, out, chosen, png)
+    with terminable():
+        shown = write_preview(path, out, chosen, png)
     beside = f", the originals in {shown.folder}" if shown.folder is not None else ""
     click.echo(f"{' and '.join(str(one) for one in (out, png) if one)}: {shown.samples} samples{beside}")

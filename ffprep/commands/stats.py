@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import ANYWHERE, PAGE, FileCommand
+from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -18,7 +19,6 @@ def _show_pixels(paths: tuple[list[SetFile], ...], form: str) -> None:
     import json
     from dataclasses import asdict
 
-    from ffprep.errors import OptionError
     from ffprep.inspect.pixels import pixels_of_set, render_pixels
 
     if form not in ("text", "json"):
@@ -35,7 +35,6 @@ def _show_duplicates(paths: tuple[list[SetFile], ...], form: str, by: str | None
     import json
     from dataclasses import asdict
 
-    from ffprep.errors import OptionError
     from ffprep.inspect.duplicates import find_duplicates, render_duplicates
 
     if form not in ("text", "json"):
@@ -106,9 +105,9 @@ def command(
 ) -> None:
     """Images, captions and their lengths: the table about its data that a paper prints."""
     if by is not None and not duplicates:
-        from ffprep.errors import OptionError
-
         raise OptionError("--by says what makes duplicates: give --duplicates too")
+    if pixels and duplicates:
+        raise OptionError("--pixels and --duplicates: give one of them (--by pixels compares pictures)")
     if plot is not None:
         _plot(paths, plot, overwrite)
     if duplicates:

@@ -6,11 +6,13 @@ import difflib
 import inspect
 import os
 import re
+import reprlib
+from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ffprep.errors import UnknownOptionError
+from ffprep.errors import FfprepError, OptionError, UnknownOptionError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -108,17 +110,35 @@ def left_behind(count: int, names: Sequence[str]) -> str:
     return f"that systems leave among the data ({listed}); --all-files takes them"
 
 
-class NamesKeywords:
-    """A class whose constructor says of a misspelled keyword what was meant."""
+class _NamesArguments(ABCMeta):
+    """Checks the arguments of a class's constructor, and says which of its options they were given for."""
 
     if not TYPE_CHECKING:
 
-        def __new__(cls, *arguments, **options):
+        def __call__(cls, *arguments, **options):
             if options:
                 check_keywords(cls.__name__, cls.__init__, options, instead=cls._instead)
-            return super().__new__(cls)
+            try:
+                return super().__call__(*arguments, **options)
+            except (TypeError, ValueError) as error:
+                of_the_call = error.__traceback__ is None or error.__traceback__.tb_next is None
+                if isinstance(error, FfprepError) or of_the_call or not cls._of_ffprep():
+                    raise
+                given = [*map(reprlib.repr, arguments), *(f"{key}={reprlib.repr(one)}" for key, one in options.items())]
+                takes = str(inspect.signature(cls.__init__)).replace("(self, ", "(").replace("'", "")
+                takes = takes.removesuffix(" -> None")
+                raise OptionError(f"{cls.__name__}({', '.join(given)}): {error}; it takes {takes}") from error
+
+
+class NamesKeywords(metaclass=_NamesArguments):
+    """A class whose constructor says of a misspelled keyword what was meant, and of a wrong value what it takes."""
 
     _instead: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def _of_ffprep(cls) -> bool:
+        """Whether a failure of the constructor stands for a wrong value; of others' classes it is left alone."""
+        return cls.__module__.startswith("ffprep.")
 
 
 def check_keywords(

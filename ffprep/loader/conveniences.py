@@ -35,6 +35,11 @@ class Conveniences(FfcvLoader, NamesKeywords, Generic[Batch]):
     """Methods and properties of `Loader` that need little of its insides."""
 
     _instead = OF_DATALOADER
+
+    @classmethod
+    def _of_ffprep(cls) -> bool:
+        return False  # it does more than to look at its arguments, which it checks one by one
+
     errors: LoaderErrors
     _meter: Meter
     _epoch_state: EpochState

@@ -30,7 +30,7 @@ from ffprep.loader.order.sampling import AnyOrder, Sampling, order_name
 from ffprep.loader.order.share import Share, check_enough, distributed_share
 from ffprep.loader.plan import options
 from ffprep.loader.plan.frameworks import FRAMEWORKS, for_framework
-from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, one_of, paths_of
+from ffprep.loader.plan.options import MOST_AHEAD, MOST_SAMPLES, at_least, one_of, paths_of, yes_or_no
 from ffprep.loader.plan.outputs import Output
 from ffprep.loader.plan.pipelines import copied, on_device, read_pipelines
 from ffprep.loader.plan.planner import mask_output, plan_output
@@ -193,10 +193,10 @@ class Loader(Conveniences[Batch]):
         self.batch_size = at_least(batch_size, 1, "batch_size")
         self.batches_ahead = at_least(batches_ahead, 0, "batches_ahead", MOST_AHEAD)
         self.num_workers = options.worker_threads(num_workers)
-        self.drop_last = bool(drop_last) and pad is None
-        self.os_cache = bool(os_cache)
-        self.distributed = bool(distributed) or rank is not None
-        self.recompile = recompile
+        self.drop_last = yes_or_no(drop_last, "drop_last") and pad is None
+        self.os_cache = yes_or_no(os_cache, "os_cache")
+        self.distributed = yes_or_no(distributed, "distributed") or rank is not None
+        self.recompile = yes_or_no(recompile, "recompile")
         self.on_error = one_of(on_error, ("raise", "skip", "replace"), "on_error")
         self._budget, self.errors = as_budget(error_budget), LoaderErrors()
         self.pad = one_of(pad, ("repeat", "mask", None), "pad")
@@ -207,7 +207,7 @@ class Loader(Conveniences[Batch]):
         self.files = open_files(places, custom_fields, self._reader_class, index, checked)
         if custom_field_mapper:
             self._pipelines = with_mapped_outputs(self._pipelines, custom_field_mapper, self.files.fields)
-        if with_index:
+        if yes_or_no(with_index, "with_index"):
             self._pipelines = with_index_output(self._pipelines, self.files.fields)
         samples = self.files.num_samples
         self._chosen: Samples = range(samples) if indices is None else as_indices(indices, samples)

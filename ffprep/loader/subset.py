@@ -21,6 +21,10 @@ IN_ORDER = {
 
 def filtered(loader: Any, field_name: str, condition: Callable[[Any], bool]) -> Any:
     """Return a loader of those samples of `loader` that fulfil a condition; see `Loader.filter`."""
+    if not callable(condition):
+        raise OptionError(
+            f"condition is {condition!r}; give a function of one row of the output that says True or False"
+        )
     outputs = [pipeline.name for pipeline in loader._checked_pipelines]
     pipelines = single_output(field_name, loader._pipelines, outputs, loader.files)
     arguments = {**loader._arguments, "seed": loader.seed, "indices": loader.indices}

@@ -119,6 +119,8 @@ def dtype_name(dtype: Any) -> str:
     if text == "bfloat16":
         return text
     try:
+        if dtype is None:  # float64 to numpy
+            raise TypeError
         return str(np.dtype(dtype).name)
     except TypeError:
         raise OptionError(f"{dtype!r} is not a numpy or torch dtype") from None

@@ -22,7 +22,7 @@ from ffprep.fields.decoders import (
     size_pair,
 )
 from ffprep.loader import ClipOrder, Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
-from ffprep.loader.plan.options import one_of
+from ffprep.loader.plan.options import one_of, paths_of
 from ffprep.pipeline.form import dtype_name
 from ffprep.presets.kinds import check_fields
 from ffprep.presets.options import EvaluationOptions, Interpolation, LoaderOptions, further_options
@@ -57,7 +57,7 @@ def listed(path: Paths, options: Mapping[str, Any] | None = None) -> Sequence[Pa
     Pages of remote files are kept where a loader with these options keeps them.
     """
     given = options or {}
-    return files_of(path, given.get("cache"), given.get("cache_limit"))
+    return files_of(paths_of(path), given.get("cache"), given.get("cache_limit"))
 
 
 def image_pipeline(

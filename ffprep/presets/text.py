@@ -12,6 +12,7 @@ from ffprep.fields import BytesField, NDArrayField, RGBImageField
 from ffprep.fields.decoders import STORED_TOKENS, BytesDecoder, NDArrayDecoder, TokensDecoder
 from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
+from ffprep.loader.plan.options import whole_number
 from ffprep.presets.images import PathLike, Paths, listed, scalar_pipeline
 from ffprep.presets.kinds import preset_for
 from ffprep.presets.options import LoaderOptions, further_options
@@ -106,6 +107,7 @@ def text_blocks(
         The file has blocks of another size, or tokens of another vocabulary.
     """
     further = further_options(text_blocks, options)
+    block = None if block is None else whole_number(block, "block")
     files = listed(path, options)
     forms = {_block_form(each, block, vocabulary) for each in files}
     if forms == {None}:

@@ -91,6 +91,8 @@ def listed(url: str, suffixes: Sequence[str]) -> list[str]:
         The store cannot list them.
     """
     fs, path = filesystem_of(url)
+    if not path.strip("/"):
+        raise OptionError(f"{url}: names no bucket or host; give a URL such as s3://bucket/train.beton")
     try:
         if is_pattern(url):
             found = fs.glob(path)

@@ -51,7 +51,10 @@ def stage(path: Path, progress: Callable[[int, int], None] | None = None) -> Sta
         A page cannot be fetched.
     """
     if not is_cached(path):
-        raise OptionError(f"{path}: is on local disk already; give a URL, such as s3://bucket/train.beton")
+        raise OptionError(
+            f"{path}: is no URL, and what is on local disk needs no copy there; give one such as "
+            "s3://bucket/train.beton"
+        )
     source = PageSource(path)
     try:
         limit = source.folder.limit()

@@ -14,7 +14,7 @@ from pathlib import Path
 from ffprep.common.names import Clutter
 from ffprep.common.source_files import open_binary
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.reading.hub import load_dataset
+from ffprep.sources.reading.hub import check_hub_name, load_dataset
 from ffprep.sources.reading.labelled_texts import label_rows, read_table
 from ffprep.sources.text_rows import TextRows
 from ffprep.text.documents.delimited import Dialect, delimited_rows
@@ -154,8 +154,7 @@ def open_glue(
         rows, labelled, form = _local_rows(file, task)
         folder = f"{file.parent}/"
     else:
-        if path.is_absolute() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-            raise SourceError(f"{source}: no such file or folder")
+        check_hub_name(source)
         rows, labelled, form = _hub_rows(source, task, split)
         folder = ""
     pair = len(task.columns) == 2

@@ -15,7 +15,6 @@ folders and archives also come in ImageFolder's order, by class and then by file
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from ffprep.fields import RGBImageField
 
 _KAGGLE = Path("ILSVRC/Data/CLS-LOC")
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def open_imagenet(
@@ -87,8 +85,8 @@ def open_imagenet(
 
 
 def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) -> Source:
-    if not Path(source).exists() and not _HUB_NAME.fullmatch(source):
-        raise SourceError(f"{source}: no such file or folder (a hub data set is written owner/name)")
+    if not Path(source).exists():
+        hub.check_hub_name(source)
     dataset, rows = hub.load_image_split(source, split, streaming=streaming)
     if streaming:
         return ImageNetStream(dataset, rows, split=split, origin=source, image=image)

@@ -24,7 +24,7 @@ from ffprep.common.names import Clutter, in_clutter
 from ffprep.common.source_files import check_regular, open_regular, walk
 from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
-from ffprep.sources.reading.hub import load_dataset
+from ffprep.sources.reading.hub import check_hub_name, load_dataset
 from ffprep.text.documents.documents import ArchiveUnit, RowsUnit, Unit, grouped, is_archive_name, is_text_name, natural
 from ffprep.text.documents.streams import SUFFIXES
 from ffprep.text.documents.table_parts import TablePart, format_of, parts_of
@@ -120,8 +120,7 @@ def open_corpus(
     chosen = choice or Choice()
     path = Path(source)
     if not path.exists():
-        if source.count("/") > 1 or path.is_absolute() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
-            raise SourceError(f"{source}: no such file or folder")
+        check_hub_name(source)
         return _hub_corpus(source, chosen, column, name)
     clutter = Clutter(all_files)
     files = _list(path, clutter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo
 from ffprep.transforms.base import Transform
 
@@ -20,6 +21,8 @@ class ModuleWrapper(Transform):
     """
 
     def __init__(self, module: Callable[[Any], Any]) -> None:
+        if not callable(module):
+            raise OptionError(f"ModuleWrapper takes a torch module or a function, not {module!r}")
         self.module = module
 
     def apply(self, x: Any, batch: BatchInfo) -> Any:

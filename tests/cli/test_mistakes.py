@@ -73,7 +73,11 @@ MISTAKES = [
     ("stats x.beton --pixels --form csv", 2, "--pixels has no form csv; choose text or json"),
     ("demo --images 3", 2, "'--images': 3 is not possible; give at least 32" + SEE),
     ("preview x.beton --out p.html --sample 99", 2, "x.beton: has no sample 99; there are 6, from 0"),
-    ("download cc3m --index c.tsv --out d --min-success many", 2, "'many' is neither a number nor a percentage" + SEE),
+    (
+        "download cc3m --index c.tsv --out d --min-success many",
+        2,
+        "'many' is neither a number nor a percentage from 0% to 100%" + SEE,
+    ),
     ("download cc3m --index c.tsv --out d --deadline -1", 2, "'--deadline': -1.0 is not in the range x>0." + SEE),
     ("download cc3m --out d", 2, "ffprep download cc3m: give either --index or --only" + SEE),
     # files that are not there, or something else
@@ -188,6 +192,102 @@ MISTAKES = [
     ("set x.beton --out s.txt", 2, "s.txt: the name of an index ends with .set.json"),
     ("index x.beton t.beton --out i.index", 2, "--out names one index; give one file, or leave it out"),
     ("repair x.beton --out x.beton", 2, "x.beton: is read by this command and cannot be written by it; give another"),
+    # sets, copies and what reads several files
+    ("stage x.beton", 2, "x.beton: is no URL, and what is on local disk needs no copy there; give one such as s3://"),
+    ("stage s3://", 2, "s3://: names no bucket or host; give a URL such as s3://bucket/train.beton"),
+    ("stage x.beton --limit 5", 2, "ffprep stage: No such option '--limit'. Did you mean '--cache-limit'?" + SEE),
+    ("set x.beton x.beton --out s.set.json", 2, "x.beton: is given twice; a set has each file once"),
+    ("set x.beton half.beton --out s.set.json", 1, "half.beton: ends at byte 38588, but the allocation table starts"),
+    ("set x.beton --out none/s.set.json", 2, "ffprep: none: no such folder; make it first"),
+    ("merge x.beton --out m.set.json", 2, "m.set.json: the index of a set is called so, and this makes a .beton file"),
+    ("merge x.beton half.beton --out m.beton", 1, "half.beton: ends at byte 38588, but the allocation table starts at"),
+    ("merge x.beton train.beton", 2, "ffprep merge: Missing option '--out'." + SEE),
+    ("split x.beton --out s.set.json --files 99", 2, "99 files for 6 samples; ask for fewer"),
+    ("split x.beton --out s.beton --files 2", 2, "s.beton: the name of an index ends with .set.json"),
+    (
+        "split x.beton --out s.set.json --files two",
+        2,
+        "'--files': 'two' is not a whole number; give one from 1 to 99999",
+    ),
+    ("plan x.beton", 2, "ffprep plan: no command 'x.beton'; there are ade20k, cc12m, "),
+    ("plan glue --source DEMO/glue", 2, "ffprep plan glue: Missing option '--task'. Choose from: cola, sst2, "),
+    ("plan openwebtext --source none", 1, "none: no such file or folder (a hub data set is written owner/name)"),
+    ("stats x.beton --duplicates --pixels", 2, "--pixels and --duplicates: give one of them (--by pixels compares "),
+    ("stats x.beton --by pixels", 2, "--by says what makes duplicates: give --duplicates too"),
+    ("stats x.beton --duplicates --by text", 2, "x.beton: has no texts as tokens; --by bytes or pixels compares its "),
+    ("stats x.beton --plot p.pdf", 2, "p.pdf: give a name that ends in .svg or .png, for the image to draw"),
+    ("info x.beton --croissant --card", 2, "--json, --croissant and --card: give one of them"),
+    ("info x.beton --license MIT", 2, "--name, --url and --license are for --croissant and --card"),
+    ("bench t.beton --validation", 2, "t.beton: has no images; --validation and --scale say how images are read"),
+    ("bench t.beton --cold", 2, "t.beton: --cold times a single file of images; leave it out, or give such a file"),
+    ("preview t.beton --out p.html --show imagenet_train", 2, "t.beton: has no images to show crops or batches of; "),
+    ("preview x.beton --png p.gif", 2, "p.gif: give a name that ends in .png or .jpg, for the picture"),
+    ("preview x.beton --out p.html --random 1 --sample 3", 2, "--sample names samples, --random draws them: give one"),
+    # other sources
+    ("convert glue --source none --task cola --out y.beton", 1, "none: no such file or folder (a hub data set is "),
+    ("convert images --source none --out y.beton", 1, "none: no such file or folder (a hub data set is written owner/"),
+    ("convert images --source rows.csv --label kind --out y.beton", 1, "rows.csv: no column 'kind'; there are path, "),
+    (
+        "convert images --source rows.csv --field a --out y.beton",
+        2,
+        "--field 'a': NAME=KIND or NAME=KIND:COLUMN is exp",
+    ),
+    (
+        "convert images --source rows.csv --field a=vec --out y.beton",
+        2,
+        "--field 'a=vec': there is no kind 'vec'; there",
+    ),
+    (
+        "convert images --source rows.csv --filter 'label > )' --out y.beton",
+        2,
+        "--filter 'label > )': it cannot be read",
+    ),
+    (
+        "convert images --source rows.csv --filter label=7 --out y.beton",
+        1,
+        "rows.csv: not a single image is left; see ",
+    ),
+    ("convert images --source rows.csv --streaming --out y.beton", 2, "--streaming: rows.csv is here; it is for data "),
+    (
+        "convert coco-detection --images DEMO/coco --annotations a.json --out y.beton",
+        1,
+        "a.json: no COCO instances: there is no list of images in it\n",
+    ),
+    (
+        "convert masks --images DEMO/coco/val2014 --masks empty --mask-suffix _m --out y.beton",
+        1,
+        "_m.png; --image-suffix and --mask-suffix say how their names differ",
+    ),
+    (
+        "convert voc --source empty --out y.beton",
+        1,
+        "empty: has no folder JPEGImages; VOCdevkit or VOCdevkit/VOC2012 is",
+    ),
+    (
+        "convert --from-manifest x.beton --out y.beton",
+        2,
+        "x.beton: does not record where its source lay, since a file ",
+    ),
+    (
+        "convert --from-manifest x.beton --source DEMO/imagenet --out y.beton key.yaml",
+        2,
+        "ffprep convert imagenet: Got unexpected extra argument (key.yaml)" + SEE,
+    ),
+    (
+        "download cc3m --index c.tsv --out d --min-success 120%",
+        2,
+        "is neither a number nor a percentage from 0% to 100%",
+    ),
+    (
+        "download cc3m --index c.tsv --out d --only c.tsv",
+        2,
+        "ffprep download cc3m: give either --index or --only" + SEE,
+    ),
+    (
+        "download laion --index c.tsv --out d",
+        2,
+        "ffprep download: no command 'laion'; there are cc12m, cc3m, sbu" + SEE,
+    ),
 ]
 
 
@@ -221,6 +321,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo_data: Path, vocabulary:
         "broken.yaml": "a: [\n",
         "without.yaml": "source: x\nout: y.beton\n",
         "nothing.yaml": "",
+        "rows.csv": "path,label\nphoto.jpg,1\n",
     }.items():
         (folder / name).write_text(text)
     return folder
@@ -243,7 +344,7 @@ def test_a_mistake_is_answered_in_one_line(
 
 
 def test_the_list_is_long_enough() -> None:
-    assert len(MISTAKES) >= 85
+    assert len(MISTAKES) >= 125
 
 
 def test_a_truncated_file_is_not_said_to_have_no_samples(place: Path) -> None:

@@ -71,6 +71,13 @@ def test_search_and_class_filter(browser: Chromium, page: Path) -> None:
     assert browser.complaints == []
 
 
+def test_sizes_are_searched_for(browser: Chromium, page: Path) -> None:
+    browser.open(page)
+    for words, shown in (("width>308", 3), ("width<302 red", 1), ("height>200", 0), ("height<201", 12), ("width>", 0)):
+        browser.run(f"search.value = {words!r}; search.dispatchEvent(new Event('input'))")
+        assert browser.run(SHOWN) == shown, words
+
+
 def test_keys_lead_through_the_samples(browser: Chromium, page: Path) -> None:
     browser.open(page)
     for key in "jjk":

@@ -64,6 +64,8 @@ def make_set(
             raise OptionError(f"{file.path}: lies in another folder than {path}; move it there, or link it")
         if append and file.path.name in known and not repeated:
             raise OptionError(f"{file.path}: is in {path} already")
+        if names.count(file.path.name) > 1:
+            raise OptionError(f"{file.path}: is given twice; a set has each file once")
         member, head, source = describe_member(file.path, custom_fields)
         if model is None:
             model = file.path, head

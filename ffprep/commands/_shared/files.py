@@ -59,6 +59,19 @@ class OutputFile(click.Path):
         check_output(path, overwrite=self.own_rule or bool(context.params.get("overwrite")), device=self.device)
 
 
+class BetonFile(OutputFile):
+    """A ``.beton`` file to make; the command decides itself what may be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__(own_rule=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; the name of an index is refused, since what is called so is read as one."""
+        if str(value).endswith(".set.json"):
+            raise OptionError(f"{value}: the index of a set is called so, and this makes a .beton file; name it so")
+        return super().convert(value, param, ctx)
+
+
 class ReportFile(OutputFile):
     """A report: an earlier one about the same file may be replaced, so that the same command can be given again."""
 
@@ -152,7 +165,8 @@ ANYWHERE = SetOfFiles(remote=True)
 BARE_FILES = SetOfFiles(indexed=False)
 OUTPUT = OutputFile(device=True)
 PAGE = OutputFile(own_rule=True, device=True)
-BETON = OutputFile(own_rule=True)
+BETON = BetonFile()
+OWN_RULE = OutputFile(own_rule=True)
 BETONS = FolderOrFile(folders=True, own_rule=True)
 SET = OutputFile(own_rule=True)
 REPORT = ReportFile(device=True)

@@ -129,9 +129,9 @@ def batches_figure(
     BetonError
         An image cannot be used.
     """
+    name = _image_field(files)
     epochs = 1 if what.endswith("_val") else epochs
     if what in POLICIES:
-        name = _image_field(files)
         steps = [RandomResizedCropRGBImageDecoder(SIDE, scale=SCALES[0]), RandomHorizontalFlip(), POLICIES[what]()]
         rows = _decoded(files, name, samples, steps, epochs, seed)
     else:
@@ -156,7 +156,7 @@ def _image_field(files: Sequence[SetFile]) -> str:
     with Reader(files[0], check=False) as reader:
         names = [name for name, field in reader.fields.items() if field.type_id == 2]
     if not names:
-        raise OptionError(f"{files[0].path}: has no images to show crops or batches of")
+        raise OptionError(f"{files[0].path}: has no images to show crops or batches of; leave --show out")
     return names[0]
 
 

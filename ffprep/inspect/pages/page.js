@@ -1,6 +1,7 @@
 "use strict";
 const cards = Array.from(document.querySelectorAll("article"));
 const texts = cards.map((card) => card.textContent.toLowerCase());
+const sizes = texts.map((text) => (text.match(/(\d+) x (\d+) px/) || []).slice(1).map(Number));
 const bar = document.querySelector(".bar");
 const search = document.getElementById("search");
 const kind = document.getElementById("kind");
@@ -8,11 +9,18 @@ const count = document.getElementById("count");
 
 const shown = () => cards.filter((card) => !card.hidden);
 
+function fits(word, i) {
+  const asked = word.match(/^(width|height)([<>])(\d+)$/);
+  if (!asked) return texts[i].includes(word);
+  const size = sizes[i][asked[1] === "width" ? 0 : 1];
+  return asked[2] === "<" ? size < Number(asked[3]) : size > Number(asked[3]);
+}
+
 function filter() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   cards.forEach((card, i) => {
     const right = !kind || !kind.value || card.dataset.class === kind.value;
-    card.hidden = !(right && words.every((word) => texts[i].includes(word)));
+    card.hidden = !(right && words.every((word) => fits(word, i)));
   });
   count.textContent = `${shown().length} of ${cards.length} shown`;
 }

@@ -80,7 +80,7 @@ def _bar(cards: Sequence[Card]) -> str:
         chooser = f'<label>Class <select id="kind"><option value="">all</option>{options}</select></label>'
     return (
         '<div class="bar" role="search" hidden>'
-        '<label>Search <input id="search" type="search" placeholder="words of name, class, caption"></label>'
+        '<label>Search <input id="search" type="search" placeholder="name, class, caption, width&gt;500"></label>'
         f'{chooser}<output id="count" aria-live="polite"></output></div>\n<p class="note">{_KEYS}</p>\n'
     )
 

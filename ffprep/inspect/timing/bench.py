@@ -24,6 +24,7 @@ from ffprep.errors import OptionError
 from ffprep.inspect.charts import Bar, Chart
 from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
 from ffprep.inspect.timing.where import STAGES, Crops, shares, stages_of
+from ffprep.text.blocks.blocks import TokenBlocks, open_blocks, source_facts
 
 _RUNNERS = "ffprep.inspect.timing.runners:"
 
@@ -76,22 +77,25 @@ def bench(
     """
     paths = files_of(files)
     with Reader(paths[0]) as reader:
-        total = len(reader)
+        images = [name for name, field in reader.fields.items() if field.type_id == 2]
+        blocks = _blocks(reader)
+        _check(options, paths, images)
+        total = len(reader) if blocks is None else blocks.count
         for path in paths[1:]:
             with Reader(path, check=False) as another:
-                total += len(another)
+                more = _blocks(another)
+                total += len(another) if more is None else more.count
         samples = min(options.samples, total)
         first = min(samples, len(reader))  # what is looked at one by one is of the first file
         reader.seek_index = find_index(reader, None)
-        images = [name for name, field in reader.fields.items() if field.type_id == 2]
-        size = _bytes_per_sample(reader, first)
+        size = _bytes_per_sample(reader, first) / (1 if blocks is None else blocks.per_sample)
         with tempfile.TemporaryDirectory(prefix="ffprep-bench-") as scratch:
             contestants = _contestants(paths, reader, images, samples, options, Path(scratch))
             contestants += _threads(contestants[0], options)
             timings = compare(contestants, options.rounds, on_round)
         split = _split(reader, images[0], first, options, timings[0]) if images and first == samples else {}
     if options.cold:
-        timings += _cold(contestants[0], len(paths), images, options)
+        timings += _cold(contestants[0], options)
     return {
         "path": str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""),
         "samples": samples,
@@ -99,10 +103,29 @@ def bench(
         "workers": options.workers,
         "batch_size": options.batch_size,
         "rounds": options.rounds,
+        "block": None if blocks is None else blocks.block,
         "crop": None if not images else "whole image" if options.validation else list(options.scale),
         "results": [_result(timing, timings[0], size) for timing in timings],
         "split": split,
     }
+
+
+def _blocks(reader: Reader) -> TokenBlocks | None:
+    """The blocks of tokens of a file, which a loader counts as samples; None of another."""
+    return open_blocks(reader) if "blocks" in source_facts(reader) else None
+
+
+def _check(options: BenchOptions, paths: Sequence[SetFile], images: Sequence[str]) -> None:
+    """Refuse, before anything is timed, options that would say nothing.
+
+    Raises
+    ------
+    OptionError
+    """
+    if options.cold and (len(paths) > 1 or not images):
+        raise OptionError(f"{paths[0].path}: --cold times a single file of images; leave it out, or give such a file")
+    if not images and (options.validation or options.scale != BenchOptions.scale):
+        raise OptionError(f"{paths[0].path}: has no images; --validation and --scale say how images are read")
 
 
 def _contestants(
@@ -113,7 +136,8 @@ def _contestants(
     named = [str(file.path.resolve()) for file in paths]
     file = {"path": named if len(named) > 1 else named[0], "samples": samples, **common}
     if not images:
-        return [Contestant("ffprep", _RUNNERS + "ffprep_numbers", file)]
+        runner = "ffprep_numbers" if _blocks(reader) is None else "ffprep_blocks"
+        return [Contestant("ffprep", _RUNNERS + runner, file)]
     found = [Contestant("ffprep", _RUNNERS + "ffprep_images", {**file, **crop})]
     if reader.seek_index is not None:
         found.append(
@@ -155,10 +179,8 @@ def _threads(own: Contestant, options: BenchOptions) -> list[Contestant]:
     ]
 
 
-def _cold(own: Contestant, files: int, images: list[str], options: BenchOptions) -> list[Timing]:
+def _cold(own: Contestant, options: BenchOptions) -> list[Timing]:
     """ffprep from the disk. It runs when the others have ended, since they keep the file's pages in memory."""
-    if files > 1 or not images:
-        raise OptionError("--cold times a single file of images")
     gc.collect()  # what is mapped here would stay as well
     cold = Contestant("ffprep, cold cache", _RUNNERS + "ffprep_cold", own.options)
     return compare([cold], options.rounds)
@@ -190,14 +212,18 @@ def _result(timing: Timing, own: Timing, size: float) -> dict[str, Any]:
 
 def bench_text(facts: dict[str, Any]) -> str:
     """The figures as text for the screen."""
-    what, crop = "", facts["crop"]
+    crop, block = facts["crop"], facts["block"]
     if crop is not None:
-        what = ", " + (crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area")
+        how = ", " + (crop if isinstance(crop, str) else f"random crops of {crop[0]:g} to {crop[1]:g} of the area")
+    else:
+        how = ""
+    things = "samples" if block is None else "blocks"
+    size = "" if block is None else f"{block:,} tokens, "
     head = f"median of {facts['rounds']} rounds"
     lines = [
-        f"{facts['path']}: {facts['samples']:,} samples of {facts['bytes_per_sample'] / 1000:.1f} kB, "
-        f"{facts['workers']} worker{'s' * (facts['workers'] != 1)}, batches of {facts['batch_size']}{what}",
-        f"  {head:<28} {'samples/s':>8} {'MB/s':>23} {'start-up':>10}",
+        f"{facts['path']}: {facts['samples']:,} {things} of {size}{facts['bytes_per_sample'] / 1000:.1f} kB, "
+        f"{facts['workers']} worker{'s' * (facts['workers'] != 1)}, batches of {facts['batch_size']}{how}",
+        f"  {head:<28} {things + '/s':>9} {'MB/s':>22} {'start-up':>10}",
     ]
     for result in facts["results"]:
         if "failure" in result:

@@ -134,6 +134,16 @@ def ffprep_numbers(path: str | list[str], samples: int, batch_size: int = 64, nu
     return lambda: _count_any(loader)
 
 
+def ffprep_blocks(path: str | list[str], samples: int, batch_size: int = 64, num_workers: int = 1) -> Epoch:
+    """ffprep's loader on the first blocks of tokens of a file, in random order."""
+    import numpy as np
+
+    from ffprep.presets import text_blocks
+
+    loader = text_blocks(path, batch_size, num_workers, seed=0, indices=np.arange(samples), drop_last=False)
+    return lambda: _count_any(loader)
+
+
 def _count_any(loader: Any) -> int:
     samples = 0
     for first, *_ in loader:

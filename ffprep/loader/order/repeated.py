@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ffprep.common.names import NamesKeywords
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
 from ffprep.loader.order.order import Order, RandomOrder
 
 
-class RepeatedOrder:
+class RepeatedOrder(NamesKeywords):
     """Repeated augmentation, as DeiT's ``RASampler``: ``Loader(order=RepeatedOrder(3))``.
 
     Hoffer et al., "Augment your batch: better training with larger batches", 2019; Touvron et al., "Training

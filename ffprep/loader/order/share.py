@@ -10,6 +10,7 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.loader.files import Ids
+from ffprep.loader.plan.options import whole_number
 
 LOST_SHARE = 0.05
 MOST_LOST = 1000
@@ -121,6 +122,7 @@ def distributed_share(
         if not distributed:
             return Share(batch_size, padded=padded)
         rank, world_size = _launched(env)
+    rank, world_size = whole_number(rank, "rank"), whole_number(world_size, "world_size")
     if world_size < 1 or not 0 <= rank < world_size:
         raise OptionError(f"rank {rank} of world_size {world_size}: rank must be between 0 and world_size - 1")
     return Share(batch_size, rank, world_size, padded)

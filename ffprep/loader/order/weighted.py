@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import files_of
+from ffprep.common.names import NamesKeywords
 from ffprep.common.seeds import signed
 from ffprep.errors import OptionError
 from ffprep.kernels.random import uniforms
@@ -23,7 +24,7 @@ OP_WEIGHTED = 0xFFFF0010
 Weights = Sequence[float] | npt.NDArray[np.floating[Any]]
 
 
-class WeightedOrder:
+class WeightedOrder(NamesKeywords):
     """An order in which samples come as often as their weights say: ``Loader(order=WeightedOrder(weights))``.
 
     Parameters

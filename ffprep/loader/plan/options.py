@@ -48,9 +48,24 @@ def whole_number(value: int, name: str) -> int:
         It is not.
     """
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return operator.index(value)
     except TypeError:
         raise OptionError(f"{name} is {value!r}; give a whole number") from None
+
+
+def yes_or_no(value: bool, name: str) -> bool:
+    """Return `value` if it is True or False, or 1 or 0; messages call it `name`.
+
+    Raises
+    ------
+    OptionError
+        It is something else, such as the word ``'no'``, which Python counts as true.
+    """
+    if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
+        raise OptionError(f"{name} is {value!r}; give True or False")
+    return bool(value)
 
 
 def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> str | list[str]:

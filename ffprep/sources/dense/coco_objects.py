@@ -235,7 +235,11 @@ def read_coco(annotations: Path, kind: str, split: str | None) -> dict[str, Any]
     content = read_annotations(annotations, choose)
     for name in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
-            there = f"; there are {', '.join(map(str, list(content)[:20]))}" if isinstance(content, dict) else ""
+            there = (
+                f"; there are {', '.join(map(str, list(content)[:20]))}"
+                if content and isinstance(content, dict)
+                else ""
+            )
             raise SourceError(f"{annotations}: no COCO {kind}: there is no list of {name} in it{there}"[:1000])
     assert isinstance(content, dict)
     return content

@@ -73,7 +73,8 @@ def open_mask_pairs(
         raise SourceError(
             f"{images}: no images" + (f" whose names end in {image_suffix}" if image_suffix else "")
             if example is None
-            else f"{masks}: has no mask of the {len(pictures):,} images in {images}, such as {example}{mask_suffix}.png"
+            else f"{masks}: has no mask of the {len(pictures):,} images in {images}, such as "
+            f"{example}{mask_suffix}.png; --image-suffix and --mask-suffix say how their names differ"
         )
     for stem in pictures:
         if stem not in labels:

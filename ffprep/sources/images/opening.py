@@ -98,7 +98,7 @@ def open_streamed(choice: ImagesChoice, image: RGBImageField) -> StreamedImages:
     """
     if Path(choice.source).expanduser().exists():
         raise OptionError(f"--streaming: {choice.source} is here; it is for data sets of the Hugging Face hub")
-    _check_hub_name(choice.source)
+    hub.check_hub_name(choice.source)
     filters = [RowFilter(text) for text in choice.filters]
     dataset, count, split = hub.load_stream(choice.source, choice.config, choice.split)
     rows = StreamRows(dataset, choice.source, split)
@@ -273,13 +273,8 @@ def _image_folder(path: Path, choice: ImagesChoice, clutter: Clutter, chosen: bo
     return FolderRows(FolderFiles(path, flat), None, others), "flat folder"
 
 
-def _check_hub_name(source: str) -> None:
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise SourceError(f"{source}: no such file or folder (a hub data set is written owner/name)")
-
-
 def _hub(choice: ImagesChoice) -> tuple[Rows, str]:
-    _check_hub_name(choice.source)
+    hub.check_hub_name(choice.source)
     options = {} if choice.split is None else {"split": SPLITS.get(choice.split, (choice.split,))[0]}
     loaded = hub.load_dataset(choice.source, *([choice.config] if choice.config else []), **options)
     if isinstance(loaded, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -27,6 +28,17 @@ def load_dataset(repository: str, *config: str | None, **options: Any) -> Any:
         return datasets.load_dataset(repository, *config, **options)
     except Exception as error:  # the client raises errors of many libraries
         raise _unavailable(repository, error) from None
+
+
+def check_hub_name(source: str) -> None:
+    """Refuse what is no path and no name of a data set on the hub either.
+
+    Raises
+    ------
+    SourceError
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        raise SourceError(f"{source}: no such file or folder (a hub data set is written owner/name)")
 
 
 def _unavailable(repository: str, error: Exception) -> SourceError:
@@ -159,4 +171,6 @@ def _datasets() -> Any:
         import datasets
     except ImportError:
         raise OptionError("Hugging Face data sets need datasets: pip install 'ffprep[convert]'") from None
+    # It warns of every attempt to reach the hub; what came of it is in the error that ends them.
+    logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)
     return datasets
