@@ -176,12 +176,12 @@ def turboloader(folder: str, crop: bool = True) -> Callable[[], int]:
     from turboloader import decode_jpeg_region
 
     data = [path.read_bytes() for path, _ in images_of(folder)]
-    boxes = _boxes(data)
+    jobs = [(one, *_size(one), *box) for one, box in zip(data, _boxes(data), strict=True)]  # at its full resolution
 
     def run() -> int:
-        for one, (x, y, w, h) in zip(data, boxes, strict=True):
-            decode_jpeg_region(one, SIDE, SIDE, x, y, w, h)
-        return len(data)
+        for job in jobs:
+            decode_jpeg_region(*job)
+        return len(jobs)
 
     return run
 

@@ -136,7 +136,8 @@ def _together(entries: Sequence[Entry], setting: Setting, until: float) -> Group
         contestants[entry.name] = Contestant(
             entry.name, entry.runner, entry.options, cores, IMPORTABLE, "wall", str(python)
         )
-    limits = Limits(setting.start, setting.epoch, until, setting.starts())
+    alone = any(len(one.cores) > 1 for one in entries)  # threads are counted at the start, on all their processors
+    limits = Limits(setting.start, setting.epoch, until, [] if alone else setting.starts())
     timings = {one.name: one for one in compare(list(contestants.values()), setting.rounds, limits=limits)}
     return [(one, timings.get(one.name) or Timing(one.name, [], float("nan"), failures[one.name])) for one in entries]
 

@@ -101,11 +101,11 @@ def workers(bench: Bench) -> None:
     """No, one, two and four workers on two cores; and batches that are read to their last value."""
     cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
     found = who.few(who.image_entries(bench.data, least=bench.least()))
-    found = [one for one in found if one.name != "ffprep, original bytes"]
+    found = [one for one in found if one.name not in ("ffprep, original bytes", "WebDataset")]
     numbers = [1, 2] if bench.quick else [0, 1, 2, 4]
     look = replace(PLAIN, columns=("memory", "start"))
     for left, number in zip(range(len(numbers) + 1, 1, -1), numbers, strict=True):
-        able = [one for one in found if number or one.environment in ("torchvision", "webdataset") or one is found[0]]
+        able = [one for one in found if number or one.environment == "torchvision" or one is found[0]]
         table = [who.with_job(one, one.name, cores, num_workers=number) for one in able]
         bench.compare(f"workers-{number}", table, look, left)
     bench.compare("consumed", [who.with_job(one, one.name, touch="all") for one in found], PLAIN)
@@ -252,9 +252,14 @@ def scaling(bench: Bench) -> None:
     numbers = [10**3, 10**5] if bench.quick else [10**3, 10**4, 10**5, 10**6, 10**7]
     left = len(sides) + 2
     for side in sides:
-        place = _coded(bench, "420", 90, side, 24 if bench.quick else 48)
-        data = larger(replace_data(bench, place), 0)
-        found = [one for one in who.few(who.image_entries(data, least=bench.least())) if one.name != "WebDataset"]
+        count = 24 if bench.quick else 48
+        place = _coded(bench, "420", 90, side, count)
+        data = larger(replace_data(bench, place), count)
+        found = [
+            one
+            for one in who.few(who.image_entries(data, least=bench.least()))
+            if one.name not in ("WebDataset", "stock ffcv")
+        ]
         bench.compare(f"side-{side}", found, replace(PLAIN, columns=("size", "memory")), left)
         left -= 1
     _openings(bench, numbers, left)
@@ -318,17 +323,17 @@ def _openings(bench: Bench, numbers: Sequence[int], left: int) -> None:
 
 
 PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
-    "writing": (writing, 140, 30),
-    "images": (images, 300, 110),
-    "narrow": (narrow, 300, 35),
-    "validation": (validation, 200, 35),
-    "views": (views, 200, 35),
-    "workers": (workers, 210, 60),
-    "decoding": (decoding, 220, 40),
+    "writing": (writing, 130, 40),
+    "images": (images, 290, 110),
+    "narrow": (narrow, 290, 35),
+    "validation": (validation, 190, 35),
+    "views": (views, 170, 35),
+    "workers": (workers, 250, 60),
+    "decoding": (decoding, 210, 40),
     "tokens": (tokens_part, 60, 20),
-    "tokenise": (tokenise, 110, 30),
+    "tokenise": (tokenise, 100, 30),
     "download": (download, 60, 15),
     "accelerator": (accelerator, 140, 30),
-    "scaling": (scaling, 160, 40),
+    "scaling": (scaling, 180, 40),
 }
 """Each part with the seconds that it may take, and those of a quick look."""
