@@ -4,7 +4,9 @@
 # make fuzz     damaged JPEGs, files and archives for TIME seconds (600; a day is 86400), under sanitizers
 # make kernels  the kernels' machine code, brought up to date, so that no first start compiles them (make test does it, too)
 # make lint     what can be said without running: style, types, spelling, docstrings, the architecture
-# make bench    the comparison reported in docs/performance.md (DATA=folder of JPEGs as an ImageFolder)
+# make bench    beside every peer, as in docs/comparison.md: PARTS="images decoding", QUICK=1, DATA=folder of JPEGs as an
+#               ImageFolder, OUT=folder of results, NAME=what they are called by
+# make bench-loader  ffprep's forms beside stock ffcv and torch, as in docs/performance.md
 # make docs     the manual as HTML, in site/; a broken link or reference ends it
 # make clean    remove what these made
 # make test-oldest, make test-newest    the tests with the oldest and the newest versions of what ffprep needs (ARGS)
@@ -13,13 +15,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?=
+PARTS ?=
+QUICK ?=
+OUT ?=
+NAME ?=
 ARGS ?=
 JOBS ?= 2
 TIME ?= 600
 KERNELS = $(VENV)/bin/python scripts/build_kernels.py --if-stale --inplace
 export PYTHON VENV
 
-.PHONY: demo test kernels explore fuzz test-oldest test-newest lint bench docs setup setup-dev clean
+.PHONY: demo test kernels explore fuzz test-oldest test-newest lint bench bench-loader docs setup setup-dev clean
 
 demo: setup
 	$(VENV)/bin/ffprep demo --out demo-out
@@ -51,6 +57,10 @@ lint: setup-dev
 	$(VENV)/bin/python scripts/check_architecture.py
 
 bench: setup-dev
+	$(VENV)/bin/python benchmarks/side_by_side.py $(PARTS) $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) \
+		$(if $(OUT),--out $(OUT)) $(if $(NAME),--name $(NAME)) $(ARGS)
+
+bench-loader: setup-dev
 	$(VENV)/bin/python benchmarks/loader.py $(if $(DATA),--data $(DATA))
 
 docs: setup-dev

@@ -220,7 +220,7 @@ image, reach, whole, both, request, arguments
 
 # ---- augmentations ---------------------------------------------------------------------------------------------------
 
-AUGMENTATION = np.dtype(_whole("entry scratch bytes count steps buffer table item planar grey pixels"))
+AUGMENTATION = np.dtype(_whole("entry scratch bytes count steps buffer table item planar grey pixels stream"))
 """Operations on a rendered image; :func:`ffprep.transforms.image.build_program` fills it.
 
 entry
@@ -238,6 +238,8 @@ table, item
     table (3, 256).
 planar, grey, pixels
     Whether channels are planes; whether only their luma is written; pixels of the finished image.
+stream
+    Whether float32 is written past the cache.
 """
 
 AUGMENTATION_STEP = np.dtype(_whole("entry stream h w out_h out_w moves numbers"))

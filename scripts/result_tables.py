@@ -1,10 +1,13 @@
 """Write the tables of benchmarks in the manual and in the README, from the results in benchmarks/results.
 
-    .venv/bin/python scripts/result_tables.py            # writes them
+    .venv/bin/python scripts/result_tables.py            # writes them, and the charts
     .venv/bin/python scripts/result_tables.py --check    # says which page differs from them, and fails
 
 A page has ``<!-- results: FILE TABLE -->`` where a table belongs, FILE without its ``.json``, and ``<!-- end of results
--->`` behind it. A test compares the pages with what this makes.
+-->`` behind it. ``<!-- comparison: NAME -->`` to ``<!-- end of comparison -->`` is filled with all parts of the
+comparison with peers (``side-by-side-NAME-PART.json``) that there are, and ``<!-- fastest: NAME -->`` to ``<!-- end of
+fastest -->`` with the rates of its loaders of images; what is between these stays as long as there are no such files. A
+test compares the pages with what this makes.
 """
 
 from __future__ import annotations
@@ -13,12 +16,57 @@ import re
 import sys
 from pathlib import Path
 
-from ffprep.inspect.timing.results import Result
+from ffprep.inspect.charts import Bar, Chart, write_charts
+from ffprep.inspect.timing.results import Result, Table
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks" / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACE = re.compile(r"(<!-- results: (\S+) (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+WHOLE = re.compile(r"(<!-- comparison: (\S+) -->\n)(.*?)(<!-- end of comparison -->)", re.DOTALL)
+FASTEST = re.compile(r"(<!-- fastest: (\S+) -->\n)(.*?)(<!-- end of fastest -->)", re.DOTALL)
+
+PARTS = {
+    "images": "Training: random crops of 0.08 to 1 of the area",
+    "narrow": "Training: random crops of 0.9 to 1 of the area",
+    "validation": "Validation: the shorter side to 256, the central 224",
+    "views": "Two random crops of each image",
+    "workers": "Workers, and what the consumer does",
+    "accelerator": "An emulated accelerator",
+    "decoding": "The decoders alone",
+    "writing": "Conversion",
+    "tokens": "Loading tokens",
+    "tokenise": "Tokenising",
+    "download": "Downloading",
+    "scaling": "Sizes of images and of data sets",
+}
+"""The parts in the order of the page."""
+CHARTS = ("images", "narrow", "validation", "writing")
+TABLES = {
+    "consumed": "One worker on one core, and a consumer that reads every value of every batch:",
+    "busy": "Share of the time that a timed step a batch takes, with two workers on two cores:",
+    "cores": "Cores that keep a GPU 90 % busy, computed from the processor time of an image:",
+    "opening": "A loader in random order on one file, or on a set of files:",
+    "order": "The order of an epoch alone:",
+    "whole-original": "Whole images at their own size, the files as they are:",
+    "crops-original": "Random crops to 224, the files as they are:",
+    "whole-444-q96": "Whole images, 4:4:4 at quality 96:",
+    "crops-444-q96": "Random crops to 224, 4:4:4 at quality 96:",
+    "whole-420-q75": "Whole images, 4:2:0 at quality 75:",
+    "crops-420-q75": "Random crops to 224, 4:2:0 at quality 75:",
+}
+
+
+def lead(table: str) -> str:
+    """Say what a table is of."""
+    kind, _, what = table.partition("-")
+    if table.endswith("-without"):
+        return "Without a figure:"
+    if kind == "workers":
+        return f"{what} worker{'' if what == '1' else 's'} on two cores:"
+    if kind == "side":
+        return f"Random crops to 224 of images whose shorter side is {what}, 4:2:0 at quality 90:"
+    return TABLES.get(table, "")
 
 
 def filled(page: str, folder: Path = FOLDER) -> str:
@@ -28,7 +76,50 @@ def filled(page: str, folder: Path = FOLDER) -> str:
         result = Result.load(folder / f"{place[2]}.json")
         return f"{place[1]}\n{result.caption()}\n\n{result.text(place[3], markdown=True)}\n\n{place[4]}"
 
-    return PLACE.sub(table, page)
+    def whole(place: re.Match[str]) -> str:
+        found = {part: results(place[2], part, folder) for part in PARTS}
+        sections = [section(place[2], part, result) for part, result in found.items() if result is not None]
+        return f"{place[1]}\n{''.join(sections)}{place[4]}" if sections else place[0]
+
+    def fastest(place: re.Match[str]) -> str:
+        result = results(place[2], "images", folder)
+        return place[0] if result is None else f"{place[1]}\n{result.caption()}\n\n{summary(result)}\n\n{place[4]}"
+
+    return FASTEST.sub(fastest, WHOLE.sub(whole, PLACE.sub(table, page)))
+
+
+def results(name: str, part: str, folder: Path = FOLDER) -> Result | None:
+    """Return what a part of the comparison found, if it is kept."""
+    path = folder / f"side-by-side-{name}-{part}.json"
+    return Result.load(path) if path.exists() else None
+
+
+def section(name: str, part: str, result: Result) -> str:
+    """Return a part's heading, caption, chart and tables."""
+    lines = [f"### {PARTS[part]}", "", result.caption(), ""]
+    if part in CHARTS:
+        lines += [f"![{PARTS[part]}: images a second](images/side-by-side-{name}-{part}.svg)", ""]
+    for table, content in result.tables.items():
+        if content.rows:
+            lines += [*([lead(table), ""] if lead(table) else []), result.text(table, markdown=True), ""]
+    return "\n".join([*lines, ""])
+
+
+def summary(result: Result) -> str:
+    """Return the loaders of images with their rates, the fastest first."""
+    rows = [row for row in result.tables["images"].rows if row[0] != ""]
+    rates = {str(row[0]): result.series[f"images: {row[0]}"].median for row in rows}
+    chosen = sorted(rates, key=lambda loader: -rates[loader])
+    table = Table(["", "images/s"], [[loader, {"range": f"images: {loader}"}] for loader in chosen])
+    return Result("", "", result.series, {"main": table}).text(markdown=True)
+
+
+def chart(part: str, result: Result) -> Chart:
+    """Return the rates of a part as bars."""
+    names = [str(row[0]) for row in result.tables[part].rows]
+    medians = {name: result.series[f"{part}: {name}"].median for name in names}
+    bars = [Bar(name, [rate], f"{rate:,.0f}") for name, rate in sorted(medians.items(), key=lambda one: -one[1])]
+    return Chart(PARTS[part], bars, "images a second, medians")
 
 
 def main() -> None:
@@ -42,6 +133,11 @@ def main() -> None:
     for page in differing:
         page.write_text(filled(page.read_text()))
         print(page.relative_to(ROOT))
+    for page in PAGES:
+        for place in WHOLE.finditer(page.read_text()):
+            for part in CHARTS:
+                if (result := results(place[2], part)) is not None:
+                    write_charts(page.parent / "images" / f"side-by-side-{place[2]}-{part}.svg", [chart(part, result)])
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def make_token_files(flat: Path, out: Path, tokens: int) -> None:
         "tokens",
         {},
         fairseq(),
+        identity={},
         out=out,
         block=BLOCK,
     )

@@ -1,7 +1,8 @@
 """An environment of its own for every peer, made from PyPI with the versions that the manual's figures are of.
 
 ``uv`` makes them where it is installed, since it shares equal files between environments (torch alone takes 5 GB with
-what PyPI's build needs); pip does otherwise. They are kept, so that only the first run waits for downloads.
+what PyPI's build needs); pip does otherwise. They are kept, so that only the first run waits for downloads; so is the
+reason why one could not be made. To try again, delete its folder.
 """
 
 from __future__ import annotations
@@ -57,6 +58,20 @@ ENVIRONMENTS = {
         Environment("datago", ("datago==2026.10.1", *TORCH), ("datago",)),
         Environment("kornia-rs", ("kornia-rs==0.2.0", "numpy", TORCH[0]), ("kornia_rs",)),
         Environment("slipstream", ("slipstream==0.7.0",), ("slipstream",)),
+        Environment("img2dataset", ("img2dataset==1.47.0",), ("img2dataset",)),
+        Environment("fairseq", ("fairseq==0.12.2", TORCH[0]), ("fairseq.data",)),
+        Environment(
+            "tokenisers",
+            (
+                "tiktoken==0.14.0",
+                "tokenizers==0.23.3",
+                "datasets==5.2.0",
+                "datatrove==0.10.1",
+                "orjson==3.13.0",
+                "numpy",
+            ),
+            ("tiktoken", "tokenizers", "datasets", "datatrove"),
+        ),
         Environment(
             "decoders",
             (
@@ -90,16 +105,25 @@ def set_up(environment: Environment) -> tuple[Path, str]:
     folder = home() / environment.name
     python = folder / "bin" / "python"
     wanted = "\n".join(environment.packages)
-    stamp = folder / "packages.txt"
+    stamp, reason = folder / "packages.txt", folder / "failure.txt"
     if not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         print(f"setting up {environment.name}: {' '.join(environment.packages)}", file=sys.stderr)
-        if failure := _install(folder, python, environment.packages):
-            return python, failure
+        failure = _install(folder, python, environment.packages) or _tried(python, environment.modules)
+        folder.mkdir(parents=True, exist_ok=True)
+        reason.write_text(failure)
         stamp.write_text(wanted)
-    program = "".join(f"import {module}\n" for module in environment.modules)
-    run = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
-    return python, _last_line(run.stderr) if run.returncode else ""
+    return python, reason.read_text() if reason.exists() else ""
+
+
+def _tried(python: Path, modules: tuple[str, ...]) -> str:
+    """Import modules and return why that failed; nothing if it did not."""
+    program = "".join(f"import {module}\n" for module in modules)
+    try:
+        run = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"not imported within {SECONDS} s"
+    return _last_line(run.stderr) if run.returncode else ""
 
 
 def _install(folder: Path, python: Path, packages: tuple[str, ...]) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from peers.common import MEAN, SIDE, STD, Epoch, FromBytes, images_of, one_thread, torch_loader
+from peers.common import MEAN, SIDE, STD, Epoch, FromBytes, Job, centre, images_of, one_thread, torch_loader
 
 from ffprep.inspect.timing.runners import random_crop
 
@@ -33,9 +33,9 @@ def _writing(folder: str, out: str, write: Callable[[list[tuple[Path, int]], Pat
     return run
 
 
-def _decoding(base: Any, scale: Sequence[float]) -> Any:
+def _decoding(base: Any, job: Job) -> Any:
     """Derive a data set that decodes and crops the images of `base`, whose samples have an image and a label."""
-    transform = FromBytes(scale)
+    transform = FromBytes(job)
 
     class Images(base):  # type: ignore[misc]
         def __getitem__(self, at: Any) -> Any:
@@ -57,32 +57,36 @@ def webdataset_write(folder: str, out: str, num_workers: int = 1) -> Callable[[]
     return _writing(folder, out, write)
 
 
-def webdataset(
-    data: str,
-    batch_size: int = 64,
-    num_workers: int = 1,
-    scale: Sequence[float] = (0.08, 1.0),
-    touch: str = "value",
-) -> Epoch:
+def webdataset(data: str, **job: Any) -> Epoch:
     """WebDataset: shuffled in a buffer, decoded by torchvision, batched in its worker processes."""
+    wanted = Job(**job)
     import torch
     import webdataset as package
 
     torch.set_num_threads(1)
     shards = sorted(map(str, Path(data).glob("*.tar")))
-    transform = FromBytes(scale)
+    transform = FromBytes(wanted)
+    training = wanted.kind != "validation"
     samples = package.WebDataset(
-        shards, shardshuffle=len(shards), empty_check=False, workersplitter=package.split_by_worker
+        shards,
+        shardshuffle=len(shards) if training else False,
+        empty_check=False,
+        workersplitter=package.split_by_worker,
     )
-    samples = samples.shuffle(1000).to_tuple("jpg", "cls").map_tuple(transform, int).batched(batch_size)
+    samples = (
+        (samples.shuffle(1000) if training else samples)
+        .to_tuple("jpg", "cls")
+        .map_tuple(transform, int)
+        .batched(wanted.batch_size)
+    )
     loader = package.WebLoader(
         samples,
         batch_size=None,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
+        num_workers=wanted.num_workers,
+        persistent_workers=wanted.num_workers > 0,
         worker_init_fn=one_thread,
     )
-    return Epoch(lambda: (images for images, _ in loader), touch)
+    return Epoch(lambda: (images for images, _ in loader), wanted)
 
 
 def streaming_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
@@ -97,21 +101,18 @@ def streaming_write(folder: str, out: str, num_workers: int = 1) -> Callable[[],
     return _writing(folder, out, write)
 
 
-def streaming(
-    data: str,
-    batch_size: int = 64,
-    num_workers: int = 1,
-    scale: Sequence[float] = (0.08, 1.0),
-    touch: str = "value",
-) -> Epoch:
+def streaming(data: str, **job: Any) -> Epoch:
     """MosaicML Streaming from local shards, decoded by torchvision in torch's DataLoader."""
+    wanted = Job(**job)
     from streaming import StreamingDataset
     from streaming.base.util import clean_stale_shared_memory
 
     clean_stale_shared_memory()
 
-    dataset = _decoding(StreamingDataset, scale)(local=data, shuffle=True, batch_size=batch_size)
-    return torch_loader(dataset, batch_size, num_workers, touch)
+    dataset = _decoding(StreamingDataset, wanted)(
+        local=data, shuffle=wanted.kind != "validation", batch_size=wanted.batch_size
+    )
+    return torch_loader(dataset, wanted)
 
 
 def _litdata_sample(item: tuple[str, int]) -> dict[str, Any]:
@@ -136,26 +137,21 @@ def litdata_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], i
     return _writing(folder, out, write)
 
 
-def litdata(
-    data: str,
-    batch_size: int = 64,
-    num_workers: int = 1,
-    scale: Sequence[float] = (0.08, 1.0),
-    touch: str = "value",
-) -> Epoch:
+def litdata(data: str, **job: Any) -> Epoch:
     """LitData's StreamingDataLoader, with torchvision's decoder."""
+    wanted = Job(**job)
     import litdata as package
     import torch
 
     torch.set_num_threads(1)
 
     loader = package.StreamingDataLoader(
-        _decoding(package.StreamingDataset, scale)(data, shuffle=True, drop_last=False),
-        batch_size=batch_size,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
+        _decoding(package.StreamingDataset, wanted)(data, shuffle=wanted.kind != "validation", drop_last=False),
+        batch_size=wanted.batch_size,
+        num_workers=wanted.num_workers,
+        persistent_workers=wanted.num_workers > 0,
     )
-    return Epoch(lambda: (images for images, _ in loader), touch)
+    return Epoch(lambda: (images for images, _ in loader), wanted)
 
 
 def datasets_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
@@ -175,18 +171,13 @@ def datasets_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], 
     return _writing(folder, out, write)
 
 
-def datasets(
-    data: str,
-    batch_size: int = 64,
-    num_workers: int = 1,
-    scale: Sequence[float] = (0.08, 1.0),
-    touch: str = "value",
-) -> Epoch:
+def datasets(data: str, **job: Any) -> Epoch:
     """Hugging Face datasets from Arrow files, decoded by torchvision in torch's DataLoader."""
+    wanted = Job(**job)
     from datasets import disable_progress_bars, load_from_disk
 
     disable_progress_bars()
-    transform = FromBytes(scale)
+    transform = FromBytes(wanted)
 
     def decoded(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         return {"image": [transform(data) for data in rows["image"]], "label": rows["label"]}
@@ -201,7 +192,7 @@ def datasets(
             found = rows[indices]
             return list(zip(found["image"], found["label"], strict=True))
 
-    return torch_loader(Pairs(), batch_size, num_workers, touch, shuffle=True)
+    return torch_loader(Pairs(), wanted, shuffle=wanted.kind != "validation")
 
 
 def grain_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
@@ -217,14 +208,10 @@ def grain_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int
     return _writing(folder, out, write)
 
 
-def grain(
-    data: str,
-    batch_size: int = 64,
-    num_workers: int = 1,
-    scale: Sequence[float] = (0.08, 1.0),
-    touch: str = "value",
-) -> Epoch:
+def grain(data: str, **job: Any) -> Epoch:
     """Grain on an ArrayRecord file: OpenCV decodes and resizes in its threads."""
+    wanted = Job(**job)
+    wanted.only("train", "validation", "views")
     import cv2
     import grain as package
     import numpy as np
@@ -232,21 +219,29 @@ def grain(
     cv2.setNumThreads(1)
     mean, std = np.float32(MEAN) * 255, np.float32(STD) * 255
 
-    def job(record: bytes, rng: Any) -> Any:
-        image = cv2.imdecode(np.frombuffer(record, np.uint8, offset=4), cv2.IMREAD_COLOR_RGB)
-        x, y, w, h = random_crop(rng, image.shape[1], image.shape[0], scale)
+    def view(image: Any, rng: Any) -> Any:
+        if wanted.kind == "validation":
+            x, y, w = centre(image.shape[1], image.shape[0])
+            h = w
+        else:
+            x, y, w, h = random_crop(rng, image.shape[1], image.shape[0], wanted.scale)
         image = cv2.resize(image[y : y + h, x : x + w], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        if rng.random() < 0.5:
+        if wanted.kind != "validation" and rng.random() < 0.5:
             image = image[:, ::-1]
         return np.ascontiguousarray(((image - mean) / std).transpose(2, 0, 1))
 
+    def one(record: bytes, rng: Any) -> Any:
+        image = cv2.imdecode(np.frombuffer(record, np.uint8, offset=4), cv2.IMREAD_COLOR_RGB)
+        return np.stack([view(image, rng), view(image, rng)]) if wanted.kind == "views" else view(image, rng)
+
     source = package.sources.ArrayRecordDataSource(str(Path(data) / "train.array_record"))
-    threads = package.ReadOptions(num_threads=num_workers, prefetch_buffer_size=2 * batch_size)
+    workers = max(1, wanted.num_workers)
+    threads = package.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * wanted.batch_size)
     seeds = iter(range(1 << 30))
 
     def batches() -> Iterator[Any]:
-        seed = next(seeds)
-        samples = package.MapDataset.source(source).seed(seed).shuffle().random_map(job)
-        return iter(samples.to_iter_dataset(threads).batch(batch_size))
+        samples = package.MapDataset.source(source).seed(next(seeds))
+        samples = (samples if wanted.kind == "validation" else samples.shuffle()).random_map(one)
+        return iter(samples.to_iter_dataset(threads).batch(wanted.batch_size))
 
-    return Epoch(batches, touch)
+    return Epoch(batches, wanted)

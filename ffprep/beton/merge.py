@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ffprep.beton.seek_index import fingerprint
 from ffprep.beton.sets import Place, check_same_fields, check_same_tokens, files_of, source_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter, can_copy
+from ffprep.beton.writing.keyed import payload_keys
 from ffprep.beton.writing.writer import Writer
 from ffprep.common.outputs import check_output, refuse_inputs
 from ffprep.errors import OptionError
@@ -113,7 +114,7 @@ def merge(
         first = 0
         for number, reader in enumerate(readers):
             begin = min(max(writer.num_written - first, 0), len(reader))
-            copy_into(writer, reader, number, begin, len(reader), progress)
+            copy_into(writer, reader, number, begin, len(reader), progress, keyed=whole is not None)
             first += len(reader)
         writer.close(report)
     return total
@@ -170,6 +171,8 @@ def copy_into(
     start: int,
     stop: int,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    keyed: bool = False,
 ) -> None:
     """Add samples ``start`` to ``stop - 1`` of a file: in long runs, or one by one where payloads are shared.
 
@@ -182,15 +185,18 @@ def copy_into(
     start, stop : int
     progress : callable, optional
         Called with (samples written, samples to write).
+    keyed : bool
+        Whether payloads that have the same key in several files are one: in parts of one conversion.
     """
     names = reader.sample_names()
-    if can_copy(reader):
+    keys = payload_keys(reader) if keyed else None
+    if keys is None and can_copy(reader):
         rows = row_sums(reader)
         fields = [name for name, field in reader.fields.items() if field.pointer is not None]
         sums = None if rows is None else {name: payload_sums(reader, name, rows) for name in fields}
         writer.copy(reader, start, stop, names, sums, progress)
         return
-    for name, sample in islice(samples_of(reader, number, start, names), stop - start):
+    for name, sample in islice(samples_of(reader, number, start, names, keys=keys), stop - start):
         writer.write(sample, name)
         if progress is not None:
             progress(writer.num_written, writer.num_samples)
@@ -203,7 +209,12 @@ def origin(reader: Reader) -> dict[str, Any]:
 
 
 def samples_of(
-    reader: Reader, number: int, begin: int, names: Sequence[str] | None, chosen: Sequence[int] | None = None
+    reader: Reader,
+    number: int,
+    begin: int,
+    names: Sequence[str] | None,
+    chosen: Sequence[int] | None = None,
+    keys: Mapping[str, Mapping[int, str]] | None = None,
 ) -> Iterator[tuple[str, list[Encoded]]]:
     """Yield (name, values) of a file's samples, starting with sample `begin`; payloads are views of the file.
 
@@ -216,6 +227,9 @@ def samples_of(
     names : sequence of str or None
     chosen : sequence of int, optional
         The samples to yield, ascending; by default all.
+    keys : mapping, optional
+        What `payload_keys` found, by which payloads are one in several files. By default those of one file are which
+        lie at one place.
     """
     wanted = None if chosen is None else set(chosen)
     shared = {name: _repeated(reader.extents(name)[0]) for name in reader.fields if _pointer(reader, name)}
@@ -233,7 +247,10 @@ def samples_of(
                     sample.append(Encoded(metadata))
                     continue
                 offset = int(reader.extents(name)[0][index])
-                key = (number, offset) if offset in shared[name] else None
+                if keys is not None:
+                    key: Hashable = keys[name].get(offset)
+                else:
+                    key = (number, offset) if offset in shared[name] else None
                 sample.append(
                     Encoded(_without_pointer(reader, name, metadata), reader.payload(name, index).data, key=key)
                 )

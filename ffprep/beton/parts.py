@@ -112,16 +112,25 @@ def _shared(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _added(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    total = dict(reports[0])
+    total = {name: value for name, value in reports[0].items() if name != "edges"}
     for name in ("samples", "bytes_in", "bytes_out", "refused_count"):
         total[name] = sum(report[name] for report in reports)
     total["refused"] = [row for report in reports for row in report["refused"]][:LISTED]
     outcomes: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for entry in (entry for report in reports for entry in report["outcomes"]):
-        key = (entry["field"], entry["action"], entry["reason"])
-        known = outcomes.setdefault(key, {"field": key[0], "action": key[1], "reason": key[2], "count": 0})
-        known["count"] += entry["count"]
-        if "samples" in entry:
-            known["samples"] = [*known.get("samples", ()), *entry["samples"]][:LISTED]
+    last: dict[str, str] = {}
+    for report in reports:
+        twice = {name: edge for name, edge in report.get("edges", {}).items() if last.get(name) == edge["first"]}
+        last |= {name: edge["last"] for name, edge in report.get("edges", {}).items()}
+        for edge in twice.values():
+            total["bytes_in"] -= edge["bytes_in"]
+            total["bytes_out"] -= edge["bytes_out"]
+        again = {(name, *edge["note"]): edge["sample"] for name, edge in twice.items() if edge["note"]}
+        for entry in report["outcomes"]:
+            key = (entry["field"], entry["action"], entry["reason"])
+            known = outcomes.setdefault(key, {"field": key[0], "action": key[1], "reason": key[2], "count": 0})
+            known["count"] += entry["count"] - (key in again)
+            if "samples" in entry:
+                names = [name for place, name in enumerate(entry["samples"]) if place or name != again.get(key)]
+                known["samples"] = [*known.get("samples", ()), *names][:LISTED]
     total["outcomes"] = [outcomes[key] for key in sorted(outcomes)]
     return total

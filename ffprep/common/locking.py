@@ -23,6 +23,10 @@ _USABLE = sys.platform == "linux" and struct.calcsize("P") == 8 and hasattr(fcnt
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
+class LockedError(OptionError):
+    """Another process has a file locked."""
+
+
 class Lock:
     """A lock that this process has.
 
@@ -68,7 +72,7 @@ def lock(descriptor: int, path: Path, named: Path | None = None) -> Lock:
 
     Raises
     ------
-    OptionError
+    LockedError
         Another process has it locked.
     """
     named = path if named is None else named
@@ -76,7 +80,7 @@ def lock(descriptor: int, path: Path, named: Path | None = None) -> Lock:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _HELD:
-            raise OptionError(f"{named}: another process is writing this file; wait for it") from None
+            raise LockedError(f"{named}: another process is writing this file; wait for it") from None
         return _lock_file(path.with_name(path.name + ".lock"), named, error)
     return Lock()
 
@@ -97,7 +101,7 @@ def open_locked(path: Path, named: Path | None = None) -> tuple[int, Lock]:
     Raises
     ------
     OptionError
-        Another process has it locked, or it is no file.
+        Another process has it locked (`LockedError`), or it is no file.
     OSError
         It cannot be opened.
     """
@@ -185,7 +189,7 @@ def _lock_file(path: Path, named: Path, reason: OSError) -> Lock:
         holder = Holder.parse(found)
         if holder is None or not holder.ended():
             who = f" (process {holder.pid} on {holder.host})" if holder is not None else ""
-            raise OptionError(
+            raise LockedError(
                 f"{named}: another process is writing this file{who}; wait for it, or delete {path} if it has ended"
             )
         _take_away(path, found)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ffprep.beton.parts import Part
+from ffprep.beton.writing.keyed import PartWriter
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
 from ffprep.common.cpus import usable_cpus
 from ffprep.common.names import readable
 from ffprep.common.outputs import check_output
-from ffprep.convert.cluster import by_ray
+from ffprep.convert.clusters.parts import convert_on_cluster, drop_parts, refuse_parts
+from ffprep.convert.clusters.units import by_ray
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
 from ffprep.convert.report import ConversionReport
 from ffprep.convert.resuming import NOTE, check_unchanged, file_stamps, finished_report, note_of
-from ffprep.convert.units import SampleResult, WorkUnit, by_threads, units_of
+from ffprep.convert.units import SampleResult, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Selection, Source
 
@@ -37,6 +40,7 @@ def convert(
     overwrite: bool = False,
     on_error: str = "raise",
     engine: str = "local",
+    address: str | None = None,
     page_size: int | None = None,
     inputs: Sequence[str | os.PathLike[str]] = (),
     commit_samples: int = COMMIT_SAMPLES,
@@ -57,7 +61,7 @@ def convert(
     out : path
         The file to make. It has its name only when it is finished.
     workers : int, optional
-        Threads that encode, or Ray tasks at a time. By default one for each processor.
+        Threads that encode, or Ray tasks at a time. By default one for each processor, of the cluster with Ray.
     limit : int, optional
         Convert only this many samples, the first ones.
     resume : bool
@@ -69,7 +73,11 @@ def convert(
     on_error : {"raise", "skip"}
         What to do about a sample that cannot be read or encoded: stop, or leave it out and list it in the report.
     engine : {"local", "ray"}
-        Encode in threads here, or in the tasks of a Ray cluster whose nodes see the source's files at the same paths.
+        Encode in threads here, or in the tasks of a Ray cluster whose nodes see the source's files and the folder of
+        `out` at the same paths. They write parts to a folder beside `out`, which are then merged.
+    address : str, optional
+        Of the cluster: ``HOST:PORT`` or ``auto``. By default the one that ``RAY_ADDRESS`` names or that runs on this
+        machine, or else one that is started on this machine.
     page_size : int, optional
         As in ``Writer``.
     inputs : sequence of paths
@@ -99,8 +107,9 @@ def convert(
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-    workers = processors(workers)
-    encode = _engine(engine)
+    tasks, workers = workers, processors(workers)
+    check_engine(engine, address)
+    encode = partial(by_ray, address=address) if engine == "ray" else by_threads
     available = len(source)
     total = available if limit is None else min(limit, available)
     if total == 0:
@@ -108,19 +117,39 @@ def convert(
     manifest: dict[str, Any] = {"source": source.manifest()}
     if total < available:
         manifest["limit"] = total
-    path = Path(out)
+    path, begin = Path(out), 0
     if part is not None:
         chosen = part.samples(total)
         if not chosen:
             raise OptionError(f"{source.name}: {part.count:,} parts of {total:,} samples; ask for fewer")
-        source, total, path = Selection(source, chosen, {}), len(chosen), part.path(path)
+        source, total, path, begin = Selection(source, chosen, {}), len(chosen), part.path(path), chosen.start
         manifest["part"] = vars(part)
     begun = time.perf_counter()
     if path.exists() and not (overwrite or restart):
         check_output(path, overwrite=True)
-        return finished_report(source, path, manifest, total, page_size, workers)
+        report = finished_report(source, path, manifest, total, page_size, workers)
+        drop_parts(path)
+        return report
+    if engine == "ray" and part is None and not hasattr(source, "stream"):
+        return convert_on_cluster(
+            convert,
+            source,
+            path,
+            total,
+            {"manifest": manifest, "page_size": page_size},
+            address=address,
+            most=tasks,
+            limit=limit,
+            restart=restart,
+            overwrite=overwrite,
+            on_error=on_error,
+            inputs=inputs,
+            configuration=configuration,
+            progress=progress,
+        )
+    refuse_parts(path, restart=restart)
     stamps = file_stamps(map(Path, inputs))
-    with Writer(
+    with (Writer if part is None else PartWriter)(
         path,
         source.fields,
         total,
@@ -133,6 +162,8 @@ def convert(
     ) as writer:
         report = ConversionReport(writer.state, workers=workers)
         writer.state = report.state
+        if part is not None:
+            report.begin_part()
         first = int(report.state["next"])
         if first:
             before = report.state.get("inputs", {})
@@ -147,7 +178,7 @@ def convert(
                 shown = stack.enter_context(contextlib.closing(progress(path.name, total, first)))
                 results = encode(source, units_of(source, first, total), workers)
                 stack.enter_context(contextlib.closing(results))
-                _write(writer, results, report, list(source.fields), on_error, shown)
+                _write(writer, results, report, list(source.fields), on_error, shown, begin)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"interrupted after {report.state['next']:,} of {total:,} samples; the same command goes on from there"
@@ -156,7 +187,7 @@ def convert(
             if not report.describes(writer.num_written, len(writer.notes) // NOTE.itemsize):
                 writer.drop_uncommitted()  # Ctrl-C came between writing a sample and counting it
         recorded = {} if configuration is None else {"configuration": configuration}
-        writer.close({"report": report.facts(), **recorded})
+        writer.close({"report": report.facts() if part is None else report.part_facts(), **recorded})
     report.seconds = time.perf_counter() - begun
     return report
 
@@ -168,6 +199,7 @@ def _write(
     fields: list[str],
     on_error: str,
     shown: ProgressDisplay,
+    begin: int,
 ) -> None:
     failures = 0
     for unit in results:
@@ -177,12 +209,12 @@ def _write(
                 reason = " ".join(readable(str(result.refusal)).split()) or type(result.refusal).__name__
                 name = result.name if len(result.name) <= 300 else f"{result.name[:300]}..."
                 if on_error == "raise" or result.fatal:
-                    raise ConversionError(f"{name} (sample {index:,}): {reason}") from result.refusal
+                    raise ConversionError(f"{name} (sample {begin + index:,}): {reason}") from result.refusal
                 failures += 1
                 if failures >= FAILURES_IN_A_ROW:
                     raise ConversionError(
-                        f"{name} (sample {index:,}): the {failures}th sample in a row that cannot be converted: "
-                        f"{reason}"
+                        f"{name} (sample {begin + index:,}): the {failures}th sample in a row that cannot be "
+                        f"converted: {reason}"
                     ) from result.refusal
                 report.refuse(result.name, reason)
             else:
@@ -203,9 +235,14 @@ def processors(workers: int | None) -> int:
     return usable_cpus()
 
 
-def _engine(name: str) -> Callable[[Source, Iterator[WorkUnit], int], Generator[list[SampleResult], None, None]]:
-    if name == "local":
-        return by_threads
-    if name == "ray":
-        return by_ray
-    raise OptionError(f"engine is 'local' or 'ray', not {name!r}")
+def check_engine(name: str, address: str | None) -> None:
+    """Refuse an engine that there is not, and the address of a cluster without one.
+
+    Raises
+    ------
+    OptionError
+    """
+    if name not in ("local", "ray"):
+        raise OptionError(f"engine is 'local' or 'ray', not {name!r}")
+    if address is not None and name == "local":
+        raise OptionError("--address is that of a Ray cluster; add --engine ray")

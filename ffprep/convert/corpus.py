@@ -19,7 +19,8 @@ from ffprep.beton.writing.conditions import accept_finished
 from ffprep.common.formatting import duration_text, size_text
 from ffprep.common.names import left_behind
 from ffprep.common.outputs import check_output
-from ffprep.convert.conversion import convert, processors
+from ffprep.convert.clusters.tokens import make_parts_on_cluster
+from ffprep.convert.conversion import check_engine, convert, processors
 from ffprep.convert.parts_folder import drop, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
 from ffprep.convert.report import ConversionReport
@@ -130,7 +131,10 @@ def convert_corpus(
     restart: bool = False,
     overwrite: bool = False,
     on_error: str = "raise",
+    engine: str = "local",
+    address: str | None = None,
     page_size: int | None = None,
+    inputs: Sequence[Path] = (),
     configuration: Mapping[str, Any] | None = None,
     progress: Callable[[str, int, int], ProgressDisplay] = lambda label, total, done: SilentProgress(),
 ) -> CorpusReport:
@@ -164,8 +168,12 @@ def convert_corpus(
         Replace a finished file. Without it, the finished file of the same source and options is accepted.
     on_error : {"raise", "skip"}
         What to do about table rows that cannot be used.
+    engine, address
+        As in ``convert``. The tasks of a cluster tokenise units; the blocks are written here.
     page_size : int, optional
         As in ``Writer``.
+    inputs : sequence of Path
+        Files and folders that all nodes of a cluster have to see.
     configuration : mapping, optional
         As in ``convert``.
     progress : callable
@@ -180,7 +188,7 @@ def convert_corpus(
     """
     if on_error not in ("raise", "skip"):
         raise OptionError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-
+    check_engine(engine, address)
     padding = block if padded else 0
     settings = Settings(vocabulary, padding, corpus.share, on_error == "skip")
     identity = {
@@ -193,6 +201,16 @@ def convert_corpus(
 
     def parts(folder: Path, padding: int, count: int, shown: Callable[[str, int, int], ProgressDisplay]) -> list[Part]:
         with contextlib.closing(shown("tokenising", len(corpus.units), 0)) as bar:
+            if engine == "ray":
+                return make_parts_on_cluster(
+                    corpus.units,
+                    settings,
+                    folder,
+                    address=address,
+                    most=workers,
+                    inputs=inputs,
+                    progress=bar.update,
+                )
             return make_parts(corpus.units, settings, folder, count, bar.update)
 
     def changed(digests: Mapping[str, str], count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The folder of parts beside a file of blocks that is being made: whose it is, and when it may be dropped."""
+"""The folder of parts beside a file that is being made of them: whose it is, and when it may be dropped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from ffprep.common.replacing import naming, write_file
 from ffprep.errors import OptionError
 
 IDENTITY = "conversion.json"
+TOKENS = ".parts"
+"""What the folder of a corpus's tokens adds to the file's name."""
 
 
 @contextlib.contextmanager
-def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool) -> Iterator[Path]:
+def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool, suffix: str = TOKENS) -> Iterator[Path]:
     """The folder of parts of a file, locked for this process, and dropped when the body ends without an error.
 
     Parameters
@@ -31,13 +33,15 @@ def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool) -> It
         JSON values that tell the conversion and its options from all others.
     restart : bool
         Whether to drop parts that are there.
+    suffix : str
+        What the folder's name adds to the file's.
 
     Raises
     ------
     OptionError
         Another process is at it, or the parts belong to another conversion.
     """
-    folder = folder_of(out)
+    folder = folder_of(out, suffix)
     folder.mkdir(exist_ok=True)
     descriptor, held = open_locked(folder / "lock", folder)
     try:
@@ -55,9 +59,9 @@ def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool) -> It
         os.close(descriptor)
 
 
-def folder_of(out: Path) -> Path:
+def folder_of(out: Path, suffix: str = TOKENS) -> Path:
     """Where the parts of a file lie."""
-    return out.with_name(out.name + ".parts")
+    return out.with_name(out.name + suffix)
 
 
 def _check(folder: Path, identity: Mapping[str, Any]) -> None:

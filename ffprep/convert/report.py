@@ -79,11 +79,24 @@ class ConversionReport:
                 if state["shared"].get(name) == key:
                     continue
                 state["shared"][name] = key
+                self._note_edge(sample, name, key, value, size)
             state["bytes_in"] += size
             if value.payload is not None:
                 state["bytes_out"] += memoryview(value.payload).nbytes
             if value.note is not None:
                 self._note(sample, (name, *value.note))
+
+    def begin_part(self) -> None:
+        """Note of each field what its first shared payload counted, which may be that of the part before as well."""
+        self.state.setdefault("edges", {})
+
+    def _note_edge(self, sample: str, name: str, key: str, value: Encoded, size: int) -> None:
+        edges = self.state.get("edges")
+        if edges is None or name in edges:
+            return
+        stored = 0 if value.payload is None else memoryview(value.payload).nbytes
+        note = None if value.note is None else list(value.note)
+        edges[name] = {"first": key, "bytes_in": size, "bytes_out": stored, "note": note, "sample": sample}
 
     def _note(self, sample: str, key: tuple[str, str, str]) -> None:
         entry = self._outcomes.get(key)
@@ -130,9 +143,17 @@ class ConversionReport:
 
     def facts(self) -> dict[str, Any]:
         """The facts for the file's manifest, the same for any number of workers and after any interruption."""
-        facts = {name: value for name, value in self.state.items() if name not in ("next", "shared", "inputs")}
+        facts = {name: value for name, value in self.state.items() if name not in ("next", "shared", "inputs", "edges")}
         facts["outcomes"] = [self._outcomes[key] for key in sorted(self._outcomes)]
         return facts
+
+    def part_facts(self) -> dict[str, Any]:
+        """The same for the manifest of a part, with what it may have in common with its neighbours."""
+        edges = self.state.get("edges")
+        if not edges:
+            return self.facts()
+        last = self.state["shared"]
+        return {**self.facts(), "edges": {name: {**edge, "last": last[name]} for name, edge in edges.items()}}
 
     def to_json(self) -> dict[str, Any]:
         """All facts as JSON values, including the run's time."""

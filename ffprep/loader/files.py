@@ -16,7 +16,7 @@ from ffprep.errors import OptionError
 from ffprep.fields import ArrayImageField, Field, MaskField, NDArrayField, VariableArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
 from ffprep.loader.checks import Checks
-from ffprep.loader.watch import FileWatch
+from ffprep.loader.watch import PAUSE, FileWatch
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
@@ -41,6 +41,8 @@ class Files:
         Number of each file's first sample, and the number of all samples.
     fields : dict of str to Field
         Fields of all files. Where several files have a field of one name, that of the first such file.
+    remote : bool
+        Whether one of them is in a store.
     tables : dict
         What the engine noted of all files, so that it need not do so in every epoch.
     """
@@ -49,6 +51,7 @@ class Files:
         self.readers = list(readers)
         self.checks = checks or Checks("off")
         self.watch = FileWatch(self.readers, self.checks)
+        self.remote = any(reader.source is not None for reader in self.readers)
         self.starts: Ids = np.cumsum([0, *(reader.num_samples for reader in readers)], dtype=np.int64)
         self.fields: dict[str, Field] = {}
         for reader in readers:
@@ -71,7 +74,10 @@ class Files:
 
     def look(self, samples: Ids) -> None:
         """Look whether the files that samples lie in are what they were; see `FileWatch.look`."""
-        self.watch.look((0,) if len(self.readers) == 1 else np.unique(self.file_of(samples)).tolist())
+        if len(self.readers) == 1:
+            self.watch.look((0,))
+        else:
+            self.watch.look(np.unique(self.file_of(samples)).tolist(), PAUSE)
 
     def only_reader(self) -> Reader:
         """Return the file, if there is only one.
@@ -104,7 +110,8 @@ class Files:
         """Name a sample for a message: by its file and its number in this file."""
         file = int(self.file_of(np.array([sample]))[0])
         reader = self.readers[file]
-        return f"{reader.path}: {reader.sample_label(sample - int(self.starts[file]))}"
+        place = reader.path if reader.source is None else reader.source.url
+        return f"{place}: {reader.sample_label(sample - int(self.starts[file]))}"
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a field's metadata for the samples of all files: a view of a single file, or a copy that is kept."""

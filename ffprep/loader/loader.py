@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -281,7 +281,8 @@ class Loader(Conveniences[Batch]):
             raise OptionError("a batch needs at least one sample")
         epoch = self._epoch_state.upcoming if epoch is None else at_least(epoch, 0, "epoch")
         share = Share(len(ids), padded=self.pad is not None)
-        iterator = self._start(EpochProgress(epoch, 0), SequentialOrder(ids), share, drop_last=False)
+        read = np.unique(self.files.file_of(ids)).tolist()
+        iterator = self._start(EpochProgress(epoch, 0), SequentialOrder(ids), share, drop_last=False, read=read)
         try:
             return next(iterator)
         except StopIteration:
@@ -297,14 +298,19 @@ class Loader(Conveniences[Batch]):
         outputs = [plan_output(pipeline, self.files, epoch) for pipeline in self._checked_pipelines]
         return [*outputs, mask_output(self._device, self._framework)] if self.pad == "mask" else outputs
 
-    def _start(self, progress: EpochProgress, order: Order, share: Share, drop_last: bool) -> EpochIterator[Batch]:
-        """Plan an epoch, write its program and start it: `share` of `order`, from where `progress` says."""
+    def _start(
+        self, progress: EpochProgress, order: Order, share: Share, drop_last: bool, read: Iterable[int] | None = None
+    ) -> EpochIterator[Batch]:
+        """Plan an epoch, write its program and start it: `share` of `order`, from where `progress` says.
+
+        `read` are the files that it reads; None stands for all.
+        """
         from ffprep.loader.engine.program import compile_program  # these import numba
         from ffprep.loader.epoch.iterator import EpochIterator
         from ffprep.loader.epoch.remote import fetching_of
         from ffprep.loader.epoch.scheduler import EpochSetup, Scheduler
 
-        self.files.watch.look(range(len(self.files)))  # planning reads tables where they lie
+        self.files.watch.look(range(len(self.files)) if read is None else read)  # planning reads tables where they lie
         if self.recompile:
             for pipeline in self._checked_pipelines:
                 pipeline.stages.clear()

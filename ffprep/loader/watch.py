@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 
 from ffprep.beton.checksums import check_tables
@@ -10,6 +11,10 @@ from ffprep.beton.head import AGAIN
 from ffprep.beton.reader import Reader
 from ffprep.errors import CorruptError, TruncatedError
 from ffprep.loader.checks import Checks
+
+PAUSE = 0.1
+"""Of several files, one that was looked at less than these seconds ago is not looked at again: with many files, looking
+would cost more than making small batches does."""
 
 
 class FileWatch:
@@ -27,12 +32,19 @@ class FileWatch:
         self._checks = checks
         self._paths = [os.fspath(reader.path) for reader in readers]
         self._seen = [_identity(path) for path in self._paths]
+        self._looked = [float("-inf")] * len(self._paths)
 
-    def look(self, files: Iterable[int]) -> None:
+    def look(self, files: Iterable[int], pause: float = 0.0) -> None:
         """Look whether files are what they were when they were opened.
 
         One that was replaced under its name stays as it was for this loader, which has the old file open. One that was
         written to is compared with its checksums once more, as it is read.
+
+        Parameters
+        ----------
+        files : iterable of int
+        pause : float, optional
+            Seconds for which a file is not looked at again.
 
         Raises
         ------
@@ -41,7 +53,11 @@ class FileWatch:
         CorruptError
             A file was written to, and its tables do not fit their checksums, or it has no checksums.
         """
+        begun = time.monotonic()
         for f in files:
+            if begun - self._looked[f] < pause:
+                continue
+            self._looked[f] = begun
             if self._readers[f].source is not None:
                 continue  # pages are written to it all the time; `PageSource` notices when the object changes
             try:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 
-from ffprep.errors import BetonError
+from ffprep.common.source_files import read_file
+from ffprep.errors import BetonError, CorruptError, SourceError
+
+DESCRIPTION = "source.json"
+LONGEST_DESCRIPTION = 1 << 20
 
 LISTED = "listed "
 """What the identity of an object begins with that an index lists: its checksum follows, and the store has another."""
@@ -57,3 +63,21 @@ def shown(url: str) -> str:
     """Return a URL without what may be secret in it: user, password and query."""
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def described(place: Path) -> tuple[str, Facts]:
+    """Return the URL and the facts of an object from its folder in the cache.
+
+    Raises
+    ------
+    CorruptError
+        The folder is not one of this version.
+    """
+    try:
+        known = json.loads(read_file(place / DESCRIPTION, LONGEST_DESCRIPTION))
+        url, facts = str(known["url"]), Facts(int(known["size"]), str(known["identity"]))
+        if not 0 <= facts.size <= LARGEST:
+            raise ValueError(f"a size of {facts.size:,} bytes")
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError, SourceError) as error:
+        raise CorruptError(f"{place}: is no folder of a remote file ({error}); remove it") from None
+    return url, facts

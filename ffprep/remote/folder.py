@@ -4,6 +4,7 @@
 
     CACHE/lock                     held while states change, by one process for a moment
     CACHE/limit                    bytes that the pages may take, as text; without it nine tenths of the disk
+    CACHE/used                     u8 bytes that they take, or more; mapped by all, counted anew where that is too many
     CACHE/s3+bucket+train.beton@0123456789abcdef.remote/
         train.beton                the file, sparse: pages that are not here are holes
         source.json                its URL, size and identity, such as the ETag
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.mapping import map_file
 from ffprep.common.replacing import naming, write_file
 from ffprep.common.source_files import read_file
 from ffprep.errors import OptionError, SourceError
@@ -65,7 +67,7 @@ class Folder:
         self._descriptor = -1
         self._pid = 0
         self._states: dict[str, tuple[int, States]] = {}
-        self._used: int | None = None
+        self._total: npt.NDArray[np.uint64] | None = None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -119,11 +121,30 @@ class Folder:
         return int(DISK_SHARE * (free + self.used()))
 
     def used(self, exactly: bool = False) -> int:
-        """Return how many bytes the pages take, at least as this process knows it; `exactly` looks at all of them."""
-        if self._used is None or exactly:
-            with self.locked():
-                self._used = sum(self._states_of(place).bytes_used() for place in self.objects())
-        return self._used
+        """Return how many bytes the pages take, or more than they do, unless `exactly` looks at all of them.
+
+        What is taken is counted before it is, what is given back only after that, by whichever process does it: however
+        one ends, the count is never too low.
+        """
+        with self.locked():
+            if self._total is None:
+                self._total, exactly = self._map_total(), True
+            if exactly:
+                self._total[0] = sum(self._states_of(place).bytes_used() for place in self.objects())
+            return int(self._total[0])
+
+    def _map_total(self) -> npt.NDArray[np.uint64]:
+        check_own(path := self.path / "used")
+        with naming(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "r+b") as file:
+                file.truncate(8)
+                return map_file(file, writable=True).view("<u8")
+
+    def _take(self, size: int) -> bool:
+        if self._total is not None:
+            self._total[0] += np.uint64(size)
+        return True
 
     def objects(self) -> list[Path]:
         """Return the folders of the files."""
@@ -154,8 +175,8 @@ class Folder:
         ----------
         wanted : int
         distance : int, optional
-            How far away the use of the new bytes is, in batches: pages that are needed earlier are kept. None removes
-            whatever nobody holds.
+            How far away the use of the new bytes is, in batches: pages that are needed earlier are kept, and those
+            that somebody keeps ahead. None, for what somebody waits for, removes whatever nobody holds.
         keep : Path, optional
             The folder of a file that is kept though no process has a plan for it yet.
 
@@ -165,18 +186,14 @@ class Folder:
             Whether they fit.
         """
         limit = self.limit()
-        if self.used() + wanted <= limit and self._used is not None:
-            self._used += wanted
-            return True
+        if self.used() + wanted <= limit:
+            return self._take(wanted)
         missing = self.used(exactly=True) + wanted - limit
         if missing > 0:
             missing -= self._remove_unused(missing, keep)
         if missing > 0:
             self._remove_furthest(missing, distance)
-        fits = self.used(exactly=True) + wanted <= limit
-        if fits and self._used is not None:
-            self._used += wanted
-        return fits
+        return self.used(exactly=True) + wanted <= limit and self._take(wanted)
 
     def _remove_unused(self, missing: int, keep: Path | None) -> int:
         """Remove all pages of files that no process reads; return the bytes freed."""
@@ -200,7 +217,7 @@ class Folder:
             pages = states.removable()
             if not len(pages):
                 continue
-            held, away = Plans(place).needs(states.count)
+            held, away = Plans(place).needs(states.count, waiting=distance is None)
             pages = pages[~held[pages]]
             if distance is not None:
                 pages = pages[away[pages] > distance]
@@ -231,6 +248,18 @@ def remove_pages(place: Path, states: States, pages: Pages) -> None:
                 punch(descriptor, page * PAGE, page_bytes(page, states.size), path)
         finally:
             os.close(descriptor)
+
+
+def write_page(path: Path, start: int, data: bytes) -> None:
+    """Write a page to a sparse file; raise ``OSError`` if the disk is full or fails."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(descriptor, view, start)
+            view, start = view[written:], start + written
+    finally:
+        os.close(descriptor)
 
 
 def write_own(path: Path, text: str) -> None:

@@ -15,9 +15,8 @@ import xxhash
 
 from ffprep.common.source_files import read_file
 from ffprep.errors import OptionError, SourceError, first_line
-from ffprep.remote.facts import Facts, RemoteError, shown
+from ffprep.remote.facts import DESCRIPTION, LONGEST_DESCRIPTION, Facts, RemoteError, shown
 from ffprep.remote.folder import SUFFIX, Folder, write_own
-from ffprep.remote.source import DESCRIPTION, LONGEST_DESCRIPTION
 from ffprep.remote.store import Store, filesystem_of
 
 _LONGEST = 180

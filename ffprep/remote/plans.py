@@ -2,10 +2,11 @@
 
 A user is a reader of a process. It keeps a file that all processes map::
 
-    0    magic "FFPPLANS"   u8 the batch it is at   u8 pages of the file
+    0    magic "FFPPLAN2"   u8 the batch it is at   u8 pages of the file
     24   who it is (`ffprep.common.locking.Holder`), ended by a zero
     512  for each page: u4 the batch that needs it next, `NEVER` where that is not known
     ...  for each page: u2 how often it is held: by batches under way, or as a table
+    ...  for each page: u2 how often it is kept ahead: by batches to come, until somebody waits for another page
 
 The file of a user that has ended is removed by whoever meets it.
 """
@@ -30,7 +31,7 @@ NEVER = 0xFFFFFFFF
 FURTHEST = 1 << 40
 """Distance of a page whose next use nobody knows."""
 
-_MAGIC = b"FFPPLANS"
+_MAGIC = b"FFPPLAN2"
 _HEAD = struct.Struct("<8sQQ")
 _START = 512
 _SUFFIX = ".plan"
@@ -53,7 +54,7 @@ class Plan:
     number : int
         Names the user.
     next : ndarray of uint32, shape (pages,)
-    held : ndarray of uint16, shape (pages,)
+    held, ahead : ndarray of uint16, shape (pages,)
     """
 
     def __init__(self, place: Path, count: int) -> None:
@@ -63,11 +64,11 @@ class Plan:
         head = _HEAD.pack(_MAGIC, 0, count) + Holder.this_process().text().encode()[: _START - _HEAD.size - 1]
         with naming(self.path), self.path.open("x+b") as file:
             file.write(head.ljust(_START, b"\0") + b"\xff" * (4 * count))
-            file.truncate(_START + 6 * count)
+            file.truncate(_START + 8 * count)
             file.flush()
             self._data = map_file(file, writable=True)
         self._now = self._data[8:16].view("<u8")
-        self.next, self.held = _parts(self._data, count)
+        self.next, self.held, self.ahead = _parts(self._data, count)
 
     def go_to(self, batch: int) -> None:
         """Say which batch the user is at."""
@@ -83,9 +84,9 @@ def path_of(place: Path, number: int) -> Path:
     return place / "users" / f"{number:016x}{_SUFFIX}"
 
 
-def _parts(data: npt.NDArray[np.uint8], count: int) -> tuple[npt.NDArray[np.uint32], Counts]:
-    middle = _START + 4 * count
-    return data[_START:middle].view("<u4"), data[middle : middle + 2 * count].view("<u2")
+def _parts(data: npt.NDArray[np.uint8], count: int) -> tuple[npt.NDArray[np.uint32], Counts, Counts]:
+    counts = data[_START + 4 * count :].view("<u2")
+    return data[_START : _START + 4 * count].view("<u4"), counts[:count], counts[count:]
 
 
 class Plans:
@@ -114,18 +115,28 @@ class Plans:
                             path.unlink(missing_ok=True)
         return found
 
-    def needs(self, count: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-        """Return which pages somebody holds, and in how many batches each is needed next by anybody."""
+    def needs(self, count: int, *, waiting: bool = False) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Return which pages somebody holds, and in how many batches each is needed next by anybody.
+
+        Parameters
+        ----------
+        count : int
+            Pages of the file.
+        waiting : bool
+            Whether somebody waits for the room: then pages that are only kept ahead are not held.
+        """
         held, away = np.zeros(count, np.bool_), np.full(count, FURTHEST, np.int64)
         for path in self.live():
             try:
-                data = np.frombuffer(read_file(path, _START + 6 * count), np.uint8)
+                data = np.frombuffer(read_file(path, _START + 8 * count), np.uint8)
             except (OSError, SourceError):
                 continue
-            if len(data) != _START + 6 * count or data[:8].tobytes() != _MAGIC:
+            if len(data) != _START + 8 * count or data[:8].tobytes() != _MAGIC:
                 continue
-            batches, counts = _parts(data, count)
+            batches, counts, ahead = _parts(data, count)
             held |= counts > 0
+            if not waiting:
+                held |= ahead > 0
             known = batches != NEVER
             distance = batches[known].astype(np.int64) - min(int(data[8:16].view("<u8")[0]), FURTHEST)
             away[known] = np.minimum(away[known], np.maximum(distance, 0))

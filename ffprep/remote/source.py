@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import json
 import os
 import threading
 import time
@@ -18,16 +17,23 @@ import xxhash
 
 from ffprep.common.closing import call_when_gone
 from ffprep.common.replacing import naming
-from ffprep.common.source_files import read_file
-from ffprep.errors import CorruptError, SourceError
-from ffprep.remote.facts import LARGEST, Facts, RemoteError, shown
-from ffprep.remote.folder import Folder, folder_at, remove_pages
+from ffprep.remote.facts import DamagedError, RemoteError, described, shown
+from ffprep.remote.folder import Folder, folder_at, remove_pages, write_page
 from ffprep.remote.plans import Plan, Plans, is_live, path_of
-from ffprep.remote.states import ABSENT, CLAIMED, PAGE, PRESENT, SUSPECT, UNCHECKED, States, check_own, page_bytes
+from ffprep.remote.states import (
+    ABSENT,
+    CLAIMED,
+    DAMAGED,
+    PAGE,
+    PRESENT,
+    SUSPECT,
+    UNCHECKED,
+    States,
+    check_own,
+    page_bytes,
+)
 from ffprep.remote.store import Store
 
-DESCRIPTION = "source.json"
-LONGEST_DESCRIPTION = 1 << 20
 RECENT = 64
 """Of the pages that `need` was asked for last, so many stay, since they may still be read; fewer in a small cache."""
 
@@ -56,6 +62,9 @@ class PageSource:
     count : int
         Pages.
     folder : Folder
+    lenient : bool
+        Whether a page that the store has with wrong bytes is taken as it is, because the reader compares each value
+        with a checksum of its own and can do without some.
 
     Raises
     ------
@@ -66,17 +75,11 @@ class PageSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         place = path.parent
-        try:
-            facts = json.loads(read_file(place / DESCRIPTION, LONGEST_DESCRIPTION))
-            url, self._facts = str(facts["url"]), Facts(int(facts["size"]), str(facts["identity"]))
-            if not 0 <= self._facts.size <= LARGEST:
-                raise ValueError(f"a size of {self._facts.size:,} bytes")
-        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError, SourceError) as error:
-            raise CorruptError(f"{place}: is no folder of a remote file ({error}); remove it") from None
-        self.url, self.size = shown(url), self._facts.size
+        self._url, self._facts = described(place)
+        self.url, self.size = shown(self._url), self._facts.size
         self.folder: Folder = folder_at(place.parent)
         self.place = place
-        self._url = url
+        self.lenient = False
         self._opened: Store | None = None
         with self.folder.locked():
             place.joinpath("users").mkdir(exist_ok=True, mode=0o700)
@@ -142,7 +145,7 @@ class PageSource:
         """Let go of everything, and of pages without a checksum that no other reader holds: they may be wrong."""
         with self.folder.locked(), self._lock:
             self._recent.clear()
-            self._plan.held[:] = 0
+            self._plan.held[:] = self._plan.ahead[:] = 0
             pages = self._states.removable()
             held, _ = Plans(self.place).needs(self.count)
             remove_pages(self.place, self._states, pages[(self._states.of(pages) == UNCHECKED) & ~held[pages]])
@@ -197,17 +200,29 @@ class PageSource:
         self.hold(pages)
         self.wait(pages)
 
-    def hold(self, pages: Pages) -> None:
-        """Let no process remove these pages, once they are here, before they are released."""
+    def hold(self, pages: Pages, *, ahead: bool = False) -> None:
+        """Let no process remove these pages, once they are here, before they are released.
+
+        Parameters
+        ----------
+        pages : ndarray of int64
+        ahead : bool
+            Whether they are needed later: then they go for a page that somebody waits for. Readers that wait for one
+            another would else wait for ever, when one has filled the cache with what it does not need yet.
+        """
         if len(pages):
             with self.folder.locked():
-                np.add.at(self._plan.held, pages, 1)
+                np.add.at(self._plan.ahead if ahead else self._plan.held, pages, 1)
 
-    def release(self, pages: Pages) -> None:
+    def damaged(self, pages: Pages) -> bool:
+        """Whether one of some pages is here with wrong bytes."""
+        return bool((self._states.of(pages) == DAMAGED).any())
+
+    def release(self, pages: Pages, *, ahead: bool = False) -> None:
         """Take back what `hold` said."""
         if len(pages):
             with self.folder.locked():
-                np.subtract.at(self._plan.held, pages, 1)
+                np.subtract.at(self._plan.ahead if ahead else self._plan.held, pages, 1)
 
     def plan(self, batch: int, following: npt.NDArray[np.uint32] | None = None) -> None:
         """Say which batch the reader is at and, if it is known anew, which one needs each page next."""
@@ -233,6 +248,8 @@ class PageSource:
         """Return those of some pages that are not here and right."""
         states = self._states.of(pages)
         here = (states == PRESENT) | ((states == UNCHECKED) & ~self._covered[pages])
+        if self.lenient:
+            here |= states == DAMAGED
         absent: Pages = pages[~here]
         return absent
 
@@ -255,13 +272,15 @@ class PageSource:
         if not len(self.missing(pages)):
             return True
         store = self._store  # before anything is claimed, since it may not be there
-        begun: list[tuple[int, bool]] = []
+        begun: list[tuple[int, int]] = []
         fits = True
         with self.folder.locked():
             for page in self.missing(pages).tolist():
                 state = int(self._states.of(page))
                 if state == CLAIMED and self._being_fetched(page):
                     continue
+                if distance is not None and page in self._failed:
+                    continue  # who waits for it is told why, and only then is it asked for again
                 if state == ABSENT and not self.folder.make_room(page_bytes(page, self.size), distance, self.place):
                     fits = False
                     break
@@ -269,9 +288,9 @@ class PageSource:
                 self._states.records["owner"][page] = self._plan.number
                 self._states.set(page, CLAIMED)
                 self._under_way[page] = None
-                begun.append((page, state in (SUSPECT, UNCHECKED)))
-        for page, local in begun:
-            self._under_way[page] = store.start(self._fill(page, local))
+                begun.append((page, ABSENT if state == CLAIMED else state))
+        for page, before in begun:
+            self._under_way[page] = store.start(self._fill(page, before))
         return fits
 
     def _being_fetched(self, page: int) -> bool:
@@ -280,19 +299,31 @@ class PageSource:
             return page in self._under_way
         return is_live(path_of(self.place, owner))
 
-    async def _fill(self, page: int, local: bool) -> None:
-        """Fetch a page that this reader has claimed, or read it from the disk if it may be right there."""
+    async def _fill(self, page: int, before: int) -> None:
+        """Fetch a page that this reader has claimed, or read it from the disk if, by its state before, it is there."""
         loop = asyncio.get_running_loop()
         start, end = page * PAGE, page * PAGE + page_bytes(page, self.size)
         what = f"page {page} (bytes {start} to {end - 1})"
-        state = ABSENT
+        state, came = before, b""
+
+        def fits(found: bytes) -> bool | None:
+            nonlocal came
+            came = found
+            return self._fits(page, found)
+
         try:
-            if local and await loop.run_in_executor(None, self._right_on_disk, page):
+            if before in (SUSPECT, UNCHECKED) and await loop.run_in_executor(None, self._right_on_disk, page):
                 state = PRESENT
                 return
-            data = await self._store.range(start, end, self._facts, what, lambda found: self._fits(page, found))
-            await loop.run_in_executor(None, self._write, start, data)
-            state = PRESENT if page in self._sums else UNCHECKED
+            try:
+                await self._store.range(start, end, self._facts, what, fits)
+                right = PRESENT if page in self._sums else UNCHECKED
+            except DamagedError:
+                if not self.lenient:
+                    raise
+                right = DAMAGED
+            await loop.run_in_executor(None, write_page, self.path, start, came)
+            state = right
         except OSError as error:
             self._failed[page] = RemoteError(
                 f"{self.url}: {what} cannot be written to {self.path}: {error.strerror}; make room, or set cache_limit"
@@ -305,16 +336,6 @@ class PageSource:
     def _right_on_disk(self, page: int) -> bool:
         with self.path.open("rb") as file:
             return self._fits(page, os.pread(file.fileno(), page_bytes(page, self.size), page * PAGE)) is True
-
-    def _write(self, start: int, data: bytes) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            view = memoryview(data)
-            while view:
-                written = os.pwrite(descriptor, view, start)
-                view, start = view[written:], start + written
-        finally:
-            os.close(descriptor)
 
     def _finish(self, page: int, state: int) -> None:
         with self.folder.locked():

@@ -29,9 +29,9 @@ from ffprep.errors import OptionError, SourceError
 
 PAGE = 1 << 23
 
-ABSENT, CLAIMED, PRESENT, UNCHECKED, SUSPECT = range(5)
+ABSENT, CLAIMED, PRESENT, UNCHECKED, SUSPECT, DAMAGED = range(6)
 """States: not here; being fetched; here and right; here, without a checksum; here before the machine was started anew,
-so perhaps never written to the disk."""
+so perhaps never written to the disk; here as the store has it, which does not fit the checksum."""
 
 MAGIC = b"FFPPAGES"
 _HEAD = struct.Struct("<8sQQQ")
@@ -130,7 +130,7 @@ class States:
 
     def _after_start(self) -> None:
         state = self._state
-        state[(state == CLAIMED) | (state == UNCHECKED)] = ABSENT
+        state[(state == CLAIMED) | (state == UNCHECKED) | (state == DAMAGED)] = ABSENT
         state[state == PRESENT] = SUSPECT
 
     def of(self, pages: Numbers) -> npt.NDArray[np.uint8]:

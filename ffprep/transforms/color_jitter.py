@@ -24,6 +24,11 @@ class _Magnitude(ImageOp):
     def numbers(self, height: int, width: int, dtype: str, channels: int = 3) -> Numbers:
         return np.array([self.p, max(0.0, 1 - self.magnitude), 1 + self.magnitude])
 
+    def work(self, height: int, width: int) -> int:
+        from ffprep.transforms.compiled.pixels import STEPS_BYTES
+
+        return STEPS_BYTES
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.magnitude:g}, p={self.p:g})"
 
@@ -107,7 +112,9 @@ class ColorJitter(ImageOp):
         return np.array(out)
 
     def work(self, height: int, width: int) -> int:
-        return 32
+        from ffprep.transforms.compiled.pixels import STEPS_BYTES
+
+        return 32 + STEPS_BYTES
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.brightness}, {self.contrast}, {self.saturation}, {self.hue}, p={self.p:g})"

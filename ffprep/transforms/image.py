@@ -17,7 +17,6 @@ from ffprep.errors import FfprepError, OptionError
 from ffprep.kernels.jit import entry_address
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms.base import Transform, is_tensor, probability
-from ffprep.transforms.compiled.run import OP_SIGNATURE, run_program, run_rows
 
 Numbers = npt.NDArray[np.float64]
 
@@ -57,6 +56,8 @@ class ImageOp(Transform):
 
     def entry(self) -> int:
         """Return the address of the compiled function."""
+        from ffprep.transforms.compiled.run import OP_SIGNATURE
+
         module, name = self.function
         return entry_address(getattr(import_module(f"ffprep.transforms.compiled.{module}"), name), OP_SIGNATURE)
 
@@ -196,6 +197,7 @@ def build_program(form: ImageForm) -> list[Any]:
     The first member is an array of one ``abi.AUGMENTATION``.
     """
     from ffprep.kernels.image.job import RUN_SIGNATURE
+    from ffprep.transforms.compiled.run import run_program
 
     steps = np.zeros(len(form.ops), abi.AUGMENTATION_STEP)
     kept: list[Any] = [steps]
@@ -283,6 +285,8 @@ def _apply_to_rows(op: ImageOp, x: npt.NDArray[Any], dtype: str, batch: BatchInf
 
     `dtype` is the name of the images' dtype; bfloat16 is stored as 16-bit integers.
     """
+    from ffprep.transforms.compiled.run import run_rows
+
     count, height, width, channels = x.shape
     if op.levels and (dtype != "uint8" or channels != 3):
         raise OptionError(f"{op!r} works on uint8 images of 3 channels, not on {dtype} of {channels}")

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm, dtype_name, torch_dtype
 from ffprep.transforms.base import Transform, is_tensor
-from ffprep.transforms.compiled.run import finish_rows
 from ffprep.transforms.image import channels_last, element_table
 
 FUSED_TYPES = ("float32", "float16", "bfloat16")
@@ -116,6 +115,7 @@ class NormalizeImage(Transform):
         dense = rows.is_contiguous() if tensor else rows.flags.c_contiguous
         if not dense or rows.shape[3] != 3:
             return None
+        from ffprep.transforms.compiled.run import finish_rows
 
         images = rows.numpy() if tensor else rows
         count, height, width, _ = images.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ffprep.cli import main
 from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import BytesField, IntField
+from ffprep.fields.base import Shared
 
 
 class Made:
@@ -42,6 +44,22 @@ class Made:
         return {"dataset": "made", "count": self.count}
 
 
+class Pairs(Made):
+    """Runs of samples that share a payload, some of which comes again much later."""
+
+    def __init__(self, count: int, run: int, largest: int, bad: Sequence[int] = ()) -> None:
+        super().__init__(count, bad, largest)
+        self.run = run
+        plain = self.fields["data"].encode
+        self.fields["data"].encode = lambda value: replace(plain(value), note=("reencoded", "odd"))  # type: ignore[method-assign]
+
+    def sample(self, index: int) -> Any:
+        data, number = super().sample(index // self.run % 9)
+        if index in self.bad:
+            raise SourceError(f"sample {index} is bad")
+        return Shared(len(data), data), number
+
+
 def parts_of(source: Made, out: Path, count: int, workers: Sequence[int], **options: Any) -> list[Path]:
     for number in range(count):
         convert(source, out, part=Part(number, count), workers=workers[number % len(workers)], **options)
@@ -56,8 +74,10 @@ def parts_of(source: Made, out: Path, count: int, workers: Sequence[int], **opti
         (Made(73, bad=(0, 1, 30, 72)), {"on_error": "skip"}),
         (Made(40, largest=3 << 20), {"limit": 33}),
         (Made(5, largest=20 << 20), {}),
+        (Pairs(31, 4, 3 << 20), {}),
+        (Pairs(31, 4, 5000, bad=(6, 7, 12, 13, 24)), {"on_error": "skip"}),
     ],
-    ids=["plain", "refused", "pages", "large"],
+    ids=["plain", "refused", "pages", "large", "shared", "shared, refused"],
 )
 def test_merged_parts_are_the_whole(tmp_path: Path, source: Made, options: dict[str, Any], count: int) -> None:
     convert(source, tmp_path / "whole.beton", workers=1, **options)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +14,15 @@ from typing import Any
 
 import pytest
 
+from ffprep.common.cluster import Places, Tasks
+from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.conversion import convert
+from ffprep.convert.corpus import convert_corpus
 from ffprep.errors import ConversionError
 from ffprep.fields import BytesField, IntField
+from ffprep.sources.openwebtext import open_corpus
 from ffprep.sources.reading.file_sets import FolderFiles, walk_images
+from ffprep.text.tokens.vocabulary import open_vocabulary
 
 ray = pytest.importorskip("ray")
 
@@ -99,6 +106,60 @@ def test_a_worker_gets_the_source_once(folder: Path, tmp_path: Path) -> None:
     convert(Counted(), tmp_path / "a.beton", workers=2, engine="ray")
     processes = log.read_bytes().split()
     assert processes and len(processes) == len(set(processes))
+
+
+def test_parts_survive_a_process_that_dies(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffprep.convert.clusters.parts.FEWEST_SAMPLES", 8)
+    inner, died = folder_source(folder), tmp_path / "died"
+    driver = os.getpid()
+
+    class Deadly:
+        name = "deadly"
+        fields = inner.fields
+        sample_name, manifest = inner.sample_name, inner.manifest
+
+        def __len__(self) -> int:
+            return 48
+
+        def sample(self, index: int) -> Any:
+            if index == 29 and os.getpid() != driver and not died.exists():
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return inner.sample(index)
+
+    convert(folder_source(folder), tmp_path / "a.beton", workers=2)
+    report = convert(Deadly(), tmp_path / "b.beton", engine="ray")
+    assert died.exists() and report.written == 48
+    assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+    assert not (tmp_path / "b.beton.ray").exists()
+
+
+def test_a_task_is_small_whatever_the_source_lists(tmp_path: Path) -> None:
+    job = PartJob(convert, [f"a long name of a sample {number}" for number in range(100_000)], tmp_path, "x", 1, {})  # type: ignore[arg-type]
+    tasks = Tasks(ray, write_part, job, Places("", tmp_path, ""))
+    assert len(ray.cloudpickle.dumps(job)) > 1 << 20
+    assert len(ray.cloudpickle.dumps(tasks.arguments(99_999))) < 1 << 12
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_blocks_of_tokens_as_by_threads(tmp_path: Path, padded: bool) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        lines = (json.dumps({"text": f"text {number} " + "and so on " * line}) for line in range(30))
+        (tmp_path / "in" / f"{number}.jsonl").write_text("\n".join(lines))
+    corpus, vocabulary = open_corpus(str(tmp_path / "in")), open_vocabulary("gpt2")
+    for name, engine in (("a", "local"), ("b", "ray")):
+        convert_corpus(
+            corpus,
+            tmp_path / f"{name}.beton",
+            vocabulary,
+            block=8,
+            padded=padded,
+            engine=engine,
+            inputs=[tmp_path / "in"],
+        )
+    assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.beton", "b.beton", "in"]
 
 
 def test_failure_on_a_node_names_the_sample(folder: Path, tmp_path: Path) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ffprep.beton.merge import merge
+from ffprep.common.cluster import Places
+from ffprep.common.locking import open_locked
+from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.conversion import convert
-from ffprep.errors import ConversionError, SourceError
+from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.fields import IntField
 
 
@@ -59,7 +66,12 @@ class Reference:
         self.value = value
 
     def hex(self) -> str:
-        return "00"
+        return f"{id(self)}"
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffprep.convert.clusters.parts.FEWEST_SAMPLES", 16)
 
 
 @pytest.fixture
@@ -70,14 +82,16 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return reference.value() if callable(reference.value) else reference.value
 
     def remote(task: Callable[..., Any]) -> Any:
-        def submitted(shared: list[Any], unit: Any) -> Reference:
+        def submitted(shared: list[Any], work: Any) -> Reference:
             def run() -> Any:
-                made.fails(unit)
-                return task(shared, unit)
+                made.fails(work)
+                return task(shared, work)
 
             return Reference(run)
 
-        return SimpleNamespace(remote=submitted)
+        found = SimpleNamespace(remote=submitted)
+        found.options = lambda **_: found
+        return found
 
     made = SimpleNamespace(
         is_initialized=lambda: True,
@@ -85,9 +99,11 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         put=Reference,
         get=get,
         remote=remote,
+        nodes=list,
+        wait=lambda references, **_: (references[:1], references[1:]),
         cancel=lambda reference: None,
         shutdown=lambda: None,
-        fails=lambda unit: None,
+        fails=lambda part: None,
         exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
     )
     module = ModuleType("ray")
@@ -98,8 +114,8 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def failing(error: Exception) -> Callable[[Any], None]:
-    def fail(unit: Any) -> None:
-        if unit.start == 32:
+    def fail(part: int) -> None:
+        if part == 2:
             raise error
 
     return fail
@@ -113,7 +129,7 @@ def test_a_task_that_kills_its_worker_each_time(ray: Any, tmp_path: Path) -> Non
     )
     with pytest.raises(ConversionError, match=wanted):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-    ray.fails = lambda unit: None
+    ray.fails = lambda part: None
     convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
     convert(Numbers(), tmp_path / "y.beton", workers=1)
     assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "y.beton").read_bytes()
@@ -130,7 +146,7 @@ def test_an_error_of_ours_in_a_task_is_raised_as_it_is(ray: Any, tmp_path: Path)
     [
         (
             "127.0.0.1:1",
-            r"the cluster that RAY_ADDRESS names \(127\.0\.0\.1:1\) does not answer: no answer; --engine local",
+            r"the cluster that RAY_ADDRESS names \(127\.0\.0\.1:1\) does not answer: .*Connection refused; --engine",
         ),
         (None, "no cluster can be started: The current node timed out; --engine local needs none"),
     ],
@@ -150,3 +166,69 @@ def test_no_cluster(
     ray.is_initialized, ray.init = (lambda: False), init
     with pytest.raises(ConversionError, match=f"--engine ray: {wanted}"):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+
+
+def test_a_machine_without_the_folder_or_the_source_is_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("mine")
+    places = Places(str(tmp_path), tmp_path / "token", "mine", (Path("token"),))
+    places.check()
+    for wrong, wanted in (
+        (
+            replace(places, content="another's"),
+            rf"does not see {tmp_path} as the command does; all nodes have to write",
+        ),
+        (replace(places, token=tmp_path / "none" / "token"), rf"does not see {tmp_path / 'none'} as the command does"),
+        (replace(places, read=(tmp_path / "gone",)), rf"does not see {tmp_path / 'gone'}; all nodes have to read"),
+    ):
+        with pytest.raises(ConversionError, match=rf"node {socket.gethostname()} {wanted}"):
+            wrong.check()
+
+
+def test_a_killed_command_goes_on_with_its_parts(ray: Any, tmp_path: Path) -> None:
+    out = tmp_path / "x.beton"
+
+    def interrupt(part: int) -> None:
+        if part == 3:
+            raise KeyboardInterrupt
+
+    ray.fails = interrupt
+    with pytest.raises(KeyboardInterrupt, match="interrupted after 48 of 64 samples"):
+        convert(Numbers(), out, engine="ray", workers=1)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("x.beton.ray/*/*.beton")}
+    assert len(before) == 3
+    with pytest.raises(OptionError, match=r"x\.beton\.ray: parts of an unfinished conversion by --engine ray"):
+        convert(Numbers(), out)
+    ray.fails = lambda part: {path: path.stat().st_mtime_ns for path in before} == before or pytest.fail("made again")
+    report = convert(Numbers(), out, engine="ray", workers=1)
+    assert (report.written, report.converted) == (64, 16)
+    convert(Numbers(), tmp_path / "y.beton", workers=1)
+    assert out.read_bytes() == (tmp_path / "y.beton").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.beton", "y.beton"]
+    assert convert(Numbers(), out, engine="ray").found
+
+
+def test_a_part_that_a_lost_node_still_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffprep.convert.clusters.parts.LOCKED_SECONDS", 0.0)
+    job = PartJob(convert, Numbers(), tmp_path, "x.beton", 2, {})
+    partial = job.path(1).with_name(job.path(1).name + ".partial")
+    descriptor, held = open_locked(partial)
+    assert write_part(job, 1)["read"] == 32
+    held.release()
+    os.close(descriptor)
+    write_part(job, 0)
+    merge([job.path(0), job.path(1)], tmp_path / "x.beton")
+    convert(Numbers(), tmp_path / "y.beton", workers=1)
+    assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "y.beton").read_bytes()
+
+
+def test_an_address_without_a_cluster(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="add --engine ray"):
+        convert(Numbers(), tmp_path / "x.beton", address="auto")
+
+
+def test_an_unfinished_local_conversion_is_not_begun_anew(ray: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.beton.partial").write_bytes(b"x")
+    with pytest.raises(OptionError, match="an unfinished conversion by --engine local"):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray")
+    convert(Numbers(), tmp_path / "x.beton", engine="ray", restart=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.beton"]

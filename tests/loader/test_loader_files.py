@@ -24,6 +24,7 @@ from ffprep.fields.decoders import (
     SampleDecoder,
     SimpleRGBImageDecoder,
 )
+from ffprep.loader import watch
 from ffprep.transforms import RandomHorizontalFlip, Squeeze, ToTensor
 
 ORDERS = list(OrderOption)
@@ -369,3 +370,31 @@ def test_what_is_read_ahead_are_the_pages_that_are_shown(
     assert len(asked) >= 1
     for start, stop, pages in asked:
         assert pages == set(page_of[samples[start:stop]].tolist())
+
+
+def test_only_files_that_are_read_are_looked_at_and_not_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (paths := [tmp_path / f"{n}.beton" for n in range(5)]):
+        with Writer(path, {"n": IntField()}, 1) as writer:
+            writer.write([IntField().encode(4)])
+    with Loader(paths, 1, 1) as loader:
+        assert len(list(loader)) == 5
+        looked: list[str] = []
+        identity, now = watch._identity, 1e9
+
+        def noted(path: str) -> tuple[int, int, int, int]:
+            looked.append(path)
+            return identity(path)
+
+        monkeypatch.setattr(watch, "_identity", noted)
+        monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: now))
+        loader.batch([0, 4])
+        assert set(looked) == {str(paths[0]), str(paths[4])}
+        looked.clear()
+        for _ in range(3):
+            loader.files.look(np.array([0, 1]))
+        assert looked == [str(paths[1])]  # the first was looked at for the batch
+        now += watch.PAUSE
+        loader.files.look(np.array([0, 1]))
+        assert looked == [str(paths[1]), str(paths[0]), str(paths[1])]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +14,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from range_server import Served
+from range_server import Request, Served
 from small_pages import SIZE as PAGE
+from small_pages import environment
 
 from ffprep import Loader, NodeOrder, OrderOption
+from ffprep.beton import Reader
 from ffprep.beton.sets import make_set
 from ffprep.errors import OptionError
 from ffprep.loader.engine.spans import NEVER, most_at_once, next_uses
 from ffprep.presets import text_blocks
 from ffprep.remote import RemoteError, folder_at
+from ffprep.remote.folder import remove_pages
+from ffprep.remote.states import ABSENT, PRESENT, States
 
 OPTIONS: dict[str, Any] = {"num_workers": 2, "batches_ahead": 1, "seed": 3}
 
@@ -170,3 +178,104 @@ def test_next_uses(walked: list[Any], later: list[int]) -> None:
 def test_most_at_once(walked: list[Any], under_way: int) -> None:
     unions = [set().union(*map(list, walked[n : n + under_way])) for n in range(len(walked))]
     assert most_at_once(walked, under_way, 8) == max(map(len, unions), default=0)
+
+
+def test_two_loaders_in_step_share_a_small_cache(url: str, server: Served, cache: Path, local: Path) -> None:
+    """Neither starves by what the other fetched ahead, though none goes on before the other has its batch."""
+    halves = [range(120), range(120, 240)]
+    loaders = [
+        Loader(url, 4, indices=half, cache_limit=6 * PAGE, order=OrderOption.SEQUENTIAL, **OPTIONS) for half in halves
+    ]
+    expected = [Loader(local, 4, indices=half, order=OrderOption.SEQUENTIAL, **OPTIONS) for half in halves]
+    for _ in range(2):
+        steps = zip(*map(samples, loaders), *map(samples, expected), strict=True)
+        for step in steps:
+            assert step[:2] == step[2:]
+            assert folder_at(None).used(exactly=True) <= 6 * PAGE
+    for loader in (*loaders, *expected):
+        loader.close()
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip", "replace"])
+def test_damage_in_the_store_costs_the_values_that_it_is_in(
+    on_error: str, server: Served, cache: Path, local: Path
+) -> None:
+    """As damage of a local file does, also when the page was whole at first, went, and came again."""
+    whole = local.read_bytes()
+    damaged = bytearray(whole)
+    with Reader(local) as reader:
+        offset, size = reader.extents("b")
+        for sample in (40, 141):
+            damaged[int(offset[sample]) + int(size[sample]) // 2] ^= 1
+    url = server.put("/bucket/train.beton", whole, "one")
+    options = {**OPTIONS, "order": OrderOption.SEQUENTIAL, "on_error": on_error}
+    with Loader(url, 6, cache_limit=5 * PAGE, **options) as loader, Loader(local, 6, **options) as expected:
+        assert list(samples(loader)) == list(samples(expected))
+        server.put("/bucket/train.beton", bytes(damaged), "one")
+        local.write_bytes(damaged)
+        folder = folder_at(None)
+        with folder.locked():
+            place = loader.reader.path.parent
+            states = States.of_others(place)
+            gone = np.flatnonzero(states.records["state"][:5] == PRESENT)[1:]
+            remove_pages(place, states, gone)
+        if on_error == "raise":
+            with pytest.raises(RemoteError, match="page 1 .*is damaged: 3 times"):
+                list(loader)
+            return
+        for _ in range(2):
+            with pytest.warns(RuntimeWarning, match=r": http://127.0.0.1:\d+/bucket/train.beton: sample (40|141) "):
+                found = list(samples(loader))
+            with pytest.warns(RuntimeWarning, match="sample (40|141) "):
+                assert found == list(samples(expected))
+        assert loader.errors.different == expected.errors.different == 2
+
+
+def test_a_rank_killed_in_an_epoch_leaves_nothing_behind(url: str, server: Served, cache: Path, local: Path) -> None:
+    """Both keep the limit together; the one that is left takes over the page that the other was fetching."""
+    options: dict[str, Any] = {**OPTIONS, "order": OrderOption.SEQUENTIAL, "world_size": 2}
+    asked = threading.Event()
+
+    def fault(request: Request) -> str | None:
+        if request.start != 5 * PAGE:
+            return None
+        asked.set()
+        return "hang"
+
+    server.fault = fault
+    program = f"""
+from small_pages import use_small_pages
+use_small_pages()
+from ffprep import Loader, OrderOption
+for batch in Loader({url!r}, 4, 1, rank=1, world_size=2, batches_ahead=1, seed=3, order=OrderOption.SEQUENTIAL):
+    pass
+"""
+    folder = folder_at(None)
+    folder.set_limit(7 * PAGE)
+    with Loader(local, 4, rank=0, **options) as loader:
+        wanted = list(samples(loader))
+    with (
+        Loader(url, 4, rank=0, **options) as loader,
+        subprocess.Popen([sys.executable, "-c", program], env=environment()) as other,
+    ):
+        users = loader.reader.path.parent / "users"
+        try:
+            assert asked.wait(120) and len(list(users.iterdir())) == 2
+            batches = samples(loader)
+            found = []
+            for _ in range(12):
+                found.append(next(batches))
+                assert folder.used(exactly=True) <= 7 * PAGE
+        finally:
+            other.kill()
+        assert other.wait() == -signal.SIGKILL
+        server.fault = None
+        for batch in batches:
+            found.append(batch)
+            assert folder.used(exactly=True) <= 7 * PAGE
+        assert found == wanted
+        states = States.of_others(users.parent).records["state"]
+        assert set(states.tolist()) == {ABSENT, PRESENT}
+        assert loader.reader.path.stat().st_blocks * 512 <= 7 * PAGE
+    with Loader(url, 4, rank=0, **options) as loader:
+        assert len(list(users.iterdir())) == 1 and list(samples(loader)) == wanted

@@ -255,7 +255,7 @@ def test_a_full_disk_is_named(url: str, cache: Path, monkeypatch: pytest.MonkeyP
         def full(*arguments: object) -> int:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("ffprep.remote.source.os.pwrite", full)
+        monkeypatch.setattr("ffprep.remote.folder.os.pwrite", full)
         with pytest.raises(RemoteError, match="page 4 .* cannot be written to .*No space left on device; make room"):
             reader.value("b", MIDDLE)
 

@@ -1,8 +1,8 @@
 """Image operations against slow twins: formulas in numpy and float64, the standard library's colorsys, and Pillow.
 
-The kernels compute in float32 and drop the fraction, so where the exact value lies next to a whole number, their
-rounding error decides between two levels. A twin therefore gives the least and the greatest level that a value within a
-derived error of the exact one may become. Hardly anywhere do the two differ.
+The kernels compute in float32, or in 16 bits with some after the point, and drop the fraction, so where the exact value
+lies next to a whole number, their rounding error decides between two levels. A twin therefore gives the least and the
+greatest level that a value within a derived error of the exact one may become. Hardly anywhere do the two differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from PIL import Image, ImageOps
 
 from ffprep import transforms as T
 from ffprep.errors import OptionError
-from ffprep.transforms.compiled.blur import NEGLIGIBLE
+from ffprep.transforms.compiled.blur import FARTHEST, LEAST_WEIGHT
+from ffprep.transforms.compiled.blur_wide import NEGLIGIBLE
 
 Levels = tuple[NDArray[Any], NDArray[Any]]
 """Least and greatest level that each place may have; both are whole numbers of the picture's shape."""
@@ -41,51 +42,53 @@ def allowed(out: Picture, levels: Levels) -> bool:
     return bool(((levels[0] <= out) & (out <= levels[1])).all())
 
 
-def luma(x: Levels) -> Levels:
-    """Grey levels.
+LUMA = 3.1 / 256
+"""What the kernel's grey level may lack before its fraction is dropped: it adds three products whose fractions below
+2**-8 are dropped, and two of its weights are rounded up by 0.4 / 65536 at most."""
 
-    The exact one is a whole number of ten-thousandths. The kernel rounds each of its terms four times at most, so its
-    error is smaller than one of these, and the two disagree only where the exact one is whole.
-    """
-    assert 4 * U * 255 < 1e-4
-    least, most = (np.asarray(levels).astype(np.int64) @ [2989, 5870, 1140] for levels in x)
-    return least // 10000 - ((least % 10000 == 0) & (least > 0)), most // 10000
+
+def luma(x: Levels) -> Levels:
+    """Grey levels; those of grey pixels are exact."""
+    least, most = (np.asarray(levels).astype(np.int64) for levels in x)
+    low, high = (levels @ [2989, 5870, 1140] / 10000 for levels in (least, most))
+    grey = (least == most).all(axis=-1) & (least.min(axis=-1) == least.max(axis=-1))
+    exact = np.where(least[..., 0] > 0, least[..., 0] - 1, 0)  # 0.9999 of the level
+    return np.where(grey, exact, np.floor((low - LUMA).clip(0))), np.where(grey, exact, np.floor(high + 0.7 / 256))
+
+
+def unit(f: float) -> float:
+    """The unit in which the kernel adds what is multiplied by a factor: 2**-8, or more so that 255 times it fits."""
+    return 2.0 ** min(0, np.ceil(np.log2(max(f, 1))) - 8)
 
 
 def brightness(x: Levels, f: float) -> Levels:
     low, high = x[0] * f, x[1] * f
-    return truncated(low, high, 2 * U * high)  # the factor and the product are rounded
+    return truncated(low, high, 2.0**-17 * x[1])  # the factor is rounded to 2**-16
 
 
-def blended(x: Levels, f: float, grey: Levels) -> Levels:
-    """Return ``x f + grey (1 - f)``.
-
-    Each term is rounded four times at most: the grey level or the level, the factor, the product, the sum.
-    """
+def blended(x: Levels, f: float, grey: Levels, units: float) -> Levels:
+    """Return ``x f + grey (1 - f)``, which the kernel knows to so many units, and whose factors it rounds."""
     ends = np.stack([grey[0] * (1 - f), grey[1] * (1 - f)])
-    error = 4 * U * (x[1] * f + np.abs(ends).max(axis=0))
+    error = units * unit(f) * (1 + 2.0**-7) + np.zeros(x[0].shape)
     return truncated(x[0] * f + ends.min(axis=0), x[1] * f + ends.max(axis=0), error)
 
 
 def contrast(x: Levels, f: float) -> Levels:
     low, high = luma(x)
-    return blended(x, f, (low.mean(), high.mean()))  # type: ignore[arg-type]
+    return blended(x, f, (low.mean(), high.mean()), 1)  # type: ignore[arg-type]
 
 
 def saturation(x: Levels, f: float) -> Levels:
     low, high = luma(x)
-    return blended(x, f, (low[..., None], high[..., None]))
+    return blended(x, f, (low[..., None], high[..., None]), 2)
 
 
 def hue(x: Levels, turn: float) -> Levels:
     """A turn of the hue, through HSV.
 
-    The kernel works on levels in 0..1, which have a relative error of 2 U. Let ``high`` be the greatest of a pixel and
-    ``span`` its distance to the least. The position on the hue's circle (0 to 19) has an error of at most
-    ``U (4 high / span + 60)``: a difference of levels has one of ``2 U high``, and sums up to 19 are rounded in six
-    steps. The result is ``high - span * sector``, where the sector is at most 1 and changes no faster than the
-    position. With the errors of ``high`` and ``span`` its error is ``U (11 high + 63 span)`` at most, before it is
-    scaled to 256.
+    The kernel's hue is a whole number of 32nds of a level, once it is multiplied by the span of the pixel's levels, and
+    what it drops is less than one; the turn is rounded to 2**-17, so that the product may be off by 0.07 of these.
+    Levels are scaled by 257 / 256 rather than 255.999 / 255, which makes 0.0031 at most.
     """
     low, high = np.empty(x[0].shape), np.empty(x[0].shape)
     for place in np.ndindex(x[0].shape[:2]):
@@ -94,8 +97,7 @@ def hue(x: Levels, turn: float) -> Levels:
         for pixel in product(*(range(int(least), int(most) + 1) for least, most in ends)):
             h, s, v = colorsys.rgb_to_hsv(*(level / 255.0 for level in pixel))
             exact = np.array(colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)) * 255.999
-            error = 256 * U * (11 * max(pixel) + 63 * (max(pixel) - min(pixel))) / 255
-            results.append(truncated(exact, exact, np.full(3, error)))
+            results.append(truncated(exact, exact, np.full(3, 1.07 / 32 * 257 / 256 + 0.0031)))
         low[place] = np.min([least for least, _ in results], axis=0)
         high[place] = np.max([most for _, most in results], axis=0)
     return low, high
@@ -197,6 +199,17 @@ def test_grayscale_and_its_probability() -> None:
     assert allowed(out[done], (low[..., None], high[..., None])) and np.array_equal(out[~done], x[~done])
 
 
+def blur_error(weights: NDArray[np.float64]) -> float:
+    """Return how far from the exact one a level may be after one pass of a blur, before it is rounded."""
+    half = weights[len(weights) // 2 :]
+    used = half >= LEAST_WEIGHT
+    if used[1:].sum() > FARTHEST:  # each term is rounded in the weight, the product and each sum, in float32
+        return float(255 * ((len(weights) + 6) * U + len(weights) * NEGLIGIBLE))
+    # weights are 65536ths and levels 128ths, products lose up to one of these, of which half is given back
+    kept = np.where(used, np.rint(half * 65536) / 65536, 0)[1:]
+    return float(255 * (2 * np.abs(half[1:] - kept).sum() + 2.0**-16) * 2 + (used.sum() / 2 + 1) / 128)
+
+
 @settings(max_examples=12)
 @given(size=sizes, kernel=st.sampled_from([1, 3, (5, 9), 23]), sigma=st.sampled_from([0.1, (0.1, 2.0), (3.0, 8.0)]))
 def test_blur(size: tuple[int, int], kernel: Any, sigma: Any) -> None:
@@ -212,8 +225,7 @@ def test_blur(size: tuple[int, int], kernel: Any, sigma: Any) -> None:
         padded = np.pad(x[i].astype(np.float64), border, mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(padded, (down, across), axis=(0, 1))
         exact = (windows * weights).sum(axis=(3, 4))
-        # a term is rounded in the weight, the product and each sum, in both passes; weights below 1e-7 are left out
-        error = (down + across + 6) * U * exact + (down + across) * NEGLIGIBLE * 255
+        error = sum(blur_error(line / line.sum()) for line in (rows, columns))
         assert allowed(out[i], (np.rint(exact - error), np.rint(exact + error))), (i, s)
 
 

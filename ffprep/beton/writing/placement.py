@@ -162,9 +162,13 @@ class SharedPayloads:
             self._recent, self._recent_sample = [], sample
         self._recent.append(identity)
 
+    def unsaved(self) -> bytes:
+        """Return the rows that are new since the last call of `take_unsaved`."""
+        return np.array(self._unsaved, SHARED_ROW).tobytes()
+
     def take_unsaved(self) -> bytes:
         """Return the rows that are new since the last call."""
-        rows = np.array(self._unsaved, SHARED_ROW).tobytes()
+        rows = self.unsaved()
         self._unsaved.clear()
         return rows
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.engine import engine_options
 from ffprep.commands._shared.files import BETON, REPORT, Existing, check_restart, inputs_of, is_report, write_report
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
@@ -209,13 +210,7 @@ writing_options = apply_options(
         help="A sample that cannot be converted: stop there, or leave it out and report it.",
     ),
     click.option("--shuffle", type=int, metavar="SEED", help="Store the samples in a random order."),
-    click.option(
-        "--engine",
-        type=click.Choice(["local", "ray"]),
-        default="local",
-        show_default=True,
-        help="Encode in threads here, or in the tasks of a Ray cluster.",
-    ),
+    engine_options,
     click.option(
         "--part",
         metavar="I/N",
@@ -242,6 +237,7 @@ class WritingChoices:
     on_error: str
     shuffle: int | None
     engine: str
+    address: str | None
     part: str | None
     page_size: int | None
     report: Path | None
@@ -275,6 +271,7 @@ class WritingChoices:
                 overwrite=self.overwrite,
                 on_error=self.on_error,
                 engine=self.engine,
+                address=self.address,
                 page_size=self.page_size,
                 part=part,
                 configuration=configuration(**changes),

@@ -22,8 +22,8 @@ RENAMED = "ffprep.renamed"
 
 _NOT_RECORDED = frozenset(
     {
-        "out", "val_out", "report", "quiet", "workers", "engine", "part", "limit", "page_size", "resume", "restart",
-        "overwrite", "on_error", "index", "gpt2_files", "vocab", "settings", "streaming",
+        "out", "val_out", "report", "quiet", "workers", "engine", "address", "part", "limit", "page_size", "resume",
+        "restart", "overwrite", "on_error", "index", "gpt2_files", "vocab", "settings", "streaming",
     }
 )  # fmt: skip
 """Where files go and how the work is done. ``limit`` and the size of pages are in the file anyway."""

@@ -3,16 +3,19 @@
 A machine's speed drifts by more than many differences that are worth knowing, and two loaders in one process disturb
 each other's threads, caches and memory. So every contestant runs in a process of its own (``python -m
 ffprep.inspect.timing.paired``), warms up, and then waits. `compare` lets them run one epoch each, in turns, and the
-rates of each round are compared.
+rates of each round are compared. One that fails, or does not answer in time, ends with everything it started; the
+others go on.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +23,7 @@ from importlib import import_module
 from typing import Any
 
 from ffprep.errors import FfprepError
-from ffprep.inspect.timing.process_tree import children_seconds, memory_bytes
+from ffprep.inspect.timing.process_tree import children_seconds, end, memory_bytes, pin
 
 LINUX = sys.platform.startswith("linux")
 
@@ -35,7 +38,8 @@ class Contestant:
         Its name in the table.
     runner : str
         ``"module:function"``; the function takes the options as keyword arguments and returns a callable that runs one
-        epoch and returns the number of samples it delivered.
+        epoch and returns the number of samples it delivered. If that has an attribute ``prepare``, it is called before
+        every counted epoch, and its time is not: a loader that works ahead between epochs can throw that away there.
     options : Mapping[str, Any]
         JSON-serialisable keyword arguments of the runner.
     cores : Sequence[int] | None
@@ -100,24 +104,51 @@ def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
     return min(ratios), statistics.median(ratios), max(ratios)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How long `compare` waits, and where contestants start.
+
+    Attributes
+    ----------
+    start : float
+        Seconds for a contestant's start and first epoch.
+    epoch : float
+        Seconds for every further epoch.
+    until : float
+        A moment of ``time.monotonic`` after which no round begins, and no contestant starts.
+    starts : sequence of sequences of int
+        Processors on each of which a contestant starts at the same time as the others, until its first epoch has
+        ended; it is then moved to its own, with all its processes and threads. On Linux only; by default contestants
+        start one by one on their own processors.
+    """
+
+    start: float = float("inf")
+    epoch: float = float("inf")
+    until: float = float("inf")
+    starts: Sequence[Sequence[int]] = ()
+
+
 class _ContestantProcess:
-    def __init__(self, contestant: Contestant) -> None:
+    def __init__(self, contestant: Contestant, starts_on: Sequence[int] | None = None) -> None:
         self.contestant = contestant
         self.started = time.perf_counter()
         job = {
             "runner": contestant.runner,
             "options": dict(contestant.options),
-            "cores": contestant.cores,
+            "cores": starts_on or contestant.cores,
             "clock": contestant.clock,
         }
+        self.moves = bool(starts_on) and contestant.cores is not None
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads would stop whoever fills it
         self.process = subprocess.Popen(
             [contestant.python, "-m", "ffprep.inspect.timing.paired", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=self.errors,
             env={**os.environ, **contestant.environment},
+            start_new_session=True,
         )
+        self.read = b""
         self.rates: list[float] = []
         self.cpu: list[float] = []
         self.memory = 0
@@ -125,28 +156,59 @@ class _ContestantProcess:
         self.start_up = float("nan")
         self.failure = ""
 
-    def answer(self) -> dict[str, Any] | None:
-        """The next reply of the process. When it has died, sets `failure` and returns None."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                reply: dict[str, Any] = json.loads(line)
-                return reply
-        _, errors = self.process.communicate()
-        self.failure = (errors.strip().splitlines() or [f"exit status {self.process.returncode}"])[-1]
-        return None
+    def answer(self, seconds: float = float("inf")) -> dict[str, Any] | None:
+        """The next reply of the process. When it has died or is too late, ends it, sets `failure` and returns None."""
+        until = time.monotonic() + seconds
+        while True:
+            line, newline, rest = self.read.partition(b"\n")
+            if newline:
+                self.read = rest
+                if line.startswith(b"{"):
+                    reply: dict[str, Any] = json.loads(line)
+                    return reply
+                continue
+            if not self._ready(until):
+                self.failure = f"no answer within {seconds:g} s"
+                end(self.process)
+                return None
+            assert self.process.stdout is not None
+            some = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not some:
+                self.process.wait()
+                self.failure = self._last_error()
+                return None
+            self.read += some
 
-    def epoch(self) -> None:
+    def _ready(self, until: float) -> bool:
+        """Wait until there is something to read, or the time is over."""
+        if until == float("inf"):
+            return True
+        return bool(select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))[0])
+
+    def _last_error(self) -> str:
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return (lines or [f"exit status {self.process.returncode}"])[-1]
+
+    def start(self, seconds: float) -> None:
+        """Wait for the end of the first epoch."""
+        if (ready := self.answer(seconds)) is not None:
+            self.summary = ready["summary"]
+            self.start_up = time.perf_counter() - self.started
+        if self.moves and not self.failure:
+            pin(self.process.pid, self.contestant.cores or ())
+
+    def epoch(self, seconds: float) -> None:
         if self.failure:
             return
         assert self.process.stdin is not None
         before = self._children_seconds()
         try:
-            self.process.stdin.write("go\n")
+            self.process.stdin.write(b"go\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass
-        reply = self.answer()
+        reply = self.answer(seconds)
         if reply is not None:
             self.rates.append(reply["samples"] / reply["seconds"])
             self.cpu.append((reply["cpu"] + self._children_seconds() - before) / max(1, reply["samples"]))
@@ -156,15 +218,17 @@ class _ContestantProcess:
         return children_seconds(self.process.pid) if LINUX else 0.0
 
     def finish(self) -> Timing:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+        end(self.process)
+        self.errors.close()
         name, memory = self.contestant.name, self.memory
         return Timing(name, self.rates, self.start_up, self.failure, self.cpu, memory, self.summary)
 
 
 def compare(
-    contestants: Sequence[Contestant], rounds: int = 7, on_round: Callable[[int], None] | None = None
+    contestants: Sequence[Contestant],
+    rounds: int = 7,
+    on_round: Callable[[int], None] | None = None,
+    limits: Limits = Limits(),
 ) -> list[Timing]:
     """Time contestants in turns.
 
@@ -175,30 +239,40 @@ def compare(
         Epochs counted for each contestant, after a first one that is not.
     on_round : Callable[[int], None] | None
         Called with the number of rounds done.
+    limits : Limits
+        How long to wait for a contestant, and for all.
 
     Returns
     -------
     list[Timing]
-        In the order of `contestants`. If one died, its ``failure`` is set; the others continue.
+        In the order of `contestants`. If one died or was too late, its ``failure`` is set; the others continue. When
+        the time for all is over, those that are left have fewer rounds, or none and a ``failure``.
     """
     if rounds < 1:
         raise FfprepError("rounds must be at least 1")
     processes: list[_ContestantProcess] = []
+    late: list[Timing] = []
     try:
-        for contestant in contestants:
-            process = _ContestantProcess(contestant)
-            processes.append(process)
-            if (ready := process.answer()) is not None:
-                process.summary = ready["summary"]
-                process.start_up = time.perf_counter() - process.started
+        places = list(limits.starts) if LINUX and limits.starts else [None]
+        for first in range(0, len(contestants), len(places)):
+            together = list(zip(contestants[first:], places, strict=False))
+            if time.monotonic() >= limits.until:
+                late += [Timing(one.name, [], float("nan"), "no time was left for it") for one, _ in together]
+                continue
+            started = [_ContestantProcess(one, place) for one, place in together]
+            processes += started
+            for process in started:
+                process.start(limits.start)
         for number in range(rounds):
+            if number and time.monotonic() >= limits.until:
+                break
             for process in processes:
-                process.epoch()
+                process.epoch(limits.epoch)
             if on_round is not None:
                 on_round(number + 1)
     finally:
         timings = [process.finish() for process in processes]
-    return timings
+    return timings + late
 
 
 def _serve(job: Mapping[str, Any]) -> None:
@@ -209,7 +283,10 @@ def _serve(job: Mapping[str, Any]) -> None:
     clock = time.process_time if job["clock"] == "cpu" else time.perf_counter
     epoch()
     print(json.dumps({"summary": getattr(epoch, "summary", {})}), flush=True)
+    prepare = getattr(epoch, "prepare", None)
     for _ in sys.stdin:
+        if prepare is not None:
+            prepare()
         start, busy = clock(), time.process_time()
         samples = epoch()
         reply = {"samples": samples, "seconds": clock() - start, "cpu": time.process_time() - busy}

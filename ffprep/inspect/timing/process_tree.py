@@ -1,8 +1,12 @@
-"""What a process and all that it started cost: processor time and memory, read from Linux's /proc."""
+"""What a process and all that it started cost, processor time and memory, read from Linux's /proc; and their end."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -57,3 +61,25 @@ def memory_bytes(process: int) -> int:
         sizes = {line.partition(":")[0]: int(line.split()[1]) for line in lines if line.startswith("Pss")}
         total += 1024 * (sizes.get("Pss", 0) - sizes.get("Pss_File", 0))
     return total
+
+
+def pin(process: int, cores: Sequence[int]) -> None:
+    """Move a process, all that it started, and all their threads to processors."""
+    for one in descendants(process):
+        with contextlib.suppress(OSError):  # it, or a thread, has ended
+            for thread in (PROC / str(one) / "task").iterdir():
+                os.sched_setaffinity(int(thread.name), cores)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session of its own, with everything that it started, whatever that is doing."""
+    started = descendants(process.pid)[1:] if PROC.is_dir() and process.poll() is None else []
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # also what a process that is dead already has left behind
+        for one in started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(one, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate()

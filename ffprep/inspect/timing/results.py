@@ -4,6 +4,7 @@ A file is JSON. ``series`` holds what was measured, a number a round, under a na
 
 - a text stands for itself,
 - ``{"median": name}`` is the median of a series; ``"form"``, a format such as ``.1f``, and ``"scale"`` change its look,
+- ``{"range": name}`` is its median with its lowest and highest value, in the same ways,
 - ``{"ratio": [name, name]}`` are the ratios of two series, round by round: their median, lowest and highest,
 - ``{"share": [name, name]}`` is the share that one median has in another, in percent.
 
@@ -222,13 +223,18 @@ class Result:
         (kind, given), form = next(iter(cell.items())), cell.get("form", ",.0f")
         names = [given] if isinstance(given, str) else list(given)
         if failed := [name for name in names if not self.series[name].values]:
-            return f"failed: {self.series[failed[0]].failure}" if kind == "median" else ""
+            return f"failed: {self.series[failed[0]].failure}" if kind in ("median", "range") else ""
         if kind == "median":
             return f"{self.series[names[0]].median * cell.get('scale', 1):{form}}"
+        if kind == "range":
+            values, scale = self.series[names[0]].values, cell.get("scale", 1)
+            found = (self.series[names[0]].median, min(values), max(values))
+            middle, low, high = (f"{value * scale:{form}}" for value in found)
+            return f"{middle} ({low} - {high})"
         if kind == "share":
             return f"{100 * self.series[names[0]].median / self.series[names[1]].median:.0f} %"
-        low, middle, high = self.ratio(*names)
-        return f"{middle:.2f} ({low:.2f} - {high:.2f})"
+        quotients = self.ratio(*names)
+        return f"{quotients[1]:.2f} ({quotients[0]:.2f} - {quotients[2]:.2f})"
 
     def ratio(self, one: str, other: str) -> tuple[float, float, float]:
         """Return the lowest, median and highest ratio of two series, round by round."""

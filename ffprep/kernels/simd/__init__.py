@@ -5,3 +5,4 @@ from typing import Any
 from ffprep.kernels.late import LateModule
 
 operations: Any = LateModule("ffprep.kernels.simd.operations")
+levels: Any = LateModule("ffprep.kernels.simd.levels")

@@ -2,7 +2,8 @@
 
 An epoch's order is known, so a thread looks up which pages each batch needs, asks for those of the next ones, and
 says in the readers' plans when each is needed next, over the end of the epoch too: a full cache then removes the page
-whose next use is furthest away. Pages of batches under way are held, so that nobody removes them.
+whose next use is furthest away. Pages of batches under way are held, so that nobody removes them; those of the next
+ones are held ahead, until another reader waits for room.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ffprep.loader.files import Files, Ids
 from ffprep.remote import PAGE, PageSource
 
 AHEAD = 64
-"""Pages that are held beyond what the batches under way need."""
+"""Pages that are held ahead, beyond what the batches under way need."""
 
 _CHUNK = 64
 
@@ -66,7 +67,7 @@ class Fetching:
         self._following = following
         self._counts = np.zeros(self._spans.total, np.int64)
         self._held: dict[int, Ids] = {}
-        self._requested = self._done = 0
+        self._requested = self._firm = self._done = 0
         self._walked: list[Ids] = []
         self._after: list[npt.NDArray[np.uint32]] = []
         self._next: npt.NDArray[np.uint32] | None = None
@@ -97,7 +98,12 @@ class Fetching:
             self._ask()
             if batch >= self._requested or self._error is not None:
                 return False
-            return all(len(source.missing(pages)) == 0 for source, pages in self._split(self._held[batch]))
+            self._make_firm(batch)
+            parts = list(self._split(self._held[batch]))
+            for source, pages in parts:  # some may have gone for another reader
+                source.request(pages, batch - self._done)
+            here = all(len(source.missing(pages)) == 0 for source, pages in parts)
+            return here and self._check_damaged(parts)
 
     def wait(self, batch: int) -> None:
         """Wait until the pages of the next batch are here.
@@ -113,13 +119,23 @@ class Fetching:
             self._ask()
             while self._requested <= batch:
                 self._hold(self._requested)
+            self._make_firm(batch)
             pages = self._held[batch]
             self._check_room(len(self._beside_tables(pages)))
         self._check()
-        for source, some in self._split(pages):
+        parts = list(self._split(pages))
+        for source, some in parts:
             source.request(some)
-        for source, some in self._split(pages):
+        for source, some in parts:
             source.wait(some, self._check)
+        self._check_damaged(parts)
+
+    def _check_damaged(self, parts: Sequence[tuple[PageSource, Ids]]) -> bool:
+        """Let values of damaged pages be compared once more: their pages may have been whole when that was done."""
+        for source, pages in parts:
+            if source.lenient and source.damaged(pages):
+                self._files.checks.forget(self._files.readers[self._sources.index(source)])
+        return True
 
     def _check(self) -> None:
         if self._error is not None:
@@ -143,7 +159,7 @@ class Fetching:
         with self._lock:
             while self._done < batches - self._kept:
                 pages = self._held.pop(self._done)
-                self._release(pages)
+                self._release(pages, ahead=self._done >= self._firm)
                 if self._next is not None and self._done < len(self._after):
                     self._next[pages] = self._after[self._done]
                     for known, some, begin in self._parts(pages):
@@ -177,8 +193,8 @@ class Fetching:
         with self._wake:
             self._wake.notify_all()
         with self._lock:
-            for pages in self._held.values():
-                self._release(pages)
+            for batch, pages in self._held.items():
+                self._release(pages, ahead=batch >= self._firm)
             self._held.clear()
             if self._next is not None:
                 later = np.where(self._next >= self._batches, self._next, NEVER).astype(np.int64)
@@ -210,14 +226,22 @@ class Fetching:
     def _hold(self, batch: int) -> None:
         pages = self._pages_of(batch)
         for source, some in self._split(pages):
-            source.hold(some)
+            source.hold(some, ahead=True)
         self._counts[pages] += 1
         self._held[batch] = pages
         self._requested = batch + 1
 
-    def _release(self, pages: Ids) -> None:
+    def _make_firm(self, batch: int) -> None:
+        """Hold the pages of all batches up to this one, whoever waits for room."""
+        for number in range(self._firm, batch + 1):
+            for source, some in self._split(self._held[number]):
+                source.hold(some)
+                source.release(some, ahead=True)
+        self._firm = max(self._firm, batch + 1)
+
+    def _release(self, pages: Ids, *, ahead: bool) -> None:
         for source, some in self._split(pages):
-            source.release(some)
+            source.release(some, ahead=ahead)
         self._counts[pages] -= 1
 
     def _ask(self) -> None:

@@ -126,6 +126,7 @@ def compile_program(ops: Sequence[NativeOp], files: Files, batch_size: int, seed
             spec[:] = spec_of(form, decoder, stream, row_bytes * batch_size, seed, epoch)
             if form.ops:
                 augmentation = build_program(form)
+                augmentation[0]["stream"] = spec["stream"]
                 spec["augment"] = address(augmentation[0])
                 spec["pitch"] = row_bytes
                 kept += augmentation

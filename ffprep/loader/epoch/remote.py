@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ffprep.beton.reader import Reader
 from ffprep.loader.engine.fetching import Fetching
 from ffprep.loader.epoch.scheduler import EpochSetup
 from ffprep.loader.files import Ids
@@ -24,7 +25,7 @@ def fetching_of(setup: EpochSetup, payloads: Sequence[str], planned: bool) -> Fe
     planned : bool
         Whether this is an epoch of the loader, after which the next one comes, rather than some batch.
     """
-    if all(reader.source is None for reader in setup.files.readers):
+    if not setup.files.remote:
         return None
     setup.order.ids(setup.epoch, np.empty(0, np.int64))  # so that an order of the user's is asked in this thread
     own = replace(setup, order=setup.order.apart())
@@ -38,6 +39,9 @@ def fetching_of(setup: EpochSetup, payloads: Sequence[str], planned: bool) -> Fe
 
     # Operations that are Python functions read payloads in finished batches.
     python = any(not output.natives for output in setup.outputs)
+    for reader in setup.files.readers:
+        if reader.source is not None:
+            reader.source.lenient = setup.on_error != "raise" and _compared(setup, reader, payloads)
     return Fetching(
         setup.files,
         payloads,
@@ -47,3 +51,10 @@ def fetching_of(setup: EpochSetup, payloads: Sequence[str], planned: bool) -> Fe
         setup.ahead + 2 if python else 0,
         following if planned else None,
     )
+
+
+def _compared(setup: EpochSetup, reader: Reader, payloads: Sequence[str]) -> bool:
+    """Whether workers compare each value of a file that they read with a checksum of its own."""
+    if any(not output.natives and output.source in payloads for output in setup.outputs):
+        return False  # an operation of the user's decodes the field
+    return all(setup.files.checks.sums_of(reader, name) is not None for name in payloads if name in reader.fields)

@@ -9,13 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, doubles_at, longs_at
 from ffprep.kernels.random import uniform
+from ffprep.transforms.compiled.pixels import (
+    change_colours,
+    contrast_step,
+    grey_step,
+    saturate_step,
+    scale_step,
+    turn_step,
+)
 
-_RED, _GREEN, _BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
 _TOP = np.float32(255.0)
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
@@ -28,79 +34,8 @@ def _level(value: Any) -> Any:
 
 
 @inline
-def _luma(r: Any, g: Any, b: Any) -> Any:
-    """Return the grey level of a pixel, as a whole number of float32."""
-    grey = _RED * np.float32(r) + _GREEN * np.float32(g) + _BLUE * np.float32(b)
-    return np.float32(np.int32(grey))
-
-
-@inline
 def _between(low: float, high: float, seed: int, epoch: int, sample: int, stream: int, k: int) -> float:
     return low + (high - low) * uniform(seed, epoch, sample, stream, k)
-
-
-@inline
-def _scale(levels: NDArray[np.uint8], factor: float) -> None:
-    f = np.float32(factor)
-    for i in range(levels.size):
-        levels[i] = _level(np.float32(levels[i]) * f)
-
-
-@inline
-def _blend_mean(levels: NDArray[np.uint8], factor: float) -> None:
-    """Blend with the mean grey level."""
-    total = np.int64(0)
-    pixels = levels.size // 3
-    for i in range(pixels):
-        total += np.int32(_luma(levels[3 * i], levels[3 * i + 1], levels[3 * i + 2]))
-    f = np.float32(factor)
-    rest = np.float32(np.float64(total) / pixels) * np.float32(1.0 - factor)
-    for i in range(levels.size):
-        levels[i] = _level(np.float32(levels[i]) * f + rest)
-
-
-@inline
-def _blend_grey(levels: NDArray[np.uint8], factor: float) -> None:
-    """Blend each pixel with its own grey level."""
-    f, g = np.float32(factor), np.float32(1.0 - factor)
-    for i in range(levels.size // 3):
-        r, gr, b = levels[3 * i], levels[3 * i + 1], levels[3 * i + 2]
-        rest = _luma(r, gr, b) * g
-        levels[3 * i] = _level(np.float32(r) * f + rest)
-        levels[3 * i + 1] = _level(np.float32(gr) * f + rest)
-        levels[3 * i + 2] = _level(np.float32(b) * f + rest)
-
-
-@inline
-def _sector(position: Any) -> Any:
-    """Return how much of the saturation a channel lacks, by its distance on the hue circle (0 to 6)."""
-    position = position - np.float32(6.0) * np.float32(np.int32(position * np.float32(1.0 / 6.0)))
-    return max(_ZERO, min(min(position, np.float32(4.0) - position), _ONE))
-
-
-@inline
-def _turn(levels: NDArray[np.uint8], shift: float) -> None:
-    """Turn the hue by a share of the circle, by way of HSV."""
-    turn = np.float32(6.0 * (shift + 1.0))
-    unit = np.float32(1.0 / 255.0)
-    for i in range(levels.size // 3):
-        r = np.float32(levels[3 * i]) * unit
-        g = np.float32(levels[3 * i + 1]) * unit
-        b = np.float32(levels[3 * i + 2]) * unit
-        high, low = max(r, max(g, b)), min(r, min(g, b))
-        span = high - low
-        safe = span if span > _ZERO else _ONE
-        if r == high:
-            hue = (g - b) / safe
-        elif g == high:
-            hue = np.float32(2.0) + (b - r) / safe
-        else:
-            hue = np.float32(4.0) + (r - g) / safe
-        hue = hue + turn  # at least -1 + 3, so positive
-        whole = np.float32(255.999)
-        levels[3 * i] = _level((high - span * _sector(hue + np.float32(5.0))) * whole)
-        levels[3 * i + 1] = _level((high - span * _sector(hue + np.float32(3.0))) * whole)
-        levels[3 * i + 2] = _level((high - span * _sector(hue + _ONE)) * whole)
 
 
 def brightness(
@@ -110,7 +45,8 @@ def brightness(
     """Numbers: probability, least and greatest factor."""
     n = doubles_at(numbers, 3)
     if uniform(seed, epoch, sample, stream, 0) < n[0]:
-        _scale(bytes_at(source, 3 * h * w), _between(n[1], n[2], seed, epoch, sample, stream, 1))
+        scale_step(work, np.int64(0), _between(n[1], n[2], seed, epoch, sample, stream, 1))
+        change_colours(source, h * w, work, np.int64(0), np.int64(1), False, True)
     return np.int64(0)
 
 
@@ -121,7 +57,9 @@ def contrast(
     """Numbers: probability, least and greatest factor."""
     n = doubles_at(numbers, 3)
     if uniform(seed, epoch, sample, stream, 0) < n[0]:
-        _blend_mean(bytes_at(source, 3 * h * w), _between(n[1], n[2], seed, epoch, sample, stream, 1))
+        factor = _between(n[1], n[2], seed, epoch, sample, stream, 1)
+        contrast_step(source, h * w, work, np.int64(0), factor)
+        change_colours(source, h * w, work, np.int64(0), np.int64(1), False, True)
     return np.int64(0)
 
 
@@ -132,7 +70,8 @@ def saturation(
     """Numbers: probability, least and greatest factor."""
     n = doubles_at(numbers, 3)
     if uniform(seed, epoch, sample, stream, 0) < n[0]:
-        _blend_grey(bytes_at(source, 3 * h * w), _between(n[1], n[2], seed, epoch, sample, stream, 1))
+        saturate_step(work, np.int64(0), _between(n[1], n[2], seed, epoch, sample, stream, 1))
+        change_colours(source, h * w, work, np.int64(0), np.int64(1), False, True)
     return np.int64(0)
 
 
@@ -147,27 +86,31 @@ def colour_jitter(
     n = doubles_at(numbers, 13)
     if uniform(seed, epoch, sample, stream, 0) >= n[0]:
         return np.int64(0)
-    levels = bytes_at(source, 3 * h * w)
-    order = longs_at(work, 4)
+    order, table = longs_at(work, 4), np.int64(work + 32)
     for k in range(4):
         order[k] = k
     for k in range(3):
         last = 3 - k
         other = np.int64(uniform(seed, epoch, sample, stream, 1 + k) * (last + 1))
         order[last], order[other] = order[other], order[last]
+    begin, count, pixels = np.int64(0), np.int64(0), np.int64(h * w)
     for k in range(4):
         kind = order[k]
         if n[1 + 3 * kind] == 0.0:
             continue
         value = _between(n[2 + 3 * kind], n[3 + 3 * kind], seed, epoch, sample, stream, 4 + kind)
         if kind == 0:
-            _scale(levels, value)
+            scale_step(table, count, value)
         elif kind == 1:
-            _blend_mean(levels, value)
+            contrast_step(source, pixels, table, count, value)
+            begin = count
         elif kind == 2:
-            _blend_grey(levels, value)
+            saturate_step(table, count, value)
         else:
-            _turn(levels, value)
+            turn_step(table, count, value)
+        count += 1
+    if begin < count:
+        change_colours(source, pixels, table, begin, count, False, True)
     return np.int64(0)
 
 
@@ -177,12 +120,8 @@ def grayscale(
 ) -> int:  # fmt: skip
     """Numbers: probability."""
     if uniform(seed, epoch, sample, stream, 0) < doubles_at(numbers, 1)[0]:
-        levels = bytes_at(source, 3 * h * w)
-        for i in range(h * w):
-            grey = _level(_luma(levels[3 * i], levels[3 * i + 1], levels[3 * i + 2]))
-            levels[3 * i] = grey
-            levels[3 * i + 1] = grey
-            levels[3 * i + 2] = grey
+        grey_step(work, np.int64(0))
+        change_colours(source, h * w, work, np.int64(0), np.int64(1), False, True)
     return np.int64(0)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, doubles_at, floats_at, longs_at
 from ffprep.kernels.random import bits64
-from ffprep.transforms.compiled.blur import mirrored
+from ffprep.transforms.compiled.blur_wide import mirrored
 from ffprep.transforms.compiled.follow import LIST_HEAD
 from ffprep.transforms.compiled.warp import BORDER, NEAREST, chosen, show, spread
 

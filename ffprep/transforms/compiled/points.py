@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, copy_bytes, doubles_at, ints_at
+from ffprep.kernels.simd import levels as u
+from ffprep.kernels.simd import operations as v
 
 _TOP = np.float32(255.0)
 _ZERO = np.float32(0.0)
+LANES, LEAST_ROW = 16, 24
+"""Levels of a vector, and the fewest of a row that is sharpened in place: its inner part fills a vector."""
 BLOCK = 48
 """Levels that are compared side by side: a multiple of the channels and of a vector."""
 
@@ -84,34 +88,60 @@ def enhance_colour(
     return np.int64(0)
 
 
+@inline
+def _add_columns(before: int, here: int, after: int, sums: int, size: int) -> None:
+    """Write the sums of three rows of levels, at least 16, as 16-bit numbers."""
+    for begin in range(0, size, LANES):
+        at = min(begin, size - LANES)
+        total = v.add_i16x16(v.widen_u8_i16x16(v.load_i8x16(before + at)), v.widen_u8_i16x16(v.load_i8x16(here + at)))
+        total = v.add_i16x16(total, v.widen_u8_i16x16(v.load_i8x16(after + at)))
+        v.store_i16x16(sums + 2 * at, total)
+
+
+@inline
+def _sharpen_row(here: int, sums: int, out: int, inner: int, factor: Any) -> None:
+    """Blend the levels from `here` + 3 on, at least 16, with smoothed ones; `sums` are of three rows from `here` on."""
+    for begin in range(0, inner, LANES):
+        at = min(begin, inner - LANES)
+        level = v.widen_u8_i16x16(v.load_i8x16(here + 3 + at))
+        total = v.add_i16x16(v.load_i16x16(sums + 2 * at), v.load_i16x16(sums + 2 * at + 6))
+        total = v.add_i16x16(total, v.load_i16x16(sums + 2 * at + 12))
+        total = v.add_i16x16(total, v.add_i16x16(v.mul_i16x16(level, v.fill_i16x16(4)), v.fill_i16x16(6)))
+        smooth = u.high_product_u16x16(total, v.fill_i16x16(5042))
+        apart = v.to_f32x16(v.widen_i16_i32x16(u.subtract_i16x16(level, smooth)))
+        value = v.add_f32x16(v.to_f32x16(v.widen_i16_i32x16(smooth)), v.multiply_f32x16(factor, apart))
+        value = v.min_f32x16(v.max_f32x16(value, v.fill_f32x16(_ZERO)), v.fill_f32x16(_TOP))
+        v.store_i8x16(out + at, v.low_i8x16(v.to_i32x16(value)))
+
+
 def enhance_sharpness(
     source: int, target: int, h: int, w: int, out_h: int, out_w: int, pixel: int,
     numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
 ) -> int:  # fmt: skip
-    """Blend with the image smoothed by 3x3 pixels, whose border is the image's own. Numbers: factor. Work: two rows.
+    """Blend with the image smoothed by 3x3 pixels, whose border is the image's own. Numbers: factor.
 
-    A smoothed level is a whole number of thirteenths, ``5042 / 65536`` is close enough to one of these.
+    A smoothed level is a whole number of thirteenths, ``5042 / 65536`` is close enough to one of these. Work: two rows
+    of levels and one of 16-bit sums. Rows of less than 24 levels are copied to wider ones.
     """
+    v.compact()
     if h < 3 or w < 3:
         return np.int64(0)
-    factor, size = np.float32(doubles_at(numbers, 1)[0]), 3 * w
-    before, here = np.int64(work), np.int64(work + size)
+    factor, size = v.fill_f32x16(np.float32(doubles_at(numbers, 1)[0])), np.int64(3 * w)
+    wide = max(size, np.int64(LEAST_ROW))
+    before, here, sums = np.int64(work), np.int64(work + wide), np.int64(work + 2 * wide)
+    after, out = sums + 2 * wide, sums + 3 * wide
     copy_bytes(before, np.int64(source), size)
-    inner = size - 6
     for y in range(1, h - 1):
         row = np.int64(source + y * size)
         copy_bytes(here, row, size)
-        a, b, c = bytes_at(before, inner), bytes_at(before + 3, inner), bytes_at(before + 6, inner)
-        d, e, f = bytes_at(here, inner), bytes_at(here + 3, inner), bytes_at(here + 6, inner)
-        g, i, j = bytes_at(row + size, inner), bytes_at(row + size + 3, inner), bytes_at(row + size + 6, inner)
-        out = bytes_at(row + 3, inner)
-        for k in range(inner):
-            around = np.int32(a[k]) + np.int32(b[k]) + np.int32(c[k]) + np.int32(d[k]) + np.int32(f[k])
-            around += np.int32(g[k]) + np.int32(i[k]) + np.int32(j[k])
-            # numba adds int32 as int64, which has half as many lanes.
-            total = np.int32(around + np.int32(5) * np.int32(e[k]) + np.int32(6))
-            smooth = np.float32(np.int32(np.int32(total * np.int32(5042)) >> np.int32(16)))
-            out[k] = _level(smooth + factor * (np.float32(e[k]) - smooth))
+        if size == wide:
+            _add_columns(before, here, row + size, sums, size)
+            _sharpen_row(here, sums, row + 3, size - 6, factor)
+        else:
+            copy_bytes(after, row + size, size)
+            _add_columns(before, here, after, sums, wide)
+            _sharpen_row(here, sums, out, wide - 6, factor)
+            copy_bytes(row + 3, out, size - 6)
         before, here = here, before
     return np.int64(0)
 
@@ -180,17 +210,20 @@ def stretch_contrast(
     for i in range(BLOCK * whole, levels.size):
         k = i - BLOCK * whole
         low[k], high[k] = min(low[k], levels[i]), max(high[k], levels[i])
+    whole_range = True
     for c in range(3):
         least, most = np.uint8(255), np.uint8(0)
         for k in range(c, BLOCK, 3):
             least, most = min(least, low[k]), max(most, high[k])
         scale, offset = 1.0, 0.0
         if most > least:
+            whole_range = whole_range and least == 0 and most == 255
             scale = 255.0 / np.float64(np.int64(most) - np.int64(least))
             offset = -np.float64(least) * scale
-        for v in range(256):
-            table[256 * c + v] = np.uint8(np.int64(min(max(v * scale + offset, 0.0), 255.0)))
-    _look_up(levels, table)
+        for k in range(256):
+            table[256 * c + k] = np.uint8(np.int64(min(max(k * scale + offset, 0.0), 255.0)))
+    if not whole_range:
+        _look_up(levels, table)
     return np.int64(0)
 
 
@@ -213,14 +246,14 @@ def equalize_levels(
             counts[256 * c + np.int64(levels[3 * (h * w - 1) + c])] += 1
     for c in range(3):
         top = np.int64(0)
-        for v in range(256):
-            counts[256 * c + v] += counts[768 + 256 * c + v]
-            if counts[256 * c + v] > 0:
-                top = np.int64(v)
+        for k in range(256):
+            counts[256 * c + k] += counts[768 + 256 * c + k]
+            if counts[256 * c + k] > 0:
+                top = np.int64(k)
         step = (h * w - np.int64(counts[256 * c + top])) // 255
         below = step // 2
-        for v in range(256):
-            table[256 * c + v] = np.uint8(min(below // step, 255) if step > 0 else v)
-            below += np.int64(counts[256 * c + v])
+        for k in range(256):
+            table[256 * c + k] = np.uint8(min(below // step, 255) if step > 0 else k)
+            below += np.int64(counts[256 * c + k])
     _look_up(levels, table)
     return np.int64(0)

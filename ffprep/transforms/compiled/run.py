@@ -17,12 +17,17 @@ An operation is a C function of :data:`OP_SIGNATURE`::
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.abi import AUGMENTATION, AUGMENTATION_STEP, COLOUR
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.memory import bytes_at, call_entry, copy_bytes, floats_at, halves_at, record_at
+from ffprep.kernels.simd import levels as u
+from ffprep.kernels.simd import operations as v
+from ffprep.transforms.compiled.pixels import PIXELS, channels_at
 
 OP_SIGNATURE = f"int64({', '.join(['int64'] * 13)})"
 
@@ -31,46 +36,78 @@ STEP_BYTES = AUGMENTATION_STEP.itemsize
 CHANNELS = 3
 
 
+ROW = 512
+"""Pixels whose channels are written one after the other, so that few places are written to at a time."""
+
+
 @inline
-def _finish_floats(image: int, out: int, table: int, planar: int, pixels: int) -> None:
-    """Write ``scale * level + bias`` as float32, with the COLOUR at `table`."""
-    levels = bytes_at(image, 3 * pixels)
-    scale, bias = colour_at(table).scale, colour_at(table).bias
-    a, b, c, d, e, f = scale[0], scale[1], scale[2], bias[0], bias[1], bias[2]
-    if planar:
-        red, green, blue = (
-            floats_at(out, pixels),
-            floats_at(out + 4 * pixels, pixels),
-            floats_at(out + 8 * pixels, pixels),
-        )
-        for i in range(pixels):
-            red[i] = np.float32(levels[3 * i]) * a + d
-            green[i] = np.float32(levels[3 * i + 1]) * b + e
-            blue[i] = np.float32(levels[3 * i + 2]) * c + f
+def _put_floats(at: int, levels: Any, scale: Any, bias: Any, stream: int) -> None:
+    """Write 16 levels as ``scale * level + bias``."""
+    value = v.add_f32x16(v.multiply_f32x16(v.widen_u8_f32x16(levels), scale), bias)
+    if stream:
+        v.stream_f32x16(at, value)
     else:
-        packed = floats_at(out, 3 * pixels)
-        for i in range(pixels):
-            packed[3 * i] = np.float32(levels[3 * i]) * a + d
-            packed[3 * i + 1] = np.float32(levels[3 * i + 1]) * b + e
-            packed[3 * i + 2] = np.float32(levels[3 * i + 2]) * c + f
+        v.store_f32x16(at, value)
+
+
+@inline
+def _put_plane(at: int, levels: Any, scale: Any, bias: Any, stream: int) -> None:
+    """The same for 32."""
+    _put_floats(at, u.lower_i8x16(levels), scale, bias, stream)
+    _put_floats(at + 64, u.upper_i8x16(levels), scale, bias, stream)
+
+
+@inline
+def _finish_floats(image: int, out: int, table: int, planar: int, pixels: int, stream: int) -> None:
+    """Write ``scale * level + bias`` as float32, with the COLOUR at `table`."""
+    levels, floats = bytes_at(image, 3 * pixels), floats_at(out, 3 * pixels)
+    scale, bias = colour_at(table).scale, colour_at(table).bias
+    a, b, c = v.fill_f32x16(scale[0]), v.fill_f32x16(scale[1]), v.fill_f32x16(scale[2])
+    d, e, f = v.fill_f32x16(bias[0]), v.fill_f32x16(bias[1]), v.fill_f32x16(bias[2])
+    past = np.int64(stream != 0 and out % 64 == 0 and pixels % 16 == 0)
+    done, plane = np.int64(0), 4 * pixels
+    if planar:
+        whole = pixels // PIXELS * PIXELS
+        while done < whole:
+            end = min(whole, done + ROW)
+            for at in range(done, end, PIXELS):
+                _put_plane(out + 4 * at, channels_at(image + 3 * at)[0], a, d, past)
+            for at in range(done, end, PIXELS):
+                _put_plane(out + plane + 4 * at, channels_at(image + 3 * at)[1], b, e, past)
+            for at in range(done, end, PIXELS):
+                _put_plane(out + 2 * plane + 4 * at, channels_at(image + 3 * at)[2], c, f, past)
+            done = end
+    else:
+        a, b, c = v.pixel_part_0(a, b, c), v.pixel_part_1(a, b, c), v.pixel_part_2(a, b, c)
+        d, e, f = v.pixel_part_0(d, e, f), v.pixel_part_1(d, e, f), v.pixel_part_2(d, e, f)
+        while done + PIXELS <= pixels:
+            for half in range(2):
+                at = 3 * done + 48 * half
+                _put_floats(out + 4 * at, v.load_i8x16(image + at), a, d, past)
+                _put_floats(out + 4 * at + 64, v.load_i8x16(image + at + 16), b, e, past)
+                _put_floats(out + 4 * at + 128, v.load_i8x16(image + at + 32), c, f, past)
+            done += PIXELS
+    for i in range(done, pixels):
+        for k in range(3):
+            place = k * pixels + i if planar else 3 * i + k
+            floats[place] = np.float32(levels[3 * i + k]) * scale[k] + bias[k]
+    if past:
+        v.store_fence()
 
 
 @inline
 def _finish_halves(image: int, out: int, table: int, planar: int, pixels: int) -> None:
     """Look up two bytes for every level, in a table for each channel."""
     levels = bytes_at(image, 3 * pixels)
-    reds, greens, blues = halves_at(table, 256), halves_at(table + 512, 256), halves_at(table + 1024, 256)
     if planar:
-        red, green, blue = (
-            halves_at(out, pixels),
-            halves_at(out + 2 * pixels, pixels),
-            halves_at(out + 4 * pixels, pixels),
-        )
-        for i in range(pixels):
-            red[i] = reds[levels[3 * i]]
-            green[i] = greens[levels[3 * i + 1]]
-            blue[i] = blues[levels[3 * i + 2]]
+        for begin in range(0, pixels, ROW):
+            end = min(pixels, begin + ROW)
+            for k in range(3):
+                of_level, plane = halves_at(table + 512 * k, 256), halves_at(out + 2 * k * pixels, pixels)
+                for i in range(begin, end):
+                    plane[i] = of_level[levels[3 * i + k]]
     else:
+        reds, greens, blues = halves_at(table, 256), halves_at(table + 512, 256), halves_at(table + 1024, 256)
         packed = halves_at(out, 3 * pixels)
         for i in range(pixels):
             packed[3 * i] = reds[levels[3 * i]]
@@ -136,7 +173,8 @@ def run_program(address: int, image: int, out: int, seed: int, epoch: int, sampl
     if augmentation.grey:
         _finish_grey(here, out, augmentation.table, augmentation.item, augmentation.pixels)
     elif augmentation.item == 4:
-        _finish_floats(here, out, augmentation.table, augmentation.planar, augmentation.pixels)
+        planar, stream = augmentation.planar, augmentation.stream
+        _finish_floats(here, np.int64(out), augmentation.table, planar, augmentation.pixels, stream)
     elif augmentation.item == 2:
         _finish_halves(here, out, augmentation.table, augmentation.planar, augmentation.pixels)
     else:
@@ -192,6 +230,6 @@ def finish_rows(source: int, target: int, count: int, pixels: int, table: int, i
     for i in range(count):
         image, out = source + 3 * i * pixels, target + 3 * i * pixels * item
         if item == 4:
-            _finish_floats(image, out, table, 0, pixels)
+            _finish_floats(np.int64(image), np.int64(out), table, 0, np.int64(pixels), 0)
         else:
             _finish_halves(image, out, table, 0, pixels)

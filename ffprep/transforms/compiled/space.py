@@ -11,7 +11,7 @@ from ffprep.kernels.layout import U8_HWC, UNFIT
 from ffprep.kernels.memory import address_of, bytes_at, call_entry, copy_bytes, doubles_at, longs_at
 from ffprep.kernels.random import bits64, uniform
 from ffprep.kernels.resample.records import describe_packed, image_at, render_at
-from ffprep.transforms.compiled.blur import mirrored
+from ffprep.transforms.compiled.blur_wide import mirrored
 
 IMAGE_SIZE, RENDER_SIZE = IMAGE.itemsize, RENDER.itemsize
 

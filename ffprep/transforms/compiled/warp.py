@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffprep.kernels.jit import inline
-from ffprep.kernels.memory import bytes_at, copy_bytes, doubles_at, get_i32, get_i64, longs_at, put_i32, put_u8
+from ffprep.kernels.memory import bytes_at, copy_bytes, doubles_at, get_i64, longs_at, put_u8
 from ffprep.kernels.random import uniform
+from ffprep.transforms.compiled.nearest import fill_pixels, filled_around, nearest_row
 
 NEAREST, BILINEAR, BICUBIC, EITHER = 0, 1, 2, 3
 """Interpolations; the last is one of the two before it, drawn by draw 0."""
@@ -36,16 +37,6 @@ def _fixed(value: float) -> int:
 @inline
 def _fixed16(value: float) -> int:
     return np.int64(np.floor(min(max(value, -FAR), FAR) * 65536.0 + 0.5))
-
-
-@inline
-def _fill(out: NDArray[np.uint8], first: int, last: int, fill: NDArray[np.float64]) -> None:
-    """Write the fill colour to pixels of a row."""
-    r, g, b = np.uint8(fill[0]), np.uint8(fill[1]), np.uint8(fill[2])
-    for x in range(first, last):
-        out[3 * x] = r
-        out[3 * x + 1] = g
-        out[3 * x + 2] = b
 
 
 @inline
@@ -121,54 +112,6 @@ def _put_cubic(pixels: int, out: int, x: int, y: int, wide: int) -> None:
 
 
 @inline
-def _filled_around(
-    out: NDArray[np.uint8], out_w: int,
-    x: int, y: int, dx: int, dy: int, wide: int, high: int, fill: NDArray[np.float64],
-) -> tuple[int, int]:  # fmt: skip
-    """Fill what a row of the result shows of the outside; return the range of pixels that are left."""
-    first, last = np.int64(0), np.int64(out_w)
-    while first < last and not (0 <= x + first * dx < wide and 0 <= y + first * dy < high):
-        first += 1
-    while first < last and not (0 <= x + (last - 1) * dx < wide and 0 <= y + (last - 1) * dy < high):
-        last -= 1
-    _fill(out, 0, first, fill)
-    _fill(out, last, out_w, fill)
-    return first, last
-
-
-@inline
-def _nearest_row(
-    image: NDArray[np.uint8], out: NDArray[np.uint8], h: int, w: int, out_w: int,
-    x: int, y: int, dx: int, dy: int, fill: NDArray[np.float64],
-) -> None:  # fmt: skip
-    """Write a row of the result; places are whole numbers of 2**-16 pixels, as in Pillow."""
-    first, last = _filled_around(out, out_w, x, y, dx, dy, np.int64(w) << 16, np.int64(h) << 16, fill)
-    if first == last:
-        return
-    base, place = np.int64(image.ctypes.data), np.int64(out.ctypes.data) + 3 * first
-    xx, yy = x + first * dx, y + first * dy
-    if dx == 65536 and dy == 0:
-        copy_bytes(place, base + 3 * ((yy >> 16) * w + (xx >> 16)), 3 * (last - first))
-        return
-    # Four bytes are moved at once, and the next pixel writes over the last of them. The last pixel of the
-    # image and of the row have no byte after them.
-    x_end, y_end = xx + (last - 1 - first) * dx, yy + (last - 1 - first) * dy
-    corner = (max(xx, x_end) >> 16) == w - 1 and (max(yy, y_end) >> 16) == h - 1
-    alone = first if corner else last - 1
-    for _ in range(first, alone):
-        put_i32(place, get_i32(base + 3 * ((yy >> 16) * w + (xx >> 16))))
-        place += 3
-        xx += dx
-        yy += dy
-    for k in range(alone, last):
-        at = 3 * ((yy >> 16) * w + (xx >> 16))
-        for c in range(3):
-            out[3 * k + c] = image[at + c]
-        xx += dx
-        yy += dy
-
-
-@inline
 def _warp(
     source: int, target: int, h: int, w: int, out_h: int, out_w: int,
     m: tuple[float, float, float, float, float, float], way: int, fill: NDArray[np.float64], work: int,
@@ -182,7 +125,7 @@ def _warp(
         x, y = _fixed16(m[2] + m[0] * 0.5 + m[1] * 0.5), _fixed16(m[5] + m[3] * 0.5 + m[4] * 0.5)
         a, b, d, e = _fixed16(m[0]), _fixed16(m[1]), _fixed16(m[3]), _fixed16(m[4])
         for row in range(out_h):
-            _nearest_row(image, bytes_at(target + 3 * row * out_w, 3 * out_w), h, w, out_w, x, y, a, d, fill)
+            nearest_row(image, bytes_at(target + 3 * row * out_w, 3 * out_w), h, w, out_w, x, y, a, d, fill)
             x += b
             y += e
         return
@@ -192,7 +135,7 @@ def _warp(
     for row in range(out_h):
         out = bytes_at(target + 3 * row * out_w, 3 * out_w)
         x, y = _fixed(m[0] * 0.5 + m[1] * (row + 0.5) + m[2]), _fixed(m[3] * 0.5 + m[4] * (row + 0.5) + m[5])
-        first, last = _filled_around(out, out_w, x, y, dx, dy, wide, high, fill)
+        first, last = filled_around(out, out_w, x, y, dx, dy, wide, high, fill)
         place = np.int64(target + 3 * row * out_w)
         if way == BILINEAR:
             for k in range(first, last):
@@ -291,7 +234,7 @@ def show(
 ) -> None:  # fmt: skip
     """Write pixel k of a row: what lies at the place (x, y) of the source."""
     if not (0.0 <= x < w and 0.0 <= y < h):
-        _fill(out, k, k + 1, fill)
+        fill_pixels(out, k, k + 1, fill)
     elif way == NEAREST:
         at = 3 * (np.int64(y) * w + np.int64(x))
         for c in range(3):

@@ -61,9 +61,16 @@ class GaussianBlur(ImageOp):
         return np.array([self.p, *self.kernel_size, *self.sigma])
 
     def work(self, height: int, width: int) -> int:
+        from ffprep.transforms.compiled.blur import FARTHEST
+
         down, across = self.kernel_size[0] // 2, self.kernel_size[1] // 2
         row = 3 * width + 16
-        return 16 * (down + 1) + 16 + 4 * (down + across + 2 + 6 * across + row + min(height, 2 * down + 1) * row) + 64
+        tables, ends, rows = 16 * (down + 1) + 16 + 4 * (down + across + 2), 24 * across, min(height, 2 * down + 1)
+        wide = tables + ends + 4 * row * (1 + rows)
+        # In 16 bits, a ring of rows is a power of two.
+        few = min(height, 2 * min(down, FARTHEST) + 1)
+        narrow = 20 * (FARTHEST + 1) + 16 + 12 * FARTHEST + 2 * row * (1 + 2 ** (few - 1).bit_length())
+        return max(wide, narrow) + 64
 
     def __repr__(self) -> str:
         return f"GaussianBlur({self.kernel_size}, {self.sigma}, p={self.p:g})"

@@ -75,7 +75,9 @@ class Sharpness(_Enhance):
     function: ClassVar[tuple[str, str]] = ("points", "enhance_sharpness")
 
     def work(self, height: int, width: int) -> int:
-        return 6 * width
+        from ffprep.transforms.compiled.points import LEAST_ROW
+
+        return 6 * max(3 * width, LEAST_ROW) + 64
 
 
 class Posterize(ImageOp):

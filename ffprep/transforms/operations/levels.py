@@ -32,6 +32,11 @@ class RandomGrayscale(ChanceOp):
         super().__init__(p if gray_prob is None else gray_prob)
         self.seed = seed
 
+    def work(self, height: int, width: int) -> int:
+        from ffprep.transforms.compiled.pixels import STEPS_BYTES
+
+        return STEPS_BYTES
+
 
 class RandomAutocontrast(ChanceOp):
     """Stretch each channel to the levels 0 to 255, as torchvision does.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ffprep.commands._shared.files import BETON, check_restart, is_report, write_report
+from ffprep.commands._shared.files import BETON, check_restart, inputs_of, is_report, write_report
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.options import (
@@ -130,7 +130,12 @@ def run_corpus(
         for note in corpus.notes:
             click.echo(f"note: {note}", err=True)
     return show_corpus(
-        lambda **options: convert_corpus(corpus, vocabulary=vocabulary, **options), report, quiet, values
+        lambda **options: convert_corpus(
+            corpus, vocabulary=vocabulary, inputs=inputs_of(click.get_current_context()), **options
+        ),
+        report,
+        quiet,
+        values,
     )
 
 

@@ -154,8 +154,6 @@ def _convert_blocks(choice: TableChoice, vocabulary: Vocabulary, values: dict[st
     for name in ("limit", "shuffle", "part"):
         if values.pop(name) is not None:
             raise OptionError(f"--{name} is for rows, not for blocks")
-    if values.pop("engine") != "local":
-        raise OptionError("--engine ray is for rows; blocks are tokenised in threads")
     for name in ("length", "keep_text"):
         values.pop(name)
     parts, notes = open_table(choice, [choice.text])

@@ -1,58 +1,35 @@
-"""The units of a conversion as tasks of a Ray cluster; the file is still written by one process, in order."""
+"""The units of a conversion as tasks of a Ray cluster; the file is written by one process, in order.
+
+For sources that can only be read in order, whose samples come from the driver anyway.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from typing import Any
 
+from ffprep.common.cluster import connected, first_line
 from ffprep.common.ordered import Submit, ordered_map
 from ffprep.convert.units import SampleResult, WorkUnit, encode_unit
-from ffprep.errors import ConversionError, FfprepError, OptionError
+from ffprep.errors import ConversionError, FfprepError
 from ffprep.sources.base import Source
 
 _AHEAD = 4  # units under way for each processor
 
 
-def by_ray(source: Source, units: Iterator[WorkUnit], workers: int) -> Generator[list[SampleResult], None, None]:
+def by_ray(
+    source: Source, units: Iterator[WorkUnit], workers: int, address: str | None = None
+) -> Generator[list[SampleResult], None, None]:
     """Encode units in Ray tasks and yield their results in order.
 
     The source travels to each node once, and each process of a worker unpickles it once; the nodes must see its files
-    at the same paths. Ray runs a task again whose node died. Connects to the cluster that ``ray.init`` or
-    ``RAY_ADDRESS`` names, or else starts one on this machine with ``workers`` processors.
+    at the same paths. Ray runs a task again whose node died.
     """
-    try:
-        ray: Any = import_module("ray")
-    except ImportError:
-        raise OptionError("--engine ray needs Ray: pip install 'ffprep[ray]'") from None
-    with _connected(ray, workers):
+    with connected(address, workers) as ray:
         ahead = _AHEAD * max(workers, int(ray.cluster_resources().get("CPU", 1)))
         yield from ordered_map(_tasks(ray, source), units, ahead)
-
-
-@contextlib.contextmanager
-def _connected(ray: Any, workers: int) -> Iterator[None]:
-    """A connection to a cluster. It ends here if it began here."""
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        try:
-            ray.init(address="auto", log_to_driver=False)
-        except ConnectionError:
-            if os.environ.get("RAY_ADDRESS"):
-                raise
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
-    except Exception as error:  # Ray raises plain ones
-        asked = os.environ.get("RAY_ADDRESS")
-        what = f"the cluster that RAY_ADDRESS names ({asked}) does not answer" if asked else "no cluster can be started"
-        raise ConversionError(f"--engine ray: {what}: {_line(error)}; --engine local needs none") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextlib.contextmanager
@@ -78,7 +55,7 @@ def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleRes
             except ray.exceptions.RayError as error:
                 raise ConversionError(
                     f"{source.name}: samples {unit.start:,} to {unit.stop - 1:,}: Ray gave up their task "
-                    f"({type(error).__name__}: {_line(error)}); the same command goes on from there"
+                    f"({type(error).__name__}: {first_line(error)}); the same command goes on from there"
                 ) from error
             del pending[reference]
             return results
@@ -90,11 +67,6 @@ def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleRes
     finally:
         for reference in pending:
             ray.cancel(reference)
-
-
-def _line(error: BaseException) -> str:
-    """An error's first line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 _opened: dict[str, Source] = {}

@@ -1,0 +1,331 @@
+"""The parts of the comparison: each takes a `Bench`, times its contestants within its time, and fills a `Result`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from peers import entries as who
+from peers import tokens
+from peers.measuring import HERE, Entry, Look, Setting, add, timed
+
+from ffprep.inspect.timing.results import Result, Table
+
+IMAGES = Look()
+WRITES = Look(columns=("stored", "size", "memory"))
+PLAIN = Look(columns=())
+
+
+@dataclass
+class Bench:
+    """What a part needs: the data, how to time, where results go.
+
+    Attributes
+    ----------
+    data : peers.entries.Data
+    setting : Setting
+        Its ``until`` is the end of the part.
+    quick : bool
+    scratch : Path
+    text : str
+        A source for ``convert openwebtext``; empty for made-up words.
+    others : callable
+        Returns the result of another part, if there is one, by its name.
+    result : Result
+    """
+
+    data: who.Data
+    setting: Setting
+    quick: bool
+    scratch: Path
+    text: str
+    others: Callable[[str], Result | None]
+    result: Result = field(default_factory=lambda: Result("side_by_side", ""))
+
+    def compare(
+        self, table: str, found: Sequence[Entry], look: Look = IMAGES, left: int = 1, checked: bool = False
+    ) -> None:
+        """Time entries and add a table of them; `left` tables, with this one, share the time that is left."""
+        now = time.monotonic()
+        until = now + max(0.0, self.setting.until - now) / left
+        print(f"  {table}: {len(found)} contestants, {until - now:.0f} s", file=sys.stderr, flush=True)
+        add(self.result, table, timed(found, replace(self.setting, until=until)), look, checked)
+
+    def some(self, found: list[Entry]) -> list[Entry]:
+        """Return a few contestants for a quick look, else all."""
+        return who.few(found) if self.quick else found
+
+    def least(self) -> float:
+        """Return the seconds that a pass takes at least."""
+        return 0.2 if self.quick else 0.5
+
+
+def writing(bench: Bench) -> None:
+    """Conversion of a folder of JPEGs to what loaders read."""
+    bench.compare("writing", who.writing_entries(bench.data), WRITES)
+
+
+def images(bench: Bench) -> None:
+    """Random crops of 0.08 to 1 of the area."""
+    bench.compare("images", who.image_entries(bench.data, scale=(0.08, 1.0), least=bench.least()), checked=True)
+
+
+def narrow(bench: Bench) -> None:
+    """Random crops of 0.9 to 1 of the area."""
+    found = who.image_entries(bench.data, scale=(0.9, 1.0), least=bench.least())
+    bench.compare("narrow", bench.some(found), checked=True)
+
+
+def validation(bench: Bench) -> None:
+    """The shorter side to 256, the central 224."""
+    found = who.image_entries(bench.data, kind="validation", least=bench.least())
+    bench.compare("validation", bench.some(found), checked=True)
+
+
+def views(bench: Bench) -> None:
+    """Two random crops of each image."""
+    found = who.image_entries(bench.data, kind="views", least=bench.least())
+    bench.compare("views", bench.some(found), checked=True)
+
+
+def workers(bench: Bench) -> None:
+    """No, one, two and four workers on two cores; and batches that are read to their last value."""
+    cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
+    found = who.few(who.image_entries(bench.data, least=bench.least()))
+    found = [one for one in found if one.name != "ffprep, original bytes"]
+    numbers = [1, 2] if bench.quick else [0, 1, 2, 4]
+    look = replace(PLAIN, columns=("memory", "start"))
+    for left, number in zip(range(len(numbers) + 1, 1, -1), numbers, strict=True):
+        able = [one for one in found if number or one.environment in ("torchvision", "webdataset") or one is found[0]]
+        table = [who.with_job(one, one.name, cores, num_workers=number) for one in able]
+        bench.compare(f"workers-{number}", table, look, left)
+    bench.compare("consumed", [who.with_job(one, one.name, touch="all") for one in found], PLAIN)
+
+
+def decoding(bench: Bench) -> None:
+    """The decoders alone: whole images and random crops, by sampling and quality."""
+    folders = {"original": bench.data.folder}
+    if not bench.quick:
+        folders |= {f"{name}-q{quality}": _coded(bench, name, quality) for name, quality in (("444", 96), ("420", 75))}
+    left = 2 * len(folders)
+    for name, folder in folders.items():
+        for crop in (False, True):
+            bench.compare(f"{'crops' if crop else 'whole'}-{name}", who.decoding_entries(folder, crop), PLAIN, left)
+            left -= 1
+
+
+def _coded(bench: Bench, sampling: str, quality: int, side: int = 0, count: int = 96) -> Path:
+    """Encode some of the images anew, by Pillow: at their own size, or with this for their shorter side."""
+    from PIL import Image
+
+    out = bench.scratch / f"coded-{sampling}-{quality}-{side}" / "train" / "one"
+    if out.exists():
+        return out.parent
+    out.mkdir(parents=True)
+    found = sorted(path for path in bench.data.folder.glob("*/*") if path.is_file())
+    for number in range(count):
+        with Image.open(found[number % len(found)]) as opened:
+            image = opened.convert("RGB")
+        if side:
+            times = side / min(image.size)
+            image = image.resize((round(image.width * times), round(image.height * times)), Image.Resampling.BICUBIC)
+        image.save(out / f"{number:05d}.jpg", quality=quality, subsampling={"444": 0, "420": 2}[sampling])
+    return out.parent
+
+
+def tokens_part(bench: Bench) -> None:
+    """Blocks of 192 tokens."""
+    flat, beton = bench.scratch / "tokens.bin", bench.scratch / "tokens.beton"
+    limit = 40 if bench.quick else 400
+    if not beton.exists():
+        tokens.flat_file(flat, 2_000_000 if bench.quick else 50_000_000)
+        tokens.beton_file(flat, beton)
+    look = Look("million tokens/s", 1e-6, ",.1f", "CPU ns a token", 1e9, ("stored", "memory", "start"))
+    bench.compare("tokens", who.token_entries(flat, beton, limit), look)
+
+
+def tokenise(bench: Bench) -> None:
+    """Text to tokens of GPT-2's vocabulary, with one worker."""
+    from converting.text_data import documents
+
+    lines = bench.scratch / "text" / "00000.jsonl"
+    if not lines.exists():
+        import json
+
+        lines.parent.mkdir()
+        size, wanted = 0, 5e6 if bench.quick else 8e6
+        with lines.open("w", encoding="utf-8") as file:
+            while size < wanted:
+                for text in documents(bench.text or None, "text"):
+                    file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+                    size += len(text.encode())
+                    if size >= wanted:
+                        break
+    look = Look("MB/s of text", 1e-6, ",.1f", "CPU ns a byte", 1e9, ("stored", "memory", "start"))
+    bench.compare("tokenise", who.text_entries(lines, bench.scratch), look)
+
+
+def download(bench: Bench) -> None:
+    """An index of URLs of a server on this machine, to shards."""
+    from converting.download import Server, captions, write_index
+
+    index = bench.scratch / "index.tsv"
+    with Server() as port:
+        write_index(index, captions(None, 200 if bench.quick else 1000), port, False)
+        found = [
+            Entry(name, f"peers.downloads:{name}", environment, {"index": str(index), "out": str(bench.scratch / name)})
+            for name, environment in (("ffprep", ""), ("img2dataset", "img2dataset"))
+        ]
+        every = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
+        found = [replace(one, cores=every) for one in found]
+        bench.compare("download", found, replace(PLAIN, columns=("memory",)))
+
+
+RATES = {
+    "ResNet-50, H100": (400 / 0.224, "MLPerf Storage emulates it so: 0.224 s for a batch of 400"),
+    "ResNet-50, RTX 3090": (1218.01, "timm"),
+    "ViT-S/16, RTX 3090": (1057.92, "timm"),
+    "ViT-B/16, RTX 3090": (392.99, "timm"),
+    "ResNet-18, RTX 3090": (3481.78, "timm"),
+}
+"""Images a second that a GPU trains on, as published. timm's are of its repository's
+``results/benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv``."""
+TIMED = ("ViT-B/16, RTX 3090", "ResNet-50, RTX 3090")
+
+
+def accelerator(bench: Bench) -> None:
+    """An accelerator that takes a timed step a batch: the share of time it is busy on two cores, and cores it needs."""
+    cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
+    data = larger(bench, 256 if bench.quick else 1024)
+    found = [one for one in who.few(who.image_entries(data)) if one.name not in ("WebDataset", who.FEW[1])]
+    models = TIMED[-1:] if bench.quick else TIMED
+    shown = Table(["", *(f"{model}: busy, %" for model in models)], [[one.name] for one in found])
+    for left, model in zip(range(len(models), 0, -1), models, strict=True):
+        rate = RATES[model][0]
+        table = [who.with_job(one, one.name, cores, num_workers=2, step=1 / rate, looks=1) for one in found]
+        bench.compare(f"busy, {model}", table, PLAIN, left)
+        del bench.result.tables[f"busy, {model}"]
+        for row, entry in zip(shown.rows, found, strict=True):
+            row.append({"range": f"busy, {model}: {entry.name}", "scale": 100 / rate, "form": ".0f"})
+    bench.result.tables["busy"] = shown
+    measured = bench.others("images")
+    if measured is None:
+        return
+    wanted = Table(["cores that keep it 90 % busy", *RATES], [])
+    for row in measured.tables["images"].rows:
+        cost = f"images: {row[0]}, processor"
+        bench.result.series[cost] = measured.series[cost]
+        cells: list[Any] = [{"median": cost, "scale": 0.9 * rate / 1000, "form": ".1f"} for rate, _ in RATES.values()]
+        wanted.rows.append([row[0], *cells])
+    bench.result.tables["cores"] = wanted
+
+
+def larger(bench: Bench, count: int) -> who.Data:
+    """Repeat the images, in a folder and as files."""
+    from loader import repeat_folder
+
+    from ffprep.convert.conversion import convert
+    from ffprep.fields import RGBImageField
+    from ffprep.sources.imagenet import open_imagenet
+
+    place = bench.scratch / f"larger-{count}"
+    data = who.Data(place / "train", bench.data.shards, place / "s.beton", place / "k.beton", bench.data.stock, count)
+    if not place.exists():
+        repeat_folder(bench.data.folder, place, count)
+        for path, jpeg in ((data.seekable, "seekable"), (data.keep, "keep")):
+            convert(open_imagenet(str(place), "train", image=RGBImageField(jpeg=jpeg)), path)
+    return data
+
+
+def scaling(bench: Bench) -> None:
+    """Sides of images, numbers of samples, numbers of files."""
+    sides = [256, 1024] if bench.quick else [256, 512, 1024, 2048]
+    numbers = [10**3, 10**5] if bench.quick else [10**3, 10**4, 10**5, 10**6, 10**7]
+    left = len(sides) + 2
+    for side in sides:
+        place = _coded(bench, "420", 90, side, 24 if bench.quick else 48)
+        data = larger(replace_data(bench, place), 0)
+        found = [one for one in who.few(who.image_entries(data, least=bench.least())) if one.name != "WebDataset"]
+        bench.compare(f"side-{side}", found, replace(PLAIN, columns=("size", "memory")), left)
+        left -= 1
+    _openings(bench, numbers, left)
+
+
+def replace_data(bench: Bench, place: Path) -> Bench:
+    """Return a bench of the images of a folder of class folders, for `larger`."""
+    scratch = place.parent / "larger"
+    scratch.mkdir(exist_ok=True)
+    return replace(bench, data=replace(bench.data, folder=place), scratch=scratch)
+
+
+def _openings(bench: Bench, numbers: Sequence[int], left: int) -> None:
+    """Open files of many samples and sets of many files, and take a first batch of labels, in random order."""
+    folder = bench.scratch / "many"
+    folder.mkdir(exist_ok=True)
+    sets: list[tuple[str, list[str]]] = []
+    for number in numbers:
+        path = folder / f"{number}" / "many.beton"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            program = (
+                "import sys; from pathlib import Path; from loading.many_samples import FIELDS, make_file, photograph\n"
+                "path = Path(sys.argv[1]); payload = photograph(path.parent / 'photographs')\n"
+                "size = tuple(int(n) for n in FIELDS['image'].encode(payload).metadata[1:3])\n"
+                "make_file(path, int(sys.argv[2]), payload, size)\n"
+            )
+            search = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+            command = [sys.executable, "-c", program, str(path), str(number)]
+            subprocess.run(command, check=True, env=search, timeout=120)
+        sets.append((f"{number:,} samples", [str(path)]))
+    from peers.sizes import set_of_files
+
+    first = str(folder / f"{numbers[0]}" / "many.beton")
+    for count in (10, 100):
+        sets.append(
+            (f"{count} files of {numbers[0]:,} samples", set_of_files(first, str(folder / f"set{count}"), count))
+        )
+    found = [Entry(f"ffprep, {name}", "peers.sizes:ffprep_opening", "", {"paths": paths}) for name, paths in sets]
+    if bench.data.stock is not None:
+        theirs = [one for one, number in zip(sets, numbers, strict=False) if number <= 10**6]
+        found += [
+            Entry(f"stock ffcv, {name}", "peers.sizes:ffcv_opening", "", {"paths": paths}) for name, paths in theirs
+        ]
+    bench.compare("opening", found, Look(rate="openings/s", form=".3g", columns=("memory",)), left)
+    table = bench.result.tables["opening"]
+    rows = []
+    for row in table.rows:
+        name = f"opening: {row[0]}"
+        values = [1000 / value for value in bench.result.series[name].values]
+        bench.result.measured(f"{name}, ms", values, "ms")
+        rows.append([row[0], {"range": f"{name}, ms", "form": ",.1f"}, row[-1]])
+    bench.result.tables["opening"] = Table(["made, and its first batch of labels", "ms", "MB"], rows)
+    orders = [Entry(f"{number:,}", "peers.sizes:shuffling", "", {"samples": number}) for number in numbers]
+    look = Look("million ids/s", 1e-6, ",.0f", "CPU ns an id", 1e9, ())
+    bench.compare("order", orders, look)
+    order = bench.result.tables["order"]
+    bench.result.tables["order"] = Table(
+        ["samples", order.columns[1], order.columns[3]], [[*r[:2], r[3]] for r in order.rows]
+    )
+
+
+PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
+    "writing": (writing, 140, 30),
+    "images": (images, 300, 110),
+    "narrow": (narrow, 300, 35),
+    "validation": (validation, 200, 35),
+    "views": (views, 200, 35),
+    "workers": (workers, 210, 60),
+    "decoding": (decoding, 220, 40),
+    "tokens": (tokens_part, 60, 20),
+    "tokenise": (tokenise, 110, 30),
+    "download": (download, 60, 15),
+    "accelerator": (accelerator, 140, 30),
+    "scaling": (scaling, 160, 40),
+}
+"""Each part with the seconds that it may take, and those of a quick look."""

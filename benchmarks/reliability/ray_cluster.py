@@ -1,0 +1,190 @@
+"""Conversions by a Ray cluster of three nodes, of which one is killed in the middle, against local ones.
+
+    python benchmarks/reliability/ray_cluster.py [--only imagenet]
+
+Starts three nodes with one processor each on this machine, and converts photographs, pairs of photographs and captions,
+and texts. When five parts are there, the third node is killed with all that runs on it; later another one
+joins. Each file has to be that of a local conversion, byte for byte, with nothing beside it.
+
+    python benchmarks/reliability/ray_cluster.py --speed 4000
+
+measures instead: so many photographs with one node of one processor and with two, and locally with one worker, with the
+processor time of everything that took part. No node is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from faults import tree
+
+from ffprep.demo.photographs import make_photographs
+
+MEMORY = 200_000_000
+PATIENCE = 600.0
+KINDS = ("imagenet", "coco", "openwebtext")
+
+
+class Cluster:
+    """Some nodes of one processor each."""
+
+    def __init__(self, count: int) -> None:
+        from ray.cluster_utils import Cluster as Nodes
+
+        self.nodes: Any = Nodes(initialize_head=True, head_node_args={**self._node(), "include_dashboard": False})
+        self.others = [self.nodes.add_node(**self._node()) for _ in range(count - 1)]
+
+    @staticmethod
+    def _node() -> dict[str, int]:
+        return {"num_cpus": 1, "object_store_memory": MEMORY}
+
+    def kill(self) -> None:
+        """Kill the last node with its workers."""
+        self.nodes.remove_node(self.others.pop(), allow_graceful=False)
+
+    def join(self) -> None:
+        """Let another one join."""
+        self.others.append(self.nodes.add_node(**self._node(), wait=False))
+
+
+def make_data(root: Path, count: int) -> dict[str, list[str]]:
+    """Make what the conversions read; return the commands without their outputs."""
+    photographs = make_photographs(root / "photographs", count)
+    commands = {"imagenet": ["imagenet", "--source", str(photographs)]}
+    facts: dict[str, list[dict[str, object]]] = {"images": [], "annotations": []}
+    (root / "coco").mkdir()
+    for number, image in enumerate(sorted(photographs.rglob("*.JPEG"))):
+        os.link(image, root / "coco" / f"{number}.jpg")
+        facts["images"].append({"id": number, "file_name": f"{number}.jpg"})
+        facts["annotations"] += [{"image_id": number, "caption": f"Photograph {number}, {n} times."} for n in range(3)]
+    (root / "captions.json").write_text(json.dumps(facts))
+    commands["coco"] = ["coco", "--images", str(root / "coco"), "--annotations", str(root / "captions.json")]
+    (root / "text").mkdir()
+    words = np.array(["photograph", "of", "a", "lake", "and", "mountains", "at", "night", "without", "people"])
+    generator = np.random.default_rng(0)
+    for part in range(48):
+        lines = (" ".join(words[generator.integers(0, len(words), 200)]) for _ in range(count))
+        (root / "text" / f"{part:02}.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    commands["openwebtext"] = ["openwebtext", "--source", str(root / "text")]
+    return commands
+
+
+def start(command: list[str], folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start a conversion into a folder."""
+    whole = [sys.executable, "-m", "ffprep", "convert", *command, "--out", str(folder / "x.beton"), "--quiet", *options]
+    return subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def ended(process: subprocess.Popen[bytes], problems: list[str], what: str) -> None:
+    """Wait for the end of a conversion that has to end well."""
+    _, messages = process.communicate(timeout=PATIENCE)
+    if process.returncode != 0:
+        problems.append(f"{what}: status {process.returncode}: {messages.decode(errors='replace')[-2000:]}")
+
+
+def parts_there(folder: Path) -> int:
+    """How many parts are finished."""
+    return len([*folder.glob("x.beton.ray/*/*.beton"), *folder.glob("x.beton.parts/[0-9]*.json")])
+
+
+def until(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> bool:
+    """Wait for something, as long as the conversion runs."""
+    while process.poll() is None:
+        if ready():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def kills(root: Path, chosen: list[str], count: int) -> list[str]:
+    """Kill a node in each conversion; return the problems."""
+    problems: list[str] = []
+    commands = make_data(root, count)
+    cluster = Cluster(3)
+    for kind in chosen:
+        (local := root / f"{kind}-local").mkdir()
+        (folder := root / f"{kind}-ray").mkdir()
+        ended(start(commands[kind], local), problems, f"{kind}, locally")
+        process = start(commands[kind], folder, "--engine", "ray", "--address", cluster.nodes.address)
+        if until(process, lambda folder=folder: parts_there(folder) >= 5):  # type: ignore[misc]
+            before = parts_there(folder)
+            cluster.kill()
+            cluster.join()
+            print(f"{kind}: a node was killed when {before} parts were there", flush=True)
+        else:
+            problems.append(f"{kind}: ended before a node could be killed")
+        ended(process, problems, kind)
+        if (found := tree(folder)) != tree(local):
+            problems.append(f"{kind}: {sorted(found)} differ")
+        print(f"{kind}: {(folder / 'x.beton').stat().st_size:,} bytes", flush=True)
+    cluster.nodes.shutdown()
+    return problems
+
+
+def processor_seconds(root: int) -> float:
+    """Processor time of a process, of all that it started, and of those of their children that have ended."""
+    total = 0.0
+    for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system + (times.children_user + times.children_system) * (process.pid != root)
+    return total
+
+
+def speed(root: Path, count: int) -> None:
+    """Measure one node, two nodes and a local conversion."""
+    command = ["imagenet", "--source", str(make_photographs(root / "photographs", count))]
+    problems: list[str] = []
+    rates = {}
+    for name, nodes in (("local", 0), ("1 node", 1), ("2 nodes", 2)):
+        cluster = Cluster(nodes) if nodes else None
+        options = ["--engine", "ray", "--address", cluster.nodes.address] if cluster else ["--workers", "1"]
+        for attempt in range(3):
+            (folder := root / f"{name}-{attempt}").mkdir()
+            before = processor_seconds(os.getpid()) + sum(os.times()[2:4])
+            begun = time.monotonic()
+            ended(start(command, folder, *options), problems, name)
+            seconds = time.monotonic() - begun
+            spent = processor_seconds(os.getpid()) + sum(os.times()[2:4]) - before
+            print(f"{name}: {seconds:.2f} s, {count / seconds:,.0f} images/s, {spent:.2f} s of processors", flush=True)
+            if attempt:
+                rates[name] = max(rates.get(name, 0.0), count / seconds)
+        if cluster:
+            cluster.nodes.shutdown()
+    print(f"two nodes: {rates['2 nodes'] / rates['1 node']:.2f} times one; {problems}")
+
+
+def main() -> int:
+    """Do what was asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--count", type=int, default=1280, help="photographs")
+    parser.add_argument("--speed", type=int, metavar="COUNT", help="measure with so many photographs")
+    options = parser.parse_args()
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    with tempfile.TemporaryDirectory(prefix="ffprep-ray-") as made:
+        if options.speed:
+            speed(Path(made), options.speed)
+            return 0
+        problems = kills(Path(made), options.only, options.count)
+    print(f"{len(problems)} problems")
+    print("\n".join(problems))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

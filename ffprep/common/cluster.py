@@ -1,0 +1,272 @@
+"""A Ray cluster: the connection, tasks whose results may come in any order, and what all nodes have to see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ffprep.errors import ConversionError, FfprepError, OptionError
+
+ANSWER_SECONDS = 5.0
+"""A cluster that does not answer for so long is not there. Ray itself would go on asking for minutes."""
+
+_RETRIES = 5  # of a task whose node or process died
+_AHEAD = 2  # tasks under way for each processor
+_CHECK_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Places:
+    """What every node has to see at the same path.
+
+    Attributes
+    ----------
+    here : str
+        The working folder of the command, from which relative paths lead.
+    token : Path
+        A file that the command wrote.
+    content : str
+        What is in it.
+    read : tuple of Path
+        Files and folders that the tasks read.
+    """
+
+    here: str
+    token: Path
+    content: str
+    read: tuple[Path, ...] = ()
+
+    def check(self) -> None:
+        """Raise a `ConversionError` that names this machine and the path, if it does not see one of them."""
+        with contextlib.suppress(OSError):  # where there is no such folder, relative paths are missed below
+            os.chdir(self.here)
+        try:
+            found = self.token.read_text("utf-8")
+        except (OSError, ValueError):
+            found = ""
+        missing = [path for path in self.read if not path.exists()]
+        if found != self.content:
+            raise ConversionError(
+                f"node {socket.gethostname()} does not see {self.token.parent} as the command does; all nodes have to "
+                "write to the folder of --out, on a file system that they share, at the same path"
+            )
+        if missing:
+            raise ConversionError(
+                f"node {socket.gethostname()} does not see {missing[0]}; all nodes have to read the source at the same "
+                "path"
+            )
+
+
+@contextlib.contextmanager
+def connected(address: str | None, workers: int) -> Iterator[Any]:
+    """A connection to a cluster, as the module ``ray``. It ends here if it began here.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``HOST:PORT`` of the cluster's head, or ``auto``: the one that ``RAY_ADDRESS`` names or that runs on this
+        machine. By default as ``auto``, and if there is none, one is started on this machine.
+    workers : int
+        Processors of a cluster that is started.
+
+    Raises
+    ------
+    OptionError
+        Ray is not installed.
+    ConversionError
+        No cluster answers.
+    """
+    try:
+        ray: Any = import_module("ray")
+    except ImportError:
+        raise OptionError("--engine ray needs Ray: pip install 'ffprep[ray]'") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    named = os.environ.get("RAY_ADDRESS") or None
+    asked = named if address in (None, "auto") else address
+    try:
+        if asked not in (None, "auto"):
+            _await_answer(str(asked))
+        try:
+            ray.init(address=asked or "auto", log_to_driver=False)
+        except ConnectionError:
+            if asked or address:
+                raise
+            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    except Exception as error:  # Ray raises plain ones
+        who = f"that RAY_ADDRESS names ({asked})" if asked == named else f"at {asked}"
+        what = f"the cluster {who} does not answer" if asked else "no cluster can be started"
+        if address == "auto" and not asked:
+            what = "no cluster runs on this machine"
+        raise ConversionError(f"--engine ray: {what}: {first_line(error)}; --engine local needs none") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _await_answer(address: str) -> None:
+    """Raise an error if nothing answers there, or something that is not Ray."""
+    scheme, _, rest = address.rpartition("://")
+    host, _, port = rest.partition("/")[0].rpartition(":")
+    if not host or not port.isdigit():
+        raise ConnectionError("an address is HOST:PORT or auto")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS):
+        pass
+    if scheme:
+        return
+    with contextlib.suppress(ImportError, AttributeError, TypeError):
+        client = import_module("ray._raylet").GcsClient
+        try:
+            client(address=rest).internal_kv_get(b"session_name", b"session", timeout=ANSWER_SECONDS)
+        except (ImportError, AttributeError, TypeError):
+            raise
+        except Exception as error:
+            raise ConnectionError(f"what answers is no head of a Ray cluster ({first_line(error)})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """An error's first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+class Tasks:
+    """Tasks of one job: the same function, with the same first argument, for many second ones.
+
+    The first argument travels to each node once, and each process of a worker unpickles it once: inside a list it stays
+    a reference. So a task is small, whatever the job needs.
+
+    Parameters
+    ----------
+    ray : module
+    job : callable
+        A function of a module, called with `shared` and a task.
+    shared : object
+    places : Places
+        Checked before each task, and once by each node at the beginning.
+    """
+
+    def __init__(self, ray: Any, job: Callable[[Any, Any], Any], shared: Any, places: Places) -> None:
+        self._ray = ray
+        self._shared = [ray.put((job, shared, places))]
+        self._task = ray.remote(do_task)
+        self._places = places
+
+    def arguments(self, task: Any) -> tuple[Any, ...]:
+        """What is sent with a task."""
+        return self._shared, task
+
+    def check_nodes(self) -> None:
+        """Let each node look whether it sees the places.
+
+        Raises
+        ------
+        ConversionError
+            One does not. Nodes that die or give no answer meanwhile are passed over; what they do later is checked.
+        """
+        nodes = [node["NodeID"] for node in self._ray.nodes() if node.get("Alive")]
+        if not nodes:
+            return
+        pinned = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        asked = [
+            self._task.options(num_cpus=0, max_retries=0, scheduling_strategy=pinned(node, soft=False)).remote(
+                self._shared, None
+            )
+            for node in nodes
+        ]
+        answers, silent = self._ray.wait(asked, num_returns=len(asked), timeout=_CHECK_SECONDS)
+        for reference in answers:
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._get(reference)
+        for reference in silent:
+            self._ray.cancel(reference)
+
+    def _get(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, FfprepError) else error) from None
+
+    def results(self, tasks: Sequence[Any], describe: Callable[[Any], str], most: int | None) -> Iterator[Any]:
+        """Do tasks, and yield their results as they come.
+
+        The error that is raised is that of the first task, in their order, that failed: when a task fails, those after
+        it are cancelled and those before it are awaited.
+
+        Parameters
+        ----------
+        tasks : sequence
+        describe : callable
+            Names a task in an error.
+        most : int, optional
+            Tasks under way at a time; by default enough for all processors, also of nodes that join.
+        """
+        waiting = list(reversed(range(len(tasks))))
+        running: dict[Any, int] = {}
+        failed: tuple[int, BaseException] | None = None
+        room, asked = 0, -1e9
+        try:
+            while waiting or running:
+                if time.monotonic() - asked > 1:
+                    room = most or _AHEAD * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+                    asked = time.monotonic()
+                while waiting and len(running) < room:
+                    number = waiting.pop()
+                    task = self._task.options(max_retries=_RETRIES).remote(*self.arguments(tasks[number]))
+                    running[task] = number
+                done, _ = self._ray.wait(list(running), num_returns=1, timeout=1.0)
+                for reference in done:
+                    number = running.pop(reference)
+                    try:
+                        result = self._get(reference)
+                    except self._ray.exceptions.RayTaskError as error:
+                        found: BaseException = error
+                    except self._ray.exceptions.RayError as error:
+                        found = ConversionError(
+                            f"{describe(tasks[number])}: Ray gave up their task ({type(error).__name__}: "
+                            f"{first_line(error)}); the same command goes on from there"
+                        )
+                        found.__cause__ = error
+                    except FfprepError as error:
+                        found = error
+                    else:
+                        yield result
+                        continue
+                    if failed is None or number < failed[0]:
+                        failed = number, found
+                        waiting = []
+                        self._cancel(running, number)
+            if failed is not None:
+                raise failed[1]
+        finally:
+            self._cancel(running, -1)
+
+    def _cancel(self, running: dict[Any, int], after: int) -> None:
+        for reference in [reference for reference, number in running.items() if number > after]:
+            del running[reference]
+            self._ray.cancel(reference)
+
+
+_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Places]] = {}
+"""The job in which this process of a worker takes part."""
+
+
+def do_task(shared: list[Any], task: Any) -> Any:
+    """Do one task, in a process of a worker; without one, only look whether this node sees what it has to."""
+    name = shared[0].hex()
+    if name not in _opened:
+        ray: Any = import_module("ray")
+        found = ray.get(shared[0])
+        _opened.clear()
+        _opened[name] = found
+    job, value, places = _opened[name]
+    places.check()
+    return None if task is None else job(value, task)
