@@ -15,6 +15,7 @@ from ffprep.beton.layout import BLOCK_SIZE
 from ffprep.beton.sections import BlockHasher
 from ffprep.beton.writing.journal import write_fully
 from ffprep.common.locking import open_locked
+from ffprep.common.writing_back import begin_writing
 from ffprep.errors import ConversionError
 
 BUFFER_SIZE = 1 << 23
@@ -114,10 +115,15 @@ class UnfinishedFile:
         """Let the thread write the next bytes, and hash them here."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="ffprep-write")
-        self._behind.append((len(data), self._pool.submit(self.write_at, self.hasher.position, data)))
+        self._behind.append((len(data), self._pool.submit(self._write_early, self.hasher.position, data)))
         self._waiting += len(data)
         self.hasher.update(data)
         self._wait_until(BEHIND)
+
+    def _write_early(self, offset: int, data: memoryview) -> None:
+        """Write, and let the disk begin, which else would have nothing to do until `sync` waits for all of it."""
+        self.write_at(offset, data)
+        begin_writing(self._descriptor, offset, len(data))
 
     def _wait_until(self, most: int) -> None:
         while self._waiting > most:

@@ -251,7 +251,8 @@ class WorkerPool:
         tables.kept[slot] = outputs
         asleep = worker.publish(tables.control_address, tables.ids.shape[1])
         if asleep:
-            tables.wake(min(asleep, len(self._threads)))
+            claims = -(-tables.ids.shape[1] // int(self.shape[4]))
+            tables.wake(min(asleep, len(self._threads), claims))
 
     def collect(self) -> npt.NDArray[np.int64] | None:
         """Wait for the oldest batch.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ffprep.errors import OptionError
 from ffprep.loader.order.order import (
+    RUN,
     GivenOrder,
     QuasiRandomOrder,
     RandomOrder,
@@ -58,6 +59,27 @@ def slow_permutation(n: int, seed: int, epoch: int, stream: int) -> list[int]:
 def test_permutation_equals_its_slow_twin(n: int, seed: int, epoch: int, stream: int) -> None:
     fast = permute(np.arange(n), n, np.uint64(seed), np.uint64(epoch), np.uint64(stream))
     assert fast.tolist() == slow_permutation(n, seed, epoch, stream)
+
+
+@given(
+    n=st.sampled_from([1, 5, 300, RUN - 1, RUN, RUN + 1, 3 * RUN + 7]),
+    chosen=st.booleans(),
+    asked=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4 * RUN), st.integers(0, RUN)), min_size=1, max_size=12),
+    seed=st.integers(0, 10_000),
+)
+@settings(max_examples=40, deadline=None)
+def test_random_order_is_a_function_of_epoch_and_position(
+    n: int, chosen: bool, asked: list[tuple[int, int, int]], seed: int
+) -> None:
+    """Whatever was asked for before, whichever way round, in runs or not."""
+    rng = np.random.default_rng(seed)
+    indices = rng.permutation(2 * n)[:n] if chosen else np.arange(7, 7 + n)
+    order = RandomOrder(indices, seed)
+    for epoch, start, count in asked:
+        run = np.arange(start % n, min(start % n + count, n))
+        for positions in (run, run[::-1], run[::3], rng.integers(0, n, min(count, 9))):
+            places = permute(positions, n, np.uint64(seed), np.uint64(epoch), np.uint64(0))
+            np.testing.assert_array_equal(order.ids(epoch, positions), indices[places])
 
 
 @pytest.mark.parametrize("bits", [MIN_BITS, 17, 18, 31, 32, 33, 62, 63])
