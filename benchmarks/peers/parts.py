@@ -127,7 +127,7 @@ def _coded(bench: Bench, sampling: str, quality: int, side: int = 0, count: int 
     """Encode some of the images anew, by Pillow: at their own size, or with this for their shorter side."""
     from PIL import Image
 
-    out = bench.scratch / f"coded-{sampling}-{quality}-{side}" / "train" / "one"
+    out = bench.scratch / f"coded-{sampling}-{quality}-{side}-{count}" / "train" / "one"
     if out.exists():
         return out.parent
     out.mkdir(parents=True)
@@ -144,10 +144,10 @@ def _coded(bench: Bench, sampling: str, quality: int, side: int = 0, count: int 
 
 def tokens_part(bench: Bench) -> None:
     """Blocks of 192 tokens."""
-    flat, beton = bench.scratch / "tokens.bin", bench.scratch / "tokens.beton"
-    limit = 40 if bench.quick else 400
+    limit, count = (40, 2_000_000) if bench.quick else (400, 50_000_000)
+    flat, beton = bench.scratch / f"tokens-{count}.bin", bench.scratch / f"tokens-{count}.beton"
     if not beton.exists():
-        tokens.flat_file(flat, 2_000_000 if bench.quick else 50_000_000)
+        tokens.flat_file(flat, count)
         tokens.beton_file(flat, beton)
     look = Look("million tokens/s", 1e-6, ",.1f", "CPU ns a token", 1e9, ("stored", "memory", "start"))
     bench.compare("tokens", who.token_entries(flat, beton, limit), look)
@@ -157,12 +157,13 @@ def tokenise(bench: Bench) -> None:
     """Text to tokens of GPT-2's vocabulary, with one worker."""
     from converting.text_data import documents
 
-    lines = bench.scratch / "text" / "00000.jsonl"
+    wanted = 5e6 if bench.quick else 8e6
+    lines = bench.scratch / f"text-{wanted:.0f}" / "00000.jsonl"
     if not lines.exists():
         import json
 
         lines.parent.mkdir()
-        size, wanted = 0, 5e6 if bench.quick else 8e6
+        size = 0
         with lines.open("w", encoding="utf-8") as file:
             while size < wanted:
                 for text in documents(bench.text or None, "text"):
