@@ -17,6 +17,10 @@ from ffprep.errors import ConversionError, FfprepError, OptionError
 ANSWER_SECONDS = 5.0
 """A cluster that does not answer for so long is not there. Ray itself would go on asking for minutes."""
 
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a client of HTTP/2 begins: the preface and empty settings, which the server answers with its own (RFC 9113)."""
+_FRAME, _SETTINGS = 9, b"\x04"  # bytes of a frame's head, and the type in its fourth
+
 _RETRIES = 5  # of a task whose node or process died
 _AHEAD = 2  # tasks under way for each processor
 _CHECK_SECONDS = 60.0
@@ -114,23 +118,20 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
 
 
 def _await_answer(address: str) -> None:
-    """Raise an error if nothing answers there, or something that is not Ray."""
-    scheme, _, rest = address.rpartition("://")
-    host, _, port = rest.partition("/")[0].rpartition(":")
+    """Raise an error if nothing answers there, or something that does not speak HTTP/2, as the heads of clusters do."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
     if not host or not port.isdigit():
         raise ConnectionError("an address is HOST:PORT or auto")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS):
-        pass
-    if scheme:
-        return
-    with contextlib.suppress(ImportError, AttributeError, TypeError):
-        client = import_module("ray._raylet").GcsClient
-        try:
-            client(address=rest).internal_kv_get(b"session_name", b"session", timeout=ANSWER_SECONDS)
-        except (ImportError, AttributeError, TypeError):
-            raise
-        except Exception as error:
-            raise ConnectionError(f"what answers is no head of a Ray cluster ({first_line(error)})") from error
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+            return
+        connection.sendall(_HTTP2)
+        answer = b""
+        with contextlib.suppress(TimeoutError):
+            while len(answer) < _FRAME and (data := connection.recv(_FRAME - len(answer))):
+                answer += data
+        if answer[3:4] != _SETTINGS:
+            raise ConnectionError("what listens there is no head of a Ray cluster")
 
 
 def first_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -219,6 +220,26 @@ def test_a_part_that_a_lost_node_still_writes(tmp_path: Path, monkeypatch: pytes
     merge([job.path(0), job.path(1)], tmp_path / "x.beton")
     convert(Numbers(), tmp_path / "y.beton", workers=1)
     assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "y.beton").read_bytes()
+
+
+def test_another_server_at_the_address(ray: Any, tmp_path: Path) -> None:
+    ray.is_initialized = lambda: False
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(answer)
+            with pytest.raises(
+                ConversionError, match=rf"at 127.0.0.1:{port} does not answer: what listens there is no"
+            ):
+                convert(Numbers(), tmp_path / "x.beton", engine="ray", address=f"127.0.0.1:{port}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_address_without_a_cluster(tmp_path: Path) -> None:

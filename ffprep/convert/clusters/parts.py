@@ -121,7 +121,10 @@ def convert_on_cluster(
             "anew"
         )
     chosen = {**identity, "samples": total, "fields": field_summary(source.fields)}
-    with parts_folder(out, chosen, restart=restart, suffix=SUFFIX):
+    with (
+        connected(address, most or usable_cpus()) as ray,
+        parts_folder(out, chosen, restart=restart, suffix=SUFFIX),
+    ):
         count, token = _plan(folder, source, total)
         inside = folder.absolute() / token
         inside.mkdir(exist_ok=True)
@@ -133,7 +136,7 @@ def convert_on_cluster(
             "configuration": configuration,
         }
         job = PartJob(convert, source, inside, out.name, count, options)
-        reports = _written(job, total, address, most, progress, out.name)
+        reports = _written(ray, job, total, most, progress, out.name)
         merge(
             [job.path(number) for number in range(count)],
             out,
@@ -204,9 +207,9 @@ def number_of_parts(source: Source, total: int) -> int:
 
 
 def _written(
+    ray: Any,
     job: PartJob,
     total: int,
-    address: str | None,
     most: int | None,
     progress: Callable[[str, int, int], ProgressDisplay],
     label: str,
@@ -223,7 +226,7 @@ def _written(
         return f"{job.source.name}: samples {samples.start:,} to {samples.stop - 1:,}"
 
     try:
-        with contextlib.closing(progress(label, total, 0)) as shown, connected(address, most or usable_cpus()) as ray:
+        with contextlib.closing(progress(label, total, 0)) as shown:
             tasks = Tasks(ray, write_part, job, places)
             tasks.check_nodes()
             for report in tasks.results(range(job.count), name, most):
