@@ -16,7 +16,8 @@ from ffprep.transforms.compiled.run import run_program
 
 @kernel
 def finish(entry: int, augmentation: int, image: int, out: int) -> int:
-    return call_entry(entry, (augmentation, image, out, np.int64(0), np.int64(0), np.int64(0)))
+    status: int = call_entry(entry, (augmentation, image, out, np.int64(0), np.int64(0), np.int64(0)))
+    return status
 
 
 @pytest.mark.parametrize("stream", [0, 1])
