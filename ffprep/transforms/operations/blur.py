@@ -70,7 +70,7 @@ class GaussianBlur(ImageOp):
         # In 16 bits, a ring of rows is a power of two.
         few = min(height, 2 * min(down, FARTHEST) + 1)
         narrow = 20 * (FARTHEST + 1) + 16 + 12 * FARTHEST + 2 * row * (1 + 2 ** (few - 1).bit_length())
-        return max(wide, narrow) + 64
+        return int(max(wide, narrow)) + 64
 
     def __repr__(self) -> str:
         return f"GaussianBlur({self.kernel_size}, {self.sigma}, p={self.p:g})"
