@@ -14,6 +14,9 @@ from ffprep.kernels.jit import kernel
 
 MIN_BITS = 16
 ROUNDS = 8
+TOGETHER = 64
+"""Positions that go through the network side by side."""
+
 _IDS, _KEYS = (np.int64, 1), (np.uint64, 1)
 
 
@@ -68,7 +71,7 @@ def domain_bits(n: np.uint64) -> np.uint64:
     return bits
 
 
-@kernel(arguments=[_IDS, np.int64, np.uint64, np.uint64, np.uint64, _KEYS, _IDS, _IDS])
+@kernel(arguments=[_IDS, np.int64, np.uint64, np.uint64, np.uint64, _KEYS, _IDS, _IDS, _IDS])
 def _permute(
     positions: np.ndarray,
     n: int,
@@ -78,24 +81,40 @@ def _permute(
     keys: np.ndarray,
     out: np.ndarray,
     walking: np.ndarray,
+    halves: np.ndarray,
 ) -> None:
     # All positions take a step, then those that have to go on. How long one walks cannot be predicted, so a loop for
-    # each of them would wait for its last branch before the next begins.
+    # each of them would wait for its last branch before the next begins. Likewise they go through a round of the
+    # network together: what one computes waits for nothing that another does, but each round for the one before.
     round_keys(seed, epoch, stream, keys)
     size = np.uint64(n)
     bits = domain_bits(size)
+    low = bits >> np.uint64(1)
+    low_mask = (np.uint64(1) << low) - np.uint64(1)
+    high_mask = (np.uint64(1) << (bits - low)) - np.uint64(1)
     count = np.int64(positions.shape[0])
     for i in range(count):
         out[i] = positions[i]
         walking[i] = i
     while count > 0:
+        for first in range(0, count, TOGETHER):
+            some = min(np.int64(TOGETHER), count - first)
+            for k in range(some):
+                x = np.uint64(out[walking[first + k]])
+                halves[k] = np.int64(x >> low)
+                halves[TOGETHER + k] = np.int64(x & low_mask)
+            for r in range(0, ROUNDS, 2):
+                for k in range(some):
+                    halves[k] ^= np.int64(mix(np.uint64(halves[TOGETHER + k]) + keys[r]) & high_mask)
+                for k in range(some):
+                    halves[TOGETHER + k] ^= np.int64(mix(np.uint64(halves[k]) + keys[r + 1]) & low_mask)
+            for k in range(some):
+                out[walking[first + k]] = (halves[k] << np.int64(low)) | halves[TOGETHER + k]
         left = np.int64(0)
         for k in range(count):
             i = walking[k]
-            x = _network(np.uint64(out[i]), bits, keys)
-            out[i] = np.int64(x)
             walking[left] = i
-            left += np.int64(x >= size)
+            left += np.int64(np.uint64(out[i]) >= size)
         count = left
 
 
@@ -115,7 +134,8 @@ def permute(positions: np.ndarray, n: int, seed: np.uint64, epoch: np.uint64, st
     ndarray of int64, shaped like ``positions``
     """
     out, walking = np.empty((2, positions.shape[0]), np.int64)
-    _permute(positions, n, seed, epoch, stream, np.empty(ROUNDS, np.uint64), out, walking)
+    halves = np.empty(2 * TOGETHER, np.int64)
+    _permute(positions, n, seed, epoch, stream, np.empty(ROUNDS, np.uint64), out, walking, halves)
     return out
 
 
