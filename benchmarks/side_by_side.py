@@ -26,16 +26,16 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from loader import make_files, repeat_folder
-from peers.entries import Data, shard_writers
+from peers.entries import Data, image_entries, shard_writers
 from peers.environments import ENVIRONMENTS, set_up
-from peers.measuring import Setting, timed
+from peers.measuring import Setting, building, timed
 from peers.parts import PARTS, Bench
 
 from ffprep.inspect.timing.results import Result
@@ -43,6 +43,9 @@ from ffprep.inspect.timing.results import Result
 WITH_SHARDS = {"writing", "images", "narrow", "validation", "views", "workers", "accelerator", "scaling"}
 GRACE = 60
 """Seconds that a part may take beyond its own, before it is broken off."""
+
+
+STOPPED = "stopped"
 
 
 class Late(Exception):
@@ -71,16 +74,15 @@ def at_most(seconds: float) -> Iterator[None]:
 def make_data(scratch: Path, given: Path | None, images: int) -> Data:
     """Make every form of the images in a folder that may be kept: what is there is taken as it is."""
     place = scratch / f"images-{images}"
-    if not (place / "done").exists():
-        place.mkdir(parents=True)
+    if not place.exists():
         if given is None:
             from ffprep.demo.photographs import make_photographs
 
             given = make_photographs(scratch / "photographs", images)
-        repeat_folder(given, place, images)
-        limited(place / "train", images)
-        make_files(place)
-        (place / "done").touch()
+        with building(place) as part:
+            repeat_folder(given, part, images)
+            limited(part / "train", images)
+            make_files(part)
     stock = place / "stock.beton"
     shards = place / "shards"
     shards.mkdir(exist_ok=True)
@@ -107,6 +109,15 @@ def write_shards(data: Data, setting: Setting) -> None:
         list(timed(missing, replace(setting, rounds=1, until=time.monotonic() + 300)))
 
 
+def warm_up(data: Data) -> None:
+    """Load the images once with ffprep, since its kernels are compiled then where their machine code is out of date."""
+    entries = [image_entries(data)[0], image_entries(data, kind="views")[0]]
+    for one in entries:
+        began = time.monotonic()
+        failure = next(iter(timed([one], Setting(rounds=1, start=900))))[0][1].failure
+        print(f"{one.name}: {failure or f'{time.monotonic() - began:.0f} s to warm up'}", file=sys.stderr, flush=True)
+
+
 def run(name: str, bench: Bench, seconds: float) -> str:
     """Run a part; return why it did not come to its end, or nothing."""
     began = time.monotonic()
@@ -114,7 +125,9 @@ def run(name: str, bench: Bench, seconds: float) -> str:
     try:
         with at_most(seconds + GRACE):
             PARTS[name][0](bench)
-    except (Late, Exception) as error:
+    except KeyboardInterrupt:
+        return STOPPED
+    except Exception as error:
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     finally:
@@ -150,6 +163,7 @@ def main() -> None:
             print(f"{environment.name}: {failure}")
     if options.set_up:
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="ffprep-bench-", ignore_cleanup_errors=True) as made:
         failures = measured(options, options.scratch or Path(made))
     for name, failure in failures.items():
@@ -177,19 +191,30 @@ def measured(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
 
     if set(chosen) & WITH_SHARDS:
         write_shards(data, setting)
+    warm_up(data)
     failures: dict[str, str] = {}
     for name in chosen:
         bench = Bench(data, setting, options.quick, scratch, options.text, other)
         what = f"{data.count:,} images, batches of 64, up to {rounds} rounds" + (", a quick look" * options.quick)
         bench.result = Result("side_by_side", what, note=options.note)
         print(f"{name}: at most {PARTS[name][kind] * times:.0f} s", file=sys.stderr, flush=True)
+        partial = files[name].with_suffix(".partial.json")
+        bench.keep = partial_of(bench.result, partial)
         failure = run(name, bench, PARTS[name][kind] * times)
+        bench.result.save(partial if failure else files[name])
         if failure:
-            failures[name] = failure
-        path = files[name] if not failure else files[name].with_suffix(".partial.json")
-        bench.result.save(path)
+            failures[name] = f"{failure}; what it found is in {partial}"
+        else:
+            partial.unlink(missing_ok=True)
+        if failure == STOPPED:
+            break
         show(bench.result)
     return failures
+
+
+def partial_of(result: Result, path: Path) -> Callable[[], None]:
+    """Return what saves a result that is not whole."""
+    return lambda: result.save(path)
 
 
 def show(result: Result) -> None:

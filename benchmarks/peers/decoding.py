@@ -156,7 +156,8 @@ def tensorflow(folder: str, crop: bool = True) -> Callable[[], int]:
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.string), tf.TensorSpec((4,), tf.int32)])
     def cut(data: Any, place: Any) -> Any:
-        image = tf.image.decode_and_crop_jpeg(data, place, channels=3, dct_method="INTEGER_FAST")
+        options = {"channels": 3, "dct_method": "INTEGER_FAST", "fancy_upscaling": False}
+        image = tf.image.decode_and_crop_jpeg(data, place, **options)
         return tf.cast(tf.image.resize(image, (SIDE, SIDE), antialias=True), tf.uint8)
 
     data = [path.read_bytes() for path, _ in images_of(folder)]

@@ -63,14 +63,13 @@ def torchcodec(folder: str, **job: Any) -> Epoch:
 
 
 def kornia(folder: str, **job: Any) -> Epoch:
-    """kornia-rs: its libjpeg-turbo decoder and its resize on the crop, in torch's DataLoader."""
+    """kornia-rs: its libjpeg-turbo decoder and its fused resize, normalise and transpose, in torch's DataLoader."""
     wanted = Job(**job)
     import kornia_rs
     import numpy as np
     import torch
 
     rng = np.random.default_rng(0)
-    mean, std = np.float32(MEAN) * 255, np.float32(STD) * 255
 
     def decode(path: str) -> Any:
         return kornia_rs.io.decode_image_jpegturbo(Path(path).read_bytes(), "rgb")
@@ -81,10 +80,11 @@ def kornia(folder: str, **job: Any) -> Epoch:
             h = w
         else:
             x, y, w, h = random_crop(rng, image.shape[1], image.shape[0], wanted.scale)
-        image = kornia_rs.imgproc.resize(np.ascontiguousarray(image[y : y + h, x : x + w]), (SIDE, SIDE), "bilinear")
+        image = image[y : y + h, x : x + w]
         if wanted.kind != "validation" and rng.random() < 0.5:
             image = image[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(((image - mean) / std).transpose(2, 0, 1)))
+        fused = kornia_rs.pipeline.resize_normalize_to_tensor
+        return torch.from_numpy(fused(np.ascontiguousarray(image), (SIDE, SIDE), MEAN, STD))
 
     job_transform = TwoViews(transform) if wanted.kind == "views" else transform
     return torch_loader(_Files(folder, decode, job_transform), wanted, shuffle=wanted.kind != "validation")

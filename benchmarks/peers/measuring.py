@@ -7,9 +7,11 @@ to. What fails, hangs, or does another job than it should is listed with the rea
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -107,6 +109,16 @@ class Setting:
     def starts(self) -> list[list[int]]:
         """Processors to start peers on, side by side."""
         return [[core] for core in sorted(os.sched_getaffinity(0))[:2]] if hasattr(os, "sched_getaffinity") else []
+
+
+@contextmanager
+def building(place: Path) -> Iterator[Path]:
+    """Give a folder beside `place` to make something in, which becomes `place` when it is whole."""
+    part = place.with_name(f"{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    part.rename(place)
 
 
 Group = list[tuple[Entry, Timing]]

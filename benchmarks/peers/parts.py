@@ -13,7 +13,7 @@ from typing import Any
 
 from peers import entries as who
 from peers import tokens
-from peers.measuring import HERE, Entry, Look, Setting, add, timed
+from peers.measuring import HERE, Entry, Look, Setting, add, building, timed
 
 from ffprep.inspect.timing.results import Result, Table
 
@@ -38,6 +38,8 @@ class Bench:
     others : callable
         Returns the result of another part, if there is one, by its name.
     result : Result
+    keep : callable
+        Saves `result` as it is, called after each group.
     """
 
     data: who.Data
@@ -47,6 +49,7 @@ class Bench:
     text: str
     others: Callable[[str], Result | None]
     result: Result = field(default_factory=lambda: Result("side_by_side", ""))
+    keep: Callable[[], object] = bool
 
     def compare(
         self, table: str, found: Sequence[Entry], look: Look = IMAGES, left: int = 1, checked: bool = False
@@ -59,6 +62,7 @@ class Bench:
         for group in timed(found, replace(self.setting, until=until)):
             groups.append(group)
             add(self.result, table, groups, look, checked)  # what is there stays, whatever becomes of the rest
+            self.keep()
 
     def some(self, found: list[Entry]) -> list[Entry]:
         """Return a few contestants for a quick look, else all."""
@@ -125,12 +129,19 @@ def decoding(bench: Bench) -> None:
 
 def _coded(bench: Bench, sampling: str, quality: int, side: int = 0, count: int = 96) -> Path:
     """Encode some of the images anew, by Pillow: at their own size, or with this for their shorter side."""
+    place = bench.scratch / f"coded-{sampling}-{quality}-{side}-{count}"
+    if place.exists():
+        return place / "train"
+    with building(place) as part:
+        out = part / "train" / "one"
+        out.mkdir(parents=True)
+        _encode(bench, out, sampling, quality, side, count)
+    return place / "train"
+
+
+def _encode(bench: Bench, out: Path, sampling: str, quality: int, side: int, count: int) -> None:
     from PIL import Image
 
-    out = bench.scratch / f"coded-{sampling}-{quality}-{side}-{count}" / "train" / "one"
-    if out.exists():
-        return out.parent
-    out.mkdir(parents=True)
     found = sorted(path for path in bench.data.folder.glob("*/*") if path.is_file())
     for number in range(count):
         with Image.open(found[number % len(found)]) as opened:
@@ -139,7 +150,6 @@ def _coded(bench: Bench, sampling: str, quality: int, side: int = 0, count: int 
             times = side / min(image.size)
             image = image.resize((round(image.width * times), round(image.height * times)), Image.Resampling.BICUBIC)
         image.save(out / f"{number:05d}.jpg", quality=quality, subsampling={"444": 0, "420": 2}[sampling])
-    return out.parent
 
 
 def tokens_part(bench: Bench) -> None:
@@ -162,9 +172,8 @@ def tokenise(bench: Bench) -> None:
     if not lines.exists():
         import json
 
-        lines.parent.mkdir()
         size = 0
-        with lines.open("w", encoding="utf-8") as file:
+        with building(lines.parent) as part, (part / lines.name).open("w", encoding="utf-8") as file:
             while size < wanted:
                 for text in documents(bench.text or None, "text"):
                     file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
@@ -241,9 +250,10 @@ def larger(bench: Bench, count: int) -> who.Data:
     place = bench.scratch / f"larger-{count}"
     data = who.Data(place / "train", bench.data.shards, place / "s.beton", place / "k.beton", bench.data.stock, count)
     if not place.exists():
-        repeat_folder(bench.data.folder, place, count)
-        for path, jpeg in ((data.seekable, "seekable"), (data.keep, "keep")):
-            convert(open_imagenet(str(place), "train", image=RGBImageField(jpeg=jpeg)), path)
+        with building(place) as part:
+            repeat_folder(bench.data.folder, part, count)
+            for path, jpeg in ((data.seekable, "seekable"), (data.keep, "keep")):
+                convert(open_imagenet(str(part), "train", image=RGBImageField(jpeg=jpeg)), part / path.name)
     return data
 
 

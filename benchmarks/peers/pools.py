@@ -101,6 +101,7 @@ def tf_data(folder: str, **job: Any) -> Epoch:
     tf.config.threading.set_inter_op_parallelism_threads(workers)
     files = images_of(folder)
     training = wanted.kind != "validation"
+    decoding = {"channels": 3, "dct_method": "INTEGER_FAST", "fancy_upscaling": False}
 
     def window(shape: Any) -> Any:
         if not training:
@@ -126,11 +127,11 @@ def tf_data(folder: str, **job: Any) -> Epoch:
     def one(path: Any, label: Any) -> Any:
         data = tf.io.read_file(path)
         if wanted.kind == "views":  # one decoding of the whole image costs less than two of crops
-            image = tf.image.decode_jpeg(data, channels=3, dct_method="INTEGER_FAST")
+            image = tf.image.decode_jpeg(data, **decoding)
             places = [window(tf.shape(image)) for _ in range(2)]
             return tf.stack([finished(image[y : y + h, x : x + w]) for y, x, h, w in map(tf.unstack, places)]), label
         place = window(tf.image.extract_jpeg_shape(data))
-        image = tf.image.decode_and_crop_jpeg(data, place, channels=3, dct_method="INTEGER_FAST")
+        image = tf.image.decode_and_crop_jpeg(data, place, **decoding)
         return finished(image), label
 
     dataset = tf.data.Dataset.from_tensor_slices(([str(path) for path, _ in files], [label for _, label in files]))

@@ -108,7 +108,7 @@ def datasets(lines: str, out: str) -> Round:
 
 
 def datatrove(lines: str, out: str) -> Round:
-    """datatrove's JsonlReader and DocumentTokenizer with a local executor of one task."""
+    """datatrove's JsonlReader and DocumentTokenizer, without its second pass that shuffles documents, in one task."""
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.tokens import DocumentTokenizer
@@ -122,7 +122,7 @@ def datatrove(lines: str, out: str) -> Round:
 
     def run() -> int:
         shutil.rmtree(f"{out}/tokens", ignore_errors=True)
-        tokenizer = DocumentTokenizer(f"{out}/tokens", tokenizer_name_or_path=f"{out}/tokenizer.json", eos_token=None)
+        tokenizer = DocumentTokenizer(f"{out}/tokens", f"{out}/tokenizer.json", shuffle_documents=False)
         steps = [JsonlReader(str(Path(lines).parent), glob_pattern="*.jsonl"), tokenizer]
         options = {"tasks": 1, "workers": 1, "skip_completed": False, "logging_dir": f"{out}/logs"}
         LocalPipelineExecutor(pipeline=steps, **options).run()

@@ -31,7 +31,14 @@ def beton_file(flat: Path, out: Path) -> None:
 
 
 def _counted(batches: Callable[[], Iterator[Any]], limit: int) -> Round:
-    return lambda: sum(int(tokens.shape[0]) * int(tokens.shape[1]) for tokens in islice(batches(), limit))
+    def run() -> int:
+        count = 0
+        for tokens in islice(batches(), limit):
+            int(tokens[0, 0])  # a value of each batch, as for images
+            count += int(tokens.shape[0]) * int(tokens.shape[1])
+        return count
+
+    return run
 
 
 def ffprep(path: str, limit: int, num_workers: int = 1) -> Round:
