@@ -153,6 +153,10 @@ class BetonTables:
         column: npt.NDArray[Any] = self.records[f"f{self._index(name)}"]
         return column
 
+    def payload_sizes(self, name: str) -> npt.NDArray[np.uint64]:
+        """Return how many bytes each payload of a field has, as `extents` does."""
+        return self.extents(name)[1]
+
     def extents(self, name: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         """Return where the payloads of a field are.
 

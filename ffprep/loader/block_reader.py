@@ -60,8 +60,11 @@ class BlockReader(FfcvNames):
         each, starts = self.groups(name)
         offsets = np.repeat(starts, each)
         offsets += np.tile(np.arange(each, dtype=np.uint64) * np.uint64(size), len(starts))
-        sizes = np.broadcast_to(np.uint64(size), (self.num_samples,))
-        return offsets[: self.num_samples], sizes
+        return offsets[: self.num_samples], self.payload_sizes(name)
+
+    def payload_sizes(self, name: str) -> npt.NDArray[np.uint64]:
+        """Return the size of each block's payload, which all have in common."""
+        return np.broadcast_to(np.uint64(self._rows[name].nbytes), (self.num_samples,))
 
     def payload(self, name: str, index: int) -> npt.NDArray[np.uint8]:
         """Return the bytes of one block's payload, a view of the file."""

@@ -98,6 +98,8 @@ class Files:
 
     def split(self, samples: Ids) -> list[Ids]:
         """Return the samples that belong to each file, in the order given."""
+        if len(self.readers) == 1:
+            return [samples]
         files = self.file_of(samples)
         order = np.argsort(files, kind="stable")
         return np.split(samples[order], np.searchsorted(files[order], np.arange(1, len(self.readers))))

@@ -142,5 +142,5 @@ def stored_bytes(files: Files, fields: Collection[str], samples: Ids) -> int:
     for reader, start, own in zip(files.readers, files.starts, files.split(samples), strict=False):
         for name in fields:
             if len(own) and has_payload(reader, name):
-                total += int(reader.extents(name)[1][own - start].sum(dtype=np.uint64))
+                total += int(reader.payload_sizes(name)[own - start].sum(dtype=np.uint64))
     return total
