@@ -111,7 +111,7 @@ def left_behind(count: int, names: Sequence[str]) -> str:
 
 
 class _NamesArguments(ABCMeta):
-    """Checks the arguments of a class's constructor, and says which of its options they were given for."""
+    """Checks the names of a constructor's arguments, and adds the call and what it takes to an error about one."""
 
     if not TYPE_CHECKING:
 
