@@ -65,9 +65,9 @@ def words_beside(path: Path, classes: Sequence[str], given: Path | None = None) 
     near = [path, *path.absolute().parents[:3]]  # Kaggle's list lies three folders above the images' place
     lists = [folder / "LOC_synset_mapping.txt" for folder in near] + [folder / "words.txt" for folder in near[:2]]
     for file in [given, *lists]:
-        if file is None or not file.is_file():
-            continue
         try:
+            if file is None or not file.is_file():
+                continue
             found = read_words(file)
         except (OptionError, OSError):  # a list of ids alone, or of something else
             continue
