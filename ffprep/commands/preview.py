@@ -123,4 +123,4 @@ def command(
     with terminable():
         shown = write_preview(path, out, chosen, png)
     beside = f", the originals in {shown.folder}" if shown.folder is not None else ""
-    click.echo(f"{' and '.join(str(one) for one in (out, png) if one)}: {shown.samples} samples{beside}")
+    click.echo(f"{' and '.join(str(one) for one in (out, png) if one)}: {shown.samples:,} samples{beside}")

@@ -26,6 +26,7 @@ SAMPLED = 200_000
 """How many captions have their words counted, and blocks their marks; of more, some at even distances are taken."""
 _CHUNK = 4096
 UNLABELLED = -1
+_HEADS = {"words": "mean words", "tokens": "mean tokens"}
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,7 @@ def render(rows: Sequence[Stats], form: str) -> str:
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
         return out.getvalue().rstrip("\n")
-    heads = [field.name.replace("_", " ") for field in fields(Stats)]
+    heads = [_HEADS.get(field.name, field.name.replace("_", " ")) for field in fields(Stats)]
     used = [i for i, field in enumerate(fields(Stats)) if any(getattr(row, field.name) is not None for row in rows)]
     cells = [[heads[i] for i in used]]
     cells += [[_cell(fields(Stats)[i].name, getattr(row, fields(Stats)[i].name)) for i in used] for row in rows]

@@ -138,7 +138,9 @@ class Loader(Conveniences[Batch]):
     files : Files
         The open files. If there is only one, it is also `reader`.
     indices : ndarray of int64
+        The samples that an epoch shows, by their numbers over all files.
     seed : int
+        What the order and the augmentations are drawn from.
     errors : LoaderErrors
         The bad samples met so far, in the batches that were handed out; `state_dict` keeps them.
 

@@ -6,8 +6,9 @@ import base64
 import io
 import re
 import shutil
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ffprep.beton.writing.writer import Writer
 from ffprep.cli import main
 from ffprep.fields import RGBImageField
 from ffprep.fields.dense import MaskField, VariableArrayField
+from ffprep.inspect.pages.originals import Originals
 
 if TYPE_CHECKING:
     from ffprep.text.tokens.vocabulary import Vocabulary
@@ -166,3 +168,38 @@ def test_blocks_show_where_documents_end(vocabulary: Vocabulary, tmp_path: Path)
     assert run("preview", tmp_path / "x.beton", "--out", tmp_path / "p.html").exit_code == 0
     found = re.findall(r'<span class="document">(.*?)</span>', (tmp_path / "p.html").read_text())
     assert found[:2] == ["Text number 0.&lt;/s&gt;", "Text number 1.&lt;/s&gt;"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("place", ["a card", "the folder", "the page"])
+def test_nothing_is_left_of_a_preview_that_was_stopped(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, place: str
+) -> None:
+    """The signal comes after some cards, after the folder of originals is made, or before the page has its name."""
+    words = ("preview", file, "--side", 32, "--count", 5, "--out", tmp_path / "p.html")
+    assert run(*words, "--random", 1).exit_code == 0
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = contents()
+    owner, name, when = {
+        "a card": (Originals, "take", 3),
+        "the folder": (Path, "mkdir", 1),
+        "the page": (Path, "replace", 1),
+    }[place]
+    real, calls = getattr(owner, name), []
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        calls.append(name)
+        if place == "the folder":
+            real(*arguments, **options)
+        if len(calls) == when:
+            signal.raise_signal(number)
+        return None if place == "the folder" else real(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, stopped)
+    done = run(*words, "--overwrite")
+    monkeypatch.undo()
+    assert done.exit_code == 130 and done.output == "ffprep: interrupted\n", done.output
+    assert contents() == before and sorted(one.name for one in tmp_path.iterdir()) == ["p.html", "p_files"]

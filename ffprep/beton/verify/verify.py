@@ -87,11 +87,11 @@ class VerifyReport:
         return not self.problems
 
     def __str__(self) -> str:
-        looked = ", ".join(f"{count} {what}" for what, count in self.checked.items())
+        looked = ", ".join(f"{count:,} {what}" for what, count in self.checked.items())
         if self.ok:
-            return f"{self.path}: {self.samples} samples, no problem found ({looked})"
+            return f"{self.path}: {self.samples:,} samples, no problem found ({looked})"
         count = f"{len(self.problems)}{'' if self.complete else ' or more'} problem{'s' * (len(self.problems) != 1)}"
-        where = f" in {self.samples} samples ({looked})" if looked else "; nothing else could be looked at"
+        where = f" in {self.samples:,} samples ({looked})" if looked else "; nothing else could be looked at"
         lines = [f"{self.path}: {count}{where}"]
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
 

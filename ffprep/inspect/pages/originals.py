@@ -36,12 +36,13 @@ class Originals:
         self._unfinished = self.folder.with_name(self.folder.name + TEMPORARY)
         self.wanted = wanted and not (page.exists() and not page.is_file())  # /dev/stdout has nothing beside it
         self.written = 0
+        self._begun = False
 
     def __enter__(self) -> Originals:
         return self
 
     def __exit__(self, *unused: object) -> None:
-        if self.written:
+        if self._begun:
             _remove(self._unfinished)
 
     def take(self, number: int, card: Card) -> None:
@@ -60,6 +61,7 @@ class Originals:
             for folder in (self.folder, self._unfinished):
                 _check_ours(folder)
             _remove(self._unfinished)
+            self._begun = True
             with naming(self.folder):
                 self._unfinished.mkdir()
                 (self._unfinished / _MARK).write_text(_TEXT)
@@ -73,7 +75,7 @@ class Originals:
             return None
         _remove(self.folder)
         self._unfinished.replace(self.folder)
-        self.written = 0
+        self.written, self._begun = 0, False
         return self.folder
 
 
@@ -95,7 +97,8 @@ def _remove(folder: Path) -> None:
     """Remove a folder of originals, and nothing that is none."""
     if not folder.is_dir():
         return
-    _check_ours(folder)
+    if folder.is_symlink() or any(folder.iterdir()):
+        _check_ours(folder)
     for one in sorted(folder.iterdir(), key=lambda one: one.name == _MARK):  # the mark goes last
         one.unlink()
     folder.rmdir()

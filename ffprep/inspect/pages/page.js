@@ -22,7 +22,7 @@ function filter() {
     const right = !kind || !kind.value || card.dataset.class === kind.value;
     card.hidden = !(right && words.every((word) => fits(word, i)));
   });
-  count.textContent = `${shown().length} of ${cards.length} shown`;
+  count.textContent = `${shown().length.toLocaleString("en")} of ${cards.length.toLocaleString("en")} shown`;
 }
 
 const dialog = document.createElement("dialog");

@@ -74,9 +74,10 @@ def _figures(figures: Sequence[Figure]) -> Any:
     down = sum(-(-len(images) // across) for figure in figures for _, images in figure.rows)
     width = max(across * step + _GAP, 480)
     sheet, draw, font = _new(width, lines * (_LINE + _GAP) + down * step + _GAP)
+    heading = font.font_variant(size=15)
     y = _GAP
     for figure in figures:
-        draw.text((_GAP, y), printable(figure.title), fill=_INK, font=font, stroke_width=1, stroke_fill=_INK)
+        draw.text((_GAP, y), printable(figure.title), fill=_INK, font=heading)
         y += _LINE + _GAP
         for note, images in figure.rows:
             draw.text((_GAP, y), printable(note), fill=_INK, font=font)

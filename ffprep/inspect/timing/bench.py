@@ -27,6 +27,7 @@ from ffprep.inspect.timing.where import STAGES, Crops, shares, stages_of
 from ffprep.text.blocks.blocks import TokenBlocks, open_blocks, source_facts
 
 _RUNNERS = "ffprep.inspect.timing.runners:"
+_COLD = "ffprep, cold cache"
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _threads(own: Contestant, options: BenchOptions) -> list[Contestant]:
 def _cold(own: Contestant, options: BenchOptions) -> list[Timing]:
     """ffprep from the disk. It runs when the others have ended, since they keep the file's pages in memory."""
     gc.collect()  # what is mapped here would stay as well
-    cold = Contestant("ffprep, cold cache", _RUNNERS + "ffprep_cold", own.options)
+    cold = Contestant(_COLD, _RUNNERS + "ffprep_cold", own.options)
     return compare([cold], options.rounds)
 
 
@@ -236,11 +237,12 @@ def bench_text(facts: dict[str, Any]) -> str:
         )
         if "ffprep_is_times" in result:
             least, middle, most = result["ffprep_is_times"]
-            line += f"   ffprep is {middle:.1f} times as fast ({least:.1f} - {most:.1f})"
+            faster = "the first line" if result["name"].startswith("ffprep,") else "ffprep"
+            line += f"   {faster} is {middle:.1f} times as fast ({least:.1f} - {most:.1f})"
         lines.append(line)
     if split := facts["split"]:
         parts = ", ".join(f"{stage} {split['shares'][stage]:.0%}" for stage in STAGES)
-        lines.append(f"  ffprep, a thread and sample, at best {sum(split['ms'].values()):.3f} ms: {parts}")
+        lines.append(f"  a sample takes a thread {sum(split['ms'].values()):.3f} ms at best: {parts}")
     return "\n".join(lines)
 
 

@@ -207,7 +207,17 @@ def _rows(choice: ImagesChoice, left_out: LeftOut, clutter: Clutter) -> tuple[Ro
     paths = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
     if not paths:
         return _hub(choice)
+    if paths[0].suffix != ".parquet":  # whose rows are named by the split
+        _refuse_split(choice, paths[0])
     return _files(paths, paths[0].parent, choice, left_out, clutter)
+
+
+def _refuse_split(choice: ImagesChoice, path: Path) -> None:
+    if choice.split is not None:
+        raise OptionError(
+            f"--split {choice.split}: {path} has no splits, so all of it would be converted; leave --split out, or "
+            "choose rows by a column with --filter"
+        )
 
 
 def _files(
@@ -244,6 +254,8 @@ def _folder(path: Path, choice: ImagesChoice, left_out: LeftOut, clutter: Clutte
         return ShardRows(tars, left_out, clutter), "webdataset"
     metadata = next((inner / name for name in names if name.startswith("metadata.") and format_of(inner / name)), None)
     if metadata is not None:  # an "imagefolder" of the datasets library
+        if chosen is None:
+            _refuse_split(choice, metadata)
         return _files([metadata], inner, choice, left_out, clutter)
     parquet = sorted(inner.rglob("*.parquet"))
     if parquet:

@@ -200,3 +200,17 @@ def test_images_that_imagefolder_leaves_out_are_named(folder: Path, inner: str) 
     done = CliRunner().invoke(main, [str(word) for word in command])
     assert done.exit_code == 0 and "left out 1 image with an ending that ImageFolder does not take" in done.output
     assert "1.GIF" in done.output
+
+
+def test_a_split_that_chooses_nothing_is_refused(folder: Path) -> None:
+    says = "--split train: {} has no splits, so all of it would be converted; leave --split out"
+    refused(convert(folder, "path\n0.jpg\n", "--split", "train", name="t.csv"), says.format(folder / "t.csv"))
+    with tarfile.open(folder.parent / "x.tar", "w") as tar:
+        tar.add(folder / "0.jpg", "0.jpg")
+    words = ["convert", "images", "--split", "train", "--out", str(folder.parent / "x.beton"), "--source"]
+    refused(CliRunner().invoke(main, [*words, str(folder.parent / "x.tar")]), says.format(folder.parent / "x.tar"))
+    (folder / "metadata.csv").write_text("file_name\n0.jpg\n")
+    refused(CliRunner().invoke(main, [*words, str(folder)]), says.format(folder / "metadata.csv"))
+    folder.rename(folder.with_name("train"))  # a folder that the split names is one
+    done = CliRunner().invoke(main, [*words, str(folder.parent)])
+    assert done.exit_code == 0, done.output
