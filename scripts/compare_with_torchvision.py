@@ -1,7 +1,7 @@
 """Compare masks, boxes and keypoints that follow an image with what torchvision v2 makes of the same drawn parameters.
 
-Of maps of coordinates (rotations, shears, tilts) it also compares the images, and of mixup and CutMix what they make of tensors
-with the same share, box and neighbours.
+Of maps of coordinates (rotations, shears, tilts) it also compares the images, and of mixup and CutMix what they make of
+tensors with the same share, box and neighbours.
 
     PYTHONPATH=. python scripts/compare_with_torchvision.py
 
