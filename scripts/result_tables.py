@@ -83,21 +83,24 @@ def filled(page: str, folder: Path = FOLDER) -> str:
 
     def fastest(place: re.Match[str]) -> str:
         result = results(place[2], "images", folder)
-        return place[0] if result is None else f"{place[1]}\n{result.caption()}\n\n{summary(result)}\n\n{place[4]}"
+        if result is None or not result.tables["images"].rows:
+            return place[0]
+        return f"{place[1]}\n{result.caption()}\n\n{summary(result)}\n\n{place[4]}"
 
     return FASTEST.sub(fastest, WHOLE.sub(whole, PLACE.sub(table, page)))
 
 
 def results(name: str, part: str, folder: Path = FOLDER) -> Result | None:
-    """Return what a part of the comparison found, if it is kept."""
+    """Return what a part of the comparison found, if it is kept and there is anything in it."""
     path = folder / f"side-by-side-{name}-{part}.json"
-    return Result.load(path) if path.exists() else None
+    result = Result.load(path) if path.exists() else None
+    return result if result is not None and any(table.rows for table in result.tables.values()) else None
 
 
 def section(name: str, part: str, result: Result) -> str:
     """Return a part's heading, caption, chart and tables."""
     lines = [f"### {PARTS[part]}", "", result.caption(), ""]
-    if part in CHARTS:
+    if part in CHARTS and result.tables[part].rows:
         lines += [f"![{PARTS[part]}: images a second](images/side-by-side-{name}-{part}.svg)", ""]
     for table, content in result.tables.items():
         if content.rows:
@@ -136,7 +139,7 @@ def main() -> None:
     for page in PAGES:
         for place in WHOLE.finditer(page.read_text()):
             for part in CHARTS:
-                if (result := results(place[2], part)) is not None:
+                if (result := results(place[2], part)) is not None and result.tables[part].rows:
                     write_charts(page.parent / "images" / f"side-by-side-{place[2]}-{part}.svg", [chart(part, result)])
 
 
