@@ -121,11 +121,11 @@ class _NamesArguments(ABCMeta):
             return own.replace(parameters=list(own.parameters.values())[1:])
 
         def __call__(cls, *arguments, **options):
-            if options:
-                check_keywords(cls.__name__, cls.__init__, options, instead=cls._instead)
             try:
                 return super().__call__(*arguments, **options)
             except (TypeError, ValueError) as error:
+                if isinstance(error, TypeError):
+                    check_keywords(cls.__name__, cls.__init__, options, instead=cls._instead)
                 of_the_call = error.__traceback__ is None or error.__traceback__.tb_next is None
                 if isinstance(error, FfprepError) or of_the_call or not cls._of_ffprep():
                     raise
