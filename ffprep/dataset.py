@@ -50,7 +50,7 @@ class Samples(list[Any]):
     batch: tuple[Any, ...]
 
 
-class Dataset(TorchDataset, NamesKeywords):  # type: ignore[type-arg]
+class Dataset(NamesKeywords, TorchDataset):  # type: ignore[type-arg]
     """A ``.beton`` file as a map-style ``torch.utils.data.Dataset``: ``dataset[i]``, ``len(dataset)``.
 
     Sample i is, to the pixel, what a `Loader` with the same pipelines and seed gives for it in that epoch. In a file of
@@ -89,6 +89,10 @@ class Dataset(TorchDataset, NamesKeywords):  # type: ignore[type-arg]
     """
 
     _instead: ClassVar[Mapping[str, str]] = {**OF_DATALOADER, "transform": "pipelines"}
+
+    @classmethod
+    def _of_ffprep(cls) -> bool:
+        return False  # as of `Loader`: the constructor also runs the user's fields and operations
 
     def __init__(
         self,

@@ -4,7 +4,8 @@ Liu et al., "A ConvNet for the 2020s", 2022, table 5, and facebookresearch/ConvN
 (``train_interpolation`` bicubic, which timm then takes for the policy, too), ``aa`` rand-m9-mstd0.5-inc1, ``mixup``
 0.8, ``cutmix`` 1.0, ``mixup_switch_prob`` 0.5, ``reprob`` 0.25 with ``remode`` pixel, ``smoothing`` 0.1, AdamW with
 ``lr`` 4e-3 for a batch of 4,096, ``weight_decay`` 0.05, 300 epochs of which ``warmup_epochs`` 20, ``model_ema_decay``
-0.9999. timm erases with normal noise after normalisation, here it is noise over all levels before.
+0.9999 (the schedule and ``drop_path`` are left out). timm erases with normal noise after normalisation, here it is
+noise over all levels before.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 The loss and the optimizer are those of Zhou, Wang, Krahenbuhl, "Objects as points" (CenterNet), 2019: inputs of 512, a
 heatmap of centres for each class with a focal loss (2 and 4), the size of boxes with the weight 0.1; Adam of 5e-4 for a
 batch of 128. The pictures are those of pytorch/vision, references/detection/presets.py, ``lsj``: large scale jitter of
-0.1 to 2, a crop of fixed size filled up with (123, 117, 104), flips (at 1,024 there); CenterNet's own colour jitter.
+0.1 to 2, a crop of fixed size filled up with (123, 117, 104), flips (at 1,024 there); CenterNet's own colour jitter,
+without its noise along the principal components. Its third head, for the offsets that the stride takes away, is left
+out, and a centre's bump is a sixth as wide as the box, where the paper has it as wide as boxes still overlap by 0.7.
 """
 
 from __future__ import annotations

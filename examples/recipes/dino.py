@@ -4,7 +4,8 @@ Caron et al., "Emerging properties in self-supervised vision transformers", 2021
 main_dino.py: crops of 0.4 to 1 of the area at 224 and of 0.05 to 0.4 at 96 (bicubic), jitter (0.4, 0.4, 0.2, 0.1) with
 0.8, grey with 0.2, blur with 1.0, 0.1 and 0.5, solarising with 0.2 in the second; temperatures 0.04 (teacher) and 0.1,
 momentum 0.996 of the teacher and 0.9 of the centre; AdamW of 5e-4 for each 256 images of a batch of 1,024, weight decay
-0.04, which grows to 0.4. Pillow's blur of a radius of 0.1 to 2 is a Gaussian of that sigma, cut here at 3 sigma.
+0.04, which grows to 0.4. The schedules, the clipping of gradients and the frozen last layer are left out. Pillow's blur
+of a radius of 0.1 to 2 is a Gaussian of that sigma, cut here at 3 sigma.
 """
 
 from __future__ import annotations

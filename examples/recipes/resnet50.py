@@ -1,11 +1,12 @@
 """ResNet-50 by torchvision's second recipe: 80.9 % on ImageNet.
 
 Vryniotis, "How to train state-of-the-art models using TorchVision's latest primitives", PyTorch blog, 2021, whose
-command is, for 8 GPUs: ``--batch-size 128 --lr 0.5 --lr-scheduler cosineannealinglr --lr-warmup-epochs 5
---auto-augment ta_wide --epochs 600 --random-erase 0.1 --weight-decay 0.00002 --norm-weight-decay 0.0 --label-smoothing
-0.1 --mixup-alpha 0.2 --cutmix-alpha 1.0 --train-crop-size 176 --model-ema --val-resize-size 232 --ra-sampler --ra-reps
-4``. TrivialAugment is bilinear, as crops are (pytorch/vision, references/classification/presets.py). The schedule and
-the average of the weights are left out here. Evaluate with ``imagenet_val(path, size=224, resize=232)``.
+command is, for 8 GPUs: ``--batch-size 128 --lr 0.5 --lr-scheduler cosineannealinglr --lr-warmup-epochs 5 --auto-augment
+ta_wide --epochs 600 --random-erase 0.1 --weight-decay 0.00002 --norm-weight-decay 0.0 --label-smoothing 0.1
+--mixup-alpha 0.2 --cutmix-alpha 1.0 --train-crop-size 176 --model-ema --val-resize-size 232 --ra-sampler --ra-reps 4``.
+TrivialAugment is bilinear, as crops are (pytorch/vision, references/classification/presets.py). The schedule, the
+average of the weights and the exception of norms from weight decay are left out here. Evaluate with
+``imagenet_val(path, size=224, resize=232)``.
 """
 
 from __future__ import annotations

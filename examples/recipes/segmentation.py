@@ -3,7 +3,7 @@
 Chen et al., "Rethinking atrous convolution for semantic image segmentation" (DeepLabv3), 2017, as in pytorch/vision,
 references/segmentation: ``base_size`` 520, so a shorter side of 260 to 1,040, flips, crops of 480, labels outside the
 image do not count (presets.py); for 8 GPUs ``--lr 0.02 -b 4`` (README.md), momentum 0.9, weight decay 1e-4, a rate that
-falls with the power of 0.9 (train.py).
+falls with the power of 0.9 (train.py), which is left out here, and so is the auxiliary loss.
 """
 
 from __future__ import annotations

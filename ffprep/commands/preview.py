@@ -62,7 +62,8 @@ _look = apply_options(
     click.option(
         "--words",
         type=Existing(),
-        help="What classes are called: lines of a name and words, as in ImageNet's LOC_synset_mapping.txt.",
+        help="What classes are called: lines of a name and words, as in ImageNet's LOC_synset_mapping.txt; "
+        "by default as recorded.",
     ),
     click.option(
         "--boxes",
@@ -113,8 +114,8 @@ def command(
         raise OptionError(
             f"--scale {wrong[0]:g} {wrong[1]:g}: give the smallest and largest share of the area, up to 1"
         )
+    from ffprep.common.class_words import read_words
     from ffprep.inspect.pages.preview import PreviewOptions, write_preview
-    from ffprep.inspect.pages.values import read_words
 
     chosen = PreviewOptions(
         indices=samples or None, seed=seed, scales=scales, words=read_words(words) if words else {}, **options

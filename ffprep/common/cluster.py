@@ -6,13 +6,13 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ffprep.errors import ConversionError, FfprepError, OptionError
+from ffprep.errors import ConversionError, FfprepError, OptionError, first_line
 
 ANSWER_SECONDS = 5.0
 """A cluster that does not answer for so long is not there. Ray itself would go on asking for minutes."""
@@ -55,7 +55,8 @@ class Places:
             found = self.token.read_text("utf-8")
         except (OSError, ValueError):
             found = ""
-        missing = [path for path in self.read if not path.exists()]
+        # Also one that may not be looked at, of which `Path.exists` would raise an error.
+        missing = [path for path in self.read if not os.path.exists(path)]  # noqa: PTH110
         if found != self.content:
             raise ConversionError(
                 f"node {socket.gethostname()} does not see {self.token.parent} as the command does; all nodes have to "
@@ -110,7 +111,9 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
         what = f"the cluster {who} does not answer" if asked else "no cluster can be started"
         if address == "auto" and not asked:
             what = "no cluster runs on this machine"
-        raise ConversionError(f"--engine ray: {what}: {first_line(error)}; --engine local needs none") from error
+        raise ConversionError(
+            f"--engine ray: {what}: {first_line(error).rstrip('.')}; --engine local needs none"
+        ) from error
     try:
         yield ray
     finally:
@@ -132,11 +135,6 @@ def _await_answer(address: str) -> None:
                 answer += data
         if answer[3:4] != _SETTINGS:
             raise ConnectionError("what listens there is no head of a Ray cluster")
-
-
-def first_line(error: BaseException) -> str:
-    """An error's first line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 class Tasks:
@@ -194,9 +192,11 @@ class Tasks:
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, FfprepError) else error) from None
+            raise (error.cause if isinstance(error.cause, (FfprepError, OSError)) else error) from None
 
-    def results(self, tasks: Sequence[Any], describe: Callable[[Any], str], most: int | None) -> Iterator[Any]:
+    def results(
+        self, tasks: Sequence[Any], describe: Callable[[Any], str], most: int | None
+    ) -> Generator[Any, None, None]:
         """Do tasks, and yield their results as they come.
 
         The error that is raised is that of the first task, in their order, that failed: when a task fails, those after
@@ -233,10 +233,10 @@ class Tasks:
                     except self._ray.exceptions.RayError as error:
                         found = ConversionError(
                             f"{describe(tasks[number])}: Ray gave up their task ({type(error).__name__}: "
-                            f"{first_line(error)}); the same command goes on from there"
+                            f"{first_line(error).rstrip('.')}); the same command goes on from there"
                         )
                         found.__cause__ = error
-                    except FfprepError as error:
+                    except (FfprepError, OSError) as error:
                         found = error
                     else:
                         yield result

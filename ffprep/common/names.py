@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ffprep.errors import FfprepError, OptionError, UnknownOptionError
+from ffprep.errors import FfprepError, OptionError, UnknownOptionError, first_line
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -111,7 +111,7 @@ def left_behind(count: int, names: Sequence[str]) -> str:
 
 
 class _NamesArguments(ABCMeta):
-    """Checks the arguments of a class's constructor, and says which of its options they were given for."""
+    """Checks the names of a constructor's arguments, and adds the call and what it takes to an error about one."""
 
     if not TYPE_CHECKING:
 
@@ -127,7 +127,9 @@ class _NamesArguments(ABCMeta):
                 given = [*map(reprlib.repr, arguments), *(f"{key}={reprlib.repr(one)}" for key, one in options.items())]
                 takes = str(inspect.signature(cls.__init__)).replace("(self, ", "(").replace("'", "")
                 takes = takes.removesuffix(" -> None")
-                raise OptionError(f"{cls.__name__}({', '.join(given)}): {error}; it takes {takes}") from error
+                raise OptionError(
+                    f"{cls.__name__}({', '.join(given)}): {first_line(error)}; it takes {takes}"
+                ) from error
 
 
 class NamesKeywords(metaclass=_NamesArguments):

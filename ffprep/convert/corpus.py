@@ -17,11 +17,12 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sections import canonical_json
 from ffprep.beton.writing.conditions import accept_finished
 from ffprep.common.formatting import duration_text, size_text
+from ffprep.common.locking import LockedError
 from ffprep.common.names import left_behind
 from ffprep.common.outputs import check_output
 from ffprep.convert.clusters.tokens import make_parts_on_cluster
 from ffprep.convert.conversion import check_engine, convert, processors
-from ffprep.convert.parts_folder import drop, folder_of, parts_folder
+from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
 from ffprep.convert.report import ConversionReport
 from ffprep.errors import BetonError, OptionError
@@ -359,8 +360,9 @@ def _finished(
     if not found and isinstance(units, dict) and isinstance(units.get("digests"), dict):
         found += changed(units["digests"], workers)
     accept_finished(out, found)
-    if not out.with_name(out.name + ".partial").exists():
-        drop(folder_of(out))
+    if not out.with_name(out.name + ".partial").exists() and folder_of(out).is_dir():
+        with contextlib.suppress(LockedError, OSError):  # another command makes the file anew
+            drop_left(folder_of(out))
     blocks = source["blocks"]
     return CorpusReport(
         ConversionReport(dict(manifest["report"]), workers=workers, found=True),

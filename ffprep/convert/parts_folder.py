@@ -90,6 +90,22 @@ def drop(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def drop_left(folder: Path) -> None:
+    """Remove a folder of parts that a process which has ended left behind.
+
+    Raises
+    ------
+    LockedError
+        Another process is at it.
+    """
+    descriptor, held = open_locked(folder / "lock", folder)
+    try:
+        drop(folder)
+    finally:
+        held.release()
+        os.close(descriptor)
+
+
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():

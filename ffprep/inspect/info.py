@@ -14,9 +14,13 @@ from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
 from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
+from ffprep.common.class_words import class_words
 from ffprep.common.formatting import size_text
 from ffprep.common.replacing import naming
 from ffprep.errors import IndexMismatchError
+
+_CLASSES = 10
+"""How many classes are named on the screen."""
 
 
 def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
@@ -251,7 +255,7 @@ def _text_lines(source: dict[str, Any]) -> list[str]:
 
 def _source_lines(source: dict[str, Any]) -> list[str]:
     """Lines about the origin of the data that fit a screen: names first, then counts other than 0."""
-    told = ("blocks", "rows", "text", "vocabulary")
+    told = ("blocks", "rows", "text", "vocabulary", "class_words")
     names = [f"{key} {value}" for key, value in source.items() if isinstance(value, str) and value]
     names.sort(key=lambda name: not name.startswith("dataset "))
     counts = [
@@ -266,11 +270,26 @@ def _source_lines(source: dict[str, Any]) -> list[str]:
     return [f"  {'' if number else 'from':<16} {line}" for number, line in enumerate(lines)]
 
 
+def _class_lines(source: dict[str, Any]) -> list[str]:
+    """Return lines with the names of the first classes, and what they are called in words if that is recorded."""
+    classes = source.get("classes", source.get("labels"))
+    if not isinstance(classes, list):
+        return []
+    words, lines = class_words(source), []
+    for number, name in enumerate(classes[:_CLASSES]):
+        text = f"{name} ({words[name]})" if isinstance(name, str) and name in words else str(name)
+        lines.append(f"  {f'class {number}':<16} {textwrap.shorten(text, 100, placeholder=' ...')}")
+    if len(classes) > _CLASSES:
+        lines.append(f"  {'':<16} and {len(classes) - _CLASSES:,} more; --json lists them")
+    return lines
+
+
 def _manifest_lines(manifest: dict[str, Any]) -> list[str]:
     lines = []
     source = manifest.get("source")
     if isinstance(source, dict):
         lines.extend(_source_lines(source))
+        lines.extend(_class_lines(source))
         lines.extend(_text_lines(source))
     report = manifest.get("report")
     if isinstance(report, dict):

@@ -34,10 +34,10 @@ def fold_of(labels: Labels, folds: int, seed: int = 0) -> npt.NDArray[np.int64]:
     Raises
     ------
     OptionError
-        There are fewer than two folds, or more than samples.
+        There are fewer than two folds, or more than samples, or a sample has several labels.
     """
-    classes = np.asarray(labels).reshape(-1)
-    if not 2 <= folds <= max(2, len(classes)):
+    classes = _classes(labels)
+    if not 2 <= folds <= len(classes):
         raise OptionError(f"folds is {folds}; give 2 or more, and no more than the {len(classes)} samples")
     order = _by_class(classes, seed)
     out = np.empty(len(classes), np.int64)
@@ -92,9 +92,9 @@ def stratified(labels: Labels, count: int, seed: int = 0) -> Ids:
     Raises
     ------
     OptionError
-        There are not that many samples.
+        There are not that many samples, or a sample has several labels.
     """
-    classes = np.asarray(labels).reshape(-1)
+    classes = _classes(labels)
     if not 0 <= count <= len(classes):
         raise OptionError(f"count is {count}; there are {len(classes)} samples")
     rng = np.random.Generator(np.random.PCG64(seed))
@@ -106,6 +106,16 @@ def stratified(labels: Labels, count: int, seed: int = 0) -> Ids:
     # The k-th of a class of n comes at (k + 1/2) / n of the way.
     at = (place + 0.5) / sizes[inverse]
     return np.sort(shuffled[np.argsort(at, kind="stable")[:count]])
+
+
+def _classes(labels: Labels) -> npt.NDArray[np.integer]:
+    """Return the class of each sample as an array of one dimension."""
+    classes = np.asarray(labels)
+    if classes.ndim != 1 and not (classes.ndim == 2 and classes.shape[1] == 1):
+        raise OptionError(
+            f"labels have the shape {list(classes.shape)}; give one number for each sample, such as its rarest class"
+        )
+    return classes.reshape(-1)
 
 
 def _by_class(classes: npt.NDArray[np.integer], seed: int) -> Ids:

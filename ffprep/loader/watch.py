@@ -57,7 +57,6 @@ class FileWatch:
         for f in files:
             if begun - self._looked[f] < pause:
                 continue
-            self._looked[f] = begun
             if self._readers[f].source is not None:
                 continue  # pages are written to it all the time; `PageSource` notices when the object changes
             try:
@@ -67,6 +66,7 @@ class FileWatch:
             if now != self._seen[f] and now[:2] == self._seen[f][:2]:
                 self._written_to(f, now[2])
                 self._seen[f] = now
+            self._looked[f] = begun
 
     def _written_to(self, f: int, size: int) -> None:
         reader, path = self._readers[f], self._readers[f].path

@@ -11,15 +11,20 @@ Hugging Face           a name on the hub (``ILSVRC/imagenet-1k``), local parquet
 In all forms, labels number the sorted WordNet ids (class folders), as in torchvision's ImageFolder. Samples from
 folders and archives also come in ImageFolder's order, by class and then by file name, and are called
 ``n01440764/n01440764_10026.JPEG``. Tables keep the order of their rows.
+
+What the classes are called in words is recorded if ``LOC_synset_mapping.txt`` (Kaggle) or ``words.txt`` lies beside
+them, or if the list of classes that is given has words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ffprep.common.class_words import read_words
 from ffprep.common.names import Clutter
 from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError, SourceError
@@ -81,7 +86,29 @@ def open_imagenet(
         opened = _from_file(path, split, image, hints, clutter)
     opened.notes += clutter.notes()
     opened.facts.update(clutter.facts)
+    if words := _words(path, opened.classes or (), hints):
+        opened.facts["class_words"] = words
     return opened
+
+
+def _words(path: Path, classes: Sequence[str], hints: Hints) -> dict[str, str]:
+    """Return what the classes are called in words, if a list beside the source says it."""
+    near = [path, *path.absolute().parents[:3]]  # Kaggle's list lies three folders above the images' place
+    lists = [
+        hints.classes,
+        *(folder / "LOC_synset_mapping.txt" for folder in near),
+        *(at / "words.txt" for at in near[:2]),
+    ]
+    for file in lists:
+        if file is None or not file.is_file():
+            continue
+        try:
+            found = read_words(file)
+        except (OptionError, OSError):  # a list of ids alone, or of something else
+            continue
+        if words := {name: found[name] for name in classes if WNID.fullmatch(name) and name in found}:
+            return words
+    return {}
 
 
 def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) -> Source:

@@ -199,7 +199,11 @@ MISTAKES = [
     ("set x.beton x.beton --out s.set.json", 2, "x.beton: is given twice; a set has each file once"),
     ("set x.beton half.beton --out s.set.json", 1, "half.beton: ends at byte 38588, but the allocation table starts"),
     ("set x.beton --out none/s.set.json", 2, "ffprep: none: no such folder; make it first"),
-    ("merge x.beton --out m.set.json", 2, "m.set.json: the index of a set is called so, and this makes a .beton file"),
+    (
+        "merge x.beton --out m.set.json",
+        2,
+        "m.set.json: .set.json is for the index of a set, and this makes a .beton file",
+    ),
     ("merge x.beton half.beton --out m.beton", 1, "half.beton: ends at byte 38588, but the allocation table starts at"),
     ("merge x.beton train.beton", 2, "ffprep merge: Missing option '--out'." + SEE),
     ("split x.beton --out s.set.json --files 99", 2, "99 files for 6 samples; ask for fewer"),
@@ -225,6 +229,12 @@ MISTAKES = [
     ("preview x.beton --out p.html --random 1 --sample 3", 2, "--sample names samples, --random draws them: give one"),
     # other sources
     ("convert glue --source none --task cola --out y.beton", 1, "none: no such file or folder (a hub data set is "),
+    (
+        "convert images --source ./none --out y.beton",
+        1,
+        "./none: no such file or folder (a hub data set is written own",
+    ),
+    ("convert openwebtext --source ../none --out y.beton", 1, "../none: no such file or folder (a hub data set is wri"),
     ("convert images --source none --out y.beton", 1, "none: no such file or folder (a hub data set is written owner/"),
     ("convert images --source rows.csv --label kind --out y.beton", 1, "rows.csv: no column 'kind'; there are path, "),
     (

@@ -222,6 +222,35 @@ def test_a_part_that_a_lost_node_still_writes(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "y.beton").read_bytes()
 
 
+def test_parts_that_another_command_writes_stay(ray: Any, tmp_path: Path) -> None:
+    """It makes the finished file anew, as with --overwrite."""
+    out = tmp_path / "x.beton"
+    convert(Numbers(), out, workers=1)
+    (tmp_path / "x.beton.ray").mkdir()
+    (tmp_path / "x.beton.ray" / "parts.json").write_text("{}")
+    descriptor, held = open_locked(tmp_path / "x.beton.ray" / "lock")
+    for engine in ("local", "ray"):
+        assert convert(Numbers(), out, engine=engine).found
+        assert (tmp_path / "x.beton.ray" / "parts.json").exists()
+        with pytest.raises(OptionError, match=r"x\.beton\.ray: another process is writing this file; wait for it"):
+            convert(Numbers(), out, engine=engine, restart=True, overwrite=True)
+    held.release()
+    os.close(descriptor)
+    assert convert(Numbers(), out).found and not (tmp_path / "x.beton.ray").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"parts": 0, "folder": "0123456789abcdef"}', '{"parts": 4, "folder": "../.."}']
+)
+def test_a_damaged_plan(ray: Any, tmp_path: Path, content: str) -> None:
+    ray.fails = failing(RayTaskError(SourceError("x.tar: is gone")))
+    with pytest.raises(SourceError):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+    (tmp_path / "x.beton.ray" / "parts.json").write_text(content)
+    with pytest.raises(OptionError, match=r"parts\.json: is damaged; --restart drops what is done and begins anew"):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+
+
 def test_another_server_at_the_address(ray: Any, tmp_path: Path) -> None:
     ray.is_initialized = lambda: False
     with socket.create_server(("127.0.0.1", 0)) as server:

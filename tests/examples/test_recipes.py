@@ -54,3 +54,14 @@ def test_recipe(name: str, imported: Any, files: dict[bool, Path], capsys: pytes
     losses = recipe.main([str(argument) for argument in arguments])
     assert len(losses) == 2 and all(math.isfinite(loss) and loss > 0 for loss in losses)
     assert f"step 2: loss {losses[1]:.3f}" in capsys.readouterr().out
+
+
+def test_fixmatchs_operations_have_the_papers_ranges(imported: Any) -> None:
+    found = {}
+    for one in imported("fixmatch").rand_augment().candidates:
+        slope = one.slope(40, 40) / 40 if callable(one.slope) else one.slope
+        found[one.name] = None if slope is None else tuple(sorted((one.offset, round(one.offset + 10 * slope, 9))))
+    enhanced = dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), (0.05, 0.95))
+    moved = dict.fromkeys(("ShearX", "ShearY", "TranslateX", "TranslateY"), (0, 0.3))
+    plain = dict.fromkeys(("Identity", "AutoContrast", "Equalize"))
+    assert found == {**plain, **enhanced, **moved, "Posterize": (4, 8), "Rotate": (0, 30), "Solarize": (0, 256)}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ffprep.inspect.timing.paired import Contestant, Limits, Timing, compare
+from ffprep.inspect.timing.paired import Contestant, Limits, Timing, _ContestantProcess, compare
 from ffprep.inspect.timing.process_tree import descendants
 from ffprep.inspect.timing.results import Result
 
@@ -61,7 +61,7 @@ def contestant(name: str, runner: str, **options: Any) -> Contestant:
 
 def ended(process: int) -> bool:
     """Wait until a process has ended; nobody may be there to reap it."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
             if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
@@ -73,28 +73,36 @@ def ended(process: int) -> bool:
 
 
 @linux
-def test_what_hangs_or_fails_is_ended_and_the_others_go_on(tmp_path: Path) -> None:
+def test_what_hangs_or_fails_is_ended_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, epoch = set(descendants(os.getpid())), _ContestantProcess.epoch
+
+    def limited(process: _ContestantProcess, seconds: float) -> None:
+        """Wait for a short time only for what never comes, so that a busy machine makes nobody else late."""
+        epoch(process, 0.2 if process.contestant.name == "hangs" and process.rates else seconds)
+
+    monkeypatch.setattr(_ContestantProcess, "epoch", limited)
     entries = [
         contestant("good", "Good"),
         contestant("noisy", "Good", noise=1 << 20),
         contestant("hangs", "hanging", after=2, note=str(tmp_path / "child")),
         contestant("fails", "failing"),
     ]
-    found = {one.name: one for one in compare(entries, 2, limits=Limits(epoch=2))}
+    found = {one.name: one for one in compare(entries, 2, limits=Limits(epoch=120))}
     for name in ("good", "noisy"):
         assert not found[name].failure and len(found[name].rates) == 2 and found[name].summary == Good.summary
-    assert found["hangs"].failure == "no answer within 2 s" and len(found["hangs"].rates) == 1
+    assert found["hangs"].failure == "no answer within 0.2 s" and len(found["hangs"].rates) == 1
     assert found["fails"].failure == "ValueError: this peer wants another library" and not found["fails"].rates
     assert ended(int((tmp_path / "child").read_text()))
-    assert descendants(os.getpid()) == [os.getpid()]
+    assert set(descendants(os.getpid())) <= before
 
 
 @linux
 def test_a_start_without_end_is_broken_off(tmp_path: Path) -> None:
+    before = set(descendants(os.getpid()))
     entry = contestant("never", "hanging", after=0, note=str(tmp_path / "child"))
     [found] = compare([entry], 1, limits=Limits(start=0.3))
     assert found.failure == "no answer within 0.3 s" and not found.rates
-    assert descendants(os.getpid()) == [os.getpid()]
+    assert set(descendants(os.getpid())) <= before
 
 
 @linux

@@ -49,3 +49,13 @@ def test_seeds_and_mistakes() -> None:
             call()
     with pytest.raises(OptionError, match="there are 60 samples"):
         stratified(labels, 61)
+
+
+def test_samples_with_several_labels_have_no_class() -> None:
+    several = np.zeros((6, 2), np.int64)
+    for choose in (lambda: k_fold(several, 2, 0), lambda: stratified(several, 3)):
+        with pytest.raises(OptionError, match=r"labels have the shape \[6, 2\]"):
+            choose()
+    assert np.array_equal(fold_of(np.arange(6)[:, None], 3), fold_of(np.arange(6), 3))
+    with pytest.raises(OptionError, match="no more than the 1 samples"):
+        fold_of([0], 2)

@@ -58,7 +58,7 @@ MISTAKES = [
         ffprep.errors.OptionError,
         "block is '32'; give a whole numb",
     ),
-    ("Dataset('images.beton', raw=True, indxes=[1])", ffprep.errors.UnknownOptionError, "did you mean indices?"),
+    ("Dataset('images.beton', raw=True, indices_=[1])", ffprep.errors.UnknownOptionError, "did you mean indices?"),
     ("Dataset('images.beton', transform=str)", ffprep.errors.UnknownOptionError, "transform'; give pipelines instead"),
     (
         "transforms.Cutout('a')",

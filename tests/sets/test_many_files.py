@@ -89,5 +89,7 @@ def test_verify_compares_files_with_the_index(made: Path, tmp_path: Path) -> Non
 
 def test_a_set_is_never_written_over_by_what_reads_it(made: Path) -> None:
     before = made.read_bytes()
-    assert "is read by this command" in ffprep("merge", made, "--out", made, "--overwrite", status=2)
+    assert ".set.json is for the index of a set" in ffprep("merge", made, "--out", made, "--overwrite", status=2)
+    again = ("--files", 2, "--out", made, "--overwrite")
+    assert "is read by this command" in ffprep("split", made, *again, status=2)
     assert made.read_bytes() == before

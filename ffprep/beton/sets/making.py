@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def make_set(
     repeated = bool(files) and [member.name for member in members[-len(names) :]] == names
     if repeated:
         del members[-len(names) :]
+    repeats = Counter(names)
     model: tuple[Path, Head] | None = None
     sources: list[tuple[Path, Mapping[str, Any]]] = []
     if files:
@@ -64,7 +66,7 @@ def make_set(
             raise OptionError(f"{file.path}: lies in another folder than {path}; move it there, or link it")
         if append and file.path.name in known and not repeated:
             raise OptionError(f"{file.path}: is in {path} already")
-        if names.count(file.path.name) > 1:
+        if repeats[file.path.name] > 1:
             raise OptionError(f"{file.path}: is given twice; a set has each file once")
         member, head, source = describe_member(file.path, custom_fields)
         if model is None:

@@ -66,9 +66,11 @@ class BetonFile(OutputFile):
         super().__init__(own_rule=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; the name of an index is refused, since what is called so is read as one."""
+        """Return the path; the name of an index is refused, since a file of that name is read as one."""
         if str(value).endswith(".set.json"):
-            raise OptionError(f"{value}: the index of a set is called so, and this makes a .beton file; name it so")
+            raise OptionError(
+                f"{value}: .set.json is for the index of a set, and this makes a .beton file; give another ending"
+            )
         return super().convert(value, param, ctx)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ from ffprep.common.cpus import usable_cpus
 from ffprep.common.locking import LockedError
 from ffprep.common.outputs import check_output
 from ffprep.common.replacing import naming, write_file
-from ffprep.convert.parts_folder import drop, folder_of, parts_folder
+from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay
 from ffprep.convert.report import ConversionReport
 from ffprep.convert.units import WorkUnit, encode_unit
@@ -169,14 +170,15 @@ def refuse_parts(out: Path, *, restart: bool) -> None:
             f"{folder}: parts of an unfinished conversion by --engine ray; go on with that, or --restart drops them "
             "and begins anew"
         )
-    drop(folder)
+    drop_left(folder)
 
 
 def drop_parts(out: Path) -> None:
     """Remove the parts that a command which was killed at its very end left beside the finished file."""
     folder = folder_of(out, SUFFIX)
     if (folder / _PLAN).exists() and not out.with_name(out.name + ".partial").exists():
-        drop(folder)
+        with contextlib.suppress(LockedError, OSError):  # another command makes the file anew
+            drop_left(folder)
 
 
 def _plan(folder: Path, source: Source, total: int) -> tuple[int, str]:
@@ -185,12 +187,14 @@ def _plan(folder: Path, source: Source, total: int) -> tuple[int, str]:
     try:
         with naming(path):
             found = json.loads(path.read_bytes())
-        return int(found["parts"]), str(found["folder"])
+        if not (1 <= found["parts"] <= MOST_PARTS and re.fullmatch("[0-9a-f]{16}", found["folder"])):
+            raise ValueError
+        return int(found["parts"]), found["folder"]
     except FileNotFoundError:
         plan = {"parts": number_of_parts(source, total), "folder": secrets.token_hex(8)}
         write_file(path, canonical_json(plan))
         return plan["parts"], plan["folder"]  # type: ignore[return-value]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise OptionError(f"{path}: is damaged; --restart drops what is done and begins anew") from None
 
 
@@ -226,10 +230,12 @@ def _written(
         return f"{job.source.name}: samples {samples.start:,} to {samples.stop - 1:,}"
 
     try:
-        with contextlib.closing(progress(label, total, 0)) as shown:
+        with contextlib.ExitStack() as stack:
+            shown = stack.enter_context(contextlib.closing(progress(label, total, 0)))
             tasks = Tasks(ray, write_part, job, places)
             tasks.check_nodes()
-            for report in tasks.results(range(job.count), name, most):
+            results = tasks.results(range(job.count), name, most)
+            for report in stack.enter_context(contextlib.closing(results)):
                 reports.append({**report, "processors": int(ray.cluster_resources().get("CPU", 1))})
                 for key in done:
                     done[key] += report[key]

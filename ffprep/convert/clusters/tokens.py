@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -64,10 +65,12 @@ def make_parts_on_cluster(
     with connected(address, most or usable_cpus()) as ray:
         tasks = Tasks(ray, write_tokens, job, places)
         tasks.check_nodes()
-        for number, part in tasks.results(range(len(units)), lambda number: units[number].key, most):
-            results[number] = part
-            size += units[number].size
-            progress(len(results), size)
+        found = tasks.results(range(len(units)), lambda number: units[number].key, most)
+        with contextlib.closing(found):
+            for number, part in found:
+                results[number] = part
+                size += units[number].size
+                progress(len(results), size)
     return [results[number] for number in range(len(units))]
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from typing import Any
 
-from ffprep.common.cluster import connected, first_line
+from ffprep.common.cluster import connected
 from ffprep.common.ordered import Submit, ordered_map
 from ffprep.convert.units import SampleResult, WorkUnit, encode_unit
-from ffprep.errors import ConversionError, FfprepError
+from ffprep.errors import ConversionError, FfprepError, first_line
 from ffprep.sources.base import Source
 
 _AHEAD = 4  # units under way for each processor
@@ -51,11 +51,11 @@ def _tasks(ray: Any, source: Source) -> Iterator[Submit[WorkUnit, list[SampleRes
             try:
                 results: list[SampleResult] = ray.get(reference)
             except ray.exceptions.RayTaskError as error:
-                raise (error.cause if isinstance(error.cause, FfprepError) else error) from None
+                raise (error.cause if isinstance(error.cause, (FfprepError, OSError)) else error) from None
             except ray.exceptions.RayError as error:
                 raise ConversionError(
                     f"{source.name}: samples {unit.start:,} to {unit.stop - 1:,}: Ray gave up their task "
-                    f"({type(error).__name__}: {first_line(error)}); the same command goes on from there"
+                    f"({type(error).__name__}: {first_line(error).rstrip('.')}); the same command goes on from there"
                 ) from error
             del pending[reference]
             return results

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ffprep.beton.reader import Reader
-from ffprep.errors import FfprepError, OptionError
+from ffprep.common.class_words import class_words
+from ffprep.errors import FfprepError
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
 LONGEST = 600
 """Characters of a value that are shown."""
 _LONGEST_BLOCK = 4000
-_LARGEST_LIST = 1 << 24
 _NAMED = ("label", "labels")
 
 
@@ -29,7 +27,8 @@ class Words:
     ----------
     reader : Reader
     names : mapping of str to str
-        What stands for a class's name, such as ``{"n01440764": "tench"}``; see `read_words`.
+        What stands for a class's name, such as ``{"n01440764": "tench"}``; see `ffprep.common.class_words`. Those that
+        the file has recorded stand for the others.
     """
 
     def __init__(self, reader: Reader, names: Mapping[str, str]) -> None:
@@ -37,7 +36,7 @@ class Words:
         facts = source_facts(reader)
         classes = facts.get("classes", facts.get("labels"))
         self.classes: list[str] = [str(name) for name in classes] if isinstance(classes, list) else []
-        self.names = names
+        self.names = {**class_words(facts), **names}
         self.vocabulary: Vocabulary | None = None
         try:
             self.vocabulary = from_manifest(facts.get("vocabulary"))
@@ -103,33 +102,6 @@ class Words:
             return " / ".join(self.vocabulary.decode(_unpadded(row, self.vocabulary), specials=True) for row in rows)
         except (FfprepError, ValueError):
             return None
-
-
-def read_words(path: Path) -> dict[str, str]:
-    """Read what classes are called in words: lines of a name and words, as in ``LOC_synset_mapping.txt``.
-
-    Raises
-    ------
-    OptionError
-        It is no such list.
-    OSError
-        It cannot be read.
-    """
-    if path.stat().st_size > _LARGEST_LIST:
-        raise OptionError(f"{path}: has more than {_LARGEST_LIST:,} bytes; give a list of class names and words")
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise OptionError(f"{path}: byte {error.start} is no UTF-8; give a list of class names and words") from None
-    found = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        name, *words = re.split(r"[\t ,]+", line.strip(), maxsplit=1)
-        if not words:
-            raise OptionError(f"{path}, line {number}: has one word; give a class's name and then its words")
-        found[name] = words[0]
-    return found
 
 
 def _unpadded(row: np.ndarray[Any, Any], vocabulary: Vocabulary) -> np.ndarray[Any, Any]:

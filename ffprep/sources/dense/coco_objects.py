@@ -15,7 +15,15 @@ from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import IntField, MaskField, RGBImageField, VariableArrayField
 from ffprep.sources.dense.shapes import filled, object_numbers, semantic_mask, shape_of
-from ffprep.sources.dense.source import BOXES, DenseSource, check_size, fitted_boxes, mask_field, no_class
+from ffprep.sources.dense.source import (
+    BOXES,
+    DenseSource,
+    check_size,
+    fitted_boxes,
+    lies_inside,
+    mask_field,
+    no_class,
+)
 from ffprep.sources.images.masks import fitted, stored_size
 from ffprep.sources.reading.annotations import read_annotations
 from ffprep.sources.reading.image_ids import ImageIds
@@ -347,13 +355,16 @@ def _read_objects(
             fault = f"keypoints are no {3 * points} numbers: {str(keypoints)[:80]}"
         shape = shape_of(entry.get("segmentation")) if fault is None and outlines else None
         if fault is None and outlines and shape is None:
-            fault = f"segmentation is no list of polygons and no run lengths: {str(entry.get('segmentation'))[:80]}"
+            shown = str(entry.get("segmentation"))[:80]
+            fault = f"segmentation is no list of polygons of 3 points or more and no run lengths: {shown}"
         if fault is not None:
             left_out.add(path, f"annotation {place}", fault)
         elif key not in images:
             counts["objects_without_image"] += 1
         elif box[2] <= 0 or box[3] <= 0:
             counts["objects_without_area_left_out"] += 1
+        elif not lies_inside((box[0], box[1], box[0] + box[2], box[1] + box[3]), images[key].size):
+            counts["objects_outside_their_image_left_out"] += 1
         else:
             images[key].objects.append(CocoObject(tuple(box), labels[number], bool(crowd), keypoints, shape))
     return counts

@@ -129,6 +129,14 @@ def check_size(stated: tuple[int, int] | None, found: tuple[int, int] | None, wh
         )
 
 
+def lies_inside(corners: Sequence[float], size: tuple[int, int] | None) -> bool:
+    """Return whether a box (two corners) has an area within an image of (width, height); True if that is not known."""
+    if size is None:
+        return True
+    left, top, right, bottom = corners
+    return min(right, size[0]) > max(left, 0) and min(bottom, size[1]) > max(top, 0)
+
+
 def fitted_boxes(
     boxes: npt.NDArray[np.float32], size: tuple[int, int] | None, image: RGBImageField
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:

@@ -15,7 +15,7 @@ from ffprep.common.source_files import read_file, read_text_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import MaskField, RGBImageField, VariableArrayField
 from ffprep.sources.dense.mask_pairs import check_labels
-from ffprep.sources.dense.source import BOXES, IGNORED, DenseSource, check_size, fitted_boxes
+from ffprep.sources.dense.source import BOXES, IGNORED, DenseSource, check_size, fitted_boxes, lies_inside
 from ffprep.sources.dense.xml import LARGEST, read_xml
 from ffprep.sources.images.masks import fitted, image_size, read_mask
 from ffprep.sources.reading.file_sets import LARGEST as LARGEST_SAMPLE
@@ -89,8 +89,10 @@ def open_voc_objects(
         except SourceError as error:
             left_out.add(None, name, f"its annotation is bad: {error}")
         else:
-            kept = [one for one in objects if difficult == "keep" or not one.difficult]
-            counts["objects_that_are_difficult_left_out"] += len(objects) - len(kept)
+            chosen = [one for one in objects if difficult == "keep" or not one.difficult]
+            kept = [one for one in chosen if lies_inside(one.box, size)]
+            counts["objects_that_are_difficult_left_out"] += len(objects) - len(chosen)
+            counts["objects_outside_their_image_left_out"] += len(chosen) - len(kept)
             counts["objects"] += len(kept)
             found.append((file, size, kept))
     if not found:

@@ -37,7 +37,7 @@ def check_hub_name(source: str) -> None:
     ------
     SourceError
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+    if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", source):
         raise SourceError(f"{source}: no such file or folder (a hub data set is written owner/name)")
 
 

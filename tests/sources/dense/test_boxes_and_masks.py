@@ -42,6 +42,29 @@ def test_coco_boxes(coco: Coco) -> None:
     assert facts["classes"] == ["person", "train", "sky"] and facts["category_ids"] == [1, 7, 90]
 
 
+def test_objects_without_a_part_in_their_image_are_left_out_and_counted(coco: Coco) -> None:
+    annotations = coco.write()
+    content = json.loads(annotations.read_text())
+    model = next(one for one in content["annotations"] if not one.get("iscrowd"))
+    outside = [[64, 0, 5, 5], [-9, 3, 9, 5], [0, 900, 3, 3], [5, 5, 0, 3]]
+    content["annotations"] += [{**model, "id": 900 + k, "image_id": 1, "bbox": box} for k, box in enumerate(outside)]
+    annotations.write_text(json.dumps(content))
+    done = detection(coco, annotations)
+    assert done.exit_code == 0, done.output
+    facts = facts_of(coco.root / "a.beton")
+    assert facts["objects"] == sum(len(row["labels"]) for row in values_of(coco.root / "a.beton")) == 3
+    assert facts["objects_outside_their_image_left_out"] == 3 and facts["objects_without_area_left_out"] == 1
+
+
+def test_a_polygon_of_two_points_says_how_many_it_needs(coco: Coco) -> None:
+    annotations = coco.write()
+    content = json.loads(annotations.read_text())
+    content["annotations"][0]["segmentation"] = [[1, 1, 5, 5]]
+    annotations.write_text(json.dumps(content))
+    assert "polygons of 3 points or more" in detection(coco, annotations, "--masks", "instance").output
+    assert detection(coco, annotations, "--overwrite").exit_code == 0  # boxes alone need no outlines
+
+
 def test_coco_crowds_keypoints_and_smaller_images(coco: Coco) -> None:
     annotations = coco.write("person_keypoints_val2017.json")
     archive = coco.root / "annotations.zip"
