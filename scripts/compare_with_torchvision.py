@@ -1,6 +1,7 @@
 """Compare masks, boxes and keypoints that follow an image with what torchvision v2 makes of the same drawn parameters.
 
-Of maps of coordinates (rotations, shears, tilts) it also compares the images.
+Of maps of coordinates (rotations, shears, tilts) it also compares the images, and of mixup and CutMix what they make of
+tensors with the same share, box and neighbours.
 
     PYTHONPATH=. python scripts/compare_with_torchvision.py
 
@@ -16,11 +17,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from ffprep import Loader
@@ -32,7 +35,9 @@ from ffprep.fields.decoders import (
 )
 from ffprep.fields.dense import BoxesDecoder, BoxValuesDecoder, KeypointsDecoder, MaskDecoder
 from ffprep.loader.plan.pipelines import read_pipelines
+from ffprep.pipeline.form import BatchInfo
 from ffprep.pipeline.pipeline_spec import PipelineSpec
+from ffprep.transforms import mixup
 from tests.transforms.dense import (
     COUNT,
     Draw,
@@ -304,7 +309,39 @@ def compare_map(path: Path, make: Callable[[str], Any], twin: Apply, epochs: int
     )
 
 
+def compare_mixes(batches: int = 200) -> str:
+    """Compare mixed images and labels with those of torchvision's MixUp and CutMix."""
+    furthest: dict[str, float] = {}
+    for k in range(batches):
+        rng = np.random.default_rng(k)
+        n, h, w = (int(side) for side in rng.integers((2, 5, 5), (9, 40, 40)))
+        batch = BatchInfo(np.arange(n) + 11 * k, 3, 5, 0)
+        labels = torch.from_numpy(rng.integers(0, 7, n))
+        levels = torch.from_numpy(rng.integers(0, 256, (n, 3, h, w), np.uint8))
+        for mix, other in ((T.Mixup(0.8), v2.MixUp(num_classes=7)), (T.CutMix(1.0, (h, w)), v2.CutMix(num_classes=7))):
+            blend = mix.draw(batch)
+            share = float(blend.share[0])
+            drawn: dict[str, Any] = {"lam": share}
+            if blend.boxes is not None:
+                top, bottom, left, right = (int(side) for side in blend.boxes[0])
+                drawn = {"lam_adjusted": share, "box": (left, top, right, bottom)}
+            other.make_params = lambda _, drawn=drawn: drawn
+            targets = T.MixupToOneHot(7).apply(mix.labels.apply(labels[:, None], batch), batch)
+            for dtype in (torch.float32, torch.float16, torch.bfloat16):
+                x = ((levels / 255 - 0.45) / 0.22).to(dtype)
+                shown, wanted = other(x, labels)
+                for layout in (torch.contiguous_format, torch.channels_last):
+                    mixed = mix.images.apply(x.contiguous(memory_format=layout), batch)
+                    apart = {f"{type(mix).__name__} {dtype}": mixed - shown, "labels": targets - wanted}
+                    for name, difference in apart.items():
+                        furthest[name] = max(furthest.get(name, 0.0), float(difference.abs().max()))
+    return ", ".join(f"{name} {apart:.2g}" for name, apart in furthest.items())
+
+
 def main() -> None:
+    print(f"mixing on the host, furthest: {compare_mixes()}", flush=True)
+    with mock.patch.object(mixup, "_by_kernel", return_value=None):
+        print(f"mixing as on a device, furthest: {compare_mixes()}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = write_dense(Path(folder) / "dense.beton")
         for name, (image, twin) in CHAINS.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ffprep.errors import OptionError
 
 _LARGEST_LIST = 1 << 24
+_WORDNET = re.compile(r"n\d{8}")
 
 
 def read_words(path: Path) -> dict[str, str]:
@@ -45,3 +46,31 @@ def class_words(facts: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(words, dict):
         return {}
     return {name: text for name, text in words.items() if isinstance(text, str)}
+
+
+def words_beside(path: Path, classes: Sequence[str], given: Path | None = None) -> dict[str, str]:
+    """Return what those of the classes that are WordNet ids are called in words, if a list says it.
+
+    Parameters
+    ----------
+    path : Path
+        The source: its folder and those above it are searched.
+    classes : sequence of str
+    given : Path, optional
+        A list of classes, which counts first if it has words.
+    """
+    ids = [name for name in classes if _WORDNET.fullmatch(name)]
+    if not ids:
+        return {}
+    near = [path, *path.absolute().parents[:3]]  # Kaggle's list lies three folders above the images' place
+    lists = [folder / "LOC_synset_mapping.txt" for folder in near] + [folder / "words.txt" for folder in near[:2]]
+    for file in [given, *lists]:
+        try:
+            if file is None or not file.is_file():
+                continue
+            found = read_words(file)
+        except (OptionError, OSError):  # a list of ids alone, or of something else
+            continue
+        if words := {name: found[name] for name in ids if name in found}:
+            return words
+    return {}

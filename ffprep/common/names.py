@@ -115,6 +115,11 @@ class _NamesArguments(ABCMeta):
 
     if not TYPE_CHECKING:
 
+        @property
+        def __signature__(cls):  # otherwise inspect.signature of a class would be that of `__call__` below
+            own = inspect.signature(cls.__init__)
+            return own.replace(parameters=list(own.parameters.values())[1:])
+
         def __call__(cls, *arguments, **options):
             if options:
                 check_keywords(cls.__name__, cls.__init__, options, instead=cls._instead)
@@ -125,8 +130,7 @@ class _NamesArguments(ABCMeta):
                 if isinstance(error, FfprepError) or of_the_call or not cls._of_ffprep():
                     raise
                 given = [*map(reprlib.repr, arguments), *(f"{key}={reprlib.repr(one)}" for key, one in options.items())]
-                takes = str(inspect.signature(cls.__init__)).replace("(self, ", "(").replace("'", "")
-                takes = takes.removesuffix(" -> None")
+                takes = str(cls.__signature__).replace("'", "").removesuffix(" -> None")
                 raise OptionError(
                     f"{cls.__name__}({', '.join(given)}): {first_line(error)}; it takes {takes}"
                 ) from error

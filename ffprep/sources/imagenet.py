@@ -18,13 +18,12 @@ them, or if the list of classes that is given has words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ffprep.common.class_words import read_words
+from ffprep.common.class_words import words_beside
 from ffprep.common.names import Clutter
 from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError, SourceError
@@ -86,29 +85,9 @@ def open_imagenet(
         opened = _from_file(path, split, image, hints, clutter)
     opened.notes += clutter.notes()
     opened.facts.update(clutter.facts)
-    if words := _words(path, opened.classes or (), hints):
+    if words := words_beside(path, opened.classes or (), hints.classes):
         opened.facts["class_words"] = words
     return opened
-
-
-def _words(path: Path, classes: Sequence[str], hints: Hints) -> dict[str, str]:
-    """Return what the classes are called in words, if a list beside the source says it."""
-    near = [path, *path.absolute().parents[:3]]  # Kaggle's list lies three folders above the images' place
-    lists = [
-        hints.classes,
-        *(folder / "LOC_synset_mapping.txt" for folder in near),
-        *(at / "words.txt" for at in near[:2]),
-    ]
-    for file in lists:
-        if file is None or not file.is_file():
-            continue
-        try:
-            found = read_words(file)
-        except (OptionError, OSError):  # a list of ids alone, or of something else
-            continue
-        if words := {name: found[name] for name in classes if WNID.fullmatch(name) and name in found}:
-            return words
-    return {}
 
 
 def _from_hub(source: str, split: str, image: RGBImageField, streaming: bool) -> Source:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, ClassVar
+from typing import Any
 
 
 class TwoForms:
     """Base of classes whose name stands for something else in FFCV-SSL, which its arguments are known by."""
-
-    __signature__: ClassVar[inspect.Signature]
-
-    def __init_subclass__(cls, **named: Any) -> None:
-        super().__init_subclass__(**named)
-        own = inspect.signature(cls.__init__)
-        cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])
 
     def __new__(cls, *arguments: Any, **named: Any) -> Any:
         """Make an object of the class, or of FFCV-SSL's if the arguments are FFCV-SSL's; not in subclasses."""

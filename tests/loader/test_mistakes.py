@@ -209,6 +209,7 @@ MISTAKES = [
         "field 'image' is a str, not one of ffprep.fields",
     ),
     ("WeightedOrder([-1.0])", ffprep.errors.OptionError, "weights[0] is -1.0; weights are finite and not below 0"),
+    ("WeightedOrder([1e308, 1e308])", ffprep.errors.OptionError, "the weights add up to more than numbers can hold"),
     ("RepeatedOrder(0)", ffprep.errors.OptionError, "RepeatedOrder(0, None): both must be at least 1"),
     ("NodeOrder(0)", ffprep.errors.OptionError, "both must be at least 1"),
     (

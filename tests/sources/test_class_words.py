@@ -62,6 +62,16 @@ def test_the_list_of_classes_that_is_given_counts_first(tmp_path: Path) -> None:
     assert found["n01440764"] == "Schleie, Tinca tinca"
 
 
+def test_any_folder_of_wordnet_ids_has_them(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text(WORDNET)
+    convert(tmp_path, "in")
+    ffprep("convert", "images", "--source", tmp_path / "in/train", "--out", tmp_path / "y.beton", "--quiet")
+    assert words_of(tmp_path / "y.beton") == {}  # two folders further up, a words.txt may be anything
+    (tmp_path / "in/words.txt").write_text(WORDNET)
+    ffprep("convert", "images", "--source", tmp_path / "in/train", "--out", tmp_path / "z.beton", "--quiet")
+    assert words_of(tmp_path / "z.beton") == CLASSES
+
+
 @pytest.mark.parametrize("text", [b"", b"apple\npear\n", b"\xff\xfe\x00", b"cat a small animal\n"])
 def test_a_list_of_other_words_is_passed_over(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "words.txt").write_bytes(text)

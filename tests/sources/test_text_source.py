@@ -287,7 +287,8 @@ def test_options_alone_and_blocks(vocabulary: Vocabulary, tmp_path: Path) -> Non
         stream = np.concatenate(list(open_blocks(reader).stream()))
         assert vocabulary.decode_documents(stream) == [a for a, _, _ in ROWS]
     assert run(*blocks, "--limit", "3").exit_code == 2
-    assert run(*blocks, "--engine", "ray").exit_code == 2
+    without = run(*blocks, "--address", "auto")
+    assert without.exit_code == 2 and "--address is that of a Ray cluster; add --engine ray" in without.output
     assert run("--out", out).exit_code == 2
     missing = run("--files", path, "--text", "zz", "--out", out, "--overwrite")
     assert missing.exit_code == 1

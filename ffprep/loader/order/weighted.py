@@ -40,7 +40,7 @@ class WeightedOrder(NamesKeywords):
     Raises
     ------
     OptionError
-        The weights are not one-dimensional, or one of them is negative or not finite.
+        The weights are not one-dimensional, or one of them or their sum is negative or not finite.
     """
 
     name = "WEIGHTED"
@@ -52,6 +52,8 @@ class WeightedOrder(NamesKeywords):
         if not np.isfinite(self.weights).all() or (self.weights < 0).any():
             bad = int(np.flatnonzero(~(np.isfinite(self.weights) & (self.weights >= 0)))[0])
             raise OptionError(f"weights[{bad}] is {self.weights[bad]}; weights are finite and not below 0")
+        if self.weights.max(initial=0) > np.finfo(np.float64).max / max(1, len(self.weights)):
+            raise OptionError("the weights add up to more than numbers can hold; divide them by the greatest")
         if num_samples is not None and num_samples < 1:
             raise OptionError(f"num_samples is {num_samples}; an epoch needs at least one")
         self.num_samples = num_samples

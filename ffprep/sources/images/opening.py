@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.common.class_words import words_beside
 from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import RGBImageField
@@ -126,6 +127,9 @@ def open_streamed(choice: ImagesChoice, image: RGBImageField) -> StreamedImages:
     names = next((list(classes[c.column]) for c in choices if c.kind == LABEL and c.column in classes), None)
     if names:
         facts["classes"] = names
+        place = Path(choice.source).expanduser()
+        if place.exists() and (words := words_beside(place, names)):
+            facts["class_words"] = words
     return StreamedImages(rows, count, choices, filters, classes, image=image, facts=facts)
 
 
@@ -180,6 +184,9 @@ def open_images(choice: ImagesChoice, image: RGBImageField, skip: bool = False) 
     names = names or next((list(found) for found in classes.values() if found), None)
     if names:
         facts["classes"] = names
+        place = Path(choice.source).expanduser()
+        if place.exists() and (words := words_beside(place, names)):
+            facts["class_words"] = words
     notes = clutter.notes() + (rows.notes() if isinstance(rows, FolderRows) else [])
     return ImagesSource(rows, indices, choices, labels, image=image, facts=facts, left_out=left_out, notes=notes)
 
