@@ -1,7 +1,7 @@
 # ffprep with its converters on Debian's Python, for the CPU:
 #
 #   docker build -t ffprep .
-#   docker run --rm -v /data:/data ffprep convert imagenet --source /data/imagenet --out /data/train.beton
+#   docker run --rm -v /data:/data --user "$(id -u):$(id -g)" -e HOME=/tmp ffprep convert imagenet --source /data/imagenet --out /data/train.beton
 #
 # For a GPU take an image of PyTorch as the base: --build-arg BASE=pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime
 # --build-arg TORCH_INDEX=https://pypi.org/simple

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from dense_trees import ade20k, picture, voc
 
 from ffprep.cli import main
 from ffprep.convert.config import read_config
 from ffprep.errors import OptionError
 
+OTHERS = ("visual_genome", "voc", "ade20k")
+"""Configurations of data sets that the study does not use."""
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DOCUMENTED = "".join(path.read_text() for path in (CONFIGS.parent / "docs" / "data").glob("*.md"))
 
@@ -135,7 +139,7 @@ def test_the_study_in_small(tmp_path: Path, demo_data: Path, vocabulary: Any, mo
         "".join(
             f"- include: {path}\n"
             for path in sorted(CONFIGS.glob("*.yaml"))
-            if path.stem not in ("study", "glue", "text")
+            if path.stem not in ("study", "glue", "text", *OTHERS)
         )
     )
     done = ffprep("convert", tmp_path / "mine.yaml", "quiet=true", "block=16")
@@ -157,6 +161,33 @@ def test_the_study_in_small(tmp_path: Path, demo_data: Path, vocabulary: Any, mo
     assert done.exit_code == 1 and "rows where 8,551 are expected" in done.output
 
 
+def test_the_other_configurations_in_small(tmp_path: Path, vocabulary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    voc(tmp_path)
+    ade, _ = ade20k(tmp_path)
+    for folder in ("images", "annotations"):
+        shutil.copytree(ade / folder / "training", ade / folder / "validation")
+    for number, name in enumerate(("images.zip", "images2.zip")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(f"VG_100K/{number}.jpg", picture((40, 30)))
+    regions = [{"id": number, "regions": [{"phrase": "a wall"}, {"phrase": "a door"}]} for number in range(2)]
+    with zipfile.ZipFile(tmp_path / "region_descriptions.json.zip", "w") as archive:
+        archive.writestr("region_descriptions.json", json.dumps(regions))
+    monkeypatch.chdir(tmp_path)
+    said = ""
+    for name in OTHERS:
+        done = ffprep("convert", CONFIGS / f"{name}.yaml", "quiet=true")
+        assert done.exit_code == 1, done.output
+        said += done.output
+    for words in (
+        "vg.beton: 2 images where 107,000 to 108,077 are expected",
+        "voc_train.beton: 3 images where 5,717 are expected",
+        "voc_masks_val.beton: 1 images where 1,449 are expected",
+        "ade_train.beton: 3 images where 20,210 are expected",
+        "ade_val.beton: 3 images where 2,000 are expected",
+    ):
+        assert words in said, said
+
+
 def numbers(expect: Any) -> list[int]:
     if isinstance(expect, dict):
         return [one for value in expect.values() for one in numbers(value)]
@@ -164,6 +195,6 @@ def numbers(expect: Any) -> list[int]:
 
 
 def test_the_manual_has_the_numbers_that_the_configurations_expect() -> None:
-    for conversion in read_config(CONFIGS / "study.yaml", []):
+    for conversion in [one for name in ("study", *OTHERS) for one in read_config(CONFIGS / f"{name}.yaml", [])]:
         missing = [number for number in numbers(conversion["expect"]) if f"{number:,}" not in DOCUMENTED]
         assert missing == [], conversion["out"]

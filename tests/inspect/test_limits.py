@@ -100,10 +100,10 @@ def test_figures_of_a_benchmark_as_text_and_picture(tmp_path: Path) -> None:
     stages = dict.fromkeys(STAGES, 0.5)
     found = {
         "path": "<x>.beton", "samples": 8, "bytes_per_sample": 100, "workers": 1, "batch_size": 4, "rounds": 1,
-        "crop": [0.08, 1.0], "results": [good, {"name": "other", "failure": "no"}],
+        "crop": [0.08, 1.0], "block": None, "results": [good, {"name": "other", "failure": "no"}],
         "split": {"ms": stages, "shares": shares(stages)},
     }  # fmt: skip
-    assert "3.000 ms: read 17%, entropy 17%, idct 17%" in bench_text(found)
+    assert "3.000 ms at best: read 17%, entropy 17%, idct 17%" in bench_text(found)
     drawn = svg_of(bench_charts(found))
     assert "&lt;x&gt;.beton" in drawn and "idct 17%" in drawn and drawn.count("<rect") == 1 + 1 + 2 * len(STAGES)
     write_charts(tmp_path / "x.png", bench_charts(found))

@@ -171,6 +171,8 @@ def voc_folder(source: Path, year: str | None) -> Path:
     SourceError
         There is none, or several and no `year`.
     """
+    if year is not None:
+        year = year.removeprefix("VOC")
     for top in (source, source / "VOCdevkit"):
         years = sorted(p for p in top.glob("VOC20*") if p.is_dir()) if top.is_dir() else []
         if (top / "JPEGImages").is_dir():

@@ -170,6 +170,10 @@ def test_voc_boxes(tmp_path: Path) -> None:
     assert rows[0]["labels"].tolist() == [7, 14] and rows[1]["labels"].tolist() == []
     assert rows[0]["difficult"].tolist() == [0, 1] and rows[0]["truncated"].tolist() == [1, 0]
     assert rows[2]["boxes"].tolist() == [[1.5, 2, 10, 20]]
+    for year in ("2012", "VOC2012"):
+        assert ffprep("plan", "voc", "--source", tmp_path / "VOCdevkit", "--year", year).exit_code == 0
+    refused = ffprep("plan", "voc", "--source", tmp_path / "VOCdevkit", "--year", "2007")
+    assert "VOCdevkit: has VOC2012; choose with --year, such as --year 2012" in refused.output
     dropped = ffprep("convert", "voc", "--source", top, "--out", tmp_path / "b.beton", "--difficult", "drop")
     assert "1 objects that are difficult left out" in dropped.output
     assert [len(row["boxes"]) for row in values_of(tmp_path / "b.beton")] == [1, 0, 1]

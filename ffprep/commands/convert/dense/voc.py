@@ -19,7 +19,7 @@ _options = apply_options(
     click.option(
         "--source", type=EXISTING, required=True, help="VOCdevkit, or the folder of a year: VOCdevkit/VOC2012."
     ),
-    click.option("--year", help="Which year's folder, where there are several."),
+    click.option("--year", help="Which year's folder, where there are several: 2012."),
     click.option(
         "--split", default="train", show_default=True, help="A list in ImageSets: train, val, trainval, test."
     ),
@@ -67,5 +67,5 @@ command, plan_command = dense_commands(
     'Pascal VOC, and what is laid out like it: fields "image" and boxes or masks.',
     _options,
     _make,
-    arguments="--source /data/VOCdevkit --year VOC2012 --split trainval",
+    arguments="--source /data/VOCdevkit --year 2012 --split trainval",
 )
