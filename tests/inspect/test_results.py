@@ -138,17 +138,19 @@ def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
     assert script.filled(new, tmp_path) == new
 
 
-def test_the_parts_of_a_comparison_fill_their_page(tmp_path: Path) -> None:
+def test_the_parts_of_a_comparison_fill_their_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = load_script("result_tables")
+    monkeypatch.setattr(script, "FOREMOST", ("slow", "fast"))
     page = "<!-- comparison: here -->\nnothing yet\n<!-- end of comparison -->\nb\n"
     page += "<!-- fastest: here -->\nas it was\n<!-- end of fastest -->\n"
     assert script.filled(page, tmp_path) == page
     result = Result("side_by_side", "10 images")
     result.measured("images: slow", [1.0, 2.0, 3.0], "images/s")
     result.measured("images: fast", [40.0, 50.0, 60.0], "images/s")
-    rows = [[name, {"range": f"images: {name}"}] for name in ("slow", "fast")]
+    result.measured("images: another", [7.0, 8.0, 9.0], "images/s")
+    rows = [[name, "files", {"range": f"images: {name}"}] for name in ("slow", "fast", "another")]
     result.tables.update(
-        {"images": Table(["", "images/s"], rows), "images-without": Table(["no figure", "reason"], [])}
+        {"images": Table(["", "reads", "images/s"], rows), "images-without": Table(["no figure", "reason"], [])}
     )
     result.tables["workers-2"] = Table(["", "x"], [["one", "2"]])
     result.save(tmp_path / "side-by-side-here-images.json")
@@ -156,10 +158,13 @@ def test_the_parts_of_a_comparison_fill_their_page(tmp_path: Path) -> None:
     new = script.filled(page, tmp_path)
     assert script.filled(new, tmp_path) == new and "nothing yet" not in new and "as it was" not in new
     assert new.count("### ") == 1 and "](images/side-by-side-here-images.svg)" in new
-    assert "| slow | 2 (1 - 3) |\n| fast | 50 (40 - 60) |" in new and "2 workers on two cores:\n\n| | x |" in new
-    assert "| fast | 50 (40 - 60) |\n| slow | 2 (1 - 3) |\n\n<!-- end of fastest -->" in new
+    assert (
+        "| slow | files | 2 (1 - 3) |\n| fast | files | 50 (40 - 60) |\n| another |" in new
+        and "2 workers on two cores:\n\n| | x |" in new
+    )
+    assert "| fast | files | 50 (40 - 60) |\n| slow | files | 2 (1 - 3) |\n\n<!-- end of fastest -->" in new
     assert "no figure" not in new
-    assert [bar.label for bar in script.chart("images", result).bars] == ["fast", "slow"]
+    assert [bar.label for bar in script.chart("images", result).bars] == ["fast", "another", "slow"]
 
 
 def test_pages_show_what_the_results_say() -> None:
