@@ -334,17 +334,17 @@ def _openings(bench: Bench, numbers: Sequence[int], left: int) -> None:
 
 
 PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
-    "writing": (writing, 130, 40),
-    "images": (images, 290, 110),
-    "narrow": (narrow, 290, 35),
+    "writing": (writing, 90, 40),
+    "images": (images, 320, 110),
+    "narrow": (narrow, 320, 35),
     "validation": (validation, 190, 35),
     "views": (views, 170, 35),
-    "workers": (workers, 250, 60),
+    "workers": (workers, 240, 60),
     "decoding": (decoding, 210, 40),
     "tokens": (tokens_part, 60, 20),
     "tokenise": (tokenise, 100, 30),
     "download": (download, 60, 15),
     "accelerator": (accelerator, 140, 30),
-    "scaling": (scaling, 180, 40),
+    "scaling": (scaling, 170, 40),
 }
 """Each part with the seconds that it may take, and those of a quick look."""
