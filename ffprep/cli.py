@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from ffprep._version import __version__
+from ffprep.commands import FOLDERS
 from ffprep.commands._shared.group import PackageGroup
 from ffprep.commands._shared.terminal import printable_output
 from ffprep.errors import FfprepError, OptionError
@@ -122,6 +123,7 @@ def _complain(message: str) -> None:
 @click.group(
     cls=CommandLine,
     package="ffprep.commands",
+    folders=FOLDERS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="-v shows where an error came from. Exit status: 0 well, 1 the data is bad, 2 the command is. "
     'Completion of commands and options: eval "$(_FFPREP_COMPLETE=bash_source ffprep)", or zsh_source, fish_source.',

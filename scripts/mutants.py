@@ -245,7 +245,7 @@ PARSE = "ffprep/jpeg/native/parse"
 EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent("ffprep/beton/verify/verify.py", r"bad \+= 1", r"bad (\+= 2|-= 1)", "only whether it is 0 counts"),
     Equivalent(
-        "ffprep/beton/check.py",
+        "ffprep/beton/opening/check.py",
         r"return pointers\[first\], largest, .*",
         r"return .*\(largest > 1\)",
         "sizes above 0 that differ have a largest one of 2 or more",

@@ -3,7 +3,7 @@
 
     scripts/mutate.py --sample 40              a random sample of 40 mutants of each group
     scripts/mutate.py jpeg --seed 3            every mutant of one group
-    scripts/mutate.py --only ffprep/beton/check.py:44
+    scripts/mutate.py --only ffprep/beton/opening/check.py:44
 
 Mutants are made in a temporary copy of the tree, one at a time, and the same seed picks the same ones. A mutant whose
 tests fail is killed; one whose tests run into the time limit is killed too, and counted apart. The tests run in a fork
@@ -86,12 +86,12 @@ TARGETS = (
     ),
     Target(
         "beton",
-        [f"{BETON}/layout.py", f"{BETON}/head.py"],
+        [f"{BETON}/layout.py", f"{BETON}/opening/head.py"],
         ["tests/beton/test_table_boundaries.py", "tests/beton/test_tables.py", "tests/beton/test_hostile.py"],
     ),
     Target(
         "beton",
-        [f"{BETON}/check.py", f"{BETON}/writing/placement.py", f"{BETON}/writing/columns.py"],
+        [f"{BETON}/opening/check.py", f"{BETON}/writing/placement.py", f"{BETON}/writing/columns.py"],
         ["tests/beton/test_table_boundaries.py", "tests/beton/test_tables.py", "tests/beton/test_verify_merge.py"],
     ),
     Target(

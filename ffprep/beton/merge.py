@@ -21,7 +21,7 @@ from ffprep.beton.writing.conditions import accept_finished, differs_from_finish
 from ffprep.beton.writing.copying import CopyingWriter, can_copy
 from ffprep.beton.writing.keyed import payload_keys
 from ffprep.beton.writing.writer import Writer
-from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.common.files.outputs import check_output, refuse_inputs
 from ffprep.errors import OptionError
 from ffprep.fields.base import Encoded
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.beton_tables import BetonTables
+from ffprep.beton.opening.tables import BetonTables
 from ffprep.beton.sections import MAX_NAME
 from ffprep.beton.seek_index import SeekIndex
 from ffprep.beton.sets import SetFile

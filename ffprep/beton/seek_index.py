@@ -34,9 +34,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.beton_tables import BetonTables
-from ffprep.common.mapping import map_file
-from ffprep.common.replacing import naming, replacing
+from ffprep.beton.opening.tables import BetonTables
+from ffprep.common.files.mapping import map_file
+from ffprep.common.files.replacing import naming, replacing
 from ffprep.errors import ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
 from ffprep.jpeg.watching import watch_memory

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.beton_tables import BetonTables
+from ffprep.beton.opening.tables import BetonTables
 
 
 def count_images(file: BetonTables, samples: npt.NDArray[np.int64] | None = None, field: str = "image") -> int:

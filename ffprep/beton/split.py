@@ -13,7 +13,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered, read_index, source_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter
-from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.common.files.outputs import check_output, refuse_inputs
 from ffprep.errors import BetonError, CorruptError, OptionError
 
 _OWN = ("writer", "samples")

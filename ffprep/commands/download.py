@@ -20,9 +20,9 @@ from ffprep.commands._shared.options import (
     progress_option,
     reading_options,
 )
+from ffprep.common.files.outputs import refuse_inputs
 from ffprep.common.formatting import size_text
 from ffprep.common.names import Clutter
-from ffprep.common.outputs import refuse_inputs
 from ffprep.errors import FfprepError, OptionError
 
 DATASETS = {

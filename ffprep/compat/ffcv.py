@@ -28,7 +28,7 @@ from ffprep.loader.engine.program import spec_of
 from ffprep.loader.epoch.scheduler import OWN_CODES
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms import NormalizeImage
-from ffprep.transforms.base import probability
+from ffprep.transforms.bases.transform import probability
 
 try:
     from ffcv.fields.rgb_image import SimpleRGBImageDecoder

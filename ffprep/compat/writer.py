@@ -17,7 +17,7 @@ import numpy as np
 from ffprep.beton.writing.columns import RecordPacker
 from ffprep.beton.writing.conditions import check_page_size
 from ffprep.beton.writing.writer import Writer
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.convert.processes import Failure, map_in_workers
 from ffprep.convert.progress import ProgressDisplay, ShownProgress, SilentProgress
 from ffprep.convert.units import encode_sample

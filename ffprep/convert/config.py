@@ -20,8 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ffprep.common.files.source_files import check_regular
 from ffprep.common.names import did_you_mean
-from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError
 
 _LARGEST = 1 << 20

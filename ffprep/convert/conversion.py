@@ -13,9 +13,9 @@ from typing import Any
 from ffprep.beton.parts import Part
 from ffprep.beton.writing.keyed import PartWriter
 from ffprep.beton.writing.writer import COMMIT_SAMPLES, Writer
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.files.outputs import check_output
 from ffprep.common.names import readable
-from ffprep.common.outputs import check_output
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.convert.clusters.parts import convert_on_cluster, drop_parts, refuse_parts
 from ffprep.convert.clusters.units import by_ray
 from ffprep.convert.progress import ProgressDisplay, SilentProgress

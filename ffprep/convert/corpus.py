@@ -16,10 +16,10 @@ import xxhash
 from ffprep.beton.reader import Reader
 from ffprep.beton.sections import canonical_json
 from ffprep.beton.writing.conditions import accept_finished
+from ffprep.common.files.locking import LockedError
+from ffprep.common.files.outputs import check_output
 from ffprep.common.formatting import duration_text, size_text
-from ffprep.common.locking import LockedError
 from ffprep.common.names import left_behind
-from ffprep.common.outputs import check_output
 from ffprep.convert.clusters.tokens import make_parts_on_cluster
 from ffprep.convert.conversion import check_engine, convert, processors
 from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder

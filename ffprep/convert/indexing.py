@@ -15,10 +15,10 @@ import xxhash
 from ffprep.beton.reader import Reader
 from ffprep.beton.sections import PAYLOAD_SUMS
 from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, write_index
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.files.replacing import naming
 from ffprep.common.formatting import duration_text, size_text
-from ffprep.common.ordered import ordered_map, threads
-from ffprep.common.replacing import naming
+from ffprep.common.workers.cpus import usable_cpus
+from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.errors import IndexMismatchError, JpegError, OptionError
 from ffprep.jpeg import build_index
 from ffprep.jpeg.index import interval_of

@@ -12,8 +12,8 @@ from typing import Any
 
 from ffprep.beton.sections import canonical_json
 from ffprep.beton.writing.conditions import differences, listed
-from ffprep.common.locking import open_locked
-from ffprep.common.replacing import naming, write_file
+from ffprep.common.files.locking import open_locked
+from ffprep.common.files.replacing import naming, write_file
 from ffprep.errors import OptionError
 
 IDENTITY = "conversion.json"

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
-from ffprep.common.ordered import Submit, ordered_map, threads
+from ffprep.common.workers.ordered import Submit, ordered_map, threads
 from ffprep.errors import ConversionError, OptionError
 
 Task = TypeVar("Task")

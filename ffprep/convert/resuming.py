@@ -21,7 +21,7 @@ from ffprep.beton.parts import LISTED
 from ffprep.beton.reader import Reader
 from ffprep.beton.sections import clean_name
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
-from ffprep.common.ordered import ordered_map, threads
+from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.convert.report import ConversionReport
 from ffprep.convert.units import UNIT, SampleResult, WorkUnit, by_threads, stamp_of, units_of
 from ffprep.errors import BetonError, OptionError

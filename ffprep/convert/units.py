@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from ffprep.common.names import readable
-from ffprep.common.ordered import ordered_map, threads
+from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.errors import ConversionError, FfprepError
 from ffprep.sources.base import Named, Source, StreamSource, announce_samples
 

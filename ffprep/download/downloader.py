@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.download import shards
 from ffprep.download.limit_tracker import LimitTracker
 from ffprep.download.messages import FetchRequest, FetchResult, WorkerConfig

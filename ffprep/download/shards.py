@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ffprep.common.locking import open_locked
-from ffprep.common.replacing import TEMPORARY, naming, replacing
-from ffprep.common.source_files import open_text
+from ffprep.common.files.locking import open_locked
+from ffprep.common.files.replacing import TEMPORARY, naming, replacing
+from ffprep.common.files.source_files import open_text
 from ffprep.download.settings import DownloadOptions
 from ffprep.errors import OptionError, SourceError
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.files.replacing import write_file
 from ffprep.common.formatting import printable
 from ffprep.common.html import PNG, encoded, escaped
-from ffprep.common.replacing import write_file
 from ffprep.errors import OptionError
 from ffprep.inspect.histograms import Histogram
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ffprep._version import __version__
-from ffprep.common.cpus import processor, usable_cpus
 from ffprep.common.formatting import size_text
+from ffprep.common.workers.cpus import processor, usable_cpus
 
 CORE = ("numpy", "numba", "llvmlite", "torch", "Pillow", "xxhash", "click")
 EXTRAS = ("datasets", "pyarrow", "tiktoken", "PyYAML", "aiohttp", "ray", "ffcv", "torchvision")

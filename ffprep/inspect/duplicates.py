@@ -19,8 +19,8 @@ import xxhash
 from ffprep.beton.checksums import open_checked, payload_sums, row_sums
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile, check_same_tokens, source_of
-from ffprep.common.cpus import usable_cpus
-from ffprep.common.ordered import ordered_map, threads
+from ffprep.common.workers.cpus import usable_cpus
+from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.errors import OptionError
 from ffprep.inspect.pixels import decoded_image
 from ffprep.text.blocks.blocks import open_blocks, source_facts

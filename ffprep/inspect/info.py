@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.beton.head import open_beton, read_head
+from ffprep.beton.opening.head import open_beton, read_head
 from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
 from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
 from ffprep.common.class_words import class_words
+from ffprep.common.files.replacing import naming
 from ffprep.common.formatting import size_text
-from ffprep.common.replacing import naming
 from ffprep.errors import IndexMismatchError
 
 _CLASSES = 10

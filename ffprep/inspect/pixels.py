@@ -14,8 +14,8 @@ from PIL import Image
 from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
-from ffprep.common.cpus import usable_cpus
-from ffprep.common.ordered import ordered_map, threads
+from ffprep.common.workers.cpus import usable_cpus
+from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.errors import DecodeError, OptionError
 
 UNIT = 32

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from ffprep.beton.checksums import check_tables
-from ffprep.beton.head import AGAIN
+from ffprep.beton.opening.head import AGAIN
 from ffprep.beton.reader import Reader
 from ffprep.errors import CorruptError, TruncatedError
 from ffprep.loader.checks import Checks

@@ -20,7 +20,7 @@ class Operation(ABC):
     ``f(batch, memory)``, or ``f(batch, memory, sample_numbers)`` if the function has the attribute ``with_indices``, or
     for a field's decoder ``f(sample_numbers, memory, metadata, storage_state)``. numba compiles the function if the
     declared state has ``jit_mode``. ffprep's own transforms are no subclasses of this; see
-    `ffprep.transforms.base.Transform`.
+    `ffprep.transforms.bases.transform.Transform`.
     """
 
     field: Any

@@ -7,7 +7,7 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffprep.common.source_files import read_file
+from ffprep.common.files.source_files import read_file
 from ffprep.errors import BetonError, CorruptError, SourceError
 
 DESCRIPTION = "source.json"

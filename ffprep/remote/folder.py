@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.mapping import map_file
-from ffprep.common.replacing import naming, write_file
-from ffprep.common.source_files import read_file
+from ffprep.common.files.mapping import map_file
+from ffprep.common.files.replacing import naming, write_file
+from ffprep.common.files.source_files import read_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.remote.holes import ENVIRONMENT, punch
 from ffprep.remote.plans import Plans

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import xxhash
 
-from ffprep.common.source_files import read_file
+from ffprep.common.files.source_files import read_file
 from ffprep.errors import OptionError, SourceError, first_line
 from ffprep.remote.facts import DESCRIPTION, LONGEST_DESCRIPTION, Facts, RemoteError, shown
 from ffprep.remote.folder import SUFFIX, Folder, write_own

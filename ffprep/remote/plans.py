@@ -3,7 +3,7 @@
 A user is a reader of a process. It keeps a file that all processes map::
 
     0    magic "FFPPLAN2"   u8 the batch it is at   u8 pages of the file
-    24   who it is (`ffprep.common.locking.Holder`), ended by a zero
+    24   who it is (`ffprep.common.files.locking.Holder`), ended by a zero
     512  for each page: u4 the batch that needs it next, `NEVER` where that is not known
     ...  for each page: u2 how often it is held: by batches under way, or as a table
     ...  for each page: u2 how often it is kept ahead: by batches to come, until somebody waits for another page
@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.locking import Holder
-from ffprep.common.mapping import map_file
-from ffprep.common.replacing import naming
-from ffprep.common.source_files import open_binary, read_file
+from ffprep.common.files.locking import Holder
+from ffprep.common.files.mapping import map_file
+from ffprep.common.files.replacing import naming
+from ffprep.common.files.source_files import open_binary, read_file
 from ffprep.errors import SourceError
 
 NEVER = 0xFFFFFFFF

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.common.closing import call_when_gone
-from ffprep.common.replacing import naming
+from ffprep.common.files.replacing import naming
 from ffprep.remote.facts import DamagedError, RemoteError, described, shown
 from ffprep.remote.folder import Folder, folder_at, remove_pages, write_page
 from ffprep.remote.plans import Plan, Plans, is_live, path_of

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.common.locking import boot_of_machine
-from ffprep.common.mapping import map_file
-from ffprep.common.replacing import naming
-from ffprep.common.source_files import check_regular
+from ffprep.common.files.locking import boot_of_machine
+from ffprep.common.files.mapping import map_file
+from ffprep.common.files.replacing import naming
+from ffprep.common.files.source_files import check_regular
 from ffprep.errors import OptionError, SourceError
 
 PAGE = 1 << 23

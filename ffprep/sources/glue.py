@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffprep.common.files.source_files import open_binary
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import open_binary
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import check_hub_name, load_dataset
 from ffprep.sources.reading.labelled_texts import label_rows, read_table

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ffprep.common.class_words import words_beside
+from ffprep.common.files.source_files import check_regular
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import check_regular
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.base import Source
 from ffprep.sources.imagenet_samples import ImageNet, ImageNetStream, ImageNetTable

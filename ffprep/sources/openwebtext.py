@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.files.source_files import check_regular, open_regular, walk
+from ffprep.common.files.tar import members
 from ffprep.common.names import Clutter, in_clutter
-from ffprep.common.source_files import check_regular, open_regular, walk
-from ffprep.common.tar import members
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.reading.hub import check_hub_name, load_dataset
 from ffprep.text.documents.documents import ArchiveUnit, RowsUnit, Unit, grouped, is_archive_name, is_text_name, natural

@@ -2,12 +2,12 @@
 
 There is a module for each of the twelve that ``ffcv.transforms`` has, since scripts also import from these by name:
 `color_jitter`, `common`, `cutout`, `flip`, `mixup`, `module`, `normalize`, `ops`, `poisoning`, `random_resized_crop`,
-`replace_label` and `translate`. ffprep's own are the folders `operations` (more operations, and those made of others),
-`policies` (RandAugment and its kin) and `compiled` (their code), and the modules `multi_hot`, `resized_crop` (decoders
-of FFCV-SSL), `base` (what a transform is) and `image` (operations on one image at a time).
+`replace_label` and `translate`. `resized_crop` is such a module of FFCV-SSL. ffprep's own are the folders `bases` (what
+a transform is), `image` (operations on one image at a time), `operations` (these, beyond ffcv's, and those made of
+others), `policies` (RandAugment and its kin) and `compiled` (their code).
 """
 
-from ffprep.transforms.base import Transform
+from ffprep.transforms.bases.transform import Transform
 from ffprep.transforms.color_jitter import (
     ColorJitter,
     RandomBrightness,
@@ -20,7 +20,6 @@ from ffprep.transforms.cutout import Cutout, RandomErasing
 from ffprep.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
 from ffprep.transforms.mixup import CutMix, ImageMixup, LabelMixup, Mixup, MixupOrCutMix, MixupToOneHot
 from ffprep.transforms.module import ModuleWrapper
-from ffprep.transforms.multi_hot import MultiHot
 from ffprep.transforms.normalize import NormalizeImage
 from ffprep.transforms.operations.blur import GaussianBlur
 from ffprep.transforms.operations.canvas import (
@@ -62,6 +61,7 @@ from ffprep.transforms.operations.levels import (
     RandomSolarize,
 )
 from ffprep.transforms.operations.mosaic import Mosaic
+from ffprep.transforms.operations.multi_hot import MultiHot
 from ffprep.transforms.operations.shapes import Affine, ElasticTransform, Perspective
 from ffprep.transforms.ops import Convert, ToDevice, ToTensor, ToTorchImage, View
 from ffprep.transforms.poisoning import Poison

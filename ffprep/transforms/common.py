@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo
-from ffprep.transforms.base import Transform
+from ffprep.transforms.bases.transform import Transform
 
 
 class Squeeze(Transform):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.transforms.base import probability
+from ffprep.transforms.bases.transform import probability
 from ffprep.transforms.image import ImageOp, Numbers, pixel_bytes, with_pixel
 
 

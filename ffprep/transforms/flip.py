@@ -11,7 +11,7 @@ import numpy as np
 from ffprep.common.seeds import signed
 from ffprep.kernels.random import uniforms
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import is_tensor, probability
+from ffprep.transforms.bases.transform import is_tensor, probability
 from ffprep.transforms.image import ImageOp, Numbers, channels_last
 
 

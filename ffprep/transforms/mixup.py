@@ -18,7 +18,7 @@ from ffprep.errors import OptionError
 from ffprep.fields.decoders import size_pair
 from ffprep.kernels.random import uniforms
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor, probability
+from ffprep.transforms.bases.transform import Transform, is_tensor, probability
 from ffprep.transforms.compiled.mix import DRAWS, betas, mix_floats, mix_levels, paste
 from ffprep.transforms.image import channels_last
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo
-from ffprep.transforms.base import Transform
+from ffprep.transforms.bases.transform import Transform
 
 
 class ModuleWrapper(Transform):

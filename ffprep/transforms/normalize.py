@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm, dtype_name, torch_dtype
-from ffprep.transforms.base import Transform, is_tensor
+from ffprep.transforms.bases.transform import Transform, is_tensor
 from ffprep.transforms.image import channels_last, element_table
 
 FUSED_TYPES = ("float32", "float16", "bfloat16")

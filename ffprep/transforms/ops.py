@@ -9,7 +9,7 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import FUSED_DTYPES, BatchInfo, ImageForm, dtype_name, torch_dtype
-from ffprep.transforms.base import Transform, each, is_tensor
+from ffprep.transforms.bases.transform import Transform, each, is_tensor
 
 
 class ToTensor(Transform):

@@ -11,7 +11,7 @@ from ffprep.abi import IMAGE, RENDER
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import INTERPOLATIONS, RandomResizedCropRGBImageDecoder, size_pair
 from ffprep.kernels.resample.weights import FILTERS
-from ffprep.transforms.ffcv_ssl import TwoForms
+from ffprep.transforms.bases.two_forms import TwoForms
 from ffprep.transforms.image import ImageOp, Numbers
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.pipeline.form import BatchInfo
-from ffprep.transforms.base import Transform, is_tensor
+from ffprep.transforms.bases.transform import Transform, is_tensor
 
 
 class ReplaceLabel(Transform):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import CenterCropRGBImageDecoder, size_pair
-from ffprep.transforms.ffcv_ssl import TwoForms
+from ffprep.transforms.bases.two_forms import TwoForms
 from ffprep.transforms.image import ImageOp, Numbers, pixel_bytes, with_pixel
 
 MODES = {"constant": 0, "reflect": 1, "edge": 2}

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ffprep.beton import Reader, Writer
-from ffprep.beton.beton_tables import BetonTables
+from ffprep.beton.opening.tables import BetonTables
 from ffprep.errors import BetonError
 from ffprep.fields import BytesField, IntField, RGBImageField
 

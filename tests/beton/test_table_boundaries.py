@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ffprep.beton import layout
-from ffprep.beton.check import (
+from ffprep.beton.opening.check import (
     CHUNK_ROWS,
     Bounds,
     MissingAllocation,

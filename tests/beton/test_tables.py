@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffprep.beton import Reader, Writer, layout
-from ffprep.beton.check import Bounds, MissingAllocation, bad_extents, table_sizes
+from ffprep.beton.opening.check import Bounds, MissingAllocation, bad_extents, table_sizes
 from ffprep.beton.sections import BlockHasher, block_checksums
 from ffprep.beton.writing.placement import Placement
 from ffprep.errors import ConversionError

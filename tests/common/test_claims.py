@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ffprep.common.locking import Claims
+from ffprep.common.files.locking import Claims
 
 OTHER = """
 import sys
-from ffprep.common.locking import Claims
+from ffprep.common.files.locking import Claims
 claims = Claims(sys.argv[1])
 claims.claim(7)
 print(flush=True)

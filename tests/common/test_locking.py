@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.common import locking
-from ffprep.common.locking import lock
+from ffprep.common.files import locking
+from ffprep.common.files.locking import lock
 from ffprep.errors import OptionError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.common import cpus
+from ffprep.common.workers import cpus
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ffprep.common.ordered import ordered_map, threads
+from ffprep.common.workers.ordered import ordered_map, threads
 
 
 def counted(taken: list[int], count: int) -> Iterator[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.common.files.outputs import check_output, refuse_inputs
 from ffprep.errors import OptionError
 
 

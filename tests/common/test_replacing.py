@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.common.replacing import TEMPORARY, replacing, sync_folder, write_file
+from ffprep.common.files.replacing import TEMPORARY, replacing, sync_folder, write_file
 from ffprep.errors import OptionError
 
 

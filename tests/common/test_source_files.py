@@ -11,8 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.common import source_files
-from ffprep.common.source_files import check_regular, open_binary, open_regular, open_text, read_file, read_text_file
+from ffprep.common.files import source_files
+from ffprep.common.files.source_files import (
+    check_regular,
+    open_binary,
+    open_regular,
+    open_text,
+    read_file,
+    read_text_file,
+)
 from ffprep.errors import SourceError
 from ffprep.text.documents.streams import FilePart
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ffprep.common.writing_back import begin_writing
+from ffprep.common.files.writing_back import begin_writing
 
 
 def test_contents_stay(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ffprep.common import cpus as _cpus
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.workers import cpus as _cpus
+from ffprep.common.workers.cpus import usable_cpus
 
 
 @pytest.mark.parametrize(

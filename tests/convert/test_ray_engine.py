@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ffprep.common.cluster import Places, Tasks
+from ffprep.common.workers.cluster import Places, Tasks
 from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.conversion import convert
 from ffprep.convert.corpus import convert_corpus

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ffprep.beton.merge import merge
-from ffprep.common.cluster import Places
-from ffprep.common.locking import open_locked
+from ffprep.common.files.locking import open_locked
+from ffprep.common.workers.cluster import Places
 from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.conversion import convert
 from ffprep.errors import ConversionError, OptionError, SourceError

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ffprep.loader.engine import device as transfer
-from ffprep.transforms.base import each
+from ffprep.transforms.bases.transform import each
 
 
 class Late:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffprep.common import cpus
+from ffprep.common.workers import cpus
 from ffprep.errors import FfprepError
 from ffprep.inspect.timing.paired import Timing
 from ffprep.inspect.timing.results import Result, Table, command, compared

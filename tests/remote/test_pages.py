@@ -20,7 +20,7 @@ from ffprep.beton.merge import merge
 from ffprep.beton.sets import files_of
 from ffprep.beton.split import split
 from ffprep.beton.verify import verify
-from ffprep.common import locking
+from ffprep.common.files import locking
 from ffprep.errors import OptionError
 from ffprep.inspect.info import describe
 from ffprep.remote import ChangedError, DamagedError, RemoteError, Store, folder_at

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ffprep.common import expansion, source_files
+from ffprep.common.files import expansion, source_files
 from ffprep.common.names import Clutter
 from ffprep.download.url_index import read_index
 from ffprep.errors import SourceError
@@ -101,7 +101,7 @@ def zip_that_lies(path: Path, kind: int, size: int, claimed: int | None = None) 
 LIMITED = """
 import resource, sys, zipfile
 from pathlib import Path
-from ffprep.common import expansion
+from ffprep.common.files import expansion
 from ffprep.errors import SourceError
 from ffprep.sources.reading.left_out import LeftOut
 from ffprep.sources.reading.shard_index import ShardIndex

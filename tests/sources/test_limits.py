@@ -18,7 +18,7 @@ from PIL import Image
 
 from ffprep.beton import Reader, Writer, layout
 from ffprep.cli import main
-from ffprep.common import expansion, tar
+from ffprep.common.files import expansion, tar
 from ffprep.convert import config
 from ffprep.download.index_forms import structured
 from ffprep.download.url_index import read_index

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ffprep.common.tar import Member, members, read_at
+from ffprep.common.files.tar import Member, members, read_at
 from ffprep.errors import SourceError
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]

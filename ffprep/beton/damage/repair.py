@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton import sections
-from ffprep.beton.check import bad_extents, bad_metadata
 from ffprep.beton.damage.restored import opened
 from ffprep.beton.merge import samples_of
+from ffprep.beton.opening.check import bad_extents, bad_metadata
 from ffprep.beton.reader import Reader
 from ffprep.beton.verify import jpeg_problem
 from ffprep.beton.verify.sums import blocks_of, blocks_that_fit, changed_samples, sums_of_fields
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.writer import Writer
-from ffprep.common.cpus import usable_cpus
-from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.common.files.outputs import check_output, refuse_inputs
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import BetonError, CorruptError, DecodeError
 from ffprep.fields import RGBImageField
 from ffprep.fields.base import UNKNOWN_SIZE

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.head import fields_of, open_beton
+from ffprep.beton.opening.head import fields_of, open_beton
 from ffprep.beton.reader import Reader
-from ffprep.common.mapping import map_file
-from ffprep.common.replacing import naming
+from ffprep.common.files.mapping import map_file
+from ffprep.common.files.replacing import naming
 from ffprep.errors import CorruptError
 from ffprep.jpeg.watching import watch_memory
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffprep.beton.head import open_beton
+from ffprep.beton.opening.head import open_beton
 from ffprep.beton.sets.members import Member, SetIndex, name_problem
-from ffprep.common.outputs import check_output
-from ffprep.common.replacing import naming, write_file
+from ffprep.common.files.outputs import check_output
+from ffprep.common.files.replacing import naming, write_file
 from ffprep.errors import CorruptError, NotABetonError, OptionError
 
 SUFFIX = ".set.json"

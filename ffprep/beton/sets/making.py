@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffprep.beton.head import Head
+from ffprep.beton.opening.head import Head
 from ffprep.beton.sets.index import read_index, write_index
 from ffprep.beton.sets.members import SetIndex, check_same_fields, describe_member
 from ffprep.beton.sets.places import Place, files_of

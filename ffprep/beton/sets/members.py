@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import xxhash
 
 from ffprep.beton import layout
-from ffprep.beton.head import AGAIN, Head, open_beton, read_head
+from ffprep.beton.opening.head import AGAIN, Head, open_beton, read_head
 from ffprep.beton.sets.tokens import recorded_source
-from ffprep.common.replacing import naming
+from ffprep.common.files.replacing import naming
 from ffprep.errors import CorruptError, OptionError
 from ffprep.remote import pread
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ffprep.beton.head import Head
+from ffprep.beton.opening.head import Head
 from ffprep.errors import OptionError
 
 _ORIGIN = ("dict_sha256", "earlier", "name", "model")

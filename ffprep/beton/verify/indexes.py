@@ -8,12 +8,12 @@ from concurrent.futures import Executor
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.beton.beton_tables import BetonTables
-from ffprep.beton.head import open_beton, read_head
+from ffprep.beton.opening.head import open_beton, read_head
+from ffprep.beton.opening.tables import BetonTables
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
 from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
-from ffprep.common.replacing import naming
+from ffprep.common.files.replacing import naming
 from ffprep.errors import BetonError, CorruptError, CustomFieldError, JpegError, OptionError
 from ffprep.jpeg.index import build_index, interval_of
 

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.check import MissingAllocation, bad_allocations, bad_metadata, table_sizes
 from ffprep.beton.checksums import PayloadSums
+from ffprep.beton.opening.check import MissingAllocation, bad_allocations, bad_metadata, table_sizes
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex
 from ffprep.beton.verify.indexes import index_beside, wrong_indexes
 from ffprep.beton.verify.sums import blocks_of, blocks_that_fit, changed_samples, sums_of_fields
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
 from ffprep.fields.rgb_image import MODE_JPEG

@@ -9,7 +9,7 @@ import xxhash
 
 from ffprep.beton import layout, sections
 from ffprep.beton.writing.unfinished import UnfinishedFile
-from ffprep.common.replacing import sync_folder
+from ffprep.common.files.replacing import sync_folder
 from ffprep.errors import ConversionError
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import xxhash
 
 from ffprep.beton.sections import canonical_json
-from ffprep.common.replacing import naming
+from ffprep.common.files.replacing import naming
 
 _HEAD = struct.Struct("<8s16s")
 _COMMIT = struct.Struct("<4sIQQ")

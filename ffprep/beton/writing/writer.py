@@ -21,7 +21,7 @@ from ffprep.beton.writing.finalise import finalise, sync_named
 from ffprep.beton.writing.journal import Committer, Journal
 from ffprep.beton.writing.placement import Placement, SharedPayloads, payloads_of, plan_sample
 from ffprep.beton.writing.unfinished import UnfinishedFile, remedy
-from ffprep.common.outputs import check_output, check_own
+from ffprep.common.files.outputs import check_output, check_own
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import Encoded, Field
 

@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from ffprep.commands._shared.help import Command
-from ffprep.common.expansion import DENSEST, allowing
+from ffprep.common.files.expansion import DENSEST, allowing
+from ffprep.common.files.outputs import check_output, refuse_inputs
+from ffprep.common.files.replacing import write_file
 from ffprep.common.names import missing_file
-from ffprep.common.outputs import check_output, refuse_inputs
-from ffprep.common.replacing import write_file
 from ffprep.errors import OptionError
 
 NAMING_INPUTS = frozenset({"source", "files", "shards", "settings", "numbering", "tokens", "index", "only"})

@@ -40,14 +40,15 @@ class PackageGroup(SuggestingGroup):
     attribute : str
         Name of the command in each module; modules without it are skipped.
     folders : tuple of str
-        Packages in the package whose modules are commands too; if there are any, none is in the package itself.
+        Packages in the package that are no commands themselves, but whose modules are.
     """
 
     def __init__(
         self, *args: Any, package: str, attribute: str = "command", folders: tuple[str, ...] = (), **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.packages = [f"{package}.{folder}" for folder in folders] or [package]
+        self.packages = [package, *(f"{package}.{folder}" for folder in folders)]
+        self.folders = folders
         self.attribute = attribute
 
     def modules(self) -> dict[str, str]:
@@ -56,7 +57,7 @@ class PackageGroup(SuggestingGroup):
             info.name.replace("_", "-"): f"{package}.{info.name}"
             for package in self.packages
             for info in pkgutil.iter_modules(import_module(package).__path__)
-            if info.name[0] != "_"
+            if info.name[0] != "_" and not (package == self.packages[0] and info.name in self.folders)
         }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -19,8 +19,8 @@ from ffprep.commands._shared.files import BETON, REPORT, Existing, check_restart
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.recorded import configuration
-from ffprep.common.expansion import DENSEST
-from ffprep.common.outputs import check_output
+from ffprep.common.files.expansion import DENSEST
+from ffprep.common.files.outputs import check_output
 
 if TYPE_CHECKING:
     from ffprep.convert.planning import ConversionPlan

@@ -15,9 +15,9 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sections import clean_name
 from ffprep.beton.verify import MAX_PROBLEMS, Problem, VerifyReport
 from ffprep.beton.writing.conditions import differences
-from ffprep.common.cpus import usable_cpus
 from ffprep.common.names import readable
-from ffprep.common.ordered import ordered_map, threads
+from ffprep.common.workers.cpus import usable_cpus
+from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.convert.units import UNIT, encode_sample
 from ffprep.errors import BetonError, DecodeError, FfprepError, JpegError, OptionError
 from ffprep.fields import Encoded, Field, RGBImageField

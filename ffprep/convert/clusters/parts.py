@@ -22,11 +22,11 @@ from ffprep.beton.merge import merge
 from ffprep.beton.parts import Part
 from ffprep.beton.reader import Reader
 from ffprep.beton.sections import canonical_json, field_summary
-from ffprep.common.cluster import Places, Tasks, connected
-from ffprep.common.cpus import usable_cpus
-from ffprep.common.locking import LockedError
-from ffprep.common.outputs import check_output
-from ffprep.common.replacing import naming, write_file
+from ffprep.common.files.locking import LockedError
+from ffprep.common.files.outputs import check_output
+from ffprep.common.files.replacing import naming, write_file
+from ffprep.common.workers.cluster import Places, Tasks, connected
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay
 from ffprep.convert.report import ConversionReport

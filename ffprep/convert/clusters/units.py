@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from typing import Any
 
-from ffprep.common.cluster import connected
-from ffprep.common.ordered import Submit, ordered_map
+from ffprep.common.workers.cluster import connected
+from ffprep.common.workers.ordered import Submit, ordered_map
 from ffprep.convert.units import SampleResult, WorkUnit, encode_unit
 from ffprep.errors import ConversionError, FfprepError, first_line
 from ffprep.sources.base import Source

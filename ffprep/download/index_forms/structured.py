@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffprep.common.source_files import check_regular
+from ffprep.common.files.source_files import check_regular
 from ffprep.download.index_forms.text import CAPTION_COLUMNS, URL_COLUMNS, FoundRow, clean_caption, clean_url, open_text
 from ffprep.errors import SourceError
 

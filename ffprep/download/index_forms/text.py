@@ -16,8 +16,8 @@ from itertools import chain, islice, repeat, zip_longest
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias, cast
 
-from ffprep.common.expansion import expanding
-from ffprep.common.source_files import open_binary
+from ffprep.common.files.expansion import expanding
+from ffprep.common.files.source_files import open_binary
 from ffprep.errors import SourceError
 
 FoundRow: TypeAlias = tuple[str, str, str]

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile, source_of
-from ffprep.common.replacing import naming
-from ffprep.common.source_files import check_regular
+from ffprep.common.files.replacing import naming
+from ffprep.common.files.source_files import check_regular
 from ffprep.errors import OptionError
 from ffprep.inspect.info import describe_set
 

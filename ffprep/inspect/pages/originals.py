@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ffprep.common.replacing import TEMPORARY, naming
+from ffprep.common.files.replacing import TEMPORARY, naming
 from ffprep.errors import OptionError
 from ffprep.inspect.pages.cards import Card
 from ffprep.inspect.pages.pictures import Picture

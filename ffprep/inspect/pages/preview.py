@@ -13,7 +13,7 @@ import numpy as np
 from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
-from ffprep.common.replacing import write_file
+from ffprep.common.files.replacing import write_file
 from ffprep.errors import OptionError
 from ffprep.inspect.histograms import histograms_of
 from ffprep.inspect.info import describe_set, info_text

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ffprep.common.files.replacing import write_file
 from ffprep.common.formatting import printable
 from ffprep.common.html import JPEG, PNG, encoded
-from ffprep.common.replacing import write_file
 from ffprep.errors import OptionError
 from ffprep.inspect.pages.cards import Card
 from ffprep.inspect.pages.figures import SIDE, Figure

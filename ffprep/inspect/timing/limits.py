@@ -13,8 +13,8 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
-from ffprep.common.cpus import available_memory, usable_cpus
 from ffprep.common.formatting import size_text
+from ffprep.common.workers.cpus import available_memory, usable_cpus
 from ffprep.inspect.timing.page_cache import drop, resident_share
 from ffprep.inspect.timing.runners import ffprep_images, ffprep_numbers
 

@@ -26,8 +26,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ffprep.common.cpus import Processor, processor, usable_cpus
-from ffprep.common.replacing import replacing
+from ffprep.common.files.replacing import replacing
+from ffprep.common.workers.cpus import Processor, processor, usable_cpus
 from ffprep.errors import FfprepError
 from ffprep.inspect.timing.paired import Timing
 

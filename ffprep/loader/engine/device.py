@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import OptionError
-from ffprep.transforms.base import each
+from ffprep.transforms.bases.transform import each
 from ffprep.transforms.ops import as_tensor
 
 IN_FLIGHT = 2

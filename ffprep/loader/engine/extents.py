@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
-from ffprep.common.mapping import advise
+from ffprep.common.files.mapping import advise
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.files import Files, Ids
 

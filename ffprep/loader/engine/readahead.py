@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ffprep.beton.reader import Reader
 from ffprep.common.closing import call_when_gone, close_descriptors
-from ffprep.common.locking import Claims
+from ffprep.common.files.locking import Claims
 from ffprep.loader.files import Ids
 
 PIECE = 1 << 20

@@ -12,9 +12,9 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.beton.shared import count_images
-from ffprep.common.cpus import available_memory
 from ffprep.common.formatting import size_text
 from ffprep.common.seeds import derived_seed
+from ffprep.common.workers.cpus import available_memory
 from ffprep.errors import OptionError
 from ffprep.loader.engine.extents import ExtentsAhead
 from ffprep.loader.engine.readahead import ReadAhead

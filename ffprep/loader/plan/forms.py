@@ -14,7 +14,7 @@ from ffprep.loader.files import Files
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.pipeline.form import ImageForm
 from ffprep.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
-from ffprep.transforms.base import Transform
+from ffprep.transforms.bases.transform import Transform
 from ffprep.transforms.operations.canvas import CanvasDecoder, PlaceOnCanvas
 
 

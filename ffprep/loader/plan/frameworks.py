@@ -11,7 +11,7 @@ from ffprep.errors import OptionError
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms import ModuleWrapper, ToDevice, ToTensor, ToTorchImage
-from ffprep.transforms.base import Transform, each
+from ffprep.transforms.bases.transform import Transform, each
 
 FRAMEWORKS = ("torch", "numpy", "jax")
 

@@ -21,7 +21,7 @@ from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.form import BatchInfo
 from ffprep.pipeline.state import State
-from ffprep.transforms.base import is_tensor
+from ffprep.transforms.bases.transform import is_tensor
 
 
 def is_operation(item: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ffprep.common.cpus import usable_cpus
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import OptionError
 
 MOST_WORKERS = 4096

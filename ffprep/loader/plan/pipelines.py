@@ -16,7 +16,7 @@ from ffprep.loader.files import Files
 from ffprep.loader.plan.operations import OperationStage, is_operation
 from ffprep.pipeline.pipeline_spec import PipelineSpec
 from ffprep.transforms import ModuleWrapper, ToDevice, ToTensor
-from ffprep.transforms.base import Transform
+from ffprep.transforms.bases.transform import Transform
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from ffprep.loader.plan.steps import Step, make_step, transform_step
 from ffprep.loader.plan.targets import longest, plan_array, plan_target
 from ffprep.pipeline.form import BatchInfo, ImageForm
 from ffprep.transforms import ToDevice
-from ffprep.transforms.base import Transform
+from ffprep.transforms.bases.transform import Transform
 
 STORED_DTYPES = {"uint8": np.uint8, "float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 """For each dtype of images, that of the array they are written to: numpy itself has no bfloat16."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo
-from ffprep.transforms.base import Transform
+from ffprep.transforms.bases.transform import Transform
 from ffprep.transforms.ops import ToDevice
 
 

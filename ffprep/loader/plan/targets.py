@@ -18,8 +18,8 @@ from ffprep.loader.plan.forms import array_form, array_shape, image_form, leader
 from ffprep.loader.plan.outputs import ArrayView, NativeOp, Output, Rows, Target
 from ffprep.loader.plan.pipelines import Pipeline
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.following import followers
 from ffprep.transforms.image import ImageOp
+from ffprep.transforms.image.following import followers
 
 FLOATS = np.dtype("<f4")
 

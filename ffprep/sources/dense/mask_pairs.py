@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.files.source_files import read_text_file
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import read_text_file
 from ffprep.errors import SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.dense.source import IGNORED, DenseSource, check_size, mask_field

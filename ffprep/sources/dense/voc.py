@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ffprep.common.source_files import read_file, read_text_file
+from ffprep.common.files.source_files import read_file, read_text_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.fields import MaskField, RGBImageField, VariableArrayField
 from ffprep.sources.dense.mask_pairs import check_labels

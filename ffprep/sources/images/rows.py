@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ffprep.common.files.source_files import read_file
 from ffprep.common.names import readable
-from ffprep.common.source_files import read_file
 from ffprep.errors import SourceError, first_line
 from ffprep.sources.reading.file_sets import LARGEST, FolderFiles
 from ffprep.sources.reading.image_tables import ArrowRows, ParquetRows

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ffprep.common.files.source_files import open_regular
+from ffprep.common.files.tar import members
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import open_regular
-from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.sources.images.rows import inside, no_column, sampled_size
 from ffprep.sources.reading.file_sets import TarFiles, is_image_name

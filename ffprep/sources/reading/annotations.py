@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ffprep.common.expansion import read_member, too_dense
+from ffprep.common.files.expansion import read_member, too_dense
+from ffprep.common.files.source_files import open_binary
 from ffprep.common.formatting import size_text
 from ffprep.common.names import in_clutter
-from ffprep.common.source_files import open_binary
 from ffprep.errors import SourceError
 from ffprep.sources.reading.zipped import DAMAGE as ZIP_DAMAGE
 from ffprep.sources.reading.zipped import open_member

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
+from ffprep.common.files.source_files import open_regular, read_file, walk
+from ffprep.common.files.tar import members, read_at
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import open_regular, read_file, walk
-from ffprep.common.tar import members, read_at
 from ffprep.errors import SourceError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.source_files import check_regular, read_file
+from ffprep.common.files.source_files import check_regular, read_file
 from ffprep.errors import SourceError, first_line
 from ffprep.sources.reading.load_cache import LoadCache
 

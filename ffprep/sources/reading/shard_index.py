@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.files.source_files import open_regular
+from ffprep.common.files.tar import members
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import open_regular
-from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import TarFiles, is_image_name
 from ffprep.sources.reading.left_out import LeftOut

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ffprep.common.source_files import check_regular, read_file, read_text_file
+from ffprep.common.files.source_files import check_regular, read_file, read_text_file
 from ffprep.errors import SourceError
 from ffprep.sources.reading.matfile import read_struct_array
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.closing import call_when_gone, close_descriptors
-from ffprep.common.expansion import read_member
+from ffprep.common.files.expansion import read_member
+from ffprep.common.files.source_files import check_regular, open_regular
+from ffprep.common.files.tar import read_at
 from ffprep.common.names import Clutter
-from ffprep.common.source_files import check_regular, open_regular
-from ffprep.common.tar import read_at
 from ffprep.errors import SourceError
 from ffprep.sources.reading.file_sets import FileSet, check_size, is_image_name
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.common.mapping import read_numbers
+from ffprep.common.files.mapping import read_numbers
 from ffprep.errors import SourceError
 from ffprep.fields import Field, NDArrayField
 from ffprep.text.blocks.blocks import best_per_sample

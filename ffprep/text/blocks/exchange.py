@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.replacing import naming, replacing
+from ffprep.common.files.replacing import naming, replacing
 from ffprep.errors import ConversionError, CorruptError, OptionError, SourceError
 from ffprep.fields import IntField, NDArrayField
 from ffprep.text.blocks.blocks import TOKENS, open_blocks, source_facts

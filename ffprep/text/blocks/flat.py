@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.source_files import check_regular, open_binary
+from ffprep.common.files.source_files import check_regular, open_binary
 from ffprep.errors import SourceError
 
 DTYPES: dict[str, np.dtype[Any]] = {

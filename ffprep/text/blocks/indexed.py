@@ -30,9 +30,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.mapping import map_file, read_numbers
-from ffprep.common.replacing import naming, replacing
-from ffprep.common.source_files import check_regular, open_binary
+from ffprep.common.files.mapping import map_file, read_numbers
+from ffprep.common.files.replacing import naming, replacing
+from ffprep.common.files.source_files import check_regular, open_binary
 from ffprep.errors import ConversionError, SourceError
 from ffprep.jpeg.watching import watch_memory
 

@@ -23,7 +23,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sets import Place, files_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.writer import Writer
-from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.common.files.outputs import check_output, refuse_inputs
 from ffprep.errors import OptionError
 from ffprep.text.blocks.block_source import BlockSource
 from ffprep.text.blocks.blocks import TokenBlocks, open_blocks, source_facts

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.common.files.replacing import naming
+from ffprep.common.files.source_files import open_binary
 from ffprep.common.names import readable
-from ffprep.common.replacing import naming
-from ffprep.common.source_files import open_binary
 from ffprep.text.documents.cleaning import Removed
 from ffprep.text.tokens.vocabulary import Tokens, Vocabulary
 

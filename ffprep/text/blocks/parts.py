@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from ffprep.common.replacing import naming
+from ffprep.common.files.replacing import naming
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.text.blocks.part_files import (
     LISTED,

@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 
 import xxhash
 
+from ffprep.common.files.tar import members
 from ffprep.common.names import in_clutter
-from ffprep.common.tar import members
 from ffprep.errors import SourceError
 from ffprep.text.documents.cleaning import WHOLE
 from ffprep.text.documents.streams import SUFFIXES, FilePart, Forward, Pieces, decompressed

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from ffprep.common.expansion import Counted, expanding
-from ffprep.common.replacing import naming
-from ffprep.common.source_files import open_regular
+from ffprep.common.files.expansion import Counted, expanding
+from ffprep.common.files.replacing import naming
+from ffprep.common.files.source_files import open_regular
 from ffprep.errors import OptionError, SourceError
 from ffprep.text.documents.cleaning import WHOLE
 
@@ -91,7 +91,7 @@ def compression(head: bytes) -> str | None:
 def decompressed(raw: io.RawIOBase) -> BinaryIO:
     """Open a file's content, decompressed if it begins like an xz, gzip, bzip2 or Zstandard file.
 
-    Reading raises `SourceError` where the content grows out of proportion; see `ffprep.common.expansion`.
+    Reading raises `SourceError` where the content grows out of proportion; see `ffprep.common.files.expansion`.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from ffprep.common.source_files import check_regular, open_binary
+from ffprep.common.files.source_files import check_regular, open_binary
 from ffprep.text.documents.delimited import CSV, TSV, Dialect, delimited_rows
 from ffprep.text.documents.streams import SUFFIXES, compression
 from ffprep.text.documents.table_rows import HEAD, Rows, is_array, json_rows, open_parquet, parquet_rows

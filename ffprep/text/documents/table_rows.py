@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from ffprep.common.source_files import check_regular
+from ffprep.common.files.source_files import check_regular
 from ffprep.errors import OptionError, SourceError, first_line
 from ffprep.text.documents.json_arrays import json_items
 from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed

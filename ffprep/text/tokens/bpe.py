@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from ffprep.common.source_files import read_file
+from ffprep.common.files.source_files import read_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.text.tokens.fast import LazyEncoder
 

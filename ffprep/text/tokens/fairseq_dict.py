@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ffprep.common.replacing import replacing
-from ffprep.common.source_files import read_file
+from ffprep.common.files.replacing import replacing
+from ffprep.common.files.source_files import read_file
 from ffprep.errors import SourceError
 from ffprep.text.tokens import bpe
 from ffprep.text.tokens.numbering import Numbering

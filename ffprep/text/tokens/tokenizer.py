@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.source_files import read_file
+from ffprep.common.files.source_files import read_file
 from ffprep.errors import CorruptError, OptionError, SourceError
 from ffprep.text.tokens.base import Ids, Tokens, Vocabulary, replace_surrogates
 from ffprep.text.tokens.libraries import LIBRARIES, SUFFIXES, Library, encoding_names, load

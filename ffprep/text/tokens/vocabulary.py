@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ffprep.common.source_files import open_binary
+from ffprep.common.files.source_files import open_binary
 from ffprep.errors import CorruptError, OptionError
 from ffprep.text.tokens import numbering, tokenizer
 from ffprep.text.tokens.base import Tokens, Vocabulary, replace_surrogates

@@ -1,1 +1,1 @@
-"""Operations on images beyond those of ffcv, under torchvision's names."""
+"""Operations beyond those of ffcv: on images, under torchvision's names, and on targets."""

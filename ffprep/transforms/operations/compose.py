@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.transforms.base import probability
+from ffprep.transforms.bases.transform import probability
 from ffprep.transforms.image import ImageOp, Numbers
 
 MOST = 64

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ffprep.errors import OptionError
-from ffprep.transforms.base import probability
-from ffprep.transforms.ffcv_ssl import TwoForms
+from ffprep.transforms.bases.transform import probability
+from ffprep.transforms.bases.two_forms import TwoForms
 from ffprep.transforms.image import ImageOp, Numbers
 from ffprep.transforms.operations.compose import RandomApply
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ffprep.errors import OptionError
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor
+from ffprep.transforms.bases.transform import Transform, is_tensor
 from ffprep.transforms.image import channels_last
 
 WEIGHTS = (0.299, 0.587, 0.114)

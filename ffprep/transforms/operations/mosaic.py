@@ -16,7 +16,7 @@ from ffprep.fields.dense import Boxes
 from ffprep.fields.dense.decoders import FORMATS
 from ffprep.kernels.random import uniforms
 from ffprep.pipeline.form import BatchInfo, ImageForm
-from ffprep.transforms.base import Transform, is_tensor, probability
+from ffprep.transforms.bases.transform import Transform, is_tensor, probability
 from ffprep.transforms.image import channels_last
 
 STREAM = zlib.crc32(b"mosaic") & 0x7FFFFFFF

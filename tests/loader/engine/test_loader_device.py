@@ -43,7 +43,7 @@ from ffprep.transforms import (
     ToTensor,
     ToTorchImage,
 )
-from ffprep.transforms.base import each
+from ffprep.transforms.bases.transform import each
 
 MEAN = np.array([0.485, 0.456, 0.406]) * 255
 STD = np.array([0.229, 0.224, 0.225]) * 255

@@ -24,8 +24,8 @@ from ffprep.commands._shared.options import (
     writing_options,
 )
 from ffprep.commands._shared.vocabulary import renamed, take_vocabulary, vocabulary_options
-from ffprep.common.outputs import check_output
-from ffprep.common.replacing import replacing
+from ffprep.common.files.outputs import check_output
+from ffprep.common.files.replacing import replacing
 
 if TYPE_CHECKING:
     from ffprep.sources.caption_source import CaptionSource

@@ -20,7 +20,7 @@ from ffprep.commands._shared.options import (
     unturned_options,
     writing_options,
 )
-from ffprep.common.source_files import read_text_file
+from ffprep.common.files.source_files import read_text_file
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ffprep.loader.engine.targets.points import make_boxes, make_keypoints, make
 from ffprep.loader.engine.targets.shared import SIGNATURE
 from ffprep.loader.files import Files
 from ffprep.loader.plan.outputs import NativeOp, Rows, Target
-from ffprep.transforms.following import build_followers
+from ffprep.transforms.image.following import build_followers
 
 ENTRIES: dict[type[Any], Callable[..., int]] = {
     MaskDecoder: make_mask,

@@ -10,7 +10,7 @@ import click
 
 from ffprep.commands._shared.files import FILES, OWN_RULE, FileCommand, inputs_of
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary
-from ffprep.common.outputs import check_output, refuse_inputs
+from ffprep.common.files.outputs import check_output, refuse_inputs
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile

@@ -139,7 +139,7 @@ def _share_of_a_source(path: Path) -> bool:
 def _compare(path: Path, origin: Origin, report: VerifyReport, workers: int | None) -> None:
     from ffprep.beton.reader import Reader
     from ffprep.beton.verify import Problem
-    from ffprep.common.cpus import usable_cpus
+    from ffprep.common.workers.cpus import usable_cpus
     from ffprep.convert.against import compare, reopened
     from ffprep.errors import BetonError
 

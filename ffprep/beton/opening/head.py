@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ffprep.beton import layout
-from ffprep.beton.check import Bounds
+from ffprep.beton.opening.check import Bounds
 from ffprep.common.names import missing_file
 from ffprep.errors import (
     CorruptError,

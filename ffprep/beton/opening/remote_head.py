@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 
 from ffprep.beton import layout, sections
-from ffprep.beton.head import Head, read_head
+from ffprep.beton.opening.head import Head, read_head
 from ffprep.errors import BetonError, CorruptError, CustomFieldError
 from ffprep.remote import PageSource, RemoteError, folder_at, is_url, local_file, pread
 

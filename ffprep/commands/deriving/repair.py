@@ -10,7 +10,7 @@ import click
 from ffprep.commands._shared.files import BETONS, FILES, FileCommand, check_restart
 from ffprep.commands._shared.numbers import WORKERS
 from ffprep.commands._shared.options import continuing_options, followed, progress_option, terminable
-from ffprep.common.outputs import check_output
+from ffprep.common.files.outputs import check_output
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton import layout
-from ffprep.beton.check import (
+from ffprep.beton.opening.check import (
     OUTSIDE,
     MissingAllocation,
     bad_allocations,
@@ -21,10 +21,10 @@ from ffprep.beton.check import (
     is_plain,
     table_sizes,
 )
-from ffprep.beton.head import AGAIN, open_beton, read_head
-from ffprep.beton.remote_head import local_place, read_remote_head
-from ffprep.common.mapping import map_file
-from ffprep.common.replacing import naming
+from ffprep.beton.opening.head import AGAIN, open_beton, read_head
+from ffprep.beton.opening.remote_head import local_place, read_remote_head
+from ffprep.common.files.mapping import map_file
+from ffprep.common.files.replacing import naming
 from ffprep.errors import BetonError, CorruptError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members

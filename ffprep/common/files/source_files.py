@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from typing import Any, TextIO
 
-from ffprep.common.replacing import naming
+from ffprep.common.files.replacing import naming
 from ffprep.errors import SourceError
 
 _KINDS = {

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ffprep.common.closing import call_when_gone, close_descriptors
-from ffprep.common.outputs import check_own
+from ffprep.common.files.outputs import check_own
 from ffprep.errors import OptionError
 
 _FLOCK = struct.Struct("hhqqi4x")

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.common.source_files import open_binary
+from ffprep.common.files.source_files import open_binary
 from ffprep.errors import SourceError
 
 Bytes = npt.NDArray[np.uint8]

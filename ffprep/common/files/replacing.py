@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ffprep.common.locking import open_locked
-from ffprep.common.outputs import check_output
+from ffprep.common.files.locking import open_locked
+from ffprep.common.files.outputs import check_output
 
 TEMPORARY = ".ffprep-tmp"
 """What the name of an incomplete file adds. It is always the same, so that the next run replaces what a kill left."""

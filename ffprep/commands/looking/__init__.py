@@ -1,0 +1,1 @@
+"""Commands that say what finished files hold, whether they are whole and how fast they load."""
