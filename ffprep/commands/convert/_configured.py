@@ -13,7 +13,7 @@ from ffprep.commands._shared.files import check_there, outputs_of
 from ffprep.commands._shared.group import opposites, switches
 from ffprep.commands._shared.recorded import again
 from ffprep.commands.convert._expected import Expected, check_all
-from ffprep.common.outputs import refuse_inputs
+from ffprep.common.files.outputs import refuse_inputs
 from ffprep.convert.config import read_config, to_arguments
 from ffprep.errors import ConversionError, OptionError
 
