@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from peers import entries as who
 from peers import tokens
+from peers.confined import groups
 from peers.measuring import HERE, Entry, Look, Setting, add, building, timed
 
 from ffprep.inspect.timing.results import Result, Table
@@ -239,6 +241,33 @@ def accelerator(bench: Bench) -> None:
     bench.result.tables["cores"] = wanted
 
 
+def confined(bench: Bench) -> None:
+    """A page cache with room for half of the set."""
+    place = _copies(bench, 256 if bench.quick else 1024)
+    with groups(5) as made:
+        if not made:
+            bench.result.tables["confined-without"] = Table(
+                ["no figure", "reason"], [["all of them", "no control group can be made here, which takes root"]]
+            )
+            return
+        found = who.confined_entries(place, made)
+        found = [one for one in found if one.name != "stock ffcv, in windows of pages" or bench.data.stock is not None]
+        bench.compare("confined", found, replace(PLAIN, columns=("stored", "memory")))
+
+
+def _copies(bench: Bench, count: int) -> Path:
+    """Copy the images for each contestant that is confined, so that none finds in memory what another has read."""
+    place = bench.scratch / f"copies-{count}"
+    if not place.exists():
+        data = larger(bench, count)
+        with building(place) as part:
+            for name in ("files", "more-files"):
+                shutil.copytree(data.folder, part / name)
+            for name, path in (("seekable", data.seekable), ("random", data.seekable), ("keep", data.keep)):
+                shutil.copyfile(path, part / f"{name}.beton")
+    return place
+
+
 def larger(bench: Bench, count: int) -> who.Data:
     """Repeat the images, in a folder and as files."""
     from loader import repeat_folder
@@ -345,6 +374,7 @@ PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
     "tokenise": (tokenise, 100, 30),
     "download": (download, 60, 15),
     "accelerator": (accelerator, 140, 30),
+    "confined": (confined, 90, 20),
     "scaling": (scaling, 170, 40),
 }
 """Each part with the seconds that it may take, and those of a quick look."""

@@ -217,7 +217,7 @@ def datago(folder: str, **job: Any) -> Epoch:
         images = []
         try:
             while (sample := client.get_sample()) is not None:
-                array = torch.from_numpy(sample.image.to_numpy_array().copy())
+                array = torch.from_numpy(sample.image.to_numpy_array())
                 images.append(transform(array.permute(2, 0, 1) if array.ndim == 3 else array.expand(3, -1, -1)))
                 if len(images) == wanted.batch_size:
                     yield torch.stack(images)
