@@ -45,7 +45,7 @@ from ffprep.inspect.timing.results import Result
 WITH_SHARDS = {"writing", "images", "narrow", "validation", "views", "workers", "accelerator", "scaling"}
 GRACE = 60
 """Seconds that a part may take beyond its own, before it is broken off."""
-PREPARING = (90, 45)
+PREPARING = (70, 40)
 """Seconds for making the data, counted like those of `PARTS`; the second is for a quick look."""
 MINUTES = (38.0, 7.5)
 STOPPED = "stopped"

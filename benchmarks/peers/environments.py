@@ -191,7 +191,7 @@ def _uv() -> str:
 def _install(folder: Path, python: Path, packages: tuple[str, ...]) -> str:
     if uv := _uv():
         make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
-        install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
     else:
         make = [sys.executable, "-m", "venv", str(folder)]
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -138,6 +138,7 @@ def tf_data(folder: str, **job: Any) -> Epoch:
     options = tf.data.Options()
     options.threading.private_threadpool_size = workers
     options.deterministic = not training
+    options.autotune.enabled = False  # it has nothing to tune here, and its thread would delay the end of each epoch
     if training:
         dataset = dataset.shuffle(len(files))
     dataset = dataset.map(one, num_parallel_calls=workers).batch(wanted.batch_size)

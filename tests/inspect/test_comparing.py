@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ffprep.inspect.timing.paired import Contestant, Limits, Timing, _ContestantProcess, compare
+from ffprep.inspect.timing.paired import Contestant, Limits, Timing, _ContestantProcess, _rest, compare
 from ffprep.inspect.timing.process_tree import descendants
 from ffprep.inspect.timing.results import Result
 
@@ -111,6 +111,16 @@ def test_contestants_start_side_by_side_and_are_moved() -> None:
     entries = [contestant("one", "Good"), contestant("two", "Good"), contestant("three", "Good")]
     found = compare(entries, 1, limits=Limits(starts=[[core], [core]]))
     assert [one.name for one in found] == ["one", "two", "three"] and all(len(one.rates) == 1 for one in found)
+
+
+@pytest.mark.parametrize(("worked", "slept"), [([0.02, 0.02, 0.0005, 0.02], 3), ([0.02] * 400, 250)])
+def test_what_works_ahead_is_waited_for(worked: list[float], slept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeps: list[float] = []
+    monkeypatch.setattr(time, "sleep", sleeps.append)
+    monkeypatch.setattr(time, "monotonic", lambda: sum(sleeps))
+    monkeypatch.setattr(time, "process_time", lambda: sum(worked[: len(sleeps)]))
+    assert _rest(5.0) == sum(sleeps)
+    assert len(sleeps) == pytest.approx(slept, abs=1)
 
 
 def test_nothing_starts_when_the_time_is_over() -> None:
