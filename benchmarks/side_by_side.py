@@ -8,13 +8,15 @@
 Parts, with what they compare: `writing` (conversion), `images` (training crops of 0.08 to 1 of the area), `narrow`
 (0.9 to 1), `validation`, `views` (two crops of each image), `workers` (0, 1, 2, 4 of them; batches read to their last
 value), `decoding` (the decoders alone, whole images and crops), `tokens`, `tokenise`, `download`, `accelerator` (an
-emulated one), `scaling` (sides of images, numbers of samples and of files).
+emulated one), `confined` (room in memory for half of the set), `scaling` (sides of images, numbers of samples and of
+files).
 
 The contestants of a group take turns, a pass each a round, after a pass that is not counted and in which their values
 are looked at. They are pinned to one processor unless a table says otherwise; beside the rate by the clock stands the
 processor time of a sample, with that of all processes a loader starts. A peer that cannot be installed or run, that
-hangs, or whose values are others, is listed with the reason. Every part has a time of its own and its results in a file
-of its own, ``OUT/side-by-side-NAME-PART.json``; a part whose file is there is left out (``--again`` runs it anew).
+hangs, or whose values are others, is listed with the reason. Every part has its share of the time that is left, and its
+results in a file of its own, ``OUT/side-by-side-NAME-PART.json``; a part whose file is there is left out (``--again``
+runs it anew).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +45,9 @@ from ffprep.inspect.timing.results import Result
 WITH_SHARDS = {"writing", "images", "narrow", "validation", "views", "workers", "accelerator", "scaling"}
 GRACE = 60
 """Seconds that a part may take beyond its own, before it is broken off."""
-
-
+PREPARING = (70, 40)
+"""Seconds for making the data, counted like those of `PARTS`; the second is for a quick look."""
+MINUTES = (38.0, 7.5)
 STOPPED = "stopped"
 
 
@@ -104,9 +107,14 @@ def limited(folder: Path, images: int) -> None:
 
 def write_shards(data: Data, setting: Setting) -> None:
     """Have peers write the forms that they read, where that has not been done."""
-    missing = [one for one in shard_writers(data) if not (data.shards / one.environment).exists()]
-    if missing:
-        list(timed(missing, replace(setting, rounds=1, until=time.monotonic() + 300)))
+    missing = [one for one in shard_writers(data, ".part") if not (data.shards / one.environment).exists()]
+    if not missing:
+        return
+    for group in timed(missing, replace(setting, rounds=1, until=time.monotonic() + 300)):
+        for entry, timing in group:
+            whole = data.shards / entry.environment
+            if not timing.failure and not whole.exists():
+                Path(entry.options["out"]).rename(whole)
 
 
 def warm_up(data: Data) -> None:
@@ -145,7 +153,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, help="how many, by default 256, or 64 with --quick")
     parser.add_argument("--rounds", type=int, help="by default 5, or 2 with --quick; fewer where the time ends")
-    parser.add_argument("--minutes", type=float, help="for all parts together, by default 35, or 8 with --quick")
+    parser.add_argument("--minutes", type=float, help="for all parts together, by default 38, or 7.5 with --quick")
     parser.add_argument("--quick", action="store_true", help="fewer images, peers and rounds, for a look")
     parser.add_argument("--core", type=int, help="processor to pin to; by default the first that may be used")
     parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder of results (default: %(default)s)")
@@ -165,26 +173,51 @@ def main() -> None:
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="ffprep-bench-", ignore_cleanup_errors=True) as made:
-        failures = measured(options, options.scratch or Path(made))
+        try:
+            failures = measured(options, options.scratch or Path(made))
+        except KeyboardInterrupt:
+            failures = {"the data": STOPPED}
     for name, failure in failures.items():
         print(f"{name}: {failure}", file=sys.stderr)
     sys.exit(1 if failures else 0)
 
 
+def shares(chosen: Sequence[str], minutes: float, quick: bool) -> tuple[float, dict[str, float]]:
+    """Divide the time of a run.
+
+    Parameters
+    ----------
+    chosen : sequence of str
+        The parts that are to be run.
+    minutes : float
+        What all parts would take.
+    quick : bool
+
+    Returns
+    -------
+    (float, dict of str to float)
+        Seconds for these parts, the making of the data included, and each part's weight.
+    """
+    weights = {name: part[2 if quick else 1] for name, part in PARTS.items()}
+    whole = PREPARING[quick] + sum(weights.values())
+    chosen_weights = {name: weights[name] for name in chosen}
+    return 60 * minutes * (PREPARING[quick] + sum(chosen_weights.values())) / whole, chosen_weights
+
+
 def measured(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
     """Make the data and run the parts; return those that did not come to their end."""
+    began = time.monotonic()
     options.out.mkdir(parents=True, exist_ok=True)
-    kind = 2 if options.quick else 1
     chosen = [name for name in PARTS if not options.parts or name in options.parts]
     files = {name: options.out / f"side-by-side-{options.name}-{name}.json" for name in PARTS}
     chosen = [name for name in chosen if options.again or not files[name].exists()]
-    whole = sum(part[kind] for part in PARTS.values())
-    times = 60 * (options.minutes or (8 if options.quick else 35)) / whole
+    seconds, weights = shares(chosen, options.minutes or MINUTES[options.quick], options.quick)
     rounds = options.rounds or (2 if options.quick else 5)
     images = options.images or (64 if options.quick else 256)
     cores = [options.core] if options.core is not None else sorted(os.sched_getaffinity(0))[:1]
     data = make_data(scratch, options.data, images)
-    setting = Setting(rounds=rounds, cores=cores)
+    longer = max(1.0, (options.minutes or 0) / MINUTES[options.quick])  # who gives more time gives peers more
+    setting = Setting(rounds=rounds, cores=cores, start=longer * Setting.start, epoch=longer * Setting.epoch)
 
     def other(name: str) -> Result | None:
         return Result.load(files[name]) if files[name].exists() else None
@@ -197,10 +230,12 @@ def measured(options: argparse.Namespace, scratch: Path) -> dict[str, str]:
         bench = Bench(data, setting, options.quick, scratch, options.text, other)
         what = f"{data.count:,} images, batches of 64, up to {rounds} rounds" + (", a quick look" * options.quick)
         bench.result = Result("side_by_side", what, note=options.note)
-        print(f"{name}: at most {PARTS[name][kind] * times:.0f} s", file=sys.stderr, flush=True)
+        left = max(0.0, began + seconds - time.monotonic())
+        own = left * weights[name] / sum(weights[other] for other in chosen[chosen.index(name) :])
+        print(f"{name}: at most {own:.0f} s", file=sys.stderr, flush=True)
         partial = files[name].with_suffix(".partial.json")
         bench.keep = partial_of(bench.result, partial)
-        failure = run(name, bench, PARTS[name][kind] * times)
+        failure = run(name, bench, own)
         bench.result.save(partial if failure else files[name])
         if failure:
             failures[name] = f"{failure}; what it found is in {partial}"

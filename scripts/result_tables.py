@@ -33,6 +33,7 @@ PARTS = {
     "views": "Two random crops of each image",
     "workers": "Workers, and what the consumer does",
     "accelerator": "An emulated accelerator",
+    "confined": "A page cache too small for the set",
     "decoding": "The decoders alone",
     "writing": "Conversion",
     "tokens": "Loading tokens",
@@ -59,6 +60,7 @@ FOREMOST = (
 CHARTS = ("images", "narrow", "validation", "writing")
 TABLES = {
     "consumed": "One worker on one core, and a consumer that reads every value of every batch:",
+    "confined": "Loaders that may hold half of what they read in memory, besides what they take themselves:",
     "busy": "Share of the time that a timed step a batch takes, with two workers on two cores:",
     "cores": "Cores that keep a GPU 90 % busy, computed from the processor time of an image:",
     "opening": "A loader in random order on one file, or on a set of files:",

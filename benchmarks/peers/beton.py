@@ -9,8 +9,11 @@ from peers.common import MEAN, SHORTER, SIDE, STD, Epoch, Job
 from ffprep.inspect.timing.runners import imagenet_loader, stock_loader
 
 
-def ffprep(path: str, index: bool | None = None, **job: Any) -> Epoch:
-    """ffprep's presets; two views are two pipelines on one field, which decode an image once for both."""
+def ffprep(path: str, index: bool | None = None, windows: bool = False, **job: Any) -> Epoch:
+    """ffprep's presets; two views are two pipelines on one field, which decode an image once for both.
+
+    With `windows` it goes through the file by windows of pages and reads these itself, for files larger than memory.
+    """
     wanted = Job(**job)
     if wanted.kind == "views":
         loader = _two_views(path, wanted)
@@ -19,6 +22,10 @@ def ffprep(path: str, index: bool | None = None, **job: Any) -> Epoch:
     options |= {"validation": True, "crop": "center"} if wanted.kind == "validation" else {"scale": wanted.scale}
     if index is not None:
         options["index"] = index
+    if windows:
+        from ffprep import OrderOption
+
+        options |= {"order": OrderOption.QUASI_RANDOM, "os_cache": False}
     loader = imagenet_loader(path, **options)
     return Epoch(lambda: (images for images, *_ in loader), wanted)
 
@@ -45,11 +52,14 @@ def _two_views(path: str, job: Job) -> Any:
     )
 
 
-def ffcv(path: str, decoders: str = "stock", **job: Any) -> Epoch:
-    """Stock ffcv's loader, with its own decoder or with ffprep's (``decoders="ffprep+all"``)."""
+def ffcv(path: str, decoders: str = "stock", windows: bool = False, **job: Any) -> Epoch:
+    """Stock ffcv's loader, with its own decoder or with ffprep's (``decoders="ffprep+all"``).
+
+    With `windows` it has the settings that its manual gives for files larger than memory.
+    """
     wanted = Job(**job)
-    if wanted.kind != "train":
-        return _other_stock(path, wanted)
+    if wanted.kind != "train" or windows:
+        return _other_stock(path, wanted, windows)
     loader = stock_loader(
         path,
         batch_size=wanted.batch_size,
@@ -60,15 +70,16 @@ def ffcv(path: str, decoders: str = "stock", **job: Any) -> Epoch:
     return Epoch(lambda: (images for images, *_ in loader), wanted)
 
 
-def _other_stock(path: str, job: Job) -> Epoch:
-    """Stock ffcv's own decoders for validation (the centre square of 224 / 256), or for two views."""
+def _other_stock(path: str, job: Job, windows: bool) -> Epoch:
+    """Stock ffcv's own decoders for validation (the centre square of 224 / 256), for two views, or by windows."""
     import numpy as np
     from ffcv.fields.decoders import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
     from ffcv.pipeline.pipeline_spec import PipelineSpec
     from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage
 
-    validation = job.kind == "validation"
+    validation, views = job.kind == "validation", job.kind == "views"
+    order = OrderOption.QUASI_RANDOM if windows else OrderOption.RANDOM
 
     def steps() -> list[Any]:
         normalise = NormalizeImage(255 * np.array(MEAN), 255 * np.array(STD), np.float32)
@@ -80,17 +91,17 @@ def _other_stock(path: str, job: Job) -> Epoch:
         return RandomResizedCropRGBImageDecoder((SIDE, SIDE), scale=tuple(job.scale))
 
     pipelines: dict[str, Any] = {"image": [decoder(), *steps()], "label": None}
-    if not validation:
+    if views:
         pipelines["second"] = PipelineSpec("image", decoder=decoder(), transforms=steps())
     loader = Loader(
         path,
         batch_size=job.batch_size,
         num_workers=max(1, job.num_workers),
-        os_cache=True,
-        order=OrderOption.SEQUENTIAL if validation else OrderOption.RANDOM,
+        os_cache=not windows,
+        order=OrderOption.SEQUENTIAL if validation else order,
         drop_last=False,
         pipelines=pipelines,
     )
-    if validation:
-        return Epoch(lambda: (images for images, *_ in loader), job)
-    return Epoch(lambda: ((one, two) for one, two in loader), job)
+    if views:
+        return Epoch(lambda: ((one, two) for one, two in loader), job)
+    return Epoch(lambda: (images for images, *_ in loader), job)

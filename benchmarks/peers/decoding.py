@@ -121,7 +121,7 @@ def simplejpeg_fast(folder: str, crop: bool = False) -> Callable[[], int]:
 
 
 def turbojpeg(folder: str, crop: bool = False) -> Callable[[], int]:
-    """PyTurboJPEG, which needs a libjpeg-turbo 3 of the system."""
+    """PyTurboJPEG, which needs a libjpeg-turbo of the system: its versions from 2 on need 3."""
     from turbojpeg import TJPF_RGB, TurboJPEG
 
     decoder = TurboJPEG()

@@ -119,6 +119,26 @@ def image_entries(data: Data, **job: Any) -> list[Entry]:
     return [replace(found[0], options={**found[0].options, **looks}), *found[1:]]
 
 
+def confined_entries(place: Path, groups: Sequence[Path]) -> list[Entry]:
+    """Return loaders in control groups with room for half of what each reads, of which it has a copy of its own."""
+    places = {
+        "ffprep, in windows of pages": ("beton:ffprep", "", "seekable.beton", "path", {"windows": True}),
+        "ffprep, in random order": ("beton:ffprep", "", "random.beton", "path", {}),
+        "stock ffcv, in windows of pages": ("beton:ffcv", "", "keep.beton", "path", {"windows": True}),
+        FEW[3]: ("files:torchvision_v2", "torchvision", "files", "folder", {}),
+        FEW[4]: ("pools:dali", "dali", "more-files", "folder", {}),
+    }
+    found = []
+    for (name, (runner, environment, where, key, more)), group in zip(places.items(), groups, strict=True):
+        path = place / where
+        files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+        size = sum(one.stat().st_size for one in files)
+        options = {"runner": f"peers.{runner}", "place": str(path), "group": str(group), "room": size // 2}
+        entry = Entry(name, "peers.confined:confined", environment, {**options, key: str(path), **more})
+        found.append(replace(entry, stored="JPEG files" if key == "folder" else "beton"))
+    return found
+
+
 def few(entries: Sequence[Entry]) -> list[Entry]:
     """Keep those of `FEW`."""
     return [one for one in entries if one.name in FEW]
@@ -148,17 +168,17 @@ def writing_entries(data: Data) -> list[Entry]:
         options = {**ours, "out": str(data.shards / "stock.beton")}
         runner = "converting.convert:ffcv_conversion"
         found.append(Entry("stock ffcv", runner, "", options, BETON, data.each(data.stock)))
-    return found + shard_writers(data)
+    return found + shard_writers(data, ".written")
 
 
-def shard_writers(data: Data) -> list[Entry]:
-    """Return the writers of the forms that peers read."""
+def shard_writers(data: Data, suffix: str) -> list[Entry]:
+    """Return the writers of the forms that peers read, each to a folder of its name with this behind it."""
     return [
         Entry(
             name,
             f"peers.shards:{name}_write",
             name,
-            {"folder": str(data.folder), "out": str(data.shards / name)},
+            {"folder": str(data.folder), "out": str(data.shards / f"{name}{suffix}")},
             f"{stored}, the JPEGs",
             data.each(data.shards / name),
         )
@@ -177,7 +197,8 @@ def decoding_entries(folder: Path, crop: bool) -> list[Entry]:
         entry("ffprep", "ours", ""),
         entry("simplejpeg", "simplejpeg"),
         entry("simplejpeg, fast", "simplejpeg_fast"),
-        entry("PyTurboJPEG", "turbojpeg"),
+        entry("PyTurboJPEG", "turbojpeg", "turbojpeg"),
+        entry("PyTurboJPEG 1, libjpeg-turbo 2", "turbojpeg", "turbojpeg1"),
         entry("torchvision", "torchvision"),
         entry("OpenCV", "opencv"),
         entry("imagecodecs", "imagecodecs"),

@@ -1,8 +1,9 @@
 """An environment of its own for every peer, made from PyPI with the versions that the manual's figures are of.
 
-``uv`` makes them where it is installed, since it shares equal files between environments (torch alone takes 5 GB with
-what PyPI's build needs); pip does otherwise. They are kept, so that only the first run waits for downloads; so is the
-reason why one could not be made, until ``side_by_side.py --set-up`` tries it again.
+``uv`` makes them, since it shares equal files between environments (torch alone takes 5 GB with what PyPI's build
+needs); it gets an environment of its own where it is not installed, and pip does the work where it cannot be had. They
+are kept, so that only the first run waits for downloads; so is the reason why one could not be made, until
+``side_by_side.py --set-up`` tries it again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
+UV = "uv==0.13.9"
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 SECONDS = 1200
 
@@ -30,11 +34,17 @@ class Environment:
         Requirements with their versions.
     modules : tuple of str
         What must be importable for the peer to run.
+    loads : str
+        An expression that loads what it imports late, such as libraries of the system.
+    system : str
+        Debian's package of these, which root installs where they are missing.
     """
 
     name: str
     packages: tuple[str, ...]
     modules: tuple[str, ...]
+    loads: str = ""
+    system: str = ""
 
 
 ENVIRONMENTS = {
@@ -43,7 +53,13 @@ ENVIRONMENTS = {
         Environment("torchvision", ("Pillow==13.0.0", *TORCH), ("torchvision.io",)),
         Environment("torchcodec", ("torchcodec==0.17.0", *TORCH), ("torchcodec.decoders",)),
         Environment("dali", ("nvidia-dali-cuda120==2.4.0", "numpy", TORCH[0]), ("nvidia.dali",)),
-        Environment("spdl", ("spdl-core==0.8.0", "spdl-io==0.8.0", "numpy", TORCH[0]), ("spdl.io.lib._libspdl",)),
+        Environment(
+            "spdl",
+            ("spdl-core==0.8.0", "spdl-io==0.8.0", "numpy", TORCH[0]),
+            ("spdl.io", "spdl.io.lib"),
+            "spdl.io.lib._libspdl.ImagePackets",
+            "ffmpeg",
+        ),
         Environment("webdataset", ("webdataset==1.0.2", *TORCH), ("webdataset",)),
         Environment("streaming", ("mosaicml-streaming==0.13.0", *TORCH), ("streaming",)),
         Environment("litdata", ("litdata==0.2.76", *TORCH), ("litdata",)),
@@ -72,18 +88,19 @@ ENVIRONMENTS = {
             ),
             ("tiktoken", "tokenizers", "datasets", "datatrove"),
         ),
+        Environment("turbojpeg", ("PyTurboJPEG==2.6.1", "numpy", "opencv-python-headless==5.0.0.93"), ("turbojpeg",)),
+        Environment("turbojpeg1", ("PyTurboJPEG==1.8.3", "numpy", "opencv-python-headless==5.0.0.93"), ("turbojpeg",)),
         Environment(
             "decoders",
             (
                 "simplejpeg==1.9.0",
-                "PyTurboJPEG==2.6.1",
                 "opencv-python-headless==5.0.0.93",
                 "imagecodecs==2026.3.6",
                 "kornia-rs==0.2.0",
                 "Pillow==13.0.0",
                 *TORCH,
             ),
-            ("simplejpeg", "cv2", "imagecodecs"),
+            ("simplejpeg", "cv2", "imagecodecs", "kornia_rs", "torchvision.io"),
         ),
     )
 }
@@ -110,16 +127,32 @@ def set_up(environment: Environment, again: bool = False) -> tuple[Path, str]:
     if failed or not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         print(f"setting up {environment.name}: {' '.join(environment.packages)}", file=sys.stderr)
-        failure = _install(folder, python, environment.packages) or _tried(python, environment.modules)
+        failure = _install(folder, python, environment.packages) or _tried(python, environment)
+        if failure and environment.system and _system(environment.system):
+            failure = _tried(python, environment)
         folder.mkdir(parents=True, exist_ok=True)
         reason.write_text(failure)
         stamp.write_text(wanted)
     return python, reason.read_text() if reason.exists() else ""
 
 
-def _tried(python: Path, modules: tuple[str, ...]) -> str:
-    """Import modules and return why that failed; nothing if it did not."""
-    program = "".join(f"import {module}\n" for module in modules)
+def _system(package: str) -> bool:
+    """Install a package of Debian's, if this is root's to do."""
+    if not shutil.which("apt-get") or not hasattr(os, "geteuid") or os.geteuid():
+        return False
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        for command in (["apt-get", "update", "-qq"], install):
+            subprocess.run(command, capture_output=True, check=True, timeout=SECONDS, env=quiet)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def _tried(python: Path, environment: Environment) -> str:
+    """Import what a peer needs and return why that failed; nothing if it did not."""
+    program = "".join(f"import {module}\n" for module in environment.modules) + environment.loads
     try:
         run = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -127,18 +160,45 @@ def _tried(python: Path, modules: tuple[str, ...]) -> str:
     return _last_line(run.stderr) if run.returncode else ""
 
 
+@cache
+def _reachable(url: str) -> bool:
+    """Say whether an index answers: where it does not, each environment would wait for it in vain."""
+    try:
+        with urllib.request.urlopen(f"{url}/", timeout=20):
+            return True
+    except OSError:
+        return False
+
+
+@cache
+def _uv() -> str:
+    """Return the path of uv, which is installed if need be; nothing where it cannot be."""
+    own = home() / "uv"
+    if found := shutil.which("uv"):
+        return found
+    for path in (Path(sys.executable).with_name("uv"), own / "bin" / "uv"):
+        if path.exists():
+            return str(path)
+    install = [str(own / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(own)], capture_output=True, check=True, timeout=SECONDS)
+        subprocess.run(install, capture_output=True, check=True, timeout=SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return str(own / "bin" / "uv")
+
+
 def _install(folder: Path, python: Path, packages: tuple[str, ...]) -> str:
-    uv = shutil.which("uv") or (str(found) if (found := Path(sys.executable).with_name("uv")).exists() else "")
-    if uv:
+    if uv := _uv():
         make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
-        install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
     else:
         make = [sys.executable, "-m", "venv", str(folder)]
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     try:
         subprocess.run(make, capture_output=True, text=True, check=True)
         torch = [package for package in packages if package.startswith("torch")]
-        if torch:  # PyTorch's own index has builds without CUDA, a tenth as large
+        if torch and _reachable(CPU_TORCH):  # PyTorch's own index has builds without CUDA, a tenth as large
             subprocess.run(
                 [*install, "--index-url", CPU_TORCH, *torch[:2]], capture_output=True, check=False, timeout=SECONDS
             )

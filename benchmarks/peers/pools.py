@@ -138,6 +138,7 @@ def tf_data(folder: str, **job: Any) -> Epoch:
     options = tf.data.Options()
     options.threading.private_threadpool_size = workers
     options.deterministic = not training
+    options.autotune.enabled = False  # it has nothing to tune here, and its thread would delay the end of each epoch
     if training:
         dataset = dataset.shuffle(len(files))
     dataset = dataset.map(one, num_parallel_calls=workers).batch(wanted.batch_size)
@@ -217,7 +218,7 @@ def datago(folder: str, **job: Any) -> Epoch:
         images = []
         try:
             while (sample := client.get_sample()) is not None:
-                array = torch.from_numpy(sample.image.to_numpy_array().copy())
+                array = torch.from_numpy(sample.image.to_numpy_array())
                 images.append(transform(array.permute(2, 0, 1) if array.ndim == 3 else array.expand(3, -1, -1)))
                 if len(images) == wanted.batch_size:
                     yield torch.stack(images)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ffprep.inspect.timing.paired import Contestant, Limits, Timing, _ContestantProcess, compare
+from ffprep.inspect.timing.paired import Contestant, Limits, Timing, _ContestantProcess, _rest, compare
 from ffprep.inspect.timing.process_tree import descendants
 from ffprep.inspect.timing.results import Result
 
@@ -113,6 +113,16 @@ def test_contestants_start_side_by_side_and_are_moved() -> None:
     assert [one.name for one in found] == ["one", "two", "three"] and all(len(one.rates) == 1 for one in found)
 
 
+@pytest.mark.parametrize(("worked", "slept"), [([0.02, 0.02, 0.0005, 0.02], 3), ([0.02] * 400, 250)])
+def test_what_works_ahead_is_waited_for(worked: list[float], slept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeps: list[float] = []
+    monkeypatch.setattr(time, "sleep", sleeps.append)
+    monkeypatch.setattr(time, "monotonic", lambda: sum(sleeps))
+    monkeypatch.setattr(time, "process_time", lambda: sum(worked[: len(sleeps)]))
+    assert _rest(5.0) == sum(sleeps)
+    assert len(sleeps) == pytest.approx(slept, abs=1)
+
+
 def test_nothing_starts_when_the_time_is_over() -> None:
     [timing] = compare([contestant("late", "Good")], 1, limits=Limits(until=time.monotonic() - 1))
     assert timing.failure == "no time was left for it" and not timing.rates
@@ -212,3 +222,53 @@ def test_a_part_is_broken_off_and_the_next_one_runs(
         "side-by-side-here-fine.json", "side-by-side-here-stuck.partial.json",
     ]  # fmt: skip
     assert Result.load(tmp_path / "out" / "side-by-side-here-fine.json").series["x"].values == [1.0]
+
+
+def test_parts_share_the_time_of_a_run(harness: Any) -> None:
+    import side_by_side
+
+    seconds, weights = side_by_side.shares(list(side_by_side.PARTS), 38, False)
+    assert seconds == pytest.approx(60 * 38) and list(weights) == list(side_by_side.PARTS)
+    few, chosen = side_by_side.shares(["images", "tokens"], 38, False)
+    assert chosen == {name: weights[name] for name in ("images", "tokens")}
+    assert few / seconds == pytest.approx(
+        (side_by_side.PREPARING[0] + sum(chosen.values())) / (side_by_side.PREPARING[0] + sum(weights.values()))
+    )
+
+
+def test_what_a_writer_did_not_finish_is_not_taken_for_its_form(
+    harness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import side_by_side
+
+    def written(entries: Any, setting: Any) -> Any:
+        for entry in entries:
+            Path(entry.options["out"]).mkdir()
+        yield [(entry, Timing(entry.name, [], 0.0, "it hung" if entry.name == "grain" else "")) for entry in entries]
+
+    monkeypatch.setattr(side_by_side, "timed", written)
+    data = side_by_side.Data(tmp_path, tmp_path, tmp_path, tmp_path, None, 1)
+    side_by_side.write_shards(data, harness.Setting())
+    found = {path.name for path in tmp_path.iterdir()}
+    assert {"webdataset", "litdata", "grain.part"} <= found and not found & {"grain", "webdataset.part"}
+
+
+def test_an_environment_says_why_it_cannot_run(harness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from peers import environments
+
+    monkeypatch.setenv("FFPREP_PEERS", str(tmp_path))
+    tried: list[Any] = []
+
+    def installed(folder: Path, python: Path, packages: Any) -> str:
+        (folder / "bin").mkdir(parents=True)
+        python.symlink_to(sys.executable)
+        return ""
+
+    monkeypatch.setattr(environments, "_install", installed)
+    monkeypatch.setattr(environments, "_system", lambda package: bool(tried.append(package)))
+    late = environments.Environment("late", ("late==1",), ("json",), "json.no_such_library", "liblate")
+    assert "no_such_library" in environments.set_up(late)[1] and tried == ["liblate"]
+    assert "no_such_library" in environments.set_up(late)[1] and len(tried) == 1  # remembered
+    assert "no_such_library" in environments.set_up(late, again=True)[1] and len(tried) == 2
+    good = environments.Environment("good", ("good==1",), ("json",), "json.loads", "liblate")
+    assert environments.set_up(good) == (tmp_path / "good" / "bin" / "python", "") and len(tried) == 2
