@@ -147,7 +147,7 @@ def caller(kernel: Any, arguments: Sequence[Argument]) -> Callable[..., Any] | N
                 continue
             if value.ndim != dimensions or value.dtype != dtype or not value.flags.c_contiguous:
                 return int(kernel.made(*given) or 0)
-            flat += (0, 0, value.size, value.itemsize, value.__array_interface__["data"][0])
+            flat += (0, 0, value.size, value.itemsize, value.ctypes.data)
             flat += value.shape
             flat += value.strides
         result: int = function(*flat)

@@ -11,7 +11,7 @@ from ffprep.common.names import NamesKeywords
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import SampleDecoder
 from ffprep.loader.epoch.batch_type import Batch
-from ffprep.loader.epoch.epoch_state import EpochState
+from ffprep.loader.epoch.epoch_state import EpochState, StaysHere
 from ffprep.loader.epoch.failures import LoaderErrors
 from ffprep.loader.epoch.stats import LoaderStats, Meter
 from ffprep.loader.ffcv_names import FfcvLoader
@@ -31,7 +31,7 @@ INDEX = "index"
 """Name of the output that says which samples a batch has."""
 
 
-class Conveniences(FfcvLoader, NamesKeywords, Generic[Batch]):
+class Conveniences(StaysHere, FfcvLoader, NamesKeywords, Generic[Batch]):
     """Methods and properties of `Loader` that need little of its insides."""
 
     _instead = OF_DATALOADER

@@ -107,7 +107,7 @@ class ToTorchImage(Transform):
 
     def fuse(self, form: ImageForm, stream: int) -> ImageForm | None:
         if form.channels_first:
-            return None
+            raise OptionError("ToTorchImage stands after another one; images have (channels, height, width) once")
         return replace(form, channels_first=True, planar=not self.channels_last, tensor=True)
 
     def apply(self, x: Any, batch: BatchInfo) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,21 @@ MISTAKES = [
         "Loader(['images.beton', 'blocks.beton'], 2)",
         ffprep.errors.OptionError,
         "images.beton has a field 'image' and blocks.beton has none; leave it out with pipelines={'image': None}",
+    ),
+    (
+        "Loader(open('images.beton', 'rb'), 2)",
+        ffprep.errors.OptionError,
+        "is no path; give that of a .beton file",
+    ),
+    ("Loader([b'images.beton'], 2)", ffprep.errors.OptionError, "[b'images.beton'] is no path; give that of a .beton"),
+    ("pickle.dumps(presets.imagenet_train('images.beton', 2))", ffprep.errors.OptionError, "a Loader has threads and "),
+    ("pickle.dumps(iter(presets.imagenet_val('images.beton', 2)))", ffprep.errors.OptionError, "a EpochIterator has"),
+    ("copy.deepcopy(presets.imagenet_train('images.beton', 2))", ffprep.errors.OptionError, "make a loader in each "),
+    (
+        "iter(Loader('images.beton', 2, pipelines={'image': [decoders.RandomResizedCropRGBImageDecoder(32), "
+        "transforms.ToTensor(), transforms.ToTorchImage(), transforms.ToTorchImage()]}))",
+        ffprep.errors.OptionError,
+        "ToTorchImage stands after another one",
     ),
     # options of a loader
     ("Loader('images.beton')", TypeError, "missing 1 required positional argument: 'batch_size'"),
@@ -373,7 +390,8 @@ MISTAKES = [
 ]
 
 NAMES: dict[str, Any] = {
-    "Dataset": Dataset, "DatasetWriter": DatasetWriter, "Loader": Loader, "NodeOrder": NodeOrder, "np": np,
+    "Dataset": Dataset, "DatasetWriter": DatasetWriter, "Loader": Loader, "NodeOrder": NodeOrder, "copy": copy,
     "OrderOption": OrderOption, "Reader": Reader, "RepeatedOrder": RepeatedOrder, "WeightedOrder": WeightedOrder,
-    "decoders": decoders, "fields": fields, "folds": folds, "presets": presets, "transforms": transforms,
+    "decoders": decoders, "fields": fields, "folds": folds, "np": np, "pickle": pickle, "presets": presets,
+    "transforms": transforms,
 }  # fmt: skip

@@ -223,7 +223,7 @@ def token_rows(reader: Reader, field: str) -> tuple[int, npt.NDArray[np.uint64]]
 
 def address(array: npt.NDArray[Any]) -> int:
     """Return the address of an array's first element."""
-    return int(array.__array_interface__["data"][0])
+    return int(array.ctypes.data)
 
 
 def spec_of(

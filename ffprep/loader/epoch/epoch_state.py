@@ -5,7 +5,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
+
+from ffprep.errors import OptionError
 
 
 @dataclass
@@ -104,3 +106,13 @@ class EpochState:
     def current(self) -> int:
         """The epoch that is running, or else the one that the next iteration begins."""
         return self.upcoming if self.running is None else self.running.epoch
+
+
+class StaysHere:
+    """What has threads, and so can go to no other process."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise OptionError(
+            f"a {type(self).__name__} has threads and can be neither pickled nor copied; make a loader in each process "
+            "from the path and the options, or give it a Dataset"
+        )

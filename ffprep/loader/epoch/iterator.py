@@ -15,7 +15,7 @@ from typing import Any
 from ffprep.errors import FfprepError
 from ffprep.loader.engine.device import DeviceStream, PendingCopies
 from ffprep.loader.epoch.batch_type import Batch
-from ffprep.loader.epoch.epoch_state import EpochProgress
+from ffprep.loader.epoch.epoch_state import EpochProgress, StaysHere
 from ffprep.loader.epoch.scheduler import Scheduler, run_heavy, run_light
 from ffprep.loader.epoch.stats import Meter
 from ffprep.loader.files import Ids
@@ -25,7 +25,7 @@ from ffprep.pipeline.form import BatchInfo
 JOIN_SECONDS = 10.0
 
 
-class EpochIterator(Iterator[Batch]):
+class EpochIterator(StaysHere, Iterator[Batch]):
     """One pass over the data. Batches are tuples, with one member for each output of the loader.
 
     When the iterator is exhausted, closed or dropped, its worker pool goes back to the loader's pool cache, and the

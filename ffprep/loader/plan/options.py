@@ -77,9 +77,16 @@ def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -
         It is something else.
     """
     try:
-        return os.fspath(given) if isinstance(given, (str, os.PathLike)) else [os.fspath(path) for path in given]
+        if isinstance(given, (str, os.PathLike)):
+            return os.fspath(given)
+        if hasattr(given, "read"):  # an open file, whose lines would be taken for paths
+            raise TypeError
+        found = [os.fspath(path) for path in given]
+        if not all(isinstance(path, str) for path in found):
+            raise TypeError
     except TypeError:
         raise OptionError(f"{given!r} is no path; give that of a .beton file, or a list of them") from None
+    return found
 
 
 def worker_threads(num_workers: int) -> int:

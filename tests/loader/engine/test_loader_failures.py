@@ -293,6 +293,18 @@ def test_ctrl_c_ends_a_waiting_loop(image_beton: Path, tail: str) -> None:
     assert "KeyboardInterrupt" in result.stderr
 
 
+def test_no_call_goes_where_numpy_drops_interrupts(image_beton: Path) -> None:
+    called: set[str] = set()
+    loader = Loader(image_beton, 2, 1, pipelines={"image": [ResizeRGBImageDecoder(16)]})
+    sys.setprofile(lambda frame, event, _: called.add(frame.f_code.co_name) if event == "call" else None)
+    try:
+        list(loader)
+    finally:
+        sys.setprofile(None)
+    assert "__next__" in called
+    assert "_array_descr" not in called  # of __array_interface__, which loses what is raised there: Ctrl-C as well
+
+
 def test_a_fork_after_use(image_beton: Path) -> None:
     code = """
         import warnings
