@@ -6,6 +6,7 @@ An error is one line on standard error; ``-v`` anywhere on the command line show
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -23,6 +24,19 @@ from ffprep.commands import FOLDERS
 from ffprep.commands._shared.group import PackageGroup
 from ffprep.commands._shared.terminal import printable_output
 from ffprep.errors import FfprepError, OptionError
+
+_REMEDIES = {
+    errno.ENOSPC: "make room, or take another folder",
+    errno.EDQUOT: "make room, or take another folder",
+    errno.EFBIG: "take another folder, on a file system that holds larger files",
+    errno.EROFS: "take another folder",
+    errno.EACCES: "check its permissions, or take another place",
+    errno.EPERM: "check its permissions, or take another place",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EMFILE: "allow more open files: ulimit -n",
+    errno.EIO: "the disk or the network fails there; take another one",
+}
+"""What to do about errors of the system."""
 
 INTERRUPTED = 130  # as shells report a program ended by Ctrl-C
 
@@ -107,7 +121,8 @@ def _status(error: BaseException, verbose: bool, interrupted: bool) -> int:
         return 1
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{error.strerror or error}")
+        remedy = f"; {_REMEDIES[error.errno]}" if error.errno in _REMEDIES else ""
+        _complain(f"{where}{error.strerror or error}{remedy}")
         return 1
     if isinstance(error, MemoryError):
         _complain("out of memory")

@@ -13,7 +13,7 @@ import click
 from ffprep.commands._shared.files import ReadingCommand
 from ffprep.commands._shared.group import SuggestingGroup
 from ffprep.commands._shared.help import apply_options
-from ffprep.commands._shared.numbers import WORKERS, Whole
+from ffprep.commands._shared.numbers import WORKERS, Number, Whole
 from ffprep.commands._shared.options import (
     EXISTING,
     progress_display,
@@ -98,7 +98,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             click.option("--workers", type=WORKERS, help="Processes that fetch; by default one a processor."),
             click.option(
                 "--deadline",
-                type=click.FloatRange(min=0, min_open=True),
+                type=Number(0),
                 default=30.0,
                 show_default=True,
                 help="Seconds for one attempt.",

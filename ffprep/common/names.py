@@ -191,6 +191,8 @@ def check_keywords(
 def missing_file(path: str | os.PathLike[str]) -> str:
     """Say that there is nothing at a path, and name files beside it that are spelled like it."""
     wanted = Path(path)
+    if unexpanded := _tilde(wanted):
+        return f"no such file or folder{unexpanded}"
     try:
         beside = [Path(name) for name in os.listdir(wanted.parent)]  # noqa: PTH208 - names alone
     except OSError:
@@ -198,6 +200,21 @@ def missing_file(path: str | os.PathLike[str]) -> str:
     near = did_you_mean(wanted.stem, [one.stem for one in beside if one.suffix == wanted.suffix], wanted.suffix)
     near = near or did_you_mean(wanted.name, [one.name for one in beside if one.suffix != wanted.suffix])
     return f"no such file or folder{near or '; check the name'}"
+
+
+def missing_folder(folder: Path) -> str:
+    """Say that there is no folder to write to at a path."""
+    return f"no such folder{_tilde(folder) or '; make it first'}"
+
+
+def _tilde(path: Path) -> str:
+    """What to say of a path in the home folder that the shell has left as it was, as after ``--out=``; or nothing."""
+    if not path.parts or not path.parts[0].startswith("~"):
+        return ""
+    try:
+        return f"; ~ was not replaced by the shell: give {path.expanduser()}"
+    except RuntimeError:  # there is no such user
+        return ""
 
 
 def did_you_mean(word: str, words: Iterable[str], suffix: str = "") -> str:

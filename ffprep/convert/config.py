@@ -168,6 +168,27 @@ def _weigh(top: Any, where: str) -> None:
         )
 
 
+def _check_keys(node: Any, where: str, seen: set[int]) -> None:
+    """Refuse mappings with a key twice, of which YAML takes the last without a word."""
+    if id(node) in seen or not isinstance(node.value, list):
+        return
+    seen.add(id(node))
+    lines: dict[str, int] = {}
+    for part in node.value:
+        if isinstance(part, tuple):
+            key, value = part
+            name = str(key.value).replace("_", "-")
+            if key.tag != "tag:yaml.org,2002:merge" and name in lines:
+                raise OptionError(
+                    f"{where}, line {key.start_mark.line + 1}: {_brief(repr(name))} stands in line {lines[name]}, too; "
+                    "keep one of them"
+                )
+            lines[name] = key.start_mark.line + 1
+            _check_keys(value, where, seen)
+        else:
+            _check_keys(part, where, seen)
+
+
 def _parse(text: str, where: str) -> Any:
     try:
         import yaml
@@ -185,6 +206,7 @@ def _parse(text: str, where: str) -> Any:
             if node is None:
                 return None
             _weigh(node, where)
+            _check_keys(node, where, set())
             return loader.construct_document(node)
         finally:
             loader.dispose()

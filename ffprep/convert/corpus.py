@@ -22,10 +22,10 @@ from ffprep.common.formatting import duration_text, size_text
 from ffprep.common.names import left_behind
 from ffprep.convert.clusters.tokens import make_parts_on_cluster
 from ffprep.convert.conversion import check_engine, convert, processors
-from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
+from ffprep.convert.parts_folder import drop, drop_left, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
 from ffprep.convert.report import ConversionReport
-from ffprep.errors import BetonError, OptionError
+from ffprep.errors import BetonError, OptionError, SourceError
 from ffprep.sources.openwebtext import Corpus
 from ffprep.text.blocks.block_source import BlockSource
 from ffprep.text.blocks.part_files import Part, Statistics
@@ -300,7 +300,11 @@ def convert_parts(
         tokenised = time.perf_counter()
         digests = {str(number): parts[number].digest for number in compared_units(len(parts))}
         recorded = {**facts, "conversion": made_by, "units": {"count": len(parts), "digests": digests}}
-        source = BlockSource(parts, vocabulary, block, per_sample, name, recorded)
+        try:
+            source = BlockSource(parts, vocabulary, block, per_sample, name, recorded)
+        except SourceError:  # of which going on would not change anything
+            drop(folder)
+            raise
         report = convert(
             source,
             out,

@@ -17,6 +17,8 @@ from ffprep.common.files.replacing import naming, write_file
 from ffprep.errors import OptionError
 
 IDENTITY = "conversion.json"
+UNFINISHED = ".tmp"
+"""What ends the name of a part's file until it is finished."""
 TOKENS = ".parts"
 """What the folder of a corpus's tokens adds to the file's name."""
 
@@ -24,6 +26,8 @@ TOKENS = ".parts"
 @contextlib.contextmanager
 def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool, suffix: str = TOKENS) -> Iterator[Path]:
     """The folder of parts of a file, locked for this process, and dropped when the body ends without an error.
+
+    After an error, too, it is dropped if it holds nothing that the same command could go on with.
 
     Parameters
     ----------
@@ -52,7 +56,12 @@ def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool, suffi
             _check(folder, identity)
         if not (folder / IDENTITY).exists():
             write_file(folder / IDENTITY, canonical_json(identity))
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            if not _holds_work(folder):
+                drop(folder)
+            raise
         drop(folder)
     finally:
         held.release()
@@ -104,6 +113,11 @@ def drop_left(folder: Path) -> None:
     finally:
         held.release()
         os.close(descriptor)
+
+
+def _holds_work(folder: Path) -> bool:
+    own = (IDENTITY, "lock")
+    return folder.is_dir() and any(path.name not in own and path.suffix != UNFINISHED for path in folder.iterdir())
 
 
 def _empty(folder: Path) -> None:

@@ -96,6 +96,8 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     ------
     OptionError
         A package is missing, or nothing reads such URLs.
+    RemoteError
+        There is no connection to the store.
     """
     scheme = url.partition("://")[0]
     try:
@@ -112,7 +114,10 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     except ValueError:
         raise OptionError(f"{shown(url)}: fsspec knows no {scheme}://") from None
     del kind
-    fs, path = fsspec.core.url_to_fs(url)
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except Exception as error:  # some connect at once; others miss a host or a package
+        raise RemoteError(f"{shown(url)}: cannot be reached: {first_line(error)}; check the URL") from error
     return fs, path
 
 

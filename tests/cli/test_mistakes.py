@@ -17,6 +17,7 @@ IMAGENET = "convert imagenet --source DEMO/imagenet --out new.beton"
 COLA = "convert glue --source DEMO/glue --task cola --out new.beton"
 OWT = "convert openwebtext --source DEMO/text --out new.beton"
 KINDS = "give fairseq, gpt2, the path of a fairseq dict.txt, or a tokenizer"
+ROWS = "convert images --source rows.csv --out new.beton"
 ENCODINGS = "neither a file nor an encoding of tiktoken's (gpt2, "
 OVERWRITE = "delete it, give another name, or add --overwrite"
 PAGES = "page_size is a power of two from 2097152 to 2147483648, not"
@@ -54,7 +55,7 @@ MISTAKES = [
     (IMAGENET + " --quality 0", 2, "'--quality': 0 is not possible; give one from 1 to 100" + SEE),
     (IMAGENET + " --max-side big", 2, "'--max-side': 'big' is not a whole number; give one from 1 to 65535" + SEE),
     (IMAGENET + " --limit 0", 2, "'--limit': 0 is not possible; give at least 1" + SEE),
-    (IMAGENET + " --shuffle yes", 2, "'--shuffle': 'yes' is not a valid integer." + SEE),
+    (IMAGENET + " --shuffle yes", 2, "'--shuffle': 'yes' is not a whole number; give at least 0" + SEE),
     (IMAGENET + " --jpeg png", 2, "'png' is not one of 'seekable', 'keep', 'reencode', 'raw'." + SEE),
     (IMAGENET + " --engine spark", 2, "'spark' is not one of 'local', 'ray'." + SEE),
     (IMAGENET + " --split test", 2, "'test' is not one of 'train', 'val'." + SEE),
@@ -78,7 +79,11 @@ MISTAKES = [
         2,
         "'many' is neither a number nor a percentage from 0% to 100%" + SEE,
     ),
-    ("download cc3m --index c.tsv --out d --deadline -1", 2, "'--deadline': -1.0 is not in the range x>0." + SEE),
+    (
+        "download cc3m --index c.tsv --out d --deadline -1",
+        2,
+        "'--deadline': -1 is not possible; give one above 0",
+    ),
     ("download cc3m --out d", 2, "ffprep download cc3m: give either --index or --only" + SEE),
     # files that are not there, or something else
     ("info none.beton", 2, "ffprep: none.beton: no such file or folder; check the name"),
@@ -298,6 +303,27 @@ MISTAKES = [
         2,
         "ffprep download: no command 'laion'; there are cc12m, cc3m, sbu" + SEE,
     ),
+    (ROWS + " --val-share nan", 2, "'--val-share': nan is not possible; give one above 0 and below 1" + SEE),
+    (ROWS + " --val-share 10%", 2, "'--val-share': '10%' is not a number; give one above 0 and below 1" + SEE),
+    (ROWS + " --shuffle -1", 2, "'--shuffle': -1 is not possible; give at least 0" + SEE),
+    (ROWS + " --label path", 2, "--label path: is the column of the images; give that of the labels, or none"),
+    (ROWS + " --config first", 2, "--config first: rows.csv is here; data sets of the Hugging Face hub have those"),
+    ("download cc3m --index c.tsv --out d --deadline nan", 2, "'--deadline': nan is not possible; give one above 0"),
+    ("info ~/none.beton", 2, "~/none.beton: no such file or folder; ~ was not replaced by the shell: give /"),
+    ("convert images --source rows.csv --out ~/none/y.beton", 2, "~/none: no such folder; ~ was not replaced by the "),
+    ("convert empty", 2, "ffprep convert: empty is a path, where the kind of its data is expected, such as: ffprep "),
+    ("convert twice.yaml", 2, "twice.yaml, line 3: 'out' stands in line 2, too; keep one of them"),
+    (
+        "convert --from-manifest x.beton --source DEMO/imagenet --out x.beton --overwrite",
+        2,
+        "x.beton: is read by this command and cannot be written by it; give another name",
+    ),
+    ("verify x.beton --against rows.csv", 1, "rows.csv: a folder, a .tar or a .parquet file is expected"),
+    ("preview x.beton --out new.html --png new.html2", 2, "new.html2: give a name that ends in .png or .jpg, for the"),
+    ("info unknown://bucket/x.beton", 2, "unknown://bucket/x.beton: fsspec knows no unknown://"),
+    ("info ftp://localhost:9/x.beton", 1, "ftp://localhost:9/x.beton: cannot be reached: "),
+    ("preview x.beton --out /dev/full", 1, "/dev/full: No space left on device; make room, or take another folder"),
+    ("repair empty_files --out r", 1, "empty_files/a.beton: ends at byte 0, inside its header; convert or copy it"),
 ]
 
 
@@ -319,6 +345,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo_data: Path, vocabulary:
     (folder / "nothing.beton").write_bytes(b"")
     shutil.copy(next(images.rglob("*.JPEG")), folder / "photo.jpg")
     (folder / "empty").mkdir()
+    (folder / "empty_files").mkdir()
+    for name in ("a.beton", "b.beton"):
+        (folder / "empty_files" / name).touch()
+    (folder / "loop").symlink_to("loop")
     (folder / "broken" / "train" / "a").mkdir(parents=True)
     (folder / "broken" / "train" / "a" / "x.jpg").write_bytes(b"no image")
     shutil.copy(demo_data / "cc3m_demo.tsv", folder / "c.tsv")
@@ -331,6 +361,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo_data: Path, vocabulary:
         "broken.yaml": "a: [\n",
         "without.yaml": "source: x\nout: y.beton\n",
         "nothing.yaml": "",
+        "twice.yaml": "dataset: images\nout: x.beton\nout: y.beton\n",
         "rows.csv": "path,label\nphoto.jpg,1\n",
     }.items():
         (folder / name).write_text(text)
@@ -342,7 +373,7 @@ def test_a_mistake_is_answered_in_one_line(
     line: str, status: int, message: str, place: Path, demo_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)
-    there = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    there = {path: path.lstat().st_mtime_ns for path in place.rglob("*")}
     words = shlex.split(line.replace("DEMO", str(demo_data)))
     done = CliRunner().invoke(main, words, prog_name="ffprep")
     told = done.stderr.replace(str(demo_data), "DEMO")
@@ -350,11 +381,11 @@ def test_a_mistake_is_answered_in_one_line(
     assert told.startswith("ffprep") and told.count("\n") == 1 and told.endswith("\n"), told
     assert message in told
     assert done.stdout == ""
-    assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == there
+    assert {path: path.lstat().st_mtime_ns for path in place.rglob("*")} == there
 
 
 def test_the_list_is_long_enough() -> None:
-    assert len(MISTAKES) >= 125
+    assert len(MISTAKES) >= 137
 
 
 def test_a_truncated_file_is_not_said_to_have_no_samples(place: Path) -> None:

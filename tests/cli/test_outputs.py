@@ -181,3 +181,16 @@ def test_resume_is_accepted_and_contradicts_a_restart(folder: Path, tmp_path: Pa
     assert done.exit_code == 2 and "--restart" in done.stderr
     done = run(*command, "--restart")
     assert done.exit_code == 2 and "exists already" in done.stderr
+
+
+def test_tokens_that_cannot_become_blocks_leave_no_parts_behind(tmp_path: Path) -> None:
+    few, out = tmp_path / "few.bin", tmp_path / "x.beton"
+    few.write_bytes(bytes(100))
+    command = ["convert", "tokens", "--source", few, "--vocabulary", "gpt2", "--out", out]
+    done = run(*command)
+    assert done.exit_code == 1 and "fewer than a block of 192; give smaller blocks with --block" in done.stderr
+    few.write_bytes(b"\xff" * 100)
+    assert "token 0 is 65535" in run(*command).stderr
+    few.write_bytes(bytes(100))
+    assert run(*command, "--block", 16).exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"few.bin", "x.beton"}

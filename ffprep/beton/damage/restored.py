@@ -65,6 +65,8 @@ def opened(path: Path, custom_fields: dict[str, type[Any]], restored: list[str])
         The tables are damaged and there is no whole copy, or the file was cut.
     """
     with open_beton(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return Reader(path, custom_fields, check=False)  # which says so
         data = map_file(file)
     watch_memory(data, data, path)
     found = _superblock(data)

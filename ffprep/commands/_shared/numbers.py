@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -33,6 +34,31 @@ class Whole(click.IntRange):
 
     def _wanted(self) -> str:
         return f"give at least {self.min:g}" if self.max is None else f"give one from {self.min:g} to {self.max:g}"
+
+
+class Number(click.FloatRange):
+    """A number in an open range; a text that means none, such as ``nan``, is refused like one outside it.
+
+    Parameters
+    ----------
+    low : float
+    high : float, optional
+    """
+
+    def __init__(self, low: float, high: float | None = None) -> None:
+        super().__init__(low, high, min_open=True, max_open=high is not None)
+        self.low, self.high = low, math.inf if high is None else high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        wanted = f"give one above {self.low:g}" + (f" and below {self.high:g}" if self.max is not None else "")
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a number; {wanted}", param, ctx)
+        if not (self.low < number < self.high):  # as nan never is
+            self.fail(f"{number:g} is not possible; {wanted}", param, ctx)
+        return number
 
 
 WORKERS = Whole(1, 1024)

@@ -207,7 +207,7 @@ writing_options = apply_options(
         show_default=True,
         help="A sample that cannot be converted: stop there, or leave it out and report it.",
     ),
-    click.option("--shuffle", type=int, metavar="SEED", help="Store the samples in a random order."),
+    click.option("--shuffle", type=Whole(0), metavar="SEED", help="Store the samples in a random order."),
     engine_options,
     click.option(
         "--part",

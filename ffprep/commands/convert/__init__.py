@@ -52,7 +52,14 @@ class ConvertGroup(PackageGroup):
             return repetition(self.known)
         if cmd_name.endswith((".yaml", ".yml")):
             return configured(Path(cmd_name), self.known)
-        return super().get_command(ctx, cmd_name)
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing and Path(cmd_name).exists():
+            raise click.UsageError(
+                f"{cmd_name} is a path, where the kind of its data is expected, such as: ffprep convert images "
+                f"--source {cmd_name} --out X.beton",
+                ctx,
+            )
+        return found
 
     def known(self, ctx: click.Context, name: str, where: str) -> click.Command:
         """The conversion of a data set that a file names."""

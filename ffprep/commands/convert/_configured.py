@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.files import check_there
+from ffprep.commands._shared.files import check_there, outputs_of
 from ffprep.commands._shared.group import opposites, switches
 from ffprep.commands._shared.recorded import again
 from ffprep.commands.convert._expected import Expected, check_all
+from ffprep.common.files.outputs import refuse_inputs
 from ffprep.convert.config import read_config, to_arguments
 from ffprep.errors import ConversionError, OptionError
 
@@ -64,6 +65,7 @@ def repetition(known: Known) -> click.Command:
         command = known(parent, recorded["dataset"], str(path))
         arguments, changed = again(command, recorded, words, str(path))
         context = command.make_context(str(recorded["dataset"]), [*more, *arguments], parent=parent)
+        refuse_inputs([out for _, out in outputs_of(context)], [path])
         with context:
             command.invoke(context)
             if not changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,17 +39,27 @@ def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, r
     from ffprep.beton.sets import make_set
 
     check_restart(resume, restart)
+    made = False
     if len(path) == 1 and path[0].index is None:
         check_output(out, overwrite=True)
         targets = [out]
     else:
         if out.exists() and not out.is_dir():
             raise OptionError(f"{out}: is a file; the files of a set go to a folder")
+        made = not out.exists()
         out.mkdir(exist_ok=True)
         targets = [out / file.path.name for file in path]
-    for file, target in zip(path, targets, strict=True):
-        with terminable(), followed(target.name) as progress:
-            report = repair(file.path, target, workers=workers, restart=restart, overwrite=overwrite, progress=progress)
-        click.echo(str(report))
+    try:
+        for file, target in zip(path, targets, strict=True):
+            with terminable(), followed(target.name) as progress:
+                report = repair(
+                    file.path, target, workers=workers, restart=restart, overwrite=overwrite, progress=progress
+                )
+            click.echo(str(report))
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):  # what is in it is kept
+                out.rmdir()
+        raise
     if path[0].index is not None:
         make_set(out / path[0].index.name, targets, overwrite=overwrite)

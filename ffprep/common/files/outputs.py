@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ffprep.common.names import missing_folder
 from ffprep.errors import OptionError
 
 
@@ -27,7 +28,7 @@ def check_output(path: Path, *, overwrite: bool = False, device: bool = False) -
         Its folder is missing, it is no file, or it exists.
     """
     if not path.parent.is_dir():
-        raise OptionError(f"{path.parent}: no such folder; make it first")
+        raise OptionError(f"{path.parent}: {missing_folder(path.parent)}")
     if path.is_dir():
         raise OptionError(f"{path}: is a folder; give the name of a file")
     if not os.path.lexists(path):
@@ -72,7 +73,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     for path in outputs:
         if path.exists() and not (path.is_file() or path.is_dir()):
             continue
-        whole = path.resolve()
+        whole = Path(os.path.realpath(path))  # Path.resolve fails on links that lead to themselves
         if whole in seen:
             raise OptionError(f"{path}: is to be written twice; give two names")
         seen[whole] = path

@@ -21,7 +21,7 @@ from ffprep.inspect.pages.cards import Card, block_card, card_of
 from ffprep.inspect.pages.figures import CROPS, SCALES, Figure, batches_figure, crops_figure
 from ffprep.inspect.pages.originals import Originals
 from ffprep.inspect.pages.page import page_of
-from ffprep.inspect.pages.sheet import write_sheet
+from ffprep.inspect.pages.sheet import check_sheet_name, write_sheet
 from ffprep.inspect.pages.values import Words
 from ffprep.text.blocks.blocks import TokenBlocks, open_blocks, source_facts
 
@@ -113,6 +113,8 @@ def write_preview(
         A file cannot be used.
     """
     files = [SetFile(path)] if isinstance(path, Path) else list(path)
+    if png is not None:
+        check_sheet_name(png)
     facts = describe_set(files)
     title, folder = Path(facts["path"]).name, None
     with contextlib.ExitStack() as stack:

@@ -19,6 +19,17 @@ _LARGEST = 60_000_000  # pixels of a sheet
 _INK, _PAPER = "#222222", "#ffffff"
 
 
+def check_sheet_name(path: Path) -> None:
+    """Refuse a name that does not say which kind of picture to write.
+
+    Raises
+    ------
+    OptionError
+    """
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise OptionError(f"{path}: give a name that ends in .png or .jpg, for the picture")
+
+
 def write_sheet(
     path: Path, title: str, cards: Sequence[Card], figures: Sequence[Figure], *, overwrite: bool = True
 ) -> None:
@@ -29,8 +40,7 @@ def write_sheet(
     OptionError
         There is nothing to draw, too much, or another file that may not be replaced.
     """
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise OptionError(f"{path}: give a name that ends in .png or .jpg, for the picture")
+    check_sheet_name(path)
     sheet = _figures(figures) if figures else _cards(title, [card for card in cards if card.pictures])
     kind = PNG if path.suffix.lower() == ".png" else JPEG
     write_file(path, encoded(sheet, kind, 88), overwrite=overwrite)

@@ -112,7 +112,7 @@ def open_streamed(choice: ImagesChoice, image: RGBImageField) -> StreamedImages:
         stated = class_names(rows.features, name, rows.names)
         given = choice.labels if any(c.kind == LABEL and c.column == name for c in choices) else ()
         if stated and given and list(given) != stated:
-            raise _own_classes(rows.label, name, stated)
+            raise _own_classes(rows.label, name, stated, given)
         if stated or given:
             classes[name] = stated or list(given)
     facts: dict[str, Any] = {
@@ -202,6 +202,8 @@ def _check_boxes(choices: Sequence[FieldChoice], image: RGBImageField) -> None:
 
 def _rows(choice: ImagesChoice, left_out: LeftOut, clutter: Clutter) -> tuple[Rows, str]:
     path = Path(choice.source).expanduser()
+    if choice.config is not None and path.exists():
+        raise OptionError(f"--config {choice.config}: {path} is here; data sets of the Hugging Face hub have those")
     if path.is_dir():
         return _folder(path, choice, left_out, clutter)
     paths = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
@@ -322,6 +324,8 @@ def _choices(rows: Rows | StreamRows, choice: ImagesChoice) -> list[FieldChoice]
         declared = (n for n in others if class_names(rows.features, n, rows.names))
         label = next(declared, None) or by_name(others, LABEL_NAMES)
     if label is not None and label != NO_LABEL:
+        if label == image:
+            raise OptionError(f"--label {label}: is the column of the images; give that of the labels, or none")
         found.append(FieldChoice(LABEL, LABEL, label))
     if choice.caption is not None:
         found.append(FieldChoice("caption", "text", choice.caption))
@@ -353,8 +357,10 @@ def class_names(features: Mapping[str, Any], name: str, names: Sequence[str]) ->
     return [str(one) for one in listed] if isinstance(listed, list) else None
 
 
-def _own_classes(label: str, column: str, stated: Sequence[str]) -> OptionError:
-    return OptionError(f"--labels: {label} states the classes of {column!r} itself: {', '.join(stated)}"[:2000])
+def _own_classes(label: str, column: str, stated: Sequence[str], given: Sequence[str]) -> OptionError:
+    others = ", ".join(given[:3]) + (", ..." if len(given) > 3 else "")
+    own = ", ".join(stated)
+    return OptionError(f"{label}: states the classes of {column!r} itself, and not as {others}, but as {own}"[:2000])
 
 
 def _labelled(
@@ -368,7 +374,7 @@ def _labelled(
 ) -> tuple[Any, dict[str, Labels]]:
     """Read the labels of some rows; those whose label is bad are left out of them and of other labels."""
     if stated and given and list(given) != list(stated):
-        raise _own_classes(rows.label, field.column, stated)
+        raise _own_classes(rows.label, field.column, stated, given)
     column = rows.column(field.column)
     values = [column[index] for index in indices]
     bad: dict[int, str] = {}

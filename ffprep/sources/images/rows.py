@@ -126,6 +126,8 @@ class FolderRows:
         return self.column(name)[index]
 
     def file(self, name: str, index: int) -> bytes:
+        if name == "label":
+            raise SourceError(f"{self.label}: the column 'label' holds no images; they are in 'image'")
         return self._files.read(index)
 
     def row_name(self, name: str, index: int) -> str:

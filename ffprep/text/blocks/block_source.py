@@ -66,7 +66,8 @@ class BlockSource:
             self.statistics.add(part.statistics)
         if self.blocks == 0:
             raise SourceError(
-                f"{name}: {self.statistics.documents:,} documents with {total:,} tokens, fewer than a block of {block}"
+                f"{name}: {self.statistics.documents:,} documents with {total:,} tokens, fewer than a block of "
+                f"{block}; give smaller blocks with --block, or more text"
             )
         self._dtype = vocabulary.dtype
         itemsize = self._dtype.itemsize

@@ -10,6 +10,7 @@ import click
 
 from ffprep.commands._shared.files import BETON, FileCommand, ReadingCommand
 from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.numbers import Number, Whole
 from ffprep.commands._shared.options import (
     EXISTING,
     ImageChoices,
@@ -119,11 +120,11 @@ def _open(rest: dict[str, Any], image: ImageChoices, skip: bool) -> ImagesSource
 @_source_options
 @click.option(
     "--val-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1),
     help="Keep this share of the samples, of each class alike, for a second file: X-val.beton beside X.beton.",
 )
 @click.option("--val-out", type=BETON, help="The name of that file.")
-@click.option("--val-seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses which samples.")
+@click.option("--val-seed", type=Whole(0), default=0, show_default=True, help="Chooses which samples.")
 @png_option
 @image_options
 @writing_options
