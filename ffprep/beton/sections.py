@@ -8,8 +8,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import layout
@@ -152,14 +150,6 @@ class BlockHasher:
     def digests(self) -> list[int]:
         """Return the checksums so far, including that of the unfinished block."""
         return [*self.finished, self._open.intdigest()] if self._pending else list(self.finished)
-
-
-def block_checksums(data: npt.NDArray[np.uint8], start: int, end: int) -> list[int]:
-    """Return the checksums of a region of a file as `BlockHasher` computes them."""
-    hasher = BlockHasher(start)
-    for first in range(start, end, BLOCK_SIZE):
-        hasher.update(data[first : min(first + BLOCK_SIZE, end)].data)
-    return hasher.digests()
 
 
 def field_summary(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,11 +38,8 @@ class SilentProgress:
         """As in ``ProgressDisplay``."""
 
 
-class JsonProgress:
-    """Writes a line of JSON a second, and a last one when the work has ended.
-
-    Its keys are ``label``, ``done`` and ``total`` (samples), ``bytes``, ``failed``, ``seconds``, ``per_second`` and
-    ``seconds_left`` (null as long as they are unknown), and ``ended``.
+class _Followed:
+    """Has what shows progress.
 
     Parameters
     ----------
@@ -53,7 +50,7 @@ class JsonProgress:
     done : int
         Samples that an earlier run has done.
     out : text file
-        Where to write.
+        Where to write; standard error by default.
     clock : callable
         Returns seconds that never go back.
     """
@@ -69,11 +66,26 @@ class JsonProgress:
     ) -> None:
         self._label = label
         self._total = total
-        self._out = out if out is not None else sys.stderr
+        self._out = sys.stderr if out is None else out
         self._clock = clock
-        self._begun = self._next = clock()
         self._before = done
-        self._state = (done, 0, 0)
+        self._begun = clock()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Prepare for the first update."""
+
+
+class JsonProgress(_Followed):
+    """Writes a line of JSON a second, and a last one when the work has ended.
+
+    Its keys are ``label``, ``done`` and ``total`` (samples), ``bytes``, ``failed``, ``seconds``, ``per_second`` and
+    ``seconds_left`` (null as long as they are unknown), and ``ended``.
+    """
+
+    def _begin(self) -> None:
+        self._next = self._begun
+        self._state = (self._before, 0, 0)
 
     def update(self, done: int, size: int, failed: int = 0) -> None:
         self._state = (done, size, failed)
@@ -104,40 +116,15 @@ class JsonProgress:
         self._out.flush()
 
 
-class ShownProgress:
-    """Shows the rate and the time left.
+class ShownProgress(_Followed):
+    """Shows the rate and the time left: as a bar that is redrawn on a terminal, otherwise as log lines."""
 
-    Parameters
-    ----------
-    label : str
-        What is being done.
-    total : int
-        Samples in all.
-    done : int
-        Samples that an earlier run has done.
-    out : text file
-        Where to write; a bar that is redrawn if it is a terminal, otherwise log lines.
-    clock : callable
-        Returns seconds that never go back.
-    """
-
-    def __init__(
-        self,
-        label: str,
-        total: int,
-        done: int = 0,
-        *,
-        out: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._label = printable(label)
-        self._total = total
-        self._out = out if out is not None else getattr(sys.stderr, "unfiltered", sys.stderr)
-        self._clock = clock
+    def _begin(self) -> None:
+        self._label = printable(self._label)
+        self._out = getattr(self._out, "unfiltered", self._out)
         self._terminal = self._out.isatty()
-        now = clock()
-        self._points: deque[tuple[float, int, int]] = deque([(now, done, 0)])
-        self._next = now if self._terminal else now + _LINE_EVERY
+        self._points: deque[tuple[float, int, int]] = deque([(self._begun, self._before, 0)])
+        self._next = self._begun if self._terminal else self._begun + _LINE_EVERY
         self._drawn = False
 
     def update(self, done: int, size: int, failed: int = 0) -> None:

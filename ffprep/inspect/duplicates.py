@@ -25,7 +25,6 @@ from ffprep.errors import OptionError
 from ffprep.inspect.pixels import decoded_image
 from ffprep.text.blocks.blocks import open_blocks, source_facts
 
-BY = ("bytes", "pixels", "text")
 LISTED = 1000
 """Groups whose samples are named, at most."""
 

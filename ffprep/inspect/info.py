@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.beton.opening.head import open_beton, read_head
+from ffprep.beton.opening.head import head_of
 from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
 from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
 from ffprep.common.class_words import class_words
-from ffprep.common.files.replacing import naming
 from ffprep.common.formatting import size_text
 from ffprep.errors import IndexMismatchError
 
@@ -41,8 +40,7 @@ def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
     each = []
     for file in files:
         each.append(describe(file.path))
-        with naming(file.path), open_beton(file.path) as opened:
-            head = read_head(opened, file.path, {})
+        head = head_of(file.path)
         file.check(head)
         if len(each) == 1:
             model = head

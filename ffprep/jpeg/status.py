@@ -78,14 +78,6 @@ _SENTENCES: dict[Status, tuple[str, str]] = {
 }
 
 
-def status_name(code: int) -> str:
-    """Name of a status code as in ``jpeg.h``, without ``FFP_``; ``UNKNOWN_<code>`` for any other number."""
-    try:
-        return Status(code).name
-    except ValueError:
-        return f"UNKNOWN_{code}"
-
-
 def sentence(code: int) -> str:
     """What is wrong, in one clause without a full stop."""
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from plain_betons import without_additions
 
 from ffprep.beton import Reader, Writer, layout
 from ffprep.beton.damage.repair import repair
@@ -101,13 +102,8 @@ def test_every_table_is_restored(whole: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_without_checksums(whole: Path, tmp_path: Path) -> None:
-    good, content = contents(whole), bytearray(whole.read_bytes())
-    reader = Reader(whole)
-    block, bounds = reader.superblock, reader.head.bounds
-    assert block is not None
-    content[bounds.start : block.data_start] = bytes(block.data_start - bounds.start)
-    content[block.data_end : bounds.end] = bytes(bounds.end - block.data_end)
-    whole.write_bytes(content)
+    good, reader = contents(whole), Reader(whole)
+    without_additions(whole)
     damage(whole, int(reader.extents("image")[0][2]), int(reader.extents("facts")[0][4]))
     record = layout.records_start(len(FIELDS)) + 7 * reader.head.record_type.itemsize
     damage(whole, record + 12)  # the highest byte of a pointer

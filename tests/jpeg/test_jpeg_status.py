@@ -19,7 +19,7 @@ from ffprep.abi import IMAGE
 from ffprep.errors import OptionError
 from ffprep.jpeg import Status, decode_planes, decode_rgb, native, read_header
 from ffprep.jpeg.rewrite import Note
-from ffprep.jpeg.status import remedy, sentence, status_name
+from ffprep.jpeg.status import remedy, sentence
 
 NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
 
@@ -58,8 +58,8 @@ def test_header_file_and_python_agree() -> None:
     names = {name: int(value) for name, value in re.findall(r"FFP_(\w+) = (\d+)", enum)}
     assert names == {status.name: int(status) for status in Status}
     for status in Status:
-        assert sentence(status) and remedy(status) and status_name(status) == status.name
-    assert status_name(99) == "UNKNOWN_99" and "99" in sentence(99) and remedy(99)
+        assert sentence(status) and remedy(status)
+    assert "99" in sentence(99) and remedy(99)
     assert f"FFP_INFO_SIZE {native.INFO_SIZE}" in text and f"FFP_FACTS {native.FACTS}" in text
     notes = {name: int(value) for name, value in re.findall(r"FFP_NOTE_(\w+) = (\d+)", text)}
     assert notes == {note.name: int(note) for note in Note} and all(note.text for note in Note)

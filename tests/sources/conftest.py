@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tar_files import add_files
 
 from ffprep.fields import RGBImageField
 from ffprep.text.tokens.vocabulary import Vocabulary
@@ -137,14 +138,6 @@ class Layouts:
             for number, wnid in enumerate([*self.kit, "n00000001"], 1)
         ]
         return mat_file("synsets", records)
-
-
-def add_files(tar: tarfile.TarFile, files: dict[str, bytes]) -> None:
-    """Adds files with the given contents to an open archive."""
-    for name, data in files.items():
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        tar.addfile(info, io.BytesIO(data))
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import io
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tar_files import write_tar
 
 from ffprep.errors import SourceError
 from ffprep.sources.caption_shards import open_caption_shards
@@ -26,14 +25,7 @@ Member = tuple[str, bytes]
 
 
 def tar_of(path: Path, *members: Member) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            if name.endswith("/"):
-                info.type = tarfile.DIRTYPE
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
+    return write_tar(path, members)
 
 
 def sample(key: str) -> list[Member]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tar_files import write_tar
 
 from ffprep.beton.reader import Reader
 from ffprep.convert.conversion import convert
@@ -135,13 +136,11 @@ def test_threads_share_what_was_announced(photos: Path, tmp_path: Path, options:
 
 
 def test_a_bad_caption_among_good_ones_is_the_only_one_refused(tmp_path: Path, options: dict[str, Any]) -> None:
-    with tarfile.open(tmp_path / "0.tar", "w") as tar:
-        for number in range(4):
-            facts = {"caption": "fine" if number != 2 else 7}
-            for name, data in ((f"{number}.jpg", b"jpeg"), (f"{number}.json", json.dumps(facts).encode())):
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+    members: list[tuple[str, bytes]] = []
+    for number in range(4):
+        facts = {"caption": "fine" if number != 2 else 7}
+        members += ((f"{number}.jpg", b"jpeg"), (f"{number}.json", json.dumps(facts).encode()))
+    write_tar(tmp_path / "0.tar", members)
     source = open_caption_shards("cc3m", [tmp_path], **options)
     source.announce(range(4))
     with pytest.raises(SourceError, match="holds no caption"):

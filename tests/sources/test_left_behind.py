@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tar_files import write_tar
 
 from ffprep.cli import main
 from ffprep.common.names import Clutter
@@ -42,15 +42,6 @@ def jpeg(level: int = 100) -> bytes:
     return buffer.getvalue()
 
 
-def archive(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
 @pytest.fixture
 def options(vocabulary: Vocabulary) -> dict[str, Any]:
     return {"image": RGBImageField(), "vocabulary": vocabulary}
@@ -66,8 +57,8 @@ def test_shards(tmp_path: Path, options: dict[str, Any]) -> None:
         ".ipynb_checkpoints/1.jpg": jpeg(), ".ipynb_checkpoints/1.txt": b"b",
         ".hidden/2.jpg": jpeg(), ".hidden/2.txt": b"c",
     }  # fmt: skip
-    archive(tmp_path / "0.tar", members)
-    archive(tmp_path / "._0.tar", {})
+    write_tar(tmp_path / "0.tar", members)
+    write_tar(tmp_path / "._0.tar", {})
     source = open_caption_shards("cc3m", [tmp_path], **options)
     assert len(source) == 1 and notes_of(source).startswith("left out 7 ") and "--all-files" in notes_of(source)
     taken = open_caption_shards("cc3m", [tmp_path], all_files=True, **options)
@@ -122,9 +113,9 @@ def test_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_texts_in_archives_are_counted(tmp_path: Path, nested: bool, vocabulary: Vocabulary) -> None:
-    tar = archive(tmp_path / "t.tar", {"a.txt": b"x " * 40, "__MACOSX/._a.txt": b"y " * 40, "__MACOSX/._a.png": b"z"})
+    tar = write_tar(tmp_path / "t.tar", {"a.txt": b"x " * 40, "__MACOSX/._a.txt": b"y " * 40, "__MACOSX/._a.png": b"z"})
     if nested:
-        tar = archive(tmp_path / "outer.tar", {"t.tar": tar.read_bytes(), "__MACOSX/._t.tar": b"Mac OS X"})
+        tar = write_tar(tmp_path / "outer.tar", {"t.tar": tar.read_bytes(), "__MACOSX/._t.tar": b"Mac OS X"})
     corpus = open_corpus(str(tar))
     report = convert_corpus(corpus, tmp_path / "x.beton", vocabulary, block=8)
     assert report.statistics.documents == 1 and report.statistics.clutter == 1
@@ -136,13 +127,13 @@ def test_texts_in_archives_are_counted(tmp_path: Path, nested: bool, vocabulary:
 
 
 def test_texts_beside_archives_in_an_archive(tmp_path: Path, vocabulary: Vocabulary) -> None:
-    inner = archive(tmp_path / "t.tar", {"a.txt": b"x " * 40}).read_bytes()
+    inner = write_tar(tmp_path / "t.tar", {"a.txt": b"x " * 40}).read_bytes()
     loose = {"t.tar": inner, "b.txt": b"y " * 40, "__MACOSX/._t.tar": b"Mac OS X", "README.txt": b"read as any other"}
-    corpus = open_corpus(str(archive(tmp_path / "outer.tar", loose)))
+    corpus = open_corpus(str(write_tar(tmp_path / "outer.tar", loose)))
     report = convert_corpus(corpus, tmp_path / "x.beton", vocabulary, block=8)
     assert len(corpus.units) == 2
     assert (report.statistics.documents, report.statistics.clutter) == (3, 1)
-    without = archive(tmp_path / "archives.tar", {name: data for name, data in loose.items() if name != "b.txt"})
+    without = write_tar(tmp_path / "archives.tar", {name: data for name, data in loose.items() if name != "b.txt"})
     assert len(open_corpus(str(without)).units) == 1
 
 
@@ -223,7 +214,7 @@ def test_a_pipe_as_the_source(tmp_path: Path, vocabulary: Vocabulary) -> None:
 def test_a_pipe_among_shards_is_left_out_if_that_is_asked_for(
     tmp_path: Path, options: dict[str, Any], named: bool
 ) -> None:
-    archive(tmp_path / "0.tar", {"0.jpg": jpeg(), "0.txt": b"a"})
+    write_tar(tmp_path / "0.tar", {"0.jpg": jpeg(), "0.txt": b"a"})
     os.mkfifo(tmp_path / "1.tar")
     places = [tmp_path / "0.tar", tmp_path / "1.tar"] if named else [tmp_path]
     with pytest.raises(SourceError, match=r"1\.tar.*is a named pipe.*--on-error skip"):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import lzma
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tar_files import tar_bytes
 
 from ffprep.beton import Reader
 from ffprep.cli import main
@@ -29,23 +28,13 @@ TEXTS = {n: [f"Document {n}-{i} of chunk {n // 2}.\n\nIts end." for i in range(5
 """Texts of the archives: two a chunk, chunks 0 to 7."""
 
 
-def tar_of(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def archive_name(number: int) -> str:
     return f"urlsf_subset{number // 2:02}-{number % 2 + 1}_data.xz"
 
 
 def archive(number: int) -> bytes:
     texts = {f"{number:04}{i}-ab.txt": text.encode() for i, text in enumerate(TEXTS[number])}
-    return lzma.compress(tar_of(texts), preset=0)
+    return lzma.compress(tar_bytes(texts), preset=0)
 
 
 def unpacked(root: Path) -> Path:
@@ -61,13 +50,13 @@ def nested(root: Path) -> Path:
     (root / "subsets").mkdir(parents=True)
     for chunk in range(8):
         inner = {f"openwebtext/{archive_name(n)}": archive(n) for n in (2 * chunk + 1, 2 * chunk)}
-        (root / "subsets" / f"urlsf_subset{chunk:02}.tar").write_bytes(tar_of(inner))
+        (root / "subsets" / f"urlsf_subset{chunk:02}.tar").write_bytes(tar_bytes(inner))
     return root
 
 
 def single(path: Path) -> Path:
     inner = {f"openwebtext/{archive_name(n)}": archive(n) for n in TEXTS}
-    path.write_bytes(tar_of(inner) if path.suffix == ".tar" else lzma.compress(tar_of(inner), preset=0))
+    path.write_bytes(tar_bytes(inner) if path.suffix == ".tar" else lzma.compress(tar_bytes(inner), preset=0))
     return path
 
 

@@ -12,21 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tar_files import tar_bytes
 
 from ffprep.common.files.tar import Member, members, read_at
 from ffprep.errors import SourceError
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
-
-
-def archive(files: list[tuple[str, bytes]], form: int) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=form) as tar:
-        for name, data in files:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 @contextmanager
@@ -53,7 +44,7 @@ PATHS = st.lists(NAMES, min_size=1, max_size=6).map("/".join)
     form=st.sampled_from(FORMATS[1:]),
 )
 def test_lists_what_tarfile_lists(files: list[tuple[str, bytes]], form: int) -> None:
-    data = archive(files, form)
+    data = tar_bytes(files, form)
     with opened(data) as fd, tarfile.open(fileobj=io.BytesIO(data)) as tar:
         found = list(members(fd, label="t.tar"))
         expected = [Member(info.name, info.offset_data, info.size) for info in tar if info.isreg()]
@@ -63,7 +54,7 @@ def test_lists_what_tarfile_lists(files: list[tuple[str, bytes]], form: int) -> 
 
 def test_reads_the_ustar_prefix_of_long_paths() -> None:
     name = "a" * 90 + "/" + "b" * 60 + ".JPEG"
-    with opened(archive([(name, b"x")], tarfile.USTAR_FORMAT)) as fd:
+    with opened(tar_bytes([(name, b"x")], tarfile.USTAR_FORMAT)) as fd:
         assert [m.name for m in members(fd, label="t.tar")] == [name]
 
 
@@ -78,15 +69,15 @@ def test_passes_over_directories_and_links(tmp_path: Path) -> None:
 
 
 def test_reads_an_archive_inside_an_archive_in_place() -> None:
-    inner = archive([("x.JPEG", b"12345")], tarfile.GNU_FORMAT)
-    with opened(archive([("n1.tar", inner)], tarfile.GNU_FORMAT)) as fd:
+    inner = tar_bytes([("x.JPEG", b"12345")], tarfile.GNU_FORMAT)
+    with opened(tar_bytes([("n1.tar", inner)], tarfile.GNU_FORMAT)) as fd:
         (outer,) = members(fd, label="t.tar")
         (image,) = members(fd, label="n1.tar", start=outer.offset, end=outer.offset + outer.size)
         assert read_at(fd, image.offset, image.size, "n1.tar") == b"12345"
 
 
 def test_base_256_size_is_understood() -> None:
-    data = bytearray(archive([("x", b"12345")], tarfile.GNU_FORMAT))
+    data = bytearray(tar_bytes([("x", b"12345")], tarfile.GNU_FORMAT))
     data[124:136] = b"\x80" + (5).to_bytes(11, "big")
     data[148:156] = b" " * 8
     data[148:156] = b"%06o\0 " % sum(data[:512])
@@ -96,13 +87,13 @@ def test_base_256_size_is_understood() -> None:
 
 @pytest.mark.parametrize("cut", [100, 512, 700, 1024, 1100])
 def test_truncated_archive_is_refused(cut: int) -> None:
-    data = archive([("x", b"1" * 400), ("y", b"2" * 400)], tarfile.USTAR_FORMAT)
+    data = tar_bytes([("x", b"1" * 400), ("y", b"2" * 400)], tarfile.USTAR_FORMAT)
     with opened(data[:cut]) as fd, pytest.raises(SourceError, match="complete"):
         list(members(fd, label="t.tar"))
 
 
 def test_missing_end_mark_passes_when_not_strict() -> None:
-    data = archive([("x", b"1" * 400)], tarfile.USTAR_FORMAT)[:1024]
+    data = tar_bytes([("x", b"1" * 400)], tarfile.USTAR_FORMAT)[:1024]
     with opened(data) as fd:
         assert len(list(members(fd, label="t.tar", strict=False))) == 1
         with pytest.raises(SourceError, match="end mark"):
@@ -123,7 +114,7 @@ def test_reading_past_the_end_names_the_file() -> None:
 @given(data=st.data())
 def test_damage_raises_one_typed_error_or_stays_inside(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(FORMATS[1:]))
-    whole = bytearray(archive([("n/" + "long" * 30, b"1" * 700), ("y", b"22")], form))
+    whole = bytearray(tar_bytes([("n/" + "long" * 30, b"1" * 700), ("y", b"22")], form))
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))

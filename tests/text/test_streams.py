@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import lzma
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tar_files import tar_bytes
 
 from ffprep.errors import SourceError
 from ffprep.text.documents import documents as documents_module
@@ -25,16 +25,6 @@ from ffprep.text.documents.documents import (
     is_text_name,
 )
 from ffprep.text.documents.streams import FilePart, Forward, Pieces, decompressed
-
-
-def tar_of(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def contents(unit: ArchiveUnit | FilesUnit) -> list[tuple[str, bytes | None]]:
@@ -78,12 +68,12 @@ def test_a_part_of_a_file(tmp_path: Path) -> None:
 
 def test_an_archive_of_texts_plain_compressed_and_nested(tmp_path: Path) -> None:
     texts = {"a/0-1.txt": b"one", "./b.txt": b"", "c": b"three", "picture.png": b"\x89PNG"}
-    plain = tar_of(texts)
+    plain = tar_bytes(texts)
     expected = [("a/0-1.txt", b"one"), ("b.txt", b""), ("c", b"three"), ("picture.png", None)]
     for name, data in {"x.tar": plain, "x_data.xz": lzma.compress(plain)}.items():
         assert contents(archive(tmp_path / name, data)) == [(f"{name}/{n}", d) for n, d in expected]
-    inner = {"in/x_data.xz": lzma.compress(plain), "y_data.xz": lzma.compress(tar_of({"d.txt": b"four"}))}
-    outer = archive(tmp_path / "all.tar.xz", lzma.compress(tar_of(inner)))
+    inner = {"in/x_data.xz": lzma.compress(plain), "y_data.xz": lzma.compress(tar_bytes({"d.txt": b"four"}))}
+    outer = archive(tmp_path / "all.tar.xz", lzma.compress(tar_bytes(inner)))
     assert contents(outer) == [
         *((f"all.tar.xz/in/x_data.xz/{n}", d) for n, d in expected),
         ("all.tar.xz/y_data.xz/d.txt", b"four"),
@@ -93,15 +83,15 @@ def test_an_archive_of_texts_plain_compressed_and_nested(tmp_path: Path) -> None
 
 
 def test_archives_within_archives_end_somewhere(tmp_path: Path) -> None:
-    data = tar_of({"x.txt": b"deep"})
+    data = tar_bytes({"x.txt": b"deep"})
     for _ in range(5):
-        data = tar_of({"x.tar": data})
+        data = tar_bytes({"x.tar": data})
     assert contents(archive(tmp_path / "x.tar", data)) == [("x.tar/x.tar/x.tar/x.tar", None)]
 
 
 def test_large_members_come_in_pieces(tmp_path: Path) -> None:
     large = bytes(range(256)) * (WHOLE // 256) + b"more"
-    unit = archive(tmp_path / "x.tar", tar_of({"a.txt": b"a", "large.txt": large, "b.txt": b"b"}))
+    unit = archive(tmp_path / "x.tar", tar_bytes({"a.txt": b"a", "large.txt": large, "b.txt": b"b"}))
     kinds = [type(item.content) for item in unit.documents() if isinstance(item, Document)]
     assert kinds[0] is bytes
     assert kinds[1] is not bytes
@@ -113,7 +103,7 @@ def test_large_members_come_in_pieces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [600, 1100, 2500, 4000])
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_incomplete_archive_is_an_error(tmp_path: Path, cut: int, packed: bool) -> None:
-    data = tar_of({"a.txt": b"a" * 900, "b.txt": bytes(range(256)) * 8})
+    data = tar_bytes({"a.txt": b"a" * 900, "b.txt": bytes(range(256)) * 8})
     data = data[:4096] + bytes(1024)
     if packed:
         data = lzma.compress(data)
@@ -123,7 +113,7 @@ def test_an_incomplete_archive_is_an_error(tmp_path: Path, cut: int, packed: boo
 
 
 def test_damaged_compression_names_the_archive(tmp_path: Path) -> None:
-    data = bytearray(lzma.compress(tar_of({"a.txt": bytes(range(256)) * 8})))
+    data = bytearray(lzma.compress(tar_bytes({"a.txt": bytes(range(256)) * 8})))
     data[len(data) // 2] ^= 255
     with pytest.raises(SourceError, match=r"x_data\.xz.*damaged"):
         contents(archive(tmp_path / "x_data.xz", bytes(data)))
@@ -175,7 +165,7 @@ def test_nested_archives_are_not_held_in_memory(tmp_path: Path, monkeypatch: pyt
                 yield piece
 
     monkeypatch.setattr(documents_module, "Pieces", Watched)
-    inner = tar_of({"a.txt": b"a" * (3 * WHOLE)})
-    found = contents(archive(tmp_path / "x.tar", tar_of({"y.tar": inner})))
+    inner = tar_bytes({"a.txt": b"a" * (3 * WHOLE)})
+    found = contents(archive(tmp_path / "x.tar", tar_bytes({"y.tar": inner})))
     assert len(found[0][1] or b"") == 3 * WHOLE
     assert max(sizes) <= WHOLE

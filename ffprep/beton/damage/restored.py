@@ -14,7 +14,6 @@ from ffprep.beton import layout, sections
 from ffprep.beton.opening.head import fields_of, open_beton
 from ffprep.beton.reader import Reader
 from ffprep.common.files.mapping import map_file
-from ffprep.common.files.replacing import naming
 from ffprep.errors import CorruptError
 from ffprep.jpeg.watching import watch_memory
 
@@ -65,7 +64,7 @@ def opened(path: Path, custom_fields: dict[str, type[Any]], restored: list[str])
     BetonError
         The tables are damaged and there is no whole copy, or the file was cut.
     """
-    with naming(path), open_beton(path) as file:
+    with open_beton(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
             return Reader(path, custom_fields, check=False)  # which says so
         data = map_file(file)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +13,7 @@ import numpy as np
 
 from ffprep.beton import layout
 from ffprep.beton.opening.check import Bounds
+from ffprep.common.files.replacing import naming
 from ffprep.common.names import missing_file
 from ffprep.errors import (
     CorruptError,
@@ -68,11 +70,23 @@ def check_kind(path: Path) -> None:
         raise NotABetonError(f"{path}: not a .beton file: it is a pipe or a device")
 
 
-def open_beton(path: Path) -> BinaryIO:
-    """Open a file to read its head; raises OSError, and what `check_kind` raises.
+@contextlib.contextmanager
+def open_beton(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its head; errors of the system, also those of reading, name it.
 
     One of a remote file fetches what is read, and has its `PageSource` as ``source``.
+
+    Raises
+    ------
+    OSError
+    BetonError
+        What `check_kind` raises.
     """
+    with naming(path), _opened(path) as file:
+        yield file
+
+
+def _opened(path: Path) -> BinaryIO:
     if is_cached(path):
         return SourceFile(path)  # type: ignore[return-value]
     check_kind(path)
@@ -80,6 +94,12 @@ def open_beton(path: Path) -> BinaryIO:
         return path.open("rb")
     except FileNotFoundError as error:
         raise FileNotFoundError(error.errno, missing_file(path), str(path)) from None
+
+
+def head_of(path: Path) -> Head:
+    """Read the head of a file; see `read_head`."""
+    with open_beton(path) as file:
+        return read_head(file, path, {})
 
 
 def read_head(file: BinaryIO, path: Path, custom_fields: Mapping[str, type[Any]]) -> Head:

@@ -24,7 +24,6 @@ from ffprep.beton.opening.check import (
 from ffprep.beton.opening.head import AGAIN, open_beton, read_head
 from ffprep.beton.opening.remote_head import local_place, read_remote_head
 from ffprep.common.files.mapping import map_file
-from ffprep.common.files.replacing import naming
 from ffprep.errors import BetonError, CorruptError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
@@ -51,7 +50,7 @@ class BetonTables:
         self.guard: Callable[[str, int], None] | None = None
         self._custom_fields = dict(custom_fields or {})
         self._extents: dict[str, tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]] = {}
-        with naming(self.path), open_beton(self.path) as file:
+        with open_beton(self.path) as file:
             self.source: PageSource | None = getattr(file, "source", None)
             if self.source is None:
                 self.head = read_head(file, self.path, self._custom_fields)

@@ -11,7 +11,7 @@ from typing import Any
 from ffprep.beton.opening.head import open_beton
 from ffprep.beton.sets.members import Member, SetIndex, name_problem
 from ffprep.common.files.outputs import check_output
-from ffprep.common.files.replacing import naming, write_file
+from ffprep.common.files.replacing import write_file
 from ffprep.errors import CorruptError, NotABetonError, OptionError
 
 SUFFIX = ".set.json"
@@ -33,7 +33,7 @@ def read_index(path: Path) -> SetIndex:
     OSError
         It cannot be read.
     """
-    with naming(path), open_beton(path) as file:
+    with open_beton(path) as file:
         content = file.read(_LARGEST_INDEX + 1)
     if len(content) > _LARGEST_INDEX:
         raise NotABetonError(f"{path}: more than {_LARGEST_INDEX} bytes are no index of a set")

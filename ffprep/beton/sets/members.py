@@ -13,7 +13,6 @@ import xxhash
 from ffprep.beton import layout
 from ffprep.beton.opening.head import AGAIN, Head, open_beton, read_head
 from ffprep.beton.sets.tokens import recorded_source
-from ffprep.common.files.replacing import naming
 from ffprep.errors import CorruptError, OptionError
 from ffprep.remote import pread
 
@@ -91,7 +90,7 @@ class SetFile:
         """
         if self.member is None or head.superblock is not None:
             return
-        with naming(self.path), open_beton(self.path) as file:
+        with open_beton(self.path) as file:
             if self.member.checksum != _checksum(file, head):
                 raise self._differs("has another checksum")
 
@@ -168,7 +167,7 @@ def describe_member(
     """
     if problem := name_problem(path.name):
         raise OptionError(f"{path}: its name {problem}, so it cannot be listed in an index")
-    with naming(path), open_beton(path) as file:
+    with open_beton(path) as file:
         head = read_head(file, path, dict(custom_fields or {}))
         checksum = _checksum(file, head) if head.superblock is None else seal_of(head.superblock)
         source = recorded_source(file, head) if "tokens" in head.fields else {}

@@ -8,12 +8,11 @@ from concurrent.futures import Executor
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.beton.opening.head import open_beton, read_head
+from ffprep.beton.opening.head import head_of
 from ffprep.beton.opening.tables import BetonTables
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside, jpeg_payloads
 from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
-from ffprep.common.files.replacing import naming
 from ffprep.errors import BetonError, CorruptError, CustomFieldError, JpegError, OptionError
 from ffprep.jpeg.index import build_index, interval_of
 
@@ -63,8 +62,7 @@ def index_fits(data: npt.NDArray[np.uint8], stored: npt.NDArray[np.uint8]) -> bo
 def differs_from_index(file: SetFile) -> str | None:
     """Say in what a file of a set differs from what its index says; None if it does not, or cannot be opened."""
     try:
-        with naming(file.path), open_beton(file.path) as opened:
-            head = read_head(opened, file.path, {})
+        head = head_of(file.path)
         file.check(head)
         file.check_tables(head)
     except CorruptError as error:

@@ -165,7 +165,6 @@ class SetOfFiles(click.Path):
 FILES = SetOfFiles()
 ANYWHERE = SetOfFiles(remote=True)
 BARE_FILES = SetOfFiles(indexed=False)
-OUTPUT = OutputFile(device=True)
 PAGE = OutputFile(own_rule=True, device=True)
 BETON = BetonFile()
 OWN_RULE = OutputFile(own_rule=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 import warnings
@@ -23,7 +22,6 @@ from ffprep.common.files.expansion import DENSEST
 from ffprep.common.files.outputs import check_output
 
 if TYPE_CHECKING:
-    from ffprep.convert.planning import ConversionPlan
     from ffprep.convert.progress import ProgressDisplay
     from ffprep.convert.report import ConversionReport
     from ffprep.fields import RGBImageField
@@ -299,36 +297,6 @@ def show_notes(source: Source) -> None:
     """Print what the user should know about a source, on standard error."""
     for note in getattr(source, "notes", ()):
         click.echo(f"note: {note}", err=True)
-
-
-planning_options = apply_options(
-    click.option(
-        "--out",
-        type=click.Path(dir_okay=False, path_type=Path),
-        default=Path("X.beton"),
-        help="Where the file would go.",
-    ),
-    click.option("--workers", type=WORKERS, default=1, show_default=True),
-    click.option("--limit", type=Whole(1), help="The first N samples only."),
-    click.option("--json", "as_json", is_flag=True, help="For programs."),
-    title="Plan",
-)
-"""Options of all plans, besides those of the source and of the images."""
-
-
-def show_plan(source: Source, *, out: Path, workers: int, limit: int | None, as_json: bool) -> None:
-    """Make and show a plan; exit with status 1 if the disk has no room for the file."""
-    from ffprep.convert.planning import plan_conversion
-
-    show_notes(source)
-    show_made_plan(plan_conversion(source, out, limit=limit, workers=workers), as_json)
-
-
-def show_made_plan(made: ConversionPlan, as_json: bool) -> None:
-    """Show a plan; exit with status 1 if the disk has no room for the file."""
-    click.echo(json.dumps(made.to_json(), indent=1) if as_json else made.table())
-    if not made.fits:
-        click.get_current_context().exit(1)
 
 
 def progress_display(quiet: bool = False) -> Callable[..., ProgressDisplay]:

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ffprep.errors import CorruptError, OptionError
-from ffprep.fields.base import ARGUMENTS_SIZE, Encoded, refuse
-from ffprep.fields.bytes import BytesField
+from ffprep.errors import OptionError
+from ffprep.fields.base import Encoded, refuse
 from ffprep.fields.dense.decoders import VariableArrayDecoder
+from ffprep.fields.dense.marked import MarkedField
 
 _KINDS = "biuf"
 
 
-class VariableArrayField(BytesField):
+class VariableArrayField(MarkedField):
     """Arrays of one dtype whose first dimension differs from sample to sample, such as boxes of shape (n, 4).
 
     Other programs see a field of bytes: the array's elements in C order, little-endian.
@@ -37,6 +37,7 @@ class VariableArrayField(BytesField):
     """
 
     type_id: ClassVar[int] = 3
+    parameters: ClassVar[str] = "the array's dtype and shape"
     mark: ClassVar[bytes] = b"ffprep array v1\0"
 
     def __init__(self, dtype: npt.DTypeLike, shape: Sequence[int] | int = ()) -> None:
@@ -52,26 +53,15 @@ class VariableArrayField(BytesField):
         """Elements of one row."""
         return math.prod(self.shape)
 
-    def to_binary(self) -> bytes:
-        text = json.dumps([self.dtype.str, *self.shape]).encode("ascii")
-        return (self.mark + text).ljust(ARGUMENTS_SIZE, b"\0")
+    def to_text(self) -> str:
+        return json.dumps([self.dtype.str, *self.shape])
 
     @classmethod
-    def from_marked(cls, arguments: bytes) -> VariableArrayField:
-        """Rebuild the field from what follows the mark.
-
-        Raises
-        ------
-        CorruptError
-            It is not what `to_binary` writes.
-        """
-        try:
-            dtype, *shape = json.loads(arguments.rstrip(b"\0"))
-            if not isinstance(dtype, str) or not all(type(side) is int for side in shape):
-                raise ValueError(f"{dtype!r} and {shape!r}")
-            return cls(dtype, shape)
-        except (ValueError, TypeError, RecursionError, OptionError) as error:
-            raise CorruptError(f"the array's dtype and shape cannot be read ({error})") from error
+    def from_text(cls, text: str) -> VariableArrayField:
+        dtype, *shape = json.loads(text)
+        if not isinstance(dtype, str) or not all(type(side) is int for side in shape):
+            raise ValueError(f"{dtype!r} and {shape!r}")
+        return cls(dtype, shape)
 
     def encode(self, value: Any) -> Encoded:
         array = np.asarray(value)

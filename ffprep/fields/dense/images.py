@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import CorruptError, OptionError
-from ffprep.fields.base import ARGUMENTS_SIZE, Encoded, refuse
-from ffprep.fields.bytes import BytesField
+from ffprep.fields.base import Encoded, refuse
 from ffprep.fields.decoders import Decoder, ImageDecoder, SimpleRGBImageDecoder
+from ffprep.fields.dense.marked import MarkedField
 
 MAGIC = b"FFA1"
 HEAD = 16
@@ -107,7 +107,7 @@ def _numbers(value: Any, name: str) -> npt.NDArray[np.float64]:
     return numbers
 
 
-class ArrayImageField(BytesField):
+class ArrayImageField(MarkedField):
     """Images of any size, stored as they are: 16-bit, floating-point, or of many channels.
 
     Accepts arrays of shape (height, width, channels), or (height, width) of one channel, and Pillow images like these.
@@ -126,6 +126,7 @@ class ArrayImageField(BytesField):
     """
 
     type_id: ClassVar[int] = 3
+    parameters: ClassVar[str] = "type and channels of the images"
     mark: ClassVar[bytes] = b"ffprep image v1\0"
 
     def __init__(self, dtype: npt.DTypeLike = "uint16", channels: int = 1) -> None:
@@ -140,26 +141,15 @@ class ArrayImageField(BytesField):
     def alignment(self) -> int:
         return int(self.dtype.itemsize)
 
-    def to_binary(self) -> bytes:
-        text = json.dumps([self.dtype.name, self.channels]).encode("ascii")
-        return (self.mark + text).ljust(ARGUMENTS_SIZE, b"\0")
+    def to_text(self) -> str:
+        return json.dumps([self.dtype.name, self.channels])
 
     @classmethod
-    def from_marked(cls, arguments: bytes) -> ArrayImageField:
-        """Rebuild the field from what follows the mark.
-
-        Raises
-        ------
-        CorruptError
-            It is not what `to_binary` writes.
-        """
-        try:
-            name, channels = json.loads(arguments.rstrip(b"\0"))
-            if name not in STORED or type(channels) is not int:
-                raise ValueError(f"{name!r} and {channels!r}")
-            return cls(name, channels)
-        except (ValueError, TypeError, RecursionError, OptionError) as error:
-            raise CorruptError(f"type and channels of the images cannot be read ({error})") from error
+    def from_text(cls, text: str) -> ArrayImageField:
+        name, channels = json.loads(text)
+        if name not in STORED or type(channels) is not int:
+            raise ValueError(f"{name!r} and {channels!r}")
+        return cls(name, channels)
 
     def encode(self, value: Any) -> Encoded:
         array = np.asarray(value)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.errors import CorruptError, OptionError
-from ffprep.fields.base import ARGUMENTS_SIZE, Encoded, refuse
-from ffprep.fields.bytes import BytesField
+from ffprep.fields.base import Encoded, refuse
 from ffprep.fields.dense.decoders import MaskDecoder
+from ffprep.fields.dense.marked import MarkedField
 
 MAGIC = b"FFM1"
 HEAD = 16
@@ -26,7 +26,7 @@ MAX_SIDE = 65535
 DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("<u1"), "uint16": np.dtype("<u2"), "int32": np.dtype("<i4")}
 
 
-class MaskField(BytesField):
+class MaskField(MarkedField):
     """Label masks, or other images of one channel that must be kept exactly, such as 16-bit depth.
 
     Accepts arrays of shape (height, width) or (height, width, 1) and Pillow images of one channel: those with a palette
@@ -43,6 +43,7 @@ class MaskField(BytesField):
     """
 
     type_id: ClassVar[int] = 3
+    parameters: ClassVar[str] = "the mask's dtype"
     mark: ClassVar[bytes] = b"ffprep mask v1\0\0"
 
     def __init__(self, dtype: npt.DTypeLike = "uint8") -> None:
@@ -50,23 +51,14 @@ class MaskField(BytesField):
         if self.dtype.name not in DTYPES:
             raise OptionError(f"MaskField cannot hold {self.dtype}; choose {', '.join(DTYPES)}")
 
-    def to_binary(self) -> bytes:
-        text = str(self.dtype.name).encode("ascii")
-        return (self.mark + text).ljust(ARGUMENTS_SIZE, b"\0")
+    def to_text(self) -> str:
+        return str(self.dtype.name)
 
     @classmethod
-    def from_marked(cls, arguments: bytes) -> MaskField:
-        """Rebuild the field from what follows the mark.
-
-        Raises
-        ------
-        CorruptError
-            It is not what `to_binary` writes.
-        """
-        name = arguments.rstrip(b"\0").decode("ascii", "replace")
-        if name not in DTYPES:
-            raise CorruptError(f"the mask's dtype {name[:20]!r} is none of {', '.join(DTYPES)}")
-        return cls(name)
+    def from_text(cls, text: str) -> MaskField:
+        if text not in DTYPES:
+            raise ValueError(f"{text[:20]!r} is none of {', '.join(DTYPES)}")
+        return cls(text)
 
     def encode(self, value: Any) -> Encoded:
         array = np.asarray(value)

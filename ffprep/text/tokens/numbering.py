@@ -156,19 +156,6 @@ class Numbering(Vocabulary):
     # ids -> text
 
     def decode(self, ids: npt.ArrayLike, specials: bool = False) -> str:
-        """Text of some ids.
-
-        Parameters
-        ----------
-        ids : (n,) integers
-        specials : bool
-            Whether to spell out special tokens and ids without a text (``</s>``, ``<50000>``) or to leave them out.
-
-        Raises
-        ------
-        ValueError
-            When an id is not in the numbering.
-        """
         numbers = self.in_range(ids)
         words = bpe.ranks(self.directory)
         tokens = self.inverse[numbers]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain_betons import without_additions
 
 from ffprep import Loader, OrderOption
 from ffprep.beton import Reader, Writer, layout
@@ -32,18 +33,6 @@ def write(path: Path, names: bool = True) -> Path:
             values = [b"text" * (n % 3), np.arange(3, dtype="<i4") * n, 7 * n]
             encoded = [field.encode(value) for field, value in zip(FIELDS.values(), values, strict=True)]
             writer.write(encoded, f"{n}.txt" if names else "")
-    return path
-
-
-def without_additions(path: Path) -> Path:
-    """Remove all that stock ffcv would not have written."""
-    content = bytearray(path.read_bytes())
-    reader = Reader(path)
-    block, bounds = reader.superblock, reader.head.bounds
-    assert block is not None
-    content[bounds.start : block.data_start] = bytes(block.data_start - bounds.start)
-    content[block.data_end : bounds.end] = bytes(bounds.end - block.data_end)
-    path.write_bytes(content)
     return path
 
 

@@ -10,20 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand, ReadingCommand
+from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import Whole
-from ffprep.commands._shared.options import (
-    EXISTING,
-    image_options,
-    planning_options,
-    reading_options,
-    show_plan,
-    take_image,
-    take_writing,
-    writing_options,
-)
+from ffprep.commands._shared.options import EXISTING, image_options, reading_options, take_image, writing_options
 from ffprep.commands._shared.vocabulary import renamed, take_vocabulary, vocabulary_options
+from ffprep.commands.convert._data_set import DataSet
 from ffprep.common.files.outputs import check_output
 from ffprep.common.files.replacing import replacing
 
@@ -65,22 +57,6 @@ def _examples(name: str, arguments: str) -> list[tuple[str, str]]:
     ]
 
 
-def choices(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Separate the arguments of a `CaptionSource` from a command's other values."""
-    image, rest = take_image(values)
-    renamed(rest, "text", "keep_text")
-    taken = {
-        "image": image.field(),
-        "form": "pairs" if rest.pop("pairs") else "grouped",
-        "length": rest.pop("length"),
-        "most": rest.pop("most"),
-        "text": rest.pop("keep_text"),
-        "vocabulary": take_vocabulary(rest),
-        "all_files": rest.pop("all_files"),
-    }
-    return taken, rest
-
-
 def tell(source: CaptionSource) -> None:
     """Show what the source found, and what in it does not match."""
     facts = source.manifest()
@@ -93,52 +69,44 @@ def tell(source: CaptionSource) -> None:
         click.echo(f"note: {source.left_out.summary()}", err=True)
 
 
-def convert_captions(values: dict[str, Any], make: Callable[..., CaptionSource]) -> tuple[CaptionSource, Path]:
-    """Convert the source that `make` opens, given the command's own values and the arguments of a `CaptionSource`."""
-    writing, rest = take_writing(values)
-    taken, rest = choices(rest)
-    source = make(**rest, **taken, skip=writing.on_error == "skip")
-    if not writing.quiet:
-        tell(source)
-    writing.run(source, values["index"])
-    return source, writing.out
+def caption_data_set(
+    name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., CaptionSource], arguments: str
+) -> DataSet:
+    """What the commands of one data set are made of.
+
+    Parameters
+    ----------
+    name, summary : str
+    source_options : decorator
+        The data set's own options.
+    make : callable
+        Opens the source, given the values of these and the other arguments of a `CaptionSource`.
+    arguments : str
+        Those of the examples in ``--help``.
+    """
+
+    def opened(values: dict[str, Any], skip: bool) -> tuple[CaptionSource, bool]:
+        image, rest = take_image(values)
+        renamed(rest, "text", "keep_text")
+        taken = {
+            "image": image.field(),
+            "form": "pairs" if rest.pop("pairs") else "grouped",
+            "length": rest.pop("length"),
+            "most": rest.pop("most"),
+            "text": rest.pop("keep_text"),
+            "vocabulary": take_vocabulary(rest),
+        }
+        return make(**rest, **taken, skip=skip), image.index
+
+    options = apply_options(source_options, caption_options, image_options)
+    return DataSet(name, summary, options, opened, tell, arguments)
 
 
 def commands(
-    name: str,
-    summary: str,
-    source_options: Callable[..., Any],
-    make: Callable[..., CaptionSource],
-    arguments: str,
+    name: str, summary: str, source_options: Callable[..., Any], make: Callable[..., CaptionSource], arguments: str
 ) -> tuple[click.Command, click.Command]:
-    """Make the ``convert`` and ``plan`` commands of one data set."""
-
-    @click.command(name, help=summary, cls=FileCommand, examples=_examples(name, arguments))
-    @source_options
-    @caption_options
-    @image_options
-    @writing_options
-    def command(**values: Any) -> None:
-        convert_captions(values, make)
-
-    @click.command(
-        name,
-        help=f"Bytes, time and room of: {summary}",
-        cls=ReadingCommand,
-        examples=[("Before the conversion", f"ffprep plan {name} {arguments}")],
-    )
-    @source_options
-    @caption_options
-    @image_options
-    @planning_options
-    def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
-        taken, rest = choices(values)
-        source = make(**rest, **taken, skip=True)
-        if not as_json:
-            tell(source)
-        show_plan(source, out=out, workers=workers, limit=limit, as_json=as_json)
-
-    return command, plan_command
+    """Make the ``convert`` and ``plan`` commands of one data set; see `caption_data_set`."""
+    return caption_data_set(name, summary, source_options, make, arguments).commands(_examples(name, arguments))
 
 
 def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Command]:
@@ -160,28 +128,24 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
         return open_caption_shards(dataset, shards, **taken)
 
     summary = f'{title}, from downloaded shards: fields "image", "tokens", "length", "image_id".'
-
-    arguments = f"--shards /data/{dataset}"
+    data_set = caption_data_set(dataset, summary, options, make, f"--shards /data/{dataset}")
 
     @click.command(
         dataset,
         cls=FileCommand,
         help=summary + " The ids and URLs used are listed beside the file.",
-        examples=_examples(dataset, arguments),
+        examples=_examples(dataset, data_set.arguments),
     )
-    @options
-    @caption_options
-    @image_options
+    @data_set.options
     @writing_options
     def command(**values: Any) -> None:
         listing = values["out"].with_name(values["out"].name + ".sources.jsonl")
         if not values["out"].exists():
             check_output(listing, overwrite=values["overwrite"])
-        source, _ = convert_captions(values, make)
-        record = getattr(source, "record", None)
+        record = getattr(data_set.convert(values), "record", None)
         if record is not None:
             with replacing(listing, overwrite=values["overwrite"]) as file:
                 file.writelines(f"{json.dumps(line)}\n".encode() for line in islice(record(), values["limit"]))
 
-    _, plan_command = commands(dataset, summary, options, make, arguments)
+    _, plan_command = data_set.commands([])
     return command, plan_command

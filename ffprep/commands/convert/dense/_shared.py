@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand, ReadingCommand
-from ffprep.commands._shared.options import (
-    EXISTING,
-    planning_options,
-    png_option,
-    reading_options,
-    show_plan,
-    take_image,
-    take_writing,
-    unturned_options,
-    writing_options,
-)
+from ffprep.commands._shared.help import apply_options
+from ffprep.commands._shared.options import EXISTING, png_option, reading_options, take_image, unturned_options
+from ffprep.commands.convert._data_set import DataSet
 from ffprep.common.files.source_files import read_text_file
 from ffprep.errors import OptionError
 
@@ -63,41 +54,10 @@ def dense_commands(
         image, rest = take_image({**values, "apply_orientation": False})
         return make(**rest, image=image.field(), skip=skip), image.index
 
-    @click.command(
-        name,
-        help=summary,
-        cls=FileCommand,
-        examples=[
-            ("The same command goes on where it was stopped", f"ffprep convert {name} {arguments} --out {name}.beton")
-        ],
-    )
-    @source_options
-    @reading_options
-    @png_option
-    @unturned_options
-    @writing_options
-    def command(**values: Any) -> None:
-        writing, rest = take_writing(values)
-        source, index = opened(rest, writing.on_error == "skip")
-        if not writing.quiet:
-            click.echo(source.summary())
-        writing.run(source, index)
+    def tell(source: DenseSource) -> None:
+        click.echo(source.summary())
 
-    @click.command(
-        name,
-        help=f"Bytes, time and room of: {summary}",
-        cls=ReadingCommand,
-        examples=[("Before the conversion", f"ffprep plan {name} {arguments}")],
+    options = apply_options(source_options, reading_options, png_option, unturned_options)
+    return DataSet(name, summary, options, opened, tell, arguments).commands(
+        [("The same command goes on where it was stopped", f"ffprep convert {name} {arguments} --out {name}.beton")]
     )
-    @source_options
-    @reading_options
-    @png_option
-    @unturned_options
-    @planning_options
-    def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
-        source, _ = opened(values, True)
-        if not as_json:
-            click.echo(source.summary())
-        show_plan(source, out=out, workers=workers, limit=limit, as_json=as_json)
-
-    return command, plan_command

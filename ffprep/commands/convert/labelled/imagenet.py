@@ -14,12 +14,11 @@ from ffprep.commands._shared.options import (
     ImageChoices,
     all_files_option,
     image_options,
-    planning_options,
-    show_plan,
     take_image,
     take_writing,
     writing_options,
 )
+from ffprep.commands._shared.planning import planning_options, take_planning
 
 if TYPE_CHECKING:
     from ffprep.sources.base import Source
@@ -104,7 +103,8 @@ def command(**values: Any) -> None:
 @_source_options
 @image_options
 @planning_options
-def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+def plan_command(**values: Any) -> None:
     """Bytes, time and room that converting ImageNet will take."""
-    image, rest = take_image(values)
-    show_plan(_open(image, **rest), out=out, workers=workers, limit=limit, as_json=as_json)
+    planning, rest = take_planning(values)
+    image, rest = take_image(rest)
+    planning.run(_open(image, **rest))

@@ -16,14 +16,13 @@ from ffprep.commands._shared.options import (
     ImageChoices,
     WritingChoices,
     image_options,
-    planning_options,
     png_option,
     reading_options,
-    show_plan,
     take_image,
     take_writing,
     writing_options,
 )
+from ffprep.commands._shared.planning import planning_options, take_planning
 from ffprep.commands.convert.dense._shared import classes_option, read_classes
 from ffprep.errors import OptionError
 
@@ -177,10 +176,11 @@ def _run_both(
 @png_option
 @image_options
 @planning_options
-def plan_command(out: Path, workers: int, limit: int | None, as_json: bool, **values: Any) -> None:
+def plan_command(**values: Any) -> None:
     """Bytes, time and room that converting any data set of images will take."""
-    image, rest = take_image(values)
+    planning, rest = take_planning(values)
+    image, rest = take_image(rest)
     source = _open(rest, image, skip=True)
-    if not as_json:
+    if not planning.as_json:
         click.echo(source.summary())
-    show_plan(source, out=out, workers=workers, limit=limit, as_json=as_json)
+    planning.run(source)

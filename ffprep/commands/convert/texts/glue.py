@@ -12,11 +12,10 @@ import click
 from ffprep.commands._shared.files import BETONS, FileCommand, ReadingCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import (
-    planning_options,
     reading_options,
-    show_plan,
     take_writing,
 )
+from ffprep.commands._shared.planning import planning_options, take_planning
 from ffprep.commands.convert.texts._shared import (
     row_options,
     take_loaded_vocabulary,
@@ -137,18 +136,15 @@ def plan_command(
     all_files: bool,
     length: int,
     keep_text: bool,
-    out: Path,
-    workers: int,
-    limit: int | None,
-    as_json: bool,
     **values: Any,
 ) -> None:
     """Bytes, time and room that converting a split of a task will take."""
     from ffprep.sources.glue import TASKS, open_glue, splits_of
 
-    vocabulary = take_loaded_vocabulary(values)
+    planning, rest = take_planning(values)
+    vocabulary = take_loaded_vocabulary(rest)
     for part in splits_of(TASKS[task], split):
         rows = open_glue(
             source, TASKS[task], part, vocabulary, length, keep_text, skip_labels=True, all_files=all_files
         )
-        show_plan(rows, out=out, workers=workers, limit=limit, as_json=as_json)
+        planning.run(rows)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ffprep.commands._shared.engine import engine_options
 from ffprep.commands._shared.files import FileCommand, ReadingCommand
 from ffprep.commands._shared.help import apply_options
-from ffprep.commands._shared.options import planning_options, reading_options, show_made_plan
+from ffprep.commands._shared.options import reading_options
+from ffprep.commands._shared.planning import planning_options, take_planning
 from ffprep.commands.convert.texts._shared import (
     block_options,
     block_writing_options,
@@ -19,6 +20,9 @@ from ffprep.commands.convert.texts._shared import (
     vocabulary_options,
 )
 from ffprep.errors import OptionError
+
+if TYPE_CHECKING:
+    from ffprep.sources.openwebtext import Corpus
 
 _source_options = apply_options(
     click.option(
@@ -45,6 +49,14 @@ _source_options = apply_options(
 )
 
 
+def _take_corpus(values: dict[str, Any]) -> Corpus:
+    """Open the corpus that a command's values name, and take these out of them."""
+    from ffprep.sources.openwebtext import Choice, open_corpus
+
+    choice = Choice(**{name: values.pop(name) for name in ("split", "chunks", "files", "share")})
+    return open_corpus(values.pop("source"), choice, values.pop("column"), all_files=values.pop("all_files"))
+
+
 @click.command(
     "openwebtext",
     cls=FileCommand,
@@ -64,24 +76,10 @@ _source_options = apply_options(
 @block_options
 @engine_options
 @block_writing_options
-def command(
-    source: str,
-    split: str | None,
-    chunks: str | None,
-    files: str | None,
-    share: str | None,
-    column: str,
-    all_files: bool,
-    report: Path | None,
-    quiet: bool,
-    **values: Any,
-) -> None:
+def command(report: Path | None, quiet: bool, **values: Any) -> None:
     """OpenWebText, or any corpus of documents: blocks of GPT-2 tokens, field "tokens"."""
-    from ffprep.sources.openwebtext import Choice, open_corpus
-
     vocabulary = take_loaded_vocabulary(values)
-    corpus = open_corpus(source, Choice(split, chunks, files, share), column, all_files=all_files)
-    run_corpus(corpus, vocabulary, report, quiet, values)
+    run_corpus(_take_corpus(values), vocabulary, report, quiet, values)
 
 
 @click.command(
@@ -93,27 +91,15 @@ def command(
 @vocabulary_options
 @block_options
 @planning_options
-def plan_command(
-    source: str,
-    split: str | None,
-    chunks: str | None,
-    files: str | None,
-    share: str | None,
-    column: str,
-    all_files: bool,
-    out: Path,
-    workers: int,
-    limit: int | None,
-    as_json: bool,
-    **values: Any,
-) -> None:
+def plan_command(**values: Any) -> None:
     """Bytes, time and room that tokenising a corpus will take; samples are blocks here."""
     from ffprep.convert.corpus_planning import plan_corpus
-    from ffprep.sources.openwebtext import Choice, open_corpus
 
-    if limit is not None:
+    planning, rest = take_planning(values)
+    if planning.limit is not None:
         raise OptionError("--limit: a corpus is limited by --chunks, --files or --share")
-    vocabulary = take_loaded_vocabulary(values)
-    corpus = open_corpus(source, Choice(split, chunks, files, share), column, all_files=all_files)
-    made = plan_corpus(corpus, out, vocabulary, block=values["block"], padded=values["padded"], workers=workers)
-    show_made_plan(made, as_json)
+    vocabulary, corpus = take_loaded_vocabulary(rest), _take_corpus(rest)
+    made = plan_corpus(
+        corpus, planning.out, vocabulary, block=rest["block"], padded=rest["padded"], workers=planning.workers
+    )
+    planning.show(made)
