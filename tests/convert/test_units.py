@@ -130,7 +130,7 @@ def test_a_stopped_unit_reads_nothing_more() -> None:
         return len(asked) > 3
 
     source = Numbers()
-    assert len(results(source, stopped=stopped)) == 3
+    assert results(source, stopped=stopped) == []
     assert source.read == [0, 1, 2]
 
 
