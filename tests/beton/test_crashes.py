@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from ffprep.beton import Reader, Writer
 from ffprep.beton.verify import verify
+from ffprep.beton.writing import unfinished
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields import BytesField, IntField, RGBImageField, Shared
 
@@ -56,7 +58,7 @@ class Killed(BaseException):
     pass
 
 
-CALLS = ("pwrite", "fsync", "ftruncate", "replace", "unlink")
+CALLS = ("pwrite", "pwritev", "fsync", "ftruncate", "replace", "unlink")
 
 
 def die_at(call: int, how: Callable[[], None]) -> None:
@@ -71,6 +73,9 @@ def die_at(call: int, how: Callable[[], None]) -> None:
             if left[0] == 0:
                 if name == "pwrite" and len(args[1]) > 1:
                     real(args[0], args[1][: len(args[1]) // 2], args[2])
+                if name == "pwritev":
+                    whole = b"".join(args[1])
+                    real(args[0], [whole[: len(whole) // 2]], args[2])
                 how()
             return real(*args, **options)
 
@@ -153,7 +158,7 @@ def test_without_keeping_nothing_remains(tmp_path: Path) -> None:
 def test_a_disk_full_at_every_call_is_one_error(tmp_path: Path, whole: bytes) -> None:
     """A failing write leaves a file that is resumed to the same bytes; it never looks finished."""
     call, path, failures, number = 0, tmp_path / "x.beton", 0, errno.ENOSPC
-    real = os.pwrite, os.fsync
+    real = os.pwrite, os.pwritev, os.fsync
     while True:
         call += 1
         left = call
@@ -168,7 +173,7 @@ def test_a_disk_full_at_every_call_is_one_error(tmp_path: Path, whole: bytes) ->
 
             return wrapped
 
-        os.pwrite, os.fsync = failing(real[0]), failing(real[1])
+        os.pwrite, os.pwritev, os.fsync = map(failing, real)
         try:
             write_all(path, resume=False)
             break
@@ -176,7 +181,7 @@ def test_a_disk_full_at_every_call_is_one_error(tmp_path: Path, whole: bytes) ->
             failures += 1
             assert os.strerror(number) in str(error)
         finally:
-            os.pwrite, os.fsync = real
+            os.pwrite, os.pwritev, os.fsync = real
         if path.exists():
             path.unlink()
             continue
@@ -184,6 +189,33 @@ def test_a_disk_full_at_every_call_is_one_error(tmp_path: Path, whole: bytes) ->
         assert path.read_bytes() == whole
         path.unlink()
     assert failures > 20
+
+
+def test_parts_that_the_system_takes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [memoryview(bytes([number]) * size) for number, size in enumerate((5, 70_000, 0, 1, 40_000))]
+    whole = b"".join(parts)
+    real = os.pwritev
+    for taken in (0, 3, 5, 6, 70_005, 70_006, 100_000, len(whole)):
+        for most in (1024, 3):  # parts in a call
+            monkeypatch.setattr(unfinished, "MOST_PARTS", most)
+            monkeypatch.setattr(os, "pwritev", lambda fd, some, at, n=taken: real(fd, [b"".join(some)[:n]], at) if n else 0)
+            path = tmp_path / "x"
+            path.write_bytes(bytes(7))
+            with path.open("r+b") as file:
+                unfinished.write_parts(file.fileno(), parts, 7)
+            assert path.read_bytes() == bytes(7) + whole
+
+
+def test_payloads_that_may_change_are_copied(tmp_path: Path) -> None:
+    own = bytearray(b"a" * 100_000)
+    fields = {"bytes": BytesField()}
+    with Writer(tmp_path / "x.beton", fields, 2) as writer:
+        for letter in (97, 98):
+            own[:] = bytes([letter]) * len(own)
+            writer.write([replace(fields["bytes"].encode(b""), metadata=(0, len(own)), payload=own)])
+    with Reader(tmp_path / "x.beton") as reader:
+        assert [bytes(reader.payload("bytes", index))[:1] for index in range(2)] == [b"a", b"b"]
+    assert verify(tmp_path / "x.beton").ok
 
 
 def test_a_file_size_limit_is_one_error(tmp_path: Path) -> None:

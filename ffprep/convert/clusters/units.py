@@ -81,10 +81,10 @@ def _encode(shared: list[Any], unit: WorkUnit) -> list[SampleResult]:
         _opened.clear()
         ray: Any = import_module("ray")
         _opened[name] = ray.get(shared[0])
-    return [_on_its_own(result) for result in encode_unit(_opened[name], unit)]
+    return [on_its_own(result) for result in encode_unit(_opened[name], unit)]
 
 
-def _on_its_own(result: SampleResult) -> SampleResult:
+def on_its_own(result: SampleResult) -> SampleResult:
     """The result with payloads that can be sent: memory that several share cannot."""
     if not any(isinstance(value.payload, memoryview) for value in result.encoded):
         return result
