@@ -198,7 +198,9 @@ def test_parts_that_the_system_takes_in_pieces(tmp_path: Path, monkeypatch: pyte
     for taken in (0, 3, 5, 6, 70_005, 70_006, 100_000, len(whole)):
         for most in (1024, 3):  # parts in a call
             monkeypatch.setattr(unfinished, "MOST_PARTS", most)
-            monkeypatch.setattr(os, "pwritev", lambda fd, some, at, n=taken: real(fd, [b"".join(some)[:n]], at) if n else 0)
+            monkeypatch.setattr(
+                os, "pwritev", lambda fd, some, at, n=taken: real(fd, [b"".join(some)[:n]], at) if n else 0
+            )
             path = tmp_path / "x"
             path.write_bytes(bytes(7))
             with path.open("r+b") as file:

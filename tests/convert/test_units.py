@@ -191,8 +191,10 @@ class Photographs(Numbers):
 
 def told(found: list[SampleResult]) -> list[tuple[Any, ...]]:
     return [
-        (r.name, str(r.refusal or ""), r.fatal, list(r.sizes), r.digest)
-        + tuple((v.metadata, bytes(v.payload or b""), v.note, v.key, v.checksum) for v in r.encoded)
+        (
+            *(r.name, str(r.refusal or ""), r.fatal, list(r.sizes), r.digest),
+            *((v.metadata, bytes(v.payload or b""), v.note, v.key, v.checksum) for v in r.encoded),
+        )
         for r in found
     ]
 

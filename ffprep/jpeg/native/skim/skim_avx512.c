@@ -21,12 +21,12 @@ enum { LANES = 16, VECTORS = FFP_SKIM_LANES / LANES, FEW = 3, MOST_TRIES = 64, L
 
 /* One vector of lanes. */
 typedef struct {
-    __m512i bit, k;     /* k << 8 */
-    __m512i phase;      /* its number, and from bit 8 on the offset of its table from the first one's entries */
-    __m512i high, low;  /* the bits at each place, as far as they are loaded */
-    __m512i end, tag;   /* tag: added to a bit it makes what is logged */
-    __m512i count;      /* how many blocks began in each lane since it began */
-    __mmask16 active;   /* lanes that are not at their end */
+    __m512i bit, k;    /* k << 8 */
+    __m512i phase;     /* its number, and from bit 8 on the offset of its table from the first one's entries */
+    __m512i high, low; /* the bits at each place, as far as they are loaded */
+    __m512i end, tag;  /* tag: added to a bit it makes what is logged */
+    __m512i count;     /* how many blocks began in each lane since it began */
+    __mmask16 active;  /* lanes that are not at their end */
     uint32_t *log;
 } state;
 
@@ -34,7 +34,7 @@ typedef struct {
     const uint8_t *base;
     const skim_table *first; /* table */
     const phase *ring;
-    __m512i next[2];      /* of each phase, the one that follows */
+    __m512i next[2]; /* of each phase, the one that follows */
     __m512i swap, even, odd;
     uint32_t *log_start;
     int64_t began[LANES]; /* place in the log */
