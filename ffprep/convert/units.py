@@ -185,7 +185,7 @@ def _together(read: Iterator[_Read], stopped: Callable[[], bool]) -> Iterator[li
 
 def _encode_together(fields: Mapping[str, Field], some: Sequence[_Read]) -> Iterator[Sequence[Encoded | None]]:
     """For each sample those of its values, in the order of the fields, that are encoded with those of the others."""
-    whole = [sample.values for sample in some if _fits(fields, sample.values)]
+    whole = [sample.values for sample in some if _fits(sample.values, fields)]
     columns = []
     for number, field in enumerate(fields.values()):
         try:
@@ -195,7 +195,7 @@ def _encode_together(fields: Mapping[str, Field], some: Sequence[_Read]) -> Iter
         columns.append(column or [None] * len(whole))
     rows = zip(*columns, strict=True)
     for sample in some:
-        yield next(rows) if _fits(fields, sample.values) else ()
+        yield next(rows) if _fits(sample.values, fields) else ()
 
 
 def _encode(fields: Mapping[str, Field], sample: _Read, ready: Sequence[Encoded | None]) -> SampleResult:
@@ -246,7 +246,7 @@ def _fatal(name: str, error: Exception) -> SampleResult:
     return SampleResult(name, (), (), wrapped, fatal=True)
 
 
-def _fits(fields: Mapping[str, Field], values: Any) -> TypeGuard[Sequence[Any]]:
+def _fits(values: Any, fields: Mapping[str, Field]) -> TypeGuard[Sequence[Any]]:
     return isinstance(values, (tuple, list)) and len(values) == len(fields)
 
 
@@ -261,7 +261,7 @@ def encode_sample(
         A value does not fit its field. The message names the field, unless it is the only image field: then the
         sample's name says enough.
     """
-    if not _fits(fields, values):
+    if not _fits(values, fields):
         kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
         raise ConversionError(f"the source gave {kind} for the {len(fields)} fields {', '.join(fields)}")
     encoded = []

@@ -311,7 +311,7 @@ def rewrite_plain(
         out.ctypes.data,
         out.size,
     )
-    whole = memoryview(out).toreadonly()
+    whole = out.data.toreadonly()
     return [
         Plain(whole[begin:end], width, height, notes, total & _UNSIGNED) if status == Status.OK else None
         for _, _, status, begin, end, total, width, height, notes in items.tolist()
