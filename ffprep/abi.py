@@ -72,6 +72,23 @@ image
     Address of the :data:`IMAGE` that receives what was decoded.
 """
 
+REWRITE = np.dtype(_whole("data size status begin end sum width height notes"))
+"""One of the streams that ``ffp_rewrite_many`` is given, and what became of it.
+
+data, size
+    The JPEG stream.
+status
+    0: it was rewritten. All others are for ``ffp_rewrite``, which tells why.
+begin, end
+    Where the new stream is in the output.
+sum
+    xxh3-64 of it, with a sign.
+width, height
+    Pixels of the image.
+notes
+    Bits of :class:`ffprep.jpeg.rewrite.Note`.
+"""
+
 # ---- from a decoded image to pixels: renderers -----------------------------------------------------------------------
 
 COLOUR = np.dtype([("scale", np.float32, (3,)), ("bias", np.float32, (3,))])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby, islice
@@ -29,6 +30,7 @@ from ffprep.fields import Encoded, Field
 from ffprep.sources.base import Source
 
 NOTE = np.dtype([("stamp", "<u8"), ("digest", "<u8")])
+_NOTE = struct.Struct("<QQ")
 COMPARED = 1000
 """Samples with another time that are read again, at most."""
 
@@ -42,7 +44,7 @@ _STAMPED = 4096  # samples whose stamps one thread takes at a time
 
 def note_of(result: SampleResult) -> bytes:
     """The note about a sample that was read."""
-    return np.array((result.stamp, result.digest), NOTE).tobytes()
+    return _NOTE.pack(result.stamp, result.digest)
 
 
 def file_stamps(inputs: Iterable[Path]) -> dict[str, list[int]]:

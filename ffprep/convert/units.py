@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import xxhash
 
@@ -26,6 +26,12 @@ UNIT = 16
 
 ANNOUNCED = 16
 """Units announced to a source at a time, so that it can work on all their samples together."""
+
+TOGETHER = 1 << 24
+"""Bytes of samples that are read before they are encoded together; more are at least one sample."""
+
+_REFUSALS = (FfprepError, OSError)
+"""Errors that are about one sample."""
 
 IMAGE = 2
 """Type id of images."""
@@ -50,7 +56,7 @@ class SampleResult:
     stamp : int
         As from `stamp_of`, before the sample was read.
     digest : int
-        A hash of the sample's name and encoded values; 0 when it was refused.
+        A hash of the sample's name, and of the metadata and checksums of its values; 0 when it was refused.
     """
 
     name: str
@@ -113,40 +119,98 @@ def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = la
     """Read and encode the samples of a unit.
 
     A refusal (the sample cannot be read, or its values do not fit the fields) becomes a result, and so does any other
-    error, which is fatal. ``stopped`` is called before each sample; once it is true, the rest of the unit is dropped.
+    error, which is fatal. ``stopped`` is called before each sample is read, and again before it is encoded; once it is
+    true, the rest of the unit is dropped.
     """
     results: list[SampleResult] = []
     if unit.items is None:
         announce_samples(source, range(unit.start, unit.stop))
-    for index in range(unit.start, unit.stop):
-        if stopped():
-            break
-        name = f"sample {index:,}"
-        stamp = 0
-        try:
-            values: tuple[Any, ...] | Exception
-            if unit.items is None:
-                name = readable(source.sample_name(index))
-                stamp = stamp_of(source, index)
-                values = source.sample(index)
-            else:
-                name, values = unit.items[index - unit.start]
-                name = readable(name)
-            if isinstance(values, Exception):
-                raise values
-            encoded = encode_sample(source.fields, values)
-            digest = _digest(name, encoded)
-            results.append(SampleResult(name, encoded, raw_sizes(values), stamp=stamp, digest=digest))
-        except (FfprepError, OSError) as error:
-            results.append(SampleResult(name, (), (), error, stamp=stamp))
-        except MemoryError:
-            raise
-        except Exception as error:
-            results.append(_fatal(name, error))
-            return results
+    read = (_read(source, unit, index) for index in range(unit.start, unit.stop))
+    for some in _together(read, stopped):
+        ready = _encode_together(source.fields, some)
+        for sample in some:
+            if stopped():
+                return results
+            results.append(_encode(source.fields, sample, next(ready)))
+            if results[-1].fatal:
+                return results
     if unit.broken is not None:
         results.append(_fatal(f"sample {unit.stop:,}", unit.broken))
     return results
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A sample that was read, or an error instead of its values."""
+
+    name: str
+    values: Sequence[Any] | Exception
+    stamp: int = 0
+
+    @property
+    def size(self) -> int:
+        return 0 if isinstance(self.values, Exception) else sum(raw_sizes(self.values))
+
+
+def _read(source: Source, unit: WorkUnit, index: int) -> _Read:
+    name, stamp = f"sample {index:,}", 0
+    try:
+        if unit.items is not None:
+            given, values = unit.items[index - unit.start]
+            return _Read(readable(given), values)
+        name = readable(source.sample_name(index))
+        stamp = stamp_of(source, index)
+        return _Read(name, source.sample(index), stamp)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return _Read(name, error, stamp)
+
+
+def _together(read: Iterator[_Read], stopped: Callable[[], bool]) -> Iterator[list[_Read]]:
+    """Read samples and yield as many at a time as `TOGETHER` allows, up to one whose error ends the unit."""
+    some: list[_Read] = []
+    size = 0
+    while not stopped() and (sample := next(read, None)) is not None:
+        some.append(sample)
+        size += sample.size
+        if isinstance(sample.values, Exception) and not isinstance(sample.values, _REFUSALS):
+            break
+        if size >= TOGETHER:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _encode_together(fields: Mapping[str, Field], some: Sequence[_Read]) -> Iterator[Sequence[Encoded | None]]:
+    """For each sample those of its values, in the order of the fields, that are encoded with those of the others."""
+    whole = [sample.values for sample in some if _fits(sample.values, fields)]
+    columns = []
+    for number, field in enumerate(fields.values()):
+        try:
+            column = field.encode_together([values[number] for values in whole]) if len(whole) > 1 else ()
+        except (FfprepError, OSError):
+            column = ()  # one by one, it is known whose it is
+        columns.append(column or [None] * len(whole))
+    rows = zip(*columns, strict=True)
+    for sample in some:
+        yield next(rows) if _fits(sample.values, fields) else ()
+
+
+def _encode(fields: Mapping[str, Field], sample: _Read, ready: Sequence[Encoded | None]) -> SampleResult:
+    try:
+        if isinstance(sample.values, Exception):
+            raise sample.values
+        encoded = [with_checksum(value) for value in encode_sample(fields, sample.values, ready)]
+        digest = _digest(sample.name, encoded)
+        return SampleResult(sample.name, encoded, raw_sizes(sample.values), stamp=sample.stamp, digest=digest)
+    except _REFUSALS as error:
+        return SampleResult(sample.name, (), (), error, stamp=sample.stamp)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return _fatal(sample.name, error)
 
 
 def stamp_of(source: Source, index: int) -> int:
@@ -162,13 +226,16 @@ def stamp_of(source: Source, index: int) -> int:
     return 0 if found is None else xxhash.xxh3_64_intdigest(b"%d %d" % found)
 
 
+def with_checksum(value: Encoded) -> Encoded:
+    """The value with its payload's checksum, which is made here so that the writer need not."""
+    if value.payload is None or value.checksum is not None:
+        return value
+    return replace(value, checksum=xxhash.xxh3_64_intdigest(value.payload))
+
+
 def _digest(name: str, encoded: Sequence[Encoded]) -> int:
-    found = xxhash.xxh3_64(name.encode("utf-8", "surrogateescape"))
-    for value in encoded:
-        found.update(" ".join(map(str, value.metadata)).encode())
-        if value.payload is not None:
-            found.update(memoryview(value.payload).cast("B"))
-    return found.intdigest()
+    found = [name, *(" ".join(map(str, (*value.metadata, value.checksum))) for value in encoded)]
+    return xxhash.xxh3_64_intdigest("\n".join(found).encode("utf-8", "surrogateescape"))
 
 
 def _fatal(name: str, error: Exception) -> SampleResult:
@@ -179,8 +246,14 @@ def _fatal(name: str, error: Exception) -> SampleResult:
     return SampleResult(name, (), (), wrapped, fatal=True)
 
 
-def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[Encoded]:
-    """Encode the values of a sample.
+def _fits(values: Any, fields: Mapping[str, Field]) -> TypeGuard[Sequence[Any]]:
+    return isinstance(values, (tuple, list)) and len(values) == len(fields)
+
+
+def encode_sample(
+    fields: Mapping[str, Field], values: Sequence[Any], ready: Sequence[Encoded | None] = ()
+) -> list[Encoded]:
+    """Encode the values of a sample, but for those that are `ready`.
 
     Raises
     ------
@@ -188,14 +261,14 @@ def encode_sample(fields: Mapping[str, Field], values: Sequence[Any]) -> list[En
         A value does not fit its field. The message names the field, unless it is the only image field: then the
         sample's name says enough.
     """
-    if not isinstance(values, (tuple, list)) or len(values) != len(fields):
+    if not _fits(values, fields):
         kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
         raise ConversionError(f"the source gave {kind} for the {len(fields)} fields {', '.join(fields)}")
     encoded = []
     single = sum(field.type_id == IMAGE for field in fields.values()) == 1
-    for (name, field), value in zip(fields.items(), values, strict=True):
+    for (name, field), value, done in zip(fields.items(), values, ready or repeat(None), strict=False):
         try:
-            encoded.append(field.encode_any(value))
+            encoded.append(field.encode_any(value) if done is None else done)
         except ConversionError as error:
             text = str(error).removeprefix(f"{name}: ")
             raise ConversionError(text if single and field.type_id == IMAGE else f"{name}: {text}") from error

@@ -25,6 +25,8 @@ class Encoded:
         Payloads with equal keys are stored once; set by `Shared`.
     pointer : int, optional
         Number of the member where the payload's offset goes, if the field does not say it.
+    checksum : int, optional
+        xxh3-64 of the payload, where it is known already.
     """
 
     metadata: tuple[Any, ...]
@@ -32,3 +34,4 @@ class Encoded:
     note: tuple[str, str] | None = None
     key: Hashable | None = None
     pointer: int | None = None
+    checksum: int | None = None

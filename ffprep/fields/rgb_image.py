@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,16 @@ from ffprep.fields.decoders import (
     ResizeRGBImageDecoder,
     SimpleRGBImageDecoder,
 )
-from ffprep.jpeg.prepare import DAMAGED, JPEG_MODES, KERNEL_MAX_PIXELS, MAX_PIXELS, MAX_SIDE, prepare
+from ffprep.jpeg.prepare import (
+    DAMAGED,
+    JPEG_MODES,
+    KERNEL_MAX_PIXELS,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Prepared,
+    prepare,
+    prepare_plain,
+)
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
 from ffprep.pipeline.operation import Operation
@@ -169,6 +178,22 @@ class RGBImageField(Field):
             value = ImageOps.exif_transpose(value)
         return self._encode_pixels(pixels.rgb_array(value))
 
+    def encode_together(self, values: Sequence[Any]) -> Sequence[Encoded | None]:
+        kind = type(self)
+        own = kind.encode is not RGBImageField.encode or kind.encode_any is not Field.encode_any  # a subclass decides
+        if own or self.jpeg != "seekable" or self.write_mode != "jpg":
+            return ()
+        files = [value if type(value) is bytes else b"" for value in values]
+        ready = prepare_plain(
+            files,
+            max_side=self.max_resolution,
+            min_side=self.min_resolution,
+            apply_orientation=self.apply_orientation,
+            keep_metadata=self.keep_metadata,
+            max_pixels=self.max_pixels,
+        )
+        return [None if plain is None else _stored(plain) for plain in ready]
+
     def _encode_file(self, data: bytes) -> Encoded:
         if self.write_mode != "jpg":
             image, notes = pixels.open_image(data, self.apply_orientation, self.damaged, self.max_pixels)
@@ -193,7 +218,7 @@ class RGBImageField(Field):
         except JpegError as error:
             raise ConversionError(str(error)) from error
         _check_sides(ready.width, ready.height)
-        return Encoded((MODE_JPEG, ready.width, ready.height, 0), ready.data, note=(ready.action, ready.reason))
+        return _stored(ready)
 
     def _encode_pixels(self, image: npt.NDArray[np.uint8], notes: str = "") -> Encoded:
         image = pixels.shrink(image, self.max_resolution, self.min_resolution)
@@ -258,6 +283,11 @@ class RGBImageField(Field):
 
     def get_decoder_class(self) -> Any:
         return SimpleRGBImageDecoder
+
+
+def _stored(ready: Prepared) -> Encoded:
+    metadata = (MODE_JPEG, ready.width, ready.height, 0)
+    return Encoded(metadata, ready.data, note=(ready.action, ready.reason), checksum=ready.checksum)
 
 
 def _note(action: str, notes: str) -> tuple[str, str]:

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 Signature = Callable[[bytes], bool]
 
+JPEG_START = b"\xff\xd8\xff"
+"""First bytes of what counts as a JPEG file."""
+
 _PLUGINS: tuple[tuple[str, Signature], ...] = (
-    ("Jpeg", lambda head: head.startswith(b"\xff\xd8\xff")),
+    ("Jpeg", lambda head: head.startswith(JPEG_START)),
     ("Png", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n")),
     ("Gif", lambda head: head.startswith((b"GIF87a", b"GIF89a"))),
     ("Bmp", lambda head: head.startswith(b"BM")),

@@ -28,14 +28,15 @@ file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ffprep.errors import ConversionError, JpegError, OptionError
 from ffprep.jpeg import pillow
 from ffprep.jpeg.header import JpegHeader
-from ffprep.jpeg.rewrite import MAX_INTERVAL, check_scan, rewrite, rewrite_noting
+from ffprep.jpeg.rewrite import MAX_INTERVAL, check_scan, notes_text, rewrite, rewrite_noting, rewrite_plain
 from ffprep.jpeg.status import sentence
-from ffprep.jpeg.whole import checked_header, reason_to_decode, whole_stream
+from ffprep.jpeg.whole import LIBJPEG_MAX_SIDE, checked_header, reason_to_decode, whole_stream
 
 JPEG_MODES = ("seekable", "keep", "reencode")
 DAMAGED = ("refuse", "reencode")
@@ -65,13 +66,16 @@ class Prepared:
         ``kept``, ``rewritten``, ``transcoded`` (the first three are lossless) or ``reencoded``.
     reason : str
         Why, in a few words that are the same for all images of a kind.
+    checksum : int, optional
+        xxh3-64 of the stream, where it is known.
     """
 
-    data: bytes
+    data: bytes | memoryview
     width: int
     height: int
     action: str
     reason: str
+    checksum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,52 @@ def prepare(
         return _prepare_jpeg(data, options) if kind == "JPEG" else _reencode(data, kind, kind, options)
     except ConversionError as error:
         raise ConversionError(f"{where}: {error}; leave it out or replace it") from error
+
+
+def prepare_plain(
+    data: Sequence[bytes],
+    *,
+    max_side: int | None = None,
+    min_side: int | None = None,
+    apply_orientation: bool = False,
+    keep_metadata: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> list[Prepared | None]:
+    """Rewrite those of several image files that `prepare` would rewrite without loss, in one call of the kernel.
+
+    Parameters
+    ----------
+    data : sequence of bytes
+        The files.
+    max_side, min_side, apply_orientation, keep_metadata, max_pixels
+        As for `prepare`, with ``jpeg="seekable"``.
+
+    Returns
+    -------
+    list of Prepared or None
+        What `prepare` would return; None for files that are to be given to it.
+    """
+    found = rewrite_plain(
+        data,
+        keep_metadata=keep_metadata,
+        max_pixels=max_pixels,
+        longest=min(max_side or LIBJPEG_MAX_SIDE, LIBJPEG_MAX_SIDE),
+        shortest=min_side or LIBJPEG_MAX_SIDE,
+        upright=apply_orientation,
+    )
+    return [
+        Prepared(
+            plain.data,
+            plain.width,
+            plain.height,
+            "rewritten",
+            _joined("sequential JPEG", notes_text(plain.notes)),
+            plain.checksum,
+        )
+        if plain is not None and file.startswith(pillow.JPEG_START)
+        else None
+        for file, plain in zip(data, found, strict=True)
+    ]
 
 
 def _prepare_jpeg(data: bytes, options: _Options) -> Prepared:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ffprep.abi import REWRITE
 from ffprep.errors import OptionError
-from ffprep.jpeg.native import FACTS, library, stream
+from ffprep.jpeg.native import FACTS, as_bytes, library, stream
 from ffprep.jpeg.status import Status, check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ffprep.jpeg.native import BytesLike
 
 AUTOMATIC = -1
@@ -30,6 +35,9 @@ KEEP_METADATA = 1
 OPTIMISE = 2
 KEPT_SCRATCH = 1 << 24
 _BYTE_POINTER = ctypes.POINTER(ctypes.c_uint8)
+_UNSIGNED = (1 << 64) - 1
+_KEPT_ROOMS = 32
+_ROOM_UNIT = 1 << 20
 
 
 class Note(IntFlag):
@@ -50,7 +58,7 @@ class Note(IntFlag):
     @property
     def text(self) -> str:
         """The notes in a few words, the same for all images of a kind; empty if there are none."""
-        return _text(self.value)
+        return notes_text(self.value)
 
 
 _WORDS = {
@@ -69,7 +77,8 @@ _WORDS = {
 
 
 @lru_cache(maxsize=1 << len(Note))
-def _text(bits: int) -> str:
+def notes_text(bits: int) -> str:
+    """What the bits of a `Note` say, in a few words; empty if there are none."""
     return ", ".join(words for note, words in _WORDS.items() if note & bits)
 
 
@@ -103,6 +112,54 @@ class Checked:
 
     notes: Note
     end: int
+
+
+class Plain(NamedTuple):
+    """One of several streams, rewritten.
+
+    Attributes
+    ----------
+    data : memoryview
+        The stream, read-only.
+    width, height : int
+        Pixels.
+    notes : int
+        Bits of `Note`.
+    checksum : int
+        xxh3-64 of the stream.
+    """
+
+    data: memoryview
+    width: int
+    height: int
+    notes: int
+    checksum: int
+
+
+class _Rooms:
+    """Memory for what is written at a time; it is used again, so that its pages are there, once nobody looks at it."""
+
+    def __init__(self) -> None:
+        self._free: list[NDArray[np.uint8]] = []
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """Return an array of at least so many bytes. When it and all views of it are gone, its memory is free again."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(0, np.uint8)
+        if memory.size < size:
+            memory = np.empty(-(-size // _ROOM_UNIT) * _ROOM_UNIT, np.uint8)
+        room = memory[:]
+        weakref.finalize(room, self._give_back, memory).atexit = False
+        return room
+
+    def _give_back(self, memory: NDArray[np.uint8]) -> None:
+        if len(self._free) < _KEPT_ROOMS and memory.size <= KEPT_SCRATCH:
+            self._free.append(memory)
+
+
+_rooms = _Rooms()
 
 
 class _Buffer:
@@ -208,6 +265,57 @@ def rewrite_noting(
             break
     check(status, where)
     return Rewritten(out.array[:size].tobytes(), Note(facts[1]))
+
+
+def rewrite_plain(
+    data: Sequence[BytesLike],
+    *,
+    interval: int | None = None,
+    keep_metadata: bool = False,
+    max_pixels: int,
+    longest: int,
+    shortest: int,
+    upright: bool = False,
+) -> list[Plain | None]:
+    """Rewrite several streams in one call, those that leave nothing to decide, as :func:`rewrite_noting` would.
+
+    Parameters
+    ----------
+    data : sequence of bytes-like
+        JPEG streams, or anything else.
+    interval, keep_metadata
+        As for :func:`rewrite`.
+    max_pixels, longest, shortest : int
+        The most pixels, and the most pixels of the longer and of the shorter side.
+    upright : bool
+        Whether an EXIF orientation other than upright is something to decide.
+
+    Returns
+    -------
+    list of Plain or None
+        None for streams that are not grey or YCbCr in one sequential scan, go beyond a limit, are damaged, or found no
+        room. The results share memory, which is used again when none of them is left.
+    """
+    items = np.zeros(len(data), REWRITE)
+    alive = [as_bytes(stream) for stream in data]
+    items["data"] = [view.ctypes.data for view in alive]
+    items["size"] = [view.size for view in alive]
+    out = _rooms.take(2 * int(items["size"].sum()) + (1 << 16))
+    limits = np.array((max_pixels, longest, shortest, upright), np.int64)
+    library().ffp_rewrite_many(
+        items.ctypes.data,
+        len(items),
+        AUTOMATIC if interval is None else interval,
+        KEEP_METADATA * keep_metadata,
+        limits.ctypes.data,
+        out.ctypes.data,
+        out.size,
+    )
+    whole = out.data.toreadonly()
+    return [
+        Plain(whole[begin:end], width, height, notes, total & _UNSIGNED) if status == Status.OK else None
+        for _, _, status, begin, end, total, width, height, notes in items.tolist()
+    ]
 
 
 def check_scan(data: BytesLike, where: str = "JPEG") -> Checked:

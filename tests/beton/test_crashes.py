@@ -56,7 +56,7 @@ class Killed(BaseException):
     pass
 
 
-CALLS = ("pwrite", "fsync", "ftruncate", "replace", "unlink")
+CALLS = ("pwrite", "pwritev", "fsync", "ftruncate", "replace", "unlink")
 
 
 def die_at(call: int, how: Callable[[], None]) -> None:
@@ -71,6 +71,9 @@ def die_at(call: int, how: Callable[[], None]) -> None:
             if left[0] == 0:
                 if name == "pwrite" and len(args[1]) > 1:
                     real(args[0], args[1][: len(args[1]) // 2], args[2])
+                if name == "pwritev":
+                    whole = b"".join(args[1])
+                    real(args[0], [whole[: len(whole) // 2]], args[2])
                 how()
             return real(*args, **options)
 
@@ -153,7 +156,7 @@ def test_without_keeping_nothing_remains(tmp_path: Path) -> None:
 def test_a_disk_full_at_every_call_is_one_error(tmp_path: Path, whole: bytes) -> None:
     """A failing write leaves a file that is resumed to the same bytes; it never looks finished."""
     call, path, failures, number = 0, tmp_path / "x.beton", 0, errno.ENOSPC
-    real = os.pwrite, os.fsync
+    real = os.pwrite, os.pwritev, os.fsync
     while True:
         call += 1
         left = call
@@ -168,7 +171,7 @@ def test_a_disk_full_at_every_call_is_one_error(tmp_path: Path, whole: bytes) ->
 
             return wrapped
 
-        os.pwrite, os.fsync = failing(real[0]), failing(real[1])
+        os.pwrite, os.pwritev, os.fsync = map(failing, real)
         try:
             write_all(path, resume=False)
             break
@@ -176,7 +179,7 @@ def test_a_disk_full_at_every_call_is_one_error(tmp_path: Path, whole: bytes) ->
             failures += 1
             assert os.strerror(number) in str(error)
         finally:
-            os.pwrite, os.fsync = real
+            os.pwrite, os.pwritev, os.fsync = real
         if path.exists():
             path.unlink()
             continue

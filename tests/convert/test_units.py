@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+import xxhash
+from PIL import Image
 
-from ffprep.convert.units import by_threads, encode_sample, encode_unit, raw_sizes, units_of
+from ffprep.convert import units
+from ffprep.convert.clusters.units import on_its_own
+from ffprep.convert.units import (
+    SampleResult,
+    WorkUnit,
+    by_threads,
+    encode_sample,
+    encode_unit,
+    raw_sizes,
+    units_of,
+)
 from ffprep.errors import ConversionError, SourceError
-from ffprep.fields import BytesField, Field, IntField, RGBImageField, Shared
+from ffprep.fields import BytesField, Encoded, Field, IntField, RGBImageField, Shared
 from ffprep.sources.base import Named
 
 
@@ -83,11 +99,11 @@ def test_a_stream_that_ends_early_ends_the_units() -> None:
     assert spans(Stream(16), 0, 40) == [(0, 16)]
     assert spans(Stream(15), 0, 40) == [(0, 15)]
     assert spans(Stream(0), 0, 40) == []
-    units = list(units_of(Stream(18, SourceError("cut")), 0, 40))
-    assert [(unit.start, unit.stop) for unit in units] == [(0, 16), (16, 18)]
-    assert units[0].broken is None and str(units[1].broken) == "cut"
-    units = list(units_of(Stream(16, SourceError("cut")), 0, 40))
-    assert [(unit.start, unit.stop, str(unit.broken)) for unit in units] == [(0, 16, "None"), (16, 16, "cut")]
+    cut = list(units_of(Stream(18, SourceError("cut")), 0, 40))
+    assert [(unit.start, unit.stop) for unit in cut] == [(0, 16), (16, 18)]
+    assert cut[0].broken is None and str(cut[1].broken) == "cut"
+    cut = list(units_of(Stream(16, SourceError("cut")), 0, 40))
+    assert [(unit.start, unit.stop, str(unit.broken)) for unit in cut] == [(0, 16, "None"), (16, 16, "cut")]
     with pytest.raises(MemoryError):
         list(units_of(Stream(3, MemoryError()), 0, 40))
 
@@ -130,8 +146,110 @@ def test_a_stopped_unit_reads_nothing_more() -> None:
         return len(asked) > 3
 
     source = Numbers()
-    assert len(results(source, stopped=stopped)) == 3
+    assert results(source, stopped=stopped) == []
     assert source.read == [0, 1, 2]
+
+
+def test_a_unit_that_is_stopped_while_it_encodes_is_dropped() -> None:
+    asked: list[int] = []
+
+    def stopped() -> bool:
+        asked.append(1)
+        return len(asked) > 20
+
+    source = Numbers()
+    assert len(results(source, stopped=stopped)) == 3  # sixteen were read before
+    assert source.read == list(range(16))
+
+
+def photograph(seed: int, **options: Any) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 9, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).resize((90 + seed, 80)).save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+class Photographs(Numbers):
+    """Images and captions; most are rewritten together, some are not JPEGs, not whole, shared or no images at all."""
+
+    def __init__(self, image: RGBImageField) -> None:
+        super().__init__(16)
+        self.fields = {"photo": image, "text": BytesField()}
+        self.wrong = {3: SourceError("gone")}
+        self.images: dict[int, Any] = {index: photograph(index) for index in range(16)}
+        self.images[1] = photograph(1, progressive=True)
+        self.images[5] = self.images[5][:-300]
+        self.images[7] = b"text"
+        self.images[8] = self.images[9] = Shared("8", self.images[8])
+        self.images[10] = np.zeros((4, 5, 3), np.uint8)
+        self.images[11] = bytearray(self.images[11])
+
+    def sample(self, index: int) -> tuple[Any, ...]:
+        super().sample(index)
+        return self.images[index], 5 if index == 12 else b"x" * index
+
+
+def told(found: list[SampleResult]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(r.name, str(r.refusal or ""), r.fatal, list(r.sizes), r.digest),
+            *((v.metadata, bytes(v.payload or b""), v.note, v.key, v.checksum) for v in r.encoded),
+        )
+        for r in found
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"jpeg": "seekable"},
+        {"jpeg": "seekable", "max_resolution": 95, "apply_orientation": True, "damaged": "reencode"},
+        {"jpeg": "seekable", "min_resolution": 70, "keep_metadata": True},
+        {"jpeg": "keep"},
+        {"write_mode": "raw"},
+    ],
+)
+def test_samples_encoded_together_are_as_each_alone(options: dict[str, Any]) -> None:
+    source = Photographs(RGBImageField(**options))
+    together = encode_unit(source, WorkUnit(0, 16))
+    alone = [encode_unit(source, WorkUnit(index, index + 1))[0] for index in range(16)]
+    assert told(together) == told(alone)
+    refused = [index for index, result in enumerate(together) if result.refusal is not None]
+    assert set(refused) >= {3, 7, 12} and len(refused) <= 4
+    for result in together:
+        for value in result.encoded:
+            known = None if value.payload is None else xxhash.xxh3_64_intdigest(value.payload)
+            assert value.checksum == known
+
+
+def test_a_few_large_samples_are_encoded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Photographs(RGBImageField(jpeg="seekable"))
+    whole = told(encode_unit(source, WorkUnit(0, 16)))
+    sizes = []
+    field = source.fields["photo"]
+    inner = field.encode_together
+    monkeypatch.setattr(field, "encode_together", lambda values: sizes.append(len(values)) or inner(values))
+    monkeypatch.setattr(units, "TOGETHER", 3 * len(source.images[0]))
+    assert told(encode_unit(source, WorkUnit(0, 16))) == whole
+    assert len(sizes) > 2 and max(sizes) < 8
+
+
+def test_a_subclass_encodes_its_images_itself() -> None:
+    class Own(RGBImageField):
+        def encode(self, value: Any) -> Encoded:
+            return replace(super().encode(value), note=("own", "way"))
+
+    source = Photographs(Own(jpeg="seekable"))
+    notes = {value.note for result in encode_unit(source, WorkUnit(0, 16)) for value in result.encoded[:1]}
+    assert notes == {("own", "way")}
+
+
+def test_results_for_another_process_own_their_memory() -> None:
+    source = Photographs(RGBImageField(jpeg="seekable"))
+    found = encode_unit(source, WorkUnit(0, 16))
+    assert any(isinstance(value.payload, memoryview) for result in found for value in result.encoded)
+    sent = pickle.loads(pickle.dumps([on_its_own(result) for result in found if result.refusal is None]))
+    assert told(sent) == told([result for result in found if result.refusal is None])
 
 
 IMAGE = RGBImageField()
@@ -151,8 +269,6 @@ IMAGE = RGBImageField()
 )
 def test_values_that_do_not_fit_name_their_field(fields: dict[str, Field], values: Any, message: str) -> None:
     if values[0] is None:
-        import numpy as np
-
         values = (np.zeros((2, 2, 3), np.uint8), *values[1:])
     with pytest.raises(ConversionError, match=message):
         encode_sample(fields, values)
@@ -169,12 +285,12 @@ def test_results_come_in_order_and_no_more_than_some_ahead() -> None:
     for workers in (1, 3):
         pulled: list[int] = []
 
-        def units(pulled: list[int] = pulled) -> Iterator[Any]:
+        def pulling(pulled: list[int] = pulled) -> Iterator[Any]:
             for unit in units_of(Numbers(), 0, 320):
                 pulled.append(unit.start)
                 yield unit
 
-        found = by_threads(Numbers(), units(), workers)
+        found = by_threads(Numbers(), pulling(), workers)
         first = next(found)
         assert len(pulled) == 2 * workers + 2
         names = [result.name for part in (first, *found) for result in part]

@@ -73,6 +73,10 @@ def encoded() -> Iterator[tuple[str, bytes]]:
         out = io.BytesIO()
         smooth.save(out, "JPEG", quality=50, subsampling=subsampling)
         yield f"pillow_long_{subsampling}", out.getvalue()
+    noisy = Image.fromarray(rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)).resize((140, 110))
+    out = io.BytesIO()
+    noisy.save(out, "JPEG", quality=92, subsampling=0)  # long enough for places in two vectors: skim/skim_avx512.c
+    yield "pillow_longer_0", out.getvalue()
 
 
 def main() -> None:

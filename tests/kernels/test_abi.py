@@ -18,6 +18,7 @@ STRUCTURES = {
     "ffp_plane_desc": abi.PLANE,
     "ffp_image_desc": abi.IMAGE,
     "ffp_decode_request": abi.DECODE_REQUEST,
+    "ffp_rewrite_item": abi.REWRITE,
 }
 
 

@@ -23,7 +23,7 @@ from ffprep.common.files.replacing import naming
 
 _HEAD = struct.Struct("<8s16s")
 _COMMIT = struct.Struct("<4sIQQ")
-_MAGIC = b"FFPJRNL2"
+_MAGIC = b"FFPJRNL3"
 _MARK = b"CMIT"
 _IDENTITY = b"IDEN"
 _DISPOSABLE = bytes(16)  # instead of the fingerprint, where nothing is ever continued

@@ -22,6 +22,15 @@ BUFFER_SIZE = 1 << 23
 DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
 
+TOGETHER = 1 << 21
+"""So many bytes are gathered before they are written."""
+
+UNCOPIED = 1 << 14
+"""Payloads of so many bytes that cannot change are gathered without copying them."""
+
+MOST_PARTS = 1024
+"""What one call of the system takes (``IOV_MAX``)."""
+
 BEHIND = 1 << 24
 """So many bytes may wait to be written, beside those that are being written."""
 
@@ -31,6 +40,22 @@ def remedy(error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
         return "its folder was removed or renamed; the same command goes on if the unfinished file is there again"
     return "make room, or take another folder; the same command goes on where it stopped"
+
+
+def write_parts(descriptor: int, parts: list[memoryview], offset: int) -> None:
+    """Write several parts one after the other, by one call of the system where it takes them all.
+
+    Raises
+    ------
+    OSError
+        The disk is full, for instance.
+    """
+    done = os.pwritev(descriptor, parts, offset) if 1 < len(parts) <= MOST_PARTS and hasattr(os, "pwritev") else 0
+    for part in parts:
+        if done < len(part):
+            write_fully(descriptor, part[done:], offset + done)
+        done = max(0, done - len(part))
+        offset += len(part)
 
 
 class UnfinishedFile:
@@ -55,7 +80,9 @@ class UnfinishedFile:
     def __init__(self, path: Path, data_start: int) -> None:
         self.path = path
         self.hasher = BlockHasher(data_start)
-        self._buffer = bytearray()
+        self._parts: list[memoryview] = []
+        self._buffer = bytearray()  # what follows the parts
+        self._gathered = 0  # bytes of both
         self._pool: ThreadPoolExecutor | None = None
         self._behind: deque[tuple[int, Future[None]]] = deque()
         self._waiting = 0
@@ -68,7 +95,7 @@ class UnfinishedFile:
     @property
     def end(self) -> int:
         """First byte after the payloads so far."""
-        return self.hasher.position + len(self._buffer)
+        return self.hasher.position + self._gathered
 
     def append(self, offset: int, payload: memoryview) -> None:
         """Add a payload at or after the end, filling the gap before it with zeros."""
@@ -76,9 +103,15 @@ class UnfinishedFile:
         while gap:
             zeros = min(gap, BUFFER_SIZE)
             self._buffer += bytes(zeros)
+            self._gathered += zeros
             gap -= zeros
             self._flush_large()
-        self._buffer += payload
+        self._gathered += len(payload)
+        if payload.readonly and len(payload) >= UNCOPIED:
+            self._end_part()
+            self._parts.append(payload)
+        else:
+            self._buffer += payload
         self._flush_large()
 
     def append_run(self, offset: int, run: memoryview) -> None:
@@ -100,30 +133,42 @@ class UnfinishedFile:
             return
         self.append(offset, memoryview(b""))
         self._hand_over()
-        self._write_behind(run)
+        self._write_behind([run])
 
     def _flush_large(self) -> None:
-        if len(self._buffer) >= BUFFER_SIZE:
+        if self._gathered >= TOGETHER:
             self._hand_over()
 
-    def _hand_over(self) -> None:
+    def _end_part(self) -> None:
         if self._buffer:
-            data, self._buffer = self._buffer, bytearray()
-            self._write_behind(memoryview(data))
+            self._parts.append(memoryview(self._buffer))
+            self._buffer = bytearray()
 
-    def _write_behind(self, data: memoryview) -> None:
+    def _hand_over(self) -> None:
+        self._end_part()
+        if self._parts:
+            parts, self._parts, self._gathered = self._parts, [], 0
+            self._write_behind(parts)
+
+    def _write_behind(self, parts: list[memoryview]) -> None:
         """Let the thread write the next bytes, and hash them here."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="ffprep-write")
-        self._behind.append((len(data), self._pool.submit(self._write_early, self.hasher.position, data)))
-        self._waiting += len(data)
-        self.hasher.update(data)
+        size = sum(map(len, parts))
+        self._behind.append((size, self._pool.submit(self._write_early, self.hasher.position, parts)))
+        self._waiting += size
+        for part in parts:
+            self.hasher.update(part)
         self._wait_until(BEHIND)
 
-    def _write_early(self, offset: int, data: memoryview) -> None:
+    def _write_early(self, offset: int, parts: list[memoryview]) -> None:
         """Write, and let the disk begin, which else would have nothing to do until `sync` waits for all of it."""
-        self.write_at(offset, data)
-        begin_writing(self._descriptor, offset, len(data))
+        size = sum(map(len, parts))
+        try:
+            write_parts(self._descriptor, parts, offset)
+        except OSError as error:
+            raise self.failure(error, offset) from error
+        begin_writing(self._descriptor, offset, size)
 
     def _wait_until(self, most: int) -> None:
         while self._waiting > most:

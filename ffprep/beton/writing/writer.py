@@ -228,7 +228,8 @@ class Writer:
             self._uncommitted_bytes += len(view)
         for index, view in payloads.items():
             self._allocations.extend((self.num_written, offsets[index], len(view)))
-            self._sums.append(xxhash.xxh3_64_intdigest(view))
+            checksum = sample[index].checksum
+            self._sums.append(xxhash.xxh3_64_intdigest(view) if checksum is None else checksum)
             if sample[index].key is not None:
                 self._shared.used(index, sample[index], self.num_written, offsets[index], len(view))
         self._placement.cursor = cursor

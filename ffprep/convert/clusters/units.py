@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -80,4 +81,15 @@ def _encode(shared: list[Any], unit: WorkUnit) -> list[SampleResult]:
         _opened.clear()
         ray: Any = import_module("ray")
         _opened[name] = ray.get(shared[0])
-    return encode_unit(_opened[name], unit)
+    return [on_its_own(result) for result in encode_unit(_opened[name], unit)]
+
+
+def on_its_own(result: SampleResult) -> SampleResult:
+    """The result with payloads that can be sent: memory that several share cannot."""
+    if not any(isinstance(value.payload, memoryview) for value in result.encoded):
+        return result
+    encoded = [
+        replace(value, payload=bytes(value.payload)) if isinstance(value.payload, memoryview) else value
+        for value in result.encoded
+    ]
+    return replace(result, encoded=encoded)

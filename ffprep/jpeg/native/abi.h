@@ -1,6 +1,6 @@
 /* The structures that Python, the compiled kernels and this library hand to one another.
  *
- * ffprep/abi.py has the same ones as numpy dtypes (PLANE, IMAGE, DECODE_REQUEST); a test compares the two. Every field has
+ * ffprep/abi.py has the same ones as numpy dtypes (PLANE, IMAGE, DECODE_REQUEST, REWRITE); a test compares the two. Every field has
  * 64 bits, so that kernels can fill them; pointers are passed as addresses.
  */
 #ifndef FFPREP_ABI_H
@@ -36,5 +36,15 @@ typedef struct {
     int64_t luma;              /* 1: of YCbCr decode Y alone, as a grey image */
     int64_t image;             /* ffp_image_desc *; receives what was decoded */
 } ffp_decode_request;
+
+/* One of the streams that ffp_rewrite_many is given, and what became of it. */
+typedef struct {
+    int64_t data, size;    /* the JPEG stream */
+    int64_t status;        /* FFP_OK: rewritten; all others are for ffp_rewrite, which tells why */
+    int64_t begin, end;    /* where the new stream is in the output */
+    int64_t sum;           /* xxh3-64 of it */
+    int64_t width, height; /* pixels */
+    int64_t notes;         /* FFP_NOTE_* */
+} ffp_rewrite_item;
 
 #endif

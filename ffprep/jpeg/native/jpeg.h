@@ -122,6 +122,12 @@ FFP_API int64_t ffp_coefficients(const uint8_t *data, int64_t size, int16_t *out
 FFP_API int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out,
                             int64_t capacity, int64_t *facts);
 
+/* ffp_rewrite for several streams, one after the other into `out`: those that are grey or YCbCr in one sequential scan, of
+ * up to limits[0] pixels, sides of up to limits[1] and a shorter side of up to limits[2], and, where limits[3] is 1,
+ * upright by their EXIF orientation. Whatever is not rewritten has a status other than FFP_OK. */
+FFP_API void ffp_rewrite_many(ffp_rewrite_item *items, int64_t count, int64_t interval, int64_t flags,
+                              const int64_t limits[4], uint8_t *out, int64_t capacity);
+
 /* Whether every code up to the last MCU is valid and there, whatever the colour; facts as above, the size being 0. */
 FFP_API int64_t ffp_check(const uint8_t *data, int64_t size, int64_t *facts);
 

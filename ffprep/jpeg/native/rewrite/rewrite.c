@@ -274,7 +274,7 @@ static int common_tables(const ffp_header *h) {
     return common;
 }
 
-static int32_t judge(const request *r, int64_t size, ffp_header *h) {
+static int32_t judge(const request *r, int64_t size, const ffp_header *h) {
     if (h->sequential_single_scan && !(r->flags & OPTIMISE)) {
         const int common = common_tables(h);
         if (common || r->flags & CHECK) {
@@ -288,22 +288,26 @@ static int32_t judge(const request *r, int64_t size, ffp_header *h) {
             }
         }
     }
-    return recode(r, size, h);
+    ffp_header own = *h;
+    return recode(r, size, &own);
+}
+
+int32_t ffp_rewrite_parsed(const uint8_t *data, int64_t size, const ffp_header *header, int64_t interval, int64_t flags,
+                           uint8_t *out, int64_t capacity, int64_t *facts) {
+    const request r = {data, interval, flags & FLAGS, capacity, facts, out};
+    set_facts(&r, 0, 0, 0);
+    if ((header->color == FFP_COLOR_CMYK || header->color == FFP_COLOR_YCCK) && !(flags & KEEP_METADATA)) {
+        return FFP_UNSUPPORTED_COLOR;
+    }
+    return judge(&r, size, header);
 }
 
 int64_t ffp_rewrite(const uint8_t *data, int64_t size, int64_t interval, int64_t flags, uint8_t *out, int64_t capacity,
                     int64_t *facts) {
     ffp_header h;
-    request r = {data, interval, flags & FLAGS, capacity, facts, out};
-    set_facts(&r, 0, 0, 0);
-    int32_t status = ffp_parse(data, size, &h);
-    if (status != FFP_OK) {
-        return status;
-    }
-    if ((h.color == FFP_COLOR_CMYK || h.color == FFP_COLOR_YCCK) && !(flags & KEEP_METADATA)) {
-        return FFP_UNSUPPORTED_COLOR;
-    }
-    return judge(&r, size, &h);
+    memset(facts, 0, FFP_FACTS * sizeof *facts);
+    const int32_t status = ffp_parse(data, size, &h);
+    return status == FFP_OK ? ffp_rewrite_parsed(data, size, &h, interval, flags, out, capacity, facts) : status;
 }
 
 int64_t ffp_check(const uint8_t *data, int64_t size, int64_t *facts) {

@@ -1,6 +1,7 @@
 /* Lossless rewriting of JPEG streams: what the files of this folder share.
  *
  *   rewrite.c   ffp_rewrite: decides between the two ways, and writes the headers
+ *   many.c      ffp_rewrite_many: several streams in one call
  *   patch.c     copies the bits between restart points and codes anew only the DC values next to them
  *   recode.c    coefficients -> entropy-coded data with Huffman tables made for them (progressive and several scans)
  *   sink.h      writes bits
@@ -9,6 +10,10 @@
 #define FFPREP_REWRITE_H
 
 #include "skim/skim.h"
+
+/* ffp_rewrite for a stream whose header was parsed. */
+int32_t ffp_rewrite_parsed(const uint8_t *data, int64_t size, const ffp_header *header, int64_t interval, int64_t flags,
+                           uint8_t *out, int64_t capacity, int64_t *facts);
 
 /* Either way has two steps. The first brings header->dht up to date and sets *bound to a size that the new scan does not
  * exceed; the second writes the scan and returns its end. `interval` is in MCUs, 0 for no restart markers. */

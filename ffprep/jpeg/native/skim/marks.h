@@ -46,13 +46,13 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
 
 #define MARK_SLACK 8 /* how many more marks than asked for a lane may write */
 
-#define FFP_SKIM_LANES 16
+#define FFP_SKIM_LANES 32
 
-/* What lanes of vectors find: the marks of lane l are marks[begin[l]] to marks[begin[l + 1]], plain bits. They are gathered
- * in a log first, which has room for LOG_SLACK more entries than `capacity`; `marks` has room for twice as many. */
+/* What lanes of vectors find: marks[begin[l]] to marks[begin[l + 1]] are where blocks begin in lane l, plain bits, from the
+ * beginning of an MCU on. They are gathered in `bit` first, which has room for LOG_SLACK more than `capacity`, twice;
+ * `marks` has room for twice as many. */
 typedef struct {
     uint32_t *marks, *bit;
-    uint8_t *lane;
     int64_t capacity; /* 0: no vectors on this CPU */
     int64_t begin[FFP_SKIM_LANES + 1];
 } ffp_mark_log;

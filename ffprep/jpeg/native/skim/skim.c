@@ -71,7 +71,7 @@ static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
     size_t begins = (size_t)(skim->segments + 1) * sizeof *skim->segment_begin;
     size_t ends = (size_t)skim->segments * sizeof *skim->segment_end;
     size_t dc = (size_t)skim->blocks * sizeof *skim->dc;
-    size_t logged = vectors ? marks + (size_t)most : 0;
+    size_t logged = vectors ? marks + LOG_SLACK * sizeof *log->bit : 0;
     char *at = malloc(begins + ends + 3 * marks + dc + logged + (size_t)bytes + FFP_SKIM_PAD);
     if (!at) {
         return FFP_NO_MEMORY;
@@ -83,7 +83,6 @@ static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
     skim->dc = (int32_t *)(at += marks);
     log->marks = (uint32_t *)(at += dc);
     log->bit = (uint32_t *)(at += 2 * marks);
-    log->lane = (uint8_t *)at + (vectors ? marks : 0);
     log->capacity = vectors ? most - LOG_SLACK : 0;
     skim->bytes = (uint8_t *)at + logged;
     return FFP_OK;

@@ -232,25 +232,30 @@ FFP_INLINE int64_t mcu_bit(const void *reader, int64_t k) {
     return k * m->ring_size < m->count ? (int64_t)(m->marks[k * m->ring_size] + m->raw) : -1;
 }
 
-/* Takes over n marks from a guessed beginning of an MCU on. Where x falls into step with them (in_step.h) the rest of
- * `seen` is right; if that never happens, x has gone on alone. `raw` added makes them raw marks. */
-static void take_over(walk *w, const uint32_t *seen, int64_t n, uint32_t raw) {
+/* Takes over n marks from a guessed beginning of an MCU on, each `each` of the ring. Where x falls into step with them
+ * (in_step.h) the rest of `seen` is right; if that never happens, x has gone on alone. `raw` added makes them raw marks.
+ * Marks between those that were seen are left as they are: read_dc does not ask for them. */
+static void take_over(walk *w, const uint32_t *seen, int64_t n, int64_t each, uint32_t raw) {
     lane *x = &w->x;
-    const marks its = {seen, n, w->ring_size, raw};
+    const marks its = {seen, n, w->ring_size / each, raw};
     int64_t i = (x->mark - w->near - 1) / w->ring_size, j = 0;
+    while (n && i > 0 && (int32_t)(w->near[i * w->ring_size] - (seen[0] + raw)) > 0) {
+        i--;
+    }
     for (;;) {
         const marks own = {w->near, x->mark - w->near, w->ring_size, 0};
         const int met = ffp_find_step(mcu_bit, &own, &i, mcu_bit, &its, &j);
-        if (j * w->ring_size >= n || x->bad || x->mark >= x->mark_stop) {
+        if (j * its.ring_size >= n || x->bad || x->mark >= x->mark_stop) {
             return;
         }
         if (met) {
-            const int64_t to = i * w->ring_size, from = j * w->ring_size, room = x->mark_stop - w->near - to;
-            n = n - from < room ? n - from : room;
+            const int64_t to = i * w->ring_size, from = j * its.ring_size, room = x->mark_stop - w->near - to;
+            const int64_t left = n - from, most = (room + each - 1) / each;
+            n = left < most ? left : most;
             for (int64_t m = 0; m < n; m++) {
-                w->near[to + m] = seen[from + m] + raw;
+                w->near[to + m * each] = seen[from + m] + raw;
             }
-            resume(w, w->near + to + n);
+            resume(w, w->near + to + (n - 1) * each + 1);
             return;
         }
         x->limit = x->next + 64;
@@ -291,8 +296,8 @@ static void run_thirds(walk *w, uint32_t *far) {
     run_lane(x);
     run_lane(&y);
     run_lane(&z);
-    take_over(w, far, y.mark - far, 0);
-    take_over(w, further, z.mark - further, 0);
+    take_over(w, far, y.mark - far, 1, 0);
+    take_over(w, further, z.mark - further, 1, 0);
 }
 
 static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
@@ -300,7 +305,7 @@ static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
     ffp_skim_avx512(w->base, first, w->ring, (int32_t)w->ring_size, begin, end, log);
     for (int l = 0; l < FFP_SKIM_LANES; l++) {
         const uint32_t raw = *w->near - begin;
-        take_over(w, log->marks + log->begin[l], log->begin[l + 1] - log->begin[l], raw);
+        take_over(w, log->marks + log->begin[l], log->begin[l + 1] - log->begin[l], 2, raw);
     }
 }
 
