@@ -158,7 +158,7 @@ class Fingerprint:
         home, name = str(getattr(thing, "__module__", "")), getattr(thing, "__qualname__", None) or ""
         compiled = _compiled.get(thing) if hasattr(thing, "targetoptions") else None
         if isinstance(thing, Kernel):
-            self.parts.append(f"kernel {home} {name} {digest(thing.py_func.__code__.co_filename)}")
+            self.parts.append(f"kernel {home} {name} {digest(plain_function(thing).__code__.co_filename)}")
         elif isinstance(thing, InBoth) and thing.portable:
             self.parts.append("compiled where it is called")
             self.add_function(plain_function(thing))
