@@ -129,7 +129,7 @@ def first_ever(preset: str, path: str) -> dict[str, float]:
         steps += [transforms.RandomSolarization(128, 0.2), transforms.GaussianBlur(9), transforms.ToTensor()]
         image = [RandomResizedCropRGBImageDecoder((224, 224)), *steps]
         pipelines = {"image": image, "label": [IntDecoder()]}
-        loader: Any = Loader(path, 64, 1, OrderOption.RANDOM, pipelines=pipelines, seed=0)
+        loader: Any = Loader(path, 64, 1, order=OrderOption.RANDOM, pipelines=pipelines, seed=0)
     else:
         loader = getattr(presets, preset)(path, 64, 1, 0)
     next(iter(loader))

@@ -4,15 +4,16 @@
 
 The file must have been converted with restart markers (``--jpeg seekable``, the default). One core, one worker, random
 resized crops to normalised float32. Stages of decoding are timed inside the C kernel (``limit.c``, built with the
-compiler that ``cc`` names), the whole of an image's work by the loop that the loader's threads run, the quickest of
-the rounds counting each time. The loader's total is processor time, the median of the epochs, whose crops differ, so
-the last row but one is uncertain by about 5 % of the total. ``FFPREP_SIMD=avx2`` or ``scalar`` in the environment
-measures these levels.
+compiler that ``cc`` names), the whole of an image's work around the function that the loader's threads call, the
+quickest of the rounds counting each time. The loader's total is processor time, the median of the epochs, whose crops
+differ, so the last row but one is uncertain by about 5 % of the total. ``FFPREP_SIMD=avx2`` or ``scalar`` in the
+environment measures these levels.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import shutil
 import subprocess
@@ -23,15 +24,13 @@ from pathlib import Path
 import numpy as np
 
 import ffprep.jpeg
-from ffprep.abi import BOX, ITEM
 from ffprep.beton.reader import Reader
 from ffprep.fields import RGBImageField
 from ffprep.inspect.timing.paired import Contestant, compare
 from ffprep.inspect.timing.results import Cell, Result, Table
 from ffprep.inspect.timing.runners import MEAN, STD
-from ffprep.jpeg import native
-from ffprep.jpeg.native import library
-from ffprep.kernels.image import batch, job
+from ffprep.jpeg import one_image
+from ffprep.kernels.image import job
 
 NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
 
@@ -48,7 +47,7 @@ def build(folder: Path) -> Path:
 def loop(
     jpegs: list[np.ndarray], sizes: list[tuple[int, int]], side: int, scale: tuple[float, float], rounds: int
 ) -> tuple[float, np.ndarray]:
-    """Nanoseconds an image of the loader's loop over single images, and the crops it took."""
+    """Nanoseconds an image of all that a worker does to one, a call from Python included, and the crops it took."""
     n = 8  # timed at once: few, so that most rounds of a group are undisturbed
     places = 8  # such groups in the output, a batch of 64
     spec = job.image_spec(
@@ -61,32 +60,31 @@ def loop(
         mean=[255 * m for m in MEAN],
         std=[255 * s for s in STD],
     )
-    entry = native.entry("ffp_decode_region")
-    thread = job.new_thread(library().ffp_context_new(), entry)
+    work = one_image.Work()
+    work.set(spec)
+    address = int(work.block.ctypes.data)
+    decode = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 10)(one_image.entry())
+    box = one_image.slots()["box"]  # one thread always takes the first slot
     out = np.zeros((places, n, 3, side, side), np.float32)
-    used, status = np.zeros(len(jpegs), BOX), np.zeros(len(jpegs), np.int64)
-    best = np.full(len(jpegs) // n, np.inf)
+    groups = range(len(jpegs) // n)
+    images = range(len(groups) * n)
+    calls = []
+    for i in images:
+        (width, height), there = sizes[i], int(out[i // n % places, i % n].ctypes.data)
+        calls.append((address, jpegs[i].ctypes.data, jpegs[i].size, width, height, 0, i, there, side, side))
+    best = np.full(len(groups), np.inf)
     for _ in range(rounds + 1):
-        for k in range(len(best)):
-            items = np.zeros(n, ITEM)
-            for i in range(n):
-                data, (width, height) = jpegs[k * n + i], sizes[k * n + i]
-                items[i] = data.ctypes.data, data.size, 0, 0, width, height, 0, k * n + i
-            counter = np.zeros(1, np.int64)
-            part = slice(k * n, (k + 1) * n)
+        for k in groups:
+            group = calls[k * n : (k + 1) * n]
             start = time.process_time_ns()
-            batch.process_images(
-                counter.ctypes.data,
-                items,
-                spec,
-                out[k % places].ctypes.data,
-                status[part],
-                used[part],
-                thread,
-            )
+            for call in group:
+                decode(*call)
             best[k] = min(best[k], time.process_time_ns() - start)
-    assert not status.any()
-    return best.sum() / (len(best) * n), used[: len(best) * n]
+    used = np.zeros(len(images), box.dtype)
+    for i in images:
+        assert decode(*calls[i]) == 0
+        used[i] = box[0]
+    return best.sum() / len(images), used
 
 
 def main() -> None:
@@ -109,8 +107,9 @@ def main() -> None:
         whole, used = loop(jpegs, sizes, arguments.size, (low, high), arguments.rounds)
         crops = Path(temporary) / "crops"
         with crops.open("wb") as file:
-            for data, (y, x, h, w, _) in zip(jpegs, used, strict=False):
-                file.write(np.array([data.size, x, y, w, h], np.int64).tobytes() + data.tobytes())
+            for data, box in zip(jpegs, used, strict=False):
+                sides = [data.size, *(box[name] for name in ("x", "y", "w", "h"))]
+                file.write(np.array(sides, np.int64).tobytes() + data.tobytes())
         printed = subprocess.run(
             [build(Path(temporary)), str(arguments.rounds), crops], check=True, capture_output=True, text=True
         ).stdout.split()

@@ -44,7 +44,8 @@ class FfcvImageDecoding:
     crop_function : str or None
         Name of ffcv's function that draws the same crop, in `ffprep.fields.ffcv_images`.
     by_protocol : bool
-        The loader always runs this decoder by the protocol.
+        The loader always runs this decoder by the protocol, and unless a class overrides a part of that, by plain
+        Python around the shipped decoder, so that nothing has to be compiled.
     """
 
     field: Any = None
@@ -126,7 +127,7 @@ class FfcvImageDecoding:
     def _resized(self) -> Callable[..., Any]:
         from ffprep.jpeg.ffcv_calls import resize_crop  # not at the top: it imports numba
 
-        crop = Compiler.compile(self.get_crop_generator)
+        crop = self._inner(self.get_crop_generator)
         scale, ratio = (np.array(v) if isinstance(v, (tuple, list)) else v for v in (self.scale, self.ratio))
 
         def show(image: Any, height: Any, width: Any, out: Any) -> None:
@@ -135,11 +136,18 @@ class FfcvImageDecoding:
 
         return self._showing(show)
 
+    def _plain(self) -> bool:
+        return self.by_protocol and not overridden(self)
+
+    def _inner(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what this decoder's code calls: compiled, unless that code itself is not."""
+        return function if self._plain() else Compiler.compile(function)
+
     def _showing(self, show: Callable[[Any, Any, Any, Any], None]) -> Callable[..., Any]:
         """Return the code that decodes each image of a batch, and calls ``show(image, height, width, its row)``."""
         from ffprep.jpeg.ffcv_calls import imdecode  # not at the top: it imports numba
 
-        read, loop, jpeg, place = self.memory_read, Compiler.get_iterator(), MODE_JPEG, Compiler.compile(show)
+        read, loop, jpeg, place = self.memory_read, Compiler.get_iterator(), MODE_JPEG, self._inner(show)
 
         def decode(batch: Any, memory: Any, metadata: Any, storage: Any) -> Any:
             out, scratch = memory
@@ -157,4 +165,5 @@ class FfcvImageDecoding:
             return out[: len(batch)]
 
         decode.is_parallel = True  # type: ignore[attr-defined]
+        decode.is_plain = self._plain()  # type: ignore[attr-defined]
         return decode

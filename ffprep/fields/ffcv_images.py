@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ffprep.fields import pixels
 from ffprep.jpeg.ffcv_calls import imdecode, memcpy, resize_crop
-from ffprep.kernels.jit import uncached
+from ffprep.kernels.both import portable_in_both
 
 __all__ = [
     "IMAGE_MODES",
@@ -69,11 +69,11 @@ def get_center_crop(height: Any, width: Any, _: Any, ratio: Any) -> tuple[int, i
     return (int(height) - side) // 2, (int(width) - side) // 2, side, side
 
 
-compiled_random_crop = uncached(get_random_crop)
+compiled_random_crop = portable_in_both(get_random_crop)
 """`get_random_crop` as ``ffcv.transforms.utils.fast_crop`` has it."""
 
 
-@uncached
+@portable_in_both
 def compiled_center_crop(height: Any, width: Any, ratio: Any) -> tuple[int, int, int, int]:
     """Return the central square as ``ffcv.transforms.utils.fast_crop`` does, which takes one argument less."""
     side = int(ratio * min(height, width))

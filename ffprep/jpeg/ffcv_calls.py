@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.jpeg.one_image import Work, entry
+from ffprep.kernels.both import InBoth, in_both
 from ffprep.kernels.image.job import image_spec
-from ffprep.kernels.jit import uncached
 from ffprep.kernels.memory import call_entry
 
 __all__ = ["imdecode", "memcpy", "read", "resize_crop"]
@@ -19,6 +20,29 @@ _JPEG, _RAW = 0, 1
 _work = Work()
 _work.set(image_spec((1, 1), filter="area", format="u8_hwc"))
 _DECODE, _WORK = entry(), _work.block.ctypes.data
+_call = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 10)(_DECODE)
+
+
+def _compiled_decode(
+    address: int, size: int, width: int, height: int, mode: int, out: int, out_h: int, out_w: int
+) -> int:
+    status: int = call_entry(
+        _DECODE,
+        (
+            np.int64(_WORK), np.int64(address), np.int64(size), np.int64(width), np.int64(height),
+            np.int64(mode), np.int64(0), np.int64(out), np.int64(out_h), np.int64(out_w),
+        ),
+    )  # fmt: skip
+    return status
+
+
+def _plain_decode(address: int, size: int, width: int, height: int, mode: int, out: int, out_h: int, out_w: int) -> int:
+    numbers = (address, size, width, height, mode, 0, out, out_h, out_w)
+    return int(_call(_WORK, *(int(number) for number in numbers)))
+
+
+_decode: Any = InBoth(_compiled_decode, _plain_decode)
+"""`ffprep.jpeg.one_image.decode_one`, without the sample's number."""
 
 
 def memcpy(source: Any, dest: Any) -> None:
@@ -31,8 +55,7 @@ def memcpy(source: Any, dest: Any) -> None:
     """
     given = source.reshape(-1).view(np.uint8)
     room = dest.reshape(-1).view(np.uint8)
-    for i in range(given.size):
-        room[i] = given[i]
+    room[: given.size] = given
 
 
 def read(fileno: int, destination: npt.NDArray[Any], offset: int) -> int:
@@ -40,7 +63,7 @@ def read(fileno: int, destination: npt.NDArray[Any], offset: int) -> int:
     return os.preadv(fileno, [destination.reshape(-1).view(np.uint8).data], offset)
 
 
-@uncached
+@in_both
 def imdecode(
     source: Any,
     dst: Any,
@@ -88,22 +111,10 @@ def imdecode(
     if not enable_crop and not do_flip:
         if dst.size < 3 * height * width:
             raise ValueError("imdecode: the destination has no room for the image")
-        done: int = call_entry(
-            _DECODE,
-            (
-                np.int64(_WORK), np.int64(source.ctypes.data), np.int64(source.size), width, height,
-                np.int64(_JPEG), np.int64(0), np.int64(dst.ctypes.data), height, width,
-            ),
-        )  # fmt: skip
+        done: int = _decode(source.ctypes.data, source.size, width, height, _JPEG, dst.ctypes.data, height, width)
         return done
     whole = np.empty((height, width, 3), np.uint8)
-    status: int = call_entry(
-        _DECODE,
-        (
-            np.int64(_WORK), np.int64(source.ctypes.data), np.int64(source.size), width, height,
-            np.int64(_JPEG), np.int64(0), np.int64(whole.ctypes.data), height, width,
-        ),
-    )  # fmt: skip
+    status: int = _decode(source.ctypes.data, source.size, width, height, _JPEG, whole.ctypes.data, height, width)
     top, left, tall, wide = np.int64(0), np.int64(0), height, width
     if enable_crop:
         if crop_height is None or crop_width is None:
@@ -113,16 +124,14 @@ def imdecode(
         raise ValueError("imdecode: the part asked for is not in the image")
     if dst.size < 3 * tall * wide:
         raise ValueError("imdecode: the destination has no room for the image")
-    out = dst.reshape(-1)
-    for y in range(tall):
-        for x in range(wide):
-            column = left + (wide - 1 - x if do_flip else x)
-            for channel in range(3):
-                out[(y * wide + x) * 3 + channel] = whole[top + y, column, channel]
+    part = whole[top : top + tall, left : left + wide]
+    if do_flip:
+        part = part[:, ::-1]
+    dst.reshape(-1)[: 3 * tall * wide] = np.ascontiguousarray(part).reshape(-1)
     return status
 
 
-@uncached
+@in_both
 def resize_crop(source: Any, start_row: int, end_row: int, start_col: int, end_col: int, destination: Any) -> None:
     """Resize a part of an image to the size of `destination`, as OpenCV's INTER_AREA does, to rounding.
 
@@ -143,11 +152,7 @@ def resize_crop(source: Any, start_row: int, end_row: int, start_col: int, end_c
     if not (0 <= top < bottom <= source.shape[0] and 0 <= left < right <= source.shape[1]):
         raise ValueError("resize_crop: the part asked for is not in the image")
     part = np.ascontiguousarray(source[top:bottom, left:right])
-    call_entry(
-        _DECODE,
-        (
-            np.int64(_WORK), np.int64(part.ctypes.data), np.int64(part.size), right - left, bottom - top,
-            np.int64(_RAW), np.int64(0), np.int64(destination.ctypes.data),
-            np.int64(destination.shape[0]), np.int64(destination.shape[1]),
-        ),
+    _decode(
+        part.ctypes.data, part.size, right - left, bottom - top, _RAW,
+        destination.ctypes.data, destination.shape[0], destination.shape[1],
     )  # fmt: skip

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -231,3 +234,97 @@ def test_code_can_run_uncompiled(small: Path, monkeypatch: pytest.MonkeyPatch) -
     assert Compiler.num_threads == 1
     pipelines = {"image": None, "label": [IntDecoder(), Wrong(), ToTensor()]}
     assert len(load(small, pipelines)) == 14
+
+
+def adder(number: Any) -> Any:
+    def add(x: Any) -> Any:
+        return x + number
+
+    return add
+
+
+OUTSIDE = 3
+
+
+def more(x: Any) -> Any:
+    return x + OUTSIDE
+
+
+def twice(helper: Any) -> Any:
+    def call(x: Any) -> Any:
+        return helper(helper(x))
+
+    return call
+
+
+def test_the_same_code_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Compiler.compile(adder(2))
+    assert Compiler.compile(adder(2)) is one and one(5) == 7
+    assert Compiler.compile(adder(np.arange(2))) is Compiler.compile(adder(np.arange(2)))
+    different = [2.0, 3, True, np.int32(2), np.arange(2), np.arange(3), np.arange(2.0), (2, 3), (2, 3.0)]
+    made = [one, *(Compiler.compile(adder(number)) for number in different)]
+    assert len({id(compiled) for compiled in made}) == len(made)
+    before = Compiler.compile(more)
+    assert before(1) == 4
+    monkeypatch.setitem(globals(), "OUTSIDE", 10)
+    after = Compiler.compile(more)
+    assert after is not before and after(1) == 11
+    chain = Compiler.compile(twice(before))
+    assert Compiler.compile(twice(before)) is chain and chain(1) == 7
+    assert Compiler.compile(twice(after)) is not chain
+    assert Compiler.compile(adder([2])) is not Compiler.compile(adder([2]))
+
+
+def test_attributes_of_modules_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "settings_of_mine.py").write_text("LEVEL = 4\nOTHER = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import settings_of_mine
+
+    def scale(x: Any) -> Any:
+        return x * settings_of_mine.LEVEL
+
+    first = Compiler.compile(scale)
+    assert first(3) == 12
+    settings_of_mine.OTHER = 2
+    assert Compiler.compile(scale) is first
+    settings_of_mine.LEVEL = 5
+    assert Compiler.compile(scale)(3) == 15
+    del sys.modules["settings_of_mine"]
+
+
+PROGRAM = """
+from ffprep.pipeline.compiler import Compiler
+import numpy as np
+from ffprep.jpeg.ffcv_calls import _decode
+from ffprep.loader.plan.operations import _memory_reader
+
+def maker(number):
+    def add(x):
+        return x + number
+    def look(data, offsets, sizes):
+        return _memory_reader(np.uint64(2), (data, offsets, sizes)).size + number
+    def failed(data, out):
+        return _decode(data.ctypes.data, data.size, 1, 1, 0, out.ctypes.data, 1, 1) + number
+    return [Compiler.compile(f) for f in (add, look, failed)]
+
+add, look, failed = maker(NUMBER)
+some = np.arange(5, dtype=np.uint8)
+print(add(1), look(some, np.array([2], np.uint64), np.array([3], np.uint64)), failed(some, some) > NUMBER)
+print(*(sum(f.stats.cache_hits.values()) for f in (add, look, failed)))
+"""
+
+
+def test_code_without_addresses_is_kept_on_disk(tmp_path: Path) -> None:
+    def run(number: int) -> list[list[str]]:
+        program = tmp_path / "program.py"
+        program.write_text(f"NUMBER = {number}\n" + PROGRAM)
+        variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, str(program)], env=variables, capture_output=True, text=True, check=True, timeout=500
+        )
+        assert "Warning" not in done.stderr
+        return [line.split() for line in done.stdout.splitlines()]
+
+    assert run(2) == [["3", "5", "True"], ["0", "0", "0"]]
+    assert run(2) == [["3", "5", "True"], ["1", "1", "0"]]
+    assert run(7) == [["8", "10", "True"], ["0", "0", "0"]]

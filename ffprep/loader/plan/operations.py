@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ffprep.common.seeds import unsigned
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import ImageDecoder
 from ffprep.fields.ffcv_decoding import overridden
+from ffprep.kernels.both import portable_in_both
 from ffprep.loader.files import Files
 from ffprep.pipeline.allocation_query import AllocationQuery
 from ffprep.pipeline.compiler import Compiler
@@ -129,7 +131,7 @@ class OperationStage:
                 return self._prepared
             generate = getattr(operation, "generate_code_for_shared_state", None)
             code, shared_code = operation.generate_code(), None if generate is None else generate()
-            if next_state.jit_mode or is_decoder:
+            if (next_state.jit_mode or is_decoder) and not getattr(code, "is_plain", False):
                 code = _compiled(code)
                 shared_code = None if shared_code is None else _compiled(shared_code)
             self._prepared = _Prepared(form, memory, shared, code, shared_code)
@@ -166,7 +168,8 @@ class OperationStage:
         arguments = [batch.ids, memory, self._files.column(self._field), self._storage()]
         if getattr(prepared.code, "with_indices", False):
             arguments.insert(2, batch.ids)
-        _seed_compiled(batch)
+        if not getattr(prepared.code, "is_plain", False):
+            _seed_compiled(batch)
         return prepared.code(*arguments)
 
     def _storage(self) -> Any:
@@ -195,26 +198,26 @@ def introduce(operation: Any, field: Any, column: npt.NDArray[Any]) -> None:
     """Tell an operation its field, the field's metadata column and how to read payloads, as ffcv does."""
     if hasattr(operation, "accept_field"):
         operation.accept_field(field)
-        operation.accept_globals(column, _memory_reader())
+        operation.accept_globals(column, _memory_reader)
     else:
-        operation.field, operation.metadata, operation.memory_read = field, column, _memory_reader()
+        operation.field, operation.metadata, operation.memory_read = field, column, _memory_reader
 
 
-_seed_function: Callable[..., Any] | None = None
+def _seed(number: int) -> None:
+    np.random.seed(number)  # noqa: NPY002
+    random.seed(number)
 
 
 def _seed_compiled(batch: BatchInfo) -> None:
     """Seed the random generators that compiled code uses in this thread."""
-    global _seed_function
-    if _seed_function is None:
-
-        def seed(number: int) -> None:
-            np.random.seed(number)  # noqa: NPY002
-            random.seed(number)
-
-        _seed_function = Compiler.compile(seed)
+    seed = _seed if not Compiler.is_enabled else _compiled_seed()
     key = np.array([unsigned(batch.seed), batch.epoch, batch.stream], np.uint64)
-    _seed_function(zlib.crc32(batch.keys.tobytes(), zlib.crc32(key.tobytes())))
+    seed(zlib.crc32(batch.keys.tobytes(), zlib.crc32(key.tobytes())))
+
+
+@cache
+def _compiled_seed() -> Callable[..., Any]:
+    return Compiler.compile(_seed)
 
 
 def _compiled(code: Callable[..., Any]) -> Callable[..., Any]:
@@ -224,20 +227,13 @@ def _compiled(code: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-_reader_function: Callable[..., Any] | None = None
+def _read_memory(pointer: Any, storage: Any) -> Any:
+    data, offsets, sizes = storage
+    place = np.searchsorted(offsets, pointer)
+    if place >= len(offsets) or offsets[place] != pointer:
+        return data[:0]
+    return data[pointer : pointer + sizes[place]]
 
 
-def _memory_reader() -> Callable[..., Any]:
-    """Return ffcv's ``memory_read(pointer, storage_state)``, compiled: it returns the payload that begins at a byte."""
-    global _reader_function
-    if _reader_function is None:
-
-        def memory_read(pointer: Any, storage: Any) -> Any:
-            data, offsets, sizes = storage
-            place = np.searchsorted(offsets, pointer)
-            if place >= len(offsets) or offsets[place] != pointer:
-                return data[:0]
-            return data[pointer : pointer + sizes[place]]
-
-        _reader_function = Compiler.compile(memory_read)
-    return _reader_function
+_memory_reader = portable_in_both(_read_memory)
+"""ffcv's ``memory_read(pointer, storage_state)``: it returns the payload that begins at a byte."""

@@ -13,6 +13,10 @@ from ffprep.kernels.memory import copy_bytes, get_i32, put_i32
 def fill_pixels(out: NDArray[np.uint8], first: int, last: int, fill: NDArray[np.float64]) -> None:
     """Write the fill colour to pixels of a row."""
     r, g, b = np.uint8(fill[0]), np.uint8(fill[1]), np.uint8(fill[2])
+    if r == g == b:
+        for k in range(3 * first, 3 * last):
+            out[k] = r
+        return
     for x in range(first, last):
         out[3 * x] = r
         out[3 * x + 1] = g
@@ -26,6 +30,8 @@ def filled_around(
 ) -> tuple[int, int]:  # fmt: skip
     """Fill what a row of the result shows of the outside; return the range of pixels that are left."""
     first, last = np.int64(0), np.int64(out_w)
+    if dy == 0 and not 0 <= y < high:
+        first = last
     while first < last and not (0 <= x + first * dx < wide and 0 <= y + first * dy < high):
         first += 1
     while first < last and not (0 <= x + (last - 1) * dx < wide and 0 <= y + (last - 1) * dy < high):

@@ -202,7 +202,8 @@ def channels_at(at: int) -> tuple[Any, Any, Any]:
 
 
 @inline
-def _put_channels(at: int, red: Any, green: Any, blue: Any) -> None:
+def put_channels(at: int, red: Any, green: Any, blue: Any) -> None:
+    """Write the channels of 32 pixels, packed, to an address."""
     p, q, s = u.mixed_0(red, green, blue), u.mixed_1(red, green, blue), u.mixed_2(red, green, blue)
     v.store_i8x16(at, u.lower_i8x16(p))
     v.store_i8x16(at + 16, u.lower_i8x16(q))
@@ -240,7 +241,7 @@ def change_colours(image: int, pixels: int, work: int, first: int, last: int, co
             if counted:
                 sums = v.add_i16x16(sums, v.add_i16x16(_luma(r, g, b), _luma(rr, gg, bb)))
             if written:
-                _put_channels(at, u.packed_i8x32(r, rr), u.packed_i8x32(g, gg), u.packed_i8x32(b, bb))
+                put_channels(at, u.packed_i8x32(r, rr), u.packed_i8x32(g, gg), u.packed_i8x32(b, bb))
                 if count < PIXELS:
                     copy_bytes(image + 3 * done, few, 3 * count)
             done += count

@@ -15,6 +15,7 @@ from ffprep.kernels.jit import inline
 from ffprep.kernels.memory import bytes_at, copy_bytes, doubles_at, ints_at
 from ffprep.kernels.simd import levels as u
 from ffprep.kernels.simd import operations as v
+from ffprep.transforms.compiled.pixels import PIXELS, RUN, channels_at, put_channels
 
 _TOP = np.float32(255.0)
 _ZERO = np.float32(0.0)
@@ -40,6 +41,53 @@ def _grey(r: int, g: int, b: int) -> Any:
 
 
 @inline
+def _greys(r: Any, g: Any, b: Any) -> Any:
+    """Return the grey levels of 16 pixels, int32, whose channels are float32; no sum here is too long for that."""
+    total = v.multiply_add_f32x16(b, v.fill_f32x16(np.float32(7471.0)), v.fill_f32x16(np.float32(32768.0)))
+    total = v.multiply_add_f32x16(g, v.fill_f32x16(np.float32(38470.0)), total)
+    total = v.multiply_add_f32x16(r, v.fill_f32x16(np.float32(19595.0)), total)
+    return v.to_i32x16(v.multiply_f32x16(total, v.fill_f32x16(np.float32(1.0 / 65536.0))))
+
+
+@inline
+def _blended(value: Any, grey: Any, factor: Any) -> Any:
+    """Blend 16 levels with grey ones, all float32; return levels."""
+    value = v.add_f32x16(grey, v.multiply_f32x16(factor, v.subtract_f32x16(value, grey)))
+    value = v.min_f32x16(v.max_f32x16(value, v.fill_f32x16(_ZERO)), v.fill_f32x16(_TOP))
+    return v.low_i8x16(v.to_i32x16(value))
+
+
+@inline
+def _coloured(red: Any, green: Any, blue: Any, factor: Any) -> tuple[Any, Any, Any]:
+    """Blend 16 pixels, whose channels are bytes, with their grey levels."""
+    r, g, b = v.widen_u8_f32x16(red), v.widen_u8_f32x16(green), v.widen_u8_f32x16(blue)
+    grey = v.to_f32x16(_greys(r, g, b))
+    return _blended(r, grey, factor), _blended(g, grey, factor), _blended(b, grey, factor)
+
+
+@inline
+def _grey_sum(image: int, pixels: int) -> int:
+    """Return the sum of the grey levels of packed pixels."""
+    total, done, whole = np.int64(0), np.int64(0), pixels // PIXELS * PIXELS
+    while done < whole:
+        sums = v.fill_i16x16(0)
+        end = min(whole, done + PIXELS * RUN)
+        while done < end:
+            red, green, blue = channels_at(image + 3 * done)
+            for upper in range(2):
+                r = v.widen_u8_f32x16(u.upper_i8x16(red) if upper else u.lower_i8x16(red))
+                g = v.widen_u8_f32x16(u.upper_i8x16(green) if upper else u.lower_i8x16(green))
+                b = v.widen_u8_f32x16(u.upper_i8x16(blue) if upper else u.lower_i8x16(blue))
+                sums = v.add_i16x16(sums, v.low_i16x16(_greys(r, g, b)))
+            done += PIXELS
+        total += np.int64(u.sum_u16x16(sums))
+    rest = bytes_at(image + 3 * whole, 3 * (pixels - whole))
+    for i in range(pixels - whole):
+        total += np.int64(_grey(rest[3 * i], rest[3 * i + 1], rest[3 * i + 2]))
+    return total
+
+
+@inline
 def _blend_with(levels: NDArray[np.uint8], base: int, factor: float) -> None:
     """Blend all levels with one."""
     f, rest = np.float32(factor), np.float32(base)
@@ -61,14 +109,9 @@ def enhance_contrast(
     numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
 ) -> int:  # fmt: skip
     """Numbers: factor."""
+    v.compact()
+    total = _grey_sum(np.int64(source), np.int64(h * w))
     levels = bytes_at(source, 3 * h * w)
-    total = np.int64(0)
-    for y in range(h):
-        row = levels[3 * w * y : 3 * w * (y + 1)]
-        part = np.int32(0)
-        for x in range(w):
-            part = np.int32(part + _grey(row[3 * x], row[3 * x + 1], row[3 * x + 2]))
-        total += np.int64(part)
     _blend_with(levels, np.int64(total / np.float64(h * w) + 0.5), doubles_at(numbers, 1)[0])
     return np.int64(0)
 
@@ -78,8 +121,16 @@ def enhance_colour(
     numbers: int, work: int, seed: int, epoch: int, sample: int, stream: int,
 ) -> int:  # fmt: skip
     """Numbers: factor."""
+    v.compact()
     levels, f = bytes_at(source, 3 * h * w), np.float32(doubles_at(numbers, 1)[0])
-    for i in range(h * w):
+    factor, whole = v.fill_f32x16(f), h * w // PIXELS * PIXELS
+    for done in range(0, whole, PIXELS):
+        at = np.int64(source + 3 * done)
+        red, green, blue = channels_at(at)
+        r, g, b = _coloured(u.lower_i8x16(red), u.lower_i8x16(green), u.lower_i8x16(blue), factor)
+        rr, gg, bb = _coloured(u.upper_i8x16(red), u.upper_i8x16(green), u.upper_i8x16(blue), factor)
+        put_channels(at, v.join_i8x32(r, rr), v.join_i8x32(g, gg), v.join_i8x32(b, bb))
+    for i in range(whole, h * w):
         r, g, b = levels[3 * i], levels[3 * i + 1], levels[3 * i + 2]
         grey = np.float32(_grey(r, g, b))
         levels[3 * i] = _level(grey + f * (np.float32(r) - grey))
