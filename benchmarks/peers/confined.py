@@ -1,8 +1,8 @@
 """A page cache too small for a data set: a memory control group of Linux, in which a contestant runs.
 
-Its limit is set after the first pass to what the contestant holds itself and to room for a share of the set, so that
-the system has to drop pages of files that the next pass wants again. Only root can make such groups, and not in every
-container; `reason` says whether it can be done here.
+Its limit is the most that the contestant has taken itself and room for a share of the set, so that the system has to
+drop pages of files that the next pass wants again. Only root can make such groups, and not in every
+container; `groups` makes none where it cannot be done.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,9 +21,12 @@ from typing import Any
 from peers.common import Epoch
 
 ROOT = Path("/sys/fs/cgroup")
-HELD = {"memory.limit_in_bytes": ("total_rss", "total_mapped_file"), "memory.max": ("anon", "shmem")}
-"""The file of a group's limit, in control groups of version 1 and 2, and the lines of ``memory.stat`` of what it holds
-besides pages of files."""
+KINDS = {
+    "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_cache", "total_shmem"),
+    "memory.max": ("memory.current", "file", "shmem"),
+}
+"""The file of a group's limit, in control groups of version 1 and 2; that of what it takes; and the lines of
+``memory.stat`` of the pages of files therein, and of memory shared by processes, which these pages include."""
 
 
 def _parents() -> Iterator[Path]:
@@ -36,7 +41,7 @@ def _parents() -> Iterator[Path]:
 
 def limit_file(group: Path) -> Path | None:
     """Return the file of a group's limit, if memory can be limited there."""
-    return next((group / name for name in HELD if (group / name).exists()), None)
+    return next((group / name for name in KINDS if (group / name).exists()), None)
 
 
 @contextmanager
@@ -77,29 +82,45 @@ def forget(place: str) -> None:
                 os.close(descriptor)
 
 
+def own(group: Path, kind: str) -> int:
+    """Return the bytes that a group takes besides pages of files."""
+    taken, pages, shared = KINDS[kind]
+    lines = [line.split() for line in (group / "memory.stat").read_text().splitlines()]
+    held = {name: int(size) for name, size in lines}
+    return int((group / taken).read_text()) - held[pages] + held[shared]
+
+
 class Confined:
-    """A runner's epoch in a group whose limit is set when the first pass is over."""
+    """A runner's epoch in a group whose limit is set after a pass whose memory was watched.
+
+    It is watched in all passes: a loader that takes more itself than ever before keeps its room for pages.
+    """
 
     def __init__(self, epoch: Epoch, group: Path, room: int) -> None:
-        self.epoch, self.group, self.room = epoch, group, room
+        file = limit_file(group)
+        assert file is not None
+        self.epoch, self.group, self.file, self.room = epoch, group, file, room
         self.prepare: Callable[[], None] | None = epoch.prepare
         self.summary: dict[str, Any] = {}
+        self.most = 0
 
     def __call__(self) -> int:
-        samples = self.epoch()
-        if not self.summary:
-            self._limit()
-            samples = self.epoch()  # until the pages are those that are left
-            self.summary = dict(self.epoch.summary)
-        return samples
+        if self.summary:
+            return self.epoch()
+        self.epoch()
+        threading.Thread(target=self._watch, daemon=True).start()
+        self.epoch()
+        self.file.write_text(str(self.most + self.room))  # pages of files have to go, which fails if nothing else can
+        self.summary = dict(self.epoch.summary)
+        return self.epoch()  # until the pages are those that are left
 
-    def _limit(self) -> None:
-        file = limit_file(self.group)
-        assert file is not None
-        lines = [line.split() for line in (self.group / "memory.stat").read_text().splitlines()]
-        held = {name: int(size) for name, size in lines}
-        own = sum(held.get(name, 0) for name in HELD[file.name])
-        file.write_text(str(own + self.room))
+    def _watch(self) -> None:
+        while True:
+            if (now := own(self.group, self.file.name)) > self.most:
+                self.most = now
+                if self.summary:
+                    self.file.write_text(str(now + self.room))
+            time.sleep(0.03)
 
 
 def confined(runner: str, place: str, group: str, room: int, **options: Any) -> Confined:

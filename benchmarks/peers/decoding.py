@@ -102,8 +102,8 @@ def opencv(folder: str, crop: bool = False) -> Callable[[], int]:
     import numpy as np
 
     cv2.setNumThreads(1)
-    whole = lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)  # noqa: E731
-    return _all(folder, crop, whole, _by_opencv)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # as everybody else takes the pixels
+    return _all(folder, crop, lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), flags), _by_opencv)
 
 
 def simplejpeg(folder: str, crop: bool = False) -> Callable[[], int]:

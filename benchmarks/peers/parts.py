@@ -362,7 +362,7 @@ def _openings(bench: Bench, numbers: Sequence[int], left: int) -> None:
         rows.append([row[0], {"range": f"{name}, ms", "form": ",.1f"}, row[-1]])
     bench.result.tables["opening"] = Table(["made, and its first batch of labels", "ms", "MB"], rows)
     orders = [Entry(f"{number:,}", "peers.sizes:shuffling", "", {"samples": number}) for number in numbers]
-    look = Look("million ids/s", 1e-6, ",.0f", "CPU ns an id", 1e9, ())
+    look = Look("million ids/s", 1e-6, ".3g", "CPU ns an id", 1e9, ())
     bench.compare("order", orders, look)
     order = bench.result.tables["order"]
     bench.result.tables["order"] = Table(

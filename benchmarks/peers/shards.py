@@ -218,6 +218,7 @@ def grain(data: str, **job: Any) -> Epoch:
 
     cv2.setNumThreads(1)
     mean, std = np.float32(MEAN) * 255, np.float32(STD) * 255
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # as everybody else takes the pixels
 
     def view(image: Any, rng: Any) -> Any:
         if wanted.kind == "validation":
@@ -231,7 +232,7 @@ def grain(data: str, **job: Any) -> Epoch:
         return np.ascontiguousarray(((image - mean) / std).transpose(2, 0, 1))
 
     def one(record: bytes, rng: Any) -> Any:
-        image = cv2.imdecode(np.frombuffer(record, np.uint8, offset=4), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(record, np.uint8, offset=4), flags)
         return np.stack([view(image, rng), view(image, rng)]) if wanted.kind == "views" else view(image, rng)
 
     source = package.sources.ArrayRecordDataSource(str(Path(data) / "train.array_record"))
