@@ -126,7 +126,7 @@ def first_ever(preset: str, path: str) -> dict[str, float]:
         from ffprep.loader import Loader, OrderOption
 
         steps = [transforms.RandomHorizontalFlip(), transforms.RandomColorJitter(0.8, 0.4, 0.4, 0.2, 0.1)]
-        steps += [transforms.RandomSolarization(128, 0.2), transforms.GaussianBlur(9), transforms.ToTensor()]
+        steps += [transforms.RandomSolarize(128, 0.2), transforms.GaussianBlur(9), transforms.ToTensor()]
         image = [RandomResizedCropRGBImageDecoder((224, 224)), *steps]
         pipelines = {"image": image, "label": [IntDecoder()]}
         loader: Any = Loader(path, 64, 1, order=OrderOption.RANDOM, pipelines=pipelines, seed=0)

@@ -18,8 +18,10 @@ from ffprep.fields.decoders import (
     RandomResizedCropRGBImageDecoder,
     SimpleRGBImageDecoder,
 )
+from ffprep.kernels.both import InBoth
 from ffprep.libffcv import resize_crop
 from ffprep.pipeline import PipelineSpec
+from ffprep.pipeline.compiler import Compiler
 from ffprep.transforms import (
     CenterCrop,
     ColorJitter,
@@ -70,6 +72,16 @@ def test_corners(tmp_path: Path, corner: str) -> None:
         wanted = np.empty((8, 9, 3), np.uint8)
         resize_crop(picture(height, width), top, top + side, left, left + side, wanted)
         assert (image == wanted).all()
+
+
+def test_corners_and_padding_compile_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(*arguments: Any) -> Any:
+        raise AssertionError(f"{arguments} was to be compiled")
+
+    monkeypatch.setattr(Compiler, "compile", compiled)
+    monkeypatch.setattr(InBoth, "made", property(compiled))
+    for decoder in (CornerCrop((8, 9), 0.5), PadRGBImageDecoder()):
+        assert len(images_of(tmp_path / "x", [decoder], "jpg")) == len(SIDES)
 
 
 def test_what_corners_refuse() -> None:
