@@ -135,8 +135,9 @@ def decoding(bench: Bench) -> None:
         for crop in (False, True):
             bench.compare(f"{'crops' if crop else 'whole'}-{name}", who.decoding_entries(folder, crop), PLAIN, left)
             left -= 1
-    tables = bench.result.tables
-    bench.result.tables = dict(sorted(tables.items(), key=lambda one: "original" not in one[0]))
+    ordered = sorted(bench.result.tables.items(), key=lambda one: "original" not in one[0])
+    bench.result.tables.clear()
+    bench.result.tables.update(ordered)
 
 
 def _coded(bench: Bench, sampling: str, quality: int, side: int = 0, count: int = 96) -> Path:
