@@ -130,7 +130,8 @@ def timed(entries: Sequence[Entry], setting: Setting) -> Iterator[Group]:
     groups = [others[at : at + setting.alive] for at in range(0, len(others), setting.alive)] or [[]]
     for number, group in enumerate(groups):
         now = time.monotonic()
-        until = now + max(0.0, setting.until - now) / (len(groups) - number)
+        share = (1 + len(group)) / sum(1 + len(other) for other in groups[number:])
+        until = now + max(0.0, setting.until - now) * share
         yield _together([first, *group], setting, until)
 
 

@@ -126,14 +126,18 @@ def workers(bench: Bench) -> None:
 
 def decoding(bench: Bench) -> None:
     """The decoders alone: whole images and random crops, by sampling and quality."""
-    folders = {"original": bench.data.folder}
+    folders = {}
     if not bench.quick:
-        folders |= {f"{name}-q{quality}": _coded(bench, name, quality) for name, quality in (("444", 96), ("420", 75))}
+        folders = {f"{name}-q{quality}": _coded(bench, name, quality) for name, quality in (("444", 96), ("420", 75))}
+    folders["original"] = bench.data.folder  # last, for what time the smaller ones leave
     left = 2 * len(folders)
     for name, folder in folders.items():
         for crop in (False, True):
             bench.compare(f"{'crops' if crop else 'whole'}-{name}", who.decoding_entries(folder, crop), PLAIN, left)
             left -= 1
+    ordered = sorted(bench.result.tables.items(), key=lambda one: "original" not in one[0])
+    bench.result.tables.clear()
+    bench.result.tables.update(ordered)
 
 
 def _coded(bench: Bench, sampling: str, quality: int, side: int = 0, count: int = 96) -> Path:
@@ -199,7 +203,7 @@ def download(bench: Bench) -> None:
 
     index = bench.scratch / "index.tsv"
     with Server() as port:
-        write_index(index, captions(None, 200 if bench.quick else 1000), port, False)
+        write_index(index, captions(None, 200 if bench.quick else 400), port, False)
         found = [
             Entry(name, f"peers.downloads:{name}", environment, {"index": str(index), "out": str(bench.scratch / name)})
             for name, environment in (("ffprep", ""), ("img2dataset", "img2dataset"))
@@ -372,7 +376,7 @@ def _openings(bench: Bench, numbers: Sequence[int], left: int) -> None:
 
 PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
     "writing": (writing, 90, 35),
-    "images": (images, 240, 85),
+    "images": (images, 255, 85),
     "narrow": (narrow, 250, 20),
     "validation": (validation, 210, 20),
     "views": (views, 175, 22),
@@ -380,7 +384,7 @@ PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
     "decoding": (decoding, 175, 35),
     "tokens": (tokens_part, 60, 20),
     "tokenise": (tokenise, 100, 30),
-    "download": (download, 60, 15),
+    "download": (download, 65, 18),
     "accelerator": (accelerator, 190, 30),
     "confined": (confined, 140, 30),
     "scaling": (scaling, 200, 40),
