@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ffprep.errors import SourceError
 from ffprep.sources.images.rows import ImagePaths, no_column, sampled_size
 from ffprep.sources.reading.left_out import LeftOut
-from ffprep.text.documents.delimited import CSV, TSV, header_of
+from ffprep.text.documents.delimited import CSV, TSV, Dialect, header_of
 from ffprep.text.documents.streams import DAMAGE, FilePart, decompressed
 from ffprep.text.documents.table_parts import parts_of
 from ffprep.text.documents.table_rows import BadRow
@@ -37,7 +38,8 @@ class ListRows:
         self._paths = ImagePaths(root)
         self._left_out = left_out
         self.features: Mapping[str, Any] = {}
-        self.names: Sequence[str] = _keys(path) if kind == "jsonl" else header_of(path, CSV if kind == "csv" else TSV)
+        self._dialect = None if kind == "jsonl" else _dialect(path, kind)
+        self.names: Sequence[str] = _keys(path) if self._dialect is None else header_of(path, self._dialect)
         self._columns: dict[str, list[Any]] = {}
         self._places: list[str] = []
 
@@ -51,7 +53,7 @@ class ListRows:
                 raise no_column(self.label, name, self.names)
         values: list[list[Any]] = [[] for _ in names]
         self._places = []
-        for part in parts_of(self._path, self._path.name, names, self._kind):
+        for part in parts_of(self._path, self._path.name, names, self._kind, self._dialect):
             for row in part.read():
                 if isinstance(row, BadRow):
                     self._left_out.add(None, *row)
@@ -91,6 +93,21 @@ class ListRows:
             return found[0] if found else 0
 
         return sampled_size(len(self), one)
+
+
+def _dialect(path: Path, kind: str) -> Dialect:
+    """How a table is written. Where commas are decimal, spreadsheets write CSV with semicolons."""
+    if kind == "tsv":
+        return TSV
+    semicolons = replace(CSV, delimiter=";")
+    return semicolons if _columns(path, CSV) < 2 <= _columns(path, semicolons) else CSV
+
+
+def _columns(path: Path, dialect: Dialect) -> int:
+    try:
+        return len(header_of(path, dialect))
+    except SourceError:  # opening the table says so
+        return 0
 
 
 def _keys(path: Path) -> list[str]:

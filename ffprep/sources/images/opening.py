@@ -284,7 +284,11 @@ def _image_folder(path: Path, choice: ImagesChoice, clutter: Clutter, chosen: bo
         found = [walk_images(path, name, clutter, others) for name in classes]
         empty = [name for name, images in zip(classes, found, strict=True) if not images]
         if empty:
-            raise SourceError(f"{path}: no images in the class folders {', '.join(empty[:5])}; remove them")
+            left = next((name for name in others if name.split("/", 1)[0] in empty), None)
+            how = f"name images such as {left} in a CSV file" if left else "remove them"
+            raise SourceError(
+                f"{path}: no images that ImageFolder takes in the class folders {', '.join(empty[:5])}; {how}"
+            )
         return FolderRows(FolderFiles(path, [name for names in found for name in names]), classes, others), "folder"
     if not flat:
         raise SourceError(

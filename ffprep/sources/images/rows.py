@@ -265,6 +265,8 @@ class TableRows:
         if name in self.names and not self._holds_text(name):
             return self._table.image(name, index)
         found = self.value(name, index)
+        if isinstance(found, dict):  # an image of datasets, within another value
+            found = found.get("bytes") or found.get("path")
         return found if isinstance(found, bytes) else self._paths.read(found, self.where(index))
 
     def row_name(self, name: str, index: int) -> str:
@@ -304,7 +306,8 @@ def _feature(features: Mapping[str, Any], name: str) -> Any:
 
 def no_column(where: str, name: str, names: Sequence[str]) -> SourceError:
     """The error about a column that is not there."""
-    return SourceError(f"{where}: no column {name!r}; there are {', '.join(names)}"[:2000])
+    there = ", ".join(repr(one) if one != one.strip() else one for one in names)
+    return SourceError(f"{where}: no column {name!r}; there are {there}"[:2000])
 
 
 def split_name(name: str, names: Sequence[str], where: str = "") -> tuple[str, list[str]]:

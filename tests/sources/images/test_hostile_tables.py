@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -214,3 +216,31 @@ def test_a_split_that_chooses_nothing_is_refused(folder: Path) -> None:
     folder.rename(folder.with_name("train"))  # a folder that the split names is one
     done = CliRunner().invoke(main, [*words, str(folder.parent)])
     assert done.exit_code == 0, done.output
+
+
+def test_what_spreadsheets_write_is_read(folder: Path) -> None:
+    done = convert(folder, '"path";"label"\n"0.jpg";"a, b"\n', name="t.csv")
+    assert done.exit_code == 0 and "label of label, 1 classes" in done.output, done.output
+    refused(convert(folder, " path ,label\n0.jpg,a\n", "--image", "path", name="u.csv"), "there are ' path ', label")
+
+
+def test_images_within_other_values_are_read(folder: Path) -> None:
+    image = (folder / "0.jpg").read_bytes()
+    rows = [{"image": {"bytes": image, "path": "a"}, "kind": 3}, {"image": {"bytes": None, "path": "0.jpg"}, "kind": 4}]
+    pq.write_table(pa.table({"inner": pa.array(rows)}), folder / "t.parquet")
+    command = ["convert", "images", "--source", folder / "t.parquet", "--out", folder.parent / "x.beton"]
+    command += ["--image", "inner.image", "--label", "inner.kind"]
+    done = CliRunner().invoke(main, [str(word) for word in command])
+    assert done.exit_code == 0, done.output
+    with Reader(folder.parent / "x.beton") as reader:
+        assert [reader.value("label", i) for i in range(2)] == [3, 4]
+
+
+def test_a_class_of_images_that_imagefolder_leaves_out(folder: Path) -> None:
+    for name in ("a/0.jpg", "b/1.avif"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(b"")
+    (folder / "0.jpg").unlink()
+    command = ["convert", "images", "--source", folder, "--out", folder.parent / "x.beton"]
+    done = CliRunner().invoke(main, [str(word) for word in command])
+    refused(done, "no images that ImageFolder takes in the class folders b; name images such as b/1.avif in a CSV file")
