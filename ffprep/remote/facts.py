@@ -31,6 +31,10 @@ class RemoteError(BetonError):
     """An object of a store cannot be read; the message names its URL and, if there is one, the page."""
 
 
+class RefusedError(RemoteError):
+    """The store says no, and will say it again: there is no such object, or no access to it."""
+
+
 class ChangedError(RemoteError):
     """The object is another one than when it was opened."""
 

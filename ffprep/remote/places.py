@@ -121,6 +121,14 @@ def beside(url: str, name: str) -> str:
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
+def with_suffix(url: str, suffix: str) -> str:
+    """Return the URL of the file whose name is longer by so much; a query of HTTP stays behind it."""
+    if not url.startswith("http"):
+        return url + suffix
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(path=parts.path + suffix).geturl()
+
+
 def check_scheme(url: str) -> None:
     """Refuse URLs of local files, which are paths.
 

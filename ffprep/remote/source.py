@@ -107,6 +107,11 @@ class PageSource:
         call_when_gone(self, Plan.end, self._plan)
 
     @property
+    def whole_url(self) -> str:
+        """The URL with what may be secret in it."""
+        return self._url
+
+    @property
     def _store(self) -> Store:
         if self._opened is None:
             self._opened = Store(self._url)

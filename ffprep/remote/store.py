@@ -22,6 +22,7 @@ from ffprep.remote.facts import (
     DamagedError,
     Facts,
     FinalError,
+    RefusedError,
     RemoteError,
     shown,
 )
@@ -241,7 +242,7 @@ class Store:
                     FileNotFoundError: "there is no such object",
                     PermissionError: "access is refused",
                 }
-                raise RemoteError(f"{shown(self.url)}: {what}: {text.get(type(error)) or error}") from None
+                raise RefusedError(f"{shown(self.url)}: {what}: {text.get(type(error)) or error}") from None
             except (asyncio.TimeoutError, TimeoutError):
                 why = f"no answer in {min(left, patience.attempt):g} s"
             except Exception as error:
