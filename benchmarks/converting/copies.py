@@ -6,8 +6,8 @@ In each round, and in another order in each, the file is split into four, four s
 whole file. ``cp`` does not wait for the disk and the others do, so it is followed by ``fsync`` of what it made. What
 one made is removed before the next begins, so that all write to memory that was in use a moment ago: a virtual
 machine's that was not may be slow, as the host has to find it first. A fourth contestant does nothing but what merge
-cannot leave out: it hashes all bytes twice, as values and as pages, and writes them, a MiB at a time. Prints seconds and processor time of each, and
-the medians of the paired ratios. The sources are in the system's cache.
+cannot leave out: it hashes all bytes twice, as values and as pages, and writes them, a MiB at a time. Prints seconds
+and processor time of each, and the medians of the paired ratios. The sources are in the system's cache.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ The task is that of training.py: tiles cut from photographs, and which photograp
 sorted by photograph, as a conversion of ImageNet sorts by class, and so many of them make a page. The orders are the
 loader's own; what they order are tensors in memory, so that nothing else differs. Beside the accuracy: how many classes
 a batch has, and how far samples that are neighbours in the file are apart in an epoch. SEQUENTIAL is there to show that
-the task depends on the order at all. Test tiles are the same for all. With --shuffled the samples are not sorted but shuffled once, as
-``ffprep convert --shuffle`` does. A second table says how the orders mix ImageNet
-itself, with the loader's defaults: 1,281,167 samples sorted by class in 16,861 pages, batches of 256, no training.
+the task depends on the order at all. Test tiles are the same for all. With --shuffled the samples are not sorted but
+shuffled once, as ``ffprep convert --shuffle`` does. A second table says how the orders mix ImageNet itself, with the
+loader's defaults: 1,281,167 samples sorted by class in 16,861 pages, batches of 256, no training.
 """
 
 from __future__ import annotations

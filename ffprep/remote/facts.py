@@ -47,6 +47,21 @@ class FinalError(Exception):
     """Asking again would not help."""
 
 
+class LaterError(Exception):
+    """The server says when to ask again.
+
+    Parameters
+    ----------
+    text : str
+    seconds : float
+        From now.
+    """
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a store says of an object.

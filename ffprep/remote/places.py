@@ -60,7 +60,10 @@ def local_file(url: str, folder: Folder, facts: Facts | None = None) -> Path:
     if len(name) > _LONGEST:
         name = name[-_LONGEST:].lstrip("+")
     place = folder.path / f"{name}@{digest}{SUFFIX}"
-    place.mkdir(exist_ok=True, mode=0o700)
+    try:
+        place.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise folder.unusable(error) from None
     description = json.dumps({"url": url, "size": facts.size, "identity": facts.identity}, indent=1) + "\n"
     known = place / DESCRIPTION
     with contextlib.suppress(OSError, SourceError):
