@@ -182,6 +182,8 @@ class Reader(BetonTables):
 
     def close(self) -> None:
         """Let go of the file. Arrays that were handed out stay valid."""
+        if self.seek_index is not None and self.seek_index.source is not None:
+            self.seek_index.source.close()
         self.seek_index = None
         super().close()
 

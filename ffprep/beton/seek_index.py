@@ -34,12 +34,14 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.beton.opening.remote_head import whole_file
 from ffprep.beton.opening.tables import BetonTables
 from ffprep.common.files.mapping import map_file
 from ffprep.common.files.replacing import naming, replacing
-from ffprep.errors import ConversionError, IndexMismatchError, OptionError
+from ffprep.errors import BetonError, ConversionError, IndexMismatchError, OptionError
 from ffprep.fields.rgb_image import MODE_JPEG, RGBImageField
 from ffprep.jpeg.watching import watch_memory
+from ffprep.remote import Folder, PageSource, RefusedError, folder_at, is_url, with_suffix
 
 SUFFIX = ".index"
 MAGIC = b"FFPIDX\r\n"
@@ -103,6 +105,8 @@ class SeekIndex:
     entries : ndarray of ENTRY, shape (E + 1,)
     sums : ndarray of uint64, shape (S,)
         The xxh3-64 of each payload, in the order of the allocation table; S is 0 for a file with checksums of its own.
+    source : PageSource or None
+        What keeps its pages on local disk, if it lies in a store.
 
     Raises
     ------
@@ -114,6 +118,7 @@ class SeekIndex:
 
     def __init__(self, path: str | os.PathLike[str], beton: BetonTables) -> None:
         self.path = Path(path)
+        self.source: PageSource | None = None
         self._addresses: dict[str, tuple[Ints, Ints]] = {}
         if self.path.exists() and not self.path.is_file():
             raise IndexMismatchError(f"{self.path}: not a seek index: it is a pipe, a device or a folder")
@@ -276,7 +281,8 @@ def find_index(beton: BetonTables, wanted: bool | str | os.PathLike[str] | None)
     beton : BetonTables
     wanted : bool or path, optional
         None takes the index beside the file if there is one, and warns if it belongs to another file. True and a path
-        insist on an index; False uses none.
+        (or a URL) insist on an index; False uses none. An index beside a file in a store is fetched; it is not asked
+        for by itself (None) where the manifest says that all JPEGs have restart markers.
 
     Raises
     ------
@@ -284,8 +290,17 @@ def find_index(beton: BetonTables, wanted: bool | str | os.PathLike[str] | None)
         The index insisted on does not belong to the file.
     OptionError
         The index insisted on is not there.
+    RemoteError
+        It is in a store, and cannot be read.
     """
     if wanted is False:
+        return None
+    source = getattr(beton, "source", None)
+    if isinstance(wanted, str) and is_url(wanted):
+        return _remote_index(beton, wanted, folder_at(None) if source is None else source.folder, wanted)
+    if source is not None and wanted in (None, True):
+        if wanted is True or _may_need_index(beton):
+            return _remote_index(beton, with_suffix(source.whole_url, SUFFIX), source.folder, wanted)
         return None
     path = beside(beton.path) if wanted is None or wanted is True else Path(wanted)
     try:
@@ -295,10 +310,54 @@ def find_index(beton: BetonTables, wanted: bool | str | os.PathLike[str] | None)
             return None
         raise OptionError(f"{path}: no such seek index; `ffprep index {beton.path}` makes it") from None
     except IndexMismatchError as error:
-        if wanted is None:
-            warnings.warn(f"images are decoded without an index: {error}", RuntimeWarning, stacklevel=3)
+        _mismatched(error, wanted)
+        return None
+
+
+def _mismatched(error: IndexMismatchError, wanted: bool | str | os.PathLike[str] | None) -> None:
+    if wanted is not None:
+        raise error
+    warnings.warn(f"images are decoded without an index: {error}", RuntimeWarning, stacklevel=4)
+
+
+def _may_need_index(beton: BetonTables) -> bool:
+    """Whether JPEGs of a file may be without restart markers, as far as its manifest says how they were stored."""
+    try:
+        stored = (getattr(beton, "manifest", None) or {}).get("fields", {})
+        return any(stored.get(name, {}).get("jpeg") != "seekable" for name in image_fields(beton))
+    except (BetonError, AttributeError):
+        return True
+
+
+def _remote_index(
+    beton: BetonTables, url: str, folder: Folder, wanted: bool | str | os.PathLike[str] | None
+) -> SeekIndex | None:
+    """Open a seek index in a store, all of which is fetched; what came wrong is fetched once more."""
+    try:
+        source = whole_file(url, folder)
+    except RefusedError as error:
+        if wanted is None or not image_fields(beton):
             return None
+        raise OptionError(
+            f"{error}; `ffprep index` makes a seek index of a copy on local disk, to be put beside the file"
+        ) from None
+    try:
+        try:
+            index = SeekIndex(source.path, beton)
+        except IndexMismatchError:
+            source.forget_unchecked()
+            source.keep(0, source.size)
+            index = SeekIndex(source.path, beton)
+    except IndexMismatchError as error:
+        message = str(error).replace(str(source.path), source.url)
+        source.close()
+        _mismatched(IndexMismatchError(message), wanted)
+        return None
+    except BaseException:
+        source.close()
         raise
+    index.source = source
+    return index
 
 
 __all__ = ["SeekIndex", "beside", "find_index", "fingerprint", "jpeg_payloads", "write_index"]

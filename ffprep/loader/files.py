@@ -70,7 +70,9 @@ class Files:
 
     def __str__(self) -> str:
         more = len(self.readers) - 1
-        return f"{self.readers[0].path}{f' and {more} more' if more else ''}"
+        first = self.readers[0]
+        place = first.path if first.source is None else first.source.url
+        return f"{place}{f' and {more} more' if more else ''}"
 
     def look(self, samples: Ids) -> None:
         """Look whether the files that samples lie in are what they were; see `FileWatch.look`."""

@@ -6,10 +6,10 @@ somebody reads them: by `PageSource.need`, and in an epoch ahead of it, by ``loa
 
 from __future__ import annotations
 
-from ffprep.remote.facts import ChangedError, DamagedError, Facts, RemoteError, shown
+from ffprep.remote.facts import ChangedError, DamagedError, Facts, RefusedError, RemoteError, shown
 from ffprep.remote.files import SourceFile, is_cached, pread
 from ffprep.remote.folder import Folder, folder_at
-from ffprep.remote.places import is_url, local_file, local_files
+from ffprep.remote.places import is_url, local_file, local_files, with_suffix
 from ffprep.remote.source import PageSource
 from ffprep.remote.states import PAGE
 from ffprep.remote.store import Patience, Store
@@ -22,6 +22,7 @@ __all__ = [
     "Folder",
     "PageSource",
     "Patience",
+    "RefusedError",
     "RemoteError",
     "SourceFile",
     "Store",
@@ -32,4 +33,5 @@ __all__ = [
     "local_files",
     "pread",
     "shown",
+    "with_suffix",
 ]

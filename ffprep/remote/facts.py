@@ -31,6 +31,10 @@ class RemoteError(BetonError):
     """An object of a store cannot be read; the message names its URL and, if there is one, the page."""
 
 
+class RefusedError(RemoteError):
+    """The store says no, and will say it again: there is no such object, or no access to it."""
+
+
 class ChangedError(RemoteError):
     """The object is another one than when it was opened."""
 
@@ -41,6 +45,21 @@ class DamagedError(RemoteError):
 
 class FinalError(Exception):
     """Asking again would not help."""
+
+
+class LaterError(Exception):
+    """The server says when to ask again.
+
+    Parameters
+    ----------
+    text : str
+    seconds : float
+        From now.
+    """
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import os
 import shutil
 import threading
@@ -58,16 +57,20 @@ class Folder:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise OptionError(
-                f"{path}: cannot keep pages of remote files there: {error.strerror}; name another folder with cache= "
-                f"or {ENVIRONMENT}"
-            ) from None
+            raise self.unusable(error) from None
         self._threads = threading.RLock()
         self._depth = 0
         self._descriptor = -1
         self._pid = 0
         self._states: dict[str, tuple[int, States]] = {}
         self._total: npt.NDArray[np.uint64] | None = None
+
+    def unusable(self, error: OSError) -> OptionError:
+        """Return what to raise where nothing can be written to the folder."""
+        return OptionError(
+            f"{self.path}: cannot keep pages of remote files there: {error.strerror}; name another folder with cache= "
+            f"or {ENVIRONMENT}"
+        )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -84,10 +87,12 @@ class Folder:
                     fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _lock(self) -> None:
-        with naming(self.path):
-            if self._pid != os.getpid():  # a lock is shared with the process that this one was forked from
+        if self._pid != os.getpid():  # a lock is shared with the process that this one was forked from
+            try:
                 self._descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                self._pid = os.getpid()
+            except OSError as error:
+                raise self.unusable(error) from None
+            self._pid = os.getpid()
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         except OSError as error:
@@ -117,7 +122,10 @@ class Folder:
         """Return how many bytes the pages of this folder may take."""
         with contextlib.suppress(OSError, ValueError, SourceError):
             return max(2 * PAGE, int(read_file(self.path / "limit", _LONGEST_LIMIT)))
-        free = shutil.disk_usage(self.path).free
+        try:
+            free = shutil.disk_usage(self.path).free
+        except OSError as error:
+            raise self.unusable(error) from None
         return int(DISK_SHARE * (free + self.used()))
 
     def used(self, exactly: bool = False) -> int:
@@ -148,8 +156,13 @@ class Folder:
 
     def objects(self) -> list[Path]:
         """Return the folders of the files."""
-        with os.scandir(self.path) as entries:
-            return sorted(self.path / entry.name for entry in entries if entry.name.endswith(SUFFIX))
+        try:
+            with os.scandir(self.path) as entries:
+                return sorted(self.path / entry.name for entry in entries if entry.name.endswith(SUFFIX))
+        except FileNotFoundError:
+            raise OptionError(
+                f"{self.path}: the folder of the cache was removed while it was in use; open the files again"
+            ) from None
 
     def _states_of(self, place: Path) -> States:
         """Return the states of a file's pages, which stay mapped as long as it is the same file."""
@@ -280,9 +293,7 @@ def _last_use(place: Path) -> float:
         return 0.0
 
 
-@functools.cache
-def _folder(path: Path) -> Folder:
-    return Folder(path)
+_folders: dict[Path, Folder] = {}
 
 
 def folder_at(path: str | os.PathLike[str] | None) -> Folder:
@@ -292,4 +303,7 @@ def folder_at(path: str | os.PathLike[str] | None) -> Folder:
     if path is None:
         base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         path = Path(base) / "ffprep"
-    return _folder(Path(path).absolute())
+    path = Path(path).absolute()
+    if path not in _folders or not path.is_dir():  # one that was removed is another one now
+        _folders[path] = Folder(path)
+    return _folders[path]

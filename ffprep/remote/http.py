@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ffprep.remote.facts import IDENTITIES, ChangedError, Facts, FinalError, RemoteError, shown
+from ffprep.remote.facts import IDENTITIES, ChangedError, Facts, FinalError, LaterError, RemoteError, shown
 
 _PIECE = 1 << 18
 _FINAL = (400, 401, 403, 404, 405, 410, 451)
@@ -14,7 +14,25 @@ async def _get(fs: Any, url: str, headers: dict[str, str]) -> Any:
     session = await fs.set_session()
     options = dict(fs.kwargs)
     headers = {**options.pop("headers", {}), "Accept-Encoding": "identity", **headers}
-    return session.get(fs.encode_url(url), headers=headers, **options)
+    return _Answer(session.get(fs.encode_url(url), headers=headers, **options))
+
+
+class _Answer:
+    """What a server answers, as a context; redirections without end are an error that says so."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    async def __aenter__(self) -> Any:
+        from aiohttp import TooManyRedirects
+
+        try:
+            return await self._request.__aenter__()
+        except TooManyRedirects:
+            raise FinalError("the server redirects without end") from None
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._request.__aexit__(*error)
 
 
 async def facts(fs: Any, url: str) -> Facts:
@@ -66,6 +84,9 @@ def _check_status(answer: Any) -> None:
         )
     if answer.status in _FINAL:
         raise FinalError("there is no such object" if answer.status in (404, 410) else text)
+    after = answer.headers.get("Retry-After", "")
+    if after.isascii() and after.isdigit():
+        raise LaterError(f"{text} and asks to wait for {int(after[:9]):,} s", float(after[:9]))
     raise RemoteError(text)
 
 

@@ -60,7 +60,10 @@ def local_file(url: str, folder: Folder, facts: Facts | None = None) -> Path:
     if len(name) > _LONGEST:
         name = name[-_LONGEST:].lstrip("+")
     place = folder.path / f"{name}@{digest}{SUFFIX}"
-    place.mkdir(exist_ok=True, mode=0o700)
+    try:
+        place.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise folder.unusable(error) from None
     description = json.dumps({"url": url, "size": facts.size, "identity": facts.identity}, indent=1) + "\n"
     known = place / DESCRIPTION
     with contextlib.suppress(OSError, SourceError):
@@ -119,6 +122,14 @@ def beside(url: str, name: str) -> str:
     if not parts.netloc and parts.scheme == "memory":
         return f"memory://{path}"
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def with_suffix(url: str, suffix: str) -> str:
+    """Return the URL of the file whose name is longer by so much; a query of HTTP stays behind it."""
+    if not url.startswith("http"):
+        return url + suffix
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(path=parts.path + suffix).geturl()
 
 
 def check_scheme(url: str) -> None:

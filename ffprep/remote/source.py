@@ -55,8 +55,8 @@ class PageSource:
     Attributes
     ----------
     path : Path
-    url : str
-        For messages: without what is secret.
+    url, whole_url : str
+        For messages: without what is secret; and with it.
     size : int
         Bytes.
     count : int
@@ -75,8 +75,8 @@ class PageSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         place = path.parent
-        self._url, self._facts = described(place)
-        self.url, self.size = shown(self._url), self._facts.size
+        self.whole_url, self._facts = described(place)
+        self.url, self.size = shown(self.whole_url), self._facts.size
         self.folder: Folder = folder_at(place.parent)
         self.place = place
         self.lenient = False
@@ -109,7 +109,7 @@ class PageSource:
     @property
     def _store(self) -> Store:
         if self._opened is None:
-            self._opened = Store(self._url)
+            self._opened = Store(self.whole_url)
         return self._opened
 
     # -- checksums -------------------------------------------------------------------------------------

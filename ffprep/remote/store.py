@@ -22,6 +22,8 @@ from ffprep.remote.facts import (
     DamagedError,
     Facts,
     FinalError,
+    LaterError,
+    RefusedError,
     RemoteError,
     shown,
 )
@@ -237,6 +239,7 @@ class Store:
             left = patience.deadline - (self._loop.time() - began)
             if left <= 0:
                 break
+            least = 0.0
             try:
                 return await asyncio.wait_for(once(), min(left, patience.attempt))
             except (ChangedError, DamagedError):
@@ -246,13 +249,17 @@ class Store:
                     FileNotFoundError: "there is no such object",
                     PermissionError: "access is refused",
                 }
-                raise RemoteError(f"{shown(self.url)}: {what}: {text.get(type(error)) or error}") from None
+                raise RefusedError(f"{shown(self.url)}: {what}: {text.get(type(error)) or error}") from None
             except (asyncio.TimeoutError, TimeoutError):
                 why = f"no answer in {min(left, patience.attempt):g} s"
             except Exception as error:
                 why = first_line(error)
+                least = error.seconds if isinstance(error, LaterError) else 0.0
+            left = patience.deadline - (self._loop.time() - began)
+            if least > left:
+                break  # it would answer the same until then
             most = min(patience.longest_pause, patience.pause * 2**attempt)
-            await asyncio.sleep(min(random.uniform(0, most), max(0.0, left)))
+            await asyncio.sleep(min(least + random.uniform(0, most), max(0.0, left)))
         raise RemoteError(
             f"{shown(self.url)}: {what} ({attempt + 1} attempts in {self._loop.time() - began:.1f} s): {why}"
         )

@@ -28,7 +28,8 @@ class Served:
         Sent, and compared with If-Match, unless `ignores_match` is set.
     fault : callable, optional
         Says what goes wrong with a request of more than one byte: ``503``, ``short``, ``wrong``, ``hang`` (until the
-        server ends), ``drop``, ``whole``; None lets it through.
+        server ends), ``drop``, ``whole``, ``circle`` (a redirection to itself), ``later`` and a number (429, with so
+        many seconds to wait); None lets it through.
     ranges : list of (str, int, int)
         Those of more than one byte that were asked for.
     asked : list of str
@@ -86,6 +87,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif what == "hang":
             served.ending.wait()
             self.close_connection = True
+        elif what == "circle":
+            self._answer(302, b"", {"Location": self.path})
+        elif what and what.startswith("later"):
+            self._answer(429, b"", {"Retry-After": what.removeprefix("later")})
         elif what == "drop":
             self.close_connection = True
         elif what == "whole":

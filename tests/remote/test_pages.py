@@ -64,7 +64,7 @@ def test_memory_store(local: Path, cache: Path) -> None:
         assert same(reader, local, [0, MIDDLE, 239])
 
 
-@pytest.mark.parametrize("fault", ["503", "short", "wrong", "drop", "hang"])
+@pytest.mark.parametrize("fault", ["503", "short", "wrong", "drop", "hang", "later0"])
 def test_a_passing_fault_does_no_harm(fault: str, url: str, server: Served, cache: Path, local: Path) -> None:
     server.fault = lambda request: fault if request.number in (0, 3) else None
     with Reader(url) as reader:
@@ -93,6 +93,8 @@ def test_wrong_bytes_of_the_tables_are_fetched_again(url: str, server: Served, c
         ("drop", "page 4 "),
         ("hang", "page 4 .*no answer in"),
         ("whole", "page 4 .*knows no ranges"),
+        ("circle", "page 4 .*redirects without end"),
+        ("later3600", "page 4 .*1 attempts.* 429 .*asks to wait for 3,600 s"),
     ],
 )
 def test_a_lasting_fault_is_one_error_that_names_url_and_page(

@@ -13,7 +13,7 @@ import xxhash
 from ffprep.beton import layout, sections
 from ffprep.beton.opening.head import Head, read_head
 from ffprep.errors import BetonError, CorruptError, CustomFieldError
-from ffprep.remote import PageSource, RemoteError, folder_at, is_url, local_file, pread
+from ffprep.remote import Folder, PageSource, RemoteError, folder_at, is_url, local_file, pread
 
 
 def local_place(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -53,6 +53,30 @@ def read_remote_head(file: BinaryIO, source: PageSource, path: Path, custom_fiel
     except BetonError as error:
         source.forget_unchecked()
         raise type(error)(f"{source.url}: {error}") from None
+
+
+def whole_file(url: str, folder: Folder) -> PageSource:
+    """Fetch all of a small file, such as an index. Its pages stay as long as what is returned is in use.
+
+    Parameters
+    ----------
+    url : str
+    folder : Folder
+
+    Raises
+    ------
+    RefusedError
+        There is no such object.
+    RemoteError
+        It cannot be read.
+    """
+    source = PageSource(local_file(url, folder))
+    try:
+        source.keep(0, source.size)
+    except BaseException:
+        source.close()
+        raise
+    return source
 
 
 def _read(file: BinaryIO, source: PageSource, path: Path, custom_fields: Mapping[str, type[Any]]) -> Head:

@@ -28,10 +28,14 @@ from ffprep.common.formatting import size_text
 @progress_option
 def command(urls: tuple[str, ...], cache: Path | None, cache_limit: int | None) -> None:
     """Copy remote .beton files or sets to the cache on local disk, so that loaders begin with all pages there."""
+    from ffprep.beton import Reader
+    from ffprep.beton.seek_index import find_index
     from ffprep.beton.sets import files_of
     from ffprep.remote.staging import stage
 
     for file in files_of(urls, cache, cache_limit):
         with followed(file.path.name) as progress:
             staged = stage(file.path, progress)
+        with Reader(file, check=False) as reader:
+            find_index(reader, None)  # fetches it, if there is one
         click.echo(f"{staged.url}: {size_text(staged.size)}, {size_text(staged.fetched)} of it fetched, at {file.path}")

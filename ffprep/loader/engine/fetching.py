@@ -83,7 +83,8 @@ class Fetching:
         for f, source in enumerate(self._sources):
             if source is not None:
                 self._table[self._spans.starts[f] : self._spans.starts[f + 1]] = source.held()
-        self._tables = int(np.count_nonzero(self._table))
+        indexes = [one.seek_index.source for one in files.readers if one.seek_index is not None]
+        self._tables = int(np.count_nonzero(self._table)) + sum(one.count for one in indexes if one is not None)
         self._limit = next(source.folder.limit() for source in self._sources if source is not None) // PAGE
         self._thread = threading.Thread(target=_run, args=(weakref.ref(self),), name="ffprep-fetching", daemon=True)
         if following is not None:

@@ -203,7 +203,7 @@ class Sampling:
         def mine(start: int, stop: int) -> Ids:
             return order.ids(epoch, share.within(start, min(stop, len(order)), first))
 
-        if self.os_cache and (isinstance(order, (SequentialOrder, QuasiRandomOrder)) or self._fit):
+        if self.os_cache and (isinstance(order, SequentialOrder) or self._fit):
             return None
         edges = order.edges(epoch) if not self.os_cache else None
         if edges is None:

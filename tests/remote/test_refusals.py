@@ -1,0 +1,71 @@
+"""Servers that say when to ask again, and cache folders that cannot be used or are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from range_server import Served
+from small_pages import SIZE as PAGE
+
+from ffprep.beton import Reader
+from ffprep.errors import FfprepError, OptionError
+from ffprep.remote import folder_at
+from ffprep.remote import store as stores
+
+MIDDLE = 140
+"""A sample in the middle of the file, in a page that opening does not fetch."""
+
+
+def same(reader: Reader, local: Path, samples: list[int]) -> bool:
+    with Reader(local) as other:
+        return all(reader.sample(i) == other.sample(i) for i in samples)
+
+
+def test_a_server_that_says_when_to_ask_again_is_left_alone_until_then(
+    url: str, server: Served, cache: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float, *more: Any) -> Any:
+        paused.append(seconds)
+        return await sleep(0, *more)
+
+    with Reader(url) as reader:
+        first = len(server.ranges)
+        server.fault = lambda request: "later30" if request.number == first else None
+        with monkeypatch.context() as patched:
+            patched.setattr(stores.asyncio, "sleep", noted)
+            assert same(reader, local, [MIDDLE])
+    assert len([pause for pause in paused if 30 <= pause < 31]) == 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_at(None)
+    made = Path.mkdir
+
+    def read_only(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.is_relative_to(cache) and not path.exists():
+            raise OSError(30, "Read-only file system", str(path))
+        made(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(OptionError, match="/cache: cannot keep pages .*Read-only file system; name another folder"):
+        Reader(url)
+
+
+def test_a_folder_that_is_removed_while_it_is_in_use(url: str, server: Served, cache: Path, local: Path) -> None:
+    """One error that names it; who opens the file again has a new one."""
+    folder_at(None).set_limit(6 * PAGE)
+    with Reader(url) as reader:
+        assert same(reader, local, [0, MIDDLE])
+        shutil.rmtree(cache)
+        with pytest.raises(FfprepError, match=f"{cache}.*(removed while it was in use|No such file)"):
+            same(reader, local, list(range(0, 240, 30)))
+    with Reader(url) as reader:
+        assert same(reader, local, list(range(0, 240, 30)))
+    assert cache.is_dir()
