@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.common.names import Clutter
+from ffprep.common.replacing import TEMPORARY
 from ffprep.errors import SourceError
 from ffprep.sources.caption_source import CaptionSource
 from ffprep.sources.reading.file_sets import TarFiles
@@ -102,6 +103,7 @@ def find_shards(places: Sequence[Path], clutter: Clutter) -> list[Path]:
                 for path in place.rglob("*")
                 if path.suffix.lower() == ".tar"
                 and not path.is_dir()
+                and not any(part.endswith(TEMPORARY) for part in path.relative_to(place).parts)
                 and not clutter.leaves_out(path.relative_to(place).as_posix())
             )
         elif place.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from ffprep.errors import ConversionError
 BUFFER_SIZE = 1 << 23
 DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
+KEPT = 1 << 13
+"""So many bytes of a ``bytes`` object, which nobody can change, are kept until they are written rather than copied."""
 
 BEHIND = 1 << 24
 """So many bytes may wait to be written, beside those that are being written."""
@@ -55,7 +57,8 @@ class UnfinishedFile:
     def __init__(self, path: Path, data_start: int) -> None:
         self.path = path
         self.hasher = BlockHasher(data_start)
-        self._buffer = bytearray()
+        self._gathered: list[memoryview | bytearray] = []
+        self._gathered_bytes = 0
         self._pool: ThreadPoolExecutor | None = None
         self._behind: deque[tuple[int, Future[None]]] = deque()
         self._waiting = 0
@@ -68,18 +71,28 @@ class UnfinishedFile:
     @property
     def end(self) -> int:
         """First byte after the payloads so far."""
-        return self.hasher.position + len(self._buffer)
+        return self.hasher.position + self._gathered_bytes
 
     def append(self, offset: int, payload: memoryview) -> None:
         """Add a payload at or after the end, filling the gap before it with zeros."""
         gap = offset - self.end
         while gap:
             zeros = min(gap, BUFFER_SIZE)
-            self._buffer += bytes(zeros)
+            self._gather(memoryview(bytes(zeros)))
             gap -= zeros
-            self._flush_large()
-        self._buffer += payload
-        self._flush_large()
+        self._gather(payload)
+
+    def _gather(self, data: memoryview) -> None:
+        """Add bytes to those that are written together."""
+        if len(data) >= KEPT and type(data.obj) is bytes:
+            self._gathered.append(data)
+        elif self._gathered and isinstance(last := self._gathered[-1], bytearray):
+            last += data
+        else:
+            self._gathered.append(bytearray(data))
+        self._gathered_bytes += len(data)
+        if self._gathered_bytes >= BUFFER_SIZE:
+            self._hand_over()
 
     def append_run(self, offset: int, run: memoryview) -> None:
         """Add bytes at or after the end, as `append` does, but long ones without gathering them first.
@@ -100,30 +113,31 @@ class UnfinishedFile:
             return
         self.append(offset, memoryview(b""))
         self._hand_over()
-        self._write_behind(run)
-
-    def _flush_large(self) -> None:
-        if len(self._buffer) >= BUFFER_SIZE:
-            self._hand_over()
+        self._write_behind([run], len(run))
 
     def _hand_over(self) -> None:
-        if self._buffer:
-            data, self._buffer = self._buffer, bytearray()
-            self._write_behind(memoryview(data))
+        if self._gathered_bytes:
+            pieces, size = [memoryview(part) for part in self._gathered], self._gathered_bytes
+            self._gathered, self._gathered_bytes = [], 0
+            self._write_behind(pieces, size)
 
-    def _write_behind(self, data: memoryview) -> None:
+    def _write_behind(self, pieces: Sequence[memoryview], size: int) -> None:
         """Let the thread write the next bytes, and hash them here."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="ffprep-write")
-        self._behind.append((len(data), self._pool.submit(self._write_early, self.hasher.position, data)))
-        self._waiting += len(data)
-        self.hasher.update(data)
+        self._behind.append((size, self._pool.submit(self._write_early, self.hasher.position, pieces)))
+        self._waiting += size
+        for piece in pieces:
+            self.hasher.update(piece)
         self._wait_until(BEHIND)
 
-    def _write_early(self, offset: int, data: memoryview) -> None:
+    def _write_early(self, offset: int, pieces: Sequence[memoryview]) -> None:
         """Write, and let the disk begin, which else would have nothing to do until `sync` waits for all of it."""
-        self.write_at(offset, data)
-        begin_writing(self._descriptor, offset, len(data))
+        end = offset
+        for piece in pieces:
+            self.write_at(end, piece)
+            end += len(piece)
+        begin_writing(self._descriptor, offset, end - offset)
 
     def _wait_until(self, most: int) -> None:
         while self._waiting > most:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.engine import engine_options
+from ffprep.commands._shared.engine import conversion_engine
 from ffprep.commands._shared.files import FileCommand, ReadingCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import planning_options, reading_options, show_made_plan
@@ -62,7 +62,7 @@ _source_options = apply_options(
 @_source_options
 @vocabulary_options
 @block_options
-@engine_options
+@conversion_engine
 @block_writing_options
 def command(
     source: str,
