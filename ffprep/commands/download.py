@@ -105,7 +105,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             click.option(
                 "--workers",
                 type=WORKERS,
-                help="Processes that fetch, by default one a processor; or a cluster's tasks at a time, two a processor.",
+                help="Processes that fetch, by default one a processor; or tasks of a cluster, by default two.",
             ),
             click.option(
                 "--deadline",
