@@ -316,9 +316,8 @@ class _Downloader:
         """Close the shards that have been written."""
         for number in [number for number, write in self._writes.items() if write.done()]:
             self._writes.pop(number).result()
-            buffer = self._shards.pop(number).buffer
-            workers.close_shard(buffer.workers, number)
-            buffer.close()
+            with contextlib.closing(self._shards.pop(number).buffer) as buffer:  # also if a worker is gone by now
+                workers.close_shard(buffer.workers, number)
 
 
 @dataclass
