@@ -94,8 +94,10 @@ def merge(
     origins = [origin(reader) for reader in readers]
     manifest: dict[str, Any] = merged_manifest(readers, origins)
     report: dict[str, Any] = {}
+    promised = total
     if (whole := whole_manifest([reader.manifest for reader in readers])) is not None:
         manifest, report = whole[0], {"report": whole[1]}
+        promised += whole[1]["refused_count"]  # one conversion leaves room for their records, too
     if target.exists() and not (overwrite or restart):
         check_output(target, overwrite=True)
         accept_finished(target, differs_from_finished(target, readers[0].fields, {**manifest, **report}, page_size))
@@ -103,7 +105,7 @@ def merge(
     with CopyingWriter(
         out,
         readers[0].fields,
-        total,
+        promised,
         page_size=page_size,
         manifest=manifest,
         resume=True,

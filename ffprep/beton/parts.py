@@ -112,7 +112,7 @@ def _shared(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _added(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    total = {name: value for name, value in reports[0].items() if name != "edges"}
+    total = {name: value for name, value in reports[0].items() if name not in ("edges", "refused_at_ends")}
     for name in ("samples", "bytes_in", "bytes_out", "refused_count"):
         total[name] = sum(report[name] for report in reports)
     total["refused"] = [row for report in reports for row in report["refused"]][:LISTED]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ffprep.commands._shared.engine import engine_options
 from ffprep.commands._shared.files import ReadingCommand
 from ffprep.commands._shared.group import SuggestingGroup
 from ffprep.commands._shared.help import apply_options
@@ -83,6 +85,11 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             ),
             title="Index and shards",
         ),
+        engine_options(
+            "Fetch by processes here, or by the tasks of a Ray cluster whose nodes see the folder of --out at the same "
+            "path.",
+            "Index and shards",
+        ),
         apply_options(
             click.option("--limit", type=Whole(1), help="The first N rows of the index that work."),
             click.option("--max-bytes", type=Whole(1), help="Stop before the images take more than this."),
@@ -95,7 +102,11 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         apply_options(
             click.option("--connections", type=Whole(1), default=256, show_default=True, help="At once, in all."),
             click.option("--per-host", type=Whole(1), default=32, show_default=True, help="At once, at a host."),
-            click.option("--workers", type=WORKERS, help="Processes that fetch; by default one a processor."),
+            click.option(
+                "--workers",
+                type=WORKERS,
+                help="Processes that fetch, by default one a processor; or tasks of a cluster, by default two.",
+            ),
             click.option(
                 "--deadline",
                 type=Number(0),
@@ -141,6 +152,8 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
     path = index or only
     assert path is not None
     refuse_inputs([out / name for name in ("manifest.jsonl", "report.json")], [path])
+    if values["address"] is not None and values["engine"] == "local":
+        raise OptionError("--address is that of a Ray cluster; add --engine ray")
     if values["restart"] and values["retry_failed"]:
         raise OptionError("--restart and --retry-failed: give one of them")
     clutter = Clutter(values["all_files"])
@@ -174,8 +187,14 @@ def _run(name: str, index: Path | None, only: Path | None, out: Path, quiet: boo
     def update(counts: DownloadProgress) -> None:
         shown.update(counts.ok if by_success else counts.done, counts.bytes, counts.done - counts.ok)
 
+    if values["engine"] == "ray":
+        from ffprep.download.clusters.shards import download_on_cluster
+
+        fetch: Callable[..., dict[str, Any]] = partial(download_on_cluster, address=values["address"], expected=rows)
+    else:
+        fetch = download
     try:
-        report = download(
+        report = fetch(
             read_index(path, clutter), out, options, values["retry_failed"], update, restart=values["restart"]
         )
     finally:

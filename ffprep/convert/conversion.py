@@ -19,14 +19,11 @@ from ffprep.common.workers.cpus import usable_cpus
 from ffprep.convert.clusters.parts import convert_on_cluster, drop_parts, refuse_parts
 from ffprep.convert.clusters.units import by_ray
 from ffprep.convert.progress import ProgressDisplay, SilentProgress
-from ffprep.convert.report import ConversionReport
+from ffprep.convert.report import FAILURES_IN_A_ROW, ConversionReport
 from ffprep.convert.resuming import NOTE, check_unchanged, file_stamps, finished_report, note_of
 from ffprep.convert.units import SampleResult, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Selection, Source
-
-FAILURES_IN_A_ROW = 100
-"""This many refused samples in a row mean that the source is gone, not that some samples are bad."""
 
 
 def convert(
@@ -201,7 +198,6 @@ def _write(
     shown: ProgressDisplay,
     begin: int,
 ) -> None:
-    failures = 0
     for unit in results:
         for result in unit:
             index = report.state["next"]
@@ -210,7 +206,7 @@ def _write(
                 name = result.name if len(result.name) <= 300 else f"{result.name[:300]}..."
                 if on_error == "raise" or result.fatal:
                     raise ConversionError(f"{name} (sample {begin + index:,}): {reason}") from result.refusal
-                failures += 1
+                failures = report.state["refused_last"] + 1
                 if failures >= FAILURES_IN_A_ROW:
                     raise ConversionError(
                         f"{name} (sample {begin + index:,}): the {failures}th sample in a row that cannot be "
@@ -218,7 +214,6 @@ def _write(
                     ) from result.refusal
                 report.refuse(result.name, reason)
             else:
-                failures = 0
                 writer.write(result.encoded, result.name)
                 report.count(result.name, fields, result.encoded, result.sizes)
             writer.notes += note_of(result)

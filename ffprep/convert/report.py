@@ -19,6 +19,13 @@ ASKED = frozenset({"asked for", "resized", "turned upright"})
 """... unless an option asked for the action."""
 
 
+FAILURES_IN_A_ROW = 100
+"""This many refused samples in a row mean that the source is gone, not that some samples are bad."""
+
+_OF_THE_RUN = ("next", "shared", "inputs", "edges", "refused_first", "refused_last", "refused_at_ends")
+"""What of the state is not for the file."""
+
+
 @dataclass
 class ConversionReport:
     """The counts of a conversion.
@@ -46,7 +53,7 @@ class ConversionReport:
     found: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("samples", "bytes_in", "bytes_out", "refused_count", "next"):
+        for name in ("samples", "bytes_in", "bytes_out", "refused_count", "next", "refused_first", "refused_last"):
             self.state.setdefault(name, 0)
         outcomes = self.state.setdefault("outcomes", [])
         self.state.setdefault("refused", [])
@@ -73,6 +80,7 @@ class ConversionReport:
         self.converted += 1
         state = self.state
         state["samples"] += 1
+        state["refused_last"] = 0
         for name, value, size in zip(fields, encoded, sizes, strict=True):
             if value.key is not None:
                 key = repr(value.key)
@@ -114,6 +122,9 @@ class ConversionReport:
     def refuse(self, sample: str, reason: str) -> None:
         """Count a sample that was left out."""
         self.state["refused_count"] += 1
+        self.state["refused_last"] += 1
+        if not self.written:
+            self.state["refused_first"] += 1
         if len(self.state["refused"]) < LISTED:
             self.state["refused"].append({"sample": sample, "reason": reason})
 
@@ -143,17 +154,25 @@ class ConversionReport:
 
     def facts(self) -> dict[str, Any]:
         """The facts for the file's manifest, the same for any number of workers and after any interruption."""
-        facts = {name: value for name, value in self.state.items() if name not in ("next", "shared", "inputs", "edges")}
+        facts = {name: value for name, value in self.state.items() if name not in _OF_THE_RUN}
         facts["outcomes"] = [self._outcomes[key] for key in sorted(self._outcomes)]
         return facts
 
     def part_facts(self) -> dict[str, Any]:
         """The same for the manifest of a part, with what it may have in common with its neighbours."""
-        edges = self.state.get("edges")
-        if not edges:
-            return self.facts()
-        last = self.state["shared"]
-        return {**self.facts(), "edges": {name: {**edge, "last": last[name]} for name, edge in edges.items()}}
+        facts = self.facts()
+        if edges := self.state.get("edges"):
+            last = self.state["shared"]
+            facts["edges"] = {name: {**edge, "last": last[name]} for name, edge in edges.items()}
+        if any(self.refused_at_ends):
+            facts["refused_at_ends"] = list(self.refused_at_ends)
+        return facts
+
+    @property
+    def refused_at_ends(self) -> tuple[int, int]:
+        """How many samples were refused before the first that was written, and how many after the last one."""
+        found = self.state.get("refused_at_ends")  # of a part that was finished before
+        return (found[0], found[1]) if found else (self.state["refused_first"], self.state["refused_last"])
 
     def to_json(self) -> dict[str, Any]:
         """All facts as JSON values, including the run's time."""

@@ -7,7 +7,6 @@ Which rows a limit selects depends on the index and on what the servers answer, 
 from __future__ import annotations
 
 import contextlib
-import resource
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,21 +18,18 @@ from typing import Any
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.download import shards
 from ffprep.download.limit_tracker import LimitTracker
-from ffprep.download.messages import FetchRequest, FetchResult, WorkerConfig
+from ffprep.download.messages import FetchRequest, FetchResult
 from ffprep.download.network_check import NetworkCheck
 from ffprep.download.settings import DownloadOptions, may_recover_later
 from ffprep.download.shards import Outcome, ShardBuffer
 from ffprep.download.url_index import IndexRow
-from ffprep.download.worker_processes import WorkerProcesses
+from ffprep.download.worker_processes import WorkerProcesses, worker_configs
 from ffprep.errors import OptionError
 
 _DEFAULTS = DownloadOptions()
 
 OPEN_SHARDS = 16
 """The most shards filled at once, which bounds how far other rows get ahead of a slow one."""
-
-OTHER_FILES = 64
-"""The most files that a worker has open besides its connections: shards, pipes, those of libraries."""
 
 ROWS_PER_MESSAGE = 16
 """The most rows that a worker is given in one message."""
@@ -97,27 +93,70 @@ def download(
     FfprepError
         When a worker process died.
     """
-    if find_spec("aiohttp") is None:
-        raise OptionError("downloading needs aiohttp: pip install 'ffprep[download]'")
-    folder.mkdir(parents=True, exist_ok=True)
-    if restart:
-        shards.drop(folder)
-    shards.check_settings(folder, options)
+    needs_aiohttp()
     with (
-        shards.locked(folder),
+        opened(folder, options, restart=restart),
         contextlib.closing(_Downloader(folder, options, retry_failed, on_progress)) as downloader,
     ):
         try:
             downloader.run(iter(rows))
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"interrupted after {downloader.done:,} rows; complete shards are kept: "
-                "the same command goes on from there"
-            ) from None
-        return _write_report(folder)
+            raise interrupted(downloader.done) from None
+        return write_report(folder)
 
 
-def _write_report(folder: Path) -> dict[str, Any]:
+def fetch_rows(rows: Iterable[IndexRow], folder: Path, options: DownloadOptions, retry_failed: bool) -> None:
+    """Fetch some rows of a larger download into shards of a folder that belongs to this call alone.
+
+    Whether it is the network that fails is judged by many rows only: few of them may well lead nowhere.
+
+    Parameters
+    ----------
+    rows, folder, options, retry_failed
+        As for `download`.
+
+    Raises
+    ------
+    FfprepError
+        As from `download`.
+    """
+    needs_aiohttp()
+    downloader = _Downloader(folder, options, retry_failed, None, alone=False)
+    with contextlib.closing(downloader):
+        downloader.run(iter(rows))
+
+
+def needs_aiohttp() -> None:
+    """Raise an `OptionError` if aiohttp is not installed."""
+    if find_spec("aiohttp") is None:
+        raise OptionError("downloading needs aiohttp: pip install 'ffprep[download]'")
+
+
+@contextlib.contextmanager
+def opened(folder: Path, options: DownloadOptions, *, restart: bool) -> Iterator[None]:
+    """The folder of a download, locked for this process.
+
+    Raises
+    ------
+    OptionError
+        The folder holds a download with other settings, or another download is running in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if restart:
+        shards.drop(folder)
+    shards.check_settings(folder, options)
+    with shards.locked(folder):
+        yield
+
+
+def interrupted(done: int) -> KeyboardInterrupt:
+    """What an interrupted download says after so many rows."""
+    return KeyboardInterrupt(
+        f"interrupted after {done:,} rows; complete shards are kept: the same command goes on from there"
+    )
+
+
+def write_report(folder: Path) -> dict[str, Any]:
     """Join the shards' manifests into one, and count their outcomes."""
     numbers = shards.complete_shards(folder)
 
@@ -146,6 +185,8 @@ class _Downloader:
         options: DownloadOptions,
         retry_failed: bool,
         on_progress: Callable[[DownloadProgress], None] | None,
+        *,
+        alone: bool = True,
     ) -> None:
         self._folder = folder
         self._options = options
@@ -160,7 +201,7 @@ class _Downloader:
         self._filled: list[int] = []
         self._network = NetworkCheck()
         self._tried_before: set[int] = set()
-        self._fresh = True
+        self._alone = self._fresh = alone
 
     @property
     def done(self) -> int:
@@ -175,10 +216,13 @@ class _Downloader:
     def run(self, rows: Iterator[IndexRow]) -> None:
         """Fetch shard after shard, several at once, and drop what lies after the row that reaches a limit."""
         complete = set(shards.complete_shards(self._folder))
-        self._fresh = not complete
+        self._fresh = self._alone and not complete
         coming = self._missing_rows(rows, complete)
         # The writing threads end first, since they wake the workers' `collect`.
-        with WorkerProcesses(_worker_configs(self._options)) as workers, self._writers:
+        with (
+            WorkerProcesses(worker_configs(self._options, usable_cpus() if self._alone else 1)) as workers,
+            self._writers,
+        ):
             while not self._limits.reached:
                 self._give(workers, coming)
                 if not workers.busy:
@@ -194,12 +238,16 @@ class _Downloader:
             self._start_writes(workers)
         for write in self._writes.values():
             write.result()
-        self._drop_rows_after_limit()
+        if self._limits.last is not None:
+            left = self._shards.pop(self._limits.last // self._options.shard_size, None)
+            drop_rows_after(self._folder, self._options, self._limits.last, None if left is None else left.buffer)
 
     def _missing_rows(self, rows: Iterator[IndexRow], complete: set[int]) -> Iterator[list[IndexRow]]:
         """Shard by shard, the rows that no complete shard has an outcome for."""
-        for number, shard_rows in _by_shard(rows, self._options.shard_size):
-            known = self._known_outcomes(number, shard_rows) if number in complete else {}
+        for number, shard_rows in by_shard(rows, self._options.shard_size):
+            known: dict[int, Outcome] = {}
+            if number in complete:
+                known = known_outcomes(self._folder, number, shard_rows, self._options, self._retry_failed)
             missing = [row for row in shard_rows if row.number not in known]
             if missing:
                 buffer = shards.read_shard(self._folder, number) if known else ShardBuffer(self._folder)
@@ -214,27 +262,6 @@ class _Downloader:
                     self._filled.append(number)
             self._limits.expect(number, [row.number for row in shard_rows], known)
             yield missing
-
-    def _known_outcomes(self, number: int, rows: list[IndexRow]) -> dict[int, Outcome]:
-        """What a complete shard says of these rows, leaving out failures that are to be tried again."""
-        urls = {row.number: row.url for row in rows}
-        known = {o.id: o for o in shards.read_lines(shards.manifest_path(self._folder, number)) if o.id in urls}
-        for outcome in known.values():
-            if outcome.url != urls[outcome.id]:
-                raise OptionError(
-                    f"{self._folder}: holds a download of another index (row {outcome.id} was {outcome.url}); "
-                    "use another folder, or --restart drops it and begins anew"
-                )
-        return {row: outcome for row, outcome in known.items() if not self._is_due(outcome.status)}
-
-    def _is_due(self, status: str) -> bool:
-        """Whether a row with this outcome is to be tried again: it may have recovered, or it is allowed now."""
-        limits = self._options.fetch
-        return (
-            (self._retry_failed and may_recover_later(status))
-            or (status == "refused_address" and limits.allow_private)
-            or (status == "robots" and not limits.honour_robots)
-        )
 
     def _give(self, workers: WorkerProcesses, coming: Iterator[list[IndexRow]]) -> None:
         """Give out rows in order, each time to the worker with the most room, until all are full."""
@@ -289,25 +316,8 @@ class _Downloader:
         """Close the shards that have been written."""
         for number in [number for number, write in self._writes.items() if write.done()]:
             self._writes.pop(number).result()
-            buffer = self._shards.pop(number).buffer
-            workers.close_shard(buffer.workers, number)
-            buffer.close()
-
-    def _drop_rows_after_limit(self) -> None:
-        """Remove what lies after the row that reached the limit, from this run or an earlier one."""
-        last = self._limits.last
-        if last is None:
-            return
-        last_shard = last // self._options.shard_size
-        for number in shards.complete_shards(self._folder):
-            if number > last_shard:
-                shards.remove_shard(self._folder, number)
-        shard = self._shards.pop(last_shard, None)
-        buffer = shards.read_shard(self._folder, last_shard) if shard is None else shard.buffer
-        with contextlib.closing(buffer):
-            if any(row > last for row in buffer.outcomes) or last_shard not in shards.complete_shards(self._folder):
-                buffer.outcomes = {row: o for row, o in buffer.outcomes.items() if row <= last}
-                shards.write_shard(self._folder, last_shard, buffer)
+            with contextlib.closing(self._shards.pop(number).buffer) as buffer:  # also if a worker is gone by now
+                workers.close_shard(buffer.workers, number)
 
 
 @dataclass
@@ -318,31 +328,7 @@ class _PendingShard:
     missing: dict[int, IndexRow]
 
 
-def _worker_configs(options: DownloadOptions) -> list[WorkerConfig]:
-    """Split the connections among the workers, so that together they have as many as were asked for."""
-    cpus = usable_cpus()
-    count = cpus if options.workers is None else options.workers
-    count = min(count, options.connections, options.per_host)
-    if count < 1:
-        raise OptionError("workers, connections and per_host must be at least 1")
-    threads = min(32, max(1, cpus // count))
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if files != resource.RLIM_INFINITY and -(-options.connections // count) + OTHER_FILES > files:
-        raise OptionError(
-            f"{options.connections} connections in {count} processes, but a process may open {files} files only; "
-            "use fewer connections or more workers"
-        )
-
-    def part(whole: int, process: int) -> int:
-        return whole // count + (process < whole % count)  # the first ones get one more where it does not divide
-
-    return [
-        WorkerConfig(options, part(options.connections, process), part(options.per_host, process), threads)
-        for process in range(count)
-    ]
-
-
-def _by_shard(rows: Iterator[IndexRow], size: int) -> Iterator[tuple[int, list[IndexRow]]]:
+def by_shard(rows: Iterator[IndexRow], size: int) -> Iterator[tuple[int, list[IndexRow]]]:
     """Group ascending rows by shard number; shards without rows are left out."""
     shard: list[IndexRow] = []
     for row in rows:
@@ -352,3 +338,55 @@ def _by_shard(rows: Iterator[IndexRow], size: int) -> Iterator[tuple[int, list[I
         shard.append(row)
     if shard:
         yield shard[0].number // size, shard
+
+
+def known_outcomes(
+    folder: Path, number: int, rows: list[IndexRow], options: DownloadOptions, retry_failed: bool
+) -> dict[int, Outcome]:
+    """Return what a complete shard says of these rows, leaving out failures that are to be tried again.
+
+    Raises
+    ------
+    OptionError
+        The shard is of another index.
+    """
+    urls = {row.number: row.url for row in rows}
+    known = {o.id: o for o in shards.read_lines(shards.manifest_path(folder, number)) if o.id in urls}
+    for outcome in known.values():
+        if outcome.url != urls[outcome.id]:
+            raise OptionError(
+                f"{folder}: holds a download of another index (row {outcome.id} was {outcome.url}); "
+                "use another folder, or --restart drops it and begins anew"
+            )
+    return {row: outcome for row, outcome in known.items() if not _is_due(outcome.status, options, retry_failed)}
+
+
+def _is_due(status: str, options: DownloadOptions, retry_failed: bool) -> bool:
+    """Whether a row with this outcome is to be tried again: it may have recovered, or it is allowed now."""
+    return (
+        (retry_failed and may_recover_later(status))
+        or (status == "refused_address" and options.fetch.allow_private)
+        or (status == "robots" and not options.fetch.honour_robots)
+    )
+
+
+def drop_rows_after(folder: Path, options: DownloadOptions, last: int, buffer: ShardBuffer | None = None) -> None:
+    """Remove what lies after the row that reached a limit, from this run or an earlier one.
+
+    Parameters
+    ----------
+    folder : Path
+    options : DownloadOptions
+    last : int
+        Number of that row.
+    buffer : ShardBuffer, optional
+        Its shard, if that is not complete; it is closed here.
+    """
+    last_shard = last // options.shard_size
+    for number in shards.complete_shards(folder):
+        if number > last_shard:
+            shards.remove_shard(folder, number)
+    with contextlib.closing(buffer or shards.read_shard(folder, last_shard)) as found:
+        if any(row > last for row in found.outcomes) or last_shard not in shards.complete_shards(folder):
+            found.outcomes = {row: outcome for row, outcome in found.outcomes.items() if row <= last}
+            shards.write_shard(folder, last_shard, found)

@@ -13,6 +13,8 @@ import contextlib
 import json
 import os
 import re
+import secrets
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -291,11 +293,43 @@ def locked(folder: Path) -> Iterator[None]:
     descriptor, held = open_locked(folder / SETTINGS, folder)
     try:
         for left in folder.glob(f"*{TEMPORARY}"):
-            left.unlink()
+            if left.is_dir():
+                adopt(folder, left)
+            else:
+                left.unlink()
         yield
     finally:
         held.release()
         os.close(descriptor)
+
+
+def adopt(folder: Path, left: Path) -> None:
+    """Take over the complete shards that an interrupted download by a cluster left in folders of `left`, and remove it.
+
+    Of shards without a single image it is not known whether the network failed; they are fetched again.
+    """
+    complete = set(complete_shards(folder))
+    for own in left.iterdir():
+        for number in complete_shards(own) if own.is_dir() else ():
+            if number not in complete and any(outcome.ok for outcome in read_lines(manifest_path(own, number))):
+                move_shard(own, folder, number)
+                complete.add(number)
+    remove_folder(left)
+
+
+def move_shard(source: Path, target: Path, number: int) -> None:
+    """Move a complete shard to another folder of the file system; its manifest comes last."""
+    for place in (tar_path, manifest_path):
+        with naming(place(target, number)):
+            place(source, number).replace(place(target, number))
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder into which a task that was given up may still write; it loses its name first."""
+    gone = folder.with_name(f"{secrets.token_hex(8)}{TEMPORARY}")
+    with contextlib.suppress(OSError):  # the next download into the folder tries again
+        folder.rename(gone)
+        shutil.rmtree(gone)
 
 
 def drop(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -22,7 +23,8 @@ from ffprep.download.messages import (
     OpenShard,
     WorkerConfig,
 )
-from ffprep.errors import FfprepError
+from ffprep.download.settings import DownloadOptions
+from ffprep.errors import FfprepError, OptionError
 
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1])\n"
@@ -31,8 +33,46 @@ _PROGRAM = (
 _QUEUED = 64
 """The most rows that wait in a worker besides those it is fetching: enough to last until it is given more."""
 
+OTHER_FILES = 64
+"""The most files that a worker has open besides its connections: shards, pipes, those of libraries."""
+
 _HELD = 8192
 """The most rows that wait in a worker because their hosts may not be asked now; others are given in their place."""
+
+
+def worker_configs(options: DownloadOptions, cpus: int) -> list[WorkerConfig]:
+    """Split the connections among the workers, so that together they have as many as were asked for.
+
+    Parameters
+    ----------
+    options : DownloadOptions
+    cpus : int
+        Processors to use.
+
+    Raises
+    ------
+    OptionError
+        There is nothing to split, or a process would have more files open than it may.
+    """
+    count = cpus if options.workers is None else options.workers
+    count = min(count, options.connections, options.per_host)
+    if count < 1:
+        raise OptionError("workers, connections and per_host must be at least 1")
+    threads = min(32, max(1, cpus // count))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and -(-options.connections // count) + OTHER_FILES > files:
+        raise OptionError(
+            f"{options.connections} connections in {count} processes, but a process may open {files} files only; "
+            "use fewer connections or more workers"
+        )
+
+    def part(whole: int, process: int) -> int:
+        return whole // count + (process < whole % count)  # the first ones get one more where it does not divide
+
+    return [
+        WorkerConfig(options, part(options.connections, process), part(options.per_host, process), threads)
+        for process in range(count)
+    ]
 
 
 class WorkerProcesses:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.files.replacing import TEMPORARY
 from ffprep.common.names import Clutter
 from ffprep.errors import SourceError
 from ffprep.sources.caption_source import CaptionSource
@@ -102,6 +103,7 @@ def find_shards(places: Sequence[Path], clutter: Clutter) -> list[Path]:
                 for path in place.rglob("*")
                 if path.suffix.lower() == ".tar"
                 and not path.is_dir()
+                and not any(part.endswith(TEMPORARY) for part in path.relative_to(place).parts)
                 and not clutter.leaves_out(path.relative_to(place).as_posix())
             )
         elif place.exists():

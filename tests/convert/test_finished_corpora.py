@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from ffprep.beton import Reader
 from ffprep.cli import main
+from ffprep.common.files.locking import open_locked
 from ffprep.convert.corpus import COMPARED, compared_units
 
 FILES = 12
@@ -60,3 +61,20 @@ def test_the_units_that_are_compared(count: int) -> None:
     units = compared_units(count)
     assert units == sorted(set(units)) and len(units) == min(count, COMPARED)
     assert (units[0], units[-1]) == (0, count - 1)
+
+
+@pytest.mark.usefixtures("vocabulary")
+def test_one_command_at_a_time_makes_the_parts_of_a_corpus(corpus: Path) -> None:
+    """`X.parts` is locked from before the first unit until the file is finished."""
+    folder = corpus.parent / "x.beton.parts"
+    folder.mkdir()
+    descriptor, held = open_locked(folder / "lock", folder)
+    (folder / "note").touch()
+    for more in ([], ["--restart"]):
+        status, message = convert(corpus, *more)
+        assert status == 2 and "x.beton.parts: another process is writing this file; wait for it" in message
+        assert (folder / "note").exists() and not (corpus.parent / "x.beton").exists()
+    held.release()
+    os.close(descriptor)
+    assert convert(corpus, "--restart")[0] == 0
+    assert sorted(path.name for path in corpus.parent.iterdir()) == ["corpus", "x.beton"]

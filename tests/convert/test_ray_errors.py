@@ -282,3 +282,97 @@ def test_an_unfinished_local_conversion_is_not_begun_anew(ray: Any, tmp_path: Pa
         convert(Numbers(), tmp_path / "x.beton", engine="ray")
     convert(Numbers(), tmp_path / "x.beton", engine="ray", restart=True)
     assert [path.name for path in tmp_path.iterdir()] == ["x.beton"]
+
+
+class Refusing(Numbers):
+    """Numbers of which a run is refused."""
+
+    def __init__(self, refused: range) -> None:
+        super().__init__()
+        self.refused = refused
+
+    def sample(self, index: int) -> tuple[int]:
+        if index in self.refused:
+            raise SourceError("is gone")
+        return (index,)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("refused", [range(8, 28), range(14, 50), range(20), range(44, 64)])
+def test_refused_samples_in_a_row_count_over_parts(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: range, order: int
+) -> None:
+    ray.wait = lambda references, **_: (references[::order][:1], references[::order][1:])
+    for module in ("conversion", "clusters.parts"):
+        monkeypatch.setattr(f"ffprep.convert.{module}.FAILURES_IN_A_ROW", 20)
+    options: dict[str, Any] = {"on_error": "skip", "engine": "ray", "workers": 4}
+    with pytest.raises(ConversionError, match=r"[23]\d samples in a row cannot|the 20th sample in a row"):
+        convert(Refusing(refused), tmp_path / "x.beton", **options)
+    fewer = range(refused.start, refused.start + 19)
+    for engine in ("ray", "local"):
+        convert(Refusing(fewer), tmp_path / f"{engine}.beton", **{**options, "engine": engine})
+    assert (tmp_path / "ray.beton").read_bytes() == (tmp_path / "local.beton").read_bytes()
+
+
+def test_refused_samples_in_a_row_count_over_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffprep.convert.conversion.FAILURES_IN_A_ROW", 20)
+    source, broken = Refusing(range(10, 40)), False
+
+    def sample(index: int) -> tuple[int]:
+        if index == 25 and not broken:
+            raise KeyboardInterrupt
+        return Refusing.sample(source, index)
+
+    source.sample = sample  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, tmp_path / "x.beton", workers=1, on_error="skip", commit_samples=5)
+    broken = True
+    with pytest.raises(ConversionError, match=r"\(sample 29\): the 20th sample in a row"):
+        convert(source, tmp_path / "x.beton", workers=1, on_error="skip")
+
+
+def test_a_cluster_without_processors_is_waited_for_and_then_given_up(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray would for ever."""
+    clock = iter(range(1000))
+    monkeypatch.setattr("ffprep.common.workers.cluster.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=int))
+    ray.cluster_resources = dict
+    ray.nodes = lambda: [{"Alive": True, "NodeID": "a"}, {"Alive": False, "NodeID": "b"}]
+    monkeypatch.setattr("ffprep.common.workers.cluster.Tasks.check_nodes", lambda self: None)
+    wanted = r"none of the cluster's nodes \(1\) has a processor for tasks, and none with one came in 60 s; start one"
+    with (
+        pytest.warns(RuntimeWarning, match=r"waiting \d+ s more for one that has") as said,
+        pytest.raises(ConversionError, match=wanted),
+    ):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray")
+    assert len(said) >= 8
+    ray.cluster_resources = lambda: {"CPU": 1.0} if next(clock) % 30 == 0 else {}
+    with pytest.warns(RuntimeWarning, match="waiting"):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray")
+
+
+@pytest.mark.parametrize(
+    ("missing", "wanted"),
+    [
+        (
+            "ffprep.common.workers.cluster",
+            rf"node {socket.gethostname()} cannot import ffprep \(.*pip install 'ffprep\[all\]==",
+        ),
+        ("ffprep._version", rf"node {socket.gethostname()} has ffprep 0\.0\.1, and the command .*; install that for "),
+    ],
+)
+def test_a_node_without_ffprep_or_with_another_one(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, wanted: str
+) -> None:
+    def found(name: str) -> Any:
+        if name == missing == "ffprep._version":
+            return SimpleNamespace(__version__="0.0.1")
+        if name == missing:
+            raise ModuleNotFoundError("No module named 'ffprep'")
+        return sys.modules[name]
+
+    monkeypatch.setattr("ffprep.common.workers.node_task.import_module", found)
+    with pytest.raises(ConversionError, match=wanted) as error:
+        convert(Numbers(), tmp_path / "x.beton", engine="ray")
+    assert len(str(error.value).splitlines()) == 1

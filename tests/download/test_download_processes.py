@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_server import LOCAL, Handler, contents, rows
 
-from ffprep.download import downloader, shards, worker_processes
+from ffprep.download import shards, worker_processes
 from ffprep.download.downloader import DownloadProgress, download
 from ffprep.download.settings import DownloadOptions
 from ffprep.download.shards import manifest_path, tar_path
@@ -79,7 +79,9 @@ def test_any_number_of_processes_stores_the_same(
 
 @given(st.integers(1, 600), st.integers(1, 64), st.none() | st.integers(1, 40))
 def test_shares_add_up(connections: int, per_host: int, workers: int | None) -> None:
-    shares = downloader._worker_configs(DownloadOptions(connections=connections, per_host=per_host, workers=workers))
+    shares = worker_processes.worker_configs(
+        DownloadOptions(connections=connections, per_host=per_host, workers=workers), 4
+    )
     assert sum(share.connections for share in shares) == connections
     assert sum(share.per_host for share in shares) == per_host
     assert all(share.connections and share.per_host and share.threads for share in shares)
@@ -94,10 +96,10 @@ def test_no_connections_are_refused(tmp_path: Path, wrong: dict[str, int]) -> No
 
 def test_connections_are_held_to_the_files_a_process_may_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 256))
-    downloader._worker_configs(DownloadOptions(connections=384, workers=2))
+    worker_processes.worker_configs(DownloadOptions(connections=384, workers=2), 4)
     with pytest.raises(OptionError, match=r"256 files only.*fewer connections or more workers"):
-        downloader._worker_configs(DownloadOptions(connections=400, workers=2))
-    downloader._worker_configs(DownloadOptions(connections=400, workers=3))
+        worker_processes.worker_configs(DownloadOptions(connections=400, workers=2), 4)
+    worker_processes.worker_configs(DownloadOptions(connections=400, workers=3), 4)
 
 
 def test_processes_may_have_more_connections_than_the_usual_files(server: str, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from ffprep.errors import ConversionError
 BUFFER_SIZE = 1 << 23
 DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
-
 TOGETHER = 1 << 21
 """So many bytes are gathered before they are written."""
 

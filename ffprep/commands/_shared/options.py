@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.engine import engine_options
+from ffprep.commands._shared.engine import conversion_engine
 from ffprep.commands._shared.files import BETON, REPORT, Existing, check_restart, inputs_of, is_report, write_report
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
@@ -208,7 +208,7 @@ writing_options = apply_options(
         help="A sample that cannot be converted: stop there, or leave it out and report it.",
     ),
     click.option("--shuffle", type=Whole(0), metavar="SEED", help="Store the samples in a random order."),
-    engine_options,
+    conversion_engine,
     click.option(
         "--part",
         metavar="I/N",

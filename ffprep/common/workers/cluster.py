@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ffprep._version import __version__
+from ffprep.common.workers import node_task
 from ffprep.errors import ConversionError, FfprepError, OptionError, first_line
 
 ANSWER_SECONDS = 5.0
@@ -21,9 +26,16 @@ _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]
 """How a client of HTTP/2 begins: the preface and empty settings, which the server answers with its own (RFC 9113)."""
 _FRAME, _SETTINGS = 9, b"\x04"  # bytes of a frame's head, and the type in its fourth
 
+WAIT_SECONDS = 60.0
+"""How long a cluster without a processor is given until it has one."""
+_SAY_SECONDS = 5.0
+
 _RETRIES = 5  # of a task whose node or process died
 _AHEAD = 2  # tasks under way for each processor
 _CHECK_SECONDS = 60.0
+
+
+_STEP_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,31 @@ def _await_answer(address: str) -> None:
             raise ConnectionError("what listens there is no head of a Ray cluster")
 
 
+def await_processors(ray: Any) -> None:
+    """Wait until the cluster has a processor, and say so every few seconds.
+
+    Raises
+    ------
+    ConversionError
+        It has none for `WAIT_SECONDS`: Ray would wait for ever.
+    """
+    begun = said = time.monotonic()
+    while ray.cluster_resources().get("CPU", 0.0) < 1:
+        now = time.monotonic()
+        nodes = sum(bool(node.get("Alive")) for node in ray.nodes())
+        what = f"none of the cluster's nodes ({nodes}) has a processor for tasks"
+        if now - begun >= WAIT_SECONDS:
+            raise ConversionError(
+                f"--engine ray: {what}, and none with one came in {WAIT_SECONDS:.0f} s; start one (ray start "
+                "--address=HOST:PORT --num-cpus=N), or take --engine local"
+            )
+        if now - said >= _SAY_SECONDS:
+            said = now
+            left = begun + WAIT_SECONDS - now
+            warnings.warn(f"{what}; waiting {left:.0f} s more for one that has", RuntimeWarning, stacklevel=2)
+        time.sleep(_STEP_SECONDS)
+
+
 class Tasks:
     """Tasks of one job: the same function, with the same first argument, for many second ones.
 
@@ -149,22 +186,40 @@ class Tasks:
     job : callable
         A function of a module, called with `shared` and a task.
     shared : object
-    places : Places
+    places : Places, optional
         Checked before each task, and once by each node at the beginning.
+    processors : float
+        How much of a processor a task takes.
+    large : bool
+        Whether the tasks themselves are large: each is then an object of its own, to which the task refers.
     """
 
-    def __init__(self, ray: Any, job: Callable[[Any, Any], Any], shared: Any, places: Places) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        job: Callable[[Any, Any], Any],
+        shared: Any,
+        places: Places | None,
+        *,
+        processors: float = 1.0,
+        large: bool = False,
+    ) -> None:
         self._ray = ray
-        self._shared = [ray.put((job, shared, places))]
-        self._task = ray.remote(do_task)
-        self._places = places
+        by_value = getattr(ray, "cloudpickle", None)
+        if by_value is not None:
+            by_value.register_pickle_by_value(node_task)
+        self._shared = [ray.put((job, shared, places)), __version__]
+        self._task = ray.remote(node_task.run_on_node)
+        self._options = {"num_cpus": processors, "max_retries": _RETRIES}
+        self._processors = processors
+        self._large = large
 
     def arguments(self, task: Any) -> tuple[Any, ...]:
         """What is sent with a task."""
-        return self._shared, task
+        return self._shared, Large([self._ray.put(task)]) if self._large else task
 
     def check_nodes(self) -> None:
-        """Let each node look whether it sees the places.
+        """Let each node look whether it has ffprep and sees the places.
 
         Raises
         ------
@@ -188,14 +243,54 @@ class Tasks:
         for reference in silent:
             self._ray.cancel(reference)
 
+    def start(self, task: Any) -> Any:
+        """Start a task, and return a reference to its result."""
+        return self._task.options(**self._options).remote(*self.arguments(task))
+
+    def cancel(self, references: Iterable[Any]) -> None:
+        """Cancel tasks whose results nobody wants any more."""
+        for reference in references:
+            self._ray.cancel(reference)
+
+    def take(self, reference: Any, name: Callable[[], str]) -> Any:
+        """Wait for a result.
+
+        Parameters
+        ----------
+        reference : object
+            From `start`.
+        name : callable
+            Names the task in an error.
+
+        Raises
+        ------
+        FfprepError, OSError
+            What the task raised. A `ConversionError` is raised as well if Ray gave the task up, if its node lacks
+            ffprep, or if there are no processors for it.
+        """
+        while not self._ray.wait([reference], num_returns=1, timeout=1.0)[0]:
+            await_processors(self._ray)
+        try:
+            return self._get(reference)
+        except self._ray.exceptions.RayTaskError:
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise ConversionError(
+                f"{name()}: Ray gave up their task ({type(error).__name__}: {first_line(error).rstrip('.')}); the same "
+                "command goes on from there"
+            ) from error
+
     def _get(self, reference: Any) -> Any:
         try:
-            return self._ray.get(reference)
+            problem, result = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, (FfprepError, OSError)) else error) from None
+        if problem:
+            raise ConversionError(f"--engine ray: {problem}")
+        return result
 
     def results(
-        self, tasks: Sequence[Any], describe: Callable[[Any], str], most: int | None
+        self, tasks: Iterable[Any], describe: Callable[[Any], str], most: int | None
     ) -> Generator[Any, None, None]:
         """Do tasks, and yield their results as they come.
 
@@ -204,70 +299,93 @@ class Tasks:
 
         Parameters
         ----------
-        tasks : sequence
+        tasks : iterable
+            Taken one by one, not before there is room for them.
         describe : callable
             Names a task in an error.
         most : int, optional
             Tasks under way at a time; by default enough for all processors, also of nodes that join.
         """
-        waiting = list(reversed(range(len(tasks))))
-        running: dict[Any, int] = {}
+        coming = enumerate(tasks)
+        running: dict[Any, tuple[int, Callable[[], str]]] = {}
         failed: tuple[int, BaseException] | None = None
-        room, asked = 0, -1e9
+        room, asked, more = 0, -1e9, True
         try:
-            while waiting or running:
+            while more or running:
                 if time.monotonic() - asked > 1:
-                    room = most or _AHEAD * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+                    await_processors(self._ray)
+                    found = self._ray.cluster_resources().get("CPU", 1.0)
+                    room = most or _AHEAD * max(1, int(found / self._processors))
                     asked = time.monotonic()
-                while waiting and len(running) < room:
-                    number = waiting.pop()
-                    task = self._task.options(max_retries=_RETRIES).remote(*self.arguments(tasks[number]))
-                    running[task] = number
+                while more and len(running) < room:
+                    number, task = next(coming, (-1, None))
+                    if number < 0:
+                        more = False
+                    else:
+                        running[self.start(task)] = number, partial(describe, task)
+                if not running:
+                    continue
                 done, _ = self._ray.wait(list(running), num_returns=1, timeout=1.0)
                 for reference in done:
-                    number = running.pop(reference)
+                    number, name = running.pop(reference)
                     try:
-                        result = self._get(reference)
-                    except self._ray.exceptions.RayTaskError as error:
-                        found: BaseException = error
-                    except self._ray.exceptions.RayError as error:
-                        found = ConversionError(
-                            f"{describe(tasks[number])}: Ray gave up their task ({type(error).__name__}: "
-                            f"{first_line(error).rstrip('.')}); the same command goes on from there"
-                        )
-                        found.__cause__ = error
-                    except (FfprepError, OSError) as error:
-                        found = error
-                    else:
-                        yield result
+                        result = self.take(reference, name)
+                    except (self._ray.exceptions.RayTaskError, FfprepError, OSError) as error:
+                        if failed is None or number < failed[0]:
+                            failed = number, error
+                            more = False
+                            self._drop(running, number)
                         continue
-                    if failed is None or number < failed[0]:
-                        failed = number, found
-                        waiting = []
-                        self._cancel(running, number)
+                    yield result
             if failed is not None:
                 raise failed[1]
         finally:
-            self._cancel(running, -1)
+            self._drop(running, -1)
 
-    def _cancel(self, running: dict[Any, int], after: int) -> None:
-        for reference in [reference for reference, number in running.items() if number > after]:
+    def _drop(self, running: dict[Any, tuple[int, Callable[[], str]]], after: int) -> None:
+        """Cancel the tasks after one."""
+        for reference in [reference for reference, (number, _) in running.items() if number > after]:
             del running[reference]
             self._ray.cancel(reference)
 
 
-_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Places]] = {}
+@dataclass(frozen=True)
+class Large:
+    """A task that is an object of its own.
+
+    Attributes
+    ----------
+    reference : list
+        Of one reference, which a list keeps one.
+    """
+
+    reference: list[Any]
+
+
+_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Places | None]] = {}
 """The job in which this process of a worker takes part."""
 
 
 def do_task(shared: list[Any], task: Any) -> Any:
-    """Do one task, in a process of a worker; without one, only look whether this node sees what it has to."""
+    """Do one task, in a process of a worker; without one, only look whether this node has what it needs."""
     name = shared[0].hex()
     if name not in _opened:
         ray: Any = import_module("ray")
-        found = ray.get(shared[0])
+        try:
+            found = ray.get(shared[0])
+        except ImportError as error:
+            raise ConversionError(
+                f"node {socket.gethostname()} lacks what the command has ({error}); install it there as well"
+            ) from None
         _opened.clear()
         _opened[name] = found
+        gc.collect()
+        gc.freeze()  # what the job knows stays until its end, so that the collector need not look through it again
     job, value, places = _opened[name]
-    places.check()
-    return None if task is None else job(value, task)
+    if places is not None:
+        places.check()
+    if task is None:
+        return None
+    if isinstance(task, Large):
+        task = import_module("ray").get(task.reference[0])
+    return job(value, task)

@@ -29,9 +29,9 @@ from ffprep.common.workers.cluster import Places, Tasks, connected
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay
-from ffprep.convert.report import ConversionReport
+from ffprep.convert.report import FAILURES_IN_A_ROW, ConversionReport
 from ffprep.convert.units import WorkUnit, encode_unit
-from ffprep.errors import OptionError
+from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import CUSTOM_TYPE_ID
 from ffprep.sources.base import Source
 
@@ -223,6 +223,7 @@ def _written(
     read = tuple(Path(path) for path in job.options["inputs"])
     places = Places(os.getcwd(), plan, plan.read_text("utf-8"), read)  # noqa: PTH109
     reports: list[dict[str, int]] = []
+    refused = _RefusedInARow(job.source.name)
     done = {"read": 0, "bytes_in": 0, "refused": 0}
 
     def name(number: int) -> str:
@@ -240,11 +241,41 @@ def _written(
                 for key in done:
                     done[key] += report[key]
                 shown.update(done["read"], done["bytes_in"], done["refused"])
+                refused.add(report)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted after {done['read']:,} of {total:,} samples; the same command goes on from there"
         ) from None
     return reports
+
+
+class _RefusedInARow:
+    """Counts refused samples in a row from part to part: each part by itself counts its own."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._waiting: dict[int, dict[str, int]] = {}
+        self._number = self._count = 0
+
+    def add(self, report: dict[str, int]) -> None:
+        """Take the report of a part into account; parts may come in any order.
+
+        Raises
+        ------
+        ConversionError
+            So many were refused in a row that the source is gone.
+        """
+        self._waiting[report["number"]] = report
+        while (next_one := self._waiting.pop(self._number, None)) is not None:
+            self._number += 1
+            self._count += next_one["refused_first"]
+            if self._count >= FAILURES_IN_A_ROW:
+                raise ConversionError(
+                    f"{self._name}: {self._count:,} samples in a row cannot be converted, up to one in part "
+                    f"{next_one['number']:,}, so the source seems to be gone; --on-error raise says why"
+                )
+            if next_one["refused"] < next_one["read"]:
+                self._count = next_one["refused_last"]
 
 
 def write_part(job: PartJob, number: int) -> dict[str, int]:
@@ -254,14 +285,14 @@ def write_part(job: PartJob, number: int) -> dict[str, int]:
     name, and gets its own in the end: whichever comes last, the bytes are the same.
     """
     path, whole = job.path(number), job.folder / job.name
-    last = time.monotonic() + LOCKED_SECONDS
+    until = time.monotonic() + LOCKED_SECONDS
     part = Part(number, job.count)
     while True:
         try:
             report = job.convert(job.source, whole, workers=1, part=part, **job.options)
             break
         except LockedError:
-            if time.monotonic() < last:
+            if time.monotonic() < until:
                 time.sleep(0.2)
                 continue
         own = job.folder / secrets.token_hex(8)
@@ -270,7 +301,11 @@ def write_part(job: PartJob, number: int) -> dict[str, int]:
         part.path(own / job.name).replace(path)
         break
     facts = report.facts()
+    first, last = report.refused_at_ends
     return {
+        "number": number,
+        "refused_first": first,
+        "refused_last": last,
         "read": report.written + report.refused_count,
         "bytes_in": facts["bytes_in"],
         "refused": report.refused_count,

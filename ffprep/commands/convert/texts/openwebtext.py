@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.engine import engine_options
+from ffprep.commands._shared.engine import conversion_engine
 from ffprep.commands._shared.files import FileCommand, ReadingCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.options import reading_options
@@ -74,7 +74,7 @@ def _take_corpus(values: dict[str, Any]) -> Corpus:
 @_source_options
 @vocabulary_options
 @block_options
-@engine_options
+@conversion_engine
 @block_writing_options
 def command(report: Path | None, quiet: bool, **values: Any) -> None:
     """OpenWebText, or any corpus of documents: blocks of GPT-2 tokens, field "tokens"."""

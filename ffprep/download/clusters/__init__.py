@@ -1,0 +1,1 @@
+"""Downloads by a Ray cluster: shards that the nodes fetch."""
