@@ -109,8 +109,9 @@ def main() -> None:
         whole, used = loop(jpegs, sizes, arguments.size, (low, high), arguments.rounds)
         crops = Path(temporary) / "crops"
         with crops.open("wb") as file:
-            for data, (y, x, h, w, _) in zip(jpegs, used, strict=False):
-                file.write(np.array([data.size, x, y, w, h], np.int64).tobytes() + data.tobytes())
+            for data, box in zip(jpegs, used, strict=False):
+                at = [data.size, *(int(box[name]) for name in "xywh")]
+                file.write(np.array(at, np.int64).tobytes() + data.tobytes())
         printed = subprocess.run(
             [build(Path(temporary)), str(arguments.rounds), crops], check=True, capture_output=True, text=True
         ).stdout.split()

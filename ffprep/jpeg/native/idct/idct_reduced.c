@@ -89,8 +89,8 @@ static inline void put_block(const void *self, int component, const ffp_plane *p
     }
 }
 
-void ffp_reduce_scalar(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
-    ffp_walk_blocks(header, job, planes, 1, put_block, header);
+void ffp_reduce_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+    ffp_walk_jobs(header, jobs, njobs, planes, 1, put_block, header);
 }
 
 #if FFP_X86
@@ -214,14 +214,14 @@ TARGET static tables tables_of(const ffp_header *header) {
     return t;
 }
 
-TARGET void ffp_reduce_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+TARGET void ffp_reduce_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
     const tables t = tables_of(header);
-    ffp_walk_blocks(header, job, planes, 1, put_ordered, &t);
+    ffp_walk_jobs(header, jobs, njobs, planes, 1, put_ordered, &t);
 }
 
-TARGET void ffp_reduce_zigzag_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+TARGET void ffp_reduce_zigzag_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
     const tables t = tables_of(header);
-    ffp_walk_blocks(header, job, planes, 1, put_zigzag, &t);
+    ffp_walk_jobs(header, jobs, njobs, planes, 1, put_zigzag, &t);
 }
 
 #endif

@@ -1,22 +1,15 @@
-/* The inverse DCT of a job to planes of any scale, by the functions of a CPU level. */
+/* The inverse DCT of jobs to planes of any scale, by the functions of a CPU level. */
 #include <string.h>
 
 #include "idct/idct.h"
 
-void ffp_inverse(const ffp_level *level, const ffp_header *header, ffp_job *job,
-                 const ffp_plane planes[FFP_MAX_COMPONENTS]) {
-    int32_t reduced = 0;
-    for (int i = 0; i < header->ncomp; i++) {
-        reduced += planes[i].scale > 0;
-    }
-    if (!reduced) {
-        level->idct(header, job, planes);
-        return;
-    }
+/* One job to planes of which some are reduced. */
+static void reduce(const ffp_level *level, const ffp_header *header, ffp_job *job,
+                   const ffp_plane planes[FFP_MAX_COMPONENTS], int all) {
     int32_t pred[FFP_MAX_COMPONENTS];
     memcpy(pred, job->pred, sizeof pred);
-    level->reduce(header, job, planes);
-    if (reduced == header->ncomp) {
+    level->reduce(header, job, 1, planes);
+    if (all) {
         memset(job->coef, 0, (size_t)job->mcus * (size_t)header->blocks_per_mcu * 128);
         return;
     }
@@ -26,5 +19,20 @@ void ffp_inverse(const ffp_level *level, const ffp_header *header, ffp_job *job,
         others[i].w = others[i].scale ? 0 : others[i].w; /* nothing of it is wanted any more */
     }
     memcpy(job->pred, pred, sizeof pred);
-    level->idct(header, job, others);
+    level->idct(header, job, 1, others);
+}
+
+void ffp_inverse(const ffp_level *level, const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                 const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+    int32_t reduced = 0;
+    for (int i = 0; i < header->ncomp; i++) {
+        reduced += planes[i].scale > 0;
+    }
+    if (!reduced) {
+        level->idct(header, jobs, njobs, planes);
+        return;
+    }
+    for (int32_t i = 0; i < njobs; i++) {
+        reduce(level, header, jobs + i, planes, reduced == header->ncomp);
+    }
 }
