@@ -34,8 +34,7 @@ static int staged(ffp_context *ctx, const uint8_t *data, const int64_t *image, i
     if (ffp_parse(data, image[0], h) != FFP_OK || !h->sequential_single_scan || !h->restart_interval) {
         return 0;
     }
-    region_of(h, (int32_t)image[1], (int32_t)image[2], (int32_t)image[3], (int32_t)image[4], 0, 0,
-              &r);
+    region_of(h, (int32_t)image[1], (int32_t)image[2], (int32_t)image[3], (int32_t)image[4], 0, 0, &r);
     allocate_planes(ctx, h, &r);
     ns[0] = since(&mark);
     if (ffp_find_jobs(ctx, h, &r.mcus, data, image[0], &n) != FFP_OK) {

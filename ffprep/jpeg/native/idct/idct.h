@@ -17,13 +17,17 @@ void ffp_inverse(const ffp_level *level, const ffp_header *header, ffp_job *jobs
                  const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
 /* For ffp_level.idct. */
-void ffp_idct_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_idct_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                     const ffp_plane planes[FFP_MAX_COMPONENTS]);
 void ffp_idct_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-void ffp_idct_avx512(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_idct_avx512(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                     const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
 /* For ffp_level.reduce. */
-void ffp_reduce_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-void ffp_reduce_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_reduce_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                       const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_reduce_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                     const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
 /* The order in which the functions of AVX2 and AVX-512 want coefficients: where each of the zigzag order lies. */
 extern const uint8_t ffp_order_avx2[64];

@@ -1,8 +1,7 @@
 /* The exact inverse DCT of idct_scalar.c, two blocks at a time in AVX-512 (VNNI for the sums of products).
  *
- * Both passes want the lines of a block as pairs of inputs side by side (transform.h), one pair in each 32-bit element.
- * Block A fills the lower 256 bits, B the upper. The blocks are neighbours in a row of samples: eight stores of 16 bytes
- * write both. */
+ * As that of idct_avx2.c, on coefficients in the same order: block A fills the lower half of each vector, B the upper. The
+ * blocks are neighbours in a row of samples: eight stores of 16 bytes write both. */
 #include <string.h>
 
 #include "idct/idct.h"
@@ -44,8 +43,7 @@ INLINE void wipe(int16_t *coef) {
 INLINE pairs take(ffp_block a, ffp_block b, const pairs *quant) {
     vec dc = _mm512_mask_set1_epi16(join(a.coef, b.coef), 1, (short)a.dc);
     dc = _mm512_mask_set1_epi16(dc, 1 << 16, (short)b.dc);
-    const pairs x = {_mm512_mullo_epi16(dc, quant->p04),
-                     _mm512_mullo_epi16(join(a.coef + 16, b.coef + 16), quant->p26),
+    const pairs x = {_mm512_mullo_epi16(dc, quant->p04), _mm512_mullo_epi16(join(a.coef + 16, b.coef + 16), quant->p26),
                      _mm512_mullo_epi16(join(a.coef + 32, b.coef + 32), quant->p13),
                      _mm512_mullo_epi16(join(a.coef + 48, b.coef + 48), quant->p57)};
     wipe(a.coef);
@@ -67,10 +65,9 @@ INLINE pairs columns(pairs x) {
     const vec outer_lower = _mm512_castps_si512(_mm512_shuffle_ps(c, d, 0x88));
     const vec inner_upper = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xDD)); /* (2, 6) and (5, 7) */
     const vec inner_lower = _mm512_castps_si512(_mm512_shuffle_ps(c, d, 0xDD));
-    return (pairs){_mm512_shuffle_i64x2(outer_upper, outer_lower, 0x88),
-                   _mm512_shuffle_i64x2(inner_upper, inner_lower, 0x88),
-                   _mm512_shuffle_i64x2(outer_upper, outer_lower, 0xDD),
-                   _mm512_shuffle_i64x2(inner_upper, inner_lower, 0xDD)};
+    return (pairs){
+        _mm512_shuffle_i64x2(outer_upper, outer_lower, 0x88), _mm512_shuffle_i64x2(inner_upper, inner_lower, 0x88),
+        _mm512_shuffle_i64x2(outer_upper, outer_lower, 0xDD), _mm512_shuffle_i64x2(inner_upper, inner_lower, 0xDD)};
 }
 
 /* Two columns of sums, shifted right by 18, side by side. A shifted sum has 14 bits: nothing is lost. */
@@ -132,7 +129,8 @@ INLINE void put_blocks(const void *self, int component, const ffp_plane *plane, 
     }
 }
 
-TARGET void ffp_idct_avx512(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+TARGET void ffp_idct_avx512(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                            const ffp_plane planes[FFP_MAX_COMPONENTS]) {
     pairs quant[FFP_MAX_COMPONENTS];
     for (int i = 0; i < header->ncomp; i++) {
         int16_t q[64];

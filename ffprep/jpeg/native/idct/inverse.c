@@ -3,16 +3,12 @@
 
 #include "idct/idct.h"
 
-/* One job to planes of which some are reduced. */
-static void reduce(const ffp_level *level, const ffp_header *header, ffp_job *job,
-                   const ffp_plane planes[FFP_MAX_COMPONENTS], int all) {
+/* A job to planes of which some are reduced. */
+static void reduce_some(const ffp_level *level, const ffp_header *header, ffp_job *job,
+                        const ffp_plane planes[FFP_MAX_COMPONENTS]) {
     int32_t pred[FFP_MAX_COMPONENTS];
     memcpy(pred, job->pred, sizeof pred);
     level->reduce(header, job, 1, planes);
-    if (all) {
-        memset(job->coef, 0, (size_t)job->mcus * (size_t)header->blocks_per_mcu * 128);
-        return;
-    }
     ffp_plane others[FFP_MAX_COMPONENTS];
     memcpy(others, planes, sizeof others);
     for (int i = 0; i < header->ncomp; i++) {
@@ -32,7 +28,14 @@ void ffp_inverse(const ffp_level *level, const ffp_header *header, ffp_job *jobs
         level->idct(header, jobs, njobs, planes);
         return;
     }
+    if (reduced < header->ncomp) {
+        for (int32_t i = 0; i < njobs; i++) {
+            reduce_some(level, header, jobs + i, planes);
+        }
+        return;
+    }
+    level->reduce(header, jobs, njobs, planes);
     for (int32_t i = 0; i < njobs; i++) {
-        reduce(level, header, jobs + i, planes, reduced == header->ncomp);
+        memset(jobs[i].coef, 0, (size_t)jobs[i].mcus * (size_t)header->blocks_per_mcu * 128);
     }
 }

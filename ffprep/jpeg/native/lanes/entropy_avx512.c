@@ -102,7 +102,7 @@ INLINE vec load_rows(const uint8_t *bytes, const uint32_t *at, int i) {
 }
 
 typedef struct {
-    __mmask32 low; /* the lower half of each element */
+    __mmask32 low;    /* the lower half of each element */
     __mmask64 lowest; /* the lowest byte of each */
     vec order;        /* ffp_order_avx2 */
 } target;
