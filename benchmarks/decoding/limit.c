@@ -58,9 +58,7 @@ static int staged(ffp_context *ctx, const uint8_t *data, const int64_t *image, i
         return 0;
     }
     ns[2] = since(&mark);
-    for (int32_t i = 0; i < n; i++) {
-        ffp_inverse(level, h, jobs + i, r.plane);
-    }
+    ffp_inverse(level, h, jobs, n, r.plane);
     ns[3] = since(&mark);
     return 1;
 }

@@ -35,13 +35,22 @@ from ffprep.kernels.image import job
 NATIVE = Path(ffprep.jpeg.__file__).parent / "native"
 
 
-def build(folder: Path) -> Path:
-    """Compile limit.c with the kernel's sources as setup.py does."""
+def build(folder: Path, optimise: str = "-O3") -> Path:
+    """Compile limit.c with the kernel's sources, by default as setup.py does."""
     program = folder / "limit"
     sources = [Path(__file__).with_name("limit.c"), *(p for p in sorted(NATIVE.rglob("*.c")) if p.name != "region.c")]
     compiler = shutil.which(os.environ.get("CC", "cc")) or "cc"
-    subprocess.run([compiler, "-std=gnu11", "-O3", f"-I{NATIVE}", *sources, "-o", program], check=True)
+    command = [compiler, "-std=gnu11", optimise, "-Werror", f"-I{NATIVE}", *sources, "-o", program]
+    subprocess.run(command, check=True)
     return program
+
+
+def write_crops(path: Path, jpegs: list[np.ndarray], used: np.ndarray) -> None:
+    """Write what limit.c reads: JPEGs with their crops, an array of BOX."""
+    with path.open("wb") as file:
+        for data, box in zip(jpegs, used, strict=False):
+            at = [data.size, *(int(box[name]) for name in "xywh")]
+            file.write(np.array(at, np.int64).tobytes() + data.tobytes())
 
 
 def loop(
@@ -106,10 +115,7 @@ def main() -> None:
         sizes = [(int(row["width"]), int(row["height"])) for row in column]
         whole, used = loop(jpegs, sizes, arguments.size, (low, high), arguments.rounds)
         crops = Path(temporary) / "crops"
-        with crops.open("wb") as file:
-            for data, box in zip(jpegs, used, strict=False):
-                sides = [data.size, *(box[name] for name in ("x", "y", "w", "h"))]
-                file.write(np.array(sides, np.int64).tobytes() + data.tobytes())
+        write_crops(crops, jpegs, used)
         printed = subprocess.run(
             [build(Path(temporary)), str(arguments.rounds), crops], check=True, capture_output=True, text=True
         ).stdout.split()

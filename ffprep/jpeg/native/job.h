@@ -6,9 +6,9 @@
 
 /* One independent run of MCUs of an interleaved (or single-component) sequential scan.
  *
- * Coefficients come in scan order: for each MCU its blocks in order, each 64 int16 in zigzag order or in that of the level's
- * engine (lanes/lanes.h), with the DC DIFFERENCE (not the predicted value) in element 0. The caller provides them zeroed; 64 more coefficients after the last block may
- * be touched and must be zero again on return unless status is set. Between begin and end every FF is followed by 00, and
+ * Coefficients come in scan order: for each MCU its blocks in order, each 64 int16 in zigzag order or in that of the
+ * level's engine (lanes/lanes.h), with the DC DIFFERENCE (not the predicted value) in element 0. The caller provides them
+ * zeroed; 64 more coefficients after the last block may be touched and must be zero again on return unless status is set. Between begin and end every FF is followed by 00, and
  * the last byte is no FF unless that 00 follows. scan/sequential.c says at its top which data is valid and which status
  * invalid data gets; a level that finds a fault may zero the job's coefficients and ask the scalar level for the status. */
 typedef struct {

@@ -13,17 +13,20 @@
 
 struct ffp_lane_engine;
 
+typedef void (*ffp_inverse_dct)(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                                const ffp_plane planes[FFP_MAX_COMPONENTS]);
+
 /* A CPU level. All levels give identical results; the scalar one is the specification (scan/sequential.c and
  * idct/idct_scalar.c define the arithmetic). */
 typedef struct {
     const char *name;
     /* Entropy-decodes jobs: sets the status of each and returns the first that is not FFP_OK. */
     int32_t (*entropy)(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs);
-    /* The inverse DCT of a decoded job into planes, of the blocks only that lie in them: sums up the DC differences,
+    /* The inverse DCT of decoded jobs into planes, of the blocks only that lie in them: sums up the DC differences,
      * dequantises, and leaves the coefficients zero. */
-    void (*idct)(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+    ffp_inverse_dct idct;
     /* The inverse DCT into those planes that have a scale; leaves the coefficients as they are. */
-    void (*reduce)(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+    ffp_inverse_dct reduce;
     const struct ffp_lane_engine *engine; /* lanes/lanes.h; NULL: the level has none */
 } ffp_level;
 

@@ -12,21 +12,24 @@
 
 #include "levels.h"
 
-/* The inverse DCT of a job to planes of any scale; the coefficients are zero afterwards. */
-void ffp_inverse(const ffp_level *level, const ffp_header *header, ffp_job *job,
+/* The inverse DCT of jobs to planes of any scale; the coefficients are zero afterwards. */
+void ffp_inverse(const ffp_level *level, const ffp_header *header, ffp_job *jobs, int32_t njobs,
                  const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
 /* For ffp_level.idct. */
-void ffp_idct_scalar(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-void ffp_idct_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-void ffp_idct_avx512(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_idct_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                     const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_idct_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_idct_avx512(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                     const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
-/* For ffp_level.reduce; the last one for coefficients in zigzag order. */
-void ffp_reduce_scalar(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-void ffp_reduce_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
-void ffp_reduce_zigzag_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]);
+/* For ffp_level.reduce. */
+void ffp_reduce_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                       const ffp_plane planes[FFP_MAX_COMPONENTS]);
+void ffp_reduce_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                     const ffp_plane planes[FFP_MAX_COMPONENTS]);
 
-/* The order in which ffp_idct_avx2 and ffp_reduce_avx2 want coefficients: where each of the zigzag order lies. */
+/* The order in which the functions of AVX2 and AVX-512 want coefficients: where each of the zigzag order lies. */
 extern const uint8_t ffp_order_avx2[64];
 
 /* Brings blocks from the zigzag order into that one. */

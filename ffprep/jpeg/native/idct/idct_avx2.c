@@ -196,12 +196,13 @@ INLINE void put_blocks(const void *self, int component, const ffp_plane *plane, 
     }
 }
 
-TARGET void ffp_idct_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+TARGET void ffp_idct_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                          const ffp_plane planes[FFP_MAX_COMPONENTS]) {
     pairs quant[FFP_MAX_COMPONENTS];
     for (int i = 0; i < header->ncomp; i++) {
         quant[i] = arrange((const int16_t *)header->quant[header->comp[i].tq]);
     }
-    ffp_walk_blocks(header, job, planes, 2, put_blocks, quant);
+    ffp_walk_jobs(header, jobs, njobs, planes, 2, put_blocks, quant);
 }
 
 #endif

@@ -89,8 +89,9 @@ static inline void put_block(const void *self, int component, const ffp_plane *p
     }
 }
 
-void ffp_reduce_scalar(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
-    ffp_walk_blocks(header, job, planes, 1, put_block, header);
+void ffp_reduce_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                       const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+    ffp_walk_jobs(header, jobs, njobs, planes, 1, put_block, header);
 }
 
 #if FFP_X86
@@ -127,11 +128,12 @@ TARGET static inline __m128i pick(const int16_t *coef, int n) {
     return v;
 }
 
+/* Of quantisers. */
 TARGET static inline pairs arrange(const int16_t *coef, int32_t dc) {
     return (pairs){_mm_or_si128(pick(coef, 0), _mm_cvtsi32_si128((uint16_t)dc)), pick(coef, 3)};
 }
 
-/* The same from coefficients in the order of ffp_order_avx2. */
+/* Of coefficients in the order of ffp_order_avx2. */
 TARGET static inline pairs extract(const int16_t *coef, int32_t dc) {
     const __m256i *c = (const __m256i *)coef, columns = _mm256_setr_epi32(0, 4, 2, 5, 0, 4, 2, 5);
     const __m256i row2 = _mm256_slli_epi32(_mm256_loadu_si256(c + 1), 16);
@@ -179,30 +181,18 @@ typedef struct {
     pairs quant[FFP_MAX_COMPONENTS];
 } tables;
 
-/* To be inlined with constant `zigzag`: the order of the coefficients. */
-TARGET FFP_INLINE void put_block_avx2(const tables *t, int component, const ffp_plane *plane, ffp_block a, int zigzag) {
+TARGET static inline void put_block_avx2(const void *self, int component, const ffp_plane *plane, ffp_block a,
+                                         ffp_block none) {
+    const tables *t = self;
+    (void)none;
     if (plane->scale == 0 || !a.out) {
         return;
     }
     if (plane->scale == 1) {
-        const pairs x = zigzag ? arrange(a.coef, a.dc) : extract(a.coef, a.dc);
-        block4_avx2(x, &t->quant[component], a.out, plane->stride);
+        block4_avx2(extract(a.coef, a.dc), &t->quant[component], a.out, plane->stride);
     } else {
-        const uint16_t *quant = t->header->quant[t->header->comp[component].tq];
-        put_smaller(zigzag ? in_zigzag : in_order, quant, plane, a);
+        put_smaller(in_order, t->header->quant[t->header->comp[component].tq], plane, a);
     }
-}
-
-TARGET static inline void put_ordered(const void *self, int component, const ffp_plane *plane, ffp_block a,
-                                      ffp_block none) {
-    (void)none;
-    put_block_avx2(self, component, plane, a, 0);
-}
-
-TARGET static inline void put_zigzag(const void *self, int component, const ffp_plane *plane, ffp_block a,
-                                     ffp_block none) {
-    (void)none;
-    put_block_avx2(self, component, plane, a, 1);
 }
 
 TARGET static tables tables_of(const ffp_header *header) {
@@ -214,14 +204,10 @@ TARGET static tables tables_of(const ffp_header *header) {
     return t;
 }
 
-TARGET void ffp_reduce_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+TARGET void ffp_reduce_avx2(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                            const ffp_plane planes[FFP_MAX_COMPONENTS]) {
     const tables t = tables_of(header);
-    ffp_walk_blocks(header, job, planes, 1, put_ordered, &t);
-}
-
-TARGET void ffp_reduce_zigzag_avx2(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
-    const tables t = tables_of(header);
-    ffp_walk_blocks(header, job, planes, 1, put_zigzag, &t);
+    ffp_walk_jobs(header, jobs, njobs, planes, 1, put_block_avx2, &t);
 }
 
 #endif

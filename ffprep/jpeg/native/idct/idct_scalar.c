@@ -180,6 +180,7 @@ static inline void put_block(const void *self, int component, const ffp_plane *p
     memset(a.coef, 0, 128);
 }
 
-void ffp_idct_scalar(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS]) {
-    ffp_walk_blocks(header, job, planes, 1, put_block, header);
+void ffp_idct_scalar(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                     const ffp_plane planes[FFP_MAX_COMPONENTS]) {
+    ffp_walk_jobs(header, jobs, njobs, planes, 1, put_block, header);
 }

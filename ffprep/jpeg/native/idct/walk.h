@@ -33,6 +33,30 @@ FFP_INLINE ffp_block ffp_block_at(const ffp_blocks *of, int32_t j, int32_t k, co
                        row && x >= 0 && x < plane->w ? row + x : NULL};
 }
 
+/* Samples of the row with number y of the plane's component; NULL: the plane does not hold it. */
+FFP_INLINE uint8_t *ffp_row_at(const ffp_plane *plane, int32_t y) {
+    y -= plane->y0;
+    return y >= 0 && y < plane->h ? plane->addr + y * plane->stride : NULL;
+}
+
+/* The block or, in a walk of width 2, both blocks of a component that has one in an MCU. */
+FFP_INLINE void ffp_walk_single(const ffp_blocks *of, int32_t *pred, int i, const ffp_plane *plane, int32_t x,
+                                int32_t y, int32_t width, ffp_put_blocks put, const void *self) {
+    const int32_t n = 8 >> plane->scale;
+    uint8_t *row = ffp_row_at(plane, y * n);
+    x = x * n - plane->x0;
+    ffp_block a = {of->coef, (int16_t)(*pred + of->coef[0]), row && x >= 0 && x < plane->w ? row + x : NULL};
+    ffp_block b = {NULL, 0, NULL};
+    *pred = a.dc;
+    if (width > 1 && of->count > 1) {
+        x += n;
+        b.coef = of->coef + of->step;
+        *pred = b.dc = (int16_t)(a.dc + b.coef[0]);
+        b.out = row && x >= 0 && x < plane->w ? row + x : NULL;
+    }
+    put(self, i, plane, a, b);
+}
+
 /* Calls put for every block of the job and leaves the last DC values in job->pred. `width` 2 takes two MCUs at a time
  * where two are left in a row of MCUs. To be inlined with constant width and put. */
 FFP_INLINE void ffp_walk_blocks(const ffp_header *header, ffp_job *job, const ffp_plane planes[FFP_MAX_COMPONENTS],
@@ -48,6 +72,11 @@ FFP_INLINE void ffp_walk_blocks(const ffp_header *header, ffp_job *job, const ff
             int16_t value = (int16_t)job->pred[i];
             of.h = c->h;
             of.count = mcus * c->h;
+            if (blocks == 1) {
+                ffp_walk_single(&of, &job->pred[i], i, plane, mx, my, width, put, self);
+                of.coef += 64;
+                continue;
+            }
             for (int32_t mcu = 0; mcu < mcus; mcu++) {
                 for (int32_t k = 0; k < blocks; k++) {
                     value = (int16_t)(value + of.coef[mcu * of.step + k * 64]);
@@ -58,8 +87,8 @@ FFP_INLINE void ffp_walk_blocks(const ffp_header *header, ffp_job *job, const ff
             /* one loop: branches of two are predicted less well */
             for (int32_t j = 0, k = 0, wrap; j < c->v; j += wrap, k = wrap ? 0 : k + width) {
                 wrap = k + width >= of.count;
-                const int32_t y = (my * c->v + j) * n - plane->y0, x = (mx * of.h + k) * n - plane->x0;
-                uint8_t *row = y >= 0 && y < plane->h ? plane->addr + y * plane->stride : NULL;
+                const int32_t x = (mx * of.h + k) * n - plane->x0;
+                uint8_t *row = ffp_row_at(plane, (my * c->v + j) * n);
                 const ffp_block a = ffp_block_at(&of, j, k, plane, x, row);
                 const ffp_block b = width > 1 ? ffp_block_at(&of, j, k + 1, plane, x + n, row)
                                               : (ffp_block){NULL, 0, NULL};
@@ -73,6 +102,14 @@ FFP_INLINE void ffp_walk_blocks(const ffp_header *header, ffp_job *job, const ff
             mx = 0;
             my++;
         }
+    }
+}
+
+FFP_INLINE void ffp_walk_jobs(const ffp_header *header, ffp_job *jobs, int32_t njobs,
+                              const ffp_plane planes[FFP_MAX_COMPONENTS], int32_t width, ffp_put_blocks put,
+                              const void *self) {
+    for (int32_t i = 0; i < njobs; i++) {
+        ffp_walk_blocks(header, jobs + i, planes, width, put, self);
     }
 }
 

@@ -93,25 +93,21 @@ INLINE void take(const constants *c, lanes *l, vec *w, int words, vec e, ffp_lat
     }
 }
 
-/* Four symbols in every active lane of one or two vectors. */
-INLINE void four_steps(const constants *c, lanes *x, lanes *y, const home *a, const home *b, ffp_log *log) {
-    vec v[4], w[4], e, f;
-    load_bits(c, x->pos, v);
-    if (b) {
-        load_bits(c, y->pos, w);
-    }
-    for (int i = 0; i < 4; i++) {
-        e = look_up(c, x, v[0]);
-        if (b) {
-            f = look_up(c, y, w[0]);
-        }
-        ffp_write_out(c->coef, a->late + i, a->first, LANES);
-        take(c, x, v, 4 - i, e, a->late + i, a->first, log);
-        if (b) {
-            ffp_write_out(c->coef, b->late + i, b->first, LANES);
-            take(c, y, w, 4 - i, f, b->late + i, b->first, log);
-        }
-    }
+/* A step of a vector: one symbol in every active lane. */
+INLINE void step(const constants *c, lanes *l, vec *w, const home *h, int i, ffp_log *log) {
+    const vec e = look_up(c, l, w[0]);
+    ffp_write_out(c->coef, h->late + i, h->first, LANES);
+    take(c, l, w, 4 - i, e, h->late + i, h->first, log);
+}
+
+/* A step of two vectors side by side: so both lookups are under way at once. */
+INLINE void two_steps(const constants *c, lanes *x, vec *v, const home *a, int i, lanes *y, vec *w, const home *b,
+                      int j, ffp_log *log) {
+    const vec e = look_up(c, x, v[0]), f = look_up(c, y, w[0]);
+    ffp_write_out(c->coef, a->late + i, a->first, LANES);
+    take(c, x, v, 4 - i, e, a->late + i, a->first, log);
+    ffp_write_out(c->coef, b->late + j, b->first, LANES);
+    take(c, y, w, 4 - j, f, b->late + j, b->first, log);
 }
 
 /* ---- between memory and vectors ----------------------------------------------------------------------------------- */
@@ -142,27 +138,79 @@ INLINE mask stopped(const lanes *l, mask busy) {
     return m_or(m_and_not(busy, l->active), past);
 }
 
-/* Takes the lanes of one or two vectors through the queue until at most `enough` of them are active. */
-INLINE void run_vectors(ffp_queue *q, const constants *c, const home *a, const home *b, int enough, ffp_log *log) {
-    lanes x = load_lanes(a), y = b ? load_lanes(b) : x;
-    while (active_in(a) + (b ? active_in(b) : 0) > enough) {
-        const mask busy_x = x.active, busy_y = y.active;
-        four_steps(c, &x, &y, a, b, log);
-        const mask stop_x = stopped(&x, busy_x), stop_y = b ? stopped(&y, busy_y) : stop_x;
-        if (__builtin_expect(m_any(m_or(stop_x, stop_y)), 0) || (log && log->count > FFP_LOG)) {
-            const lanes v = x, w = y; /* so that they stay in registers elsewhere */
-            store_lanes(a, &v);
-            if (b) {
-                store_lanes(b, &w);
-            }
-            q->change(q, a->group, m_bits(stop_x) << a->first);
-            if (b) {
-                q->change(q, b->group, m_bits(stop_y) << b->first);
-                y = load_lanes(b);
-            }
+/* Ends what stopped in a vector since its lanes were `busy`. */
+INLINE void change_vector(ffp_queue *q, const home *h, const lanes *l, mask busy) {
+    q->change(q, h->group, m_bits(stopped(l, busy)) << h->first);
+}
+
+INLINE int must_change(const lanes *l, mask busy, const ffp_log *log) {
+    return __builtin_expect(m_any(stopped(l, busy)), 0) || (log && log->count > FFP_LOG);
+}
+
+/* Takes the lanes of a vector through the queue until at most `enough` of them are active. */
+INLINE void run_vector(ffp_queue *q, const constants *c, const home *a, int enough, ffp_log *log) {
+    lanes x = load_lanes(a);
+    while (active_in(a) > enough) {
+        const mask busy = x.active;
+        vec v[4];
+        load_bits(c, x.pos, v);
+        for (int i = 0; i < 4; i++) {
+            step(c, &x, v, a, i, log);
+        }
+        if (must_change(&x, busy, log)) {
+            const lanes copy = x; /* so that they stay in registers elsewhere */
+            store_lanes(a, &copy);
+            change_vector(q, a, &copy, busy);
             x = load_lanes(a);
         }
     }
+}
+
+/* The same of two vectors. The second one is two steps behind, so that one decodes while the other loads its bits. */
+INLINE void run_two_vectors(ffp_queue *q, const constants *c, const home *a, const home *b, int enough, ffp_log *log) {
+    lanes x = load_lanes(a), y = load_lanes(b);
+    mask busy_x = x.active, busy_y = y.active;
+    vec v[4], w[4];
+#define CHANGE()                                                                                                       \
+    do {                                                                                                               \
+        const lanes copy = x, other = y; /* so that they stay in registers elsewhere */                                \
+        store_lanes(a, &copy);                                                                                         \
+        store_lanes(b, &other);                                                                                        \
+        change_vector(q, a, &copy, busy_x);                                                                            \
+        change_vector(q, b, &other, busy_y);                                                                           \
+        x = load_lanes(a);                                                                                             \
+        y = load_lanes(b);                                                                                             \
+        busy_x = x.active;                                                                                             \
+        busy_y = y.active;                                                                                             \
+        if (active_in(a) + active_in(b) <= enough) {                                                                   \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+    if (active_in(a) + active_in(b) <= enough) {
+        return;
+    }
+    load_bits(c, y.pos, w);
+    step(c, &y, w, b, 0, log);
+    step(c, &y, w, b, 1, log);
+    for (;;) {
+        load_bits(c, x.pos, v);
+        two_steps(c, &x, v, a, 0, &y, w, b, 2, log);
+        two_steps(c, &x, v, a, 1, &y, w, b, 3, log);
+        if (must_change(&y, busy_y, log)) {
+            CHANGE();
+            load_bits(c, x.pos, v);
+        }
+        busy_y = y.active;
+        load_bits(c, y.pos, w);
+        two_steps(c, &x, v, a, 2, &y, w, b, 0, log);
+        two_steps(c, &x, v, a, 3, &y, w, b, 1, log);
+        if (must_change(&x, busy_x, log)) {
+            CHANGE();
+            load_bits(c, y.pos, w);
+        }
+        busy_x = x.active;
+    }
+#undef CHANGE
 }
 
 /* ---- the engine --------------------------------------------------------------------------------------------------- */
@@ -186,12 +234,12 @@ INLINE void run_lanes(ffp_queue *q, ffp_lanes *first, ffp_lanes *second, ffp_log
     __asm__("" : "+m"(c));    /* else the compiler makes the constants anew at every use */
     if (LANES == FFP_LANES) { /* a vector is a group: two of them, and one when half of the lanes are idle */
         const home a = {first, 0, q->late}, b = {second, 0, q->late + 4};
-        run_vectors(q, &c, &a, &b, FFP_LANES, log);
+        run_two_vectors(q, &c, &a, &b, FFP_LANES, log);
         ffp_lane_merge(first, second);
-        run_vectors(q, &c, &a, NULL, q->enough, log);
+        run_vector(q, &c, &a, q->enough, log);
     } else { /* two vectors make one group */
         const home low = {first, 0, q->late}, high = {first, LANES, q->late};
-        run_vectors(q, &c, &low, &high, q->enough, log);
+        run_two_vectors(q, &c, &low, &high, q->enough, log);
     }
 }
 

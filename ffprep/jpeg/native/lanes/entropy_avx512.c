@@ -1,6 +1,7 @@
 /* The AVX-512 level's entropy decoder: decoder.h with 16 lanes in a vector, which is a group. */
 #include <string.h>
 
+#include "idct/idct.h"
 #include "lanes/lanes.h"
 
 #if FFP_X86
@@ -101,19 +102,26 @@ INLINE vec load_rows(const uint8_t *bytes, const uint32_t *at, int i) {
 }
 
 typedef struct {
-    __mmask32 low; /* the lower half of each element */
+    __mmask32 low;    /* the lower half of each element */
+    __mmask64 lowest; /* the lowest byte of each */
+    vec order;        /* ffp_order_avx2 */
 } target;
 
 INLINE void make_target(target *t, int logged) {
     (void)logged;
     t->low = 0x55555555;
+    t->lowest = 0x1111111111111111;
+    t->order = v_load_any(ffp_order_avx2);
 }
 
 #include "lanes/decoder.h"
 
 INLINE mask ends_block(const constants *c, vec place) { return _mm512_cmpge_epi32_mask(place, c->within); }
 
-INLINE vec place_in_block(const constants *c, vec place) { return v_and(place, c->within); }
+/* Only the lower six bits of each byte count; the upper bytes of elements find order[0], which is 0. */
+INLINE vec place_in_block(const constants *c, vec place) {
+    return _mm512_maskz_permutexvar_epi8(c->own.lowest, place, c->own.order);
+}
 
 INLINE amount amount_of(const constants *c, vec e, vec n) {
     (void)c, (void)n;
@@ -134,7 +142,7 @@ INLINE void append(const constants *c, ffp_log *log, mask ended, const lanes *l,
     log->count += __builtin_popcount(ended);
 }
 
-const ffp_lane_engine ffp_engine_avx512 = {2, MOST_BLOCKS, unstuff, run, NULL, NULL};
+const ffp_lane_engine ffp_engine_avx512 = {2, MOST_BLOCKS, unstuff, run, ffp_order_avx2, ffp_arrange_avx2};
 
 int32_t ffp_entropy_avx512(ffp_context *ctx, const ffp_header *header, ffp_job *jobs, int32_t njobs) {
     return ffp_lane_entropy(&ffp_engine_avx512, ctx, header, jobs, njobs);

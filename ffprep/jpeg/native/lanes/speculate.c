@@ -250,7 +250,7 @@ static int put_pieces(wave *w, const ffp_level *level, int32_t needed, const ffp
             p->from = p->first * w->blocks;
             p->to = p->from + mcus * w->blocks;
             memcpy(job.pred, pred, sizeof job.pred);
-            ffp_inverse(level, w->queue.header, &job, planes);
+            ffp_inverse(level, w->queue.header, &job, 1, planes);
             memcpy(pred, job.pred, sizeof job.pred);
             *mcu += (int32_t)mcus;
             *bit = mcu_end(w, p, p->first + mcus - 1);

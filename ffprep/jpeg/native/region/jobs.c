@@ -6,6 +6,8 @@
 
 #include "index/index.h"
 
+enum { AHEAD = 2048 }; /* bytes that are asked for before they are looked at */
+
 #if defined(__SSE2__) && !defined(FFP_PLAIN_C)
 #include <emmintrin.h>
 #endif
@@ -14,6 +16,19 @@
 static const uint8_t *find_marker(const uint8_t *p, const uint8_t *end) {
 #if defined(__SSE2__) && !defined(FFP_PLAIN_C)
     const __m128i ff = _mm_set1_epi8(-1), zero = _mm_setzero_si128();
+    while (end - p >= 65) { /* most of the time goes into waiting for memory */
+        __builtin_prefetch(p + AHEAD);
+        __m128i hits = zero;
+        for (int i = 0; i < 64; i += 16) {
+            __m128i here = _mm_loadu_si128((const __m128i *)(p + i)),
+                    next = _mm_loadu_si128((const __m128i *)(p + i + 1));
+            hits = _mm_or_si128(hits, _mm_andnot_si128(_mm_cmpeq_epi8(next, zero), _mm_cmpeq_epi8(here, ff)));
+        }
+        if (_mm_movemask_epi8(hits)) {
+            break;
+        }
+        p += 64;
+    }
     while (end - p >= 17) {
         __m128i here = _mm_loadu_si128((const __m128i *)p), next = _mm_loadu_si128((const __m128i *)(p + 1));
         __m128i hit = _mm_andnot_si128(_mm_cmpeq_epi8(next, zero), _mm_cmpeq_epi8(here, ff));

@@ -150,9 +150,7 @@ static int32_t decode_jobs(ffp_context *ctx, const ffp_header *h, const region *
             return status;
         }
         const int64_t begun = ctx->inverse_ns < 0 ? 0 : processor_ns();
-        for (int32_t i = done; i < done + n; i++) {
-            ffp_inverse(level, h, jobs + i, r->plane);
-        }
+        ffp_inverse(level, h, jobs + done, n, r->plane);
         if (ctx->inverse_ns >= 0) {
             ctx->inverse_ns += processor_ns() - begun;
         }
@@ -165,7 +163,7 @@ static void inverse_zigzag(const ffp_level *level, const ffp_header *h, ffp_job 
     if (level->engine && level->engine->arrange) {
         level->engine->arrange(job->coef, (int64_t)job->mcus * h->blocks_per_mcu);
     }
-    ffp_inverse(level, h, job, r->plane);
+    ffp_inverse(level, h, job, 1, r->plane);
 }
 
 /* ---- one long stream ---------------------------------------------------------------------------------------------- */
