@@ -45,7 +45,9 @@ FFP_INLINE void ffp_walk_single(const ffp_blocks *of, int32_t *pred, int i, cons
     const int32_t n = 8 >> plane->scale;
     uint8_t *row = ffp_row_at(plane, y * n);
     x = x * n - plane->x0;
-    ffp_block a = {of->coef, (int16_t)(*pred + of->coef[0]), row && x >= 0 && x < plane->w ? row + x : NULL};
+    /* an index from a file may begin with any number */
+    const int16_t first = (int16_t)((int16_t)*pred + of->coef[0]);
+    ffp_block a = {of->coef, first, row && x >= 0 && x < plane->w ? row + x : NULL};
     ffp_block b = {NULL, 0, NULL};
     *pred = a.dc;
     if (width > 1 && of->count > 1) {
