@@ -39,8 +39,8 @@ def test_a_mistake_is_answered_in_one_line(
     monkeypatch.chdir(place)
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(kind) as caught:
-        eval(call, dict(NAMES))
+    with (place / "images.beton").open("rb") as opened, pytest.raises(kind) as caught:
+        eval(call, {**NAMES, "opened": opened})
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert isinstance(caught.value, kind)
 

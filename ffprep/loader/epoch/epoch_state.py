@@ -113,6 +113,6 @@ class StaysHere:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise OptionError(
-            f"a {type(self).__name__} has threads and can be neither pickled nor copied; make a loader in each process "
-            "from the path and the options, or give it a Dataset"
+            f"{type(self).__name__} objects have threads and can be neither pickled nor copied; make a loader in each "
+            "process from the path and the options, or give it a Dataset"
         )
