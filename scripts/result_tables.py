@@ -79,6 +79,8 @@ def lead(table: str) -> str:
     kind, _, what = table.partition("-")
     if table.endswith("-without"):
         return "Without a figure:"
+    if table == "workers-0":
+        return "0 workers: torch then decodes in the training process; ffprep takes a thread for each of the two cores:"
     if kind == "workers":
         return f"{what} worker{'' if what == '1' else 's'} on two cores:"
     if kind == "side":
