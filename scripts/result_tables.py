@@ -60,6 +60,7 @@ FOREMOST = (
 CHARTS = ("images", "narrow", "validation", "writing")
 TABLES = {
     "consumed": "One worker on one core, and a consumer that reads every value of every batch:",
+    "download": "A few hundred images from a server on the same two cores, the start of the programs included:",
     "confined": "Loaders that may hold half of what they read in memory, besides what they take themselves:",
     "busy": "Share of the time that a timed step a batch takes, with two workers on two cores:",
     "cores": "Cores that keep a GPU 90 % busy, computed from the processor time of an image:",

@@ -210,7 +210,7 @@ def download(bench: Bench) -> None:
         ]
         every = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
         found = [replace(one, cores=every) for one in found]
-        bench.compare("download", found, replace(PLAIN, columns=("memory",)))
+        bench.compare("download", found, PLAIN)
 
 
 RATES = {
