@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import signal
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_cluster import small_cluster
 
 from ffprep.common.workers.cluster import Places, Tasks
 from ffprep.convert.clusters.parts import PartJob, write_part
@@ -35,18 +35,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for last in (False, False, True):  # on a busy machine a start takes longer than the 30 s that Ray waits
-            try:
-                ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-                break
-            except Exception:
-                ray.shutdown()
-                if last:
-                    raise
-    yield
-    ray.shutdown()
+    with small_cluster(ray):
+        yield
 
 
 def folder_source(root: Path) -> Any:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from local_server import LOCAL, Handler, contents, rows
+from small_cluster import small_cluster
 
 from ffprep.cli import main
 from ffprep.download import shards
@@ -46,18 +46,8 @@ PATHS = [f"/ok/{number}" if number % 4 else "/status/410" for number in range(30
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for last in (False, False, True):  # on a busy machine a start takes longer than the 30 s that Ray waits
-            try:
-                ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-                break
-            except Exception:
-                ray.shutdown()
-                if last:
-                    raise
-    yield
-    ray.shutdown()
+    with small_cluster(ray):
+        yield
 
 
 @pytest.mark.parametrize("bounds", [{}, {"limit": 9}, {"limit": 1}, {"limit": 100}, {"max_bytes": 4000}])
