@@ -110,7 +110,8 @@ def ended(process: subprocess.Popen[bytes], problems: list[str], what: str) -> N
 
 def parts_there(folder: Path) -> int:
     """How many parts are finished."""
-    return len([*folder.glob("x.beton.ray/*/*.beton"), *folder.glob("x.beton.parts/[0-9]*.json")])
+    kinds = ("x.beton.ray/*/*.part", "x.beton.ray/*/*.beton", "x.beton.parts/[0-9]*.json")
+    return sum(len([*folder.glob(kind)]) for kind in kinds)
 
 
 def until(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> bool:

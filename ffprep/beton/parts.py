@@ -84,7 +84,7 @@ def whole_manifest(manifests: Sequence[Mapping[str, Any] | None]) -> tuple[dict[
     if recorded is not None and all(manifest and manifest.get("configuration") == recorded for manifest in manifests):
         whole["configuration"] = recorded
     try:
-        return (whole, _added(reports)) if len(reports) == len(manifests) else None
+        return (whole, added_reports(reports)) if len(reports) == len(manifests) else None
     except (KeyError, TypeError, AttributeError):  # no report as a conversion writes it
         return None
 
@@ -111,7 +111,8 @@ def _shared(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in manifest.items() if key not in _OWN}
 
 
-def _added(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def added_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the report of the whole from those of all its parts in order."""
     total = {name: value for name, value in reports[0].items() if name not in ("edges", "refused_at_ends")}
     for name in ("samples", "bytes_in", "bytes_out", "refused_count"):
         total[name] = sum(report[name] for report in reports)

@@ -130,6 +130,7 @@ def convert(
     if engine == "ray" and part is None and not hasattr(source, "stream"):
         return convert_on_cluster(
             convert,
+            write_results,
             source,
             path,
             total,
@@ -175,7 +176,7 @@ def convert(
                 shown = stack.enter_context(contextlib.closing(progress(path.name, total, first)))
                 results = encode(source, units_of(source, first, total), workers)
                 stack.enter_context(contextlib.closing(results))
-                _write(writer, results, report, list(source.fields), on_error, shown, begin)
+                write_results(writer, results, report, list(source.fields), on_error, shown, begin)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"interrupted after {report.state['next']:,} of {total:,} samples; the same command goes on from there"
@@ -189,8 +190,8 @@ def convert(
     return report
 
 
-def _write(
-    writer: Writer,
+def write_results(
+    writer: Any,
     results: Iterator[list[SampleResult]],
     report: ConversionReport,
     fields: list[str],
@@ -198,6 +199,25 @@ def _write(
     shown: ProgressDisplay,
     begin: int,
 ) -> None:
+    """Write what was encoded, in order, and count it.
+
+    Parameters
+    ----------
+    writer : object
+        With ``write`` and ``notes``, as a ``Writer``.
+    results : iterator of list of SampleResult
+    report : ConversionReport
+    fields : list of str
+    on_error : {"raise", "skip"}
+    shown : ProgressDisplay
+    begin : int
+        Number of the first sample in its source, for messages.
+
+    Raises
+    ------
+    ConversionError
+        A sample cannot be converted, or so many in a row that the source seems to be gone.
+    """
     for unit in results:
         for result in unit:
             index = report.state["next"]

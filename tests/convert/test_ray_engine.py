@@ -106,7 +106,7 @@ def test_a_worker_gets_the_source_once(folder: Path, tmp_path: Path) -> None:
 
 
 def test_parts_survive_a_process_that_dies(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffprep.convert.clusters.parts.FEWEST_SAMPLES", 8)
+    monkeypatch.setattr("ffprep.convert.clusters.plans.FEWEST_SAMPLES", 8)
     inner, died = folder_source(folder), tmp_path / "died"
     driver = os.getpid()
 

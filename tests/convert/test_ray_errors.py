@@ -72,7 +72,7 @@ class Reference:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffprep.convert.clusters.parts.FEWEST_SAMPLES", 16)
+    monkeypatch.setattr("ffprep.convert.clusters.plans.FEWEST_SAMPLES", 16)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_a_killed_command_goes_on_with_its_parts(ray: Any, tmp_path: Path) -> No
     ray.fails = interrupt
     with pytest.raises(KeyboardInterrupt, match="interrupted after 48 of 64 samples"):
         convert(Numbers(), out, engine="ray", workers=1)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("x.beton.ray/*/*.beton")}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("x.beton.ray/*/*.part")}
     assert len(before) == 3
     with pytest.raises(OptionError, match=r"x\.beton\.ray: parts of an unfinished conversion by --engine ray"):
         convert(Numbers(), out)

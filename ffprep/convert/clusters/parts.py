@@ -1,87 +1,62 @@
-"""A conversion whose parts are written by the nodes of a Ray cluster, and then merged by the driver.
+"""A conversion whose parts are written by the nodes of a Ray cluster.
 
-The parts are those of ``--part I/N``. How many there are follows from the source alone, so nodes may come and go. They
-lie in a folder beside the file: in ``X.beton.ray``, in a folder of a random name. It has another name after
-``--restart``, so that what still runs for an earlier command cannot write among them.
+How many parts there are follows from the source alone, so nodes may come and go. They lie in a folder beside the file:
+in ``X.beton.ray``, in a folder of a random name. It has another name after ``--restart``, so that what still runs for
+an earlier command cannot write among them.
+
+Nodes write payloads to their places in one file (`placed`), to which the command adds the tables (`assembling`). Where
+samples share payloads, and with fields of a user's own, the parts are files as ``--part`` makes them, and the command
+merges them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import secrets
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ffprep.beton.merge import merge
 from ffprep.beton.parts import Part
 from ffprep.beton.reader import Reader
-from ffprep.beton.sections import canonical_json, field_summary
-from ffprep.common.files.locking import LockedError
+from ffprep.beton.sections import field_summary
+from ffprep.common.files.locking import LockedError, open_locked
 from ffprep.common.files.outputs import check_output
-from ffprep.common.files.replacing import naming, write_file
 from ffprep.common.workers.cluster import Places, Tasks, connected
 from ffprep.common.workers.cpus import usable_cpus
+from ffprep.common.workers.notices import drop as drop_notices
+from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
+from ffprep.convert.clusters.jobs import PartJob
+from ffprep.convert.clusters.placed import PartsInOrder, Task, lost, number_of, write_placed
+from ffprep.convert.clusters.plans import PLAN, Plan, plan_in
 from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
 from ffprep.convert.progress import ProgressDisplay
 from ffprep.convert.report import FAILURES_IN_A_ROW, ConversionReport
-from ffprep.convert.units import WorkUnit, encode_unit
 from ffprep.errors import ConversionError, OptionError
 from ffprep.fields.base import CUSTOM_TYPE_ID
 from ffprep.sources.base import Source
 
 SUFFIX = ".ray"
 """What the folder of parts adds to the file's name."""
-PART_BYTES = 1 << 27
-FEWEST_PARTS, FEWEST_SAMPLES = 64, 64
-"""Small data sets have so many parts, as long as each has so many samples."""
-MOST_PARTS = 10_000
-TRIED = 16
-"""Samples that are encoded to learn how large they are."""
+ROUNDS = 3
+"""How often parts are written again that a process which was lost and lives on wrote after all."""
 LOCKED_SECONDS = 20.0
 """How long the process that wrote a part on a node that was lost may live on."""
 
-_PLAN = "parts.json"
 
-
-@dataclass(frozen=True)
-class PartJob:
-    """What the tasks of a conversion have in common.
-
-    Attributes
-    ----------
-    convert : callable
-        `convert`.
-    source : Source
-    folder : Path
-        Where the parts lie.
-    name : str
-        The whole's name.
-    count : int
-        Number of parts.
-    options : dict
-        Arguments of `convert` besides.
-    """
-
-    convert: Callable[..., ConversionReport]
-    source: Source
-    folder: Path
-    name: str
-    count: int
-    options: Mapping[str, Any]
-
-    def path(self, number: int) -> Path:
-        """The file of a part."""
-        return Part(number, self.count).path(self.folder / self.name)
+class _SharedError(Exception):
+    """Samples share payloads, which was not known before."""
 
 
 def convert_on_cluster(
     convert: Callable[..., ConversionReport],
+    write: Callable[..., None],
     source: Source,
     out: Path,
     total: int,
@@ -102,7 +77,9 @@ def convert_on_cluster(
     Parameters
     ----------
     convert : callable
-        `ffprep.convert.conversion.convert`, which makes each part.
+        `ffprep.convert.conversion.convert`, which makes each part that is a file.
+    write : callable
+        `ffprep.convert.conversion.write_results`.
     source, out, address, limit, restart, overwrite, on_error, inputs, configuration, progress
         As in `convert`.
     total : int
@@ -116,7 +93,7 @@ def convert_on_cluster(
     check_output(out, overwrite=overwrite)
     folder = folder_of(out, SUFFIX)
     partial = out.with_name(out.name + ".partial")
-    if partial.exists() and not (folder / _PLAN).exists() and not restart:
+    if partial.exists() and not (folder / PLAN).exists() and not restart:
         raise OptionError(
             f"{partial}: an unfinished conversion by --engine local; go on with that, or --restart drops it and begins "
             "anew"
@@ -126,9 +103,9 @@ def convert_on_cluster(
         connected(address, most or usable_cpus()) as ray,
         parts_folder(out, chosen, restart=restart, suffix=SUFFIX),
     ):
-        count, token = _plan(folder, source, total)
-        inside = folder.absolute() / token
-        inside.mkdir(exist_ok=True)
+        if restart:
+            _drop_unfinished(partial)
+        plan = plan_in(folder, source, total)
         options = {
             "limit": limit,
             "on_error": on_error,
@@ -136,23 +113,95 @@ def convert_on_cluster(
             "inputs": tuple(inputs),
             "configuration": configuration,
         }
-        job = PartJob(convert, source, inside, out.name, count, options)
-        reports = _written(ray, job, total, most, progress, out.name)
-        merge(
-            [job.path(number) for number in range(count)],
-            out,
-            custom_fields={
-                name: type(field) for name, field in source.fields.items() if field.type_id == CUSTOM_TYPE_ID
-            },
-            page_size=identity["page_size"],
-            restart=restart,
-            overwrite=overwrite,
-        )
-    with Reader(out) as reader:
-        state = dict((reader.manifest or {}).get("report") or {})
+        job = PartJob(convert, source, folder.absolute(), out.name, plan.parts, options, total)
+        whole = Whole(ray, most, progress, out, identity["manifest"], restart=restart, overwrite=overwrite)
+        try:
+            state, reports = whole.made(_placed_in(job, plan, write))
+        except _SharedError:
+            shutil.rmtree(job.folder / plan.folder)
+            plan = replace(plan, folder=secrets.token_hex(8), placed=False).write(folder)
+            state, reports = whole.made(_placed_in(job, plan, write))
     converted = sum(report["converted"] for report in reports)
     workers = max(report["processors"] for report in reports)
     return ConversionReport(state, seconds=time.perf_counter() - begun, converted=converted, workers=workers)
+
+
+def _drop_unfinished(partial: Path) -> None:
+    """Drop what a conversion without a cluster left, and what a merge of parts left."""
+    if partial.exists():
+        descriptor, held = open_locked(partial)
+        partial.unlink(missing_ok=True)
+        partial.with_suffix(".journal").unlink(missing_ok=True)
+        held.release()
+        os.close(descriptor)
+
+
+def _placed_in(job: PartJob, plan: Plan, write: Callable[..., None]) -> PartJob:
+    """The job in the folder of a plan, which is there then."""
+    inside = job.folder / plan.folder
+    inside.mkdir(exist_ok=True)
+    return replace(job, folder=inside, write=write if plan.placed else None)
+
+
+class Whole:
+    """Makes the file of a cluster's parts.
+
+    Parameters
+    ----------
+    ray : module
+    most, progress, out, restart, overwrite
+        As in `convert_on_cluster`.
+    manifest : mapping
+        The file's.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        most: int | None,
+        progress: Callable[[str, int, int], ProgressDisplay],
+        out: Path,
+        manifest: Mapping[str, Any],
+        *,
+        restart: bool,
+        overwrite: bool,
+    ) -> None:
+        self._ray, self._most, self._progress, self._out = ray, most, progress, out
+        self._manifest, self._restart, self._overwrite = manifest, restart, overwrite
+
+    def made(self, job: PartJob) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Let the cluster write all parts, and make the file of them; return its report, and those of the parts."""
+        if job.write is None:
+            return self._merged(job)
+        make_room(job)
+        order = PartsInOrder(job)
+        try:
+            reports = _written(self._ray, job, self._most, self._progress, self._out.name, order)
+            for _ in range(ROUNDS):
+                gathered = Gathered(job)
+                if not gathered.missing:
+                    break
+                _write_again(self._ray, job, self._most, gathered.missing)
+        finally:
+            drop_notices(job.folder.name)
+        if gathered.missing:
+            raise lost(job, number_of(gathered.missing[0]))
+        return assemble(job, gathered, self._out, self._manifest, job.options["configuration"]), reports
+
+    def _merged(self, job: PartJob) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        reports = _written(self._ray, job, self._most, self._progress, self._out.name, None)
+        merge(
+            [job.path(number) for number in range(job.count)],
+            self._out,
+            custom_fields={
+                name: type(field) for name, field in job.source.fields.items() if field.type_id == CUSTOM_TYPE_ID
+            },
+            page_size=job.page_size,
+            restart=self._restart,
+            overwrite=self._overwrite,
+        )
+        with Reader(self._out) as reader:
+            return dict((reader.manifest or {}).get("report") or {}), reports
 
 
 def refuse_parts(out: Path, *, restart: bool) -> None:
@@ -163,7 +212,7 @@ def refuse_parts(out: Path, *, restart: bool) -> None:
     OptionError
     """
     folder = folder_of(out, SUFFIX)
-    if not (folder / _PLAN).exists():
+    if not (folder / PLAN).exists():
         return
     if not restart:
         raise OptionError(
@@ -176,72 +225,62 @@ def refuse_parts(out: Path, *, restart: bool) -> None:
 def drop_parts(out: Path) -> None:
     """Remove the parts that a command which was killed at its very end left beside the finished file."""
     folder = folder_of(out, SUFFIX)
-    if (folder / _PLAN).exists() and not out.with_name(out.name + ".partial").exists():
+    if (folder / PLAN).exists() and not out.with_name(out.name + ".partial").exists():
         with contextlib.suppress(LockedError, OSError):  # another command makes the file anew
             drop_left(folder)
 
 
-def _plan(folder: Path, source: Source, total: int) -> tuple[int, str]:
-    """The number of parts and the name of their folder: as an earlier run chose them, or chosen now."""
-    path = folder / _PLAN
-    try:
-        with naming(path):
-            found = json.loads(path.read_bytes())
-        if not (1 <= found["parts"] <= MOST_PARTS and re.fullmatch("[0-9a-f]{16}", found["folder"])):
-            raise ValueError
-        return int(found["parts"]), found["folder"]
-    except FileNotFoundError:
-        plan = {"parts": number_of_parts(source, total), "folder": secrets.token_hex(8)}
-        write_file(path, canonical_json(plan))
-        return plan["parts"], plan["folder"]  # type: ignore[return-value]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise OptionError(f"{path}: is damaged; --restart drops what is done and begins anew") from None
+def _tasks(ray: Any, job: PartJob) -> Tasks:
+    plan = job.folder.parent / PLAN
+    read = tuple(Path(path) for path in job.options["inputs"])
+    places = Places(os.getcwd(), plan, plan.read_text("utf-8"), read)  # noqa: PTH109
+    return Tasks(ray, write_part if job.write is None else write_placed, job, places)
 
 
-def number_of_parts(source: Source, total: int) -> int:
-    """Return how many parts a conversion is made in: it depends on the source alone, not on the cluster."""
-    chosen = sorted({place * (total - 1) // max(1, TRIED - 1) for place in range(TRIED)})
-    sizes = [
-        sum(memoryview(value.payload).nbytes for value in result.encoded if value.payload is not None)
-        for index in chosen
-        for result in encode_unit(source, WorkUnit(index, index + 1))
-    ]
-    by_size = total * sum(sizes) // max(1, len(sizes)) // PART_BYTES
-    return int(max(1, min(max(by_size, min(FEWEST_PARTS, total // FEWEST_SAMPLES)), MOST_PARTS, total)))
+def _name(job: PartJob, task: Task) -> str:
+    samples = Part(number_of(task), job.count).samples(job.total)
+    return f"{job.source.name}: samples {samples.start:,} to {samples.stop - 1:,}"
+
+
+def _write_again(ray: Any, job: PartJob, most: int | None, tasks: Iterable[Task]) -> None:
+    """Let the cluster write some parts again, to their places."""
+    with contextlib.closing(_tasks(ray, job).results(tasks, partial(_name, job), most)) as results:
+        for _ in results:
+            pass
 
 
 def _written(
     ray: Any,
     job: PartJob,
-    total: int,
     most: int | None,
     progress: Callable[[str, int, int], ProgressDisplay],
     label: str,
-) -> list[dict[str, int]]:
+    order: PartsInOrder | None,
+) -> list[dict[str, Any]]:
     """Let the cluster write all parts; return a report of each."""
-    plan = job.folder.parent / _PLAN
-    read = tuple(Path(path) for path in job.options["inputs"])
-    places = Places(os.getcwd(), plan, plan.read_text("utf-8"), read)  # noqa: PTH109
-    reports: list[dict[str, int]] = []
+    total = job.total
+    reports: list[dict[str, Any]] = []
     refused = _RefusedInARow(job.source.name)
     done = {"read": 0, "bytes_in": 0, "refused": 0}
-
-    def name(number: int) -> str:
-        samples = Part(number, job.count).samples(total)
-        return f"{job.source.name}: samples {samples.start:,} to {samples.stop - 1:,}"
 
     try:
         with contextlib.ExitStack() as stack:
             shown = stack.enter_context(contextlib.closing(progress(label, total, 0)))
-            tasks = Tasks(ray, write_part, job, places)
+            tasks = _tasks(ray, job)
             tasks.check_nodes()
-            results = tasks.results(range(job.count), name, most)
+            results = tasks.results(range(job.count) if order is None else order.tasks(), partial(_name, job), most)
             for report in stack.enter_context(contextlib.closing(results)):
+                if "shared" in report:
+                    raise _SharedError
+                if order is not None and not order.add(report):
+                    continue
                 reports.append({**report, "processors": int(ray.cluster_resources().get("CPU", 1))})
                 for key in done:
                     done[key] += report[key]
                 shown.update(done["read"], done["bytes_in"], done["refused"])
                 refused.add(report)
+            if order is not None:
+                _write_again(ray, job, most, order.again())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted after {done['read']:,} of {total:,} samples; the same command goes on from there"

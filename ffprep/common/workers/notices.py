@@ -1,0 +1,37 @@
+"""Short notices that the tasks of a Ray cluster and the command leave for one another, with the head of the cluster.
+
+They are hints: one may be lost, with the head, or not be found where Ray has no such store. Asking for one does not
+make Ray take the task's processor away, as waiting for an object does, for which it would start a further process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from importlib import import_module
+from typing import Any
+
+_NAMESPACE = b"ffprep"
+
+
+def _store() -> Any:
+    return import_module("ray.experimental.internal_kv")
+
+
+def leave(key: str, text: str) -> None:
+    """Leave a notice, in place of one with the same key."""
+    with contextlib.suppress(Exception):
+        _store()._internal_kv_put(key.encode(), text.encode(), overwrite=True, namespace=_NAMESPACE)
+
+
+def find(key: str) -> str | None:
+    """The notice with a key, if there is one."""
+    with contextlib.suppress(Exception):
+        found = _store()._internal_kv_get(key.encode(), namespace=_NAMESPACE)
+        return None if found is None else bytes(found).decode()
+    return None
+
+
+def drop(prefix: str) -> None:
+    """Drop all notices whose keys begin so."""
+    with contextlib.suppress(Exception):
+        _store()._internal_kv_del(prefix.encode(), del_by_prefix=True, namespace=_NAMESPACE)
