@@ -6,10 +6,11 @@ Starts three nodes with one processor each on this machine, and converts photogr
 and texts. When five parts are there, the third node is killed with all that runs on it; later another one
 joins. Each file has to be that of a local conversion, byte for byte, with nothing beside it.
 
-    python benchmarks/reliability/ray_cluster.py --speed /data/imagenet
+    python benchmarks/reliability/ray_cluster.py --speed /data/imagenet [--runs 1] [--json FILE]
 
-measures instead: a conversion on one processor, by one node on one, and by two nodes on one each, with the processor
-time of everything that took part, Ray's own processes too. No node is killed.
+measures instead: a conversion on one processor, two such conversions at once on one each, which is what the machine can
+do at most, by one node on one processor, and by two nodes on one each; with the processor time of everything that took
+part, Ray's own processes too. No node is killed. Files are made in the folder for temporary files (``TMPDIR``).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import psutil
 from faults import tree
 
 from ffprep.demo.photographs import make_photographs
+from ffprep.inspect.timing.results import Result, Table
 
 MEMORY = 200_000_000
 PATIENCE = 600.0
@@ -163,7 +165,9 @@ class ProcessorTime:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        self.seconds = sum(self._seen.values()) - sum(self._before.values())
+        spent = {key: seconds - self._before.get(key, 0.0) for key, seconds in self._seen.items()}
+        self.seconds = sum(spent.values())
+        self.of_processes = {key[0]: seconds for key, seconds in spent.items()}
 
     def _watch(self) -> None:
         while not self._ended.wait(0.1):
@@ -176,32 +180,78 @@ class ProcessorTime:
                 self._seen[process.pid, process.create_time()] = times.user + times.system
 
 
-def speed(root: Path, source: Path, runs: int) -> None:
-    """Measure a local conversion on one processor, one node on one, and two nodes on one each."""
-    command = ["imagenet", "--source", str(source)]
+RUNS = {
+    "local": "locally, on one processor",
+    "two-local": "two local ones at once, on one each",
+    "one": "by one node, on one processor",
+    "two": "by two nodes, on one each",
+}
+Times = dict[str, list[float]]
+"""Seconds of each run, and processor time: of all processes, of the command, of the others that took most and less."""
+
+
+def timed(root: Path, command: list[str], options: list[str], at: Sequence[Sequence[int]], found: Times) -> None:
+    """Convert, as often at a time as processors are given, each on those, and add the figures to `found`."""
     problems: list[str] = []
+    with tempfile.TemporaryDirectory(dir=root) as folder, ProcessorTime() as spent:
+        begun = time.monotonic()
+        started = []
+        for number, processors in enumerate(at):
+            (own := Path(folder) / str(number)).mkdir()
+            os.sched_setaffinity(0, processors)
+            started.append(start(command, own, *options))
+        for process in started:
+            ended(process, problems, "the conversion")
+        seconds = time.monotonic() - begun
+    if problems:
+        raise SystemExit(problems[0])
+    commands = [spent.of_processes.get(process.pid, 0.0) for process in started]
+    figures = {"wall": seconds, "all": spent.seconds, "command": sum(commands)}
+    figures["others"] = spent.seconds - sum(commands)
+    for name, value in figures.items():
+        found.setdefault(name, []).append(value)
+    print(", ".join(f"{name} {value:.2f}" for name, value in figures.items()), "s", file=sys.stderr, flush=True)
+
+
+def speed(root: Path, source: Path, chosen: Sequence[str], runs: int, json: Path | None, note: str) -> None:
+    """Measure conversions on one processor, two at once, by one node on one, and by two nodes on one each."""
+    command = ["imagenet", "--source", str(source)]
     every = sorted(os.sched_getaffinity(0))
-    found: dict[str, list[tuple[float, float]]] = {"local": [], "1 node": [], "2 nodes": []}
-    for name, nodes in (("local", 0), ("1 node", 1), ("2 nodes", 2)):
+    places = {"local": (0, [every[:1]]), "two-local": (0, [every[:1], every[1:2]]), "one": (1, [every[:1]])}
+    places["two"] = (2, [every[:2]])
+    found: dict[str, Times] = {}
+    for name in chosen:
+        nodes, at = places[name]
         cluster = Cluster(nodes, every[:nodes]) if nodes else None
         options = ["--engine", "ray", "--address", cluster.nodes.address] if cluster else ["--workers", "1"]
-        os.sched_setaffinity(0, every[: max(1, nodes)])
         for _ in range(runs):
-            with tempfile.TemporaryDirectory(dir=root) as folder:
-                begun = time.monotonic()
-                with ProcessorTime() as spent:
-                    ended(start(command, Path(folder), *options), problems, name)
-                seconds = time.monotonic() - begun
-                print(f"{name}: {seconds:.2f} s, {spent.seconds:.2f} s of processors", flush=True)
-                found[name].append((seconds, spent.seconds))
+            print(f"{name}: ", end="", file=sys.stderr)
+            timed(root, command, options, at, found.setdefault(name, {}))
         os.sched_setaffinity(0, every)
         if cluster:
             cluster.nodes.shutdown()
-    best = {name: min(runs) for name, runs in found.items()}
-    print(
-        f"two nodes: {best['1 node'][0] / best['2 nodes'][0]:.2f} times one; processor time of one node: "
-        f"{best['1 node'][1] / best['local'][1]:.2f} times that of a local conversion; {problems}"
-    )
+    images = [path for path in source.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in images)
+    result = Result("ray", f"{len(images):,} images, {size / 1e9:.1f} GB, files in memory", note=note)
+    for name, times in found.items():
+        for what, values in times.items():
+            result.measured(f"{name}: {what}", values)
+    rows: list[list[Any]] = []
+    for name, text in RUNS.items():
+        if name not in chosen:
+            continue
+        cells = [{"median": f"{name}: {what}", "form": ".1f"} for what in ("wall", "all", "command", "others")]
+        against: Any = {"ratio": [f"{name}: all", "local: all"]} if "local" in chosen and name != "local" else ""
+        faster: Any = {"ratio": ["one: wall", "two: wall"]} if name == "two" and "one" in chosen else ""
+        if name == "two-local" and "local" in chosen:
+            result.measured("two one after another", [2 * value for value in found["local"]["wall"]])
+            faster = {"ratio": ["two one after another", "two-local: wall"]}
+        rows.append([text, *cells, against, faster])
+    columns = ["conversion", "seconds", "processor time, s", "of the command", "of others", "to local", "faster"]
+    result.tables["main"] = Table(columns, rows)
+    if json:
+        result.save(json)
+    print(f"{result.caption()}\n\n{result.text('main')}")
 
 
 def main() -> int:
@@ -210,13 +260,16 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--count", type=int, default=1280, help="photographs")
     parser.add_argument("--speed", type=Path, metavar="FOLDER", help="measure with the images of this folder")
-    parser.add_argument("--runs", type=int, default=2, help="of each kind, with --speed; the fastest counts")
+    parser.add_argument("--measure", nargs="+", choices=RUNS, default=list(RUNS), help="what --speed measures")
+    parser.add_argument("--json", type=Path, help="keep what --speed measures in this file")
+    parser.add_argument("--note", default="", help="what readers of the figures have to know, kept with them")
+    parser.add_argument("--runs", type=int, default=2, help="of each kind, with --speed")
     options = parser.parse_args()
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     os.environ.setdefault("RAY_worker_niceness", "0")
     with tempfile.TemporaryDirectory(prefix="ffprep-ray-") as made:
         if options.speed:
-            speed(Path(made), options.speed, options.runs)
+            speed(Path(made), options.speed, options.measure, options.runs, options.json, options.note)
             return 0
         problems = kills(Path(made), options.only, options.count)
     print(f"{len(problems)} problems")

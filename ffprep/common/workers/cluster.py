@@ -192,6 +192,11 @@ class Tasks:
         How much of a processor a task takes.
     large : bool
         Whether the tasks themselves are large: each is then an object of its own, to which the task refers.
+
+    Attributes
+    ----------
+    processors : int
+        The most that the cluster had at a time while `results` was under way.
     """
 
     def __init__(
@@ -213,6 +218,7 @@ class Tasks:
         self._options = {"num_cpus": processors, "max_retries": _RETRIES}
         self._processors = processors
         self._large = large
+        self.processors = 0
 
     def arguments(self, task: Any) -> tuple[Any, ...]:
         """What is sent with a task."""
@@ -315,6 +321,7 @@ class Tasks:
                 if time.monotonic() - asked > 1:
                     await_processors(self._ray)
                     found = self._ray.cluster_resources().get("CPU", 1.0)
+                    self.processors = max(self.processors, int(found))
                     room = most or _AHEAD * max(1, int(found / self._processors))
                     asked = time.monotonic()
                 while more and len(running) < room:

@@ -274,7 +274,7 @@ def _written(
                     raise _SharedError
                 if order is not None and not order.add(report):
                     continue
-                reports.append({**report, "processors": int(ray.cluster_resources().get("CPU", 1))})
+                reports.append({**report, "processors": tasks.processors})
                 for key in done:
                     done[key] += report[key]
                 shown.update(done["read"], done["bytes_in"], done["refused"])
