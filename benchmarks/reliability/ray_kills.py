@@ -54,7 +54,7 @@ def encoders() -> list[psutil.Process]:
     for process in psutil.process_iter(["cmdline"]):
         title = " ".join(process.info["cmdline"] or ())
         with contextlib.suppress(psutil.Error):
-            if title.startswith("ray::do_task") and process.environ().get(MARK) == str(os.getpid()):
+            if title.startswith("ray::run_on_node") and process.environ().get(MARK) == str(os.getpid()):
                 found.append(process)
     return found
 

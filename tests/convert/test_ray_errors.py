@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from ffprep.beton.merge import merge
 from ffprep.common.files.locking import open_locked
 from ffprep.common.workers.cluster import Places
 from ffprep.convert.clusters.parts import PartJob, write_part
+from ffprep.convert.clusters.plans import plan_in
 from ffprep.convert.conversion import convert
 from ffprep.errors import ConversionError, OptionError, SourceError
-from ffprep.fields import IntField
+from ffprep.fields import BytesField, IntField
+from ffprep.fields.base import Shared
 
 
 class RayError(Exception):
@@ -376,3 +379,36 @@ def test_a_node_without_ffprep_or_with_another_one(
     with pytest.raises(ConversionError, match=wanted) as error:
         convert(Numbers(), tmp_path / "x.beton", engine="ray")
     assert len(str(error.value).splitlines()) == 1
+
+
+class Sometimes(Numbers):
+    """Values of which few are shared: too few to be among those that are tried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields = {"data": BytesField(), "number": IntField()}
+
+    def sample(self, index: int) -> tuple[Any, int]:  # type: ignore[override]
+        data = b"one" if index in (38, 39, 51) else b"%d" % index
+        return (Shared("one", data) if data == b"one" else data), index
+
+
+def test_shared_values_that_come_as_a_surprise(ray: Any, tmp_path: Path) -> None:
+    (tmp_path / "plan").mkdir()
+    assert plan_in(tmp_path / "plan", Sometimes(), 64).placed
+    shutil.rmtree(tmp_path / "plan")
+    convert(Sometimes(), tmp_path / "x.beton", engine="ray", workers=1)
+    convert(Sometimes(), tmp_path / "y.beton", workers=1)
+    assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "y.beton").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.beton", "y.beton"]
+
+
+def test_an_unfinished_file_of_another_process_is_not_dropped(ray: Any, tmp_path: Path) -> None:
+    descriptor, held = open_locked(tmp_path / "x.beton.partial")
+    with pytest.raises(OptionError, match="another process is writing this file"):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", restart=True)
+    held.release()
+    os.close(descriptor)
+    (tmp_path / "x.beton.journal").touch()
+    convert(Numbers(), tmp_path / "x.beton", engine="ray", restart=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.beton"]
