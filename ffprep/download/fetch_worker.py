@@ -32,6 +32,20 @@ from ffprep.download.messages import (
 from ffprep.download.row_loop import RowLoop
 from ffprep.download.shards import ImageAppender
 
+MACOS_OPEN_FILES = 10_240
+"""What macOS lets a process have open, though it says that there is no limit."""
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as the system lets it."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for wanted in (most, MACOS_OPEN_FILES):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            return
+        except (OSError, ValueError):
+            continue  # the limit stays as it is if neither is taken
+
 
 def main(requests: int, results: int) -> NoReturn:
     """Serve requests until their pipe is closed.
@@ -42,8 +56,7 @@ def main(requests: int, results: int) -> NoReturn:
         Descriptors of the socket to read requests from and of the pipe to write results to.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the downloading process gets it as well, and ends this one
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every connection is an open file
+    allow_open_files()  # every connection is one
     outgoing = Connection(results, readable=False)
     try:
         incoming = Connection(requests)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,10 @@ def test_damaged_payloads_are_left_out_and_named(whole: Path, tmp_path: Path) ->
     assert (Reader(tmp_path / "y.beton").manifest or {})["repaired"]["lost"] == 4
 
 
-def test_every_table_is_restored(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_every_table_is_restored(in_memory: bool, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not in_memory:  # as on macOS
+        monkeypatch.delattr(os, "memfd_create", raising=False)
     good, content = contents(whole), whole.read_bytes()
     header = layout.Header.unpack(content)
     records = layout.records_start(len(FIELDS))

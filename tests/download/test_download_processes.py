@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_server import LOCAL, Handler, contents, rows
 
-from ffprep.download import shards, worker_processes
+from ffprep.download import fetch_worker, shards, worker_processes
 from ffprep.download.downloader import DownloadProgress, download
 from ffprep.download.settings import DownloadOptions
 from ffprep.download.shards import manifest_path, tar_path
@@ -100,6 +100,24 @@ def test_connections_are_held_to_the_files_a_process_may_open(monkeypatch: pytes
     with pytest.raises(OptionError, match=r"256 files only.*fewer connections or more workers"):
         worker_processes.worker_configs(DownloadOptions(connections=400, workers=2), 4)
     worker_processes.worker_configs(DownloadOptions(connections=400, workers=3), 4)
+
+
+@pytest.mark.parametrize(("error", "most"), [(None, "all"), (ValueError, "of macOS"), (OSError, "of macOS")])
+def test_a_process_takes_the_open_files_that_it_gets(
+    error: type[Exception] | None, most: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def setrlimit(_what: int, limits: tuple[int, int]) -> None:
+        if error is not None and limits[0] != fetch_worker.MACOS_OPEN_FILES:
+            raise error("current limit exceeds maximum limit")
+        taken.append(limits)
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    fetch_worker.allow_open_files()
+    soft = resource.RLIM_INFINITY if most == "all" else fetch_worker.MACOS_OPEN_FILES
+    assert taken == [(soft, resource.RLIM_INFINITY)]
 
 
 def test_processes_may_have_more_connections_than_the_usual_files(server: str, tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,13 +100,24 @@ def opened(path: Path, custom_fields: dict[str, type[Any]], restored: list[str])
             raise CorruptError(f"{path}: the {what} and their copy are both damaged; convert or copy the file again")
     packed = block.pack()
     head[place : place + len(packed)] = packed
-    # The tables alone, in memory as a file with a hole for the payloads, which are read from the damaged file.
-    with os.fdopen(os.memfd_create("ffprep-tables"), "w+b") as file:
+    # The tables alone, with a hole for the payloads, which are read from the damaged file.
+    with _file_for_tables() as (file, name):
         file.write(head)
         file.seek(block.data_end)
         file.write(data[block.data_end : table].tobytes() + rows)
         file.flush()
-        return RestoredReader(Path(f"/proc/self/fd/{file.fileno()}"), path, data, custom_fields)
+        return RestoredReader(name, path, data, custom_fields)
+
+
+@contextmanager
+def _file_for_tables() -> Iterator[tuple[IO[bytes], Path]]:
+    """Open a file that nobody else sees, in memory where the system has such (Linux); it can be mapped by its name."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("ffprep-tables"), "w+b") as file:
+            yield file, Path(f"/proc/self/fd/{file.fileno()}")
+    else:
+        with tempfile.NamedTemporaryFile(prefix="ffprep-tables-") as named:
+            yield named, Path(named.name)
 
 
 def _superblock(data: npt.NDArray[np.uint8]) -> layout.Superblock | None:
