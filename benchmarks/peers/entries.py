@@ -33,6 +33,9 @@ TWO_VIEWS_TOO = (
     "WebDataset",
     "MosaicML",
     "LitData",
+    "Hugging Face",
+    "datago",
+    "Grain",
 )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers.environments import ENVIRONMENTS, set_up
+from peers.environments import ENVIRONMENTS, MANUALS, set_up
 
 from ffprep.inspect.timing.paired import Contestant, Limits, Timing, compare
 from ffprep.inspect.timing.results import Result, Series, Table
@@ -181,9 +181,11 @@ def add(result: Result, table: str, groups: Sequence[Group], look: Look, checked
         for entry, timing in group:
             name = own if entry is yardstick[0] else f"{table}: {entry.name}"
             facts: dict[str, Any] = {"environment": entry.environment, "memory": timing.memory, **timing.summary}
-            facts.pop("blocks", None)
+            if blocks := facts.pop("blocks", None):
+                facts["apart"] = round(distance(yardstick[1].summary.get("blocks", ()), blocks), 4)
             if entry.environment:
                 facts["packages"] = " ".join(ENVIRONMENTS[entry.environment].packages)
+                facts["manual"] = MANUALS.get(entry.environment, "")
             failure = timing.failure or (unlike(yardstick[1], timing) if checked else "")
             result.add(timing, name, look.rate, **facts)
             if failure:

@@ -386,7 +386,7 @@ PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
     "images": (images, 255, 85),
     "narrow": (narrow, 250, 20),
     "validation": (validation, 210, 20),
-    "views": (views, 175, 22),
+    "views": (views, 200, 22),
     "workers": (workers, 200, 30),
     "decoding": (decoding, 175, 35),
     "tokens": (tokens_part, 60, 20),

@@ -20,7 +20,10 @@ QUEUE = 3
 
 
 def dali(folder: str, **job: Any) -> Epoch:
-    """DALI on the CPU: crop decoding, resize, mirror and normalise, handed over by its PyTorch iterator."""
+    """DALI on the CPU: crop decoding, resize, mirror and normalise, handed over by its PyTorch iterator.
+
+    Two views are cropped from an image that is decoded whole.
+    """
     wanted = Job(**job)
     from nvidia.dali import fn, pipeline_def, types
     from nvidia.dali.plugin.base_iterator import LastBatchPolicy
@@ -58,10 +61,13 @@ def dali(folder: str, **job: Any) -> Epoch:
             )
             images = fn.resize(images, size=(SIDE, SIDE), interp_type=types.INTERP_LINEAR, antialias=True)
             return normalised(images), labels
+        if wanted.kind == "validation":  # the square that is left of the image in the end, decoded alone
+            side = fn.reductions.min(fn.peek_image_shape(encoded)[:2]) * (SIDE / SHORTER)
+            side = fn.cast(fn.cast(side + 0.5, dtype=types.INT32), dtype=types.FLOAT)
+            images = fn.decoders.image_crop(encoded, crop_w=side, crop_h=side, **decoding)
+            images = fn.resize(images, size=(SIDE, SIDE), interp_type=types.INTERP_LINEAR, antialias=True)
+            return normalised(images), labels
         images = fn.decoders.image(encoded, **decoding)
-        if wanted.kind == "validation":
-            images = fn.resize(images, resize_shorter=SHORTER, interp_type=types.INTERP_LINEAR, antialias=True)
-            return normalised(images, crop=(SIDE, SIDE)), labels
         options = {"size": (SIDE, SIDE), "random_area": area, "random_aspect_ratio": ratio, "antialias": True}
         views = [normalised(fn.random_resized_crop(images, **options)) for _ in range(2)]
         return (*views, labels)

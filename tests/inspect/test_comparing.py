@@ -14,7 +14,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from ffprep.inspect.timing.paired import Contestant, Limits, Timing, _ContestantProcess, _rest, _serve, compare
+from ffprep.inspect.timing.paired import (
+    Contestant,
+    Limits,
+    Timing,
+    _ContestantProcess,
+    _rest,
+    _serve,
+    compare,
+    what_failed,
+)
 from ffprep.inspect.timing.process_tree import descendants
 from ffprep.inspect.timing.results import Result
 
@@ -141,6 +150,21 @@ def test_what_works_ahead_is_waited_for(worked: list[float], slept: int, monkeyp
     monkeypatch.setattr(time, "process_time", lambda: sum(worked[: len(sleeps)]))
     _rest(5.0)
     assert len(sleeps) == pytest.approx(slept, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Traceback\nlib.WantsError: version 3 is needed.\nUpgrade it.\n\nOr use an older one.\n",
+            "lib.WantsError: version 3",
+        ),
+        ("  first\n  the last line \n", "the last line"),
+        ("", ""),
+    ],
+)
+def test_what_failed_is_said_in_a_line(text: str, expected: str) -> None:
+    assert what_failed(text).startswith(expected) and bool(what_failed(text)) == bool(expected)
 
 
 def test_nothing_starts_when_the_time_is_over() -> None:
@@ -370,3 +394,6 @@ def test_an_environment_says_why_it_cannot_run(harness: Any, tmp_path: Path, mon
     assert "no_such_library" in environments.set_up(late, again=True)[1] and len(tried) == 2
     good = environments.Environment("good", ("good==1",), ("json",), "json.loads", "liblate")
     assert environments.set_up(good) == (tmp_path / "good" / "bin" / "python", "") and len(tried) == 2
+    never = environments.Environment("never", ("never==1",), ("json",), before=(3, 0))
+    assert environments.set_up(never)[1] == "never==1 cannot be imported by Python 3.0 and later"
+    assert not (tmp_path / "never").exists()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ from ffprep.inspect.timing.process_tree import children_seconds, end, memory_byt
 
 LINUX = sys.platform.startswith("linux")
 LATE = "no time was left for it"
+EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Exit|Interrupt): ")
 WATCH = 0.25
 """Seconds between two looks at the memory of a contestant that starts."""
 LITTLE = 10.0
@@ -109,6 +111,13 @@ class Timing:
     def median(self) -> float:
         """Median of the samples per second."""
         return statistics.median(self.rates)
+
+
+def what_failed(text: str) -> str:
+    """Return the line of a program's errors that names an exception, the last of these; or else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if EXCEPTION.match(line)]
+    return (named or lines or [""])[-1]
 
 
 def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
@@ -217,8 +226,7 @@ class _ContestantProcess:
 
     def _last_error(self) -> str:
         self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return (lines or [f"exit status {self.process.returncode}"])[-1]
+        return what_failed(self.errors.read().decode(errors="replace")) or f"exit status {self.process.returncode}"
 
     def start(self, seconds: float) -> None:
         """Wait for the end of the first epoch."""
