@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from peers.common import MEAN, SIDE, STD, Epoch, FromBytes, Job, centre, images_of, one_thread, torch_loader
+from peers.common import MEAN, SIDE, STD, Epoch, FromBytes, Job, centre, images_of, normalised, one_thread, torch_loader
 
 from ffprep.inspect.timing.runners import random_crop
 
@@ -86,7 +86,7 @@ def webdataset(data: str, **job: Any) -> Epoch:
         persistent_workers=wanted.num_workers > 0,
         worker_init_fn=one_thread,
     )
-    return Epoch(lambda: (images for images, _ in loader), wanted)
+    return Epoch(lambda: (normalised(images) for images, _ in loader), wanted)
 
 
 def streaming_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
@@ -112,7 +112,7 @@ def streaming(data: str, **job: Any) -> Epoch:
     dataset = _decoding(StreamingDataset, wanted)(
         local=data, shuffle=wanted.kind != "validation", batch_size=wanted.batch_size
     )
-    return torch_loader(dataset, wanted)
+    return torch_loader(dataset, wanted, normalised)
 
 
 def litdata_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
@@ -147,7 +147,7 @@ def litdata(data: str, **job: Any) -> Epoch:
         num_workers=wanted.num_workers,
         persistent_workers=wanted.num_workers > 0,
     )
-    return Epoch(lambda: (images for images, _ in loader), wanted)
+    return Epoch(lambda: (normalised(images) for images, _ in loader), wanted)
 
 
 def datasets_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
@@ -188,7 +188,7 @@ def datasets(data: str, **job: Any) -> Epoch:
             found = rows[indices]
             return list(zip(found["image"], found["label"], strict=True))
 
-    return torch_loader(Pairs(), wanted, shuffle=wanted.kind != "validation")
+    return torch_loader(Pairs(), wanted, normalised, shuffle=wanted.kind != "validation")
 
 
 def grain_write(folder: str, out: str, num_workers: int = 1) -> Callable[[], int]:
