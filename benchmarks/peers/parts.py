@@ -17,6 +17,7 @@ from peers import tokens
 from peers.confined import groups
 from peers.measuring import HERE, Entry, Look, Setting, add, building, timed, unlike
 
+from ffprep.inspect.timing.paired import LATE
 from ffprep.inspect.timing.results import Result, Table
 
 IMAGES = Look()
@@ -237,7 +238,7 @@ def accelerator(bench: Bench) -> None:
     without = Table(["no figure", "reason"], [])
     for group in timed(table, replace(bench.setting, rounds=len(models) * bench.setting.rounds)):
         for entry, timing in group:
-            if failure := timing.failure or unlike(group[0][1], timing):
+            if failure := timing.failure or unlike(group[0][1], timing) or LATE * (len(timing.rates) < len(models)):
                 without.rows.append([entry.name, failure])
                 continue
             row: list[Any] = [entry.name]
