@@ -84,6 +84,8 @@ def lead(table: str) -> str:
         return "0 workers: torch then decodes in the training process; ffprep takes a thread for each of the two cores:"
     if kind == "workers":
         return f"{what} worker{'' if what == '1' else 's'} on two cores:"
+    if kind == "quality":
+        return f"Random crops to 224 of images whose shorter side is 512, 4:2:0 at quality {what}:"
     if kind == "side":
         return f"Random crops to 224 of images whose shorter side is {what}, 4:2:0 at quality 90:"
     return TABLES.get(table, "")

@@ -19,6 +19,8 @@ FEW = (
     "WebDataset",
 )
 """Those that stand for their kind, where all peers would take too long."""
+LOOKS = 5
+"""Passes of our first loader from which is known how much values of random crops differ by chance."""
 SHARDS = {"webdataset": "tars", "streaming": "MDS", "litdata": "chunks", "datasets": "Arrow", "grain": "ArrayRecord"}
 """Peers with a form of storage of their own."""
 TWO_VIEWS_TOO = (
@@ -31,6 +33,9 @@ TWO_VIEWS_TOO = (
     "WebDataset",
     "MosaicML",
     "LitData",
+    "Hugging Face",
+    "datago",
+    "Grain",
 )
 
 
@@ -114,7 +119,7 @@ def image_entries(data: Data, **job: Any) -> list[Entry]:
     if kind == "views":
         kept = ("ffprep", "stock ffcv", *(f"torch DataLoader, {one}" for one in TWO_VIEWS_TOO), *TWO_VIEWS_TOO)
         found = [one for one in found if one.name.startswith(kept)]
-    looks = {"looks": 5} if kind != "validation" else {}
+    looks = {"looks": LOOKS} if kind != "validation" else {}
     found = [replace(one, options={**one.options, **job}) for one in found]
     return [replace(found[0], options={**found[0].options, **looks}), *found[1:]]
 
@@ -136,7 +141,7 @@ def confined_entries(place: Path, groups: Sequence[Path]) -> list[Entry]:
         options = {"runner": f"peers.{runner}", "place": str(path), "group": str(group), "room": size // 2}
         entry = Entry(name, "peers.confined:confined", environment, {**options, key: str(path), **more})
         found.append(replace(entry, stored="JPEG files" if key == "folder" else "beton"))
-    return found
+    return [replace(found[0], options={**found[0].options, "looks": LOOKS}), *found[1:]]
 
 
 def few(entries: Sequence[Entry]) -> list[Entry]:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ffprep.inspect.timing.paired import what_failed
+
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
 UV = "uv==0.13.9"
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
@@ -38,6 +40,8 @@ class Environment:
         An expression that loads what it imports late, such as libraries of the system.
     system : str
         Debian's package of these, which root installs where they are missing.
+    before : (int, int), optional
+        The first Python with which it cannot be imported: there nothing is installed.
     """
 
     name: str
@@ -45,7 +49,29 @@ class Environment:
     modules: tuple[str, ...]
     loads: str = ""
     system: str = ""
+    before: tuple[int, int] | None = None
 
+
+MANUALS = {
+    "torchvision": "https://docs.pytorch.org/vision/stable/transforms.html#performance-considerations",
+    "torchcodec": "https://github.com/meta-pytorch/torchcodec/releases/tag/v0.16.0",
+    "dali": "https://docs.nvidia.com/deeplearning/dali/user-guide/docs/advanced_topics_performance_tuning.html",
+    "spdl": "https://facebookresearch.github.io/spdl/0.8.0/generated/spdl.io.load_image_batch.html",
+    "webdataset": "https://webdataset.github.io/webdataset/sharding/",
+    "streaming": "https://docs.mosaicml.com/projects/streaming/en/stable/getting_started/quick_start.html",
+    "litdata": "https://github.com/Lightning-AI/litData#optimize-jpeg",
+    "datasets": "https://huggingface.co/docs/datasets/use_with_pytorch",
+    "grain": "https://github.com/google/grain",
+    "tensorflow": "https://www.tensorflow.org/guide/data_performance",
+    "turboloader": "https://pypi.org/project/turboloader/2.39.0/",
+    "datago": "https://pypi.org/project/datago/2026.10.1/",
+    "kornia-rs": "https://github.com/kornia/kornia-rs/tree/main/kornia-py",
+    "slipstream": "https://github.com/harvard-visionlab/slipstream",
+    "img2dataset": "https://github.com/rom1504/img2dataset",
+    "fairseq": "https://github.com/facebookresearch/fairseq",
+    "tokenisers": "https://huggingface.co/docs/datasets/process#batch-processing",
+}
+"""Where the settings of a peer come from, by the name of its environment; docs/comparison.md says what they are."""
 
 ENVIRONMENTS = {
     one.name: one
@@ -75,7 +101,7 @@ ENVIRONMENTS = {
         Environment("kornia-rs", ("kornia-rs==0.2.0", "numpy", TORCH[0]), ("kornia_rs",)),
         Environment("slipstream", ("slipstream==0.7.0",), ("slipstream",)),
         Environment("img2dataset", ("img2dataset==1.47.0",), ("img2dataset",)),
-        Environment("fairseq", ("fairseq==0.12.2", TORCH[0]), ("fairseq.data",)),
+        Environment("fairseq", ("fairseq==0.12.2", TORCH[0]), ("fairseq.data",), before=(3, 11)),
         Environment(
             "tokenisers",
             (
@@ -88,8 +114,16 @@ ENVIRONMENTS = {
             ),
             ("tiktoken", "tokenizers", "datasets", "datatrove"),
         ),
-        Environment("turbojpeg", ("PyTurboJPEG==2.6.1", "numpy", "opencv-python-headless==5.0.0.93"), ("turbojpeg",)),
-        Environment("turbojpeg1", ("PyTurboJPEG==1.8.3", "numpy", "opencv-python-headless==5.0.0.93"), ("turbojpeg",)),
+        *(
+            Environment(
+                name,
+                (package, "numpy", "opencv-python-headless==5.0.0.93"),
+                ("turbojpeg",),
+                "turbojpeg.TurboJPEG()",
+                "libturbojpeg0",
+            )
+            for name, package in (("turbojpeg", "PyTurboJPEG==2.6.1"), ("turbojpeg1", "PyTurboJPEG==1.8.3"))
+        ),
         Environment(
             "decoders",
             (
@@ -121,6 +155,9 @@ def set_up(environment: Environment, again: bool = False) -> tuple[Path, str]:
     """
     folder = home() / environment.name
     python = folder / "bin" / "python"
+    if environment.before is not None and sys.version_info >= environment.before:
+        version = ".".join(map(str, environment.before))
+        return python, f"{environment.packages[0]} cannot be imported by Python {version} and later"
     wanted = "\n".join(environment.packages)
     stamp, reason = folder / "packages.txt", folder / "failure.txt"
     failed = again and reason.exists() and bool(reason.read_text())
@@ -157,7 +194,7 @@ def _tried(python: Path, environment: Environment) -> str:
         run = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         return f"not imported within {SECONDS} s"
-    return _last_line(run.stderr) if run.returncode else ""
+    return what_failed(run.stderr) if run.returncode else ""
 
 
 @cache
@@ -206,10 +243,5 @@ def _install(folder: Path, python: Path, packages: tuple[str, ...]) -> str:
     except subprocess.TimeoutExpired:
         return f"not installed within {SECONDS} s"
     except subprocess.CalledProcessError as error:
-        return f"not installable: {_last_line(error.stderr)}"
+        return f"not installable: {what_failed(error.stderr)}"
     return ""
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from peers.common import MEAN, SHORTER, SIDE, STD, Epoch, Job, TwoViews, centre, images_of, torch_loader, v2_transform
+from peers.common import (
+    MEAN,
+    SHORTER,
+    SIDE,
+    STD,
+    Epoch,
+    Job,
+    TwoViews,
+    centre,
+    images_of,
+    normalised,
+    torch_loader,
+    v2_transform,
+)
 
 from ffprep.inspect.timing.runners import random_crop
 
@@ -47,7 +60,7 @@ def torchvision_v2(folder: str, **job: Any) -> Epoch:
     from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
     dataset = _Files(folder, lambda path: decode_jpeg(read_file(path), ImageReadMode.RGB), v2_transform(wanted))
-    return torch_loader(dataset, wanted, shuffle=wanted.kind != "validation")
+    return torch_loader(dataset, wanted, normalised, shuffle=wanted.kind != "validation")
 
 
 def torchcodec(folder: str, **job: Any) -> Epoch:
@@ -59,7 +72,8 @@ def torchcodec(folder: str, **job: Any) -> Epoch:
         image = decode_image(path)
         return image if image.shape[0] == 3 else image[:1].expand(3, -1, -1)
 
-    return torch_loader(_Files(folder, decode, v2_transform(wanted)), wanted, shuffle=wanted.kind != "validation")
+    dataset = _Files(folder, decode, v2_transform(wanted))
+    return torch_loader(dataset, wanted, normalised, shuffle=wanted.kind != "validation")
 
 
 def kornia(folder: str, **job: Any) -> Epoch:

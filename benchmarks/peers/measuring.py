@@ -17,15 +17,25 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from peers.environments import ENVIRONMENTS, set_up
+import numpy as np
+from peers.environments import ENVIRONMENTS, MANUALS, set_up
 
 from ffprep.inspect.timing.paired import Contestant, Limits, Timing, compare
 from ffprep.inspect.timing.results import Result, Series, Table
 
 HERE = Path(__file__).resolve().parents[1]
 IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
-TOLERANCE = {"mean": 0.03, "std": 0.06}
-"""By how much a peer's values may differ from ours, in standard deviations of ImageNet's pixels, besides chance."""
+TOLERANCE = {"mean": 0.03, "std": 0.03}
+"""By how much a peer's values may differ from ours, in standard deviations of ImageNet's pixels, besides chance.
+
+The fast inverse DCT makes pixels darker by 0.022; a filter without antialiasing makes their deviation larger by 0.02.
+"""
+PAGES = {"read": "read from the disk, % of the set", "resident": "in memory after it, %"}
+"""Heads of what `peers.confined` measures of each pass."""
+CHANCE = 5.0
+"""How many times its standard deviation a difference by chance may be."""
+FURTHEST = 0.1
+"""How far a block's mean in an image of validation may be from ours, as the root of the mean square over all blocks."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class Look:
     each_scale : float
         Seconds of processor time for a sample times this are shown.
     columns : sequence of str
-        Of ``stored``, ``size``, ``memory``, ``start``.
+        Of ``stored``, ``size``, ``memory``, ``start``, ``read`` and ``resident`` (of the part `confined`).
     """
 
     rate: str = "images/s"
@@ -157,9 +167,11 @@ def _together(entries: Sequence[Entry], setting: Setting, until: float) -> Group
 
 def add(result: Result, table: str, groups: Sequence[Group], look: Look, checked: bool = False) -> None:
     """Add the series of groups and a table of them: rates, beside our first entry's, with what they cost."""
-    heads = {"stored": "reads", "size": "bytes each", "memory": "MB", "start": "start-up, s"}
+    known = any(timing.first_batch == timing.first_batch for group in groups for _, timing in group)
+    heads = {"stored": "reads", "size": "bytes each", "memory": "MB", "start": "start-up, s", **PAGES}
+    heads |= {"start": "first batch, s"} if known else {}
     before = [heads[one] for one in ("stored", "size") if one in look.columns]
-    after = [heads[one] for one in ("memory", "start") if one in look.columns]
+    after = [heads[one] for one in ("memory", "start", *PAGES) if one in look.columns]
     columns = ["", *before, look.rate, "ffprep is faster by", look.each, "CPU, times ffprep", *after]
     shown = Table(columns, [])
     without = Table(["no figure", "reason"], [])
@@ -169,6 +181,11 @@ def add(result: Result, table: str, groups: Sequence[Group], look: Look, checked
         for entry, timing in group:
             name = own if entry is yardstick[0] else f"{table}: {entry.name}"
             facts: dict[str, Any] = {"environment": entry.environment, "memory": timing.memory, **timing.summary}
+            if blocks := facts.pop("blocks", None):
+                facts["apart"] = round(distance(yardstick[1].summary.get("blocks", ()), blocks), 4)
+            if entry.environment:
+                facts["packages"] = " ".join(ENVIRONMENTS[entry.environment].packages)
+                facts["manual"] = MANUALS.get(entry.environment, "")
             failure = timing.failure or (unlike(yardstick[1], timing) if checked else "")
             result.add(timing, name, look.rate, **facts)
             if failure:
@@ -188,7 +205,11 @@ def add(result: Result, table: str, groups: Sequence[Group], look: Look, checked
             row.append({"median": cost, "form": ".3g"})
             row.append({"ratio": [cost, f"{own}, processor"]} if other else "")
             row += [f"{timing.memory / 1e6:,.0f}"] if "memory" in look.columns else []
-            row += [f"{timing.start_up:.1f}"] if "start" in look.columns else []
+            row += [f"{timing.first_batch if known else timing.start_up:.1f}"] if "start" in look.columns else []
+            for fact in PAGES:
+                if fact in look.columns:
+                    result.measured(f"{name}, {fact}", [one.get(fact, float("nan")) for one in timing.facts], "%")
+                    row.append({"median": f"{name}, {fact}", "scale": 100, "form": ".0f"})
             shown.rows.append(row)
     result.tables[table] = shown
     if without.rows:
@@ -198,16 +219,36 @@ def add(result: Result, table: str, groups: Sequence[Group], look: Look, checked
 def unlike(ours: Timing, other: Timing) -> str:
     """Say how a peer's values differ from ours, by which its work is not the same; empty if they do not.
 
-    Means of few random crops differ by chance: by how much is known from several epochs of ours (``error``).
+    Means of random crops differ by chance, the less the more crops there are; how much those of single crops do is
+    known from several passes of ours. In validation nothing is drawn: there every image must be like one of ours.
     """
     if not ours.summary or not other.summary:
         return ""
     if other.summary["samples"] != ours.summary["samples"]:
         return f"it delivered {other.summary['samples']:,} of {ours.summary['samples']:,} images"
-    chance = 4 * sqrt(2) * ours.summary.get("error", 0.0)
     for what, allowed in TOLERANCE.items():
+        allowed += by_chance(ours.summary, other.summary, what)
         furthest = max(abs(a - b) for a, b in zip(ours.summary[what], other.summary[what], strict=True))
-        if furthest > allowed + chance:
+        if furthest > allowed:
             kind = {"mean": "mean", "std": "standard deviation"}[what]
-            return f"the {kind} of its values differs by {furthest:.2f}, of which {allowed + chance:.2f} is allowed"
+            return f"the {kind} of its values differs by {furthest:.3f}, of which {allowed:.3f} is allowed"
+    apart = distance(ours.summary.get("blocks", ()), other.summary.get("blocks", ()))
+    if apart > FURTHEST:
+        return f"blocks of an image differ by {apart:.3f} from all of ours, of which {FURTHEST} is allowed"
     return ""
+
+
+def by_chance(ours: Mapping[str, Any], other: Mapping[str, Any], what: str) -> float:
+    """Return how far apart two means over crops may be by chance: less, the more crops both have seen."""
+    spread = ours.get("spread", {}).get(what, 0.0)
+    crops = [max(1, one.get("crops", 1)) * one.get("looks", 1) for one in (ours, other)]
+    return CHANCE * spread * sqrt(sum(1 / number for number in crops))
+
+
+def distance(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> float:
+    """Return how far the image that has no like is from its nearest one on the other side, whatever their order."""
+    if not ours or not theirs:
+        return 0.0
+    one, two = np.asarray(ours), np.asarray(theirs)
+    squares = np.array([np.square(two - image).mean(1) for image in one])
+    return float(np.sqrt(max(squares.min(0).max(), squares.min(1).max())))

@@ -15,8 +15,9 @@ from typing import Any
 from peers import entries as who
 from peers import tokens
 from peers.confined import groups
-from peers.measuring import HERE, Entry, Look, Setting, add, building, timed
+from peers.measuring import HERE, Entry, Look, Setting, add, building, timed, unlike
 
+from ffprep.inspect.timing.paired import LATE
 from ffprep.inspect.timing.results import Result, Table
 
 IMAGES = Look()
@@ -120,8 +121,8 @@ def workers(bench: Bench) -> None:
     for left, number in zip(range(len(numbers) + 1, 1, -1), numbers, strict=True):
         able = [one for one in found if number or one.environment == "torchvision" or one is found[0]]
         table = [who.with_job(one, one.name, cores, num_workers=number) for one in able]
-        bench.compare(f"workers-{number}", table, look, left)
-    bench.compare("consumed", [who.with_job(one, one.name, touch="all") for one in found], PLAIN)
+        bench.compare(f"workers-{number}", table, look, left, checked=True)
+    bench.compare("consumed", [who.with_job(one, one.name, touch="all") for one in found], PLAIN, checked=True)
 
 
 def decoding(bench: Bench) -> None:
@@ -222,24 +223,33 @@ RATES = {
 }
 """Images a second that a GPU trains on, as published. timm's are of its repository's
 ``results/benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv``."""
-TIMED = ("ViT-B/16, RTX 3090", "ResNet-50, RTX 3090")
+TIMED = ("ViT-B/16, RTX 3090", "ViT-S/16, RTX 3090", "ResNet-50, RTX 3090", "ResNet-18, RTX 3090")
 
 
 def accelerator(bench: Bench) -> None:
     """An accelerator that takes a timed step a batch: the share of time it is busy on two cores, and cores it needs."""
     cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
-    data = larger(bench, 256 if bench.quick else 1024)
+    data = larger(bench, 256 if bench.quick else 768)
     found = [one for one in bench.few(who.image_entries(data)) if one.name not in ("WebDataset", who.FEW[1])]
-    models = TIMED[-1:] if bench.quick else TIMED
-    shown = Table(["", *(f"{model}: busy, %" for model in models)], [[one.name] for one in found])
-    for left, model in zip(range(len(models), 0, -1), models, strict=True):
-        rate = RATES[model][0]
-        table = [who.with_job(one, one.name, cores, num_workers=2, step=1 / rate, looks=1) for one in found]
-        bench.compare(f"busy, {model}", table, PLAIN, left)
-        del bench.result.tables[f"busy, {model}"]
-        for row, entry in zip(shown.rows, found, strict=True):
-            row.append({"range": f"busy, {model}: {entry.name}", "scale": 100 / rate, "form": ".0f"})
+    models = TIMED[2:3] if bench.quick else TIMED
+    steps = [1 / RATES[model][0] for model in models]
+    table = [who.with_job(one, one.name, cores, num_workers=2, steps=steps) for one in found]
+    shown = Table(["", *(f"{model}: busy, %" for model in models)], [])
+    without = Table(["no figure", "reason"], [])
+    for group in timed(table, replace(bench.setting, rounds=len(models) * bench.setting.rounds)):
+        for entry, timing in group:
+            if failure := timing.failure or unlike(group[0][1], timing) or LATE * (len(timing.rates) < len(models)):
+                without.rows.append([entry.name, failure])
+                continue
+            row: list[Any] = [entry.name]
+            for number, model in enumerate(models):  # passes take the models in turns
+                name = f"busy, {model}: {entry.name}"
+                bench.result.add(replace(timing, rates=timing.rates[number :: len(models)]), name)
+                row.append({"range": name, "scale": 100 / RATES[model][0], "form": ".0f"})
+            shown.rows.append(row)
     bench.result.tables["busy"] = shown
+    if without.rows:
+        bench.result.tables["busy-without"] = without
     measured = bench.others("images")
     if measured is None:
         return
@@ -264,7 +274,8 @@ def confined(bench: Bench) -> None:
         found = who.confined_entries(place, made)
         if bench.quick or bench.data.stock is None:
             found = [one for one in found if "stock" not in one.name]
-        bench.compare("confined", found, replace(PLAIN, columns=("stored", "memory")))
+        look = replace(PLAIN, columns=("stored", "memory", "read", "resident"))
+        bench.compare("confined", found, look, checked=True)
 
 
 def _copies(bench: Bench, count: int) -> Path:
@@ -299,22 +310,19 @@ def larger(bench: Bench, count: int) -> who.Data:
 
 
 def scaling(bench: Bench) -> None:
-    """Sides of images, numbers of samples, numbers of files."""
+    """Sides of images, qualities, numbers of samples, numbers of files."""
     sides = [256, 1024] if bench.quick else [256, 512, 1024, 2048]
+    qualities = [] if bench.quick else [50, 98]
     numbers = [10**3, 10**5] if bench.quick else [10**3, 10**4, 10**5, 10**6, 10**7]
-    left = len(sides) + 2
-    for side in sides:
-        count = 24 if bench.quick else 48
-        place = _coded(bench, "420", 90, side, count)
-        data = larger(replace_data(bench, place), count)
-        found = [
-            one
-            for one in bench.few(who.image_entries(data, least=bench.least()))
-            if one.name not in ("WebDataset", "stock ffcv")
-        ]
-        bench.compare(f"side-{side}", found, replace(PLAIN, columns=("size", "memory")), left)
-        left -= 1
-    _openings(bench, numbers, left)
+    count = 24 if bench.quick else 48
+    tables = [(f"side-{side}", side, 90) for side in sides] + [(f"quality-{one}", 512, one) for one in qualities]
+    for number, (table, side, quality) in enumerate(tables):
+        data = larger(replace_data(bench, _coded(bench, "420", quality, side, count)), count)
+        found = bench.few(who.image_entries(data, least=bench.least()))
+        found = [one for one in found if one.name not in ("WebDataset", "stock ffcv")]
+        look = replace(PLAIN, columns=("size", "memory"))
+        bench.compare(table, found, look, len(tables) + 2 - number, checked=True)
+    _openings(bench, numbers, 2)
 
 
 def replace_data(bench: Bench, place: Path) -> Bench:
@@ -379,7 +387,7 @@ PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
     "images": (images, 255, 85),
     "narrow": (narrow, 250, 20),
     "validation": (validation, 210, 20),
-    "views": (views, 175, 22),
+    "views": (views, 200, 22),
     "workers": (workers, 200, 30),
     "decoding": (decoding, 175, 35),
     "tokens": (tokens_part, 60, 20),
@@ -387,6 +395,6 @@ PARTS: dict[str, tuple[Callable[[Bench], None], float, float]] = {
     "download": (download, 65, 18),
     "accelerator": (accelerator, 190, 30),
     "confined": (confined, 140, 30),
-    "scaling": (scaling, 200, 40),
+    "scaling": (scaling, 240, 40),
 }
 """Each part with the seconds that it may take, and those of a quick look."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from peers.common import MEAN, SHORTER, SIDE, STD, Epoch, Job, centre, images_of, v2_transform
+from peers.common import MEAN, SHORTER, SIDE, STD, Epoch, Job, centre, images_of, normalised, v2_transform
 
 from ffprep.inspect.timing.runners import random_crop
 
@@ -20,7 +20,10 @@ QUEUE = 3
 
 
 def dali(folder: str, **job: Any) -> Epoch:
-    """DALI on the CPU: crop decoding, resize, mirror and normalise, handed over by its PyTorch iterator."""
+    """DALI on the CPU: crop decoding, resize, mirror and normalise, handed over by its PyTorch iterator.
+
+    Two views are cropped from an image that is decoded whole.
+    """
     wanted = Job(**job)
     from nvidia.dali import fn, pipeline_def, types
     from nvidia.dali.plugin.base_iterator import LastBatchPolicy
@@ -30,7 +33,7 @@ def dali(folder: str, **job: Any) -> Epoch:
     decoding: dict[str, Any] = {"device": "cpu", "use_fast_idct": True}
     training = wanted.kind != "validation"
 
-    def normalised(images: Any, **options: Any) -> Any:
+    def planes(images: Any, **options: Any) -> Any:
         return fn.crop_mirror_normalize(
             images,
             dtype=types.FLOAT,
@@ -57,13 +60,16 @@ def dali(folder: str, **job: Any) -> Epoch:
                 encoded, random_area=area, random_aspect_ratio=ratio, num_attempts=10, **decoding
             )
             images = fn.resize(images, size=(SIDE, SIDE), interp_type=types.INTERP_LINEAR, antialias=True)
-            return normalised(images), labels
+            return planes(images), labels
+        if wanted.kind == "validation":  # the square that is left of the image in the end, decoded alone
+            side = fn.reductions.min(fn.peek_image_shape(encoded)[:2]) * (SIDE / SHORTER)
+            side = fn.cast(fn.cast(side + 0.5, dtype=types.INT32), dtype=types.FLOAT)
+            images = fn.decoders.image_crop(encoded, crop_w=side, crop_h=side, **decoding)
+            images = fn.resize(images, size=(SIDE, SIDE), interp_type=types.INTERP_LINEAR, antialias=True)
+            return planes(images), labels
         images = fn.decoders.image(encoded, **decoding)
-        if wanted.kind == "validation":
-            images = fn.resize(images, resize_shorter=SHORTER, interp_type=types.INTERP_LINEAR, antialias=True)
-            return normalised(images, crop=(SIDE, SIDE)), labels
         options = {"size": (SIDE, SIDE), "random_area": area, "random_aspect_ratio": ratio, "antialias": True}
-        views = [normalised(fn.random_resized_crop(images, **options)) for _ in range(2)]
+        views = [planes(fn.random_resized_crop(images, **options)) for _ in range(2)]
         return (*views, labels)
 
     names = ["images", "second", "labels"] if wanted.kind == "views" else ["images", "labels"]
@@ -219,12 +225,13 @@ def datago(folder: str, **job: Any) -> Epoch:
         try:
             while (sample := client.get_sample()) is not None:
                 array = torch.from_numpy(sample.image.to_numpy_array())
-                images.append(transform(array.permute(2, 0, 1) if array.ndim == 3 else array.expand(3, -1, -1)))
+                pixels = array.permute(2, 0, 1) if array.ndim == 3 else array[None]
+                images.append(transform(pixels.expand(3, -1, -1)))  # grey images have one channel
                 if len(images) == wanted.batch_size:
-                    yield torch.stack(images)
+                    yield normalised(torch.stack(images))
                     images = []
             if images:
-                yield torch.stack(images)
+                yield normalised(torch.stack(images))
         finally:
             client.stop()
 

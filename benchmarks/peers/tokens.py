@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -30,15 +31,21 @@ def beton_file(flat: Path, out: Path) -> None:
     subprocess.run([*command, "--vocabulary", "fairseq"], check=True, capture_output=True)
 
 
-def _counted(batches: Callable[[], Iterator[Any]], limit: int) -> Round:
-    def run() -> int:
+class _Counted:
+    """A round of so many batches; `first` is the moment at which it had the first one."""
+
+    def __init__(self, batches: Callable[[], Iterator[Any]], limit: int) -> None:
+        self.batches, self.limit = batches, limit
+        self.first: float | None = None
+
+    def __call__(self) -> int:
         count = 0
-        for tokens in islice(batches(), limit):
+        for tokens in islice(self.batches(), self.limit):
             int(tokens[0, 0])  # a value of each batch, as for images
             count += int(tokens.shape[0]) * int(tokens.shape[1])
+            if self.first is None:
+                self.first = time.time()
         return count
-
-    return run
 
 
 def ffprep(path: str, limit: int, num_workers: int = 1) -> Round:
@@ -46,7 +53,7 @@ def ffprep(path: str, limit: int, num_workers: int = 1) -> Round:
     from ffprep.presets import text_blocks
 
     loader = text_blocks(path, batch_size=BATCH, num_workers=num_workers, seed=0)
-    return _counted(lambda: (tokens for (tokens,) in loader), limit)
+    return _Counted(lambda: (tokens for (tokens,) in loader), limit)
 
 
 def get_batch(flat: str, limit: int) -> Round:
@@ -62,7 +69,7 @@ def get_batch(flat: str, limit: int) -> Round:
             starts = torch.randint(len(data) - BLOCK, (BATCH,)).tolist()
             yield torch.stack([torch.from_numpy(data[i : i + BLOCK].astype(np.int64)) for i in starts])
 
-    return _counted(batches, limit)
+    return _Counted(batches, limit)
 
 
 def turboloader(flat: str, limit: int) -> Round:
@@ -77,7 +84,7 @@ def turboloader(flat: str, limit: int) -> Round:
         for batch in loader:
             yield batch[0] if isinstance(batch, tuple) else batch
 
-    return _counted(batches, limit)
+    return _Counted(batches, limit)
 
 
 def _tokens(part: tuple[str, int, int]) -> Any:
@@ -108,7 +115,7 @@ def litdata(flat: str, limit: int, num_workers: int = 0) -> Round:
     )
     dataset = package.StreamingDataset(out, item_loader=package.TokensLoader(BLOCK), shuffle=True, drop_last=False)
     loader = package.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=num_workers)
-    return _counted(lambda: (tokens.to(torch.int64) for tokens in loader), limit)
+    return _Counted(lambda: (tokens.to(torch.int64) for tokens in loader), limit)
 
 
 def fairseq(flat: str, limit: int) -> Round:
@@ -133,4 +140,4 @@ def fairseq(flat: str, limit: int) -> Round:
         for first in range(0, len(order) - BATCH, BATCH):
             yield data_utils.collate_tokens([blocks[int(i)] for i in order[first : first + BATCH]], 1)
 
-    return _counted(batches, limit)
+    return _Counted(batches, limit)

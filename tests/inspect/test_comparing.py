@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +11,19 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
-from ffprep.inspect.timing.paired import Contestant, Limits, Timing, _ContestantProcess, _rest, compare
+from ffprep.inspect.timing.paired import (
+    Contestant,
+    Limits,
+    Timing,
+    _ContestantProcess,
+    _rest,
+    _serve,
+    compare,
+    what_failed,
+)
 from ffprep.inspect.timing.process_tree import descendants
 from ffprep.inspect.timing.results import Result
 
@@ -26,7 +38,7 @@ class Good:
     summary: ClassVar = {"samples": 10, "mean": [0.0], "std": [1.0]}
 
     def __init__(self, noise: int = 0) -> None:
-        self.noise, self.prepared = noise, False
+        self.noise, self.prepared, self.facts, self.first = noise, False, {"read": 0.5}, time.time()
 
     def prepare(self) -> None:
         self.prepared = True
@@ -90,6 +102,8 @@ def test_what_hangs_or_fails_is_ended_and_the_others_go_on(tmp_path: Path, monke
     found = {one.name: one for one in compare(entries, 2, limits=Limits(epoch=120))}
     for name in ("good", "noisy"):
         assert not found[name].failure and len(found[name].rates) == 2 and found[name].summary == Good.summary
+        assert found[name].facts == [{"read": 0.5}] * 2 and found[name].memory > 0
+        assert 0 < found[name].first_batch <= found[name].start_up
     assert found["hangs"].failure == "no answer within 0.2 s" and len(found["hangs"].rates) == 1
     assert found["fails"].failure == "ValueError: this peer wants another library" and not found["fails"].rates
     assert ended(int((tmp_path / "child").read_text()))
@@ -113,14 +127,44 @@ def test_contestants_start_side_by_side_and_are_moved() -> None:
     assert [one.name for one in found] == ["one", "two", "three"] and all(len(one.rates) == 1 for one in found)
 
 
+def test_a_start_is_timed_by_who_starts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    job = {"runner": f"{__name__}:Good", "options": {}, "cores": None, "clock": "wall", "began": time.time() - 1000}
+    _serve(job)
+    ready = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 1000 <= ready["first"] <= ready["seconds"]
+
+
+def test_a_start_is_as_long_as_the_contestant_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"seconds": 7.0, "first": 3.0, "summary": {}, "samples": 14, "cpu": 0.1, "facts": {}}
+    monkeypatch.setattr(_ContestantProcess, "answer", lambda process, seconds, watched=False: said)
+    [found] = compare([contestant("one", "Good")], 1)
+    assert (found.start_up, found.first_batch, found.rates) == (7.0, 3.0, [2.0])
+
+
 @pytest.mark.parametrize(("worked", "slept"), [([0.02, 0.02, 0.0005, 0.02], 3), ([0.02] * 400, 250)])
 def test_what_works_ahead_is_waited_for(worked: list[float], slept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sleeps: list[float] = []
     monkeypatch.setattr(time, "sleep", sleeps.append)
     monkeypatch.setattr(time, "monotonic", lambda: sum(sleeps))
     monkeypatch.setattr(time, "process_time", lambda: sum(worked[: len(sleeps)]))
-    assert _rest(5.0) == sum(sleeps)
+    _rest(5.0)
     assert len(sleeps) == pytest.approx(slept, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Traceback\nlib.WantsError: version 3 is needed.\nUpgrade it.\n\nOr use an older one.\n",
+            "lib.WantsError: version 3",
+        ),
+        ("  first\n  the last line \n", "the last line"),
+        ("", ""),
+    ],
+)
+def test_what_failed_is_said_in_a_line(text: str, expected: str) -> None:
+    assert what_failed(text).startswith(expected) and bool(what_failed(text)) == bool(expected)
 
 
 def test_nothing_starts_when_the_time_is_over() -> None:
@@ -170,27 +214,105 @@ def test_tables_of_groups(harness: Any) -> None:
         "10.00)", "5", "1.0",
     ]  # fmt: skip
     assert result.text("images-without").splitlines()[1:] == [
-        "w          the mean of its values differs by 9.00, of which 0.03 is allowed",
+        "w          the mean of its values differs by 9.000, of which 0.030 is allowed",
         "d          it hung",
     ]
     assert result.series["images: o, group 2"].values == [300.0, 330.0]
 
 
 @pytest.mark.parametrize(
-    ("error", "other", "samples", "expected"),
+    ("spread", "crops", "other", "expected"),
     [
-        (0.0, 0.02, 100, ""),
-        (0.0, 0.07, 100, "the mean"),
-        (0.02, 0.07, 100, ""),  # few images: chance
-        (0.02, 0.25, 100, "the mean"),
-        (0.0, 0.0, 99, "it delivered 99 of 100 images"),
+        (0.0, 256, 0.02, ""),
+        (0.0, 256, 0.07, "the mean"),
+        (0.3, 256, 0.1, ""),  # few images: chance
+        (0.3, 256, 0.2, "the mean"),
+        (0.3, 25_600, 0.1, "the mean"),  # many: the same difference is no chance
+        (0.3, 25_600, 0.035, ""),
     ],
 )
 def test_values_are_compared_as_closely_as_chance_allows(
-    harness: Any, error: float, other: float, samples: int, expected: str
+    harness: Any, spread: float, crops: int, other: float, expected: str
 ) -> None:
-    found = harness.unlike(timing("o", [1.0], error=error), timing("p", [1.0], mean=other, samples=samples))
+    ours = timing("o", [1.0], crops=crops, looks=5, spread={"mean": spread, "std": spread})
+    found = harness.unlike(ours, timing("p", [1.0], mean=other, crops=crops, looks=1))
     assert found.startswith(expected) and bool(found) == bool(expected)
+
+
+def test_images_that_are_missing_are_said(harness: Any) -> None:
+    found = harness.unlike(timing("o", [1.0]), timing("p", [1.0], samples=99))
+    assert found == "it delivered 99 of 100 images"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        ([[0.0, 1.0], [2.0, 0.0]], ""),
+        ([[2.05, 0.05], [0.0, 1.0]], ""),  # in another order, by another filter
+        ([[2.0, 0.0], [2.0, 0.0]], "blocks of an image"),  # one of ours is not there
+        ([[1.0, 0.0], [0.0, 2.0]], "blocks of an image"),  # mirrored, with the same mean
+    ],
+)
+def test_images_of_validation_are_compared_one_by_one(harness: Any, theirs: list[list[float]], expected: str) -> None:
+    ours = timing("o", [1.0], blocks=[[0.0, 1.0], [2.0, 0.0]])
+    found = harness.unlike(ours, timing("p", [1.0], blocks=theirs))
+    assert found.startswith(expected) and bool(found) == bool(expected)
+
+
+def batches_of(sizes: list[int], value: float) -> Any:
+    return [np.full((size, 3, 224, 224), value, np.float32) for size in sizes]
+
+
+def test_values_are_written_down_and_a_pass_that_skips_is_refused(harness: Any) -> None:
+    from peers.common import Epoch, Job
+
+    passes = iter([([3, 2], 1.0), ([3, 2], 3.0), ([5], 0.0), ([3, 1], 0.0)])
+    epoch = Epoch(lambda: batches_of(*next(passes)), Job(looks=2))
+    assert epoch() == 5 and epoch.first is not None
+    assert epoch.summary == {
+        "samples": 5, "crops": 5, "looks": 2, "mean": [2.0] * 3, "std": [0.0] * 3,
+        "spread": {"mean": pytest.approx(2**0.5 * 5**0.5, abs=1e-4), "std": 0.0},
+    }  # fmt: skip
+    assert epoch() == 5
+    with pytest.raises(ValueError, match="a pass delivered 4 images, the first one 5"):
+        epoch()
+
+
+def test_blocks_of_validation_are_written_down(harness: Any) -> None:
+    from peers.common import Epoch, Job
+
+    image = np.zeros((1, 3, 224, 224), np.float32)
+    image[0, 1, 56:112, 168:] = 4.0
+    epoch = Epoch(lambda: [image], Job(kind="validation"))
+    epoch()
+    [blocks] = epoch.summary["blocks"]
+    assert np.flatnonzero(blocks).tolist() == [16 + 4 + 3] and blocks[23] == 4.0
+
+
+@linux
+def test_what_a_pass_reads_from_the_disk_is_measured(harness: Any, tmp_path: Path) -> None:
+    from peers.confined import Confined, bytes_read, forget
+
+    path = tmp_path / "set"
+    path.write_bytes(os.urandom(1 << 20))
+    forget(str(path))
+    (tmp_path / "memory.max").write_text("")
+
+    class Reading:
+        prepare, first, summary = None, 1.0, {"samples": 1}
+
+        def __call__(self) -> int:
+            return len(path.read_bytes()) and 1
+
+    confined = Confined(Reading(), tmp_path, 1, [path])
+    confined.summary = {"samples": 1}
+    confined.prepare()
+    before = bytes_read(os.getpid())
+    assert confined() == 1
+    assert confined.facts["resident"] == 1.0
+    assert confined.facts["read"] == round((bytes_read(os.getpid()) - before) / (1 << 20), 4)
+    confined.prepare()
+    assert confined() == 1 and confined.facts["read"] == 0.0
 
 
 @linux
@@ -272,3 +394,6 @@ def test_an_environment_says_why_it_cannot_run(harness: Any, tmp_path: Path, mon
     assert "no_such_library" in environments.set_up(late, again=True)[1] and len(tried) == 2
     good = environments.Environment("good", ("good==1",), ("json",), "json.loads", "liblate")
     assert environments.set_up(good) == (tmp_path / "good" / "bin" / "python", "") and len(tried) == 2
+    never = environments.Environment("never", ("never==1",), ("json",), before=(3, 0))
+    assert environments.set_up(never)[1] == "never==1 cannot be imported by Python 3.0 and later"
+    assert not (tmp_path / "never").exists()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import statistics
 import subprocess
@@ -27,6 +28,9 @@ from ffprep.inspect.timing.process_tree import children_seconds, end, memory_byt
 
 LINUX = sys.platform.startswith("linux")
 LATE = "no time was left for it"
+EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Exit|Interrupt): ")
+WATCH = 0.25
+"""Seconds between two looks at the memory of a contestant that starts."""
 LITTLE = 10.0
 """Seconds that what is under way when the time is over may still take."""
 
@@ -43,6 +47,7 @@ class Contestant:
         ``"module:function"``; the function takes the options as keyword arguments and returns a callable that runs one
         epoch and returns the number of samples it delivered. If that has an attribute ``prepare``, it is called before
         every counted epoch, and its time is not: a loader that works ahead between epochs can throw that away there.
+        An attribute ``first`` is the moment of ``time.time`` at which it had its first batch.
     options : Mapping[str, Any]
         JSON-serialisable keyword arguments of the runner.
     cores : Sequence[int] | None
@@ -76,15 +81,20 @@ class Timing:
         Samples per second, one figure for each round.
     start_up : float
         Seconds from starting the process to the end of its first epoch.
+    first_batch : float
+        Seconds from starting the process to its first batch; not a number if its runner does not say.
     failure : str
         Empty, or why there are no figures.
     cpu : list[float]
         Processor seconds for a sample, one figure for each round: of the process, its threads and, on Linux, all
         processes that it started.
     memory : int
-        Most bytes that it and all that it started held after a round, pages of files left out; 0 if not on Linux.
+        Most bytes that it and all that it started held in its first epoch or after another one, pages of files left
+        out; 0 if not on Linux.
     summary : dict
         What the runner says of its first epoch, in its attribute ``summary``.
+    facts : list of dict
+        What the runner says of each round, in its attribute ``facts``.
     """
 
     name: str
@@ -94,11 +104,20 @@ class Timing:
     cpu: list[float] = field(default_factory=list)
     memory: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
+    first_batch: float = float("nan")
+    facts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def median(self) -> float:
         """Median of the samples per second."""
         return statistics.median(self.rates)
+
+
+def what_failed(text: str) -> str:
+    """Return the line of a program's errors that names an exception, the last of these; or else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if EXCEPTION.match(line)]
+    return (named or lines or [""])[-1]
 
 
 def ratio(a: Timing, b: Timing) -> tuple[float, float, float]:
@@ -138,12 +157,12 @@ class Limits:
 class _ContestantProcess:
     def __init__(self, contestant: Contestant, starts_on: Sequence[int] | None = None) -> None:
         self.contestant = contestant
-        self.started = time.perf_counter()
         job = {
             "runner": contestant.runner,
             "options": dict(contestant.options),
             "cores": starts_on or contestant.cores,
             "clock": contestant.clock,
+            "began": time.time(),
         }
         self.moves = bool(starts_on) and contestant.cores is not None
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads would stop whoever fills it
@@ -160,11 +179,15 @@ class _ContestantProcess:
         self.cpu: list[float] = []
         self.memory = 0
         self.summary: dict[str, Any] = {}
-        self.start_up = float("nan")
+        self.facts: list[dict[str, Any]] = []
+        self.start_up = self.first_batch = float("nan")
         self.failure = ""
 
-    def answer(self, seconds: float = float("inf")) -> dict[str, Any] | None:
-        """The next reply of the process. When it has died or is too late, ends it, sets `failure` and returns None."""
+    def answer(self, seconds: float = float("inf"), watched: bool = False) -> dict[str, Any] | None:
+        """The next reply of the process. When it has died or is too late, ends it, sets `failure` and returns None.
+
+        If `watched`, its memory is looked at in the meantime.
+        """
         until = time.monotonic() + seconds
         while True:
             line, newline, rest = self.read.partition(b"\n")
@@ -174,7 +197,7 @@ class _ContestantProcess:
                     reply: dict[str, Any] = json.loads(line)
                     return reply
                 continue
-            if not self._ready(until):
+            if not self._ready(until, watched):
                 self.failure = f"no answer within {seconds:g} s"
                 end(self.process)
                 return None
@@ -186,23 +209,30 @@ class _ContestantProcess:
                 return None
             self.read += some
 
-    def _ready(self, until: float) -> bool:
+    def _ready(self, until: float, watched: bool) -> bool:
         """Wait until there is something to read, or the time is over."""
-        if until == float("inf"):
+        if until == float("inf") and not watched:
             return True
         assert self.process.stdout is not None
-        return bool(select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))[0])
+        while (left := until - time.monotonic()) > 0:
+            if select.select([self.process.stdout], [], [], min(left, WATCH) if watched else left)[0]:
+                return True
+            if watched:
+                self._look_at_memory()
+        return bool(select.select([self.process.stdout], [], [], 0.0)[0])
+
+    def _look_at_memory(self) -> None:
+        self.memory = max(self.memory, memory_bytes(self.process.pid) if LINUX else 0)
 
     def _last_error(self) -> str:
         self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return (lines or [f"exit status {self.process.returncode}"])[-1]
+        return what_failed(self.errors.read().decode(errors="replace")) or f"exit status {self.process.returncode}"
 
     def start(self, seconds: float) -> None:
         """Wait for the end of the first epoch."""
-        if (ready := self.answer(seconds)) is not None:
-            self.summary = ready["summary"]
-            self.start_up = time.perf_counter() - self.started - ready["rested"]
+        if (ready := self.answer(seconds, watched=True)) is not None:
+            self.summary, self.start_up = ready["summary"], ready["seconds"]
+            self.first_batch = ready["first"] if ready["first"] is not None else float("nan")
         if self.moves and not self.failure:
             pin(self.process.pid, self.contestant.cores or ())
 
@@ -220,7 +250,8 @@ class _ContestantProcess:
         if reply is not None:
             self.rates.append(reply["samples"] / reply["seconds"])
             self.cpu.append((reply["cpu"] + self._children_seconds() - before) / max(1, reply["samples"]))
-            self.memory = max(self.memory, memory_bytes(self.process.pid) if LINUX else 0)
+            self.facts.append(reply["facts"])
+            self._look_at_memory()
 
     def _children_seconds(self) -> float:
         return children_seconds(self.process.pid) if LINUX else 0.0
@@ -229,8 +260,17 @@ class _ContestantProcess:
         """End it; of its rounds those count that all others had, too."""
         end(self.process)
         self.errors.close()
-        name, rates, cpu = self.contestant.name, self.rates[:rounds], self.cpu[:rounds]
-        return Timing(name, rates, self.start_up, self.failure, cpu, self.memory, self.summary)
+        return Timing(
+            self.contestant.name,
+            self.rates[:rounds],
+            self.start_up,
+            self.failure,
+            self.cpu[:rounds],
+            self.memory,
+            self.summary,
+            self.first_batch,
+            self.facts[:rounds],
+        )
 
 
 def compare(
@@ -297,8 +337,8 @@ def compare(
     return timings + late
 
 
-def _rest(seconds: float = 5.0) -> float:
-    """Wait until no thread of this process works ahead any more, at most so many seconds; return how many it took.
+def _rest(seconds: float = 5.0) -> None:
+    """Wait until no thread of this process works ahead any more, at most so many seconds.
 
     A loader that fills a queue after its pass would otherwise take the processor from the one whose turn is next.
     """
@@ -308,7 +348,6 @@ def _rest(seconds: float = 5.0) -> float:
         time.sleep(0.02)
         if time.process_time() - before < 0.002:
             break
-    return time.monotonic() - began
 
 
 def _serve(job: Mapping[str, Any]) -> None:
@@ -318,7 +357,14 @@ def _serve(job: Mapping[str, Any]) -> None:
     epoch = getattr(import_module(module), function)(**job["options"])
     clock = time.process_time if job["clock"] == "cpu" else time.perf_counter
     epoch()
-    print(json.dumps({"rested": _rest(), "summary": getattr(epoch, "summary", {})}), flush=True)
+    first = getattr(epoch, "first", None)
+    ready = {
+        "seconds": time.time() - job["began"],
+        "first": None if first is None else first - job["began"],
+        "summary": getattr(epoch, "summary", {}),
+    }
+    _rest()
+    print(json.dumps(ready), flush=True)
     prepare = getattr(epoch, "prepare", None)
     for _ in sys.stdin:
         if prepare is not None:
@@ -326,6 +372,7 @@ def _serve(job: Mapping[str, Any]) -> None:
         start, busy = clock(), time.process_time()
         samples = epoch()
         reply = {"samples": samples, "seconds": clock() - start, "cpu": time.process_time() - busy}
+        reply["facts"] = getattr(epoch, "facts", {})
         _rest()
         print(json.dumps(reply), flush=True)
 
