@@ -8,9 +8,10 @@ joins. Each file has to be that of a local conversion, byte for byte, with nothi
 
     python benchmarks/reliability/ray_cluster.py --speed /data/imagenet [--runs 1] [--json FILE]
 
-measures instead: a conversion on one processor, two such conversions at once on one each, which is what the machine can
-do at most, by one node on one processor, and by two nodes on one each; with the processor time of everything that took
-part, Ray's own processes too. No node is killed. Files are made in the folder for temporary files (``TMPDIR``).
+measures instead: a local conversion on one processor while one node converts on another, with the processor time of
+everything that took part, Ray's own processes too; and a conversion by one node and by two, on a processor each. With
+``--measure alone two-local``, how much faster two processors are at all: by two local conversions at once. No node is
+killed. Files are made in the folder for temporary files (``TMPDIR``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,22 +182,33 @@ class ProcessorTime:
 
 
 RUNS = {
-    "local": "locally, on one processor",
-    "two-local": "two local ones at once, on one each",
+    "local": "locally, on one processor, while",
+    "beside": "one node converts on another",
     "one": "by one node, on one processor",
     "two": "by two nodes, on one each",
+    "alone": "locally, on one processor",
+    "two-local": "two local ones at once, on one each",
 }
-Times = dict[str, list[float]]
-"""Seconds of each run, and processor time: of all processes, of the command, of the others that took most and less."""
+LOCAL = ["--workers", "1"]
 
 
-def timed(root: Path, command: list[str], options: list[str], at: Sequence[Sequence[int]], found: Times) -> None:
-    """Convert, as often at a time as processors are given, each on those, and add the figures to `found`."""
+def timed(
+    root: Path, command: list[str], at: Sequence[tuple[Sequence[int], list[str]]]
+) -> tuple[float, float, list[float]]:
+    """Convert as often at a time as processors and options are given, each on those.
+
+    Returns
+    -------
+    wall, spent : float
+        Seconds, and processor time of everything.
+    commands : list of float
+        Processor time of the commands.
+    """
     problems: list[str] = []
     with tempfile.TemporaryDirectory(dir=root) as folder, ProcessorTime() as spent:
         begun = time.monotonic()
         started = []
-        for number, processors in enumerate(at):
+        for number, (processors, options) in enumerate(at):
             (own := Path(folder) / str(number)).mkdir()
             os.sched_setaffinity(0, processors)
             started.append(start(command, own, *options))
@@ -205,50 +217,99 @@ def timed(root: Path, command: list[str], options: list[str], at: Sequence[Seque
         seconds = time.monotonic() - begun
     if problems:
         raise SystemExit(problems[0])
-    commands = [spent.of_processes.get(process.pid, 0.0) for process in started]
-    figures = {"wall": seconds, "all": spent.seconds, "command": sum(commands)}
-    figures["others"] = spent.seconds - sum(commands)
-    for name, value in figures.items():
-        found.setdefault(name, []).append(value)
-    print(", ".join(f"{name} {value:.2f}" for name, value in figures.items()), "s", file=sys.stderr, flush=True)
+    return seconds, spent.seconds, [spent.of_processes.get(process.pid, 0.0) for process in started]
+
+
+class Speed:
+    """Measures conversions of a folder of images: local ones, and by clusters of one and of two nodes.
+
+    Parameters
+    ----------
+    root : Path
+        Where files are made.
+    source : Path
+    result : Result
+    """
+
+    def __init__(self, root: Path, source: Path, result: Result) -> None:
+        self._root, self._result = root, result
+        self._command = ["imagenet", "--source", str(source)]
+        self._every = sorted(os.sched_getaffinity(0))
+        self._found: dict[str, dict[str, list[float]]] = {}
+
+    def measure(self, chosen: Sequence[str], runs: int) -> None:
+        """Measure what was chosen of `RUNS`."""
+        one, other = self._every[:1], self._every[1:2]
+        kinds = {"alone": [(one, LOCAL)], "two-local": [(one, LOCAL), (other, LOCAL)]}
+        for name, at in kinds.items():
+            for _ in range(runs if name in chosen else 0):
+                self._add(name, *timed(self._root, self._command, at))
+        if "beside" in chosen or "one" in chosen:
+            with self._cluster(1, other) as ray:
+                for _ in range(runs if "beside" in chosen else 0):
+                    wall, spent, (local, command) = timed(self._root, self._command, [(one, LOCAL), (other, ray)])
+                    self._add("local", None, local, [local])
+                    self._add("beside", wall, spent - local, [command])
+                for _ in range(runs if "one" in chosen else 0):
+                    self._add("one", *timed(self._root, self._command, [(other, ray)]))
+        if "two" in chosen:
+            with self._cluster(2, self._every[:2]) as ray:
+                for _ in range(runs):
+                    self._add("two", *timed(self._root, self._command, [(self._every[:2], ray)]))
+
+    @contextlib.contextmanager
+    def _cluster(self, nodes: int, processors: Sequence[int]) -> Iterator[list[str]]:
+        cluster = Cluster(nodes, processors)
+        try:
+            yield ["--engine", "ray", "--address", cluster.nodes.address]
+        finally:
+            os.sched_setaffinity(0, self._every)
+            cluster.nodes.shutdown()
+
+    def _add(self, name: str, wall: float | None, spent: float, commands: list[float]) -> None:
+        figures = {"wall": wall, "all": spent, "command": sum(commands), "others": spent - sum(commands)}
+        given = {what: value for what, value in figures.items() if value is not None}
+        for what, value in given.items():
+            self._found.setdefault(name, {}).setdefault(what, []).append(value)
+        shown = ", ".join(f"{what} {value:.2f} s" for what, value in given.items())
+        print(f"{name}: {shown}", file=sys.stderr, flush=True)
+
+    def tabulate(self) -> None:
+        """Add the series and the table to the result."""
+        rows: list[list[Any]] = []
+        if {"alone", "two-local"} <= set(self._found):
+            self._found["two-alone"] = {"wall": [2 * seconds for seconds in self._found["alone"]["wall"]]}
+        for name, times in self._found.items():
+            for what, values in times.items():
+                self._result.measured(f"{name}: {what}", values)
+        ratios = {
+            "beside": ("beside: all", "local: all"),
+            "two": ("one: wall", "two: wall"),
+            "two-local": ("two-alone: wall", "two-local: wall"),
+        }
+        for name in RUNS:
+            if name not in self._found:
+                continue
+            cells: list[Any] = [RUNS[name]]
+            for what in ("wall", "all", "command", "others"):
+                known = what in self._found[name]
+                cells.append({"median": f"{name}: {what}", "form": ".1f"} if known else "")
+            for kinds in (("beside",), ("two", "two-local")):
+                known = name in kinds and all(series in self._result.series for series in ratios[name])
+                cells.append({"ratio": list(ratios[name])} if known else "")
+            rows.append(cells)
+        columns = ["conversion", "seconds", "processor time, s", "of the command", "of others"]
+        self._result.tables["main"] = Table([*columns, "to local", "faster than one"], rows)
 
 
 def speed(root: Path, source: Path, chosen: Sequence[str], runs: int, json: Path | None, note: str) -> None:
-    """Measure conversions on one processor, two at once, by one node on one, and by two nodes on one each."""
-    command = ["imagenet", "--source", str(source)]
-    every = sorted(os.sched_getaffinity(0))
-    places = {"local": (0, [every[:1]]), "two-local": (0, [every[:1], every[1:2]]), "one": (1, [every[:1]])}
-    places["two"] = (2, [every[:2]])
-    found: dict[str, Times] = {}
-    for name in chosen:
-        nodes, at = places[name]
-        cluster = Cluster(nodes, every[:nodes]) if nodes else None
-        options = ["--engine", "ray", "--address", cluster.nodes.address] if cluster else ["--workers", "1"]
-        for _ in range(runs):
-            print(f"{name}: ", end="", file=sys.stderr)
-            timed(root, command, options, at, found.setdefault(name, {}))
-        os.sched_setaffinity(0, every)
-        if cluster:
-            cluster.nodes.shutdown()
+    """Measure conversions, print the figures and keep them."""
     images = [path for path in source.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in images)
     result = Result("ray", f"{len(images):,} images, {size / 1e9:.1f} GB, files in memory", note=note)
-    for name, times in found.items():
-        for what, values in times.items():
-            result.measured(f"{name}: {what}", values)
-    rows: list[list[Any]] = []
-    for name, text in RUNS.items():
-        if name not in chosen:
-            continue
-        cells = [{"median": f"{name}: {what}", "form": ".1f"} for what in ("wall", "all", "command", "others")]
-        against: Any = {"ratio": [f"{name}: all", "local: all"]} if "local" in chosen and name != "local" else ""
-        faster: Any = {"ratio": ["one: wall", "two: wall"]} if name == "two" and "one" in chosen else ""
-        if name == "two-local" and "local" in chosen:
-            result.measured("two one after another", [2 * value for value in found["local"]["wall"]])
-            faster = {"ratio": ["two one after another", "two-local: wall"]}
-        rows.append([text, *cells, against, faster])
-    columns = ["conversion", "seconds", "processor time, s", "of the command", "of others", "to local", "faster"]
-    result.tables["main"] = Table(columns, rows)
+    measured = Speed(root, source, result)
+    measured.measure(chosen, runs)
+    measured.tabulate()
     if json:
         result.save(json)
     print(f"{result.caption()}\n\n{result.text('main')}")
@@ -260,7 +321,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--count", type=int, default=1280, help="photographs")
     parser.add_argument("--speed", type=Path, metavar="FOLDER", help="measure with the images of this folder")
-    parser.add_argument("--measure", nargs="+", choices=RUNS, default=list(RUNS), help="what --speed measures")
+    parser.add_argument(
+        "--measure", nargs="+", choices=RUNS, default=["beside", "one", "two"], help="what --speed measures"
+    )
     parser.add_argument("--json", type=Path, help="keep what --speed measures in this file")
     parser.add_argument("--note", default="", help="what readers of the figures have to know, kept with them")
     parser.add_argument("--runs", type=int, default=2, help="of each kind, with --speed")
