@@ -9,10 +9,11 @@ from peers.common import MEAN, SHORTER, SIDE, STD, Epoch, Job
 from ffprep.inspect.timing.runners import imagenet_loader, stock_loader
 
 
-def ffprep(path: str, index: bool | None = None, windows: bool = False, **job: Any) -> Epoch:
+def ffprep(path: str, index: bool | None = None, windows: bool = False, os_cache: bool = True, **job: Any) -> Epoch:
     """ffprep's presets; two views are two pipelines on one field, which decode an image once for both.
 
-    With `windows` it goes through the file by windows of pages and reads these itself, for files larger than memory.
+    For files larger than memory: with `windows` it goes through the file by windows of pages and reads these itself;
+    without `os_cache` in random order it asks the system for no more than the next batches need.
     """
     wanted = Job(**job)
     if wanted.kind == "views":
@@ -26,6 +27,8 @@ def ffprep(path: str, index: bool | None = None, windows: bool = False, **job: A
         from ffprep import OrderOption
 
         options |= {"order": OrderOption.QUASI_RANDOM, "os_cache": False}
+    elif not os_cache:
+        options["os_cache"] = False
     loader = imagenet_loader(path, **options)
     return Epoch(lambda: (images for images, *_ in loader), wanted)
 

@@ -128,7 +128,7 @@ def confined_entries(place: Path, groups: Sequence[Path]) -> list[Entry]:
     """Return loaders in control groups with room for half of what each reads, of which it has a copy of its own."""
     places = {
         "ffprep, in windows of pages": ("beton:ffprep", "", "seekable.beton", "path", {"windows": True}),
-        "ffprep, in random order": ("beton:ffprep", "", "random.beton", "path", {}),
+        "ffprep, in random order": ("beton:ffprep", "", "random.beton", "path", {"os_cache": False}),
         "stock ffcv, in windows of pages": ("beton:ffcv", "", "keep.beton", "path", {"windows": True}),
         FEW[3]: ("files:torchvision_v2", "torchvision", "files", "folder", {}),
         FEW[4]: ("pools:dali", "dali", "more-files", "folder", {}),
