@@ -117,7 +117,7 @@ def convert(
     path, begin = Path(out), 0
     if part is not None:
         chosen = part.samples(total)
-        if not chosen:
+        if part.count > total:
             raise OptionError(f"{source.name}: {part.count:,} parts of {total:,} samples; ask for fewer")
         source, total, path, begin = Selection(source, chosen, {}), len(chosen), part.path(path), chosen.start
         manifest["part"] = vars(part)

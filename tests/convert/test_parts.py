@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ffprep.beton import Reader
+from ffprep.beton import Reader, layout
 from ffprep.beton.merge import merge
 from ffprep.beton.parts import Part, whole_manifest
+from ffprep.beton.writing.columns import RecordPacker
 from ffprep.cli import main
 from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError, SourceError
@@ -92,6 +93,21 @@ def test_merged_parts_are_the_whole(tmp_path: Path, source: Made, options: dict[
             assert len((reader.manifest or {})["merged"]) == count
 
 
+@pytest.mark.parametrize("refused", [1, 40, 200])
+def test_refused_samples_have_their_room_in_the_table_of_records(tmp_path: Path, refused: int) -> None:
+    """One conversion begins its payloads after the records of all samples, also of those that it then refuses."""
+    header, one = layout.records_start(2), RecordPacker(Made(1).fields).size
+    kept = (2 * layout.DATA_ALIGNMENT - layout.MIN_GAP - header) // one  # one more would move the first payload
+    source = Made(kept + refused, bad=[index for index in range(kept + refused) if index % 4][:refused], largest=50)
+    assert layout.data_start(header + kept * one) < layout.data_start(header + len(source) * one)
+    convert(source, tmp_path / "whole.beton", workers=1, on_error="skip")
+    merge(parts_of(source, tmp_path / "x.beton", 3, [1], on_error="skip"), tmp_path / "merged.beton")
+    assert (tmp_path / "merged.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
+    with Reader(tmp_path / "merged.beton") as reader:
+        assert len(reader) == kept
+        assert reader.extents("data")[0][0] == layout.data_start(header + len(source) * one)
+
+
 def test_an_interrupted_merge_of_other_parts_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = parts_of(Made(60), tmp_path / "x.beton", 2, [1])
     monkeypatch.setattr("ffprep.beton.writing.copying.PIECE_SAMPLES", 8)
@@ -118,8 +134,10 @@ def test_parts_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="give I/N"):
             Part.parse(text)
     assert Part.parse("3/64") == Part(3, 64)
-    with pytest.raises(OptionError, match="ask for fewer"):
-        convert(Made(2), tmp_path / "x.beton", part=Part(0, 3))
+    for number in range(3):  # a part that would have a sample is refused, too, since all have to be there
+        with pytest.raises(OptionError, match="3 parts of 2 samples; ask for fewer"):
+            convert(Made(2), tmp_path / "x.beton", part=Part(number, 3))
+    assert not list(tmp_path.iterdir())
     odd = {"part": {"number": 0, "count": 1}, "writer": {}}
     for manifest in (None, {}, odd, {**odd, "report": 1}, {**odd, "report": {}}, {**odd, "report": {"samples": 1}}):
         assert whole_manifest([manifest]) is None
