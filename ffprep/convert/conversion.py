@@ -25,6 +25,11 @@ from ffprep.convert.units import SampleResult, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Selection, Source
 
+_GOES_ON = (
+    "; the same command goes on with --on-error skip, or with a good file in its place; if it is removed, add --restart"
+)
+"""A source without the sample is another one: all samples after it have other numbers."""
+
 
 def convert(
     source: Source,
@@ -205,7 +210,8 @@ def _write(
                 reason = " ".join(readable(str(result.refusal)).split()) or type(result.refusal).__name__
                 name = result.name if len(result.name) <= 300 else f"{result.name[:300]}..."
                 if on_error == "raise" or result.fatal:
-                    raise ConversionError(f"{name} (sample {begin + index:,}): {reason}") from result.refusal
+                    goes_on = "" if result.fatal else _GOES_ON
+                    raise ConversionError(f"{name} (sample {begin + index:,}): {reason}{goes_on}") from result.refusal
                 failures = report.state["refused_last"] + 1
                 if failures >= FAILURES_IN_A_ROW:
                     raise ConversionError(

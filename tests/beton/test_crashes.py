@@ -390,3 +390,41 @@ reader.data.sum()
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
     assert run.returncode == -signal.SIGBUS
     assert run.stderr.startswith(f"ffprep: {path}: byte 4096 cannot be read") and run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("failing", ["journal", "partial"])
+def test_a_disk_that_is_full_at_the_beginning_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def full(descriptor: int, data: memoryview, offset: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    where = "journal" if failing == "journal" else "unfinished"
+    with monkeypatch.context() as patched:
+        patched.setattr(f"ffprep.beton.writing.{where}.write_fully", full)
+        with pytest.raises((OSError, ConversionError), match="No space left"):
+            Writer(tmp_path / "x.beton", FIELDS, COUNT, resume=True)
+    assert not list(tmp_path.iterdir())
+    write_all(tmp_path / "x.beton", resume=True)
+    assert verify(tmp_path / "x.beton").ok
+
+
+def test_a_disk_that_is_full_later_leaves_what_was_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.beton"
+
+    def stop(writer: Writer) -> None:
+        if writer.num_written == 20:
+            raise Killed
+
+    with pytest.raises(Killed):
+        write_all(path, resume=True, each=stop)
+
+    def full(descriptor: int, data: memoryview, offset: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    with monkeypatch.context() as patched:
+        patched.setattr("ffprep.beton.writing.unfinished.write_fully", full)
+        with pytest.raises(ConversionError, match="No space left"):
+            write_all(path, resume=True)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before

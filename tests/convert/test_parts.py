@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +89,8 @@ def test_merged_parts_are_the_whole(tmp_path: Path, source: Made, options: dict[
     assert (tmp_path / "merged.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
     merge(paths, tmp_path / "merged.beton")  # is accepted as it is there
     if count > 1:
-        merge(paths[::-1], tmp_path / "other.beton")
+        with pytest.warns(RuntimeWarning, match="not in the order"):
+            merge(paths[::-1], tmp_path / "other.beton")
         with Reader(tmp_path / "other.beton") as reader:
             assert len((reader.manifest or {})["merged"]) == count
 
@@ -106,6 +108,37 @@ def test_refused_samples_have_their_room_in_the_table_of_records(tmp_path: Path,
     with Reader(tmp_path / "merged.beton") as reader:
         assert len(reader) == kept
         assert reader.extents("data")[0][0] == layout.data_start(header + len(source) * one)
+
+
+def test_parts_that_are_not_the_whole_are_said_to_be_so(tmp_path: Path) -> None:
+    paths = parts_of(Made(30), tmp_path / "x.beton", 3, [1])
+    others = parts_of(Made(30, largest=50), tmp_path / "y.beton", 3, [1])
+    (half,) = parts_of(Made(30), tmp_path / "z.beton", 1, [1])
+    limited = parts_of(Made(40), tmp_path / "l.beton", 3, [1], limit=30)
+    plain = convert_plain(tmp_path / "plain.beton")
+    for number, (given, why) in enumerate(
+        [
+            (paths[:2], "part 2 is not among them"),
+            (paths[:1], "part 1 is not among them, nor are 1 more"),
+            ([*paths, paths[1]], "part 1 is there more than once"),
+            ([paths[1], paths[0], paths[2]], "not in the order of their numbers"),
+            ([*paths, half], "parts of conversions to 1 and 3 parts"),
+            ([*paths, plain], "some of them are no parts"),
+            ([paths[0], limited[1], paths[2]], "part 1 was converted with other options than part 0"),
+        ]
+    ):
+        with pytest.warns(RuntimeWarning, match=f"is not the file of a whole conversion: .*{why}"):
+            merge(given, tmp_path / f"{number}.beton")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        merge(paths, tmp_path / "whole.beton")
+        merge(others, tmp_path / "another.beton")
+        merge([plain, plain], tmp_path / "twice.beton")
+
+
+def convert_plain(out: Path) -> Path:
+    convert(Made(3), out, workers=1)
+    return out
 
 
 def test_an_interrupted_merge_of_other_parts_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

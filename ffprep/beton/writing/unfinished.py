@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections import deque
@@ -256,9 +257,12 @@ class UnfinishedFile:
             self.hasher.update(memoryview(part))
             start += len(part)
 
-    def close(self) -> None:
-        """Close the file, once no more is being written, and free its lock."""
+    def close(self, *, remove: bool = False) -> None:
+        """Close the file, once no more is being written, and free its lock; with `remove`, remove it if possible."""
         if self._pool is not None:
             self._pool.shutdown()
+        if remove:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
         self._lock.release()
         os.close(self._descriptor)

@@ -134,14 +134,14 @@ class Writer:
         try:
             self._journal = Journal(journal, identity, disposable=not (self._resume or self._keep))
         except BaseException:
-            self._sink.close()
+            self._sink.close(remove=not self._sink.size)
             raise
         self._committer = Committer(self._journal)
         self._closed, self._consistent = False, True
         try:
             self._begin()
         except BaseException:
-            self._release(remove=False)
+            self._release(remove=not self._sink.size)
             raise
 
     def _begin(self) -> None:
@@ -381,11 +381,8 @@ class Writer:
     def _release(self, *, remove: bool) -> None:
         self._closed = True
         self._committer.close()
-        if remove:
-            with contextlib.suppress(OSError):  # it is renamed by now, or of no use and replaced by the next run
-                self._sink.path.unlink(missing_ok=True)
         self._journal.close(remove=remove)
-        self._sink.close()
+        self._sink.close(remove=remove)  # it is renamed by now, or of no use
 
     def __enter__(self: Self) -> Self:
         return self
