@@ -257,12 +257,14 @@ class UnfinishedFile:
             self.hasher.update(memoryview(part))
             start += len(part)
 
-    def close(self, *, remove: bool = False) -> None:
-        """Close the file, once no more is being written, and free its lock; with `remove`, remove it if possible."""
+    def remove(self) -> None:
+        """Remove the file, which stays open and locked, if that is possible."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file, once no more is being written, and free its lock."""
         if self._pool is not None:
             self._pool.shutdown()
-        if remove:
-            with contextlib.suppress(OSError):
-                self.path.unlink(missing_ok=True)
         self._lock.release()
         os.close(self._descriptor)

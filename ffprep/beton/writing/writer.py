@@ -119,8 +119,6 @@ class Writer:
         self._forget_uncommitted()
         self._open(page_size)
 
-    # -- opening ---------------------------------------------------------------------------------------
-
     def _open(self, page_size: int | None) -> None:
         self._identity = identity = {
             "descriptors": self._packer.descriptors.hex(),
@@ -134,7 +132,9 @@ class Writer:
         try:
             self._journal = Journal(journal, identity, disposable=not (self._resume or self._keep))
         except BaseException:
-            self._sink.close(remove=not self._sink.size)
+            if not self._sink.size:
+                self._sink.remove()
+            self._sink.close()
             raise
         self._committer = Committer(self._journal)
         self._closed, self._consistent = False, True
@@ -381,8 +381,10 @@ class Writer:
     def _release(self, *, remove: bool) -> None:
         self._closed = True
         self._committer.close()
+        if remove:
+            self._sink.remove()  # it is renamed by now, or of no use
         self._journal.close(remove=remove)
-        self._sink.close(remove=remove)  # it is renamed by now, or of no use
+        self._sink.close()
 
     def __enter__(self: Self) -> Self:
         return self
