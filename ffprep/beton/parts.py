@@ -101,7 +101,8 @@ def why_not_whole(manifests: Sequence[Mapping[str, Any] | None]) -> str | None:
     if len(counts) > 1:
         return f"they are parts of conversions to {' and '.join(map(str, sorted(counts)))} parts"
     if absent := sorted({*range(counts.pop())} - set(numbers)):
-        return f"part {absent[0]} is not among them" + (f", nor are {len(absent) - 1} more" if absent[1:] else "")
+        more = f"{len(absent):,} parts are missing, the first of which is" if absent[1:] else "there is no"
+        return f"{more} part {absent[0]}"
     if sorted(numbers) != sorted(set(numbers)):
         return f"part {next(one for one in numbers if numbers.count(one) > 1)} is there more than once"
     if numbers != sorted(numbers):

@@ -118,8 +118,8 @@ def test_parts_that_are_not_the_whole_are_said_to_be_so(tmp_path: Path) -> None:
     plain = convert_plain(tmp_path / "plain.beton")
     for number, (given, why) in enumerate(
         [
-            (paths[:2], "part 2 is not among them"),
-            (paths[:1], "part 1 is not among them, nor are 1 more"),
+            (paths[:2], "there is no part 2"),
+            (paths[:1], "2 parts are missing, the first of which is part 1"),
             ([*paths, paths[1]], "part 1 is there more than once"),
             ([paths[1], paths[0], paths[2]], "not in the order of their numbers"),
             ([*paths, half], "parts of conversions to 1 and 3 parts"),
