@@ -60,6 +60,6 @@ def test_a_users_class_may_be_of_a_protocol_too() -> None:
     for kind in (First, Second):
         made = kind(size=2)
         assert made.size == 2 and isinstance(made, Plain) and isinstance(made, Named) and issubclass(kind, Plain)
-        with pytest.raises(UnknownOptionError, match=rf"{kind.__name__} has no option 'sise'; did you mean size"):
-            kind(sise=2)
+        with pytest.raises(UnknownOptionError, match=rf"{kind.__name__} has no option 'sizze'; did you mean size"):
+            kind(sizze=2)
     assert not isinstance(Plain(), Named) and not isinstance(1, First) and not issubclass(int, Plain)
