@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton.checksums import open_checked, payload_sums, row_sums
-from ffprep.beton.parts import agreed_facts, whole_manifest
+from ffprep.beton.parts import agreed_facts, whole_manifest, why_not_whole
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
 from ffprep.beton.sets import Place, check_same_fields, check_same_tokens, files_of, source_of
@@ -77,6 +78,11 @@ def merge(
         A file cannot be used.
     DecodeError
         A value changed since its file was written. What was merged is kept.
+
+    Warns
+    -----
+    RuntimeWarning
+        The files are parts of conversions, but not all those of one in their order.
     """
     files = files_of(paths)
     if not files:
@@ -95,7 +101,10 @@ def merge(
     manifest: dict[str, Any] = merged_manifest(readers, origins)
     report: dict[str, Any] = {}
     promised = total
-    if (whole := whole_manifest([reader.manifest for reader in readers])) is not None:
+    manifests = [reader.manifest for reader in readers]
+    if (why := why_not_whole(manifests)) is not None:
+        warnings.warn(f"{target}: is not the file of a whole conversion: {why}", RuntimeWarning, stacklevel=2)
+    if (whole := whole_manifest(manifests)) is not None:
         manifest, report = whole[0], {"report": whole[1]}
         promised += whole[1]["refused_count"]  # one conversion leaves room for their records, too
     if target.exists() and not (overwrite or restart):

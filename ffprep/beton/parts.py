@@ -89,6 +89,33 @@ def whole_manifest(manifests: Sequence[Mapping[str, Any] | None]) -> tuple[dict[
         return None
 
 
+def why_not_whole(manifests: Sequence[Mapping[str, Any] | None]) -> str | None:
+    """Say why files are not the parts of one conversion in order, if at least one of them is a part; else None."""
+    found = [(manifest or {}).get("part") for manifest in manifests]
+    if whole_manifest(manifests) is not None or not any(found):
+        return None
+    parts = [part for part in found if isinstance(part, dict) and set(part) == {"number", "count"}]
+    if len(parts) < len(found):
+        return "some of them are no parts of a conversion"
+    numbers, counts = [part["number"] for part in parts], {part["count"] for part in parts}
+    if len(counts) > 1:
+        return f"they are parts of conversions to {' and '.join(map(str, sorted(counts)))} parts"
+    if absent := sorted({*range(counts.pop())} - set(numbers)):
+        more = f"{len(absent):,} parts are missing, the first of which is" if absent[1:] else "there is no"
+        return f"{more} part {absent[0]}"
+    if sorted(numbers) != sorted(set(numbers)):
+        return f"part {next(one for one in numbers if numbers.count(one) > 1)} is there more than once"
+    if numbers != sorted(numbers):
+        return "they are not in the order of their numbers"
+    first = manifests[0] or {}
+    for number, manifest in enumerate(manifests):
+        for key in ("writer", "fields", "source", "limit"):
+            if (manifest or {}).get(key) != first.get(key):
+                what = {"writer": "by another version of ffprep", "limit": "with another --limit"}
+                return f"part {number} was converted {what.get(key, 'with other options')} than part 0"
+    return "they do not fit together"
+
+
 def agreed_facts(manifests: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
     """Return what these manifests, of files that become one, agree in: fields and source, such as the vocabulary.
 

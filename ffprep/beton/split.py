@@ -10,7 +10,7 @@ from ffprep.beton.checksums import open_checked
 from ffprep.beton.merge import check_readers, copy_into, holds_blocks, origin
 from ffprep.beton.parts import OF_ONE_FILE, Part, agreed_facts, whole_manifest
 from ffprep.beton.reader import Reader
-from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, numbered, read_index, source_of
+from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, name_problem, numbered, read_index, source_of
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter
 from ffprep.common.files.outputs import check_output, refuse_inputs
@@ -56,8 +56,8 @@ def split(
     Raises
     ------
     OptionError
-        There are fewer samples than files, the files have different fields or number their tokens differently, one of
-        them would be written over, or several hold blocks of tokens.
+        There are fewer samples than files, the names cannot be listed in an index, the files have different fields or
+        number their tokens differently, one of them would be written over, or several hold blocks of tokens.
     BetonError
         A file cannot be used.
     DecodeError
@@ -67,14 +67,16 @@ def split(
         raise OptionError(f"{out}: the name of an index ends with {SUFFIX}")
     stem = out.name.removesuffix(SUFFIX)
     targets = [out.with_name(numbered(stem, number, count)) for number in range(count)]
+    if problem := name_problem(targets[0].name):
+        raise OptionError(f"{targets[0]}: its name {problem}, so it cannot be listed in {out.name}; give another --out")
     check_output(out, overwrite=overwrite or _lists(out, targets))
     readers = [open_checked(file, custom_fields) for file in files]
     check_readers(readers)
     if len(readers) > 1 and any(map(holds_blocks, readers)):
         raise OptionError(f"{out}: files of blocks of tokens are split one by one; merge them first")
     total = sum(map(len, readers))
-    if total < count:
-        raise OptionError(f"{count:,} files for {total:,} samples; ask for fewer")
+    if total < count and count > 1:
+        raise OptionError(f"{out}: {count:,} files for {total:,} samples; ask for fewer")
     refuse_inputs([out, *targets], [reader.path for reader in readers])
     origins = [origin(reader) for reader in readers]
     for number, target in enumerate(targets):

@@ -23,7 +23,7 @@ from ffprep.commands._shared.options import (
     reading_options,
 )
 from ffprep.common.files.outputs import refuse_inputs
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import one_line, size_text
 from ffprep.common.names import Clutter
 from ffprep.errors import FfprepError, OptionError
 
@@ -221,7 +221,9 @@ def _line(cause: str, count: int) -> str:
 
 def _table(out: Path, report: dict[str, Any]) -> str:
     share = 100 * report["ok"] / report["tried"] if report["tried"] else 0.0
-    lines = [f"{out}: {report['ok']:,} of {report['tried']:,} rows ({share:.1f} %), {size_text(report['bytes'])}"]
+    lines = [
+        f"{one_line(out)}: {report['ok']:,} of {report['tried']:,} rows ({share:.1f} %), {size_text(report['bytes'])}"
+    ]
     for cause, count in report["causes"].items():
         number, _, text = _line(cause, count).partition(" ")
         lines.append(f"  {number:>12}  {text}")

@@ -26,6 +26,16 @@ def duration_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things: ``1 file``, ``1,200 files``."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def one_line(text: object) -> str:
+    """Text such as a path for a line of a report: controls are spelled out, also newlines and tabs."""
+    return printable(str(text)).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def printable(text: str) -> str:
     """Spell out everything that would control a terminal, as ``\\u001b`` for instance, which JSON understands too."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

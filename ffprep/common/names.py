@@ -10,7 +10,7 @@ import reprlib
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ffprep.errors import FfprepError, OptionError, UnknownOptionError, first_line
 
@@ -110,10 +110,22 @@ def left_behind(count: int, names: Sequence[str]) -> str:
     return f"that systems leave among the data ({listed}); --all-files takes them"
 
 
-class _NamesArguments(ABCMeta):
+if TYPE_CHECKING:
+    _MetaOfProtocols = ABCMeta
+else:  # so that a user's class may be one of ours and a protocol's at the same time
+    _MetaOfProtocols = type(Protocol)
+
+
+class _NamesArguments(_MetaOfProtocols):
     """Checks the names of a constructor's arguments, and adds the call and what it takes to an error about one."""
 
     if not TYPE_CHECKING:
+        # None of what makes and compares protocols is for our classes, and it needs what only protocols have.
+        __instancecheck__ = ABCMeta.__instancecheck__
+        __subclasscheck__ = ABCMeta.__subclasscheck__
+
+        def __new__(mcls, *arguments, **options):
+            return ABCMeta.__new__(mcls, *arguments, **options)
 
         @property
         def __signature__(cls):  # otherwise inspect.signature of a class would be that of `__call__` below
@@ -191,6 +203,8 @@ def check_keywords(
 def missing_file(path: str | os.PathLike[str]) -> str:
     """Say that there is nothing at a path, and name files beside it that are spelled like it."""
     wanted = Path(path)
+    if wanted.is_symlink():
+        return f"is a link to {wanted.readlink()}, where no file or folder is"
     if unexpanded := _tilde(wanted):
         return f"no such file or folder{unexpanded}"
     try:

@@ -25,6 +25,11 @@ from ffprep.convert.units import SampleResult, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Selection, Source
 
+_GOES_ON = (
+    "; the same command goes on with --on-error skip, or with a good file in its place; if it is removed, add --restart"
+)
+"""A source without the sample is another one: all samples after it have other numbers."""
+
 
 def convert(
     source: Source,
@@ -117,7 +122,7 @@ def convert(
     path, begin = Path(out), 0
     if part is not None:
         chosen = part.samples(total)
-        if not chosen:
+        if part.count > total:
             raise OptionError(f"{source.name}: {part.count:,} parts of {total:,} samples; ask for fewer")
         source, total, path, begin = Selection(source, chosen, {}), len(chosen), part.path(path), chosen.start
         manifest["part"] = vars(part)
@@ -225,7 +230,8 @@ def write_results(
                 reason = " ".join(readable(str(result.refusal)).split()) or type(result.refusal).__name__
                 name = result.name if len(result.name) <= 300 else f"{result.name[:300]}..."
                 if on_error == "raise" or result.fatal:
-                    raise ConversionError(f"{name} (sample {begin + index:,}): {reason}") from result.refusal
+                    goes_on = "" if result.fatal else _GOES_ON
+                    raise ConversionError(f"{name} (sample {begin + index:,}): {reason}{goes_on}") from result.refusal
                 failures = report.state["refused_last"] + 1
                 if failures >= FAILURES_IN_A_ROW:
                     raise ConversionError(

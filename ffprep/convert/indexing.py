@@ -16,7 +16,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sections import PAYLOAD_SUMS
 from ffprep.beton.seek_index import MAGIC, SeekIndex, beside, jpeg_payloads, write_index
 from ffprep.common.files.replacing import naming
-from ffprep.common.formatting import duration_text, size_text
+from ffprep.common.formatting import duration_text, one_line, size_text
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.errors import IndexMismatchError, JpegError, OptionError
@@ -67,23 +67,25 @@ class IndexReport:
 
     def __str__(self) -> str:
         if self.kept:
-            return f"{self.index}: belongs to {self.path} and is complete"
+            return f"{one_line(self.index)}: belongs to {one_line(self.path)} and is complete"
         if not self.jpegs and self.sums:
             size = size_text(self.index_bytes)
-            return f"{self.index}: checksums of {self.sums:,} payloads, {size}; there are no JPEGs to index"
+            return f"{one_line(self.index)}: checksums of {self.sums:,} payloads, {size}; there are no JPEGs to index"
         if not self.jpegs:
-            return f"{self.path}: holds no JPEGs, so there is nothing to index"
+            return f"{one_line(self.path)}: holds no JPEGs, so there is nothing to index"
         lines = []
         if self.index_bytes:
             share = 100 * self.index_bytes / max(1, self.jpeg_bytes)
             rate = self.jpegs / self.seconds if self.seconds else 0.0
             each = self.index_bytes / self.jpegs
             lines.append(
-                f"{self.index}: {self.indexed:,} of {self.jpegs:,} JPEGs, {size_text(self.index_bytes)} "
+                f"{one_line(self.index)}: {self.indexed:,} of {self.jpegs:,} JPEGs, {size_text(self.index_bytes)} "
                 f"({each:,.0f} bytes a JPEG, {share:.2f} %), {duration_text(self.seconds)}, {rate:,.0f}/s"
             )
         else:
-            lines.append(f"{self.path}: no index written, since none of its {self.jpegs:,} JPEGs would have one")
+            lines.append(
+                f"{one_line(self.path)}: no index written, since none of its {self.jpegs:,} JPEGs would have one"
+            )
         if self.sums:
             lines.append(f"  checksums of {self.sums:,} payloads, since the file has none")
         if self.restarts:
@@ -92,7 +94,7 @@ class IndexReport:
             lines.append(f"  {self.other:,} are progressive or of several scans, and are decoded whole")
         if self.damaged:
             lines.append(f"  {len(self.damaged):,} do not decode:")
-            lines += [f"    {line}" for line in self.damaged[:SHOWN]]
+            lines += [f"    {one_line(line)}" for line in self.damaged[:SHOWN]]
         return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ import xxhash
 from ffprep.beton.checksums import open_checked, payload_sums, row_sums
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile, check_same_tokens, source_of
+from ffprep.common.formatting import one_line
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.errors import OptionError
@@ -363,9 +364,9 @@ def render_duplicates(found: Duplicates, shown: int = 20) -> str:
     }
     lines = [f"{what[found.by]}: {found.different:,} different ones of {sum(found.items):,}"]
     for name, items, again in zip(found.files, found.items, found.within, strict=True):
-        lines.append(f"  {again:>12,}  of {items:,} once more within {name}")
+        lines.append(f"  {again:>12,}  of {items:,} once more within {one_line(name)}")
     for one, other, both in found.between:
-        lines.append(f"  {both:>12,}  in {found.files[one]} and in {found.files[other]}")
+        lines.append(f"  {both:>12,}  in {one_line(found.files[one])} and in {one_line(found.files[other])}")
     if found.labels_differ:
         lines.append(f"  {found.labels_differ:>12,}  with different labels")
     for group in found.listed[:shown]:
@@ -377,4 +378,4 @@ def render_duplicates(found: Duplicates, shown: int = 20) -> str:
 
 def _place(one: Found) -> str:
     label = "" if one.label is None else f", label {one.label}"
-    return f"{one.file} {one.sample:,}" + (f" ({one.name}{label})" if one.name or label else "")
+    return f"{one_line(one.file)} {one.sample:,}" + (f" ({one.name}{label})" if one.name or label else "")

@@ -15,7 +15,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
 from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
 from ffprep.common.class_words import class_words
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import one_line, size_text
 from ffprep.errors import IndexMismatchError
 
 _CLASSES = 10
@@ -171,11 +171,11 @@ def _images(column: Any) -> dict[str, Any]:
 def info_text(facts: dict[str, Any]) -> str:
     """The facts as text for the screen."""
     lines = [
-        f"{facts['path']}: {facts['samples']:,} samples, {size_text(facts['bytes'])}, "
+        f"{one_line(facts['path'])}: {facts['samples']:,} samples, {size_text(facts['bytes'])}, "
         f"pages of {size_text(facts['page_size'])}"
     ]
     if files := facts.get("files"):
-        lines.append(f"  {len(files):,} files{'':<9} {files[0]['path']} to {files[-1]['path']}")
+        lines.append(f"  {len(files):,} files{'':<9} {one_line(files[0]['path'])} to {one_line(files[-1]['path'])}")
     for name, field in facts["fields"].items():
         lines.append(f"  {name:<16} {field_text(field)}")
     if index := facts["seek_index"]:
@@ -190,11 +190,11 @@ def info_text(facts: dict[str, Any]) -> str:
 
 def _seek_index_text(index: dict[str, Any]) -> str:
     if "problem" in index:
-        return str(index["problem"])
+        return one_line(index["problem"])
     each = index["bytes"] / max(1, index["jpegs"])
     return (
-        f"{index['path']}, for {index['indexed']:,} of {index['jpegs']:,} JPEGs, {size_text(index['bytes'])}, "
-        f"{each:,.0f} bytes each"
+        f"{one_line(index['path'])}, for {index['indexed']:,} of {index['jpegs']:,} JPEGs, "
+        f"{size_text(index['bytes'])}, {each:,.0f} bytes each"
     )
 
 

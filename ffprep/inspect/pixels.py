@@ -14,6 +14,7 @@ from PIL import Image
 from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
+from ffprep.common.formatting import one_line
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.common.workers.ordered import ordered_map, threads
 from ffprep.errors import DecodeError, OptionError
@@ -100,7 +101,7 @@ def render_pixels(names: Sequence[str], rows: Sequence[Pixels]) -> str:
     """Say the statistics in levels and in shares of 255, and the line for a pipeline."""
     lines = []
     for name, row in zip(names, rows, strict=True):
-        lines.append(f"{name}: {row.images:,} images")
+        lines.append(f"{one_line(name)}: {row.images:,} images")
         for what, values in (("mean", row.mean), ("std", row.std)):
             levels, shares = (", ".join(f"{v / unit:.{n}f}" for v in values) for unit, n in ((1, 3), (255, 4)))
             lines.append(f"  {what:<4}  {levels}  of 255:  {shares}")

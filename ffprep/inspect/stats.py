@@ -17,7 +17,7 @@ from ffprep.beton.checksums import open_checked
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SetFile
 from ffprep.beton.shared import count_images
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import one_line, size_text
 from ffprep.errors import FfprepError, OptionError
 from ffprep.text.blocks.blocks import open_blocks, source_facts
 from ffprep.text.tokens.vocabulary import from_manifest
@@ -295,4 +295,4 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if name == "bytes":
         return size_text(value)
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else one_line(value)

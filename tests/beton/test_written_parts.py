@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from ffprep.beton import Reader, Writer
 from ffprep.beton.verify import verify
 from ffprep.beton.writing import unfinished
+from ffprep.errors import ConversionError
 from ffprep.fields import BytesField
 
 
@@ -41,3 +43,38 @@ def test_payloads_that_may_change_are_copied(tmp_path: Path) -> None:
     with Reader(tmp_path / "x.beton") as reader:
         assert [bytes(reader.payload("bytes", index))[:1] for index in range(2)] == [b"a", b"b"]
     assert verify(tmp_path / "x.beton").ok
+
+
+def full(descriptor: int, data: memoryview, offset: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("failing", ["journal", "unfinished"])
+def test_a_disk_that_is_full_at_the_beginning_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    fields = {"bytes": BytesField()}
+    with monkeypatch.context() as patched:
+        patched.setattr(f"ffprep.beton.writing.{failing}.write_fully", full)
+        with pytest.raises((OSError, ConversionError), match="No space left"):
+            Writer(tmp_path / "x.beton", fields, 2, resume=True)
+    assert not list(tmp_path.iterdir())
+    with Writer(tmp_path / "x.beton", fields, 1, resume=True) as writer:
+        writer.write([fields["bytes"].encode(b"a")])
+    assert verify(tmp_path / "x.beton").ok
+
+
+def test_a_disk_that_is_full_later_leaves_what_was_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"bytes": BytesField()}
+    writer = Writer(tmp_path / "x.beton", fields, 2, resume=True)
+    writer.write([fields["bytes"].encode(b"a")])
+    writer.abort()
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    assert len(before) == 2
+    with monkeypatch.context() as patched:
+        patched.setattr("ffprep.beton.writing.unfinished.write_fully", full)
+        with pytest.raises(ConversionError, match="No space left"):
+            Writer(tmp_path / "x.beton", fields, 2, resume=True)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+    with Writer(tmp_path / "x.beton", fields, 2, resume=True) as writer:
+        assert writer.num_written == 1

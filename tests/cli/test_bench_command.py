@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from ffprep.beton import Writer
 from ffprep.cli import main
 from ffprep.convert.conversion import convert
 from ffprep.fields import IntField, NDArrayField, RGBImageField
@@ -79,3 +80,11 @@ def test_failed_loader_is_reported_and_the_status_is_1(tmp_path: Path, monkeypat
     done = CliRunner().invoke(main, ["bench", str(tmp_path / "x.beton"), "--rounds", "1"])
     assert done.exit_code == 1
     assert "failed: " in done.stdout
+
+
+def test_a_batch_is_at_most_what_is_timed(tmp_path: Path) -> None:
+    with Writer(tmp_path / "x.beton", {"label": IntField()}, 30) as writer:
+        for label in range(30):
+            writer.write([IntField().encode(label)])
+    facts = bench(tmp_path / "x.beton", BenchOptions(batch_size=999_999_999, rounds=1, samples=20))
+    assert facts["batch_size"] == 20 and "failure" not in facts["results"][0]

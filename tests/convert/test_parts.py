@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ffprep.beton import Reader
+from ffprep.beton import Reader, layout
 from ffprep.beton.merge import merge
 from ffprep.beton.parts import Part, whole_manifest
+from ffprep.beton.writing.columns import RecordPacker
 from ffprep.cli import main
 from ffprep.convert.conversion import convert
 from ffprep.errors import OptionError, SourceError
@@ -87,9 +89,56 @@ def test_merged_parts_are_the_whole(tmp_path: Path, source: Made, options: dict[
     assert (tmp_path / "merged.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
     merge(paths, tmp_path / "merged.beton")  # is accepted as it is there
     if count > 1:
-        merge(paths[::-1], tmp_path / "other.beton")
+        with pytest.warns(RuntimeWarning, match="not in the order"):
+            merge(paths[::-1], tmp_path / "other.beton")
         with Reader(tmp_path / "other.beton") as reader:
             assert len((reader.manifest or {})["merged"]) == count
+
+
+@pytest.mark.parametrize("refused", [1, 40, 200])
+def test_refused_samples_have_their_room_in_the_table_of_records(tmp_path: Path, refused: int) -> None:
+    """One conversion begins its payloads after the records of all samples, also of those that it then refuses."""
+    header, one = layout.records_start(2), RecordPacker(Made(1).fields).size
+    kept = (2 * layout.DATA_ALIGNMENT - layout.MIN_GAP - header) // one  # one more would move the first payload
+    source = Made(kept + refused, bad=[index for index in range(kept + refused) if index % 4][:refused], largest=50)
+    assert layout.data_start(header + kept * one) < layout.data_start(header + len(source) * one)
+    convert(source, tmp_path / "whole.beton", workers=1, on_error="skip")
+    merge(parts_of(source, tmp_path / "x.beton", 3, [1], on_error="skip"), tmp_path / "merged.beton")
+    assert (tmp_path / "merged.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
+    with Reader(tmp_path / "merged.beton") as reader:
+        assert len(reader) == kept
+        assert reader.extents("data")[0][0] == layout.data_start(header + len(source) * one)
+
+
+def test_parts_that_are_not_the_whole_are_said_to_be_so(tmp_path: Path) -> None:
+    paths = parts_of(Made(30), tmp_path / "x.beton", 3, [1])
+    others = parts_of(Made(30, largest=50), tmp_path / "y.beton", 3, [1])
+    (half,) = parts_of(Made(30), tmp_path / "z.beton", 1, [1])
+    limited = parts_of(Made(40), tmp_path / "l.beton", 3, [1], limit=30)
+    plain = convert_plain(tmp_path / "plain.beton")
+    for number, (given, why) in enumerate(
+        [
+            (paths[:2], "there is no part 2"),
+            (paths[:1], "2 parts are missing, the first of which is part 1"),
+            ([*paths, paths[1]], "part 1 is there more than once"),
+            ([paths[1], paths[0], paths[2]], "not in the order of their numbers"),
+            ([*paths, half], "parts of conversions to 1 and 3 parts"),
+            ([*paths, plain], "some of them are no parts"),
+            ([paths[0], limited[1], paths[2]], "part 1 was converted with other options than part 0"),
+        ]
+    ):
+        with pytest.warns(RuntimeWarning, match=f"is not the file of a whole conversion: .*{why}"):
+            merge(given, tmp_path / f"{number}.beton")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        merge(paths, tmp_path / "whole.beton")
+        merge(others, tmp_path / "another.beton")
+        merge([plain, plain], tmp_path / "twice.beton")
+
+
+def convert_plain(out: Path) -> Path:
+    convert(Made(3), out, workers=1)
+    return out
 
 
 def test_an_interrupted_merge_of_other_parts_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +167,10 @@ def test_parts_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="give I/N"):
             Part.parse(text)
     assert Part.parse("3/64") == Part(3, 64)
-    with pytest.raises(OptionError, match="ask for fewer"):
-        convert(Made(2), tmp_path / "x.beton", part=Part(0, 3))
+    for number in range(3):  # a part that would have a sample is refused, too, since all have to be there
+        with pytest.raises(OptionError, match="3 parts of 2 samples; ask for fewer"):
+            convert(Made(2), tmp_path / "x.beton", part=Part(number, 3))
+    assert not list(tmp_path.iterdir())
     odd = {"part": {"number": 0, "count": 1}, "writer": {}}
     for manifest in (None, {}, odd, {**odd, "report": 1}, {**odd, "report": {}}, {**odd, "report": {"samples": 1}}):
         assert whole_manifest([manifest]) is None

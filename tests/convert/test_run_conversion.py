@@ -343,3 +343,30 @@ def test_source_without_samples_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="exists already"):
         convert(Made(3), tmp_path / "x.beton")
     assert (tmp_path / "x.beton").read_bytes() == b"mine"
+
+
+def test_what_to_do_about_a_bad_sample_is_said_and_works(tmp_path: Path) -> None:
+    out, bad = tmp_path / "x.beton", [31]
+
+    def values(index: int) -> Any:
+        if index in bad:
+            raise SourceError("is bad; leave it out")
+        return plain(index)
+
+    says = r"item/31 \(sample 31\): is bad; leave it out; the same command goes on with --on-error skip, or with a good"
+    with pytest.raises(ConversionError, match=says):
+        convert(Made(40, values), out, workers=1)
+    with pytest.raises(OptionError, match=r"of which 31 samples are done .*--restart"):
+        convert(Made(39, values), out, workers=1)  # without it
+    shorter = convert(Made(31, values), out, workers=1, restart=True)
+    assert shorter.state["samples"] == 31
+    out.unlink()
+    with pytest.raises(ConversionError, match=says):
+        convert(Made(40, values), out, workers=1)
+    skipped = convert(Made(40, values), out, workers=1, on_error="skip")
+    assert skipped.state["samples"] == 39 and skipped.state["refused_count"] == 1
+    out.unlink()
+    with pytest.raises(ConversionError, match=says):
+        convert(Made(40, values), out, workers=1)
+    bad.clear()  # a good file in its place
+    assert convert(Made(40, values), out, workers=1).state["samples"] == 40

@@ -22,6 +22,7 @@ from ffprep.beton.verify.sums import blocks_of, blocks_that_fit, changed_samples
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.writer import Writer
 from ffprep.common.files.outputs import check_output, refuse_inputs
+from ffprep.common.formatting import one_line
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import BetonError, CorruptError, DecodeError
 from ffprep.fields import RGBImageField
@@ -66,9 +67,9 @@ class RepairReport:
     restored: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"{self.out}: {self.kept:,} samples of {self.path}, {len(self.lost):,} lost"]
+        lines = [f"{one_line(self.out)}: {self.kept:,} samples of {one_line(self.path)}, {len(self.lost):,} lost"]
         lines += [f"  restored from its copy: {what}" for what in self.restored]
-        lines += [f"  {one}" for one in self.lost[:SHOWN]]
+        lines += [f"  {one_line(one)}" for one in self.lost[:SHOWN]]
         return "\n".join(lines + ([f"  and {len(self.lost) - SHOWN:,} more"] if len(self.lost) > SHOWN else []))
 
 

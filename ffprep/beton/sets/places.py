@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffprep.beton.sets.index import SUFFIX, read_index
-from ffprep.beton.sets.members import SetFile
+from ffprep.beton.sets.members import SetFile, SetIndex
 from ffprep.beton.sets.remote import remote_files
 from ffprep.errors import OptionError
 from ffprep.remote import folder_at, is_url
@@ -39,7 +39,7 @@ def files_of(
     ------
     OptionError
         No file is given, nothing fits a pattern, a folder has no ``.beton`` file or several indexes, or files that are
-        numbered ``-00000-of-00064`` are not all there.
+        numbered ``-00000-of-00064``, or that an index lists, are not all there.
     CorruptError
         An index is damaged.
     """
@@ -68,13 +68,30 @@ def _files_of(place: str, cache: Place | None = None) -> list[SetFile]:
         if len(indexes) > 1:
             raise OptionError(f"{path}: holds {len(indexes)} sets, such as {indexes[0].name}; name one of the indexes")
         if indexes:
-            return read_index(indexes[0]).files()
+            return _listed(read_index(indexes[0]))
         return _complete(sorted(path.glob("*.beton")), f"{path}: a folder without .beton files")
     if not path.exists() and glob.has_magic(place):
         return _complete(sorted(map(Path, glob.glob(place))), f"{place}: no file fits this pattern")  # noqa: PTH207
     if is_index(path):
-        return read_index(path).files()
+        return _listed(read_index(path))
     return [SetFile(path)]
+
+
+def _listed(index: SetIndex) -> list[SetFile]:
+    """Return the files that an index lists, after a look at whether they are all there."""
+    try:
+        there = set(os.listdir(index.path.parent))  # noqa: PTH208 - names alone
+    except OSError:
+        there = set()
+    files = index.files()
+    absent = [file for file in files if file.path.name not in there and not file.path.exists()]
+    if absent:
+        raise OptionError(
+            f"{absent[0]}: is missing; of the {len(files):,} files that {index.path} lists, "
+            f"{len(files) - len(absent):,} are there; copy or convert it, or make the index again with "
+            "`ffprep set --overwrite`"
+        )
+    return files
 
 
 def _complete(paths: Sequence[Path], otherwise: str) -> list[SetFile]:

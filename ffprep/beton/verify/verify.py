@@ -20,6 +20,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex
 from ffprep.beton.verify.indexes import index_beside, wrong_indexes
 from ffprep.beton.verify.sums import blocks_of, blocks_that_fit, changed_samples, sums_of_fields
+from ffprep.common.formatting import one_line
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import BetonError, DecodeError, JpegError
 from ffprep.fields import JSONField, RGBImageField
@@ -89,11 +90,11 @@ class VerifyReport:
     def __str__(self) -> str:
         looked = ", ".join(f"{count:,} {what}" for what, count in self.checked.items())
         if self.ok:
-            return f"{self.path}: {self.samples:,} samples, no problem found ({looked})"
+            return f"{one_line(self.path)}: {self.samples:,} samples, no problem found ({looked})"
         count = f"{len(self.problems)}{'' if self.complete else ' or more'} problem{'s' * (len(self.problems) != 1)}"
         where = f" in {self.samples:,} samples ({looked})" if looked else "; nothing else could be looked at"
-        lines = [f"{self.path}: {count}{where}"]
-        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
+        lines = [f"{one_line(self.path)}: {count}{where}"]
+        return "\n".join([*lines, *(f"  {one_line(problem)}" for problem in self.problems)])
 
 
 class _Full(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections import deque
@@ -255,6 +256,11 @@ class UnfinishedFile:
             part = os.pread(self._descriptor, min(BUFFER_SIZE, end - start), start)
             self.hasher.update(memoryview(part))
             start += len(part)
+
+    def remove(self) -> None:
+        """Remove the file, which stays open and locked, if that is possible."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file, once no more is being written, and free its lock."""

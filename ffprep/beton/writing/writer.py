@@ -119,8 +119,6 @@ class Writer:
         self._forget_uncommitted()
         self._open(page_size)
 
-    # -- opening ---------------------------------------------------------------------------------------
-
     def _open(self, page_size: int | None) -> None:
         self._identity = identity = {
             "descriptors": self._packer.descriptors.hex(),
@@ -134,6 +132,8 @@ class Writer:
         try:
             self._journal = Journal(journal, identity, disposable=not (self._resume or self._keep))
         except BaseException:
+            if not self._sink.size:
+                self._sink.remove()
             self._sink.close()
             raise
         self._committer = Committer(self._journal)
@@ -141,7 +141,7 @@ class Writer:
         try:
             self._begin()
         except BaseException:
-            self._release(remove=False)
+            self._release(remove=not self._sink.size)
             raise
 
     def _begin(self) -> None:
@@ -382,8 +382,7 @@ class Writer:
         self._closed = True
         self._committer.close()
         if remove:
-            with contextlib.suppress(OSError):  # it is renamed by now, or of no use and replaced by the next run
-                self._sink.path.unlink(missing_ok=True)
+            self._sink.remove()  # it is renamed by now, or of no use
         self._journal.close(remove=remove)
         self._sink.close()
 

@@ -101,7 +101,7 @@ def check_there(path: str) -> None:
     ------
     OptionError
     """
-    if not os.path.lexists(path):
+    if not os.path.exists(path):  # noqa: PTH110 - an empty path does not exist
         raise OptionError(f"{path or repr(path)}: {missing_file(path)}")
 
 

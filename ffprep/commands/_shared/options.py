@@ -20,6 +20,7 @@ from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.recorded import configuration
 from ffprep.common.files.expansion import DENSEST
 from ffprep.common.files.outputs import check_output
+from ffprep.common.formatting import one_line
 
 if TYPE_CHECKING:
     from ffprep.convert.progress import ProgressDisplay
@@ -279,7 +280,7 @@ class WritingChoices:
         if self.report is not None and not (result.found and is_report(self.report, out)):
             write_report(self.report, result.to_json(), out)
         if not self.quiet:
-            click.echo(f"{out}\n{result.table()}")
+            click.echo(f"{one_line(out)}\n{result.table()}")
         if index:
             self._index(out)
         return result

@@ -14,6 +14,7 @@ from ffprep.commands._shared.group import opposites, switches
 from ffprep.commands._shared.recorded import again
 from ffprep.commands.convert._expected import Expected, check_all
 from ffprep.common.files.outputs import refuse_inputs
+from ffprep.common.formatting import one_line
 from ffprep.convert.config import read_config, to_arguments
 from ffprep.errors import ConversionError, OptionError
 
@@ -113,7 +114,7 @@ def _compare(path: Path, context: click.Context) -> None:
         out = Part.parse(context.params["part"]).path(out)
     if filecmp.cmp(path, out, shallow=False):
         if not context.params.get("quiet"):
-            click.echo(f"{out} and {path} are the same, byte for byte")
+            click.echo(f"{one_line(out)} and {one_line(path)} are the same, byte for byte")
         return
     with Reader(path) as one, Reader(out) as other:
         found = differences(one.manifest, other.manifest)

@@ -11,6 +11,7 @@ import click
 from ffprep.commands._shared.files import FILES, OWN_RULE, FileCommand, inputs_of
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary
 from ffprep.common.files.outputs import check_output, refuse_inputs
+from ffprep.common.formatting import one_line
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -63,5 +64,5 @@ def command(ctx: click.Context, /, path: list[SetFile], form: str, out: Path, ov
             check_output(target, overwrite=True)  # those that are there are compared when they are written
         made = (export_fairseq if form == "fairseq" else export_flat)(readers, out, wanted, overwrite=overwrite)
     for written in made.paths:
-        click.echo(str(written))
+        click.echo(one_line(written))
     click.echo(f"  {made.tokens:>14,}  tokens\n  {made.sequences:>14,}  documents or rows")

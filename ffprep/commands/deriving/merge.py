@@ -9,6 +9,7 @@ import click
 
 from ffprep.commands._shared.files import BETON, FILES, FileCommand, check_restart
 from ffprep.commands._shared.options import continuing_options, followed, progress_option, terminable
+from ffprep.common.formatting import counted, one_line
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -32,5 +33,5 @@ def command(paths: tuple[list[SetFile], ...], out: Path, resume: bool, restart: 
     check_restart(resume, restart)
     files = [file for some in paths for file in some]
     with terminable(), followed(out.name) as progress:
-        samples = merge_files(files, out, restart=restart, overwrite=overwrite, progress=progress)
-    click.echo(f"{out}: {samples:,} samples of {len(files)} file{'s' * (len(files) != 1)}")
+        made = merge_files(files, out, restart=restart, overwrite=overwrite, progress=progress)
+    click.echo(f"{one_line(out)}: {made} of {counted(len(files), 'file')}")

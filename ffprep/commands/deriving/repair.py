@@ -12,7 +12,8 @@ from ffprep.commands._shared.files import BETONS, FILES, FileCommand, check_rest
 from ffprep.commands._shared.numbers import WORKERS
 from ffprep.commands._shared.options import continuing_options, followed, progress_option, terminable
 from ffprep.common.files.outputs import check_output
-from ffprep.errors import OptionError
+from ffprep.common.formatting import one_line
+from ffprep.errors import BetonError, CorruptError, OptionError
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -49,13 +50,26 @@ def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, r
         made = not out.exists()
         out.mkdir(exist_ok=True)
         targets = [out / file.path.name for file in path]
+    unreadable: list[Path] = []
     try:
         for file, target in zip(path, targets, strict=True):
-            with terminable(), followed(target.name) as progress:
-                report = repair(
-                    file.path, target, workers=workers, restart=restart, overwrite=overwrite, progress=progress
-                )
-            click.echo(str(report))
+            try:
+                with terminable(), followed(target.name) as progress:
+                    report = repair(
+                        file.path, target, workers=workers, restart=restart, overwrite=overwrite, progress=progress
+                    )
+            except BetonError as error:
+                if len(path) == 1:
+                    raise
+                unreadable.append(file.path)  # the others may be saved all the same
+                click.echo(f"{one_line(file.path)}: nothing can be saved: {one_line(error)}")
+            else:
+                click.echo(str(report))
+        if unreadable:
+            raise CorruptError(
+                f"{out}: nothing could be saved of {len(unreadable):,} of {len(path):,} files, the first of which is "
+                f"{unreadable[0]}; `ffprep set` makes one data set of the others"
+            )
     except BaseException:
         if made:
             with contextlib.suppress(OSError):  # what is in it is kept

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ffprep.commands._shared.files import BARE_FILES, SET, FileCommand
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import counted, one_line, size_text
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -32,4 +32,5 @@ def command(paths: tuple[list[SetFile], ...], out: Path, append: bool, overwrite
 
     wanted = [file.path for files in paths for file in files]
     index = make_set(out, wanted, append=append, overwrite=overwrite)
-    click.echo(f"{out}: {len(index.members):,} files, {index.samples:,} samples, {size_text(index.bytes)}")
+    files = counted(len(index.members), "file")
+    click.echo(f"{one_line(out)}: {files}, {index.samples:,} samples, {size_text(index.bytes)}")

@@ -10,7 +10,7 @@ import click
 from ffprep.commands._shared.files import FILES, SET, FileCommand, check_restart
 from ffprep.commands._shared.numbers import Whole
 from ffprep.commands._shared.options import continuing_options, followed, progress_option, terminable
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import counted, one_line, size_text
 
 if TYPE_CHECKING:
     from ffprep.beton.sets import SetFile
@@ -38,4 +38,5 @@ def command(
     wanted = [file for files in paths for file in files]
     with terminable(), followed(out.name) as progress:
         index = split(wanted, out, count, restart=restart, overwrite=overwrite, progress=progress)
-    click.echo(f"{out}: {len(index.members):,} files, {index.samples:,} samples, {size_text(index.bytes)}")
+    files = counted(len(index.members), "file")
+    click.echo(f"{one_line(out)}: {files}, {index.samples:,} samples, {size_text(index.bytes)}")

@@ -9,7 +9,7 @@ import click
 from ffprep.commands._shared.help import Command
 from ffprep.commands._shared.numbers import Whole
 from ffprep.commands._shared.options import followed, progress_option
-from ffprep.common.formatting import size_text
+from ffprep.common.formatting import one_line, size_text
 
 
 @click.command(
@@ -38,4 +38,5 @@ def command(urls: tuple[str, ...], cache: Path | None, cache_limit: int | None) 
             staged = stage(file.path, progress)
         with Reader(file, check=False) as reader:
             find_index(reader, None)  # fetches it, if there is one
-        click.echo(f"{staged.url}: {size_text(staged.size)}, {size_text(staged.fetched)} of it fetched, at {file.path}")
+        fetched = size_text(staged.fetched)
+        click.echo(f"{staged.url}: {size_text(staged.size)}, {fetched} of it fetched, at {one_line(file.path)}")

@@ -11,6 +11,7 @@ from ffprep.commands._shared.files import ANYWHERE, PAGE, Existing, FileCommand
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import Whole
 from ffprep.commands._shared.options import terminable
+from ffprep.common.formatting import one_line
 from ffprep.errors import OptionError
 
 if TYPE_CHECKING:
@@ -122,5 +123,5 @@ def command(
     )
     with terminable():
         shown = write_preview(path, out, chosen, png)
-    beside = f", the originals in {shown.folder}" if shown.folder is not None else ""
-    click.echo(f"{' and '.join(str(one) for one in (out, png) if one)}: {shown.samples:,} samples{beside}")
+    beside = f", the originals in {one_line(shown.folder)}" if shown.folder is not None else ""
+    click.echo(f"{' and '.join(one_line(one) for one in (out, png) if one)}: {shown.samples:,} samples{beside}")

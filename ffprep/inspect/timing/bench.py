@@ -20,6 +20,7 @@ import numpy as np
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
 from ffprep.beton.sets import Place, SetFile, files_of
+from ffprep.common.formatting import one_line
 from ffprep.errors import OptionError
 from ffprep.inspect.charts import Bar, Chart
 from ffprep.inspect.timing.paired import Contestant, Timing, compare, ratio
@@ -87,6 +88,7 @@ def bench(
                 more = _blocks(another)
                 total += len(another) if more is None else more.count
         samples = min(options.samples, total)
+        options = replace(options, batch_size=max(1, min(options.batch_size, samples)))
         first = min(samples, len(reader))  # what is looked at one by one is of the first file
         reader.seek_index = find_index(reader, None)
         size = _bytes_per_sample(reader, first) / (1 if blocks is None else blocks.per_sample)
@@ -222,7 +224,7 @@ def bench_text(facts: dict[str, Any]) -> str:
     size = "" if block is None else f"{block:,} tokens, "
     head = f"median of {facts['rounds']} rounds"
     lines = [
-        f"{facts['path']}: {facts['samples']:,} {things} of {size}{facts['bytes_per_sample'] / 1000:.1f} kB, "
+        f"{one_line(facts['path'])}: {facts['samples']:,} {things} of {size}{facts['bytes_per_sample'] / 1000:.1f} kB, "
         f"{facts['workers']} worker{'s' * (facts['workers'] != 1)}, batches of {facts['batch_size']}{how}",
         f"  {head:<28} {things + '/s':>9} {'MB/s':>22} {'start-up':>10}",
     ]

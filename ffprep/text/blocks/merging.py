@@ -90,19 +90,24 @@ class JoinedBlocks(BlockSource):
         return found
 
 
-def merge_files(paths: Place | Sequence[Place], out: str | os.PathLike[str], **options: Any) -> int:
+def merge_files(paths: Place | Sequence[Place], out: str | os.PathLike[str], **options: Any) -> str:
     """Merge files of any kind: those with blocks of tokens by `merge_blocks`, others by ``beton.merge.merge``.
 
     Both describe the parameters and what is raised.
+
+    Returns
+    -------
+    str
+        What was written: ``1,200 samples``, or ``7,000 blocks of tokens``.
     """
     files = files_of(paths)
     for file in files:
         with Reader(file, check=False) as reader:
             if holds_blocks(reader):
-                return merge_blocks(files, out, **options)
+                return f"{merge_blocks(files, out, **options):,} blocks of tokens"
             if "tokens" not in reader.fields:
                 break
-    return merge(files, out, **options)
+    return f"{merge(files, out, **options):,} samples"
 
 
 def merge_blocks(

@@ -21,6 +21,7 @@ from ffprep.commands._shared.options import (
 )
 from ffprep.commands._shared.recorded import configuration
 from ffprep.commands._shared.vocabulary import take_vocabulary, vocabulary_options
+from ffprep.common.formatting import one_line
 
 if TYPE_CHECKING:
     from ffprep.convert.corpus import CorpusReport
@@ -150,5 +151,5 @@ def show_corpus(
     if report is not None and not (made.report.found and is_report(report, values["out"])):
         write_report(report, made.to_json(), values["out"])
     if not quiet:
-        click.echo(f"{values['out']}\n{made.table()}")
+        click.echo(f"{one_line(values['out'])}\n{made.table()}")
     return made
