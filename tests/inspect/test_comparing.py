@@ -51,6 +51,11 @@ def hanging(after: int, note: str) -> Any:
     return epoch
 
 
+def listing(names: list[str]) -> Any:
+    """A runner of so many files."""
+    return lambda: len(names)
+
+
 def failing() -> Any:
     raise ValueError("this peer wants another library")
 
@@ -272,3 +277,8 @@ def test_an_environment_says_why_it_cannot_run(harness: Any, tmp_path: Path, mon
     assert "no_such_library" in environments.set_up(late, again=True)[1] and len(tried) == 2
     good = environments.Environment("good", ("good==1",), ("json",), "json.loads", "liblate")
     assert environments.set_up(good) == (tmp_path / "good" / "bin" / "python", "") and len(tried) == 2
+
+
+def test_more_names_of_files_than_a_command_may_have() -> None:
+    [timing] = compare([contestant("many", "listing", names=["/data/train-00000-of-10000.beton"] * 10_000)], 1)
+    assert timing.failure == "" and len(timing.rates) == 1
