@@ -74,7 +74,9 @@ class CopyingWriter(Writer):
         pointed = [index for index, column in enumerate(self._columns) if column.pointer is not None]
         fields = [self._columns[index].name for index in pointed]
         places = [reader.extents(name) for name in fields]
-        every = [np.stack([part[k][start:stop].astype(np.int64) for part in places], 1) for k in (0, 1)] if places else []
+        every = (
+            [np.stack([part[k][start:stop].astype(np.int64) for part in places], 1) for k in (0, 1)] if places else []
+        )
         for begin, stopped in _pieces(stop - start, every[1] if every else None):
             first, end = start + begin, start + stopped
             self._await_commit(block=False)
