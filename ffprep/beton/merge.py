@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from ffprep.beton.checksums import open_checked, payload_sums, row_sums
+from ffprep.beton.checksums import PayloadSums, open_checked, payload_sums, row_sums
 from ffprep.beton.parts import agreed_facts, whole_manifest, why_not_whole
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import fingerprint
@@ -125,7 +125,8 @@ def merge(
         first = 0
         for number, reader in enumerate(readers):
             begin = min(max(writer.num_written - first, 0), len(reader))
-            copy_into(writer, reader, number, begin, len(reader), progress, keyed=whole is not None)
+            if begin < len(reader):
+                Copied(reader, number, keyed=whole is not None).copy_into(writer, begin, len(reader), progress)
             first += len(reader)
         writer.close(report)
     return total
@@ -183,42 +184,48 @@ def merged_manifest(readers: Sequence[Reader], origins: Sequence[dict[str, Any]]
     return {**agreed_facts([reader.manifest for reader in readers]), "merged": list(origins)}
 
 
-def copy_into(
-    writer: CopyingWriter,
-    reader: Reader,
-    number: int,
-    start: int,
-    stop: int,
-    progress: Callable[[int, int], None] | None = None,
-    *,
-    keyed: bool = False,
-) -> None:
-    """Add samples ``start`` to ``stop - 1`` of a file: in long runs, or one by one where payloads are shared.
+class Copied:
+    """A file of which samples are copied, with what is found out of it once and not for each file that they go to.
 
     Parameters
     ----------
-    writer : CopyingWriter
     reader : Reader
     number : int
         Number of the file, which tells its shared payloads from those of others.
-    start, stop : int
-    progress : callable, optional
-        Called with (samples written, samples to write).
     keyed : bool
         Whether payloads that have the same key in several files are one: in parts of one conversion.
     """
-    names = reader.sample_names()
-    keys = payload_keys(reader) if keyed else None
-    if keys is None and can_copy(reader):
-        rows = row_sums(reader)
-        fields = [name for name, field in reader.fields.items() if field.pointer is not None]
-        sums = None if rows is None else {name: payload_sums(reader, name, rows) for name in fields}
-        writer.copy(reader, start, stop, names, sums, progress)
-        return
-    for name, sample in islice(samples_of(reader, number, start, names, keys=keys), stop - start):
-        writer.write(sample, name)
-        if progress is not None:
-            progress(writer.num_written, writer.num_samples)
+
+    def __init__(self, reader: Reader, number: int, *, keyed: bool = False) -> None:
+        self.reader, self._number = reader, number
+        self._names = reader.sample_names()
+        self._keys = payload_keys(reader) if keyed else None
+        self._in_runs = self._keys is None and can_copy(reader)
+        self._sums: dict[str, PayloadSums] | None = None
+        if self._in_runs and (rows := row_sums(reader)) is not None:
+            fields = [name for name, field in reader.fields.items() if field.pointer is not None]
+            self._sums = {name: payload_sums(reader, name, rows) for name in fields}
+
+    def copy_into(
+        self, writer: CopyingWriter, start: int, stop: int, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Add samples ``start`` to ``stop - 1``: in long runs, or one by one where payloads are shared.
+
+        Parameters
+        ----------
+        writer : CopyingWriter
+        start, stop : int
+        progress : callable, optional
+            Called with (samples written, samples to write).
+        """
+        if self._in_runs:
+            writer.copy(self.reader, start, stop, self._names, self._sums, progress)
+            return
+        some = samples_of(self.reader, self._number, start, self._names, keys=self._keys)
+        for name, sample in islice(some, stop - start):
+            writer.write(sample, name)
+            if progress is not None:
+                progress(writer.num_written, writer.num_samples)
 
 
 def origin(reader: Reader) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import bisect
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ffprep.beton.checksums import open_checked
-from ffprep.beton.merge import check_readers, copy_into, holds_blocks, origin
+from ffprep.beton.merge import Copied, check_readers, holds_blocks, origin
 from ffprep.beton.parts import OF_ONE_FILE, Part, agreed_facts, whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, name_problem, numbered, read_index, source_of
@@ -78,10 +80,11 @@ def split(
     if total < count and count > 1:
         raise OptionError(f"{out}: {count:,} files for {total:,} samples; ask for fewer")
     refuse_inputs([out, *targets], [reader.path for reader in readers])
-    origins = [origin(reader) for reader in readers]
+    sources = _Sources(readers)
     for number, target in enumerate(targets):
         span = Part(number, count).samples(total)
-        manifest = {**_manifest(readers, span), "split": {"from": origins, "number": number, "count": count}}
+        record = {"from": sources.origins(span), "samples": total, "number": number, "count": count}
+        manifest = {**_manifest(readers, span), "split": record}
         if target.exists() and not (overwrite or restart):
             check_output(target, overwrite=True)
             accept_finished(target, differs_from_finished(target, readers[0].fields, manifest, None))
@@ -95,7 +98,7 @@ def split(
             restart=restart,
             overwrite=overwrite,
         ) as writer:
-            _copy(writer, readers, span, total, progress)
+            sources.copy(writer, span, progress)
     return make_set(out, targets, overwrite=True, custom_fields=custom_fields)
 
 
@@ -107,22 +110,47 @@ def _lists(out: Path, targets: Sequence[Path]) -> bool:
         return False
 
 
-def _copy(
-    writer: CopyingWriter,
-    readers: Sequence[Reader],
-    span: range,
-    total: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Copy the samples of all files that have these numbers, without those that were written before."""
-    start = 0
-    for number, reader in enumerate(readers):
-        begin = max(span.start + writer.num_written - start, 0)
-        stop = min(span.stop - start, len(reader))
-        if begin < stop:
-            shown = None if progress is None else (lambda done, _: progress(span.start + done, total))
-            copy_into(writer, reader, number, begin, stop, shown)
-        start += len(reader)
+class _Sources:
+    """The files that are split."""
+
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        self._readers = readers
+        self._starts = [0, *itertools.accumulate(map(len, readers))]
+        self._origins: dict[int, dict[str, Any]] = {}
+        self._copied: tuple[int, Copied] | None = None
+
+    def _files(self, span: range) -> Iterator[tuple[int, int, int]]:
+        """Yield those files that hold some samples, and the first and the end of these in the file."""
+        for number in range(bisect.bisect(self._starts, span.start) - 1, len(self._readers)):
+            start = self._starts[number]
+            if start >= span.stop:
+                return
+            begin, stop = max(span.start - start, 0), min(span.stop - start, len(self._readers[number]))
+            if begin < stop:
+                yield number, begin, stop
+
+    def origins(self, span: range) -> list[dict[str, Any]]:
+        """Say of which files some samples are. Files that these were merged of are only counted there."""
+        numbers = [number for number, _, _ in self._files(span)]
+        for number in numbers:
+            if number not in self._origins:
+                self._origins[number] = origin(self._readers[number])
+                self._origins[number]["manifest"] = _brief(self._readers[number].manifest or {})
+        return [self._origins[number] for number in numbers]
+
+    def copy(self, writer: CopyingWriter, span: range, progress: Callable[[int, int], None] | None) -> None:
+        """Copy the samples that have these numbers, without those that were written before."""
+        for number, begin, stop in self._files(range(span.start + writer.num_written, span.stop)):
+            if self._copied is None or self._copied[0] != number:
+                self._copied = number, Copied(self._readers[number], number)
+            shown = None if progress is None else (lambda done, _: progress(span.start + done, self._starts[-1]))
+            self._copied[1].copy_into(writer, begin, stop, shown)
+
+
+def _brief(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest that counts the files which its file was merged of, since each new file has a copy of it."""
+    merged = manifest.get("merged")
+    return {**manifest, "merged": {"files": len(merged)}} if isinstance(merged, list) else dict(manifest)
 
 
 def _manifest(readers: Sequence[Reader], span: range) -> dict[str, Any]:
@@ -130,7 +158,7 @@ def _manifest(readers: Sequence[Reader], span: range) -> dict[str, Any]:
     if len(readers) > 1:
         whole = whole_manifest([reader.manifest for reader in readers])
         return whole[0] if whole is not None else agreed_facts([reader.manifest for reader in readers])
-    found = {key: value for key, value in (readers[0].manifest or {}).items() if key not in _OWN}
+    found = {key: value for key, value in _brief(readers[0].manifest or {}).items() if key not in _OWN}
     blocks = source_of(found).get("blocks")
     if isinstance(blocks, dict):
         kept = {key: value for key, value in source_of(found).items() if key not in OF_ONE_FILE}

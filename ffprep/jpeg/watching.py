@@ -40,5 +40,5 @@ def watch_memory(owner: Any, data: npt.NDArray[Any], path: str | os.PathLike[str
 
 def _unwatch(ticket: int) -> None:
     with _lock:
-        if ticket >= 0:
+        if ticket != -1:
             native.library().ffp_unwatch(ticket)

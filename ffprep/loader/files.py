@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,20 @@ class Files:
         files = self.file_of(samples)
         order = np.argsort(files, kind="stable")
         return np.split(samples[order], np.searchsorted(files[order], np.arange(1, len(self.readers))))
+
+    def present(self, samples: Ids) -> Iterator[tuple[int, Ids]]:
+        """Yield the index of each file that some samples belong to, and their numbers in that file."""
+        if len(self.readers) == 1:
+            yield 0, samples
+            return
+        files = self.file_of(samples)
+        order = np.argsort(files, kind="stable")
+        samples, files = samples[order], files[order]
+        begins = np.flatnonzero(np.concatenate([[True], files[1:] != files[:-1]])[: len(files)])
+        ends = [*begins[1:].tolist(), len(files)]
+        for begin, end in zip(begins.tolist(), ends, strict=False):
+            f = int(files[begin])
+            yield f, samples[begin:end] - self.starts[f]
 
     def local(self, parts: Sequence[Ids]) -> list[Ids]:
         """Return the parts that `split` made, numbered within each file instead of over all files."""

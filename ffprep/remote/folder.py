@@ -21,8 +21,10 @@ import fcntl
 import os
 import shutil
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +33,8 @@ from ffprep.common.files.mapping import map_file
 from ffprep.common.files.replacing import naming, write_file
 from ffprep.common.files.source_files import read_file
 from ffprep.errors import OptionError, SourceError
-from ffprep.remote.holes import ENVIRONMENT, punch
+from ffprep.remote.facts import RemoteError
+from ffprep.remote.holes import ENVIRONMENT, punch, take_room
 from ffprep.remote.plans import Plans
 from ffprep.remote.states import ABSENT, PAGE, States, check_own, page_bytes
 
@@ -50,6 +53,12 @@ class Folder:
     Parameters
     ----------
     path : Path
+
+    Attributes
+    ----------
+    path : Path
+    sources : WeakSet of PageSource
+        The files of it that this process has open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,6 +73,7 @@ class Folder:
         self._pid = 0
         self._states: dict[str, tuple[int, States]] = {}
         self._total: npt.NDArray[np.uint64] | None = None
+        self.sources: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def unusable(self, error: OSError) -> OptionError:
         """Return what to raise where nothing can be written to the folder."""
@@ -128,6 +138,29 @@ class Folder:
             raise self.unusable(error) from None
         return int(DISK_SHARE * (free + self.used()))
 
+    def check_possible(self, url: str, needed: dict[tuple[Path, int], int]) -> None:
+        """Refuse at once what will never have room beside the tables that this process keeps.
+
+        Parameters
+        ----------
+        url : str
+            For the message.
+        needed : dict of (Path, int) to int
+            Bytes of pages, by their file's folder and their number.
+
+        Raises
+        ------
+        RemoteError
+        """
+        for source in list(self.sources):
+            needed = {**needed, **source.kept()}
+        limit, total = self.limit(), sum(needed.values())
+        if total > limit:
+            raise RemoteError(
+                f"{url}: the tables of the files that are open and what is read now take {len(needed)} pages, and "
+                f"{self.path} may take {limit:,} bytes; give cache_limit={total} or more, or make room on its disk"
+            )
+
     def used(self, exactly: bool = False) -> int:
         """Return how many bytes the pages take, or more than they do, unless `exactly` looks at all of them.
 
@@ -146,7 +179,7 @@ class Folder:
         with naming(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "r+b") as file:
-                file.truncate(8)
+                take_room(file.fileno(), 8)
                 return map_file(file, writable=True).view("<u8")
 
     def _take(self, size: int) -> bool:

@@ -1,4 +1,4 @@
-"""Giving back the room of parts of a file."""
+"""Taking the room of small files, and giving back that of parts of large ones."""
 
 from __future__ import annotations
 
@@ -44,3 +44,20 @@ def punch(descriptor: int, offset: int, size: int, path: Path) -> None:
         f"{path}: this file system cannot free parts of a file ({os.strerror(number)}), so the cache's limit cannot be "
         f"kept; name a folder of another one with cache= or {ENVIRONMENT}"
     )
+
+
+def take_room(descriptor: int, size: int) -> None:
+    """Make a file so long, with room on the disk: writing to a mapped hole of a full disk would end the process.
+
+    Raises
+    ------
+    OSError
+        The disk is full.
+    """
+    os.ftruncate(descriptor, size)
+    if size and hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV):
+                raise

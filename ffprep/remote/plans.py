@@ -26,6 +26,7 @@ from ffprep.common.files.mapping import map_file
 from ffprep.common.files.replacing import naming
 from ffprep.common.files.source_files import open_binary, read_file
 from ffprep.errors import SourceError
+from ffprep.remote.holes import take_room
 
 NEVER = 0xFFFFFFFF
 FURTHEST = 1 << 40
@@ -64,8 +65,12 @@ class Plan:
         head = _HEAD.pack(_MAGIC, 0, count) + Holder.this_process().text().encode()[: _START - _HEAD.size - 1]
         with naming(self.path), self.path.open("x+b") as file:
             file.write(head.ljust(_START, b"\0") + b"\xff" * (4 * count))
-            file.truncate(_START + 8 * count)
             file.flush()
+            try:
+                take_room(file.fileno(), _START + 8 * count)
+            except OSError:
+                self.end()
+                raise
             self._data = map_file(file, writable=True)
         self._now = self._data[8:16].view("<u8")
         self.next, self.held, self.ahead = _parts(self._data, count)

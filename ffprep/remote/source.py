@@ -7,13 +7,12 @@ import collections
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from ffprep.common.closing import call_when_gone
 from ffprep.common.files.replacing import naming
@@ -33,6 +32,7 @@ from ffprep.remote.states import (
     page_bytes,
 )
 from ffprep.remote.store import Store
+from ffprep.remote.sums import PageSums
 
 RECENT = 64
 """Of the pages that `need` was asked for last, so many stay, since they may still be read; fewer in a small cache."""
@@ -57,10 +57,8 @@ class PageSource:
     path : Path
     url, whole_url : str
         For messages: without what is secret; and with it.
-    size : int
-        Bytes.
-    count : int
-        Pages.
+    size, count : int
+        Bytes, and pages.
     folder : Folder
     lenient : bool
         Whether a page that the store has with wrong bytes is taken as it is, because the reader compares each value
@@ -97,13 +95,14 @@ class PageSource:
             self.count = self._states.count
             Plans(place).live()  # removes what killed processes have left
             self._plan = Plan(place, self.count)
-        self._covered: npt.NDArray[np.bool_] = np.zeros(self.count, np.bool_)
-        self._sums: dict[int, tuple[int, int, int]] = {}
+        self._sums = PageSums(self.count)
         self._recent: collections.deque[int] = collections.deque()
+        self._kept: set[int] = set()
         self._lock = threading.Lock()
         self._came = threading.Condition()
         self._under_way: dict[int, Future[None] | None] = {}
         self._failed: dict[int, Exception] = {}
+        self.folder.sources.add(self)
         call_when_gone(self, Plan.end, self._plan)
 
     @property
@@ -124,22 +123,7 @@ class PageSource:
         sums : sequence of int
             The xxh3-64 of each.
         """
-        self._sums = {
-            start // PAGE: (start, end, number)
-            for (start, end), number in zip(pieces, sums, strict=True)
-            if end > start
-        }
-        covered = np.zeros(self.count, np.bool_)
-        covered[list(self._sums)] = True
-        self._covered = covered
-
-    def _fits(self, page: int, data: bytes) -> bool | None:
-        """Whether a page is right; None for one without a checksum."""
-        known = self._sums.get(page)
-        if known is None:
-            return None
-        start, end, number = known
-        return xxhash.xxh3_64_intdigest(memoryview(data)[start - page * PAGE : end - page * PAGE]) == number
+        self._sums = PageSums(self.count, pieces, sums)
 
     def forget_unchecked(self) -> None:
         """Let go of everything, and of pages without a checksum that no other reader holds: they may be wrong."""
@@ -180,7 +164,17 @@ class PageSource:
                 recent.extend(some.tolist())
                 left = [recent.popleft() for _ in range(max(0, len(recent) - most))]
             self.release(np.array(left, np.int64))
+            if not self.request(some):
+                self._let_go_but(some)
             self.wait(some)
+
+    def _let_go_but(self, pages: Pages) -> None:
+        """Hold no pages that were asked for before some, for which there is no room beside them."""
+        with self._lock:
+            left = [page for page in self._recent if page not in pages]
+            self._recent.clear()
+            self._recent.extend(pages.tolist())
+        self.release(np.array(left, np.int64))
 
     def settle(self) -> None:
         """Let go of what `need` held."""
@@ -197,8 +191,16 @@ class PageSource:
         RemoteError
         """
         pages = np.array(self.pages_of(start, size), np.int64)
+        self._kept.update(pages.tolist())
         self.hold(pages)
         self.wait(pages)
+
+    def kept(self) -> dict[tuple[Path, int], int]:
+        """Return the pages that stay as long as this object is in use, as (folder, page), and the bytes of each."""
+        return self._bytes_of(list(self._kept))
+
+    def _bytes_of(self, pages: Iterable[int]) -> dict[tuple[Path, int], int]:
+        return {(self.place, int(page)): page_bytes(int(page), self.size) for page in pages}
 
     def hold(self, pages: Pages, *, ahead: bool = False) -> None:
         """Let no process remove these pages, once they are here, before they are released.
@@ -239,15 +241,14 @@ class PageSource:
 
     def held(self) -> npt.NDArray[np.bool_]:
         """Return which pages this reader holds."""
-        held: npt.NDArray[np.bool_] = self._plan.held > 0
-        return held
+        return np.asarray(self._plan.held > 0)
 
     # -- fetching --------------------------------------------------------------------------------------
 
     def missing(self, pages: Pages) -> Pages:
         """Return those of some pages that are not here and right."""
         states = self._states.of(pages)
-        here = (states == PRESENT) | ((states == UNCHECKED) & ~self._covered[pages])
+        here = (states == PRESENT) | ((states == UNCHECKED) & ~self._sums.covered[pages])
         if self.lenient:
             here |= states == DAMAGED
         absent: Pages = pages[~here]
@@ -309,7 +310,7 @@ class PageSource:
         def fits(found: bytes) -> bool | None:
             nonlocal came
             came = found
-            return self._fits(page, found)
+            return self._sums.fit(page, found)
 
         try:
             if before in (SUSPECT, UNCHECKED) and await loop.run_in_executor(None, self._right_on_disk, page):
@@ -317,7 +318,7 @@ class PageSource:
                 return
             try:
                 await self._store.range(start, end, self._facts, what, fits)
-                right = PRESENT if page in self._sums else UNCHECKED
+                right = PRESENT if self._sums.covered[page] else UNCHECKED
             except DamagedError:
                 if not self.lenient:
                     raise
@@ -335,7 +336,7 @@ class PageSource:
 
     def _right_on_disk(self, page: int) -> bool:
         with self.path.open("rb") as file:
-            return self._fits(page, os.pread(file.fileno(), page_bytes(page, self.size), page * PAGE)) is True
+            return self._sums.fit(page, os.pread(file.fileno(), page_bytes(page, self.size), page * PAGE)) is True
 
     def _finish(self, page: int, state: int) -> None:
         with self.folder.locked():
@@ -372,6 +373,8 @@ class PageSource:
         deadline = time.monotonic() + _PATIENCE * self._store.patience.deadline
         while not self.ready(pages):
             fits = self.request(pages)
+            if not fits:
+                self.folder.check_possible(self.url, self._bytes_of(pages))
             if check is not None:
                 check()
             with self._came:
@@ -393,4 +396,5 @@ class PageSource:
         for future in list(self._under_way.values()):
             if future is not None:
                 future.cancel()
+        self._kept.clear()
         self._plan.end()

@@ -26,6 +26,7 @@ from ffprep.common.files.mapping import map_file
 from ffprep.common.files.replacing import naming
 from ffprep.common.files.source_files import check_regular
 from ffprep.errors import OptionError, SourceError
+from ffprep.remote.holes import take_room
 
 PAGE = 1 << 23
 
@@ -104,7 +105,7 @@ class States:
                 known = len(head) == _HEAD.size and head[:16] == MAGIC + size.to_bytes(8, "little")
                 if not known or os.fstat(file.fileno()).st_size != wanted:
                     os.ftruncate(file.fileno(), 0)
-                    os.ftruncate(file.fileno(), wanted)
+                    take_room(file.fileno(), wanted)
                     os.pwrite(file.fileno(), _HEAD.pack(MAGIC, size, boot, 0), 0)
                 data = map_file(file, writable=True)
         states = cls(size, data[_HEAD.size :].view(_RECORD))

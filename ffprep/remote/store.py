@@ -245,11 +245,10 @@ class Store:
             except (ChangedError, DamagedError):
                 raise
             except (FinalError, FileNotFoundError, PermissionError) as error:
-                text: dict[type, str] = {
-                    FileNotFoundError: "there is no such object",
-                    PermissionError: "access is refused",
-                }
-                raise RefusedError(f"{shown(self.url)}: {what}: {text.get(type(error)) or error}") from None
+                why = _FINAL.get(type(error), str(error))
+                if isinstance(error, PermissionError) and str(error):
+                    why += f" ({first_line(error)})"  # such as: the token has expired
+                raise RefusedError(f"{shown(self.url)}: {what}: {why}") from None
             except (asyncio.TimeoutError, TimeoutError):
                 why = f"no answer in {min(left, patience.attempt):g} s"
             except Exception as error:

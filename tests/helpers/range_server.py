@@ -28,8 +28,10 @@ class Served:
         Sent, and compared with If-Match, unless `ignores_match` is set.
     fault : callable, optional
         Says what goes wrong with a request of more than one byte: ``503``, ``short``, ``wrong``, ``hang`` (until the
-        server ends), ``drop``, ``whole``, ``circle`` (a redirection to itself), ``later`` and a number (429, with so
-        many seconds to wait); None lets it through.
+        server ends), ``slow`` (a byte, and no more until the server ends), ``drop``, ``whole``, ``circle`` (a
+        redirection to itself), ``moved`` (one to where it is), ``later`` and a number (429, with so many seconds to
+        wait), ``403``, ``cut`` (fewer bytes than Content-Length says), ``long`` (more than were asked for), ``shifted``
+        and ``silent`` (Content-Range names other bytes, or is missing); None lets it through.
     ranges : list of (str, int, int)
         Those of more than one byte that were asked for.
     asked : list of str
@@ -45,6 +47,7 @@ class Served:
         self.asked: list[str] = []
         self.url = ""
         self.ending = threading.Event()
+        self.kill: Callable[[], None] = self.ending.set
         self.lock = threading.Lock()
 
     def put(self, path: str, data: bytes, etag: str) -> str:
@@ -59,7 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         served = self.served
-        path = self.path.partition("?")[0]
+        if served.ending.is_set():
+            self.close_connection = True
+            return
+        path = self.path.partition("?")[0].removeprefix("/moved")
         with served.lock:
             served.asked.append(path)
         data = served.objects.get(path)
@@ -82,8 +88,21 @@ class _Handler(BaseHTTPRequestHandler):
                 what = served.fault(request) if served.fault else None
         part = data[start:end]
         headers = {"Content-Range": f"bytes {start}-{end - 1}/{len(data)}", "ETag": served.etags[path]}
-        if what == "503":
-            self._answer(503, b"")
+        if what in ("503", "403"):
+            self._answer(int(what), b"")
+        elif what == "moved" and not self.path.startswith("/moved"):
+            self._answer(302, b"", {"Location": f"/moved{self.path}"})
+        elif what == "slow":
+            self._answer(206, part[:1], headers, length=len(part))
+            served.ending.wait()
+        elif what == "cut":
+            self._answer(206, part[: len(part) // 2], headers, close=True, length=len(part))
+        elif what == "long":
+            self._answer(206, part + part, headers)
+        elif what == "shifted":
+            self._answer(206, part, {**headers, "Content-Range": f"bytes {start + 1}-{end}/{len(data)}"})
+        elif what == "silent":
+            self._answer(206, part, {"ETag": served.etags[path]})
         elif what == "hang":
             served.ending.wait()
             self.close_connection = True
@@ -102,17 +121,25 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(206 if text else 200, part, headers)
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None, close: bool = False) -> None:
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        close: bool = False,
+        length: int | None = None,
+    ) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) if length is None else length))
         if close:
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
         with contextlib.suppress(OSError):
             self.wfile.write(body)
+            self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -134,10 +161,15 @@ def serving() -> Iterator[Served]:
     served.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    try:
-        yield served
-    finally:
+
+    def kill() -> None:
         served.ending.set()
         server.shutdown()
         server.server_close()
         thread.join()
+
+    served.kill = kill
+    try:
+        yield served
+    finally:
+        kill()

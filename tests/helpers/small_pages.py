@@ -11,7 +11,7 @@ from typing import Any
 SIZE = 1 << 16
 _PAGES = (
     "ffprep.remote", "ffprep.remote.states", "ffprep.remote.folder", "ffprep.remote.source",
-    "ffprep.loader.engine.spans", "ffprep.loader.engine.fetching",
+    "ffprep.remote.sums", "ffprep.loader.engine.spans", "ffprep.loader.engine.fetching",
 )  # fmt: skip
 _BLOCKS = ("ffprep.beton.layout", "ffprep.beton.sections")
 

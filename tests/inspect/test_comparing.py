@@ -63,6 +63,11 @@ def hanging(after: int, note: str) -> Any:
     return epoch
 
 
+def listing(names: list[str]) -> Any:
+    """A runner of so many files."""
+    return lambda: len(names)
+
+
 def failing() -> Any:
     raise ValueError("this peer wants another library")
 
@@ -397,3 +402,8 @@ def test_an_environment_says_why_it_cannot_run(harness: Any, tmp_path: Path, mon
     never = environments.Environment("never", ("never==1",), ("json",), before=(3, 0))
     assert environments.set_up(never)[1] == "never==1 cannot be imported by Python 3.0 and later"
     assert not (tmp_path / "never").exists()
+
+
+def test_more_names_of_files_than_a_command_may_have() -> None:
+    [timing] = compare([contestant("many", "listing", names=["/data/train-00000-of-10000.beton"] * 10_000)], 1)
+    assert timing.failure == "" and len(timing.rates) == 1

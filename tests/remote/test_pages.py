@@ -64,7 +64,9 @@ def test_memory_store(local: Path, cache: Path) -> None:
         assert same(reader, local, [0, MIDDLE, 239])
 
 
-@pytest.mark.parametrize("fault", ["503", "short", "wrong", "drop", "hang", "later0"])
+@pytest.mark.parametrize(
+    "fault", ["503", "short", "wrong", "drop", "hang", "later0", "slow", "cut", "long", "shifted", "moved"]
+)
 def test_a_passing_fault_does_no_harm(fault: str, url: str, server: Served, cache: Path, local: Path) -> None:
     server.fault = lambda request: fault if request.number in (0, 3) else None
     with Reader(url) as reader:
@@ -94,13 +96,19 @@ def test_wrong_bytes_of_the_tables_are_fetched_again(url: str, server: Served, c
         ("hang", "page 4 .*no answer in"),
         ("whole", "page 4 .*knows no ranges"),
         ("circle", "page 4 .*redirects without end"),
+        ("slow", "page 4 .*no answer in"),
+        ("cut", "page 4 "),
+        ("long", "page 4 .*more than the 65,536 bytes"),
+        ("shifted", "page 4 .*bytes from 262,145 on came instead"),
+        ("silent", "page 4 .*does not say which bytes"),
+        ("403", "page 4 .*cannot be read: the server answered 403"),
         ("later3600", "page 4 .*1 attempts.* 429 .*asks to wait for 3,600 s"),
     ],
 )
 def test_a_lasting_fault_is_one_error_that_names_url_and_page(
     fault: str, says: str, url: str, server: Served, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if fault == "hang":
+    if fault in ("hang", "slow"):
         patience = stores.Patience(deadline=1.0)
         monkeypatch.setattr(stores.Patience, "of_environment", classmethod(lambda cls: patience))
     with Reader(url) as reader:

@@ -153,6 +153,31 @@ def test_splitting_and_merging_keeps_every_sample(tmp_path: Path) -> None:
         split(files_of(paths), tmp_path / "z.beton", 2)
 
 
+def test_what_a_split_file_takes_does_not_grow_with_the_files_that_were_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new file has a copy of the manifest, and what is found out of a file is found out once."""
+    paths = write_set(tmp_path, 40)
+    merge(paths, tmp_path / "all.beton")
+    read: list[Path] = []
+    names = Reader.sample_names
+    monkeypatch.setattr(Reader, "sample_names", lambda reader: (read.append(reader.path), names(reader))[1])
+    for name, places, files in (("one", [tmp_path / "all.beton"], 1), ("many", paths, 40)):
+        read.clear()
+        (tmp_path / name).mkdir()
+        split(files_of(places), tmp_path / name / "y.set.json", 60)
+        assert len(read) == files
+        numbers = []
+        for number, path in enumerate(sorted((tmp_path / name).glob("*.beton"))):
+            with Reader(path) as reader:
+                manifest = reader.manifest or {}
+                record = manifest["split"]
+                assert (record["number"], record["count"], record["samples"]) == (number, 60, 120)
+                assert 1 <= len(record["from"]) <= 2 and len(str(manifest)) < 3000
+                numbers += [reader.value("label", sample) for sample in range(len(reader))]
+        assert numbers == list(range(120))
+
+
 @pytest.mark.parametrize("failing", [2, 4])
 def test_a_merge_on_a_full_disk_ends_with_one_error_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int

@@ -74,8 +74,11 @@ class CopyingWriter(Writer):
         pointed = [index for index, column in enumerate(self._columns) if column.pointer is not None]
         fields = [self._columns[index].name for index in pointed]
         places = [reader.extents(name) for name in fields]
-        every = [np.stack([np.asarray(part[k], np.int64) for part in places], 1) for k in (0, 1)] if places else []
-        for first, end in _pieces(start, stop, every[1] if every else None):
+        every = (
+            [np.stack([part[k][start:stop].astype(np.int64) for part in places], 1) for k in (0, 1)] if places else []
+        )
+        for begin, stopped in _pieces(stop - start, every[1] if every else None):
+            first, end = start + begin, start + stopped
             self._await_commit(block=False)
             if self._commit_due():
                 self._start_commit()
@@ -86,15 +89,15 @@ class CopyingWriter(Writer):
             offsets = sizes = np.empty((end - first, 0), np.int64)
             cursor = self._placement.cursor
             if every:
-                sizes = every[1][first:end]
+                sizes = every[1][begin:stopped]
                 alignments = [self._columns[index].alignment for index in pointed]
                 offsets, cursor = place_all(self._placement, sizes, alignments)
             self._consistent = False
             self._placement.cursor = cursor
             if every:
-                for target, source, size in runs(offsets, every[0][first:end], sizes):
+                for target, source, size in runs(offsets, every[0][begin:stopped], sizes):
                     self._sink.append_run(target, reader.data[source : source + size].data)
-                self._note_payloads(offsets, every[0][first:end], sizes, reader, first, fields, sums)
+                self._note_payloads(offsets, every[0][begin:stopped], sizes, reader, first, fields, sums)
             self._records += self._copied_records(reader, first, end, pointed, offsets)
             self._names += (
                 [sections.clean_name(name) if name else b"" for name in names[first:end]]
@@ -146,7 +149,8 @@ def _compare(reader: Reader, name: str, sums: PayloadSums, samples: Numbers) -> 
         raise DecodeError(f"{reader.path}: {reader.sample_label(changed[0])}, field {name!r}: {CHANGED}; {REMEDY}")
 
 
-def _pieces(start: int, stop: int, sizes: Numbers | None) -> Iterator[tuple[int, int]]:
+def _pieces(stop: int, sizes: Numbers | None) -> Iterator[tuple[int, int]]:
+    start = 0
     while start < stop:
         end = min(start + PIECE_SAMPLES, stop)
         if sizes is not None:

@@ -132,7 +132,8 @@ def _own_share(source: Source, reader: Reader, manifest: Mapping[str, Any]) -> S
         if "split" in manifest:
             total = min(len(source), int(manifest.get("limit", len(source))))
             record = manifest["split"]
-            if sum(int(one["samples"]) for one in record["from"]) != total:
+            counted = record.get("samples")  # which files of before do not say, since they name all that were split
+            if (sum(int(one["samples"]) for one in record["from"]) if counted is None else int(counted)) != total:
                 raise OptionError(
                     f"{reader.path}: was split from files that have not as many samples as the source, so which of "
                     "these it is to have is not known; compare the files that it was split from"

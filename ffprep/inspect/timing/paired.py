@@ -166,14 +166,18 @@ class _ContestantProcess:
         }
         self.moves = bool(starts_on) and contestant.cores is not None
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that nobody reads would stop whoever fills it
-        self.process = subprocess.Popen(
-            [contestant.python, "-m", "ffprep.inspect.timing.paired", json.dumps(job)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            env={**os.environ, **contestant.environment},
-            start_new_session=True,
-        )
+        with tempfile.TemporaryFile() as given:  # the names of many files are longer than a command may be
+            given.write(json.dumps(job).encode())
+            given.seek(0)
+            self.process = subprocess.Popen(
+                [contestant.python, "-m", "ffprep.inspect.timing.paired", str(given.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                pass_fds=(given.fileno(),),
+                env={**os.environ, **contestant.environment},
+                start_new_session=True,
+            )
         self.read = b""
         self.rates: list[float] = []
         self.cpu: list[float] = []
@@ -378,4 +382,6 @@ def _serve(job: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(json.loads(sys.argv[1]))
+    with os.fdopen(int(sys.argv[1])) as given:
+        found = json.load(given)
+    _serve(found)

@@ -16,6 +16,9 @@ from ffprep.loader.order.pages import has_payload
 HELD = 256
 """Batches whose bytes are added up together, so that a batch costs next to nothing."""
 
+OF_EACH = 32
+"""Of many files, samples are held until there are so many of each, since looking into a file takes time of its own."""
+
 
 @dataclass(frozen=True)
 class LoaderStats:
@@ -85,6 +88,7 @@ class Meter:
         self._batches = self._samples = self._bytes = 0
         self._seconds = self._waiting = 0.0
         self._held: list[Ids] = []
+        self._held_samples = 0
 
     def count(self, ids: Ids | None, before: float, asked: float) -> float:
         """Count a batch, or with None the end of an epoch.
@@ -109,7 +113,8 @@ class Meter:
                 self._batches += 1
                 self._samples += len(ids)
                 self._held.append(ids)
-                if len(self._held) >= HELD:
+                self._held_samples += len(ids)
+                if len(self._held) >= HELD and self._held_samples >= OF_EACH * len(self._files):
                     self._add_bytes()
         return now
 
@@ -124,6 +129,7 @@ class Meter:
             return
         samples = np.concatenate(self._held)
         self._held.clear()
+        self._held_samples = 0
         try:
             self._files.look(samples)  # the tables that say how long a payload is are read where they lie
         except FfprepError:
@@ -139,8 +145,9 @@ class Meter:
 def stored_bytes(files: Files, fields: Collection[str], samples: Ids) -> int:
     """Return the bytes that the payloads of samples take in their files."""
     total = 0
-    for reader, start, own in zip(files.readers, files.starts, files.split(samples), strict=False):
+    for f, own in files.present(samples):
+        reader = files.readers[f]
         for name in fields:
-            if len(own) and has_payload(reader, name):
-                total += int(reader.payload_sizes(name)[own - start].sum(dtype=np.uint64))
+            if has_payload(reader, name):
+                total += int(reader.payload_sizes(name)[own].sum(dtype=np.uint64))
     return total

@@ -21,7 +21,8 @@ FFP_API int64_t ffp_check_payload(const uint8_t *data, int64_t size, const uint8
 FFP_API int64_t ffp_plain_extents(const uint8_t *pointers, int64_t stride, const uint8_t *rows, int64_t row_stride,
                                   int64_t count, int64_t least, const uint64_t *bounds);
 
-/* Watches memory that a file is mapped to; returns a ticket for ffp_unwatch, or -1 without memory.
+/* Watches memory that a file is mapped to; returns a ticket for one call of ffp_unwatch, or -1 without
+ * memory.
  *
  * When a read of such memory fails, because the file was cut or its disk has an error, the system sends SIGBUS. While
  * any memory is watched, a handler writes one line that names the file to standard error, then runs the handler that

@@ -16,14 +16,13 @@
 enum { PATH_ROOM = 2048, LINE_ROOM = PATH_ROOM + 512 };
 
 typedef struct watched {
-    struct watched *next;
+    struct watched *next, *next_free;
     uintptr_t start, end; /* end 0: free */
-    int64_t ticket;
     char path[PATH_ROOM];
 } watched;
 
-static watched *first;
-static int64_t tickets, active;
+static watched *first, *first_free;
+static int64_t active;
 static struct sigaction before;
 
 static const watched *find(uintptr_t address) {
@@ -162,11 +161,10 @@ static void uninstall(void) {
 }
 
 int64_t ffp_watch(const uint8_t *start, int64_t size, const char *path) {
-    watched *w = first;
-    while (w && w->end) {
-        w = w->next;
-    }
-    if (!w) {
+    watched *w = first_free;
+    if (w) {
+        first_free = w->next_free;
+    } else {
         w = calloc(1, sizeof *w);
         if (!w) {
             return -1;
@@ -176,22 +174,19 @@ int64_t ffp_watch(const uint8_t *start, int64_t size, const char *path) {
     }
     w->start = (uintptr_t)start;
     strncpy(w->path, path, PATH_ROOM - 1);
-    w->ticket = ++tickets;
     __atomic_store_n(&w->end, (uintptr_t)start + (uintptr_t)size, __ATOMIC_RELEASE);
     if (active++ == 0) {
         install();
     }
-    return w->ticket;
+    return (int64_t)(uintptr_t)w;
 }
 
 void ffp_unwatch(int64_t ticket) {
-    for (watched *w = first; w; w = w->next) {
-        if (w->end && w->ticket == ticket) {
-            __atomic_store_n(&w->end, 0, __ATOMIC_RELEASE);
-            if (--active == 0) {
-                uninstall();
-            }
-            return;
-        }
+    watched *w = (watched *)(uintptr_t)ticket; /* not looked for: of 10,000 files that would take a second */
+    __atomic_store_n(&w->end, 0, __ATOMIC_RELEASE);
+    w->next_free = first_free;
+    first_free = w;
+    if (--active == 0) {
+        uninstall();
     }
 }
