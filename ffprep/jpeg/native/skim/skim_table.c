@@ -88,9 +88,9 @@ uint32_t ffp_skim_step(const skim_table *t, const uint8_t *at, uint32_t bit, uin
         return ffp_dc_allowed(symbol) ? length + symbol : 0;
     }
     *k += (symbol >> 4) + 1;
-    if (!ffp_ac_allowed(symbol) || *k > 64) {
+    if (!ffp_ac_allowed(symbol) || *k > LAST) {
         return 0;
     }
-    *k = *k == 64 ? PHASE_END : *k;
+    *k = *k == LAST ? PHASE_END : *k;
     return length + (symbol & 15);
 }
