@@ -121,20 +121,27 @@ void ffp_skim_difference(const skim_table *table, ffp_skim *skim, int64_t i, uin
     skim->dc[i] = receive(bits, skip, size);
 }
 
-/* Sums up differences: those of a component are `blocks` in each MCU, from the first one on. 0 when a sum is out of range. */
-static int sum_up(int32_t *dc, int64_t mcus, int64_t interval, int32_t per_mcu, int32_t blocks) {
-    uint32_t outside = 0;
+/* Sums up the differences of a component, which has `own` blocks in each MCU of `blocks`. Sums may wrap: they leave the range
+ * before. */
+FFP_INLINE void sum_up(int32_t *dc, int64_t mcus, int64_t interval, int32_t blocks, int32_t own) {
     for (int64_t mcu = 0; mcu < mcus;) {
         const int64_t end = mcus - mcu < interval ? mcus : mcu + interval;
-        int32_t sum = 0;
-        for (; mcu < end; mcu++, dc += per_mcu) {
-            for (int32_t b = 0; b < blocks; b++) {
-                dc[b] = sum += dc[b];
-                outside |= (uint32_t)(sum + FFP_MAX_DC) > 2 * FFP_MAX_DC;
+        uint32_t sum = 0;
+        for (; mcu < end; mcu++, dc += blocks) {
+            for (int32_t b = 0; b < own; b++) {
+                sum += (uint32_t)dc[b];
+                dc[b] = (int32_t)sum;
             }
         }
     }
-    return !outside;
+}
+
+static int in_range(const int32_t *dc, int64_t n) {
+    uint32_t outside = 0; /* its uppermost bit, as each difference is in range */
+    for (int64_t i = 0; i < n; i++) {
+        outside |= ((uint32_t)dc[i] + FFP_MAX_DC) | (FFP_MAX_DC - (uint32_t)dc[i]);
+    }
+    return outside >> 31 == 0;
 }
 
 /* The DC value of every block, from the marks; makes these plain bits. */
@@ -151,12 +158,14 @@ static int32_t read_dc(const ffp_header *header, ffp_skim *skim, const skim_tabl
     int32_t *dc = skim->dc;
     for (int c = 0; c < header->ncomp; c++) {
         const int32_t own = header->comp[c].h * header->comp[c].v;
-        if (!sum_up(dc, mcus, interval, blocks, own)) {
-            return FFP_CORRUPT_SCAN;
+        if (own == 1) {
+            sum_up(dc, mcus, interval, blocks, 1);
+        } else {
+            sum_up(dc, mcus, interval, blocks, own);
         }
         dc += own;
     }
-    return FFP_OK;
+    return in_range(skim->dc, skim->blocks) ? FFP_OK : FFP_CORRUPT_SCAN;
 }
 
 static int32_t skim_unstuffed(const ffp_header *header, ffp_skim *skim, ffp_mark_log *log) {

@@ -194,7 +194,7 @@ TARGET static void run_two(plan *p, state *whole) {
 /* The marks of lane l of each vector in turn, each lane's beginning first. */
 TARGET static void sort_marks(const plan p[VECTORS], const state s[VECTORS], const uint32_t origin[FFP_SKIM_LANES],
                               int vectors, ffp_mark_log *log) {
-    uint32_t count[VECTORS][LANES], *to[VECTORS][LANES], *at = log->marks;
+    uint32_t count[VECTORS][LANES], from[VECTORS][LANES], *to[VECTORS][LANES], *at = log->marks;
     for (int v = 0; v < VECTORS; v++) {
         v_store_any(count[v], s[v].count);
     }
@@ -206,14 +206,15 @@ TARGET static void sort_marks(const plan p[VECTORS], const state s[VECTORS], con
         }
         *at = p[v].start[lane];
         to[v][lane] = at + 1;
+        from[v][lane] = origin[l] - ((uint32_t)lane << LANE_SHIFT);
         at += 1 + count[v][lane];
     }
     log->begin[FFP_SKIM_LANES] = at - log->marks;
     for (int v = 0; v < vectors; v++) {
         for (const uint32_t *entry = p[v].log_start; entry < s[v].log; entry++) {
             const uint32_t lane = *entry >> LANE_SHIFT;
-            if (entry - p[v].log_start >= p[v].began[lane]) {
-                *to[v][lane]++ = (*entry & ((1u << LANE_SHIFT) - 1)) + origin[lane * (uint32_t)vectors + (uint32_t)v];
+            if (!p[v].tries || entry - p[v].log_start >= p[v].began[lane]) {
+                *to[v][lane]++ = *entry + from[v][lane];
             }
         }
     }
