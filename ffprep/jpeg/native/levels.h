@@ -34,9 +34,6 @@ typedef struct {
 
 const ffp_level *ffp_current_level(void);
 
-/* Whether the level in use may run AVX-512 code. */
-int ffp_level_has_avx512(void);
-
 /* Whether the level in use is plain C. */
 int ffp_level_is_scalar(void);
 

@@ -83,7 +83,7 @@ INLINE void v_words(const target *t, const uint8_t *base, vec at, mask where, ve
 }
 
 /* For every mask of eight bits the numbers of those that are set, a byte each. */
-#define NUMBER(m, i) ((m) >> (i) & 1 ? (uint64_t)(i) << 8 * __builtin_popcount((m) & ((1u << (i)) - 1)) : 0)
+#define NUMBER(m, i) ((m) >> (i)&1 ? (uint64_t)(i) << 8 * __builtin_popcount((m) & ((1u << (i)) - 1)) : 0)
 #define NUMBERS(m)                                                                                                     \
     (NUMBER(m, 0) | NUMBER(m, 1) | NUMBER(m, 2) | NUMBER(m, 3) | NUMBER(m, 4) | NUMBER(m, 5) | NUMBER(m, 6) |          \
      NUMBER(m, 7))

@@ -114,7 +114,7 @@ FFP_INLINE int next_block(lane *x, uint32_t e) {
 
 #define LOOKUP_OR(x, stop)                                                                                             \
     LOOKUP(x)                                                                                                          \
-    if ((x).state >= LAST << 8) {                                                                                    \
+    if ((x).state >= LAST << 8) {                                                                                      \
         goto stop;                                                                                                     \
     }
 
@@ -141,7 +141,7 @@ static void run_lane(lane *lane_x) {
 /* One lookup of a lane, and what follows where that ends a block; after it there are bits for two more. */
 #define STEP(x)                                                                                                        \
     LOOKUP(x)                                                                                                          \
-    if ((x).state >= LAST << 8 && !next_block(&(x), e)) {                                                            \
+    if ((x).state >= LAST << 8 && !next_block(&(x), e)) {                                                              \
         break;                                                                                                         \
     }
 

@@ -3,7 +3,7 @@
 
 #include "skim/marks.h"
 
-#define FOUR_TIMES(entry) ((uint64_t)(entry) * 0x0001000100010001u)
+#define FOUR_TIMES(entry) ((uint64_t)(entry)*0x0001000100010001u)
 
 static void fill(uint16_t *to, int32_t n, uint16_t entry) {
     const uint64_t four = FOUR_TIMES(entry);

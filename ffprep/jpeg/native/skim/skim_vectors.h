@@ -43,9 +43,7 @@ typedef struct {
     int32_t is_first, tries;
 } plan;
 
-static uint32_t offset_of(const plan *p, int32_t phase) {
-    return (uint32_t)(p->ring[phase].table->entry - p->entry);
-}
+static uint32_t offset_of(const plan *p, int32_t phase) { return (uint32_t)(p->ring[phase].table->entry - p->entry); }
 
 INLINE constants make_constants(void) {
     constants c = {.within = v_set(7),
@@ -292,7 +290,8 @@ TARGET static int64_t differences(const ffp_header *header, ffp_skim *skim, cons
         const vec value = v_left(high, v_sub(skip, size)); /* left-aligned: EXTEND of T.81 F.2.2.1 */
         const vec least = v_sub(v_set(1), v_left(v_set(1), size));
         const vec magnitude = v_right_each(value, v_sub(v_set(32), size));
-        v_store_any(skim->dc + i, v_add_where(m_less(value, v_set(0)), v_add(magnitude, least), v_sub(v_set(0), least)));
+        v_store_any(skim->dc + i,
+                    v_add_where(m_less(value, v_set(0)), v_add(magnitude, least), v_sub(v_set(0), least)));
         v_store_two(skim->bit + 2 * i, bit, v_add(bit, skip));
         uint32_t slow = m_bits(m_equal(skip, v_set(0)));
         for (; __builtin_expect(slow, 0); slow &= slow - 1) {
