@@ -75,7 +75,7 @@ def encoded() -> Iterator[tuple[str, bytes]]:
         yield f"pillow_long_{subsampling}", out.getvalue()
     noisy = Image.fromarray(rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)).resize((140, 110))
     out = io.BytesIO()
-    noisy.save(out, "JPEG", quality=92, subsampling=0)  # long enough for places in two vectors: skim/skim_avx512.c
+    noisy.save(out, "JPEG", quality=92, subsampling=0)  # long enough for places in two vectors: skim/skim_vectors.h
     yield "pillow_longer_0", out.getvalue()
 
 

@@ -69,8 +69,9 @@ void ffp_search_build(ffp_code_search *search, const ffp_dht *dht);
 /* The symbol at the start of left-aligned bits, and the length of its code; -1 for bits that are no code. */
 static inline int32_t ffp_search(const ffp_code_search *search, uint64_t bits, int32_t *length) {
     int32_t code = (int32_t)(bits >> 48), n = 1;
-    while (code >= search->limit[n]) {
-        n++;
+    for (int i = 1; i <= FFP_CODE_LENGTHS;
+         i++) { /* no branch to guess: codes that are searched for are of any length */
+        n += code >= search->limit[i];
     }
     *length = n;
     return n > FFP_CODE_LENGTHS ? -1 : search->symbols[(code >> (FFP_CODE_LENGTHS - n)) + search->offset[n]];

@@ -6,8 +6,9 @@
 
 #include "idct/idct.h"
 #include "lanes/lanes.h"
+#include "skim/marks.h"
 
-static const ffp_level scalar = {"scalar", ffp_entropy_scalar, ffp_idct_scalar, ffp_reduce_scalar, NULL};
+static const ffp_level scalar = {"scalar", ffp_entropy_scalar, ffp_idct_scalar, ffp_reduce_scalar, NULL, NULL};
 
 typedef struct {
     const ffp_level *level;
@@ -17,8 +18,10 @@ typedef struct {
 static int always(void) { return 1; }
 
 #if FFP_X86
-static const ffp_level avx2 = {"avx2", ffp_entropy_avx2, ffp_idct_avx2, ffp_reduce_avx2, &ffp_engine_avx2};
-static const ffp_level avx512 = {"avx512", ffp_entropy_avx512, ffp_idct_avx512, ffp_reduce_avx2, &ffp_engine_avx512};
+static const ffp_level avx2 = {"avx2",          ffp_entropy_avx2, ffp_idct_avx2,
+                               ffp_reduce_avx2, &ffp_engine_avx2, &ffp_skimmer_avx2};
+static const ffp_level avx512 = {"avx512",        ffp_entropy_avx512, ffp_idct_avx512,
+                                 ffp_reduce_avx2, &ffp_engine_avx512, &ffp_skimmer_avx512};
 
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }
 
@@ -62,8 +65,6 @@ const ffp_level *ffp_current_level(void) {
     }
     return level;
 }
-
-int ffp_level_has_avx512(void) { return strcmp(ffp_current_level()->name, "avx512") == 0; }
 
 int ffp_level_is_scalar(void) { return ffp_current_level() == &scalar; }
 

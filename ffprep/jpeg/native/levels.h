@@ -12,6 +12,7 @@
 #endif
 
 struct ffp_lane_engine;
+struct ffp_skimmer;
 
 typedef void (*ffp_inverse_dct)(const ffp_header *header, ffp_job *jobs, int32_t njobs,
                                 const ffp_plane planes[FFP_MAX_COMPONENTS]);
@@ -28,12 +29,10 @@ typedef struct {
     /* The inverse DCT into those planes that have a scale; leaves the coefficients as they are. */
     ffp_inverse_dct reduce;
     const struct ffp_lane_engine *engine; /* lanes/lanes.h; NULL: the level has none */
+    const struct ffp_skimmer *skimmer;    /* skim/marks.h; NULL likewise */
 } ffp_level;
 
 const ffp_level *ffp_current_level(void);
-
-/* Whether the level in use may run AVX-512 code. */
-int ffp_level_has_avx512(void);
 
 /* Whether the level in use is plain C. */
 int ffp_level_is_scalar(void);

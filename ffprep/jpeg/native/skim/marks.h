@@ -10,13 +10,17 @@
 #define SKIM_BITS 11
 #define MOST_SKIP 18 /* three lookups must fit in the 56 bits of a refill */
 
-/* An entry: bits 0..5 how many bits to skip, bits 8..15 how far k advances. k counts from 1. A phase (the DC code, or the
- * AC codes of a block) ends well when k is in 128..191, which only PHASE_END leads to; a DC entry adds its size category
- * to that. Bit 6 of k set calls for a closer look: k is 64 (the last coefficient is not zero), a lookup went past the end
- * of the block, or does not hold the symbol (SLOW). */
-#define PHASE_END 128
+/* An entry: bits 0..5 how many bits to skip, bits 8..15 how far k advances. k counts the AC coefficients of a block. A phase
+ * (the DC code, or the AC codes of a block) ends well when k is LAST, or in 129..191, which only PHASE_END leads to; a DC
+ * entry adds its size category to that. Bit 6 of k set calls for a closer look: a lookup went past the end of the block
+ * (if by an end-of-block code, k is 192 or more), or does not hold the symbol (SLOW). */
+#define LAST 63
+#define PHASE_END 129
 #define LOOK_CLOSER (64u << 8)
 #define SLOW ((uint16_t)LOOK_CLOSER)
+
+/* The size category in a DC entry. */
+#define DC_SIZE(e) ((((e) >> 8) & 63) - (PHASE_END & 63))
 
 typedef struct {
     uint16_t entry[1 << SKIM_BITS]; /* first: skim_lane.c finds the table by its entries */
@@ -49,15 +53,18 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
 #define FFP_SKIM_LANES 32
 
 /* What lanes of vectors find: marks[begin[l]] to marks[begin[l + 1]] are where blocks begin in lane l, plain bits, from the
- * beginning of an MCU on. They are gathered in `bit` first, which has room for LOG_SLACK more than `capacity`, twice;
- * `marks` has room for twice as many. */
+ * beginning of an MCU on. They are gathered in `bit` first, which has room for LOG_SLACK more than its part of `capacity`
+ * for each of up to LOGS vectors; `marks` has room for twice as many as `capacity`. */
 typedef struct {
+    const struct ffp_skimmer *skimmer; /* NULL: no vectors at this level */
     uint32_t *marks, *bit;
-    int64_t capacity; /* 0: no vectors on this CPU */
+    int64_t capacity;
     int64_t begin[FFP_SKIM_LANES + 1];
 } ffp_mark_log;
 
+#define LOGS 4
 #define LOG_SLACK 64
+#define FFP_VECTOR_BYTES ((int64_t)1 << 27) /* data that vectors skim: its bits are signed numbers */
 
 /* ---- the end: skim.c, left_over.c --------------------------------------------------------------------------------- */
 
@@ -74,8 +81,19 @@ int ffp_left_over_is_extra(const uint8_t *data, int64_t size, const ffp_header *
 int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase *ring, const skim_table *first,
                           ffp_mark_log *log);
 
-/* Skims bits [begin, end), an MCU beginning at `begin`, from FFP_SKIM_LANES places at once; needs AVX-512. */
-void ffp_skim_avx512(const uint8_t *base, const skim_table *first, const phase *ring, int32_t ring_size, uint32_t begin,
-                     uint32_t end, ffp_mark_log *log);
+/* Reads the DC difference of block i, whose code begins at `bit`, into skim->dc and sets its bits. */
+void ffp_skim_difference(const skim_table *table, ffp_skim *skim, int64_t i, uint32_t bit);
+
+/* What the level's vectors do (skim_vectors.h). `first` is the table with the lowest address. */
+typedef struct ffp_skimmer {
+    /* Skims bits [begin, end), an MCU beginning at `begin`, from FFP_SKIM_LANES places at once. */
+    void (*run)(const uint8_t *base, const skim_table *first, const phase *ring, int32_t ring_size, uint32_t begin,
+                uint32_t end, ffp_mark_log *log);
+    /* Reads DC differences as ffp_skim_difference does, of the first blocks; returns how many. Marks are raw before. */
+    int64_t (*differences)(const ffp_header *header, ffp_skim *skim, const skim_table *first,
+                           const skim_table *const tables[FFP_MAX_COMPONENTS]);
+} ffp_skimmer;
+
+extern const ffp_skimmer ffp_skimmer_avx2, ffp_skimmer_avx512;
 
 #endif

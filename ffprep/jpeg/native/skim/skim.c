@@ -2,34 +2,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lanes/lanes.h"
 #include "levels.h"
 #include "skim/marks.h"
 
+/* ffp_unstuff of a level without vectors. */
+static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_t *taken) {
+    const uint8_t *p = in, *end = in + n, *start = out;
+    for (;;) {
+        const uint8_t *ff = memchr(p, 0xFF, (size_t)(end - p));
+        const int stuffed = ff && end - ff > 1 && ff[1] == 0;
+        const size_t run = (size_t)((ff ? ff : end) - p) + (size_t)stuffed;
+        memcpy(out, p, run);
+        out += run;
+        p += run;
+        if (!stuffed) {
+            *taken = p - in;
+            return out - start;
+        }
+        p++;
+    }
+}
+
 /* Removes stuffing (B.1.1.5) and splits at restart markers, which count up from RST0. *rest is set to the offset of what
  * ends the last segment, *last to that segment's first byte, *fault to the status if MCUs are missing there. */
-static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_skim *skim, int64_t *last, int64_t *rest,
-                       int32_t *fault) {
+static int32_t split(const uint8_t *data, int64_t begin, int64_t size, ffp_skim *skim, int64_t *last, int64_t *rest,
+                     int32_t *fault) {
     const uint8_t *p = data + begin, *end = data + size;
+    const ffp_lane_engine *engine = ffp_current_level()->engine;
     uint8_t *out = skim->bytes;
     int64_t segment = 0;
     *fault = FFP_TRUNCATED_SCAN;
     *last = begin;
     skim->segment_begin[0] = 0;
     for (;;) {
-        const uint8_t *ff = memchr(p, 0xFF, (size_t)(end - p));
-        size_t n = (size_t)((ff ? ff : end) - p);
-        memcpy(out, p, n);
-        out += n;
-        if (!ff) {
-            p = end;
+        int64_t taken;
+        out += (engine ? engine->unstuff : unstuff)(p, end - p, out, &taken);
+        p += taken;
+        if (p == end) {
             break;
         }
-        const uint8_t *code = ff + 1;
-        if (code < end && *code == 0) {
-            *out++ = 0xFF;
-            p = code + 1;
-            continue;
-        }
+        const uint8_t *code = p + 1;
         while (code < end && *code == 0xFF) {
             code++;
         }
@@ -37,7 +50,6 @@ static int32_t unstuff(const uint8_t *data, int64_t begin, int64_t size, ffp_ski
         if (!restart || segment + 1 == skim->segments) {
             /* fill bytes come before markers only */
             *fault = code < end && *code == 0 ? FFP_CORRUPT_SCAN : restart ? FFP_BAD_RESTART : FFP_TRUNCATED_SCAN;
-            p = ff;
             break;
         }
         if ((*code & 7) != (segment & 7)) {
@@ -65,13 +77,13 @@ int64_t ffp_after_unstuffed(const uint8_t *data, int64_t at, int64_t n) {
 }
 
 static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
-    int vectors = ffp_level_has_avx512();
+    const ffp_skimmer *skimmer = ffp_current_level()->skimmer;
     int64_t most = 2 * skim->blocks + 1 + MARK_SLACK + LOG_SLACK;
     size_t marks = (size_t)most * sizeof *skim->bit;
     size_t begins = (size_t)(skim->segments + 1) * sizeof *skim->segment_begin;
     size_t ends = (size_t)skim->segments * sizeof *skim->segment_end;
     size_t dc = (size_t)skim->blocks * sizeof *skim->dc;
-    size_t logged = vectors ? marks + LOG_SLACK * sizeof *log->bit : 0;
+    size_t logged = skimmer ? marks + LOGS * LOG_SLACK * sizeof *log->bit : 0;
     char *at = malloc(begins + ends + 3 * marks + dc + logged + (size_t)bytes + FFP_SKIM_PAD);
     if (!at) {
         return FFP_NO_MEMORY;
@@ -83,7 +95,8 @@ static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
     skim->dc = (int32_t *)(at += marks);
     log->marks = (uint32_t *)(at += dc);
     log->bit = (uint32_t *)(at += 2 * marks);
-    log->capacity = vectors ? most - LOG_SLACK : 0;
+    log->capacity = most;
+    log->skimmer = skimmer;
     skim->bytes = (uint8_t *)at + logged;
     return FFP_OK;
 }
@@ -95,36 +108,64 @@ static inline int32_t receive(uint64_t bits, uint32_t skip, uint32_t size) {
     return (int32_t)((uint32_t)(value >> 1 >> (63 - size)) + (negative & (1 - (1u << size))));
 }
 
-/* The DC value of every block, from the marks; makes these plain bits. */
-static int32_t read_dc(const ffp_header *header, ffp_skim *skim, const skim_table *const tables[FFP_MAX_COMPONENTS]) {
-    uint8_t component[FFP_MAX_BLOCKS_PER_MCU];
-    int32_t blocks = ffp_mcu_layout(header, component), prediction[FFP_MAX_COMPONENTS];
-    int64_t until_restart = 0, i = 0;
-    for (; i < skim->blocks; until_restart--) {
-        if (until_restart == 0) {
-            memset(prediction, 0, sizeof prediction);
-            until_restart = header->restart_interval ? header->restart_interval : skim->blocks;
-        }
-        for (int b = 0; b < blocks; b++, i++) {
-            const skim_table *t = tables[component[b]];
-            uint32_t bit = ffp_bit_of(skim->bytes, skim->bit[2 * i]);
-            uint64_t bits = ffp_load_be64(skim->bytes + (bit >> 3)) << (bit & 7);
-            uint32_t e = t->entry[bits >> (64 - SKIM_BITS)], skip = e & 63, size = (e >> 8) & 63;
-            if (__builtin_expect(skip == 0, 0)) {
-                int32_t length;
-                size = (uint32_t)ffp_search(&t->search, bits, &length);
-                skip = (uint32_t)length + size;
+void ffp_skim_difference(const skim_table *table, ffp_skim *skim, int64_t i, uint32_t bit) {
+    const uint64_t bits = ffp_load_be64(skim->bytes + (bit >> 3)) << (bit & 7);
+    uint32_t e = table->entry[bits >> (64 - SKIM_BITS)], skip = e & 63, size = DC_SIZE(e);
+    if (__builtin_expect(skip == 0, 0)) {
+        int32_t length;
+        size = (uint32_t)ffp_search(&table->search, bits, &length);
+        skip = (uint32_t)length + size;
+    }
+    skim->bit[2 * i] = bit;
+    skim->bit[2 * i + 1] = bit + skip;
+    skim->dc[i] = receive(bits, skip, size);
+}
+
+/* Sums up the differences of a component, which has `own` blocks in each MCU of `blocks`. Sums may wrap: they leave the range
+ * before. */
+FFP_INLINE void sum_up(int32_t *dc, int64_t mcus, int64_t interval, int32_t blocks, int32_t own) {
+    for (int64_t mcu = 0; mcu < mcus;) {
+        const int64_t end = mcus - mcu < interval ? mcus : mcu + interval;
+        uint32_t sum = 0;
+        for (; mcu < end; mcu++, dc += blocks) {
+            for (int32_t b = 0; b < own; b++) {
+                sum += (uint32_t)dc[b];
+                dc[b] = (int32_t)sum;
             }
-            int32_t dc = prediction[component[b]] += receive(bits, skip, size);
-            if (__builtin_expect(dc < -FFP_MAX_DC || dc > FFP_MAX_DC, 0)) {
-                return FFP_CORRUPT_SCAN;
-            }
-            skim->bit[2 * i] = bit;
-            skim->bit[2 * i + 1] = bit + skip;
-            skim->dc[i] = dc;
         }
     }
-    return FFP_OK;
+}
+
+static int in_range(const int32_t *dc, int64_t n) {
+    uint32_t outside = 0; /* its uppermost bit, as each difference is in range */
+    for (int64_t i = 0; i < n; i++) {
+        outside |= ((uint32_t)dc[i] + FFP_MAX_DC) | (FFP_MAX_DC - (uint32_t)dc[i]);
+    }
+    return outside >> 31 == 0;
+}
+
+/* The DC value of every block, from the marks; makes these plain bits. */
+static int32_t read_dc(const ffp_header *header, ffp_skim *skim, const skim_table *first,
+                       const skim_table *const tables[FFP_MAX_COMPONENTS]) {
+    uint8_t component[FFP_MAX_BLOCKS_PER_MCU];
+    const int32_t blocks = ffp_mcu_layout(header, component);
+    const int64_t mcus = skim->blocks / blocks, interval = header->restart_interval ? header->restart_interval : mcus;
+    const ffp_skimmer *skimmer = ffp_current_level()->skimmer;
+    int64_t i = skimmer ? skimmer->differences(header, skim, first, tables) : 0;
+    for (int32_t b = (int32_t)(i % blocks); i < skim->blocks; i++, b = b + 1 < blocks ? b + 1 : 0) {
+        ffp_skim_difference(tables[component[b]], skim, i, ffp_bit_of(skim->bytes, skim->bit[2 * i]));
+    }
+    int32_t *dc = skim->dc;
+    for (int c = 0; c < header->ncomp; c++) {
+        const int32_t own = header->comp[c].h * header->comp[c].v;
+        if (own == 1) {
+            sum_up(dc, mcus, interval, blocks, 1);
+        } else {
+            sum_up(dc, mcus, interval, blocks, own);
+        }
+        dc += own;
+    }
+    return in_range(skim->dc, skim->blocks) ? FFP_OK : FFP_CORRUPT_SCAN;
 }
 
 static int32_t skim_unstuffed(const ffp_header *header, ffp_skim *skim, ffp_mark_log *log) {
@@ -146,7 +187,7 @@ static int32_t skim_unstuffed(const ffp_header *header, ffp_skim *skim, ffp_mark
         ring[2 * b + 1].next = &ring[(2 * b + 2) % (2 * blocks)];
     }
     int32_t status = ffp_skim_segments(header, skim, ring, &tables[0][0], log);
-    return status == FFP_OK ? read_dc(header, skim, dc) : status;
+    return status == FFP_OK ? read_dc(header, skim, &tables[0][0], dc) : status;
 }
 
 int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *header, ffp_skim *skim) {
@@ -167,7 +208,7 @@ int32_t ffp_skim_scan(const uint8_t *data, int64_t size, const ffp_header *heade
     int64_t last = 0;
     int32_t fault = FFP_OK, status = reserve(skim, bytes, &log);
     if (status == FFP_OK) {
-        status = unstuff(data, header->scan_offset, size, skim, &last, &rest, &fault);
+        status = split(data, header->scan_offset, size, skim, &last, &rest, &fault);
     }
     if (status == FFP_OK) {
         status = skim_unstuffed(header, skim, &log);

@@ -6,8 +6,9 @@
  *   skim.c         removes stuffing, checks what follows the scan, reads the DC values: ffp_skim_scan
  *   left_over.c    whether bytes after the last MCU are a sign of damage
  *   skim_table.c   lookups that step over several symbols at once
- *   skim_lane.c    two places at once move on from code to code and mark where blocks begin
- *   skim_avx512.c  the same from sixteen places, in the lanes of vectors
+ *   skim_lane.c    two or three places at once move on from code to code and mark where blocks begin
+ *   skim_vectors.h the same from 32 places, in the lanes of vectors, and DC differences of many blocks at once: included by
+ *                  skim_avx2.c and skim_avx512.c, which supply the vector operations
  */
 #ifndef FFPREP_SKIM_H
 #define FFPREP_SKIM_H

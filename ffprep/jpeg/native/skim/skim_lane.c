@@ -51,7 +51,7 @@ FFP_INLINE void end_phase(lane *x) {
     *x->mark++ = raw_bit(x);
     x->entry = x->after->table->entry;
     x->after = x->after->next;
-    x->state = (x->state & 63) | 1 << 8;
+    x->state &= 63;
 }
 
 /* Takes the lookup e back and steps by search instead. 0 when there is no valid code. */
@@ -86,15 +86,15 @@ static lane start_lane(const uint8_t *base, const phase *ring, uint32_t bit, uin
                        const uint8_t *limit) {
     lane x = {
         .entry = ring->table->entry, .after = ring->next, .mark = mark, .mark_stop = mark + marks, .limit = limit};
-    seek(&x, base, bit, 1);
+    seek(&x, base, bit, 0);
     *x.mark++ = raw_bit(&x);
     pass_dc(&x);
     return x;
 }
 
-/* After a lookup that took k to 64 or more: to the next block's first AC code. 0 when the lane has to stop. */
+/* After a lookup that took k to LAST or more: to the next block's first AC code. 0 when the lane has to stop. */
 FFP_INLINE int next_block(lane *x, uint32_t e) {
-    if (__builtin_expect(x->state & LOOK_CLOSER && x->state >> 8 != 64, 0)) {
+    if (__builtin_expect(x->state & LOOK_CLOSER, 0)) {
         if (!search_again(x, e)) {
             return 0;
         }
@@ -114,7 +114,7 @@ FFP_INLINE int next_block(lane *x, uint32_t e) {
 
 #define LOOKUP_OR(x, stop)                                                                                             \
     LOOKUP(x)                                                                                                          \
-    if ((x).state >= LOOK_CLOSER) {                                                                                    \
+    if ((x).state >= LAST << 8) {                                                                                      \
         goto stop;                                                                                                     \
     }
 
@@ -141,7 +141,7 @@ static void run_lane(lane *lane_x) {
 /* One lookup of a lane, and what follows where that ends a block; after it there are bits for two more. */
 #define STEP(x)                                                                                                        \
     LOOKUP(x)                                                                                                          \
-    if ((x).state >= LOOK_CLOSER && !next_block(&(x), e)) {                                                            \
+    if ((x).state >= LAST << 8 && !next_block(&(x), e)) {                                                              \
         break;                                                                                                         \
     }
 
@@ -214,7 +214,7 @@ static void resume(walk *w, uint32_t *mark) {
     x->mark = mark;
     x->entry = at->table->entry;
     x->after = at->next;
-    seek(x, w->base, ffp_bit_of(w->base, mark[-1]), 1);
+    seek(x, w->base, ffp_bit_of(w->base, mark[-1]), 0);
     if (at->table->dc && mark < x->mark_stop) {
         pass_dc(x);
     }
@@ -302,7 +302,7 @@ static void run_thirds(walk *w, uint32_t *far) {
 
 static void run_vectors(walk *w, ffp_mark_log *log, const skim_table *first) {
     uint32_t begin = ffp_bit_of(w->base, *w->near), end = (uint32_t)(w->limit - w->base - 8) * 8;
-    ffp_skim_avx512(w->base, first, w->ring, (int32_t)w->ring_size, begin, end, log);
+    log->skimmer->run(w->base, first, w->ring, (int32_t)w->ring_size, begin, end, log);
     for (int l = 0; l < FFP_SKIM_LANES; l++) {
         const uint32_t raw = *w->near - begin;
         take_over(w, log->marks + log->begin[l], log->begin[l + 1] - log->begin[l], 2, raw);
@@ -355,7 +355,7 @@ int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase 
             run_pair(&w.x, &y);
             run_lane(&y);
             status = check_segment(&y, far, more + 1, skim, i + 1);
-        } else if (begin[1] - begin[0] >= WORTH_VECTORS && log->capacity) {
+        } else if (begin[1] - begin[0] >= WORTH_VECTORS && begin[1] < FFP_VECTOR_BYTES && log->skimmer) {
             run_vectors(&w, log, first);
         } else if (begin[1] - begin[0] >= WORTH_THIRDS) {
             run_thirds(&w, far);

@@ -1,9 +1,28 @@
 /* Tables for skimming: one lookup steps over as many AC symbols, value bits included, as lie in SKIM_BITS bits. */
+#include <string.h>
+
 #include "skim/marks.h"
 
+#define FOUR_TIMES(entry) ((uint64_t)(entry)*0x0001000100010001u)
+
 static void fill(uint16_t *to, int32_t n, uint16_t entry) {
+    const uint64_t four = FOUR_TIMES(entry);
+    for (; n >= 4; n -= 4, to += 4) {
+        memcpy(to, &four, sizeof four);
+    }
     for (int32_t i = 0; i < n; i++) {
         to[i] = entry;
+    }
+}
+
+/* to[i] = from[i] + entry for a multiple of four; no sum takes more than 16 bits. */
+static void fill_added(uint16_t *to, const uint16_t *from, int32_t n, uint16_t entry) {
+    const uint64_t more = FOUR_TIMES(entry);
+    for (int32_t i = 0; i < n; i += 4) {
+        uint64_t four;
+        memcpy(&four, from + i, sizeof four);
+        four += more;
+        memcpy(to + i, &four, sizeof four);
     }
 }
 
@@ -54,9 +73,7 @@ static void make_window(const ffp_codes *codes, int r, const uint16_t *narrower,
         }
         const uint16_t *next = narrower + ((size_t)1 << rest);
         for (int32_t v = 0; v < 1 << size; v++, first += (size_t)1 << rest) {
-            for (int32_t j = 0; j < 1 << rest; j++) {
-                first[j] = (uint16_t)(next[j] + entry);
-            }
+            fill_added(first, next, 1 << rest, entry);
         }
         most = advance + furthest[rest] > most ? advance + furthest[rest] : most;
     }
@@ -88,9 +105,9 @@ uint32_t ffp_skim_step(const skim_table *t, const uint8_t *at, uint32_t bit, uin
         return ffp_dc_allowed(symbol) ? length + symbol : 0;
     }
     *k += (symbol >> 4) + 1;
-    if (!ffp_ac_allowed(symbol) || *k > 64) {
+    if (!ffp_ac_allowed(symbol) || *k > LAST) {
         return 0;
     }
-    *k = *k == 64 ? PHASE_END : *k;
+    *k = *k == LAST ? PHASE_END : *k;
     return length + (symbol & 15);
 }
