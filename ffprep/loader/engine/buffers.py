@@ -70,11 +70,11 @@ class BufferPool:
             made = self._allocate(size)
             memory = memoryview(made), np.frombuffer(made, np.uint8, 1).ctypes.data
         # numpy shortens the chain of bases down to `whole`, but not past a memoryview: each view keeps `whole` alive.
-        whole: npt.NDArray[Any] = np.ndarray(shape, dtype, memory[0])
+        whole: npt.NDArray[Any] = np.frombuffer(memory[0], dtype, math.prod(shape))
         loan = _Loan(whole, _give_back)
         loan.free, loan.memory, loan.keep = free, memory, self._keep
         _loans[id(loan)] = loan
-        return whole, memory[1]
+        return whole.reshape(shape), memory[1]
 
     def held(self) -> int:
         """Return the bytes of all free buffers."""
