@@ -49,6 +49,7 @@ Root = tuple[Callable[..., Any], tuple[Any, ...], Any]
 
 FOR_AVX2 = (
     "ffprep.loader.engine.worker",
+    "ffprep.loader.order.permute",
     "ffprep.kernels.resample.fixed_avx2",
     "ffprep.kernels.resample.fixed_generic",
     "ffprep.kernels.resample.unscaled",
@@ -59,6 +60,9 @@ FOR_AVX2 = (
 
 They gain by it, or they ask for a fused multiplication and addition where there is one, which rounds once: machine code
 for the processor itself, as numba makes it, has it, and what is shipped gives the same bits."""
+
+FOR_AVX512 = ("ffprep.kernels.resample.fixed_avx512", "ffprep.loader.order.permute")
+"""The same for AVX-512. The second multiplies numbers of 64 bits, of which this has eight at a time."""
 
 
 def suits_this_machine() -> bool:
@@ -224,9 +228,8 @@ def compile_level(level: str) -> None:
         cpu=processor, features=config.CPU_FEATURES + extra, opt=3, reloc="pic", codemodel="default"
     )
     whole, symbols = None, []
-    roots = [*(kernels() if level != "avx512" else ()), *entries(level)]
-    if level == "avx2":
-        roots = [root for root in roots if root[0].__module__.startswith(FOR_AVX2)]
+    chosen: tuple[str, ...] = {"": ("",), "avx2": FOR_AVX2, "avx512": FOR_AVX512}[level]
+    roots = [root for root in (*kernels(), *entries(level)) if root[0].__module__.startswith(chosen)]
     for root in roots:
         module = native(root, level)
         symbols.append((root[0].__module__, shipped.symbol(root[0], level)))

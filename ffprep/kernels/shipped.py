@@ -139,6 +139,18 @@ def caller(kernel: Any, arguments: Sequence[Argument]) -> Callable[..., Any] | N
         types += [ctypes.c_int64] * (5 + 2 * dimensions) if dimensions else [number]
     function = ctypes.CFUNCTYPE(ctypes.c_int64, *types)(found)
 
+    def call_with_numbers(*given: int) -> int:
+        try:
+            result: int = function(*given)
+        except ctypes.ArgumentError:  # numpy's numbers
+            result = function(*map(int, given))
+        if result == FAILED:
+            raise FfprepError(f"{kernel.__name__} failed; report this as a bug")
+        return result
+
+    if all(dimensions == 0 and dtype != np.float64 for dtype, dimensions in kinds):
+        return call_with_numbers  # which are called for every batch
+
     def call(*given: Any) -> int:
         flat: list[Any] = []
         for (dtype, dimensions), value in zip(kinds, given, strict=True):

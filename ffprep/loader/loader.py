@@ -310,7 +310,8 @@ class Loader(Conveniences[Batch]):
         from ffprep.loader.engine.program import compile_program  # these import numba
         from ffprep.loader.epoch.iterator import EpochIterator
         from ffprep.loader.epoch.remote import fetching_of
-        from ffprep.loader.epoch.scheduler import EpochSetup, Scheduler
+        from ffprep.loader.epoch.scheduler import Scheduler
+        from ffprep.loader.epoch.setup import EpochSetup
 
         self.files.watch.look(range(len(self.files)) if read is None else read)  # planning reads tables where they lie
         if self.recompile:

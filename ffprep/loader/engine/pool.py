@@ -25,7 +25,8 @@ from ffprep.errors import FfprepError
 from ffprep.jpeg import native
 from ffprep.kernels.image.job import free_thread, new_thread
 from ffprep.loader.engine import worker
-from ffprep.loader.engine.program import Program, address
+from ffprep.loader.engine.buffers import Lent
+from ffprep.loader.engine.program import Program
 
 JOIN_SECONDS = 10.0
 
@@ -206,7 +207,7 @@ class WorkerPool:
         ids: npt.NDArray[np.int64],
         keys: npt.NDArray[np.int64],
         program: Program,
-        outputs: Sequence[Sequence[npt.NDArray[Any]]],
+        outputs: Sequence[Sequence[Lent]],
     ) -> None:
         """Hand a batch to the workers.
 
@@ -219,7 +220,7 @@ class WorkerPool:
         keys : ndarray of int64
             What their random draws are keyed by.
         program : Program
-        outputs : for each operation, its arrays
+        outputs : for each operation, its arrays, with their addresses
             First the rows, then the lengths if there are any.
         """
         try:
@@ -233,7 +234,7 @@ class WorkerPool:
         ids: npt.NDArray[np.int64],
         keys: npt.NDArray[np.int64],
         program: Program,
-        outputs: Sequence[Sequence[npt.NDArray[Any]]],
+        outputs: Sequence[Sequence[Lent]],
     ) -> None:
         tables, slot = self._tables, self._published % self._slots
         self._published += 1
@@ -244,9 +245,9 @@ class WorkerPool:
             tables.task_bytes[slot], tables.spec_bytes[slot] = as_bytes(program.tasks), as_bytes(program.specs)
             tables.programs[slot] = program
         for o, arrays in enumerate(outputs):
-            tables.outs[slot, :, o] = address(arrays[0])
+            tables.outs[slot, :, o] = arrays[0][1]
             if len(arrays) > 1:
-                tables.lengths[slot, :, o] = address(arrays[1])
+                tables.lengths[slot, :, o] = arrays[1][1]
         tables.slots[slot] = (tables.ids.shape[1], len(ids), 0, 0)  # left, count, cancelled, failed
         tables.kept[slot] = outputs
         asleep = worker.publish(tables.control_address, tables.ids.shape[1])

@@ -19,7 +19,7 @@ from ffprep.kernels.image.job import image_spec
 from ffprep.kernels.resample.render import streaming_pays
 from ffprep.loader.block_reader import BlockReader
 from ffprep.loader.engine import rows
-from ffprep.loader.engine.buffers import BufferPool
+from ffprep.loader.engine.buffers import BufferPool, Lent
 from ffprep.loader.engine.compiling import tell_when_compiling
 from ffprep.loader.engine.targets.array_records import fill_arrays
 from ffprep.loader.engine.targets.records import fill_targets
@@ -67,20 +67,20 @@ class Program:
     ops: list[NativeOp]
     kept: list[Any]
 
-    def arrays(self, buffers: Sequence[BufferPool], batch_size: int) -> list[list[npt.NDArray[Any]]]:
-        """Return memory for a batch: for each operation the arrays that it fills, from its buffer pool.
+    def lend(self, buffers: Sequence[BufferPool], batch_size: int) -> list[list[Lent]]:
+        """Return memory for a batch: for each operation the arrays that it fills, from its buffer pool, with addresses.
 
         Raises
         ------
         OptionError
             There is not that much memory.
         """
-        return [_taken(op, pool, batch_size) for op, pool in zip(self.ops, buffers, strict=True)]
+        return [_lent(op, pool, batch_size) for op, pool in zip(self.ops, buffers, strict=True)]
 
 
-def _taken(op: NativeOp, pool: BufferPool, batch_size: int) -> list[npt.NDArray[Any]]:
+def _lent(op: NativeOp, pool: BufferPool, batch_size: int) -> list[Lent]:
     try:
-        return [pool.take((batch_size, *shape), dtype) for shape, dtype in op.rows]
+        return [pool.lend((batch_size, *shape), dtype) for shape, dtype in op.rows]
     except (MemoryError, OSError, OverflowError, ValueError) as error:  # of numpy, or of mmap
         shapes = " and ".join(f"{(batch_size, *shape)} of {dtype}" for shape, dtype in op.rows)
         raise OptionError(

@@ -30,7 +30,6 @@ from ffprep.kernels.memory import (
     borrowed,
     bytes_at,
     call_entry,
-    copy_bytes,
     fill_zero,
     get_i64,
     longs_at,
@@ -45,6 +44,7 @@ from ffprep.loader.engine.rows import (
     KIND_VIEW,
     copy_array,
     copy_captions,
+    copy_picture,
     copy_ragged,
     copy_tokens,
     copy_value,
@@ -81,18 +81,12 @@ def _fill_item(item: Any, task: Any, sample: int, key: int) -> int:
 
 
 @inline
-def _is_copied(spec: Any) -> bool:
-    """Return whether raw pixels of the output's size are its bytes."""
-    return (
-        spec.crop == CROP_WHOLE and spec.format == U8_HWC and spec.flip == 0.0 and spec.augment == 0 and spec.next == 0
-    )
-
-
-@inline
-def _is_output(item: Any, spec: Any) -> bool:
-    """Return whether an item is raw pixels of the output's size."""
-    size = 3 * item.width * item.height
-    return item.mode == RAW and item.height == spec.out_h and item.width == spec.out_w and item.size == size
+def _copied_record(kind: int, spec: Any) -> int:
+    """Return how the record begins of a picture that is copied as it is stored; -1 where none is."""
+    plain = spec.crop == CROP_WHOLE and spec.format == U8_HWC and spec.flip == 0.0
+    if kind != KIND_IMAGE or not plain or spec.augment != 0 or spec.next != 0:
+        return np.int64(-1)
+    return np.int64(RAW) | (spec.out_w << 8) | (spec.out_h << 24)
 
 
 @inline
@@ -156,7 +150,7 @@ def _make_rows(
     failed = np.int64(0)
     for o in range(tasks.shape[1]):
         kind = tasks[0, o].kind
-        copied = kind == KIND_IMAGE and _is_copied(specs[o])
+        record = _copied_record(kind, specs[o])
         if kind == KIND_TOKENS:
             failed += copy_tokens(tasks, o, starts, row, count, ids, status[o])
             continue
@@ -167,17 +161,17 @@ def _make_rows(
             file = file_of(starts, ids[r])
             sample, key = ids[r] - starts[file], keys[r]
             task = tasks[file, o]
+            if record >= 0:
+                prefetch_pictures(tasks, o, starts, ids, r, row + count)
+                if copy_picture(task, r, sample, record):
+                    status[o, r] = 0
+                    continue
             if kind != KIND_IMAGE:
                 status[o, r] = _make_value(task, kind, r, sample, key, thread)
             else:
-                if copied:
-                    prefetch_pictures(tasks, o, starts, ids, r, row + count)
                 found = _fill_item(items[o, r], task, sample, key)
                 out = task.out + r * task.row_bytes
-                if copied and found == 0 and _is_output(items[o, r], specs[o]):
-                    copy_bytes(out, items[o, r].address, items[o, r].size)
-                    status[o, r] = 0
-                elif specs[o].next != 0:
+                if specs[o].next != 0:
                     process_views(r, o, found, items[o, r], specs, tasks[file].out, status, used, thread)
                 elif found == 0:
                     status[o, r] = process_image(items[o, r], specs[o], out, used[o, r], thread)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ffprep.beton.reader import Reader
 from ffprep.loader.engine.fetching import Fetching
-from ffprep.loader.epoch.scheduler import EpochSetup
+from ffprep.loader.epoch.setup import EpochSetup
 from ffprep.loader.files import Ids
 from ffprep.loader.order.order import GivenOrder
 

@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,31 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ffprep.beton import checksums
-from ffprep.common.seeds import signed
 from ffprep.errors import DecodeError
 from ffprep.fields.decoders import SimpleRGBImageDecoder
 from ffprep.jpeg import status as jpeg_status
 from ffprep.kernels import layout
-from ffprep.kernels.random import uniforms
 from ffprep.loader.engine import rows
-from ffprep.loader.engine.buffers import BufferPool
+from ffprep.loader.engine.buffers import Lent
 from ffprep.loader.engine.device import DeviceStream
-from ffprep.loader.engine.extents import ExtentsAhead
-from ffprep.loader.engine.fetching import Fetching
 from ffprep.loader.engine.pool import WorkerPool
-from ffprep.loader.engine.program import Program
-from ffprep.loader.engine.readahead import ReadAhead
-from ffprep.loader.epoch.failures import ATTEMPTS, ErrorBudget, Failure, LoaderErrors
+from ffprep.loader.epoch.failures import ATTEMPTS, Failure
 from ffprep.loader.epoch.pool_cache import PoolCache
-from ffprep.loader.files import Files, Ids
-from ffprep.loader.order.order import Order
-from ffprep.loader.order.share import Share
+from ffprep.loader.epoch.setup import EpochSetup
+from ffprep.loader.files import Ids
 from ffprep.loader.plan.outputs import NativeOp, Output
 from ffprep.loader.plan.steps import Step
 from ffprep.pipeline.form import BatchInfo
-
-OP_REPLACE = 0xFFFF0001
-"""Operation number of the draw of a replacement; `kernels.random.OP_SHUFFLE` is the one before."""
 
 SMALL = 64 * 64
 """Pixels of pictures, stored in the size that they are loaded in, of which a worker takes several at a time."""
@@ -53,99 +43,6 @@ OWN_CODES = {
     rows.BAD_MASK: ("the value is no label mask of the field's dtype", "verify the file"),
     rows.CHANGED: (checksums.CHANGED, checksums.REMEDY),
 }
-
-
-@dataclass
-class EpochSetup:
-    """Everything that an epoch's batches are a function of, and what is needed to run it.
-
-    Attributes
-    ----------
-    files : Files
-    order : Order
-    share : Share
-        What this rank takes of the order.
-    drop_last : bool
-    epoch, seed : int
-    first : int
-        Position at which the epoch begins.
-    outputs : list of Output
-        The plan.
-    program : Program
-        The program: the plan as the worker threads read it.
-    buffers : sequence of BufferPool
-        For each operation of the program, where the memory of its arrays comes from.
-    ahead : int
-        Finished batches to keep in store.
-    on_error : str
-        ``raise``, ``skip`` or ``replace``.
-    errors : LoaderErrors
-        What the loader met so far; the epoch counts on in it, ahead of what is handed out.
-    budget : ErrorBudget
-    masked : bool
-        Whether the loader gives a mask of the rows that are padding.
-    device_stream : DeviceStream or None
-        Takes batches to the device that the outputs go to.
-    readahead : ReadAhead, ExtentsAhead or None
-        Reads the file's pages ahead of the workers.
-    fetching : Fetching or None
-        Fetches the pages of remote files.
-    """
-
-    files: Files
-    order: Order
-    share: Share
-    drop_last: bool
-    epoch: int
-    seed: int
-    first: int
-    outputs: list[Output]
-    program: Program
-    buffers: Sequence[BufferPool]
-    ahead: int
-    on_error: str
-    errors: LoaderErrors
-    budget: ErrorBudget
-    masked: bool = False
-    device_stream: DeviceStream | None = None
-    readahead: ReadAhead | ExtentsAhead | None = None
-    fetching: Fetching | None = None
-
-    @property
-    def batches(self) -> int:
-        """Batches of this rank, from `first` to the epoch's end."""
-        return self.share.batches(len(self.order), self.drop_last, self.first)
-
-    def info(self, batch: int) -> BatchInfo:
-        """Describe one batch of this rank: its samples, the keys of their random draws, and the mask of its padding."""
-        total = len(self.order)
-        positions = self.share.positions(batch, total, self.first)
-        mask = positions < total if self.share.padded and self.masked else None
-        positions = self.positions(batch)
-        ids = self.order.ids(self.epoch, positions)
-        return BatchInfo(ids, self.epoch, self.seed, 0, mask, self.order.keys(self.epoch, positions, ids))
-
-    def ids(self, batch: int) -> Ids:
-        """Return the samples of one batch of this rank."""
-        return self.order.ids(self.epoch, self.positions(batch))
-
-    def positions(self, batch: int) -> Ids:
-        """Return the positions in the epoch of one batch of this rank; padding goes on at the epoch's beginning."""
-        total = len(self.order)
-        positions = self.share.positions(batch, total, self.first)
-        return positions % total if self.share.padded else positions
-
-    def replacements(self, positions: Ids, attempt: int) -> tuple[Ids, Ids]:
-        """Return the samples that take the place of bad ones at some positions, and the keys of their random draws.
-
-        They are drawn from the whole epoch and depend on nothing but the seed, the epoch, the position and the attempt.
-        """
-        each = max(1, self.share.frames)  # a clip is replaced by another one
-        count, frame = len(self.order) // each, positions % each
-        draws = uniforms(signed(self.seed), self.epoch, positions - frame, OP_REPLACE, attempt)
-        others = np.minimum((draws * count).astype(np.int64), count - 1) * each + frame
-        ids = self.order.ids(self.epoch, others)
-        return ids, self.order.keys(self.epoch, others, ids)
 
 
 def _grain(ops: Sequence[NativeOp]) -> int:
@@ -190,7 +87,7 @@ class Scheduler:
         self._spare: WorkerPool | None = None
         self.failures: deque[tuple[int, Failure]] = deque()
         self.runs: deque[tuple[int, int]] = deque()
-        self._pending: deque[tuple[int, BatchInfo, list[list[npt.NDArray[Any]]]]] = deque()
+        self._pending: deque[tuple[int, BatchInfo, list[list[Lent]]]] = deque()
         self._next = 0
         self._batches = setup.batches
         self.outputs = setup.outputs
@@ -206,7 +103,7 @@ class Scheduler:
     def _publish(self, pool: WorkerPool) -> None:
         """Publish batches until enough of them are under way."""
         setup = self._setup
-        while self._next < self._batches and pool.has_room and len(self._pending) <= setup.ahead:
+        while len(self._pending) <= setup.ahead and self._next < self._batches and pool.has_room:
             if setup.fetching is not None and not setup.fetching.ready(self._next):
                 if self._pending:
                     return
@@ -215,9 +112,9 @@ class Scheduler:
             setup.files.look(info.ids)
             if setup.readahead is not None:
                 setup.readahead.published(setup.share.consumed(self._next + 1, len(setup.order), setup.first))
-            arrays = setup.program.arrays(setup.buffers, setup.share.batch_size)
-            pool.publish(info.ids, info.keys, setup.program, arrays)
-            self._pending.append((self._next, info, arrays))
+            lent = setup.program.lend(setup.buffers, setup.share.batch_size)
+            pool.publish(info.ids, info.keys, setup.program, lent)
+            self._pending.append((self._next, info, lent))
             self._next += 1
 
     def take(self) -> tuple[int, BatchInfo, list[Any]] | None:
@@ -231,6 +128,7 @@ class Scheduler:
         DecodeError
             A sample cannot be decoded and ``on_error`` is ``raise``.
         """
+        setup, errors = self._setup, self._setup.errors
         while True:
             pool = self._pool
             if pool is None:
@@ -240,22 +138,21 @@ class Scheduler:
                 self.close()
                 return None
             status = pool.collect()
-            number, info, arrays = self._pending.popleft()
-            if self._setup.fetching is not None:
-                self._setup.fetching.finished(number + 1)
+            number, info, lent = self._pending.popleft()
+            if setup.fetching is not None:
+                setup.fetching.finished(number + 1)
             self._publish(pool)
-            if self._setup.readahead is not None:
-                self._setup.readahead.finished(
-                    self._setup.share.consumed(number + 1, len(self._setup.order), self._setup.first)
-                )
-            arrays = [[array[: len(info.ids)] for array in group] for group in arrays]
-            before = self._setup.errors.in_a_row
+            if setup.readahead is not None:
+                setup.readahead.finished(setup.share.consumed(number + 1, len(setup.order), setup.first))
+            count = len(info.ids)
+            arrays = [[array if len(array) == count else array[:count] for array, _ in group] for group in lent]
+            before = errors.in_a_row
             if status is None:
-                self._setup.errors.in_a_row = 0
+                errors.in_a_row = 0
             else:
                 info, arrays = self._without_failures(number, info, arrays, status)
-            if self._setup.errors.in_a_row != before:
-                self.runs.append((number, self._setup.errors.in_a_row))
+            if errors.in_a_row != before:
+                self.runs.append((number, errors.in_a_row))
             if len(info.ids) == 0:
                 continue
             groups = iter(arrays)
@@ -334,12 +231,12 @@ class Scheduler:
         positions = setup.positions(number)
         for attempt in range(ATTEMPTS):
             ids[bad], keys[bad] = setup.replacements(positions[bad], attempt)
-            filled = setup.program.arrays(setup.buffers, setup.share.batch_size)
+            filled = setup.program.lend(setup.buffers, setup.share.batch_size)
             with contextlib.nullcontext() if setup.fetching is None else setup.fetching.held(ids[bad]):
                 self._spare.publish(ids[bad], keys[bad], setup.program, filled)
                 status = self._spare.collect()
             for group, others in zip(arrays, filled, strict=True):
-                for array, other in zip(group, others, strict=True):
+                for array, (other, _) in zip(group, others, strict=True):
                     array[bad] = other[: len(bad)]
             if status is None:
                 return replace(info, ids=ids, draws=keys), arrays

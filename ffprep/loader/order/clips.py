@@ -145,9 +145,9 @@ class ClipShare(Share):
         """Return how many batches this rank gets of the positions ``[first, total)``."""
         return self._clips().batches(total // self.frames, drop_last, first // self.frames)
 
-    def positions(self, batch: int, total: int, first: int = 0) -> Ids:
-        """Return the positions of this rank's batch number ``batch``, clip by clip."""
-        return self._of_clips(self._clips().positions(batch, total // self.frames, first // self.frames))
+    def positions(self, batch: int, total: int, first: int = 0, count: int = 1) -> Ids:
+        """Return the positions of this rank's batch number ``batch``, or of `count` from it on, clip by clip."""
+        return self._of_clips(self._clips().positions(batch, total // self.frames, first // self.frames, count))
 
     def within(self, start: int, stop: int, first: int = 0) -> Ids:
         """Return this rank's positions in ``[start, stop)``."""

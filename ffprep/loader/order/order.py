@@ -23,9 +23,6 @@ from ffprep.loader.order.pages import PageRuns
 from ffprep.loader.order.permute import permute, permute_in_windows
 from ffprep.loader.order.share import Share
 
-RUN = 2048
-"""Positions that a random order computes at a time where batches are small, since a call has a cost of its own."""
-
 Samples = Ids | range
 """Numbers of samples. A range stands for all of them, so that no process keeps an array that says nothing."""
 
@@ -128,7 +125,6 @@ class RandomOrder(Order):
         first = int(indices[0]) if len(indices) else 0
         consecutive = isinstance(indices, range) or np.array_equal(indices, np.arange(first, first + len(indices)))
         self.indices: Samples = range(first, first + len(indices)) if consecutive else indices
-        self._run = (-1, 0, np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -136,20 +132,7 @@ class RandomOrder(Order):
     def ids(self, epoch: int, positions: Ids) -> Ids:
         if len(positions) == 0:
             return np.empty(0, np.int64)
-        return taken(self.indices, self._places(epoch, positions))
-
-    def _places(self, epoch: int, positions: Ids) -> Ids:
-        """Return where positions lead; for a small batch, those of the batches after it are computed along with it."""
-        first, last, total = int(positions[0]), int(positions[-1]), len(self.indices)
-        if len(positions) > RUN // 4 or not (positions[1:] - positions[:-1] == 1).all():
-            return permute(positions, total, self._seed, unsigned(epoch), np.uint64(0))
-        known, start, places = self._run  # as one, since threads may share an order
-        if known != epoch or not start <= first <= last < start + len(places):
-            start = first
-            run = np.arange(first, min(first + RUN, total), dtype=np.int64)
-            places = permute(run, total, self._seed, unsigned(epoch), np.uint64(0))
-            self._run = epoch, start, places
-        return places[first - start : last - start + 1]
+        return taken(self.indices, permute(positions, len(self.indices), self._seed, unsigned(epoch), np.uint64(0)))
 
 
 class QuasiRandomOrder(Order):

@@ -49,13 +49,15 @@ class Share:
         more = rest > 0 if self.padded else rest > self.rank
         return full if drop_last or not more else full + 1
 
-    def positions(self, batch: int, total: int, first: int = 0) -> Ids:
+    def positions(self, batch: int, total: int, first: int = 0, count: int = 1) -> Ids:
         """Return the positions of this rank's batch number ``batch``: int64, at most ``batch_size`` of them.
 
-        Only a padded share has positions from `total` on; these are padding.
+        With `count` they are those of so many batches, one after the other. Only a padded share has positions from
+        `total` on; these are padding.
         """
         start = first + batch * self.step
-        stop = start + self.step if self.padded else min(start + self.step, total)
+        stop = start + count * self.step
+        stop = stop if self.padded else min(stop, total)
         return np.arange(start + self.rank, stop, self.world_size, dtype=np.int64)
 
     def within(self, start: int, stop: int, first: int = 0) -> Ids:

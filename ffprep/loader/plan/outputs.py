@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -147,13 +148,13 @@ class Output:
     wrap: Callable[[Sequence[npt.NDArray[Any]], BatchInfo], Any]
     steps: list[Step] = field(default_factory=list)
 
-    @property
+    @cached_property
     def heavy(self) -> int:
         """Number of steps, counted from the first, that run outside the training thread."""
         heavy = [i for i, step in enumerate(self.steps) if not step.light]
         return heavy[-1] + 1 if heavy else 0
 
-    @property
+    @cached_property
     def transfer(self) -> int | None:
         """Index of the step that moves the output to a device, if there is one."""
         return next((i for i, step in enumerate(self.steps) if step.device is not None), None)

@@ -206,16 +206,14 @@ def _plan_image(pipeline: Pipeline, decoder: ImageDecoder, files: Files, epoch: 
 
 def show(stored: npt.NDArray[Any], form: ImageForm) -> Any:
     """Return a view of an array that workers filled, as the tensor or array that its form describes."""
+    shown = stored.transpose(0, 3, 1, 2) if form.channels_first and not form.planar else stored
     if not form.tensor:
-        array = stored.view(_bfloat16()) if form.dtype == "bfloat16" else stored
-        return array.transpose(0, 3, 1, 2) if form.channels_first and not form.planar else array
+        return shown.view(_bfloat16()) if form.dtype == "bfloat16" else shown
     import torch
 
     if form.dtype == "bfloat16":
-        images = torch.from_numpy(stored.view(np.int16)).view(torch.bfloat16)
-    else:
-        images = torch.from_numpy(stored)
-    return images.permute(0, 3, 1, 2) if form.channels_first and not form.planar else images
+        return torch.from_numpy(shown.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(shown)
 
 
 def _bfloat16(pipeline: Pipeline | None = None) -> Any:

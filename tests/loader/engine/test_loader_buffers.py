@@ -6,6 +6,7 @@ import gc
 import weakref
 
 import numpy as np
+import pytest
 
 from ffprep.loader.engine.buffers import POOLED_FROM, BufferPool
 
@@ -24,6 +25,15 @@ def test_memory_is_reused_after_the_array_is_dropped() -> None:
     assert where % 64 == 0 and first.shape == SHAPE and first.dtype == F32 and first.flags.c_contiguous
     del first
     assert address(pool.take(SHAPE, F32)) == where
+
+
+@pytest.mark.parametrize("shape", [(2, 3), SHAPE])
+def test_lent_arrays_come_with_their_addresses(shape: tuple[int, ...]) -> None:
+    pool = BufferPool(2)
+    for _ in range(3):  # the memory is new, and then used again
+        array, where = pool.lend(shape, F32)
+        assert where == address(array) and array.shape == shape and array.dtype == F32
+        del array
 
 
 def test_views_and_tensors_keep_the_memory() -> None:
