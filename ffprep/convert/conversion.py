@@ -25,6 +25,9 @@ from ffprep.convert.units import SampleResult, by_threads, units_of
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.sources.base import Selection, Source
 
+FEW = 2
+"""So many workers at most write themselves, between encoding; for more of them, which bring more, a thread does."""
+
 
 def convert(
     source: Source,
@@ -156,6 +159,7 @@ def convert(
         restart=restart,
         commit_samples=commit_samples,
         overwrite=overwrite,
+        write_behind=workers > FEW,
     ) as writer:
         report = ConversionReport(writer.state, workers=workers)
         writer.state = report.state

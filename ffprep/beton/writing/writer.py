@@ -60,11 +60,13 @@ class Writer:
         `resume`.
     overwrite : bool
         Replace a finished file at `path` when this one is finished.
+    write_behind : bool
+        Whether a thread of its own writes payloads, rather than the caller's.
 
     Attributes
     ----------
     num_written : int
-        Samples written so far; after a resume, the number of the sample to continue with.
+        Samples written so far; after a resume, the number of the next one.
     state : dict
         JSON values of the caller, saved with each commit and restored on resume. When `write` or `commit` is called,
         they must describe the samples written before.
@@ -93,6 +95,7 @@ class Writer:
         commit_bytes: int = COMMIT_BYTES,
         commit_samples: int = COMMIT_SAMPLES,
         commit_seconds: float = COMMIT_SECONDS,
+        write_behind: bool = True,
     ) -> None:
         self.path = Path(path)
         self.num_samples = check_count(num_samples)
@@ -106,10 +109,8 @@ class Writer:
             "fields": sections.field_summary(fields),
             **(manifest or {}),
         }
-        self._resume, self._restart = resume, restart
-        self._keep = resume if keep is None else keep
-        self._commit_bytes, self._commit_samples = commit_bytes, commit_samples
-        self._commit_seconds = commit_seconds
+        self._resume, self._restart, self._keep = resume, restart, resume if keep is None else keep
+        self._commit_bytes, self._commit_samples, self._commit_seconds = commit_bytes, commit_samples, commit_seconds
         self.num_written = 0
         self.state: dict[str, Any] = {}
         self.notes = bytearray()
@@ -117,11 +118,11 @@ class Writer:
         self._placement = Placement(self._data_start, page_size)
         self._shared = SharedPayloads()
         self._forget_uncommitted()
-        self._open(page_size)
+        self._open(page_size, write_behind)
 
     # -- opening ---------------------------------------------------------------------------------------
 
-    def _open(self, page_size: int | None) -> None:
+    def _open(self, page_size: int | None, write_behind: bool) -> None:
         self._identity = identity = {
             "descriptors": self._packer.descriptors.hex(),
             "samples": self.num_samples,
@@ -130,7 +131,8 @@ class Writer:
         }
         journal = self.path.with_name(self.path.name + ".journal")
         check_own(journal)
-        self._sink = UnfinishedFile(self.path.with_name(self.path.name + ".partial"), self._data_start)
+        partial = self.path.with_name(self.path.name + ".partial")
+        self._sink = UnfinishedFile(partial, self._data_start, behind=write_behind)
         try:
             self._journal = Journal(journal, identity, disposable=not (self._resume or self._keep))
         except BaseException:
@@ -206,6 +208,7 @@ class Writer:
         if self._closed or not self._consistent:
             raise OptionError(f"{self.path}: the writer is closed, or failed before")
         self._await_commit(block=False)
+        self._sink.write_gathered()
         if self._commit_due():
             self._start_commit()
         try:
