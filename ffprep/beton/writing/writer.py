@@ -37,7 +37,7 @@ class Writer:
     The bytes depend only on the samples, their names and the manifest. Until `close` the file is called
     ``NAME.partial`` and has a ``NAME.journal`` beside it; `close` forces it to the disk and renames it. After a crash
     the two files are still there, and a `Writer` with ``resume=True`` continues from the last commit to the same bytes.
-    No `Writer` throws away what another one left to be continued, unless ``restart=True`` says so.
+    No `Writer` throws away what another one left to be continued, unless ``restart=True``.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class Writer:
     num_written : int
         Samples written so far; after a resume, the number of the next one.
     state : dict
-        JSON values of the caller, saved with each commit and restored on resume. When `write` or `commit` is called,
-        they must describe the samples written before.
+        JSON values of the caller, saved with each commit and restored on resume. They must describe the samples
+        written before when `write` or `commit` is called.
     notes : bytearray
         Bytes of the caller, saved and restored likewise; only what was added since the last commit is written.
 
@@ -115,8 +115,7 @@ class Writer:
         self.state: dict[str, Any] = {}
         self.notes = bytearray()
         self._saved_blocks = self._saved_notes = 0
-        self._placement = Placement(self._data_start, page_size)
-        self._shared = SharedPayloads()
+        self._placement, self._shared = Placement(self._data_start, page_size), SharedPayloads()
         self._forget_uncommitted()
         self._open(page_size, write_behind)
 
@@ -131,15 +130,13 @@ class Writer:
         }
         journal = self.path.with_name(self.path.name + ".journal")
         check_own(journal)
-        partial = self.path.with_name(self.path.name + ".partial")
-        self._sink = UnfinishedFile(partial, self._data_start, behind=write_behind)
+        self._sink = UnfinishedFile(journal.with_suffix(".partial"), self._data_start, behind=write_behind)
         try:
             self._journal = Journal(journal, identity, disposable=not (self._resume or self._keep))
         except BaseException:
             self._sink.close()
             raise
-        self._committer = Committer(self._journal)
-        self._closed, self._consistent = False, True
+        self._committer, self._closed, self._consistent = Committer(self._journal), False, True
         try:
             self._begin()
         except BaseException:
