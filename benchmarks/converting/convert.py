@@ -1,10 +1,11 @@
 """Conversion rate: ffprep beside stock ffcv's DatasetWriter, on the same image files with the same number of workers.
 
-    python benchmarks/converting/convert.py --data /path/to/ImageFolder --workers 2 --rounds 5 [--json FILE]
+    python benchmarks/converting/convert.py --data /path/to/ImageFolder --workers 1 2 --copies 4 [--json FILE]
 
 Each contestant runs in a process of its own and they take turns; a round converts all files once, from the page cache
 to a file that is forced to the disk. Stock ffcv decodes every image with Pillow and encodes it anew (write_mode "jpg",
-quality 90, as its ImageNet script does; it cannot keep a file). ffprep is timed in its three forms.
+quality 90, as its ImageNet script does; it cannot keep a file). ffprep is timed in its forms. With several numbers
+of workers, all take turns. `--copies` links files several times, so that the start matters less.
 """
 
 from __future__ import annotations
@@ -70,11 +71,26 @@ def ffcv_conversion(folder: str, out: str, workers: int) -> Round:
     return run
 
 
+def linked(data: Path, folder: Path, copies: int) -> Path:
+    """Make a folder in which every image of another one is linked several times."""
+    for path in sorted((data / "train").glob("*/*")):
+        (folder / "train" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        for number in range(copies):
+            (folder / "train" / path.parent.name / f"{number}_{path.name}").symlink_to(path)
+    return folder
+
+
+def named(name: str, workers: int, all_workers: list[int]) -> str:
+    """The name of a contestant, with its workers where there are several numbers of them."""
+    return name if len(all_workers) == 1 else f"{name}, {workers} worker{'' if workers == 1 else 's'}"
+
+
 def main() -> None:
     """Times the contestants and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with train/<class>/*; made of demo photographs if absent")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2])
+    parser.add_argument("--copies", type=int, default=1, help="convert every file so many times")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS, help="of ffprep; default: all")
     parser.add_argument("--json", type=Path, help="keep the results in this file")
@@ -87,29 +103,33 @@ def main() -> None:
 
             data = Path(scratch) / "photographs"
             make_photographs(data, 600)
-        common = {"folder": str(data.resolve()), "workers": options.workers}
+        if options.copies > 1:
+            data = linked(data.resolve(), Path(scratch) / "linked", options.copies)
         here = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
-        contestants = [
-            Contestant(
-                f"ffprep, {jpeg}",
-                "convert:ffprep_conversion",
-                {**common, "out": f"{scratch}/{jpeg}.beton", "jpeg": jpeg},
-                environment=here,
-            )
-            for jpeg in options.forms
-        ]
-        stock_options = {**common, "out": f"{scratch}/stock.beton"}
-        contestants.append(Contestant("stock ffcv 1.0.2", "convert:ffcv_conversion", stock_options, environment=here))
+        contestants, rows = [], []
+        for workers in options.workers:
+            common = {"folder": str(data.resolve()), "workers": workers}
+            stock = named("stock ffcv 1.0.2", workers, options.workers)
+            for jpeg in options.forms:
+                name = named(f"ffprep, {jpeg}", workers, options.workers)
+                given = {**common, "out": f"{scratch}/{jpeg}.beton", "jpeg": jpeg}
+                contestants.append(Contestant(name, "convert:ffprep_conversion", given, environment=here))
+                rows.append((name, stock, named(f"ffprep, {jpeg}", options.workers[0], options.workers)))
+            given = {**common, "out": f"{scratch}/stock.beton"}
+            contestants.append(Contestant(stock, "convert:ffcv_conversion", given, environment=here))
+            rows.append((stock, "", named("stock ffcv 1.0.2", options.workers[0], options.workers)))
         timings = compare(contestants, options.rounds)
-    stock = timings[-1].name
-    result = Result("convert", f"{options.workers} workers, {options.rounds} rounds, wall time", note=options.note)
-    rows: list[list[Cell]] = []
+    counts = " and ".join(map(str, options.workers))
+    result = Result("convert", f"{counts} workers, {options.rounds} rounds, wall time", note=options.note)
     for timing in timings:
         result.add(timing)
-        rows.append(
-            [timing.name, {"median": timing.name}, {"ratio": [timing.name, stock]} if timing.name != stock else ""]
-        )
-    result.tables["main"] = Table(["", "images/s", "times stock ffcv"], rows)
+    table: list[list[Cell]] = [
+        [name, {"median": name}, {"ratio": [name, stock]} if stock else ""]
+        + ([{"ratio": [name, first]} if first != name else ""] if len(options.workers) > 1 else [])
+        for name, stock, first in rows
+    ]
+    more = [f"times {options.workers[0]} worker"] if len(options.workers) > 1 else []
+    result.tables["main"] = Table(["", "images/s", "times stock ffcv", *more], table)
     if options.json:
         result.save(options.json)
     print(f"{result.caption()}\n\n{result.text()}")

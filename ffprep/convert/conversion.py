@@ -29,6 +29,8 @@ _GOES_ON = (
     "; the same command goes on with --on-error skip, or with a good file in its place; if it is removed, add --restart"
 )
 """A source without the sample is another one: all samples after it have other numbers."""
+FEW = 2
+"""So many workers at most write themselves, between encoding; for more of them, which bring more, a thread does."""
 
 
 def convert(
@@ -162,6 +164,7 @@ def convert(
         restart=restart,
         commit_samples=commit_samples,
         overwrite=overwrite,
+        write_behind=workers > FEW,
     ) as writer:
         report = ConversionReport(writer.state, workers=workers)
         writer.state = report.state

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import xxhash
 
 from ffprep.common.names import readable
-from ffprep.common.workers.ordered import ordered_map, threads
+from ffprep.common.workers.ordered import ordered_map, threads, threads_and_caller
 from ffprep.errors import ConversionError, FfprepError
-from ffprep.sources.base import Named, Source, StreamSource, announce_samples
+from ffprep.sources.base import Named, Source, StreamSource, Together, announce_samples, read_together
 
 if TYPE_CHECKING:
     from ffprep.fields import Encoded, Field
@@ -37,8 +37,7 @@ IMAGE = 2
 """Type id of images."""
 
 
-@dataclass(frozen=True)
-class SampleResult:
+class SampleResult(NamedTuple):
     """The result of encoding a sample.
 
     Attributes
@@ -123,15 +122,17 @@ def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = la
     true, the rest of the unit is dropped.
     """
     results: list[SampleResult] = []
+    indices, fields = range(unit.start, unit.stop), source.fields
+    together: Sequence[Together | None] = ()
     if unit.items is None:
-        announce_samples(source, range(unit.start, unit.stop))
-    read = (_read(source, unit, index) for index in range(unit.start, unit.stop))
+        announce_samples(source, indices)
+        together = read_together(source, indices, TOGETHER) if len(indices) > 1 else ()
+    read = (_read(source, unit, index, ready) for index, ready in zip(indices, together or repeat(None), strict=False))
     for some in _together(read, stopped):
-        ready = _encode_together(source.fields, some)
-        for sample in some:
+        for sample, ready in zip(some, _encode_together(fields, some), strict=True):
             if stopped():
                 return results
-            results.append(_encode(source.fields, sample, next(ready)))
+            results.append(_encode(fields, sample, ready))
             if results[-1].fatal:
                 return results
     if unit.broken is not None:
@@ -139,32 +140,31 @@ def encode_unit(source: Source, unit: WorkUnit, stopped: Callable[[], bool] = la
     return results
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A sample that was read, or an error instead of its values."""
+class _Read(NamedTuple):
+    """A sample that was read, or an error instead of its values; with the bytes of those that are bytes."""
 
     name: str
     values: Sequence[Any] | Exception
+    sizes: Sequence[int] = ()
     stamp: int = 0
 
-    @property
-    def size(self) -> int:
-        return 0 if isinstance(self.values, Exception) else sum(raw_sizes(self.values))
 
-
-def _read(source: Source, unit: WorkUnit, index: int) -> _Read:
+def _read(source: Source, unit: WorkUnit, index: int, ready: Together | None) -> _Read:
     name, stamp = f"sample {index:,}", 0
     try:
         if unit.items is not None:
             given, values = unit.items[index - unit.start]
-            return _Read(readable(given), values)
+            return _Read(readable(given), values, _sizes(values))
         name = readable(source.sample_name(index))
+        if ready is not None:
+            return _Read(name, ready.values, raw_sizes(ready.values), _stamp(ready.stamp))
         stamp = stamp_of(source, index)
-        return _Read(name, source.sample(index), stamp)
+        values = source.sample(index)
+        return _Read(name, values, _sizes(values), stamp)
     except MemoryError:
         raise
     except Exception as error:
-        return _Read(name, error, stamp)
+        return _Read(name, error, stamp=stamp)
 
 
 def _together(read: Iterator[_Read], stopped: Callable[[], bool]) -> Iterator[list[_Read]]:
@@ -173,7 +173,7 @@ def _together(read: Iterator[_Read], stopped: Callable[[], bool]) -> Iterator[li
     size = 0
     while not stopped() and (sample := next(read, None)) is not None:
         some.append(sample)
-        size += sample.size
+        size += sum(sample.sizes)
         if isinstance(sample.values, Exception) and not isinstance(sample.values, _REFUSALS):
             break
         if size >= TOGETHER:
@@ -183,9 +183,10 @@ def _together(read: Iterator[_Read], stopped: Callable[[], bool]) -> Iterator[li
         yield some
 
 
-def _encode_together(fields: Mapping[str, Field], some: Sequence[_Read]) -> Iterator[Sequence[Encoded | None]]:
+def _encode_together(fields: Mapping[str, Field], some: Sequence[_Read]) -> list[Sequence[Encoded | None]]:
     """For each sample those of its values, in the order of the fields, that are encoded with those of the others."""
-    whole = [sample.values for sample in some if _fits(sample.values, fields)]
+    fitting = [_fits(sample.values, fields) for sample in some]
+    whole: list[Any] = [sample.values for sample, fits in zip(some, fitting, strict=True) if fits]
     columns = []
     for number, field in enumerate(fields.values()):
         try:
@@ -194,23 +195,26 @@ def _encode_together(fields: Mapping[str, Field], some: Sequence[_Read]) -> Iter
             column = ()  # one by one, it is known whose it is
         columns.append(column or [None] * len(whole))
     rows = zip(*columns, strict=True)
-    for sample in some:
-        yield next(rows) if _fits(sample.values, fields) else ()
+    return [next(rows) if fits else () for fits in fitting]
 
 
 def _encode(fields: Mapping[str, Field], sample: _Read, ready: Sequence[Encoded | None]) -> SampleResult:
+    name, values, sizes, stamp = sample
     try:
-        if isinstance(sample.values, Exception):
-            raise sample.values
-        encoded = [with_checksum(value) for value in encode_sample(fields, sample.values, ready)]
-        digest = _digest(sample.name, encoded)
-        return SampleResult(sample.name, encoded, raw_sizes(sample.values), stamp=sample.stamp, digest=digest)
+        if isinstance(values, Exception):
+            raise values
+        encoded = encode_sample(fields, values, ready)
+        for number, value in enumerate(encoded):
+            if value.payload is not None and value.checksum is None:
+                # Made here so that the writer need not.
+                encoded[number] = replace(value, checksum=xxhash.xxh3_64_intdigest(value.payload))
+        return SampleResult(name, encoded, sizes, None, False, stamp, _digest(name, encoded))
     except _REFUSALS as error:
-        return SampleResult(sample.name, (), (), error, stamp=sample.stamp)
+        return SampleResult(name, (), (), error, stamp=stamp)
     except MemoryError:
         raise
     except Exception as error:
-        return _fatal(sample.name, error)
+        return _fatal(name, error)
 
 
 def stamp_of(source: Source, index: int) -> int:
@@ -223,18 +227,15 @@ def stamp_of(source: Source, index: int) -> int:
         found = stamp(index) if stamp is not None else None
     except OSError:  # reading the sample says what is wrong
         return 1
+    return _stamp(found)
+
+
+def _stamp(found: tuple[int, int] | None) -> int:
     return 0 if found is None else xxhash.xxh3_64_intdigest(b"%d %d" % found)
 
 
-def with_checksum(value: Encoded) -> Encoded:
-    """The value with its payload's checksum, which is made here so that the writer need not."""
-    if value.payload is None or value.checksum is not None:
-        return value
-    return replace(value, checksum=xxhash.xxh3_64_intdigest(value.payload))
-
-
 def _digest(name: str, encoded: Sequence[Encoded]) -> int:
-    found = [name, *(" ".join(map(str, (*value.metadata, value.checksum))) for value in encoded)]
+    found = [name, *[" ".join(map(str, (*value.metadata, value.checksum))) for value in encoded]]
     return xxhash.xxh3_64_intdigest("\n".join(found).encode("utf-8", "surrogateescape"))
 
 
@@ -265,20 +266,31 @@ def encode_sample(
         kind = f"{len(values)} values" if isinstance(values, (tuple, list)) else type(values).__name__
         raise ConversionError(f"the source gave {kind} for the {len(fields)} fields {', '.join(fields)}")
     encoded = []
-    single = sum(field.type_id == IMAGE for field in fields.values()) == 1
     for (name, field), value, done in zip(fields.items(), values, ready or repeat(None), strict=False):
         try:
             encoded.append(field.encode_any(value) if done is None else done)
         except ConversionError as error:
             text = str(error).removeprefix(f"{name}: ")
+            single = sum(field.type_id == IMAGE for field in fields.values()) == 1
             raise ConversionError(text if single and field.type_id == IMAGE else f"{name}: {text}") from error
     return encoded
 
 
 def raw_sizes(values: Sequence[Any]) -> list[int]:
     """Size of each value that is bytes or shared bytes, 0 for the others."""
-    plain = (getattr(value, "value", value) for value in values)
-    return [len(value) if isinstance(value, (bytes, bytearray, memoryview)) else 0 for value in plain]
+    return [
+        len(value) if type(value) is bytes or type(value) is memoryview else 0 if type(value) is int else _size(value)
+        for value in values
+    ]
+
+
+def _size(value: Any) -> int:
+    value = getattr(value, "value", value)
+    return len(value) if isinstance(value, (bytes, bytearray, memoryview)) else 0
+
+
+def _sizes(values: Any) -> list[int]:
+    return raw_sizes(values) if isinstance(values, (tuple, list)) else []
 
 
 def _announced(source: Source, units: Iterator[WorkUnit]) -> Iterator[WorkUnit]:
@@ -296,12 +308,13 @@ def by_threads(source: Source, units: Iterator[WorkUnit], workers: int) -> Gener
 
     Encoding mostly runs without the interpreter's lock (reading files, the JPEG kernel, Pillow), so threads are enough;
     they share the source's open files and caches. No more than ``2 * workers + 2`` units are under way or waiting to be
-    taken.
+    taken. The caller's thread is one of the workers, unless it has to wait for a stream.
     """
     stop = threading.Event()
 
     def encode(unit: WorkUnit) -> list[SampleResult]:
         return encode_unit(source, unit, stop.is_set)
 
-    encoders = threads(encode, workers, name="ffprep-encode", stop=stop)
+    start = threads if hasattr(source, "stream") else threads_and_caller
+    encoders = start(encode, workers, name="ffprep-encode", stop=stop)
     return ordered_map(encoders, _announced(source, units), ahead=2 * workers + 1)

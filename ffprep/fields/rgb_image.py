@@ -183,7 +183,7 @@ class RGBImageField(Field):
         own = kind.encode is not RGBImageField.encode or kind.encode_any is not Field.encode_any  # a subclass decides
         if own or self.jpeg != "seekable" or self.write_mode != "jpg":
             return ()
-        files = [value if type(value) is bytes else b"" for value in values]
+        files = [value if type(value) in (bytes, memoryview) else b"" for value in values]
         ready = prepare_plain(
             files,
             max_side=self.max_resolution,

@@ -39,6 +39,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ffp_check": (c_int64, [_BYTES, c_int64, _INT64S]),
     "ffp_rewrite": (c_int64, [_BYTES, c_int64, c_int64, c_int64, POINTER(c_uint8), c_int64, _INT64S]),
     "ffp_rewrite_many": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64]),
+    "ffp_read_many": (None, [c_void_p, c_int64, c_void_p, c_int64]),
     "ffp_xxh3": (c_uint64, [_BYTES, c_int64]),
     "ffp_check_payload": (c_int64, [_BYTES, c_int64, c_void_p, c_void_p]),
     "ffp_plain_extents": (c_int64, [c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_void_p]),

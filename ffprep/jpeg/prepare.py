@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ffprep.errors import ConversionError, JpegError, OptionError
 from ffprep.jpeg import pillow
@@ -52,8 +53,7 @@ FORCED_SUBSAMPLING = "4:4:4"
 CHOSEN_SUBSAMPLING = "4:2:0"
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """An image ready to be stored.
 
     Attributes
@@ -193,7 +193,7 @@ def prepare(
 
 
 def prepare_plain(
-    data: Sequence[bytes],
+    data: Sequence[bytes | memoryview],
     *,
     max_side: int | None = None,
     min_side: int | None = None,
@@ -205,7 +205,7 @@ def prepare_plain(
 
     Parameters
     ----------
-    data : sequence of bytes
+    data : sequence of bytes or memoryview of bytes
         The files.
     max_side, min_side, apply_orientation, keep_metadata, max_pixels
         As for `prepare`, with ``jpeg="seekable"``.
@@ -232,7 +232,7 @@ def prepare_plain(
             _joined("sequential JPEG", notes_text(plain.notes)),
             plain.checksum,
         )
-        if plain is not None and file.startswith(pillow.JPEG_START)
+        if plain is not None and file[: len(pillow.JPEG_START)] == pillow.JPEG_START
         else None
         for file, plain in zip(data, found, strict=True)
     ]
@@ -255,7 +255,7 @@ def _prepare_jpeg(data: bytes, options: _Options) -> Prepared:
 
 
 def _joined(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
+    return ", ".join(filter(None, parts))
 
 
 def _despite(error: JpegError, data: bytes, options: _Options, turned: int) -> Prepared:

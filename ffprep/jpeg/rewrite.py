@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import threading
-import weakref
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ffprep.abi import REWRITE
+from ffprep.common.rooms import LARGEST_KEPT, Rooms
 from ffprep.errors import OptionError
 from ffprep.jpeg.native import FACTS, as_bytes, library, stream
 from ffprep.jpeg.status import Status, check
@@ -33,11 +32,8 @@ AUTOMATIC = -1
 MAX_INTERVAL = 65535
 KEEP_METADATA = 1
 OPTIMISE = 2
-KEPT_SCRATCH = 1 << 24
 _BYTE_POINTER = ctypes.POINTER(ctypes.c_uint8)
 _UNSIGNED = (1 << 64) - 1
-_KEPT_ROOMS = 32
-_ROOM_UNIT = 1 << 20
 
 
 class Note(IntFlag):
@@ -136,30 +132,7 @@ class Plain(NamedTuple):
     checksum: int
 
 
-class _Rooms:
-    """Memory for what is written at a time; it is used again, so that its pages are there, once nobody looks at it."""
-
-    def __init__(self) -> None:
-        self._free: list[NDArray[np.uint8]] = []
-
-    def take(self, size: int) -> NDArray[np.uint8]:
-        """Return an array of at least so many bytes. When it and all views of it are gone, its memory is free again."""
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = np.empty(0, np.uint8)
-        if memory.size < size:
-            memory = np.empty(-(-size // _ROOM_UNIT) * _ROOM_UNIT, np.uint8)
-        room = memory[:]
-        weakref.finalize(room, self._give_back, memory).atexit = False
-        return room
-
-    def _give_back(self, memory: NDArray[np.uint8]) -> None:
-        if len(self._free) < _KEPT_ROOMS and memory.size <= KEPT_SCRATCH:
-            self._free.append(memory)
-
-
-_rooms = _Rooms()
+_rooms = Rooms()
 
 
 class _Buffer:
@@ -181,7 +154,7 @@ class _Scratch(threading.local):
         if self.kept.array.size >= size:
             return self.kept
         buffer = _Buffer(max(size, 1 << 20))
-        if buffer.array.size <= KEPT_SCRATCH:
+        if buffer.array.size <= LARGEST_KEPT:
             self.kept = buffer
         return buffer
 
@@ -298,7 +271,7 @@ def rewrite_plain(
     """
     items = np.zeros(len(data), REWRITE)
     alive = [as_bytes(stream) for stream in data]
-    items["data"] = [view.ctypes.data for view in alive]
+    items["data"] = [view.__array_interface__["data"][0] for view in alive]
     items["size"] = [view.size for view in alive]
     out = _rooms.take(2 * int(items["size"].sum()) + (1 << 16))
     limits = np.array((max_pixels, longest, shortest, upright), np.int64)

@@ -22,6 +22,7 @@ class Source(Protocol):
     `announce_samples`. One may have ``notes``, a list of str that commands show before the work begins.
     One whose samples have files of their own has a method ``stamp``, by which a conversion that
     goes on notices changed ones: it returns a file's size in bytes and its time in nanoseconds, or None.
+    One that reads several samples in less time than one by one has a method ``read_together``; see `read_together`.
     One that leaves bad rows out when it is opened has them in ``left_out``, a ``LeftOut``.
 
     Attributes
@@ -62,6 +63,13 @@ class Named(NamedTuple):
 
     name: str
     values: tuple[Any, ...] | Exception
+
+
+class Together(NamedTuple):
+    """A sample that was read with others: its values, and what the source's ``stamp`` gives for it."""
+
+    values: tuple[Any, ...]
+    stamp: tuple[int, int] | None
 
 
 class StreamSource(Source, Protocol):
@@ -115,6 +123,9 @@ class Selection:
     def announce(self, indices: Sequence[int]) -> None:
         announce_samples(self.source, [int(self.indices[index]) for index in indices])
 
+    def read_together(self, indices: Sequence[int], most: int) -> Sequence[Together | None]:
+        return read_together(self.source, [int(self.indices[index]) for index in indices], most)
+
     def sample_name(self, index: int) -> str:
         return self.source.sample_name(int(self.indices[index]))
 
@@ -135,6 +146,16 @@ def announce_samples(source: Source, indices: Sequence[int]) -> None:
     announce = getattr(source, "announce", None)
     if announce is not None:
         announce(indices)
+
+
+def read_together(source: Source, indices: Sequence[int], most: int) -> Sequence[Together | None]:
+    """Read several samples, of `most` bytes together, if the source has a method ``read_together`` for it.
+
+    Values that are bytes may be views of memory, which is used again when no view of it is left. The method may be
+    called from any thread. It raises nothing: a sample is None that ``sample`` is to read, and to tell what is wrong.
+    """
+    together = getattr(source, "read_together", None)
+    return [None] * len(indices) if together is None else together(indices, most)
 
 
 def shuffled(source: Source, seed: int) -> Selection:

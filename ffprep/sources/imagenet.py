@@ -29,9 +29,10 @@ from ffprep.common.names import Clutter
 from ffprep.errors import OptionError, SourceError
 from ffprep.sources.base import Source
 from ffprep.sources.imagenet_samples import ImageNet, ImageNetStream, ImageNetTable
+from ffprep.sources.labelled_tables import ArrowTable, ParquetTable
 from ffprep.sources.reading import hub
-from ffprep.sources.reading.file_sets import FileSet, FolderFiles, index_archives, is_image_name, walk_images
-from ffprep.sources.reading.image_tables import SPLITS, ArrowTable, ParquetTable
+from ffprep.sources.reading.file_sets import FolderFiles, TogetherFiles, index_archives, is_image_name, walk_images
+from ffprep.sources.reading.image_tables import SPLITS
 from ffprep.sources.reading.synsets import CLASSES, WNID, Hints, find_labels
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _from_archives(
 
 
 def _labelled(
-    files: FileSet,
+    files: TogetherFiles,
     near: list[Path],
     where: Path,
     split: str,

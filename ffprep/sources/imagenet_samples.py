@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from ffprep.errors import SourceError
 from ffprep.fields import IntField
-from ffprep.sources.base import Named
-from ffprep.sources.reading.file_sets import FileSet
+from ffprep.sources.base import Named, Together
+from ffprep.sources.labelled_tables import ImageTable
+from ffprep.sources.reading.file_sets import TogetherFiles
 from ffprep.sources.reading.hub import stream_rows
-from ffprep.sources.reading.image_tables import ImageTable, find_columns
+from ffprep.sources.reading.image_tables import find_columns
 from ffprep.sources.reading.synsets import WNID
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class ImageNet:
 
     Parameters
     ----------
-    images : FileSet
+    images : TogetherFiles
         The encoded images.
     names : Sequence[str]
         Names of the samples.
@@ -50,7 +51,7 @@ class ImageNet:
 
     def __init__(
         self,
-        images: FileSet,
+        images: TogetherFiles,
         names: Sequence[str],
         labels: npt.NDArray[np.int64],
         classes: Sequence[str] | None,
@@ -73,6 +74,15 @@ class ImageNet:
 
     def sample(self, index: int) -> tuple[bytes, int]:
         return self.images.read(index), int(self.labels[index])
+
+    def read_together(self, indices: Sequence[int], most: int) -> list[Together | None]:
+        """Several samples, those that can be read without looking at each."""
+        return [
+            None if read is None else Together((read.data, label), (len(read.data), read.time) if read.time else None)
+            for read, label in zip(
+                self.images.read_together(indices, most), self.labels[np.asarray(indices)].tolist(), strict=True
+            )
+        ]
 
     def sample_name(self, index: int) -> str:
         return self.names[index]
@@ -116,6 +126,15 @@ class ImageNetTable:
 
     def sample(self, index: int) -> tuple[bytes, int]:
         return self.table.read(index), int(self.labels[index])
+
+    def read_together(self, indices: Sequence[int], most: int) -> list[Together | None]:
+        """Several samples, whose images stay where the table has them."""
+        return [
+            None if image is None else Together((image, label), None)
+            for image, label in zip(
+                self.table.read_together(indices), self.labels[np.asarray(indices)].tolist(), strict=True
+            )
+        ]
 
     def sample_name(self, index: int) -> str:
         return _row_name(self.table.name(index), self._split, index)

@@ -288,13 +288,13 @@ def test_closed_pipe_is_no_traceback(folder: Path, tmp_path: Path) -> None:
 WAITING = """
 import os
 from ffprep.sources.reading import file_sets
-read = file_sets.read_file
-def waiting(path, *limits):
-    if path.endswith({name!r}):
+read = file_sets.read_whole_files
+def waiting(paths, *limits):
+    if any(path.endswith({name!r}) for path in paths):
         os.write({ready}, b"!")
         os.read({go}, 1)
-    return read(path, *limits)
-file_sets.read_file = waiting
+    return read(paths, *limits)
+file_sets.read_whole_files = waiting
 """
 """A program's first lines, which let it say that it reaches an image, and wait, before it reads it."""
 

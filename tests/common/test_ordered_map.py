@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ffprep.common.workers.ordered import ordered_map, threads
+from ffprep.common.workers.ordered import ordered_map, threads, threads_and_caller
 
 
 def counted(taken: list[int], count: int) -> Iterator[int]:
@@ -101,3 +101,54 @@ def test_without_waiting_a_job_may_outlive_the_map() -> None:
         list(ordered_map(threads(job, 2, name="test", wait=False), range(10), 4))
     assert time.monotonic() - started < 10
     release.set()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("ahead", [0, 1, 7, 100])
+def test_a_caller_that_helps_gets_the_same(workers: int, ahead: int) -> None:
+    taken: list[int] = []
+    done_by: set[str] = set()
+
+    def job(number: int) -> int:
+        done_by.add(threading.current_thread().name)
+        return square(number)
+
+    before, stop = threading.active_count(), threading.Event()
+    results = ordered_map(threads_and_caller(job, workers, name="test", stop=stop), counted(taken, 30), ahead)
+    for number, result in enumerate(results):
+        assert result == number * number
+        assert len(taken) == min(30, number + ahead + 1)
+        assert threading.active_count() <= before + workers - 1
+    assert number == 29 and stop.is_set() and threading.active_count() == before
+    assert len(done_by) <= workers
+    if workers == 1:
+        assert done_by == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_is_raised_at_its_turn_where_the_caller_helps(workers: int) -> None:
+    before, stop = threading.active_count(), threading.Event()
+
+    def fail(number: int) -> int:
+        if number == 4:
+            raise ValueError("four")
+        return number
+
+    seen = []
+    with pytest.raises(ValueError, match="four"):
+        for result in ordered_map(threads_and_caller(fail, workers, name="test", stop=stop), range(100), 8):
+            seen.append(result)
+    assert seen == [0, 1, 2, 3]
+    assert stop.is_set() and threading.active_count() == before
+
+
+def test_the_caller_does_what_no_thread_has_begun() -> None:
+    """The only thread waits until the caller has done the second task, which else nobody would."""
+    second = threading.Event()
+
+    def job(number: int) -> bool:
+        if number == 1:
+            second.set()
+        return second.wait(30)
+
+    assert all(ordered_map(threads_and_caller(job, 2, name="test", stop=threading.Event()), range(2), 5))

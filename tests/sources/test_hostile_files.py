@@ -25,11 +25,11 @@ from ffprep.errors import SourceError
 from ffprep.fields import RGBImageField
 from ffprep.sources.caption_shards import ShardCaptions, find_shards
 from ffprep.sources.imagenet import open_imagenet
+from ffprep.sources.labelled_tables import ParquetTable
 from ffprep.sources.openwebtext import open_corpus
 from ffprep.sources.reading import annotations, file_sets
 from ffprep.sources.reading.annotations import read_annotations
 from ffprep.sources.reading.file_sets import FolderFiles, TarFiles, index_archives, walk_images
-from ffprep.sources.reading.image_tables import ParquetTable
 from ffprep.sources.reading.left_out import LeftOut
 from ffprep.sources.reading.shard_index import ShardIndex
 from ffprep.sources.reading.zipped import ZipFiles

@@ -75,7 +75,7 @@ def test_single_file_needs_no_name(tmp_path: Path, rows: Any) -> None:
 
 
 def test_many_row_groups_pass_through_a_small_cache(tmp_path: Path, rows: Any) -> None:
-    from ffprep.sources.reading.image_tables import ParquetTable
+    from ffprep.sources.labelled_tables import ParquetTable
 
     made = ParquetTable([write(tmp_path / "train.parquet", rows)], keep=1)
     order = np.random.default_rng(0).permutation(len(rows))
@@ -213,3 +213,27 @@ def test_unreachable_hub_data_set_is_one_line(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(datasets, "load_dataset_builder", offline)
     with pytest.raises(SourceError, match="neither a file or folder here nor .*Couldn't reach the Hub$"):
         open_imagenet("nobody/nothing", "train", image=FIELD)
+
+
+@pytest.mark.parametrize("binary", [pa.binary(), pa.large_binary()])
+@pytest.mark.parametrize("plain", [False, True])
+def test_images_of_several_rows_are_those_of_single_ones(tmp_path: Path, rows: Any, plain: bool, binary: Any) -> None:
+    """Rows of several groups, of which some have no image in the table."""
+    cells: list[Any] = [data for _, data, _ in rows]
+    cells[5] = None
+    kind = binary
+    if not plain:
+        kind = pa.struct([("bytes", binary), ("path", pa.string())])
+        cells = [{"bytes": cell, "path": "x.jpg"} for cell in cells]
+        cells[7] = None
+    written = pa.table({"image": pa.array(cells, kind), "label": pa.array([label for *_, label in rows])})
+    pq.write_table(written, tmp_path / "train.parquet", row_group_size=4)
+    source: Any = opened(tmp_path / "train.parquet")
+    for indices in (range(len(rows)), [9, 2, 2, 5]):
+        found = source.read_together(indices, 1 << 24)
+        for index, read in zip(indices, found, strict=True):
+            if index == 5 or (index == 7 and not plain):
+                assert read is None
+            else:
+                image, label = read.values
+                assert (bytes(image), label) == source.sample(index) and image.format == "B"

@@ -61,8 +61,9 @@ def write_parts(descriptor: int, parts: list[memoryview], offset: int) -> None:
 class UnfinishedFile:
     """A file that is being written, locked against other processes.
 
-    Payloads are written by a thread of its own, since the system copies them without the interpreter's lock: meanwhile
-    the caller hashes them and brings the next. After an error, all further calls that write payloads raise it again.
+    Payloads are written by a thread of its own, unless `behind` is false, since the system copies them without the
+    interpreter's lock: meanwhile the caller hashes them and brings the next. After an error of that thread, all further
+    calls that write payloads raise it again.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ class UnfinishedFile:
         The unfinished file.
     data_start : int
         Where its payloads begin.
+    behind : bool
+        Whether to write in a thread of its own.
 
     Raises
     ------
@@ -77,12 +80,14 @@ class UnfinishedFile:
         Another process is writing it.
     """
 
-    def __init__(self, path: Path, data_start: int) -> None:
+    def __init__(self, path: Path, data_start: int, *, behind: bool = True) -> None:
         self.path = path
+        self._in_thread = behind
         self.hasher = BlockHasher(data_start)
         self._parts: list[memoryview] = []
         self._buffer = bytearray()  # what follows the parts
         self._gathered = 0  # bytes of both
+        self._lost = False  # whether an interruption came between hashing and forgetting what was hashed
         self._pool: ThreadPoolExecutor | None = None
         self._behind: deque[tuple[int, Future[None]]] = deque()
         self._waiting = 0
@@ -112,6 +117,17 @@ class UnfinishedFile:
             self._parts.append(payload)
         else:
             self._buffer += payload
+        if self._in_thread:
+            self._flush_large()
+
+    def write_gathered(self) -> None:
+        """Write what `append` gathered, if it is much; without a thread nothing else does.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full, or fails. The next call tries again.
+        """
         self._flush_large()
 
     def append_run(self, offset: int, run: memoryview) -> None:
@@ -133,7 +149,11 @@ class UnfinishedFile:
             return
         self.append(offset, memoryview(b""))
         self._hand_over()
-        self._write_behind([run])
+        if self._in_thread:
+            self._write_behind([run])
+            return
+        self._parts, self._gathered = [run], len(run)
+        self._write_here()
 
     def _flush_large(self) -> None:
         if self._gathered >= TOGETHER:
@@ -146,7 +166,9 @@ class UnfinishedFile:
 
     def _hand_over(self) -> None:
         self._end_part()
-        if self._parts:
+        if self._parts and not self._in_thread:
+            self._write_here()
+        elif self._parts:
             parts, self._parts, self._gathered = self._parts, [], 0
             self._write_behind(parts)
 
@@ -160,6 +182,17 @@ class UnfinishedFile:
         for part in parts:
             self.hasher.update(part)
         self._wait_until(BEHIND)
+
+    def _write_here(self) -> None:
+        """Write what was gathered, so that an interruption or a full disk leaves it to be written again."""
+        if self._lost:
+            raise self.failure(OSError(errno.EIO, os.strerror(errno.EIO)), self.hasher.position)
+        self._write_early(self.hasher.position, self._parts)
+        self._lost = True
+        for part in self._parts:
+            self.hasher.update(part)
+        self._parts, self._gathered = [], 0
+        self._lost = False
 
     def _write_early(self, offset: int, parts: list[memoryview]) -> None:
         """Write, and let the disk begin, which else would have nothing to do until `sync` waits for all of it."""

@@ -37,7 +37,7 @@ class Writer:
     The bytes depend only on the samples, their names and the manifest. Until `close` the file is called
     ``NAME.partial`` and has a ``NAME.journal`` beside it; `close` forces it to the disk and renames it. After a crash
     the two files are still there, and a `Writer` with ``resume=True`` continues from the last commit to the same bytes.
-    No `Writer` throws away what another one left to be continued, unless ``restart=True`` says so.
+    No `Writer` throws away what another one left to be continued, unless ``restart=True``.
 
     Parameters
     ----------
@@ -60,14 +60,16 @@ class Writer:
         `resume`.
     overwrite : bool
         Replace a finished file at `path` when this one is finished.
+    write_behind : bool
+        Whether a thread of its own writes payloads, rather than the caller's.
 
     Attributes
     ----------
     num_written : int
-        Samples written so far; after a resume, the number of the sample to continue with.
+        Samples written so far; after a resume, the number of the next one.
     state : dict
-        JSON values of the caller, saved with each commit and restored on resume. When `write` or `commit` is called,
-        they must describe the samples written before.
+        JSON values of the caller, saved with each commit and restored on resume. They must describe the samples
+        written before when `write` or `commit` is called.
     notes : bytearray
         Bytes of the caller, saved and restored likewise; only what was added since the last commit is written.
 
@@ -93,6 +95,7 @@ class Writer:
         commit_bytes: int = COMMIT_BYTES,
         commit_samples: int = COMMIT_SAMPLES,
         commit_seconds: float = COMMIT_SECONDS,
+        write_behind: bool = True,
     ) -> None:
         self.path = Path(path)
         self.num_samples = check_count(num_samples)
@@ -106,20 +109,17 @@ class Writer:
             "fields": sections.field_summary(fields),
             **(manifest or {}),
         }
-        self._resume, self._restart = resume, restart
-        self._keep = resume if keep is None else keep
-        self._commit_bytes, self._commit_samples = commit_bytes, commit_samples
-        self._commit_seconds = commit_seconds
+        self._resume, self._restart, self._keep = resume, restart, resume if keep is None else keep
+        self._commit_bytes, self._commit_samples, self._commit_seconds = commit_bytes, commit_samples, commit_seconds
         self.num_written = 0
         self.state: dict[str, Any] = {}
         self.notes = bytearray()
         self._saved_blocks = self._saved_notes = 0
-        self._placement = Placement(self._data_start, page_size)
-        self._shared = SharedPayloads()
+        self._placement, self._shared = Placement(self._data_start, page_size), SharedPayloads()
         self._forget_uncommitted()
-        self._open(page_size)
+        self._open(page_size, write_behind)
 
-    def _open(self, page_size: int | None) -> None:
+    def _open(self, page_size: int | None, write_behind: bool) -> None:
         self._identity = identity = {
             "descriptors": self._packer.descriptors.hex(),
             "samples": self.num_samples,
@@ -128,7 +128,7 @@ class Writer:
         }
         journal = self.path.with_name(self.path.name + ".journal")
         check_own(journal)
-        self._sink = UnfinishedFile(self.path.with_name(self.path.name + ".partial"), self._data_start)
+        self._sink = UnfinishedFile(journal.with_suffix(".partial"), self._data_start, behind=write_behind)
         try:
             self._journal = Journal(journal, identity, disposable=not (self._resume or self._keep))
         except BaseException:
@@ -136,8 +136,7 @@ class Writer:
                 self._sink.remove()
             self._sink.close()
             raise
-        self._committer = Committer(self._journal)
-        self._closed, self._consistent = False, True
+        self._committer, self._closed, self._consistent = Committer(self._journal), False, True
         try:
             self._begin()
         except BaseException:
@@ -206,6 +205,7 @@ class Writer:
         if self._closed or not self._consistent:
             raise OptionError(f"{self.path}: the writer is closed, or failed before")
         self._await_commit(block=False)
+        self._sink.write_gathered()
         if self._commit_due():
             self._start_commit()
         try:

@@ -6,9 +6,9 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -81,3 +81,78 @@ def threads(
         if stop is not None:
             stop.set()
         pool.shutdown(wait=wait, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def threads_and_caller(
+    job: Callable[[Task], Result], count: int, *, name: str, stop: threading.Event
+) -> Iterator[Submit[Task, Result]]:
+    """Workers of `ordered_map` as `threads` gives them, one of which is the thread that asks for the results.
+
+    While the result that it asks for is not there, that thread does tasks as the others do. So `count` workers keep
+    `count` processors busy, and with one of them there are no other threads.
+
+    Parameters
+    ----------
+    job : callable
+        Does a task.
+    count : int
+        Number of workers, the caller's thread among them.
+    name : str
+        Prefix of the threads' names.
+    stop : Event
+        Set when the work ends, for whatever reason, so that jobs that look at it can return early.
+    """
+    pool = ThreadPoolExecutor(count - 1, thread_name_prefix=name) if count > 1 else None
+    open_tasks: deque[_OpenTask[Task, Result]] = deque()
+
+    def submit(task: Task) -> Callable[[], Result]:
+        opened = _OpenTask(job, task, None if pool is None else pool.submit(job, task))
+        open_tasks.append(opened)
+
+        def result() -> Result:
+            while not opened.done():
+                if not any(other.take() for other in open_tasks):  # the first ones are needed first
+                    break
+            while open_tasks and open_tasks[0].done():
+                open_tasks.popleft()
+            return opened.result()
+
+        return result
+
+    try:
+        yield submit
+    finally:
+        stop.set()
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+
+
+class _OpenTask(Generic[Task, Result]):
+    """A task that a thread of the pool or the caller's thread does, whichever comes first."""
+
+    def __init__(self, job: Callable[[Task], Result], task: Task, future: Future[Result] | None) -> None:
+        self._job = job
+        self._task = task
+        self._future = future
+        self._taken: Future[Result] | None = None
+
+    def done(self) -> bool:
+        future = self._taken or self._future
+        return future is not None and future.done()
+
+    def take(self) -> bool:
+        """Do the task here, if nobody began with it; returns whether it did."""
+        if self._taken is not None or (self._future is not None and not self._future.cancel()):
+            return False
+        self._taken = Future()
+        try:
+            self._taken.set_result(self._job(self._task))
+        except Exception as error:
+            self._taken.set_exception(error)
+        return True
+
+    def result(self) -> Result:
+        future = self._taken or self._future
+        assert future is not None
+        return future.result()

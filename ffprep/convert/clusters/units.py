@@ -71,4 +71,4 @@ def on_its_own(result: SampleResult) -> SampleResult:
         replace(value, payload=bytes(value.payload)) if isinstance(value.payload, memoryview) else value
         for value in result.encoded
     ]
-    return replace(result, encoded=encoded)
+    return result._replace(encoded=encoded)

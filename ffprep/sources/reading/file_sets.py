@@ -16,6 +16,7 @@ from ffprep.common.files.source_files import open_regular, read_file, walk
 from ffprep.common.files.tar import members, read_at
 from ffprep.common.names import Clutter
 from ffprep.errors import SourceError
+from ffprep.jpeg.reading import FileRead, read_parts, read_whole_files
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 """The endings, in lower case, by which torchvision's ImageFolder recognises images."""
@@ -53,6 +54,16 @@ class FileSet(Protocol):
         """The files with these numbers, in this order, as a new set."""
 
 
+class TogetherFiles(FileSet, Protocol):
+    """Files of which several are read in less time than one by one."""
+
+    def read_together(self, indices: Sequence[int], most: int) -> Sequence[FileRead | None]:
+        """Read several files, of `most` bytes together; None for those that `read` is to be called for."""
+
+    def take(self, order: npt.NDArray[np.int64]) -> TogetherFiles:
+        """The files with these numbers, in this order, as a new set."""
+
+
 class FolderFiles:
     """Files within a folder.
 
@@ -71,6 +82,10 @@ class FolderFiles:
 
     def read(self, index: int) -> bytes:
         return read_file(f"{self._prefix}{self.names[index]}", LARGEST)
+
+    def read_together(self, indices: Sequence[int], most: int) -> Sequence[FileRead | None]:
+        """Read several files, of `most` bytes together; None for those that `read` is to be called for."""
+        return read_whole_files([f"{self._prefix}{self.names[index]}" for index in indices], most)
 
     def size(self, index: int) -> int:
         return (self.root / self.names[index]).stat().st_size
@@ -118,6 +133,16 @@ class TarFiles:
         path = self.paths[self._archive[index]]
         check_size(int(self._size[index]), f"{path}, in it {self.names[index]}")
         return read_at(self._fds.get(path), int(self._offset[index]), int(self._size[index]), str(path))
+
+    def read_together(self, indices: Sequence[int], most: int) -> Sequence[FileRead | None]:
+        """Read several members, of `most` bytes together; None for those that `read` is to be called for."""
+        chosen = np.asarray(indices, np.int64)
+        try:
+            opened = {number: self._fds.get(self.paths[number]) for number in set(self._archive[chosen].tolist())}
+        except (SourceError, OSError):
+            return [None] * len(chosen)
+        fds = [opened[number] for number in self._archive[chosen].tolist()]
+        return read_parts(fds, self._offset[chosen].tolist(), self._size[chosen].tolist(), most)
 
     def size(self, index: int) -> int:
         return int(self._size[index])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,22 +33,6 @@ _BLOCK = 64  # rows read from a data set at a time: one row takes 0.36 ms, a blo
 IMAGE_NAMES = ("image", "img", "jpg", "jpeg", "pixel_values")
 LABEL_NAMES = ("label", "labels", "cls", "class", "fine_label", "target")
 """Names that columns of images and of labels usually have."""
-
-
-class ImageTable(Protocol):
-    """Numbered rows with an image and a label each."""
-
-    labels: npt.NDArray[np.int64]
-    class_names: Sequence[str] | None
-
-    def read(self, index: int) -> bytes:
-        """The encoded image of a row."""
-
-    def name(self, index: int) -> str:
-        """The file name of a row's image; empty if the table has none."""
-
-    def size_estimate(self) -> int:
-        """About how many bytes all images together have."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +109,47 @@ def _inside(base: Path, path: str, label: str) -> Path:
     return base / path
 
 
+def _file_name(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return name if name not in ("", ".") else PurePath(path).name
+
+
 def _plain(cell: Any, label: str) -> Any:
     """Return a cell as a Python object."""
     try:
         return cell.as_py()
     except ValueError as error:
         raise SourceError(f"{label}: cannot be read: {first_line(error)}") from None
+
+
+def _one_chunk(column: Any) -> Any:
+    """The cells of a ``pyarrow.ChunkedArray`` as one array; ``combine_chunks`` copies them even if they are one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _bytes_in(cells: Any) -> tuple[memoryview, npt.NDArray[np.int64]] | None:
+    """The images in an array of cells, as `image_of` finds them, without copying them.
+
+    Returns
+    -------
+    (memoryview, ndarray of int64, shape (N, 2)) or None
+        All bytes, and where in them each image begins and ends; -1 where there is none. None if they lie otherwise.
+    """
+    import pyarrow as pa
+
+    present = np.asarray(cells.is_valid())
+    if pa.types.is_struct(cells.type):
+        if cells.type.get_field_index("bytes") < 0:
+            return None
+        cells = cells.field("bytes")
+        present &= np.asarray(cells.is_valid())
+    kinds: dict[Any, np.dtype[Any]] = {pa.binary(): np.dtype(np.int32), pa.large_binary(): np.dtype(np.int64)}
+    kind = kinds.get(cells.type)
+    _, offsets, data = cells.buffers() if kind is not None else (None, None, None)
+    if kind is None or offsets is None or data is None:
+        return None
+    ends = np.frombuffer(offsets, kind, len(cells) + 1, cells.offset * kind.itemsize)
+    return memoryview(data).cast("B").toreadonly(), np.where(present[:, None], np.stack([ends[:-1], ends[1:]], 1), -1)
 
 
 class ParquetRows:
@@ -170,6 +189,7 @@ class ParquetRows:
         self._starts = np.array(starts, np.int64)
         self._cache = LoadCache[Any](keep)
         self._names = LoadCache[Any](keep)
+        self._places = LoadCache[Any](keep)
         self._file_starts = np.cumsum([0, *(meta.num_rows for meta in self._meta)])
 
     def __len__(self) -> int:
@@ -185,10 +205,21 @@ class ParquetRows:
 
     def cell(self, column: str, index: int) -> Any:
         """A cell, as a pyarrow scalar."""
-        place = self.names.index(column)
         group = int(np.searchsorted(self._starts, index, "right")) - 1
-        values = self._cache.get(group * len(self.names) + place, self._load)
+        values = self._cache.get(group * len(self.names) + self.names.index(column), self._load)
         return values[index - int(self._starts[group])]
+
+    def images(self, column: str, indices: Sequence[int]) -> list[memoryview | None]:
+        """The encoded images in cells, as views of the memory that has them; None where `image` has to be asked."""
+        place = self.names.index(column)
+        groups = np.searchsorted(self._starts, indices, "right") - 1
+        rows = np.asarray(indices) - self._starts[groups]
+        found: list[memoryview | None] = []
+        for group, row in zip(groups.tolist(), rows.tolist(), strict=True):
+            lying = self._places.get(group * len(self.names) + place, self._load_places)
+            begin, end = (-1, -1) if lying is None else lying[1][row].tolist()
+            found.append(None if begin < 0 else lying[0][begin:end])
+        return found
 
     def path_of(self, index: int) -> Path:
         """The file that has a row."""
@@ -212,7 +243,7 @@ class ParquetRows:
         file = int(np.searchsorted(self._file_starts, index, "right")) - 1
         names = self._names.get(file * len(self.names) + self.names.index(column), self._load_names)
         path = _plain(names[index - int(self._file_starts[file])], self.where(index))
-        return PurePath(path).name if path else ""
+        return _file_name(path) if path else ""
 
     def column_bytes(self, column: str) -> int:
         """Bytes that a column takes, uncompressed."""
@@ -230,7 +261,10 @@ class ParquetRows:
         path = self.paths[which]
         file = _parquet().ParquetFile(path, metadata=self._meta[which])
         table = self._read(path, partial(file.read, [f"{self.names[place]}.path"]))
-        return table.column(0).combine_chunks().field("path")
+        return _one_chunk(table.column(0)).field("path")
+
+    def _load_places(self, key: int) -> Any:
+        return _bytes_in(self._cache.get(key, self._load))
 
     def _load(self, key: int) -> Any:
         number, place = divmod(key, len(self.names))
@@ -238,7 +272,7 @@ class ParquetRows:
         path = self.paths[which]
         file = _parquet().ParquetFile(path, metadata=self._meta[which])
         table = self._read(path, partial(file.read_row_group, group, [self.names[place]]))
-        return table.column(0).combine_chunks()
+        return _one_chunk(table.column(0))
 
     @staticmethod
     def _read(path: Path, action: Callable[[], Any]) -> Any:
@@ -294,11 +328,15 @@ class ArrowRows:
         label = self.where(index)
         return image_of(_plain(self.cell(column, index), label), None, label)
 
+    def images(self, column: str, indices: Sequence[int]) -> list[memoryview | None]:
+        """None for each: `image` is to be asked."""
+        return [None] * len(indices)
+
     def image_name(self, column: str, index: int) -> str:
         """The file name of the image in a cell; empty if the table has none."""
         cell = self.cell(column, index)
         path = _plain(cell["path"], self.label) if "path" in getattr(cell, "keys", tuple)() else None
-        return PurePath(path).name if path else ""
+        return _file_name(path) if path else ""
 
     def _load(self, key: int) -> Any:
         block, place = divmod(key, len(self.names))
@@ -308,47 +346,6 @@ class ArrowRows:
     def column_bytes(self, column: str) -> int:
         """Bytes that a column takes."""
         return int(self._rows.select_columns([column]).data.nbytes)
-
-
-class _Labelled:
-    """What tables of images and labels have beside the cells."""
-
-    _image: str
-    class_names: Sequence[str] | None
-    labels: npt.NDArray[np.int64]
-
-    def _find(self: Any) -> None:
-        columns = find_columns(self.names, self.features, self.label)
-        self._image, self.class_names = columns.image, columns.class_names
-        found = [_integers(column, path) for path, column in self.columns_of(columns.label)]
-        self.labels = np.concatenate(found) if found else np.zeros(0, np.int64)
-
-    def read(self: Any, index: int) -> bytes:
-        data: bytes = self.image(self._image, index)
-        return data
-
-    def name(self: Any, index: int) -> str:
-        return str(self.image_name(self._image, index))
-
-    def size_estimate(self: Any) -> int:
-        """Bytes that the image column takes."""
-        return int(self.column_bytes(self._image))
-
-
-class ParquetTable(_Labelled, ParquetRows):
-    """Images and labels in the rows of some parquet files. Parameters as for `ParquetRows`."""
-
-    def __init__(self, paths: Sequence[Path], keep: int = 12) -> None:
-        super().__init__(paths, keep)
-        self._find()
-
-
-class ArrowTable(_Labelled, ArrowRows):
-    """Images and labels in the rows of a ``datasets.Dataset``. Parameters as for `ArrowRows`."""
-
-    def __init__(self, dataset: Any, label: str) -> None:
-        super().__init__(dataset, label)
-        self._find()
 
 
 def _footer(path: Path) -> Any:
@@ -370,16 +367,6 @@ def _features(schema: Any) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         return {}
     return features if isinstance(features, dict) else {}
-
-
-def _integers(column: Any, label: object) -> npt.NDArray[np.int64]:
-    import pyarrow as pa
-
-    if not pa.types.is_integer(column.type):
-        raise SourceError(f"{label}: the label column holds {column.type}, not integers")
-    if column.null_count:
-        raise SourceError(f"{label}: {column.null_count:,} rows have no label")
-    return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
 def _parquet() -> Any:
