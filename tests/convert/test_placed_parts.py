@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from ffprep.beton.verify import verify
 from ffprep.beton.writing.journal import write_fully
+from ffprep.common.workers.cluster import Places
 from ffprep.convert.clusters import placed, placing
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob
@@ -278,3 +280,19 @@ def test_a_record_is_read_as_it_was_written() -> None:
         assert found.pack() == one.pack() and (found.begin, found.end) == (one.begin, one.end)
         assert found.sizes.tolist() == [[3], [4]] and found.sums.tolist() == [5, 1 << 63]
         assert dict(found.blocks) == dict(one.blocks) and (found.head, found.tail) == (one.head, one.tail)
+
+
+def test_a_machine_without_the_folder_or_the_source_is_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("mine")
+    places = Places(str(tmp_path), tmp_path / "token", "mine", (Path("token"),))
+    places.check()
+    for wrong, wanted in (
+        (
+            replace(places, content="another's"),
+            rf"does not see {tmp_path} as the command does; all nodes have to write",
+        ),
+        (replace(places, token=tmp_path / "none" / "token"), rf"does not see {tmp_path / 'none'} as the command does"),
+        (replace(places, read=(tmp_path / "gone",)), rf"does not see {tmp_path / 'gone'}; all nodes have to read"),
+    ):
+        with pytest.raises(ConversionError, match=rf"node {socket.gethostname()} {wanted}"):
+            wrong.check()

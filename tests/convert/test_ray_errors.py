@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -17,7 +16,6 @@ import pytest
 
 from ffprep.beton.merge import merge
 from ffprep.common.files.locking import open_locked
-from ffprep.common.workers.cluster import Places
 from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.clusters.plans import plan_in
 from ffprep.convert.conversion import convert
@@ -170,22 +168,6 @@ def test_no_cluster(
     ray.is_initialized, ray.init = (lambda: False), init
     with pytest.raises(ConversionError, match=f"--engine ray: {wanted}"):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-
-
-def test_a_machine_without_the_folder_or_the_source_is_named(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("mine")
-    places = Places(str(tmp_path), tmp_path / "token", "mine", (Path("token"),))
-    places.check()
-    for wrong, wanted in (
-        (
-            replace(places, content="another's"),
-            rf"does not see {tmp_path} as the command does; all nodes have to write",
-        ),
-        (replace(places, token=tmp_path / "none" / "token"), rf"does not see {tmp_path / 'none'} as the command does"),
-        (replace(places, read=(tmp_path / "gone",)), rf"does not see {tmp_path / 'gone'}; all nodes have to read"),
-    ):
-        with pytest.raises(ConversionError, match=rf"node {socket.gethostname()} {wanted}"):
-            wrong.check()
 
 
 def test_a_killed_command_goes_on_with_its_parts(ray: Any, tmp_path: Path) -> None:
