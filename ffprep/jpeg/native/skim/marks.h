@@ -54,7 +54,8 @@ static inline uint32_t ffp_bit_of(const uint8_t *base, uint32_t raw) {
 
 /* What lanes of vectors find: marks[begin[l]] to marks[begin[l + 1]] are where blocks begin in lane l, plain bits, from the
  * beginning of an MCU on. They are gathered in `bit` first, which has room for LOG_SLACK more than its part of `capacity`
- * for each of up to LOGS vectors; `marks` has room for twice as many as `capacity`. */
+ * for each of up to LOGS vectors; `marks` has room for LOGS times LOG_SLACK more than twice
+ * `capacity`. */
 typedef struct {
     const struct ffp_skimmer *skimmer; /* NULL: no vectors at this level */
     uint32_t *marks, *bit;

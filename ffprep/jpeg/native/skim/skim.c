@@ -83,8 +83,9 @@ static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
     size_t begins = (size_t)(skim->segments + 1) * sizeof *skim->segment_begin;
     size_t ends = (size_t)skim->segments * sizeof *skim->segment_end;
     size_t dc = (size_t)skim->blocks * sizeof *skim->dc;
-    size_t logged = skimmer ? marks + LOGS * LOG_SLACK * sizeof *log->bit : 0;
-    char *at = malloc(begins + ends + 3 * marks + dc + logged + (size_t)bytes + FFP_SKIM_PAD);
+    const size_t slack = LOGS * LOG_SLACK * sizeof *log->bit;
+    size_t logged = skimmer ? marks + slack : 0;
+    char *at = malloc(begins + ends + 3 * marks + slack + dc + logged + (size_t)bytes + FFP_SKIM_PAD);
     if (!at) {
         return FFP_NO_MEMORY;
     }
@@ -94,7 +95,7 @@ static int32_t reserve(ffp_skim *skim, int64_t bytes, ffp_mark_log *log) {
     skim->bit = (uint32_t *)(at += ends);
     skim->dc = (int32_t *)(at += marks);
     log->marks = (uint32_t *)(at += dc);
-    log->bit = (uint32_t *)(at += 2 * marks);
+    log->bit = (uint32_t *)(at += 2 * marks + slack);
     log->capacity = most;
     log->skimmer = skimmer;
     skim->bytes = (uint8_t *)at + logged;
