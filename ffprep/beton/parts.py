@@ -90,13 +90,13 @@ def whole_manifest(manifests: Sequence[Mapping[str, Any] | None]) -> tuple[dict[
 
 
 def why_not_whole(manifests: Sequence[Mapping[str, Any] | None]) -> str | None:
-    """Say why files are not the parts of one conversion in order, if at least one of them is a part; else None."""
+    """Say why files are not the parts of one conversion in order, if all of them are parts; else None."""
     found = [(manifest or {}).get("part") for manifest in manifests]
     if whole_manifest(manifests) is not None or not any(found):
         return None
     parts = [part for part in found if isinstance(part, dict) and set(part) == {"number", "count"}]
     if len(parts) < len(found):
-        return "some of them are no parts of a conversion"
+        return None  # something else is made of them
     numbers, counts = [part["number"] for part in parts], {part["count"] for part in parts}
     if len(counts) > 1:
         return f"they are parts of conversions to {' and '.join(map(str, sorted(counts)))} parts"

@@ -50,7 +50,7 @@ def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, r
         made = not out.exists()
         out.mkdir(exist_ok=True)
         targets = [out / file.path.name for file in path]
-    unreadable: list[Path] = []
+    unreadable: list[BetonError] = []
     try:
         for file, target in zip(path, targets, strict=True):
             try:
@@ -61,14 +61,16 @@ def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, r
             except BetonError as error:
                 if len(path) == 1:
                     raise
-                unreadable.append(file.path)  # the others may be saved all the same
+                unreadable.append(error)  # the others may be saved all the same
                 click.echo(f"{one_line(file.path)}: nothing can be saved: {one_line(error)}")
             else:
                 click.echo(str(report))
+        if len(unreadable) == len(path):
+            raise unreadable[0]
         if unreadable:
             raise CorruptError(
-                f"{out}: nothing could be saved of {len(unreadable):,} of {len(path):,} files, the first of which is "
-                f"{unreadable[0]}; `ffprep set` makes one data set of the others"
+                f"{out}: nothing could be saved of {len(unreadable):,} of {len(path):,} files; `ffprep set` makes one "
+                f"data set of the others. The first of them: {unreadable[0]}"
             )
     except BaseException:
         if made:
