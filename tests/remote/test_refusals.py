@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from range_server import Served
 from small_pages import SIZE as PAGE
 
 from ffprep.beton import Reader
+from ffprep.cli import main
 from ffprep.errors import FfprepError, OptionError
 from ffprep.remote import folder_at
 from ffprep.remote import store as stores
@@ -69,3 +71,25 @@ def test_a_folder_that_is_removed_while_it_is_in_use(url: str, server: Served, c
     with Reader(url) as reader:
         assert same(reader, local, list(range(0, 240, 30)))
     assert cache.is_dir()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("download", "cc3m", "--index", "FILE", "--out", "s3://bucket/folder"),
+        ("convert", "cc3m", "--shards", "FOLDER", "--out", "s3://bucket/x.beton", "--part", "0/2"),
+        ("merge", "FILE", "--out", "https://host/x.beton"),
+        ("split", "FILE", "--out", "gs://bucket/x.set.json", "--files", "2"),
+        ("index", "FILE", "--out", "hf://x/y.index"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_output_goes_to_local_disk_only(
+    command: tuple[str, ...], local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    words = [{"FILE": str(local), "FOLDER": str(tmp_path / "empty")}.get(word, word) for word in command]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2 and "output goes to local disk only" in result.output and "copy" in result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", local.name]

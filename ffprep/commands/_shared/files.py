@@ -27,6 +27,32 @@ GIVEN = "ffprep.given"
 _LARGEST_REPORT = 1 << 26
 
 
+def refuse_url(value: Any) -> None:
+    """Refuse a URL as a place to write to.
+
+    Raises
+    ------
+    OptionError
+    """
+    if "://" in str(value):
+        raise OptionError(
+            f"{value}: output goes to local disk only; write it there, in parts if it is large (--part), and copy "
+            "the finished files to the store"
+        )
+
+
+class LocalFolder(click.Path):
+    """The type of options that name a folder to write to."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; a URL is refused."""
+        refuse_url(value)
+        return super().convert(value, param, ctx)
+
+
 class OutputFile(click.Path):
     """The type of every parameter that names a file to write: what is there is kept unless ``--overwrite`` is given.
 
@@ -47,11 +73,7 @@ class OutputFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; a URL is refused, since a file has its name only when it is complete and on the disk."""
-        if "://" in str(value):
-            raise OptionError(
-                f"{value}: output goes to local disk only; write it there, in parts if it is large (--part), and copy "
-                "the finished files to the store"
-            )
+        refuse_url(value)
         return super().convert(value, param, ctx)
 
     def check(self, path: Path, context: click.Context) -> None:
