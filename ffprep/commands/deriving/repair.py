@@ -66,8 +66,8 @@ def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, r
                 click.echo(str(report))
         if len(unreadable) == len(path):
             raise unreadable[0]
-        for error in unreadable:
-            click.echo(f"nothing can be saved: {one_line(error)}")
+        for problem in unreadable:
+            click.echo(f"nothing can be saved: {one_line(problem)}")
         if unreadable:
             raise CorruptError(
                 f"{out}: nothing could be saved of {len(unreadable):,} of {len(path):,} files; `ffprep set` makes one "
