@@ -100,7 +100,7 @@ def test_repairing_a_folder_goes_on_after_a_file_of_which_nothing_is_left(tmp_pa
     paths[1].write_bytes(paths[1].read_bytes()[:3000])
     result = run("repair", tmp_path, "--out", tmp_path / "saved")
     assert result.exit_code == 1
-    assert "x-00001-of-00003.beton: nothing can be saved: " in result.output
+    assert f"\nnothing can be saved: {paths[1]}: " in result.output
     assert "nothing could be saved of 1 of 3 files" in result.output
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [paths[0].name, paths[2].name]
     with Reader(tmp_path / "saved" / paths[2].name) as reader:

@@ -62,11 +62,12 @@ def command(path: list[SetFile], out: Path, workers: int | None, resume: bool, r
                 if len(path) == 1:
                     raise
                 unreadable.append(error)  # the others may be saved all the same
-                click.echo(f"{one_line(file.path)}: nothing can be saved: {one_line(error)}")
             else:
                 click.echo(str(report))
         if len(unreadable) == len(path):
             raise unreadable[0]
+        for problem in unreadable:
+            click.echo(f"nothing can be saved: {one_line(problem)}")
         if unreadable:
             raise CorruptError(
                 f"{out}: nothing could be saved of {len(unreadable):,} of {len(path):,} files; `ffprep set` makes one "
