@@ -46,7 +46,8 @@ static int64_t read_whole(int64_t *row, uint8_t *out, int64_t room) {
     }
     int64_t status = FFP_LEFT;
     if (fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_size == row[FFP_SIZE] &&
-        read_up_to(fd, out, row[FFP_SIZE] + 1, 0) == row[FFP_SIZE]) { /* the additional byte shows whether the file has ended */
+        read_up_to(fd, out, row[FFP_SIZE] + 1, 0) ==
+            row[FFP_SIZE]) { /* the additional byte shows whether the file has ended */
         status = FFP_READ;
     }
     close(fd);
