@@ -141,6 +141,32 @@ def test_the_bytes_are_those_of_one_writer(
     assert not list(job.folder.glob("*.payloads"))
 
 
+@pytest.mark.parametrize("asked", [0, 1, 3])
+@pytest.mark.parametrize(("source", "options"), SOURCES, ids=IDS)
+def test_a_part_that_is_told_under_way_where_it_begins(
+    tmp_path: Path,
+    source: Made,
+    options: dict[str, Any],
+    asked: int,
+    notices: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, size in (("LOT", 50_000), ("ASKED", 30_000), ("HELD_BYTES", 300_000), ("_buffers", [])):
+        monkeypatch.setattr(placing, name, size)
+    questions: dict[str, int] = {}
+
+    def find(key: str) -> str | None:
+        questions[key] = questions.get(key, 0) + 1
+        return notices.get(key) if questions[key] > asked else None
+
+    monkeypatch.setattr(placed, "find", find)
+    monkeypatch.setattr(placed, "PATIENCE", 0.0)
+    job = job_of(source, tmp_path / "parts", 3, **options)
+    reports = [write_placed(job, number) for number in range(3)]
+    assert asked or all(report["begin"] is not None for report in reports)
+    assert finished(job, tmp_path / "x.beton") == local(job, tmp_path / "y.beton")
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_a_source_that_changes_under_way_is_refused(tmp_path: Path, notices: dict[str, str], *, told: bool) -> None:
     """As after a process that was lost when it had said where its part ends, and the next part was written there."""
@@ -238,6 +264,23 @@ def test_nobody_writes_to_a_file_that_has_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="whole: cannot write"):
         write_placed(job, 1)
     assert (tmp_path / "x.beton").read_bytes() == expected
+
+
+def test_a_file_gets_its_name_while_a_lost_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "LOT", 100_000)
+    job = job_of(Made(200, [9000, 70_000]), tmp_path / "parts", 1)
+    source, begun = job.source, b""
+
+    def sample(index: int) -> Any:
+        nonlocal begun
+        if index == 150:
+            begun = job.whole.rename(tmp_path / "x.beton").read_bytes()
+        return Made.sample(source, index)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(source, "sample", sample)
+    with pytest.raises(ConversionError, match="whole: cannot write: No such file"):
+        write_placed(job, 0)
+    assert any(begun) and (tmp_path / "x.beton").read_bytes() == begun
 
 
 def test_edges_are_left_to_the_command(tmp_path: Path) -> None:

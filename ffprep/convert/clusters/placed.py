@@ -14,7 +14,7 @@ import numpy as np
 from ffprep.beton.parts import Part
 from ffprep.common.workers.notices import find, leave
 from ffprep.convert.clusters.jobs import PartJob
-from ffprep.convert.clusters.placing import HeldPart, SharedValueError, mapped, own_name, place_part, write_payloads
+from ffprep.convert.clusters.placing import HeldPart, PlacedPayloads, SharedValueError, mapped, own_name, place_part
 from ffprep.convert.clusters.records import PartRecord, Place, read_record
 from ffprep.convert.progress import SilentProgress
 from ffprep.convert.report import ConversionReport
@@ -77,7 +77,12 @@ def _has_payloads(job: PartJob, number: int, record: PartRecord) -> bool:
 def _made(job: PartJob, number: int, begin: Place | None) -> dict[str, Any]:
     samples = Part(number, job.count).samples(job.total)
     source = Selection(job.source, samples, {})
-    held = HeldPart(source.fields, job.page_size, own_name(job.folder))
+
+    def told() -> PlacedPayloads | None:
+        known = begin or _begin(job, number, 0.0)
+        return None if known is None else PlacedPayloads(job.whole, job.alignments, known, job.page_size)
+
+    held = HeldPart(source.fields, job.page_size, own_name(job.folder), told)
     try:
         report = ConversionReport(workers=1)
         report.begin_part()
@@ -90,6 +95,9 @@ def _made(job: PartJob, number: int, begin: Place | None) -> dict[str, Any]:
             fields = list(source.fields)
             job.write(held, results, report, fields, job.options["on_error"], SilentProgress(), samples.start)
         record = held.record({"report": report.part_facts(), "inputs": stamps})
+        if held.placed is not None:
+            _announce(job, number, held.end())
+            return {**_report(number, _kept(job, number, held.finish(record))), "converted": report.converted}
         if begin is None:
             begin = _begin(job, number, PATIENCE * (time.monotonic() - begun))
         if begin is None or not held.in_memory:
@@ -130,8 +138,13 @@ def _announce(job: PartJob, number: int, end: Place | None) -> None:
 
 
 def _place(job: PartJob, number: int, record: PartRecord, payloads: memoryview, begin: Place) -> PartRecord:
-    _announce(job, number, place_part(record.sizes, job.alignments, begin, job.page_size)[1])
-    record = write_payloads(job.whole, record, payloads, job.alignments, begin, job.page_size)
+    with contextlib.closing(PlacedPayloads(job.whole, job.alignments, begin, job.page_size)) as placed:
+        _announce(job, number, placed.end_with(record.sizes))
+        placed.add(payloads, record.sizes)
+        return _kept(job, number, placed.finish(record))
+
+
+def _kept(job: PartJob, number: int, record: PartRecord) -> PartRecord:
     record.write(job.record_path(number), own_name(job.folder))
     job.payloads_path(number).unlink(missing_ok=True)
     return record

@@ -1,19 +1,20 @@
 """A part of a conversion whose payloads a node writes to their places in the file that all parts make.
 
 Where a payload lies follows from where the one before it ends, and from sizes. So a node keeps what it encoded in
-memory until it is told where the part before ends, which is known as soon as that one is encoded, and then writes it
-there: nobody has to copy it. If it is not told in time, the payloads go to a file of their own, from which a further
-task takes them. What else there is to know of a part is in its record (`PartRecord`).
+memory until it is told where the part before ends, which is known as soon as that one is encoded, then writes it there,
+and what it encodes after that as well: nobody has to copy it. If it is not told in time, the payloads go to a file of
+their own, from which a further task takes them. What else there is to know of a part is in its record (`PartRecord`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import secrets
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ EDGE = 1 << 16
 So no two machines write to one page of memory, which not every shared file system puts together again.
 """
 
+LOT = 1 << 22
+"""Bytes that are gathered before they are written to their places."""
+
+ASKED = 1 << 24
+"""Bytes that are encoded between two times that it is asked where the part begins."""
+
 PIECE = 1 << 20
 """Bytes that are hashed and then written: they are still in the processor's cache."""
 
@@ -65,9 +72,17 @@ class HeldPart:
         As in `Writer`.
     overflow : Path
         The file of payloads for which there is no room in memory.
+    told : callable, optional
+        Returns what writes the payloads to their places, once it is known where the part begins, and None before.
     """
 
-    def __init__(self, fields: Mapping[str, Field], page_size: int | None, overflow: Path) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, Field],
+        page_size: int | None,
+        overflow: Path,
+        told: Callable[[], PlacedPayloads | None] = lambda: None,
+    ) -> None:
         self.notes = bytearray()
         self.num_written = 0
         self.overflow = overflow
@@ -79,6 +94,9 @@ class HeldPart:
         self._buffer = _buffers.pop() if _buffers else np.empty(HELD_BYTES, np.uint8).data
         self._used = self._spilled = 0
         self._file: int | None = None
+        self._told, self._next_lot = told, 0
+        self.placed: PlacedPayloads | None = None
+        self._num_placed = 0
 
     def write(self, sample: Sequence[Encoded], name: str = "") -> None:
         """Add a sample.
@@ -103,6 +121,8 @@ class HeldPart:
         except ConversionError as error:
             label = f"sample {self.num_written}" + (f" ({name})" if name else "")
             raise ConversionError(f"{label}: {error}") from error
+        if self.placed is not None:
+            self._make_room(sum(max(1, len(view)) for view in payloads.values()))
         for index, view in payloads.items():
             self._keep(view if len(view) else _ZEROS[:1])
             self._sizes.append(len(view))
@@ -111,6 +131,32 @@ class HeldPart:
         self._records += record
         self._names.append(sections.clean_name(name) if name else b"")
         self.num_written += 1
+        if self._used >= self._next_lot:
+            self._place_lot()
+
+    def _place_lot(self) -> None:
+        if self._file is None and self.placed is None:
+            self.placed = self._told()
+        if self.placed is None:
+            self._next_lot = self._used + ASKED
+            return
+        self.placed.add(self._buffer[: self._used], self._sizes_left())
+        self._num_placed, self._used, self._next_lot = self.num_written, 0, LOT
+
+    def _sizes_left(self) -> Numbers:
+        pointed = self._pointed()
+        sizes = np.array(self._sizes[self._num_placed * pointed :], np.int64)
+        return sizes.reshape(self.num_written - self._num_placed, pointed)
+
+    def _pointed(self) -> int:
+        return sum(column.pointer is not None for column in self._packer.columns)
+
+    def _make_room(self, size: int) -> None:
+        """Let a sample have room in memory, since the places of its payloads are found together."""
+        if self._used + size > len(self._buffer):
+            self._place_lot()
+        if size > len(self._buffer):
+            self._buffer = np.empty(size, np.uint8).data
 
     def _keep(self, view: memoryview) -> None:
         if self._used + len(view) > len(self._buffer):
@@ -154,8 +200,7 @@ class HeldPart:
 
     def record(self, facts: Mapping[str, Any]) -> PartRecord:
         """What is to be known of the part, which has no place yet."""
-        count = self.num_written
-        pointed = sum(column.pointer is not None for column in self._packer.columns)
+        count, pointed = self.num_written, self._pointed()
         return PartRecord(
             facts=dict(facts),
             sizes=np.array(self._sizes, np.int64).reshape(count, pointed),
@@ -165,8 +210,20 @@ class HeldPart:
             notes=bytes(self.notes),
         )
 
+    def end(self) -> Place | None:
+        """Where the part ends, if some of it is at its place."""
+        return None if self.placed is None else self.placed.end_with(self._sizes_left())
+
+    def finish(self, record: PartRecord) -> PartRecord:
+        """Write what is left of a part of which some is at its place; see `PlacedPayloads.finish`."""
+        assert self.placed is not None
+        self._place_lot()
+        return self.placed.finish(record)
+
     def close(self) -> None:
-        """Let go of memory and file."""
+        """Let go of memory and files."""
+        if self.placed is not None:
+            self.placed.close()
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -213,54 +270,108 @@ def place_part(sizes: Numbers, alignments: Sequence[int], begin: Place, page_siz
     return offsets, Place(cursor, placement.page_size)
 
 
-def write_payloads(
-    path: Path, record: PartRecord, payloads: memoryview, alignments: Sequence[int], begin: Place, page_size: int | None
-) -> PartRecord:
-    """Write a part's payloads to their places in the file of all parts, and force them to the disk.
+class PlacedPayloads:
+    """Writes a part's payloads to their places in the file of all parts, one lot after another.
 
     Parameters
     ----------
     path : Path
-        The file of all parts, which is there.
-    record : PartRecord
-    payloads : memoryview
-        As from `HeldPart.payloads`.
+        The file of all parts.
     alignments, begin, page_size
         As for `place_part`.
-
-    Returns
-    -------
-    PartRecord
-        With the place, the checksums of whole blocks, and the bytes at the edges, which are not written.
 
     Raises
     ------
     ConversionError
-        The disk is full or fails, or the file is not there.
+        The file is not there.
     """
-    offsets, end = place_part(record.sizes, alignments, begin, page_size)
-    first = min(layout.align_up(begin.cursor, EDGE), end.cursor)
-    last = max(first, end.cursor // EDGE * EDGE)
-    hasher = sections.BlockHasher(begin.cursor)
-    edges: tuple[list[memoryview], list[memoryview]] = ([], [])
-    with writing_to(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            position = begin.cursor
-            for piece in _pieces(payloads, offsets, record.sizes, position):
-                hasher.update(piece)
-                inner, outer = (min(max(0, bound - position), len(piece)) for bound in (first, last))
-                edges[0].append(piece[:inner])
-                write_fully(descriptor, piece[inner:outer], position + inner)
-                edges[1].append(piece[outer:])
+
+    def __init__(self, path: Path, alignments: Sequence[int], begin: Place, page_size: int | None) -> None:
+        self._path, self._alignments, self._page_size = path, alignments, page_size
+        self._begin = self._end = begin
+        self._first = layout.align_up(begin.cursor, EDGE)
+        self._hasher = sections.BlockHasher(begin.cursor)
+        self._head, self._rest = bytearray(), bytearray()
+        with writing_to(path):
+            self._file: int | None = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+
+    def end_with(self, sizes: Numbers) -> Place:
+        """Where the payloads end if some of these sizes follow."""
+        return place_part(sizes, self._alignments, self._end, self._page_size)[1]
+
+    def add(self, payloads: memoryview, sizes: Numbers) -> None:
+        """Write the payloads of the next samples; those at the edges are kept for the record.
+
+        Parameters
+        ----------
+        payloads : memoryview
+            One after another, each of at least a byte.
+        sizes : ndarray of int64, shape (samples, fields)
+
+        Raises
+        ------
+        ConversionError
+            The disk is full or fails, or the file has got its name or was removed.
+        """
+        if not sizes.size:
+            return
+        offsets, end = place_part(sizes, self._alignments, self._end, self._page_size)
+        with writing_to(self._path):
+            assert self._file is not None
+            if not os.path.samestat(self._path.stat(), os.fstat(self._file)):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            position = self._end.cursor
+            for piece in _pieces(payloads, offsets, sizes, position):
+                self._hasher.update(piece)
+                self._write(self._file, piece, position)
                 position += len(piece)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    unfinished = begin.cursor // BLOCK_SIZE if begin.cursor % BLOCK_SIZE else -1  # what the part before has of it
-    blocks = {begin.cursor // BLOCK_SIZE + number: digest for number, digest in enumerate(hasher.finished)}
-    blocks.pop(unfinished, None)
-    return replace(record, begin=begin, end=end, blocks=blocks, head=b"".join(edges[0]), tail=b"".join(edges[1]))
+        self._end = end
+
+    def _write(self, file: int, piece: memoryview, position: int) -> None:
+        inner = min(max(0, self._first - position), len(piece))
+        self._head += piece[:inner]
+        rest = self._rest
+        if rest:
+            begun = position - len(rest)
+            taken = min(EDGE - len(rest), len(piece))
+            rest += piece[:taken]
+            inner = taken
+            if len(rest) == EDGE:
+                write_fully(file, memoryview(bytes(rest)), begun)
+                rest.clear()
+        whole = inner + (len(piece) - inner) // EDGE * EDGE
+        write_fully(file, piece[inner:whole], position + inner)
+        rest += piece[whole:]
+
+    def finish(self, record: PartRecord) -> PartRecord:
+        """Force what was written to the disk.
+
+        Returns
+        -------
+        PartRecord
+            With the place, the checksums of whole blocks, and the bytes at the edges, which are not written.
+
+        Raises
+        ------
+        ConversionError
+            The disk is full or fails.
+        """
+        begin = self._begin
+        with writing_to(self._path):
+            assert self._file is not None
+            os.fsync(self._file)
+        unfinished = begin.cursor // BLOCK_SIZE if begin.cursor % BLOCK_SIZE else -1  # what the part before has of it
+        blocks = {begin.cursor // BLOCK_SIZE + number: digest for number, digest in enumerate(self._hasher.finished)}
+        blocks.pop(unfinished, None)
+        return replace(
+            record, begin=begin, end=self._end, blocks=blocks, head=bytes(self._head), tail=bytes(self._rest)
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def _pieces(payloads: memoryview, offsets: Numbers, sizes: Numbers, position: int) -> Iterator[memoryview]:
