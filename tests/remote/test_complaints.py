@@ -14,8 +14,7 @@ files of before hang the loader                  test_hostile_caches; test_pages
 one worker removes what another needs            several_limits_and_readers_at_once; test_loading:
                                                  two_loaders_in_step_share_a_small_cache
 one of two processes is killed                   test_loading: a_rank_killed_in_an_epoch_leaves_nothing_behind
-the server is killed                             a_server_that_is_killed_is_one_error_and_one_that_is_back_goes_on;
-                                                 test_s3: a_store_that_is_killed_is_one_error
+the server is killed                             a_server_that_is_killed_is_one_error_and_one_that_is_back_goes_on
 slow, 503, Retry-After, wrong or cut bytes,      test_pages: a_passing_fault_does_no_harm,
 wrong Content-Length or -Range, redirects,       a_lasting_fault_is_one_error_that_names_url_and_page,
 no ranges, expired credentials (403)             an_expired_token_is_said_at_once; test_refusals: Retry-After
