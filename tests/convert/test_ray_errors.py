@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -66,9 +67,10 @@ class Reference:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+        self._name = secrets.token_hex(8)
 
     def hex(self) -> str:
-        return f"{id(self)}"
+        return self._name
 
 
 @pytest.fixture(autouse=True)

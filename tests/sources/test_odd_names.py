@@ -79,13 +79,13 @@ def test_odd_names_are_converted_resumed_and_reported(
             value = np.asarray(Image.open(io.BytesIO(reader.value("image", sample))))
             assert abs(int(value[0, 0, 0]) - 10 * (2 * original + sample % 2)) <= 2
 
-    original = conversion._write
+    original = conversion.write_results
 
     def stopping(writer: Any, results: Any, *rest: Any) -> None:
         original(writer, (unit[:9] for unit in [next(results)]), *rest)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(conversion, "_write", stopping)
+    monkeypatch.setattr(conversion, "write_results", stopping)
     source = open_imagenet(str(odd), "train", image=RGBImageField(jpeg="seekable"))
     with pytest.raises(KeyboardInterrupt):
         convert(source, resumed, on_error="skip")
