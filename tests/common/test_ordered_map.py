@@ -38,18 +38,19 @@ def test_no_tasks_no_results() -> None:
     assert list(ordered_map(threads(square, 2, name="test"), [], 3)) == []
 
 
+def fail_at_four(number: int) -> int:
+    if number == 4:
+        raise ValueError("four")
+    return number
+
+
 def test_an_error_is_raised_at_its_turn_and_ends_the_threads() -> None:
     before = threading.active_count()
     stop = threading.Event()
 
-    def fail(number: int) -> int:
-        if number == 4:
-            raise ValueError("four")
-        return number
-
     seen = []
     with pytest.raises(ValueError, match="four"):
-        for result in ordered_map(threads(fail, 3, name="test", stop=stop), range(100), 8):
+        for result in ordered_map(threads(fail_at_four, 3, name="test", stop=stop), range(100), 8):
             seen.append(result)
     assert seen == [0, 1, 2, 3]
     assert stop.is_set() and threading.active_count() == before
@@ -129,14 +130,9 @@ def test_a_caller_that_helps_gets_the_same(workers: int, ahead: int) -> None:
 def test_an_error_is_raised_at_its_turn_where_the_caller_helps(workers: int) -> None:
     before, stop = threading.active_count(), threading.Event()
 
-    def fail(number: int) -> int:
-        if number == 4:
-            raise ValueError("four")
-        return number
-
     seen = []
     with pytest.raises(ValueError, match="four"):
-        for result in ordered_map(threads_and_caller(fail, workers, name="test", stop=stop), range(100), 8):
+        for result in ordered_map(threads_and_caller(fail_at_four, workers, name="test", stop=stop), range(100), 8):
             seen.append(result)
     assert seen == [0, 1, 2, 3]
     assert stop.is_set() and threading.active_count() == before

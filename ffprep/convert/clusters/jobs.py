@@ -86,3 +86,28 @@ class PartJob:
     def notice(self, number: int) -> str:
         """The key of the notice that says where a part begins."""
         return f"{self.folder.name}/{number}"
+
+
+def task_report(number: int, report: ConversionReport) -> dict[str, Any]:
+    """What the command is told of a part that a task has made, or found to be there.
+
+    Parameters
+    ----------
+    number : int
+        The part's number.
+    report : ConversionReport
+
+    Returns
+    -------
+    dict
+    """
+    first, last = report.refused_at_ends
+    return {
+        "number": number,
+        "refused_first": first,
+        "refused_last": last,
+        "read": report.written + report.refused_count,
+        "bytes_in": report.state["bytes_in"],
+        "refused": report.refused_count,
+        "converted": report.converted,
+    }

@@ -32,7 +32,7 @@ from ffprep.common.workers.cluster import Places, Tasks, connected
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.common.workers.notices import drop as drop_notices
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
-from ffprep.convert.clusters.jobs import PartJob
+from ffprep.convert.clusters.jobs import PartJob, task_report
 from ffprep.convert.clusters.placed import PartsInOrder, Task, lost, number_of, write_placed
 from ffprep.convert.clusters.plans import PLAN, Plan, plan_in
 from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
@@ -339,14 +339,4 @@ def write_part(job: PartJob, number: int) -> dict[str, int]:
         report = job.convert(job.source, own / job.name, workers=1, part=part, **job.options)
         part.path(own / job.name).replace(path)
         break
-    facts = report.facts()
-    first, last = report.refused_at_ends
-    return {
-        "number": number,
-        "refused_first": first,
-        "refused_last": last,
-        "read": report.written + report.refused_count,
-        "bytes_in": facts["bytes_in"],
-        "refused": report.refused_count,
-        "converted": report.converted,
-    }
+    return task_report(number, report)

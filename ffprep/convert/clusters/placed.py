@@ -13,7 +13,7 @@ import numpy as np
 
 from ffprep.beton.parts import Part
 from ffprep.common.workers.notices import find, leave
-from ffprep.convert.clusters.jobs import PartJob
+from ffprep.convert.clusters.jobs import PartJob, task_report
 from ffprep.convert.clusters.placing import HeldPart, PlacedPayloads, SharedValueError, mapped, own_name, place_part
 from ffprep.convert.clusters.records import PartRecord, Place, read_record
 from ffprep.convert.progress import SilentProgress
@@ -159,18 +159,7 @@ def _check_unchanged(job: PartJob, number: int, record: PartRecord) -> None:
 
 def _report(number: int, record: PartRecord) -> dict[str, Any]:
     report = ConversionReport(dict(record.facts["report"]))
-    first, last = report.refused_at_ends
-    return {
-        "number": number,
-        "refused_first": first,
-        "refused_last": last,
-        "read": report.written + report.refused_count,
-        "bytes_in": report.state["bytes_in"],
-        "refused": report.refused_count,
-        "converted": 0,
-        "begin": record.begin,
-        "end": record.end,
-    }
+    return {**task_report(number, report), "converted": 0, "begin": record.begin, "end": record.end}
 
 
 class PartsInOrder:
