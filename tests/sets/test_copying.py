@@ -58,7 +58,7 @@ def test_places_are_those_of_one_sample_after_another(
 
 def test_runs_are_what_lies_together_in_both_files() -> None:
     targets, sources, sizes = np.array([[0, 4], [5, 9]]), np.array([[10, 14], [15, 30]]), np.array([[4, 1], [4, 2]])
-    assert list(runs(targets, sources, sizes)) == [(0, 10, 9), (9, 30, 2)]
+    assert list(runs(targets, sources, sizes)) == [(0, 0, 10, 9), (3, 9, 30, 2)]
 
 
 def by_one(paths: list[Path], out: Path, fields: dict[str, Field]) -> bytes:

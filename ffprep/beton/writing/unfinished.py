@@ -82,7 +82,7 @@ class UnfinishedFile:
 
     def __init__(self, path: Path, data_start: int, *, behind: bool = True) -> None:
         self.path = path
-        self._in_thread = behind
+        self.threaded = behind
         self.hasher = BlockHasher(data_start)
         self._parts: list[memoryview] = []
         self._buffer = bytearray()  # what follows the parts
@@ -91,6 +91,7 @@ class UnfinishedFile:
         self._pool: ThreadPoolExecutor | None = None
         self._behind: deque[tuple[int, Future[None]]] = deque()
         self._waiting = 0
+        self._begun = data_start  # up to where the disk was asked to begin
         self._descriptor, self._lock = open_locked(path)
 
     @property
@@ -117,7 +118,7 @@ class UnfinishedFile:
             self._parts.append(payload)
         else:
             self._buffer += payload
-        if self._in_thread:
+        if self.threaded:
             self._flush_large()
 
     def write_gathered(self) -> None:
@@ -149,7 +150,7 @@ class UnfinishedFile:
             return
         self.append(offset, memoryview(b""))
         self._hand_over()
-        if self._in_thread:
+        if self.threaded:
             self._write_behind([run])
             return
         self._parts, self._gathered = [run], len(run)
@@ -166,7 +167,7 @@ class UnfinishedFile:
 
     def _hand_over(self) -> None:
         self._end_part()
-        if self._parts and not self._in_thread:
+        if self._parts and not self.threaded:
             self._write_here()
         elif self._parts:
             parts, self._parts, self._gathered = self._parts, [], 0
@@ -201,7 +202,9 @@ class UnfinishedFile:
             write_parts(self._descriptor, parts, offset)
         except OSError as error:
             raise self.failure(error, offset) from error
-        begin_writing(self._descriptor, offset, size)
+        if offset + size - self._begun >= BUFFER_SIZE:
+            begin_writing(self._descriptor, self._begun, offset + size - self._begun)
+            self._begun = offset + size
 
     def _wait_until(self, most: int) -> None:
         while self._waiting > most:
