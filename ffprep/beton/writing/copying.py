@@ -25,7 +25,7 @@ PIECE_SAMPLES = 4096
 PIECE_BYTES = 1 << 23
 """For so much at a time places are found and records made."""
 
-HOT_BYTES = 1 << 18
+HOT_BYTES = 1 << 19
 """So much is compared with its checksums, hashed and written before the next is touched: the core's cache still has it
 for the second hash and for the copy, so that it comes from memory once."""
 
@@ -125,7 +125,9 @@ class CopyingWriter(Writer):
                 progress(self.num_written, self.num_samples)
             if changed is not None:
                 label = reader.sample_label(first + changed // len(fields))
-                raise DecodeError(f"{reader.path}: {label}, field {fields[changed % len(fields)]!r}: {CHANGED}; {REMEDY}")
+                raise DecodeError(
+                    f"{reader.path}: {label}, field {fields[changed % len(fields)]!r}: {CHANGED}; {REMEDY}"
+                )
 
     def _copy_payloads(
         self, reader: Reader, offsets: Numbers, sources: Numbers, sizes: Numbers, expected: list[list[int]] | None
@@ -140,7 +142,7 @@ class CopyingWriter(Writer):
             The number, among all payloads, of the first that is not what it was; its group is not written.
         """
         content, width = reader.data.data, offsets.shape[1]
-        groups = list(_pieces(sizes, SHARED_BYTES if self._sink.threaded else HOT_BYTES)) if width else []
+        groups = _groups(sizes, SHARED_BYTES if self._sink.threaded else HOT_BYTES) if width else []
         extents = list(zip(sources.reshape(-1).tolist(), sizes.reshape(-1).tolist(), strict=True))
         wanted = None if expected is None else [one for sample in zip(*expected, strict=True) for one in sample]
         waiting = deque(runs(offsets, sources, sizes, [begin * width for begin, _ in groups]))
@@ -180,6 +182,13 @@ def _pieces(sizes: Numbers, most: int) -> Iterator[tuple[int, int]]:
         end = start + max(1, int(np.searchsorted(total, most, side="right")))
         yield start, end
         start = end
+
+
+def _groups(sizes: Numbers, most: int) -> list[tuple[int, int]]:
+    """Return the first sample and the end of groups of samples with about so many bytes."""
+    ends = np.cumsum(sizes.sum(1))
+    cuts = (np.flatnonzero(np.diff((ends - 1) // most)) + 1).tolist()
+    return list(zip([0, *cuts], [*cuts, len(sizes)], strict=True))
 
 
 def place_all(placement: Placement, sizes: Numbers, alignments: Sequence[int]) -> tuple[Numbers, int]:
