@@ -118,7 +118,7 @@ def test_a_damaged_value_is_not_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_what_comes_before_a_damaged_value_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: int) -> None:
-    """Pages grow with a later sample only once that is written, and a good copy is continued where the bad one ended."""
+    """Pages grow with a sample only once that is written, and a good copy is continued where the bad one ended."""
     path = mixed(tmp_path / "1.beton", [5, 0, 70_000, 300_000, 200_000, 40, 9 * MIB, 2], 1)
     good = path.read_bytes()
     merge([path], tmp_path / "whole.beton")
