@@ -17,6 +17,7 @@ from ffprep.beton import sections
 from ffprep.beton.checksums import CHANGED, REMEDY, PayloadSums
 from ffprep.beton.reader import Reader
 from ffprep.beton.writing.placement import Placement
+from ffprep.beton.writing.unfinished import HOT_BYTES
 from ffprep.beton.writing.writer import Writer
 from ffprep.errors import ConversionError, DecodeError
 from ffprep.fields.base import CUSTOM_TYPE_ID
@@ -25,12 +26,9 @@ PIECE_SAMPLES = 4096
 PIECE_BYTES = 1 << 23
 """For so much at a time places are found and records made."""
 
-HOT_BYTES = 1 << 19
-"""So much is compared with its checksums, hashed and written before the next is touched: the core's cache still has it
-for the second hash and for the copy, so that it comes from memory once."""
-
 SHARED_BYTES = 1 << 21
-"""The same with a thread that writes: that one has another core's cache, and each call of it costs something."""
+"""What is compared with its checksums, hashed and written before the next is touched, where a thread writes: that has
+another core's cache, and each call of it costs something. Otherwise it is `HOT_BYTES`."""
 
 Numbers = npt.NDArray[np.int64]
 

@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 
 import xxhash
@@ -24,6 +25,10 @@ DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
 TOGETHER = 1 << 21
 """So many bytes are gathered before they are written."""
+
+HOT_BYTES = 1 << 19
+"""Where one thread does it all, about so many are written and hashed before the next are touched: the core's cache has
+them, so that they come from memory once."""
 
 UNCOPIED = 1 << 14
 """Payloads of so many bytes that cannot change are gathered without copying them."""
@@ -188,12 +193,18 @@ class UnfinishedFile:
         """Write what was gathered, so that an interruption or a full disk leaves it to be written again."""
         if self._lost:
             raise self.failure(OSError(errno.EIO, os.strerror(errno.EIO)), self.hasher.position)
-        self._write_early(self.hasher.position, self._parts)
-        self._lost = True
-        for part in self._parts:
-            self.hasher.update(part)
-        self._parts, self._gathered = [], 0
-        self._lost = False
+        while self._parts:
+            sizes = accumulate(map(len, self._parts))
+            count, size = next(
+                (n, size) for n, size in enumerate(sizes, 1) if size >= HOT_BYTES or n == len(self._parts)
+            )
+            self._write_early(self.hasher.position, self._parts[:count])
+            self._lost = True
+            for part in self._parts[:count]:
+                self.hasher.update(part)
+            del self._parts[:count]
+            self._gathered -= size
+            self._lost = False
 
     def _write_early(self, offset: int, parts: list[memoryview]) -> None:
         """Write, and let the disk begin, which else would have nothing to do until `sync` waits for all of it."""
