@@ -23,6 +23,7 @@ from ffprep.beton.writing.copying import CopyingWriter, can_copy
 from ffprep.beton.writing.keyed import payload_keys
 from ffprep.beton.writing.writer import Writer
 from ffprep.common.files.outputs import check_output, refuse_inputs
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import OptionError
 from ffprep.fields.base import Encoded
 
@@ -120,6 +121,7 @@ def merge(
         resume=True,
         restart=restart,
         overwrite=overwrite,
+        write_behind=usable_cpus() > 1,
     ) as writer:
         check_continued(writer, origins)
         first = 0

@@ -16,6 +16,7 @@ from ffprep.beton.sets import SUFFIX, SetFile, SetIndex, make_set, name_problem,
 from ffprep.beton.writing.conditions import accept_finished, differs_from_finished
 from ffprep.beton.writing.copying import CopyingWriter
 from ffprep.common.files.outputs import check_output, refuse_inputs
+from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import BetonError, CorruptError, OptionError
 
 _OWN = ("writer", "samples")
@@ -97,6 +98,7 @@ def split(
             resume=True,
             restart=restart,
             overwrite=overwrite,
+            write_behind=usable_cpus() > 1,
         ) as writer:
             sources.copy(writer, span, progress)
     return make_set(out, targets, overwrite=True, custom_fields=custom_fields)

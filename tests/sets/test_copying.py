@@ -58,7 +58,7 @@ def test_places_are_those_of_one_sample_after_another(
 
 def test_runs_are_what_lies_together_in_both_files() -> None:
     targets, sources, sizes = np.array([[0, 4], [5, 9]]), np.array([[10, 14], [15, 30]]), np.array([[4, 1], [4, 2]])
-    assert list(runs(targets, sources, sizes)) == [(0, 10, 9), (9, 30, 2)]
+    assert list(runs(targets, sources, sizes)) == [(0, 0, 10, 9), (3, 9, 30, 2)]
 
 
 def by_one(paths: list[Path], out: Path, fields: dict[str, Field]) -> bytes:
@@ -82,11 +82,17 @@ def mixed(path: Path, sizes: list[int], seed: int) -> Path:
     return path
 
 
-def test_merging_gives_the_bytes_of_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("cpus", "group"), [(1, 1 << 19), (1, 1), (2, 1 << 21), (2, 100_000)])
+def test_merging_gives_the_bytes_of_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: int, group: int
+) -> None:
+    """With one processor and with several, which compare and write in groups of other sizes."""
     first = mixed(tmp_path / "1.beton", [5, 0, 3 * MIB, 70_000, 7 * MIB, 0, 1, 9 * MIB, 2], 1)
     second = mixed(tmp_path / "2.beton", [0, 12, 300_000, 0, 5 * MIB], 2)
     plain = [write(tmp_path / f"p{n}.beton", [b"%d" % n * k for k in range(40)]) for n in range(3)]
     monkeypatch.setattr(copying, "PIECE_SAMPLES", 4)
+    monkeypatch.setattr(merging, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(copying, "HOT_BYTES" if cpus == 1 else "SHARED_BYTES", group)
     for paths in ([first, second], [second, first, first], plain):
         expected = by_one(paths, tmp_path / "slow.beton", TWO)
         out = tmp_path / "fast.beton"
@@ -108,6 +114,36 @@ def test_a_damaged_value_is_not_copied(tmp_path: Path) -> None:
     ):
         with pytest.raises(DecodeError, match=r"sample 1 \(n1\), field 'text': the value changed"):
             copy()
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_what_comes_before_a_damaged_value_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: int) -> None:
+    """Pages grow with a sample only once that is written, and a good copy is continued where the bad one ended."""
+    path = mixed(tmp_path / "1.beton", [5, 0, 70_000, 300_000, 200_000, 40, 9 * MIB, 2], 1)
+    good = path.read_bytes()
+    merge([path], tmp_path / "whole.beton")
+    with Reader(path) as reader:
+        places = reader.extents("a")[0].tolist()
+    monkeypatch.setattr(merging, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(copying, "HOT_BYTES" if cpus == 1 else "SHARED_BYTES", 250_000)
+    kept: list[int] = []
+    for sample, place in enumerate(places):
+        out = tmp_path / f"{sample}.beton"
+        if sample == 1:  # an empty value, in which nothing can change
+            continue
+        bad = bytearray(good)
+        bad[place] ^= 1
+        path.write_bytes(bad)
+        with pytest.raises(DecodeError, match=rf"sample {sample} \(1/{sample}\), field 'a': the value changed"):
+            merge([path], out)
+        path.write_bytes(good)
+        seen: list[int] = []
+        monkeypatch.setattr(copying, "PIECE_SAMPLES", 1)
+        merge([path], out, progress=lambda done, _, seen=seen: seen.append(done))  # type: ignore[misc]
+        monkeypatch.setattr(copying, "PIECE_SAMPLES", 4096)
+        assert out.read_bytes() == (tmp_path / "whole.beton").read_bytes()
+        kept.append(seen[0] - 1)
+    assert kept == [0, 0, 3, 4, 4, 6, 7], "the samples of the groups before"
 
 
 def test_an_interrupted_merge_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

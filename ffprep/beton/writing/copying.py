@@ -5,6 +5,7 @@ The result is that of `Writer.write` for the same samples, byte for byte; only t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,16 +14,21 @@ import numpy.typing as npt
 import xxhash
 
 from ffprep.beton import sections
-from ffprep.beton.checksums import CHANGED, REMEDY, PayloadSums, changed_payloads
+from ffprep.beton.checksums import CHANGED, REMEDY, PayloadSums
 from ffprep.beton.reader import Reader
 from ffprep.beton.writing.placement import Placement
+from ffprep.beton.writing.unfinished import HOT_BYTES
 from ffprep.beton.writing.writer import Writer
 from ffprep.errors import ConversionError, DecodeError
 from ffprep.fields.base import CUSTOM_TYPE_ID
 
 PIECE_SAMPLES = 4096
 PIECE_BYTES = 1 << 23
-"""So much is compared with its checksums and then copied: it is still in the cache when it is copied."""
+"""For so much at a time places are found and records made."""
+
+SHARED_BYTES = 1 << 21
+"""What is compared with its checksums, hashed and written before the next is touched, where a thread writes: that has
+another core's cache, and each call of it costs something. Otherwise it is `HOT_BYTES`."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -69,35 +75,41 @@ class CopyingWriter(Writer):
         ConversionError
             As `write`.
         DecodeError
-            A payload changed since the file was written; nothing from its piece on is copied.
+            A payload changed since the file was written; it and what follows are not copied.
         """
         pointed = [index for index, column in enumerate(self._columns) if column.pointer is not None]
         fields = [self._columns[index].name for index in pointed]
-        places = [reader.extents(name) for name in fields]
-        every = (
-            [np.stack([part[k][start:stop].astype(np.int64) for part in places], 1) for k in (0, 1)] if places else []
-        )
-        for begin, stopped in _pieces(stop - start, every[1] if every else None):
+        alignments = [self._columns[index].alignment for index in pointed]
+        extents = [reader.extents(name) for name in fields]
+        every = [
+            np.stack([part[k][start:stop].astype(np.int64) for part in extents], 1)
+            if extents
+            else np.empty((stop - start, 0), np.int64)
+            for k in (0, 1)
+        ]
+        for begin, stopped in _pieces(every[1], PIECE_BYTES):
             first, end = start + begin, start + stopped
             self._await_commit(block=False)
             if self._commit_due():
                 self._start_commit()
             if self.num_written + end - first > self.num_samples:
                 raise ConversionError(f"more than the {self.num_samples} promised for {self.path}")
-            for name, compared in (sums or {}).items():
-                _compare(reader, name, compared, np.arange(first, end))
-            offsets = sizes = np.empty((end - first, 0), np.int64)
-            cursor = self._placement.cursor
-            if every:
-                sizes = every[1][begin:stopped]
-                alignments = [self._columns[index].alignment for index in pointed]
+            sources, sizes = every[0][begin:stopped], every[1][begin:stopped]
+            offsets, cursor, page_size = sizes, self._placement.cursor, self._placement.page_size
+            if fields:
                 offsets, cursor = place_all(self._placement, sizes, alignments)
             self._consistent = False
+            expected = None if sums is None else [sums[name].sums[first:end].tolist() for name in fields]
+            digests, changed = self._copy_payloads(reader, offsets, sources, sizes, expected)
+            if changed is not None:  # those before its group are in the file, and stay
+                end = first + len(digests) // len(fields)
+                sizes, self._placement.page_size = sizes[: end - first], page_size
+                offsets, cursor = place_all(self._placement, sizes, alignments)
             self._placement.cursor = cursor
-            if every:
-                for target, source, size in runs(offsets, every[0][begin:stopped], sizes):
-                    self._sink.append_run(target, reader.data[source : source + size].data)
-                self._note_payloads(offsets, every[0][begin:stopped], sizes, reader, first, fields, sums)
+            numbers = np.repeat(np.arange(self.num_written, self.num_written + end - first), len(fields))
+            rows = np.stack([numbers, offsets.reshape(-1), sizes.reshape(-1)], 1)
+            self._allocations.frombytes(np.ascontiguousarray(rows, np.uint64).tobytes())
+            self._sums.extend(digests)
             self._records += self._copied_records(reader, first, end, pointed, offsets)
             self._names += (
                 [sections.clean_name(name) if name else b"" for name in names[first:end]]
@@ -109,26 +121,43 @@ class CopyingWriter(Writer):
             self._consistent = True
             if progress is not None:
                 progress(self.num_written, self.num_samples)
+            if changed is not None:
+                label = reader.sample_label(first + changed // len(fields))
+                raise DecodeError(
+                    f"{reader.path}: {label}, field {fields[changed % len(fields)]!r}: {CHANGED}; {REMEDY}"
+                )
 
-    def _note_payloads(
-        self,
-        offsets: Numbers,
-        sources: Numbers,
-        sizes: Numbers,
-        reader: Reader,
-        first: int,
-        fields: Sequence[str],
-        sums: dict[str, PayloadSums] | None,
-    ) -> None:
-        numbers = np.repeat(np.arange(self.num_written, self.num_written + len(offsets)), offsets.shape[1])
-        rows = np.stack([numbers, offsets.reshape(-1), sizes.reshape(-1)], 1)
-        self._allocations.frombytes(np.ascontiguousarray(rows, np.uint64).tobytes())
-        if sums is not None:
-            found = np.stack([sums[name].sums[first : first + len(offsets)] for name in fields], 1)
-            self._sums.frombytes(np.ascontiguousarray(found, np.uint64).tobytes())
-            return
-        for start, size in zip(sources.reshape(-1).tolist(), sizes.reshape(-1).tolist(), strict=True):
-            self._sums.append(xxhash.xxh3_64_intdigest(reader.data[start : start + size].data))
+    def _copy_payloads(
+        self, reader: Reader, offsets: Numbers, sources: Numbers, sizes: Numbers, expected: list[list[int]] | None
+    ) -> tuple[list[int], int | None]:
+        """Compare the payloads of some samples with their checksums, and write them.
+
+        Returns
+        -------
+        digests : list of int
+            The xxh3-64 of each payload that was written.
+        changed : int or None
+            The number, among all payloads, of the first that is not what it was; its group is not written.
+        """
+        content, width = reader.data.data, offsets.shape[1]
+        groups = _groups(sizes, SHARED_BYTES if self._sink.threaded else HOT_BYTES) if width else []
+        extents = list(zip(sources.reshape(-1).tolist(), sizes.reshape(-1).tolist(), strict=True))
+        wanted = None if expected is None else [one for sample in zip(*expected, strict=True) for one in sample]
+        waiting = deque(runs(offsets, sources, sizes, [begin * width for begin, _ in groups]))
+        digests: list[int] = []
+        for begin, end in groups:
+            here = slice(begin * width, end * width)
+            found = [xxhash.xxh3_64_intdigest(content[start : start + size]) for start, size in extents[here]]
+            if wanted is not None and found != wanted[here]:
+                for number in range(here.start, here.stop):
+                    if extents[number][1] and found[number - here.start] != wanted[number]:
+                        return digests, number
+            while waiting and waiting[0][0] < here.stop:
+                _, target, source, size = waiting.popleft()
+                self._sink.append_run(target, content[source : source + size])
+            self._sink.write_gathered()
+            digests += found
+        return digests, None
 
     def _copied_records(self, reader: Reader, first: int, end: int, pointed: Sequence[int], offsets: Numbers) -> bytes:
         records: npt.NDArray[Any] = np.zeros(end - first, reader.records.dtype)
@@ -143,22 +172,21 @@ class CopyingWriter(Writer):
         return records.tobytes()
 
 
-def _compare(reader: Reader, name: str, sums: PayloadSums, samples: Numbers) -> None:
-    changed = changed_payloads(reader.data, sums, samples)
-    if changed:
-        raise DecodeError(f"{reader.path}: {reader.sample_label(changed[0])}, field {name!r}: {CHANGED}; {REMEDY}")
-
-
-def _pieces(stop: int, sizes: Numbers | None) -> Iterator[tuple[int, int]]:
+def _pieces(sizes: Numbers, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the first sample and the end of groups of samples with at most so many bytes, or of one sample."""
     start = 0
-    while start < stop:
-        end = min(start + PIECE_SAMPLES, stop)
-        if sizes is not None:
-            total = np.cumsum(sizes[start:end].sum(1))
-            end = start + max(1, int(np.searchsorted(total, PIECE_BYTES)))
-            end = min(end, stop)
+    while start < len(sizes):
+        total = np.cumsum(sizes[start : start + PIECE_SAMPLES].sum(1))
+        end = start + max(1, int(np.searchsorted(total, most, side="right")))
         yield start, end
         start = end
+
+
+def _groups(sizes: Numbers, most: int) -> list[tuple[int, int]]:
+    """Return the first sample and the end of groups of samples with about so many bytes."""
+    ends = np.cumsum(sizes.sum(1))
+    cuts = (np.flatnonzero(np.diff((ends - 1) // most)) + 1).tolist()
+    return list(zip([0, *cuts], [*cuts, len(sizes)], strict=True))
 
 
 def place_all(placement: Placement, sizes: Numbers, alignments: Sequence[int]) -> tuple[Numbers, int]:
@@ -223,16 +251,29 @@ def _page_after_page(placement: Placement, sizes: Numbers) -> tuple[Numbers, int
     return offsets, placement.cursor
 
 
-def runs(targets: Numbers, sources: Numbers, sizes: Numbers) -> Iterator[tuple[int, int, int]]:
-    """Yield (offset in the new file, offset in the old file, bytes) of payloads that lie together in both.
+def runs(
+    targets: Numbers, sources: Numbers, sizes: Numbers, begins: Sequence[int] = ()
+) -> Iterator[tuple[int, int, int, int]]:
+    """Find payloads that lie together in the old file and in the new one.
 
     Parameters
     ----------
     targets, sources, sizes : ndarray of int64
         In the order of the payloads in the new file.
+    begins : sequence of int
+        Payloads with which a run begins in any case.
+
+    Yields
+    ------
+    first, target, source, size : int
+        The first payload of a run, where it lies in the new file and in the old one, and its bytes.
     """
     target, source, size = targets.reshape(-1), sources.reshape(-1), sizes.reshape(-1)
-    together = (target[1:] == target[:-1] + size[:-1]) & (source[1:] == source[:-1] + size[:-1])
-    begins = np.concatenate([[0], np.flatnonzero(~together) + 1]) if len(size) else np.empty(0, np.int64)
-    totals = np.add.reduceat(size, begins) if len(size) else size
-    yield from zip(target[begins].tolist(), source[begins].tolist(), totals.tolist(), strict=True)
+    if not len(size):
+        return
+    fresh = np.ones(len(size), np.bool_)
+    fresh[1:] = (target[1:] != target[:-1] + size[:-1]) | (source[1:] != source[:-1] + size[:-1])
+    fresh[list(begins)] = True
+    first = np.flatnonzero(fresh)
+    totals = np.add.reduceat(size, first)
+    yield from zip(first.tolist(), target[first].tolist(), source[first].tolist(), totals.tolist(), strict=True)

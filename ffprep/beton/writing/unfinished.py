@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 
 import xxhash
@@ -24,6 +25,10 @@ DIRECT = 1 << 16
 """More bytes than these are written at once, fewer are gathered first."""
 TOGETHER = 1 << 21
 """So many bytes are gathered before they are written."""
+
+HOT_BYTES = 1 << 19
+"""Where one thread does it all, about so many are written and hashed before the next are touched: the core's cache has
+them, so that they come from memory once."""
 
 UNCOPIED = 1 << 14
 """Payloads of so many bytes that cannot change are gathered without copying them."""
@@ -82,7 +87,7 @@ class UnfinishedFile:
 
     def __init__(self, path: Path, data_start: int, *, behind: bool = True) -> None:
         self.path = path
-        self._in_thread = behind
+        self.threaded = behind
         self.hasher = BlockHasher(data_start)
         self._parts: list[memoryview] = []
         self._buffer = bytearray()  # what follows the parts
@@ -91,6 +96,7 @@ class UnfinishedFile:
         self._pool: ThreadPoolExecutor | None = None
         self._behind: deque[tuple[int, Future[None]]] = deque()
         self._waiting = 0
+        self._begun = data_start  # up to where the disk was asked to begin
         self._descriptor, self._lock = open_locked(path)
 
     @property
@@ -117,7 +123,7 @@ class UnfinishedFile:
             self._parts.append(payload)
         else:
             self._buffer += payload
-        if self._in_thread:
+        if self.threaded:
             self._flush_large()
 
     def write_gathered(self) -> None:
@@ -149,7 +155,7 @@ class UnfinishedFile:
             return
         self.append(offset, memoryview(b""))
         self._hand_over()
-        if self._in_thread:
+        if self.threaded:
             self._write_behind([run])
             return
         self._parts, self._gathered = [run], len(run)
@@ -166,7 +172,7 @@ class UnfinishedFile:
 
     def _hand_over(self) -> None:
         self._end_part()
-        if self._parts and not self._in_thread:
+        if self._parts and not self.threaded:
             self._write_here()
         elif self._parts:
             parts, self._parts, self._gathered = self._parts, [], 0
@@ -187,12 +193,18 @@ class UnfinishedFile:
         """Write what was gathered, so that an interruption or a full disk leaves it to be written again."""
         if self._lost:
             raise self.failure(OSError(errno.EIO, os.strerror(errno.EIO)), self.hasher.position)
-        self._write_early(self.hasher.position, self._parts)
-        self._lost = True
-        for part in self._parts:
-            self.hasher.update(part)
-        self._parts, self._gathered = [], 0
-        self._lost = False
+        while self._parts:
+            sizes = accumulate(map(len, self._parts))
+            count, size = next(
+                (n, size) for n, size in enumerate(sizes, 1) if size >= HOT_BYTES or n == len(self._parts)
+            )
+            self._write_early(self.hasher.position, self._parts[:count])
+            self._lost = True
+            for part in self._parts[:count]:
+                self.hasher.update(part)
+            del self._parts[:count]
+            self._gathered -= size
+            self._lost = False
 
     def _write_early(self, offset: int, parts: list[memoryview]) -> None:
         """Write, and let the disk begin, which else would have nothing to do until `sync` waits for all of it."""
@@ -201,7 +213,9 @@ class UnfinishedFile:
             write_parts(self._descriptor, parts, offset)
         except OSError as error:
             raise self.failure(error, offset) from error
-        begin_writing(self._descriptor, offset, size)
+        if offset + size - self._begun >= BUFFER_SIZE:
+            begin_writing(self._descriptor, self._begun, offset + size - self._begun)
+            self._begun = offset + size
 
     def _wait_until(self, most: int) -> None:
         while self._waiting > most:

@@ -378,7 +378,7 @@ def _pieces(payloads: memoryview, offsets: Numbers, sizes: Numbers, position: in
     """The bytes from `position` to the end of the last payload, in pieces: payloads, and zeros between them."""
     room = np.maximum(sizes, 1)
     sources = np.cumsum(room.reshape(-1)) - room.reshape(-1)
-    for target, source, size in runs(offsets, sources, room):
+    for _, target, source, size in runs(offsets, sources, room):
         yield from _cut(_ZEROS, 0, target - position, repeated=True)
         yield from _cut(payloads, source, size)
         position = target + size
