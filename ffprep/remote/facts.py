@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from ffprep.errors import BetonError, CorruptError, SourceError
 
 DESCRIPTION = "source.json"
 LONGEST_DESCRIPTION = 1 << 20
+_LONGEST_REASON = 300
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 LISTED = "listed "
 """What the identity of an object begins with that an index lists: its checksum follows, and the store has another."""
@@ -78,10 +81,25 @@ class Facts:
     identity: str
 
 
+def split(url: str) -> urllib.parse.SplitResult:
+    """Return the parts of a URL. A number sign begins a fragment in those of HTTP, and is part of other names."""
+    return urllib.parse.urlsplit(url, allow_fragments=url[:4].lower() == "http")
+
+
 def shown(url: str) -> str:
     """Return a URL without what may be secret in it: user, password and query."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    try:
+        parts = split(url)
+    except ValueError:  # brackets that hold no address
+        scheme, mark, rest = url.partition("://")
+        return f"{scheme}{mark}{rest.partition('?')[0].rpartition('@')[2]}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def reason(error: BaseException) -> str:
+    """Return what a library says of an error, on one line and without what may be secret in its URLs."""
+    text = _URL.sub(lambda found: shown(found[0]), " ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
 def described(place: Path) -> tuple[str, Facts]:

@@ -14,10 +14,10 @@ from pathlib import Path
 import xxhash
 
 from ffprep.common.files.source_files import read_file
-from ffprep.errors import OptionError, SourceError, first_line
-from ffprep.remote.facts import DESCRIPTION, LONGEST_DESCRIPTION, Facts, RemoteError, shown
+from ffprep.errors import OptionError, SourceError
+from ffprep.remote.facts import DESCRIPTION, LONGEST_DESCRIPTION, Facts, RemoteError, shown, split
 from ffprep.remote.folder import SUFFIX, Folder, write_own
-from ffprep.remote.store import Store, filesystem_of
+from ffprep.remote.store import Store
 
 _LONGEST = 180
 _SCHEMES_OF_FILES = ("file", "local")
@@ -51,7 +51,7 @@ def local_file(url: str, folder: Folder, facts: Facts | None = None) -> Path:
     """
     if facts is None:
         facts = Store(url).facts()
-    parts = urllib.parse.urlsplit(url)
+    parts = split(url)
     # A store that names no version is told apart by the whole URL, as one whose query is what differs.
     version = facts.identity or url
     digest = xxhash.xxh3_64_hexdigest(f"{shown(url)}\n{version}\n{facts.size}".encode())
@@ -93,31 +93,27 @@ def listed(url: str, suffixes: Sequence[str]) -> list[str]:
     RemoteError
         The store cannot list them.
     """
-    fs, path = filesystem_of(url)
-    if not path.strip("/"):
-        raise OptionError(f"{url}: names no bucket or host; give a URL such as s3://bucket/train.beton")
+    store = Store(url)
+    if not store.path.strip("/") or not split(url).netloc.rpartition("@")[2] + split(url).path.strip("/"):
+        raise OptionError(f"{shown(url)}: names no bucket or host; give a URL such as s3://bucket/train.beton")
     try:
-        if is_pattern(url):
-            found = fs.glob(path)
-        else:
-            found = [
-                str(entry["name"]) for entry in fs.ls(path.rstrip("/"), detail=True) if entry["type"] != "directory"
-            ]
-    except FileNotFoundError:
-        found = []
-    except Exception as error:
-        raise RemoteError(f"{shown(url)}: cannot be listed: {first_line(error)}; name the files or an index") from None
-    return sorted(fs.unstrip_protocol(name) for name in found if str(name).endswith(tuple(suffixes)))
+        found = store.listed(pattern=is_pattern(url))
+    except RemoteError as error:
+        raise type(error)(f"{error}; name the files or an index") from None
+    return sorted(name for name in found if name.endswith(tuple(suffixes)))
 
 
 def is_pattern(url: str) -> bool:
     """Whether a URL stands for several files; a question mark begins a query in those of HTTP."""
-    return "*" in url or "[" in url or (not url.startswith("http") and glob.has_magic(url))
+    if not url.startswith("http"):
+        return glob.has_magic(url)
+    path = split(url).path
+    return "*" in path or "[" in path
 
 
 def beside(url: str, name: str) -> str:
     """Return the URL of a file in the same folder; the query stays, since it may be what grants access."""
-    parts = urllib.parse.urlsplit(url)
+    parts = split(url)
     path = f"{parts.path.rpartition('/')[0]}/{urllib.parse.quote(name) if parts.scheme.startswith('http') else name}"
     if not parts.netloc and parts.scheme == "memory":
         return f"memory://{path}"
@@ -128,16 +124,24 @@ def with_suffix(url: str, suffix: str) -> str:
     """Return the URL of the file whose name is longer by so much; a query of HTTP stays behind it."""
     if not url.startswith("http"):
         return url + suffix
-    parts = urllib.parse.urlsplit(url)
+    parts = split(url)
     return parts._replace(path=parts.path + suffix).geturl()
 
 
-def check_scheme(url: str) -> None:
-    """Refuse URLs of local files, which are paths.
+def checked(url: str) -> str:
+    """Return a URL with its scheme in small letters; those of local files, which are paths, are refused.
 
     Raises
     ------
     OptionError
+        It is one of these, or no URL.
     """
-    if url.partition("://")[0] in _SCHEMES_OF_FILES:
-        raise OptionError(f"{url}: give the path of a local file, without file://")
+    scheme, mark, rest = url.partition("://")
+    url = scheme.lower() + mark + rest
+    try:
+        split(url)
+    except ValueError as error:
+        raise OptionError(f"{shown(url)}: no URL: {error}; check it") from None
+    if scheme.lower() in _SCHEMES_OF_FILES:
+        raise OptionError(f"{shown(url)}: give the path of a local file, without file://")
+    return url

@@ -355,8 +355,7 @@ class PageSource:
         """
         absent = self.missing(pages).tolist()
         for page in absent:
-            error = self._failed.pop(page, None)
-            if error is not None:
+            if (error := self._failed.pop(page, None)) is not None:
                 raise error
         return not absent
 
@@ -380,9 +379,10 @@ class PageSource:
             with self._came:
                 if not self.ready(pages):
                     self._came.wait(_LOOK)
-            absent = self.missing(pages).tolist()
             # What this reader fetches itself ends with the store's deadline, and says more.
-            if absent and time.monotonic() > deadline and not any(page in self._under_way for page in absent):
+            own = any(page in self._under_way or page in self._failed for page in pages.tolist())
+            absent = self.missing(pages).tolist()
+            if absent and not own and time.monotonic() > deadline:
                 page = absent[0]
                 why = (
                     f"another process that is fetching it gives no sign; end that, or remove {self.place}"

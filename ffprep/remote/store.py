@@ -25,6 +25,7 @@ from ffprep.remote.facts import (
     LaterError,
     RefusedError,
     RemoteError,
+    reason,
     shown,
 )
 
@@ -36,7 +37,10 @@ AT_ONCE = 16
 DEADLINE = "FFPREP_REMOTE_DEADLINE"
 """Environment variable: the most seconds that a range may take, with all its repetitions."""
 
-_FINAL: dict[type, str] = {FileNotFoundError: "there is no such object", PermissionError: "access is refused"}
+_FINAL: dict[type, str] = {
+    FileNotFoundError: "there is no such object; check the URL",
+    PermissionError: "access is refused",
+}
 
 MOST_WRONG = 3
 """So often a page may come with wrong bytes before it counts as damaged in the store."""
@@ -119,7 +123,7 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.core.url_to_fs(url)
     except Exception as error:  # some connect at once; others miss a host or a package
-        raise RemoteError(f"{shown(url)}: cannot be reached: {first_line(error)}; check the URL") from error
+        raise RemoteError(f"{shown(url)}: cannot be reached: {reason(error)}; check the URL") from error
     return fs, path
 
 
@@ -138,7 +142,7 @@ class Store:
 
         self.url = url
         self.patience = Patience.of_environment() if patience is None else patience
-        self._fs, self._path = filesystem_of(url)
+        self._fs, self.path = filesystem_of(url)
         self._http = url.startswith(("http://", "https://"))
         self._loop: asyncio.AbstractEventLoop = get_loop()
         self._took: collections.deque[float] = collections.deque(maxlen=32)
@@ -170,6 +174,15 @@ class Store:
         if found.size > most:
             raise RemoteError(f"{shown(self.url)}: has {found.size:,} bytes, more than {most:,}")
         return self.start(self.range(0, found.size, found, "the object")).result()
+
+    def listed(self, pattern: bool) -> list[str]:
+        """Return the URLs of the files in a folder, or of those that fit a pattern; none if there is no such folder.
+
+        Raises
+        ------
+        RemoteError
+        """
+        return self.start(self._repeated(lambda: self._listed_once(pattern), "cannot be listed")).result()
 
     # -- on the loop -----------------------------------------------------------------------------------
 
@@ -247,12 +260,12 @@ class Store:
             except (FinalError, FileNotFoundError, PermissionError) as error:
                 why = _FINAL.get(type(error), str(error))
                 if isinstance(error, PermissionError) and str(error):
-                    why += f" ({first_line(error)})"  # such as: the token has expired
+                    why += f" ({reason(error)})"  # such as: the token has expired
                 raise RefusedError(f"{shown(self.url)}: {what}: {why}") from None
             except (asyncio.TimeoutError, TimeoutError):
-                why = f"no answer in {min(left, patience.attempt):g} s"
+                why = f"no answer in {min(left, patience.attempt):.3g} s"
             except Exception as error:
-                why = first_line(error)
+                why = reason(error)
                 least = error.seconds if isinstance(error, LaterError) else 0.0
             left = patience.deadline - (self._loop.time() - began)
             if least > left:
@@ -292,8 +305,8 @@ class Store:
         if self._http:
             return await http.part(self._fs, self.url, start, end, facts)
         if self._fs.async_impl:
-            return bytes(await self._fs._cat_file(self._path, start=start, end=end))
-        return await self._loop.run_in_executor(None, lambda: bytes(self._fs.cat_file(self._path, start, end)))
+            return bytes(await self._fs._cat_file(self.path, start=start, end=end))
+        return await self._loop.run_in_executor(None, lambda: bytes(self._fs.cat_file(self.path, start, end)))
 
     async def _facts_once(self) -> Facts:
         found = await self._stated_facts()
@@ -304,11 +317,11 @@ class Store:
     async def _stated_facts(self) -> Facts:
         if self._http:
             return await http.facts(self._fs, self.url)
-        self._fs.invalidate_cache(self._fs._parent(self._path))
+        self._fs.invalidate_cache(self._fs._parent(self.path))
         if self._fs.async_impl:
-            found = await self._fs._info(self._path)
+            found = await self._fs._info(self.path)
         else:
-            found = await self._loop.run_in_executor(None, self._fs.info, self._path)
+            found = await self._loop.run_in_executor(None, self._fs.info, self.path)
         if found.get("type") == "directory":
             raise FinalError("it is a folder")
         if not isinstance(found.get("size"), int):
@@ -318,6 +331,19 @@ class Store:
             return Facts(found["size"], str(large["sha256"]))
         named = next((str(found[key]) for key in IDENTITIES if found.get(key)), "")
         return Facts(found["size"], named)
+
+    async def _listed_once(self, pattern: bool) -> list[str]:
+        fs, path = self._fs, self.path if pattern else self.path.rstrip("/")
+        fs.invalidate_cache()
+        try:
+            if fs.async_impl:
+                found = await (fs._glob(path) if pattern else fs._ls(path, detail=True))
+            else:
+                found = await self._loop.run_in_executor(None, lambda: fs.glob(path) if pattern else fs.ls(path, True))
+        except FileNotFoundError:
+            return []
+        names = found if pattern else [one["name"] for one in found if one["type"] != "directory"]
+        return [str(fs.unstrip_protocol(str(name))) for name in names]
 
 
 _semaphores: dict[int, asyncio.Semaphore] = {}

@@ -27,11 +27,12 @@ class Served:
     etags : dict of str to str
         Sent, and compared with If-Match, unless `ignores_match` is set.
     fault : callable, optional
-        Says what goes wrong with a request of more than one byte: ``503``, ``short``, ``wrong``, ``hang`` (until the
-        server ends), ``slow`` (a byte, and no more until the server ends), ``drop``, ``whole``, ``circle`` (a
-        redirection to itself), ``moved`` (one to where it is), ``later`` and a number (429, with so many seconds to
-        wait), ``403``, ``cut`` (fewer bytes than Content-Length says), ``long`` (more than were asked for), ``shifted``
-        and ``silent`` (Content-Range names other bytes, or is missing); None lets it through.
+        Says what goes wrong with a request of more than one byte: a status such as ``503``, ``to URL`` (a
+        redirection), ``short``, ``wrong``, ``hang`` (until the server ends), ``slow`` (a byte, and no more until the
+        server ends), ``drop``, ``whole``, ``circle`` (a redirection to itself), ``moved`` (one to where it is),
+        ``later`` and a number (429, with so many seconds to wait), ``cut`` (fewer bytes than Content-Length says),
+        ``long`` (more than were asked for), ``shifted`` and ``silent`` (Content-Range names other bytes, or is
+        missing); None lets it through.
     ranges : list of (str, int, int)
         Those of more than one byte that were asked for.
     asked : list of str
@@ -88,8 +89,12 @@ class _Handler(BaseHTTPRequestHandler):
                 what = served.fault(request) if served.fault else None
         part = data[start:end]
         headers = {"Content-Range": f"bytes {start}-{end - 1}/{len(data)}", "ETag": served.etags[path]}
-        if what in ("503", "403"):
+        if text and start >= len(data):
+            self._answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+        elif what and what.isdigit():
             self._answer(int(what), b"")
+        elif what and what.startswith("to "):
+            self._answer(302, b"", {"Location": what.removeprefix("to ")})
         elif what == "moved" and not self.path.startswith("/moved"):
             self._answer(302, b"", {"Location": f"/moved{self.path}"})
         elif what == "slow":

@@ -88,7 +88,7 @@ def test_no_index_there(tmp_path: Path, server: Served, cache: Path) -> None:
         warnings.simplefilter("error")
         assert find_index(remote, None) is None
         assert server.asked[-1] == "/b/images.beton.index"
-        with pytest.raises(OptionError, match=r"http://.*images.beton.index: .*no such object; `ffprep index` makes"):
+        with pytest.raises(OptionError, match=r"http://.*images.beton.index: .*no such object.*; `ffprep index` makes"):
             find_index(remote, True)
 
 

@@ -14,12 +14,13 @@ from ffprep.beton import layout, sections
 from ffprep.beton.opening.head import Head, read_head
 from ffprep.errors import BetonError, CorruptError, CustomFieldError
 from ffprep.remote import Folder, PageSource, RemoteError, folder_at, is_url, local_file, pread
+from ffprep.remote.places import checked
 
 
 def local_place(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """Return a path as it is, and for the URL of a file the one at which its pages are kept."""
     if isinstance(path, str) and is_url(path):
-        return local_file(path, folder_at(None))
+        return local_file(checked(path), folder_at(None))
     return path
 
 

@@ -12,7 +12,7 @@ from ffprep.beton.sets.index import SUFFIX, read_index
 from ffprep.beton.sets.members import SetFile, SetIndex
 from ffprep.beton.sets.remote import remote_files
 from ffprep.errors import OptionError
-from ffprep.remote import folder_at, is_url
+from ffprep.remote import folder_at, is_url, shown
 
 _NUMBERED = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})\.beton", re.DOTALL)
 
@@ -61,7 +61,8 @@ def _files_of(place: str, cache: Place | None = None) -> list[SetFile]:
     if not place:
         raise OptionError("the path is an empty string; give that of a .beton file")
     if is_url(place):
-        return remote_files(place, folder_at(cache), lambda urls: _complete(urls, f"{place}: no .beton file is there"))
+        nothing = f"{shown(place)}: no .beton file is there; check the URL"
+        return remote_files(place, folder_at(cache), lambda urls: _complete(urls, nothing))
     path = Path(place)
     if path.is_dir():
         indexes = sorted(path.glob(f"*{SUFFIX}"))

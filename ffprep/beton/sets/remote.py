@@ -10,7 +10,7 @@ from ffprep.beton.sets.members import SetFile
 from ffprep.errors import OptionError
 from ffprep.remote import Facts, Folder, PageSource, local_file, local_files, shown
 from ffprep.remote.facts import LISTED
-from ffprep.remote.places import beside, check_scheme, is_pattern, listed
+from ffprep.remote.places import beside, checked, is_pattern, listed
 
 BETON = ".beton"
 
@@ -35,7 +35,7 @@ def remote_files(url: str, folder: Folder, check: Callable[[Sequence[Path]], obj
     RemoteError
         The store does not answer.
     """
-    check_scheme(url)
+    url = checked(url)
     path = url.partition("?")[0] if url.startswith("http") else url
     if not is_pattern(url) and path.endswith(SUFFIX):
         return _of_index(url, folder)
@@ -45,7 +45,8 @@ def remote_files(url: str, folder: Folder, check: Callable[[Sequence[Path]], obj
     indexes = [one for one in found if one.endswith(SUFFIX)]
     if not is_pattern(url) and indexes:
         if len(indexes) > 1:
-            raise OptionError(f"{shown(url)}: holds {len(indexes)} sets, such as {indexes[0]}; name one of the indexes")
+            one = shown(indexes[0])
+            raise OptionError(f"{shown(url)}: holds {len(indexes)} sets, such as {one}; name one of the indexes")
         return _of_index(indexes[0], folder)
     files = [one for one in found if one.endswith(BETON)]
     check([Path(shown(one)) for one in files])
