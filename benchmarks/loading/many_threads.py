@@ -69,7 +69,9 @@ def replace_decoder(library: Path, wait_us: float) -> None:
 
     def new_thread(*arguments: Any) -> Any:
         thread = original(*arguments)
-        thread["decode"], thread["render"], thread["wide"] = decode, render, render
+        thread["decode"] = decode
+        for name in ("render", "wide", "unscaled"):  # which of them a crop takes follows from its size
+            thread[name] = render
         return thread
 
     pool.new_thread = new_thread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,63 @@ from ffprep.errors import BetonError, CorruptError, OptionError
 _OWN = ("writer", "samples")
 """What a manifest says of its own file."""
 
+MOST_FILES = 99_999
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How large the files are to be that others are split into: one of these is given.
+
+    Attributes
+    ----------
+    size : int or None
+        Bytes of a file, in the mean at most: all files get as many samples, whose sizes differ.
+    samples : int or None
+        Samples of a file, at most. Of blocks of tokens, of which several are stored together, this counts blocks, but
+        a file has at least those that are stored together.
+    """
+
+    size: int | None = None
+    samples: int | None = None
+
+    def files(self, readers: Sequence[Reader]) -> int:
+        """Return how many files that makes of the samples of these.
+
+        Raises
+        ------
+        OptionError
+            They would be more than 99,999.
+        """
+        if self.size is not None:
+            found = -(-sum(reader.head.size for reader in readers) // self.size)
+        else:
+            each = max(1, (self.samples or 1) // max(map(_stored_together, readers), default=1))
+            found = -(-sum(map(len, readers)) // each)
+        if found > MOST_FILES:
+            raise OptionError(
+                f"that would make {found:,} files, and their numbers have five digits; ask for larger ones"
+            )
+        return max(1, found)
+
+
+def _stored_together(reader: Reader) -> int:
+    """Return how many blocks of tokens are stored as one sample; 1 where samples are no blocks."""
+    blocks = source_of(reader.manifest).get("blocks")
+    found = blocks.get("per_sample") if isinstance(blocks, dict) else 1
+    return found if isinstance(found, int) and found > 0 else 1
+
 
 def split(
     files: Sequence[SetFile],
     out: Path,
-    count: int,
+    count: int | Spread,
     *,
     custom_fields: Mapping[str, type[Any]] | None = None,
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> SetIndex:
-    """Write the samples of files, in order, into `count` files beside an index, as evenly as possible.
+    """Write the samples of files, in order, into so many files beside an index, as evenly as possible.
 
     Payloads are copied byte by byte; names are kept. Each file has the manifest of the one that is split, or what the
     manifests of several agree in. Blocks of tokens are split between samples, and the tokens after the last block go to
@@ -45,7 +91,8 @@ def split(
         With the same fields in the same order.
     out : Path
         The index, ``NAME.set.json``; the files are ``NAME-00000-of-00064.beton`` and so on.
-    count : int
+    count : int or Spread
+        How many files to make, or how large.
     custom_fields : mapping of name to Field subclass, optional
     restart, overwrite : bool
         As in `merge`.
@@ -59,8 +106,9 @@ def split(
     Raises
     ------
     OptionError
-        There are fewer samples than files, the names cannot be listed in an index, the files have different fields or
-        number their tokens differently, one of them would be written over, or several hold blocks of tokens.
+        There are fewer samples than files, or more files than have numbers; the names cannot be listed in an index, the
+        files have different fields or number their tokens differently, one of them would be written over, or several
+        hold blocks of tokens.
     BetonError
         A file cannot be used.
     DecodeError
@@ -68,18 +116,22 @@ def split(
     """
     if not out.name.endswith(SUFFIX):
         raise OptionError(f"{out}: the name of an index ends with {SUFFIX}")
+    readers: list[Reader] | None = None
+    if isinstance(count, Spread):
+        readers = [open_checked(file, custom_fields) for file in files]
+        count = count.files(readers)
     stem = out.name.removesuffix(SUFFIX)
     targets = [out.with_name(numbered(stem, number, count)) for number in range(count)]
     if problem := name_problem(targets[0].name):
         raise OptionError(f"{targets[0]}: its name {problem}, so it cannot be listed in {out.name}; give another --out")
     check_output(out, overwrite=overwrite or _lists(out, targets))
-    readers = [open_checked(file, custom_fields) for file in files]
+    readers = readers or [open_checked(file, custom_fields) for file in files]
     check_readers(readers)
     if len(readers) > 1 and any(map(holds_blocks, readers)):
         raise OptionError(f"{out}: files of blocks of tokens are split one by one; merge them first")
     total = sum(map(len, readers))
     if total < count and count > 1:
-        raise OptionError(f"{out}: {count:,} files for {total:,} samples; ask for fewer")
+        raise OptionError(f"{out}: {count:,} files for {total:,} samples; ask for fewer, of more samples each")
     refuse_inputs([out, *targets], [reader.path for reader in readers])
     sources = _Sources(readers)
     for number, target in enumerate(targets):

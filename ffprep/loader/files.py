@@ -16,7 +16,7 @@ from ffprep.errors import OptionError
 from ffprep.fields import ArrayImageField, Field, MaskField, NDArrayField, VariableArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
 from ffprep.loader.checks import Checks
-from ffprep.loader.watch import PAUSE, FileWatch
+from ffprep.loader.watch import FileWatch
 from ffprep.text.blocks.blocks import source_facts
 from ffprep.text.tokens.vocabulary import Vocabulary, from_manifest
 
@@ -76,10 +76,18 @@ class Files:
 
     def look(self, samples: Ids) -> None:
         """Look whether the files that samples lie in are what they were; see `FileWatch.look`."""
-        if len(self.readers) == 1:
+        self.look_at(self.members(samples))
+
+    def look_at(self, members: Ids | None) -> None:
+        """Look whether files are what they were, given their numbers; None for the only one."""
+        if members is None:
             self.watch.look((0,))
         else:
-            self.watch.look(np.unique(self.file_of(samples)).tolist(), PAUSE)
+            self.watch.look(members, self.watch.pause)
+
+    def members(self, samples: Ids) -> Ids | None:
+        """Return the index of the file that each sample belongs to, int64; None where there is only one file."""
+        return None if len(self.readers) == 1 else self.file_of(samples)
 
     def only_reader(self) -> Reader:
         """Return the file, if there is only one.

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ffprep.common.formatting import duration_text, size_text
+from ffprep.common.formatting import duration_text, size_of, size_text
 from ffprep.convert.progress import ShownProgress
 from ffprep.convert.report import LISTED, ConversionReport
 from ffprep.fields import Encoded
@@ -129,6 +129,29 @@ def test_table_tells_bytes_and_rate() -> None:
 )
 def test_sizes_for_people(size: float, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1GB", 10**9),
+        ("1.5 gb", 15 * 10**8),
+        ("4096", 4096),
+        ("10 B", 10),
+        ("2KiB", 2048),
+        ("0.5 MiB", 1 << 19),
+        ("3g", 3 * 10**9),
+        ("138.2 GB", 138_200_000_000),
+    ],
+)
+def test_sizes_are_read_as_they_are_written(text: str, size: int) -> None:
+    assert size_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "1e9", "1 XB", "nan", "0", "0.1", "1ib", "1,5 GB", "٣", "9" * 19])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no size|less than one byte"):
+        size_of(text)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1:01"), (7389, "2:03:09")])

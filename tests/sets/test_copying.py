@@ -17,7 +17,7 @@ from ffprep.beton import Reader, Writer
 from ffprep.beton import merge as merging
 from ffprep.beton.merge import merge, samples_of
 from ffprep.beton.sets import files_of, read_index
-from ffprep.beton.split import split
+from ffprep.beton.split import Spread, split
 from ffprep.beton.verify import verify
 from ffprep.beton.writing import copying, unfinished
 from ffprep.beton.writing.copying import place_all, runs
@@ -255,3 +255,30 @@ def test_a_failed_write_fails_all_that_follow(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(ConversionError, match="byte 0: cannot write: broken"):
             sink.flush()
     sink.close()
+
+
+@pytest.mark.parametrize(
+    ("spread", "each"),
+    [
+        (Spread(samples=21), [21]),
+        (Spread(samples=20), [10, 11]),
+        (Spread(samples=5), [4, 4, 4, 4, 5]),
+        (Spread(samples=1), [1] * 21),
+    ],
+)
+def test_a_file_has_no_more_samples_than_asked_for(tmp_path: Path, spread: Spread, each: list[int]) -> None:
+    paths = write_set(tmp_path, 3, 7)
+    assert [member.samples for member in split(files_of(paths), tmp_path / "y.set.json", spread).members] == each
+
+
+def test_files_have_no_more_bytes_in_the_mean_than_asked_for(tmp_path: Path) -> None:
+    payload = bytes(range(256)) * 256
+    path = write(tmp_path / "a.beton", [payload] * 40)
+    for size, count in ((path.stat().st_size, 1), (path.stat().st_size - 1, 2), (path.stat().st_size // 8 + 1, 8)):
+        made = split(files_of(path), tmp_path / f"{count}.set.json", Spread(size=size))
+        assert len(made.members) == count and made.samples == 40
+    with pytest.raises(OptionError, match="40 samples; ask for fewer, of more samples each"):
+        split(files_of(path), tmp_path / "z.set.json", Spread(size=len(payload) // 2))
+    with pytest.raises(OptionError, match="five digits; ask for larger ones"):
+        split(files_of(path), tmp_path / "z.set.json", Spread(size=1))
+    assert not list(tmp_path.glob("z*"))

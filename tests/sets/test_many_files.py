@@ -93,3 +93,12 @@ def test_a_set_is_never_written_over_by_what_reads_it(made: Path) -> None:
     again = ("--files", 2, "--out", made, "--overwrite")
     assert "is read by this command" in ffprep("split", made, *again, status=2)
     assert made.read_bytes() == before
+
+
+def test_one_way_to_say_how_to_split(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "y.set.json"
+    assert "5 files, 9 samples" in ffprep("split", made, "--samples", 2, "--out", out)
+    assert "1 file, 9 samples" in ffprep("split", made, "--size", "1MB", "--out", tmp_path / "z.set.json")
+    for given in ([], ["--files", 2, "--size", "1GB"], ["--samples", 2, "--size", "1GB"]):
+        assert "one of --files, --size and --samples" in ffprep("split", made, *given, "--out", out, status=2)
+    assert "'many' is no size" in ffprep("split", made, "--size", "many", "--out", out, status=2)

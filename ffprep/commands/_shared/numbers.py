@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ffprep.common.formatting import size_of
+
 
 class Whole(click.IntRange):
     """A whole number in a range; what is none is refused in words that say which numbers are.
@@ -59,6 +61,22 @@ class Number(click.FloatRange):
         if not (self.low < number < self.high):  # as nan never is
             self.fail(f"{number:g} is not possible; {wanted}", param, ctx)
         return number
+
+
+class Size(click.IntRange):
+    """A number of bytes, such as ``1GB`` or ``512MiB``."""
+
+    name = "size"
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        try:
+            return size_of(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 WORKERS = Whole(1, 1024)

@@ -30,6 +30,9 @@ from ffprep.loader.engine.program import Program
 
 JOIN_SECONDS = 10.0
 
+FEW = 256
+"""Of up to so many files, telling all tasks where the outputs are takes less time than choosing."""
+
 
 class _Held(threading.local):
     """Locks of the compiler that a thread which forks has taken, in this order."""
@@ -208,6 +211,7 @@ class WorkerPool:
         keys: npt.NDArray[np.int64],
         program: Program,
         outputs: Sequence[Sequence[Lent]],
+        members: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Hand a batch to the workers.
 
@@ -222,9 +226,12 @@ class WorkerPool:
         program : Program
         outputs : for each operation, its arrays, with their addresses
             First the rows, then the lengths if there are any.
+        members : ndarray of int64, optional
+            Index of the file that each sample belongs to: only the tasks of these are told where the outputs are, since
+            telling thousands of others takes longer than a small batch. By default all are.
         """
         try:
-            self._publish(ids, keys, program, outputs)
+            self._publish(ids, keys, program, outputs, members)
         except BaseException:  # also an interrupt: a half-published batch would never end
             self.stop(wait=False)
             raise
@@ -235,6 +242,7 @@ class WorkerPool:
         keys: npt.NDArray[np.int64],
         program: Program,
         outputs: Sequence[Sequence[Lent]],
+        members: npt.NDArray[np.int64] | None,
     ) -> None:
         tables, slot = self._tables, self._published % self._slots
         self._published += 1
@@ -244,10 +252,14 @@ class WorkerPool:
             tables.starts[slot] = program.starts
             tables.task_bytes[slot], tables.spec_bytes[slot] = as_bytes(program.tasks), as_bytes(program.specs)
             tables.programs[slot] = program
+        few = members is None or len(program.tasks) <= FEW
         for o, arrays in enumerate(outputs):
-            tables.outs[slot, :, o] = arrays[0][1]
-            if len(arrays) > 1:
-                tables.lengths[slot, :, o] = arrays[1][1]
+            for table, (_, place) in zip((tables.outs, tables.lengths), arrays, strict=False):
+                if few:
+                    table[slot, :, o] = place
+                else:
+                    table[slot, 0, o] = place  # where a kernel makes all rows at once, it looks here
+                    table[slot, members, o] = place
         tables.slots[slot] = (tables.ids.shape[1], len(ids), 0, 0)  # left, count, cancelled, failed
         tables.kept[slot] = outputs
         asleep = worker.publish(tables.control_address, tables.ids.shape[1])

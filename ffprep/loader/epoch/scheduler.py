@@ -109,11 +109,12 @@ class Scheduler:
                     return
                 setup.fetching.wait(self._next)
             info = setup.info(self._next)
-            setup.files.look(info.ids)
+            members = setup.files.members(info.ids)
+            setup.files.look_at(members)
             if setup.readahead is not None:
                 setup.readahead.published(setup.share.consumed(self._next + 1, len(setup.order), setup.first))
             lent = setup.program.lend(setup.buffers, setup.share.batch_size)
-            pool.publish(info.ids, info.keys, setup.program, lent)
+            pool.publish(info.ids, info.keys, setup.program, lent, members)
             self._pending.append((self._next, info, lent))
             self._next += 1
 

@@ -16,7 +16,7 @@ from ffprep.loader.order.pages import has_payload
 HELD = 256
 """Batches whose bytes are added up together, so that a batch costs next to nothing."""
 
-OF_EACH = 32
+OF_EACH = 128
 """Of many files, samples are held until there are so many of each, since looking into a file takes time of its own."""
 
 
