@@ -275,7 +275,7 @@ class Folder:
 
     def _remove_furthest(self, missing: int, distance: int | None) -> None:
         every: list[tuple[Path, States, Pages, Flags]] = []
-        aways, sizes = [], []
+        distances, sizes = [], []
         for place in self.objects():
             states = self._states_of(place)
             pages = states.removable()
@@ -289,11 +289,11 @@ class Folder:
             pages, freed = pages[freed > 0], freed[freed > 0]
             if len(pages):
                 every.append((place, states, pages, kept))
-                aways.append(away[pages])
+                distances.append(away[pages])
                 sizes.append(freed)
         if not every:
             return
-        order = np.argsort(-np.concatenate(aways), kind="stable")
+        order = np.argsort(-np.concatenate(distances), kind="stable")
         least = max(missing, self.limit() // SHARE_AT_ONCE)
         chosen = np.zeros(len(order), np.bool_)
         chosen[order[: np.searchsorted(np.cumsum(np.concatenate(sizes)[order]), least) + 1]] = True
