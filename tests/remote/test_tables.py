@@ -16,6 +16,7 @@ from ffprep import Loader, OrderOption
 from ffprep.beton import Reader
 from ffprep.beton.sets import files_of, make_set
 from ffprep.inspect.info import describe_set
+from ffprep.presets import text_blocks
 from ffprep.remote import folder_at
 from ffprep.remote import store as stores
 from ffprep.remote.plans import Plan
@@ -205,3 +206,10 @@ def test_bytes_of_pages_and_parts(tmp_path: Path) -> None:
     assert states.bytes_used() == size
     states._after_start()
     assert set(states.of(np.arange(4)).tolist()) == {ABSENT} and states.bytes_used() == 0
+
+
+def test_a_preset_asks_once_what_its_files_are(url: str, server: Served, cache: Path) -> None:
+    """It looks at them before the loader does."""
+    with text_blocks(url, 8, num_workers=1) as loader:
+        assert loader.reader.num_samples == 240
+    assert len(server.asked) == 3 and len(server.ranges) == 2
