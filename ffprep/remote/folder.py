@@ -372,6 +372,8 @@ def folder_at(path: str | os.PathLike[str] | None) -> Folder:
     if path is None:
         base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         path = Path(base) / "ffprep"
+    if "://" in os.fspath(path):
+        raise OptionError(f"{path}: the cache is a folder on local disk; name another one with cache= or {ENVIRONMENT}")
     path = Path(path).absolute()
     if path not in _folders or not path.is_dir():  # one that was removed is another one now
         _folders[path] = Folder(path)
