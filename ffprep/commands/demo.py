@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ffprep.commands._shared.files import LocalPath
 from ffprep.commands._shared.help import Command
 from ffprep.commands._shared.numbers import Whole
 
@@ -19,7 +20,7 @@ from ffprep.commands._shared.numbers import Whole
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     default=Path("demo-out"),
     show_default=True,
     help="Folder.",

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ffprep.commands._shared.engine import engine_options
-from ffprep.commands._shared.files import LocalFolder, ReadingCommand
+from ffprep.commands._shared.files import LocalPath, ReadingCommand
 from ffprep.commands._shared.group import SuggestingGroup
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Number, Whole
@@ -74,7 +74,7 @@ def _options(forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         apply_options(
             click.option("--index", type=EXISTING, help=f"{forms}."),
             click.option("--only", type=EXISTING, help="Fetch what this manifest.jsonl of an earlier download lists."),
-            click.option("--out", type=LocalFolder(), required=True, help="Folder of shards."),
+            click.option("--out", type=LocalPath(file_okay=False), required=True, help="Folder of shards."),
             reading_options,
             click.option("--shard-size", type=Whole(1), default=1000, show_default=True, help="Rows a shard."),
             click.option("--retry-failed", is_flag=True, help="Try rows again that failed for a cause that may pass."),

@@ -313,7 +313,8 @@ class Loader(Conveniences[Batch]):
         from ffprep.loader.epoch.scheduler import Scheduler
         from ffprep.loader.epoch.setup import EpochSetup
 
-        self.files.watch.look(range(len(self.files)) if read is None else read)  # planning reads tables where they lie
+        # Planning reads tables where they lie.
+        self.files.watch.look(range(len(self.files)) if read is None else list(read))
         if self.recompile:
             for pipeline in self._checked_pipelines:
                 pipeline.stages.clear()

@@ -13,7 +13,7 @@ from small_pages import SIZE, use_small_pages
 from ffprep.beton import Writer
 from ffprep.fields import BytesField, IntField
 from ffprep.fields.base import Encoded
-from ffprep.remote.store import Patience
+from ffprep.remote.patience import Patience
 
 SAMPLES = 240
 PAGES = 8

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from range_server import Served
@@ -15,7 +17,7 @@ from small_pages import SIZE as PAGE
 from ffprep.beton import Reader
 from ffprep.cli import main
 from ffprep.errors import FfprepError, OptionError
-from ffprep.remote import folder_at
+from ffprep.remote import RemoteError, folder_at
 from ffprep.remote import store as stores
 
 MIDDLE = 140
@@ -93,3 +95,71 @@ def test_output_goes_to_local_disk_only(
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2 and "output goes to local disk only" in result.output and "copy" in result.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", local.name]
+
+
+def every_command(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context := click.Context(command)):
+        below = command.get_command(context, name)
+        if below is not None:
+            yield from every_command(below, (*path, name))
+
+
+PARAMETERS = [
+    pytest.param(command, parameter, id=" ".join((*path, parameter.opts[0])))
+    for path, command in every_command(main)
+    for parameter in command.params
+    if isinstance(parameter.type, click.Path) and not getattr(parameter.type, "remote", False)
+]
+
+
+@pytest.mark.parametrize(("command", "parameter"), PARAMETERS)
+def test_a_url_in_the_place_of_a_path_is_refused_with_a_remedy(
+    command: click.Command, parameter: click.Parameter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every command that reads or writes paths, those of later times too."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match=r"s3://bucket/x.beton: .*local disk only; .*(copy|name a folder)"):
+        parameter.type.convert("s3://bucket/x.beton", parameter, click.Context(command))
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_parameters_were_found() -> None:
+    assert len(PARAMETERS) > 150
+
+
+@pytest.mark.parametrize("data_set", ["imagenet", "images", "openwebtext", "glue"])
+def test_sources_in_a_store_are_refused_with_a_remedy(
+    data_set: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    more = {"imagenet": ["--split", "train"], "glue": ["--task", "sst2", "--split", "train"]}.get(data_set, [])
+    words = ["convert", data_set, "--source", "s3://bucket/data", "--out", "x.beton", *more]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and "copy this one there first" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_in_a_store_is_refused() -> None:
+    with pytest.raises(OptionError, match="s3://bucket/cache: the cache is a folder on local disk"):
+        folder_at("s3://bucket/cache")
+
+
+def test_missing_credentials_are_said_at_once(local: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking again does not bring them."""
+    s3fs = pytest.importorskip("s3fs")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        with pytest.raises(RemoteError, match="s3://bucket/x.beton: cannot be found: .*credentials"):
+            Reader("s3://bucket/x.beton")
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()

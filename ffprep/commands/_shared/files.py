@@ -27,29 +27,43 @@ GIVEN = "ffprep.given"
 _LARGEST_REPORT = 1 << 26
 
 
-def refuse_url(value: Any) -> None:
-    """Refuse a URL as a place to write to.
+OUTPUT = (
+    "output goes to local disk only; write it there, in parts if it is large (--part), and copy the finished files to "
+    "the store"
+)
+INPUT = "this is read from local disk only; copy it there first"
+CACHE = "pages of remote files are kept on local disk only; name a folder there"
+
+
+def refuse_url(value: Any, why: str = OUTPUT) -> None:
+    """Refuse a URL in the place of a path.
 
     Raises
     ------
     OptionError
     """
     if "://" in str(value):
-        raise OptionError(
-            f"{value}: output goes to local disk only; write it there, in parts if it is large (--part), and copy "
-            "the finished files to the store"
-        )
+        raise OptionError(f"{value}: {why}")
 
 
-class LocalFolder(click.Path):
-    """The type of options that name a folder to write to."""
+class LocalPath(click.Path):
+    """The type of options that name a file or a folder on local disk, there already or not.
 
-    def __init__(self) -> None:
-        super().__init__(file_okay=False, path_type=Path)
+    Parameters
+    ----------
+    why : str
+        What to say of a URL.
+    **options
+        Those of ``click.Path``.
+    """
+
+    def __init__(self, why: str = OUTPUT, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+        self._why = why
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; a URL is refused."""
-        refuse_url(value)
+        refuse_url(value, self._why)
         return super().convert(value, param, ctx)
 
 
@@ -124,6 +138,7 @@ def check_there(path: str) -> None:
     OptionError
     """
     if not os.path.exists(path):  # noqa: PTH110 - an empty path does not exist
+        refuse_url(path, INPUT)
         raise OptionError(f"{path or repr(path)}: {missing_file(path)}")
 
 
@@ -173,8 +188,8 @@ class SetOfFiles(click.Path):
             if self.remote:
                 return files_of(str(value))
             raise OptionError(
-                f"{value}: this command reads files on local disk only; info, verify, preview, stats, bench and "
-                "loaders take URLs"
+                f"{value}: this command reads files on local disk only; copy this one there first (info, verify, "
+                "preview, stats, bench and loaders take URLs)"
             )
         if not self.indexed and Path(value).is_dir():
             value = os.path.join(glob.escape(str(value)), "*.beton")  # noqa: PTH118 - a pattern

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ffprep.commands._shared.files import LocalPath
 from ffprep.commands._shared.help import apply_options
 from ffprep.commands._shared.numbers import WORKERS, Whole
 from ffprep.commands._shared.options import show_notes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 planning_options = apply_options(
     click.option(
         "--out",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=LocalPath(dir_okay=False),
         default=Path("X.beton"),
         help="Where the file would go.",
     ),

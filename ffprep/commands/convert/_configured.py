@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ffprep.commands._shared.files import check_there, outputs_of
+from ffprep.commands._shared.files import INPUT, LocalPath, check_there, outputs_of
 from ffprep.commands._shared.group import opposites, switches
 from ffprep.commands._shared.recorded import again
 from ffprep.commands.convert._expected import Expected, check_all
@@ -56,7 +56,7 @@ def repetition(known: Known) -> click.Command:
         add_help_option=False,
         help="Repeat the conversion that made a file.",
     )
-    @click.argument("path", type=click.Path(path_type=Path))
+    @click.argument("path", type=LocalPath(INPUT))
     @click.argument("words", metavar="[KEY=VALUE|OPTION]...", nargs=-1, type=click.UNPROCESSED)
     @click.pass_context
     def run(ctx: click.Context, path: Path, words: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ffprep.commands._shared.files import CACHE, LocalPath
 from ffprep.commands._shared.help import Command
 from ffprep.commands._shared.numbers import Whole
 from ffprep.commands._shared.options import followed, progress_option
@@ -23,7 +24,7 @@ from ffprep.common.formatting import one_line, size_text
     ],
 )
 @click.argument("urls", nargs=-1, required=True)
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder on local disk; see the docs.")
+@click.option("--cache", type=LocalPath(CACHE, file_okay=False), help="Folder on local disk; see the docs.")
 @click.option("--cache-limit", type=Whole(1), metavar="BYTES", help="Bytes that pages may take there.")
 @progress_option
 def command(urls: tuple[str, ...], cache: Path | None, cache_limit: int | None) -> None:

@@ -38,6 +38,10 @@ def check_hub_name(source: str) -> None:
     SourceError
     """
     if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", source):
+        if "://" in source:
+            raise SourceError(
+                f"{source}: sources are read from local disk or from the hub (owner/name); copy this one there first"
+            )
         raise SourceError(f"{source}: no such file or folder (a hub data set is written owner/name)")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ffprep.commands._shared.files import FileCommand, check_there
+from ffprep.commands._shared.files import INPUT, FileCommand, LocalPath, check_there
 from ffprep.commands._shared.vocabulary import GPT2_IDS, gpt2_files_options, take_vocabulary, tokenizer_options
 from ffprep.commands.convert.texts._shared import block_options, block_writing_options, show_corpus
 from ffprep.errors import OptionError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--source",
     required=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(INPUT),
     help="PREFIX of fairseq's or Megatron's PREFIX.bin and PREFIX.idx, or a flat file of tokens.",
 )
 @click.option(
