@@ -50,8 +50,8 @@ Root = tuple[Callable[..., Any], tuple[Any, ...], Any]
 FOR_AVX2 = (
     "ffprep.loader.engine.worker",
     "ffprep.loader.order.permute",
-    "ffprep.kernels.resample.fixed_avx2",
-    "ffprep.kernels.resample.fixed_generic",
+    "ffprep.kernels.resample.fixed.avx2",
+    "ffprep.kernels.resample.fixed.generic",
     "ffprep.kernels.resample.unscaled",
     "ffprep.kernels.resample.wide",
     "ffprep.transforms.compiled.",
@@ -61,7 +61,7 @@ FOR_AVX2 = (
 They gain by it, or they ask for a fused multiplication and addition where there is one, which rounds once: machine code
 for the processor itself, as numba makes it, has it, and what is shipped gives the same bits."""
 
-FOR_AVX512 = ("ffprep.kernels.resample.fixed_avx512", "ffprep.loader.order.permute")
+FOR_AVX512 = ("ffprep.kernels.resample.fixed.avx512", "ffprep.loader.order.permute")
 """The same for AVX-512. The second multiplies numbers of 64 bits, of which this has eight at a time."""
 
 

@@ -120,7 +120,7 @@ def main() -> None:
             [
                 f"{files:,}",
                 f"{options.samples // files:,}",
-                {"range": names["made"], "form": ".2f"},
+                {"range": names["made"], "form": ".3f"},
                 {"median": names["open"]},
                 {"range": names["first"], "form": ".2f"},
                 {"range": names["later"], "form": ".2f"},

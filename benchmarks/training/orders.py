@@ -19,7 +19,6 @@ import math
 import random
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from training import MEAN, SIZE, STD, TILE, cut, network
+from training import MEAN, SIZE, STD, TILE, network, tiles_of
 
 from ffprep import NodeOrder
 from ffprep.inspect.timing.results import Result, Table
@@ -154,15 +153,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="ffprep-orders-") as folder:
-        source = options.data
-        if source is None:
-            from ffprep.demo.photographs import make_photographs
-
-            source = make_photographs(Path(folder) / "photographs", 32)
-        tiles = cut(source, options.photographs, options.tiles)
-    if tiles.classes < 2:
-        raise SystemExit(f"{source}: fewer than two photographs are large enough for {options.tiles} tiles")
+    tiles = tiles_of(options.data, options.photographs, options.tiles)
     if options.shuffled:
         random.Random(0).shuffle(tiles.train)
     data = {"train": pixels(tiles.train, TILE * 5 // 6), "test": pixels(tiles.test, SIZE), "classes": tiles.classes}

@@ -68,6 +68,19 @@ def cut(folder: Path, photographs: int, tiles: int) -> Tiles:
     return Tiles(train, test, label)
 
 
+def tiles_of(data: Path | None, photographs: int, tiles: int) -> Tiles:
+    """Cut tiles from the photographs of a folder, or from the demo's."""
+    with tempfile.TemporaryDirectory(prefix="ffprep-training-") as folder:
+        if data is None:
+            from ffprep.demo.photographs import make_photographs
+
+            data = make_photographs(Path(folder) / "photographs", 32)
+        found = cut(data, photographs, tiles)
+    if found.classes < 2:
+        raise SystemExit(f"{data}: fewer than two photographs are large enough for {tiles} tiles")
+    return found
+
+
 class FfprepPipeline:
     """ffprep's loader on files made of the tiles."""
 
@@ -240,14 +253,7 @@ def main() -> None:
         pipelines[f"torchvision {torchvision.__version__}"] = TorchvisionPipeline
     results: dict[str, list[float]] = {name: [] for name in pipelines}
     with tempfile.TemporaryDirectory(prefix="ffprep-training-") as folder:
-        data = options.data
-        if data is None:
-            from ffprep.demo.photographs import make_photographs
-
-            data = make_photographs(Path(folder) / "photographs", 32)
-        tiles = cut(data, options.photographs, options.tiles)
-        if tiles.classes < 2:
-            raise SystemExit(f"{data}: fewer than two photographs are large enough for {options.tiles} tiles")
+        tiles = tiles_of(options.data, options.photographs, options.tiles)
         steps = len(tiles.train) // BATCH
         made = {name: kind(tiles, Path(folder)) for name, kind in pipelines.items()}
         for run in range(options.runs):

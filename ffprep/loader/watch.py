@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class FileWatch:
         self._looked = np.full(len(self._paths), -np.inf)
         self.pause = max(PAUSE, EACH * len(self._paths)) if len(self._paths) > 1 else 0.0
 
-    def look(self, files: Sequence[int] | npt.NDArray[np.int64], pause: float = 0.0) -> None:
+    def look(self, files: Iterable[int] | npt.NDArray[np.int64], pause: float = 0.0) -> None:
         """Look whether files are what they were when they were opened.
 
         One that was replaced under its name stays as it was for this loader, which has the old file open. One that was
@@ -50,7 +50,7 @@ class FileWatch:
 
         Parameters
         ----------
-        files : sequence of int
+        files : iterable of int
             Numbers of files; one may occur several times.
         pause : float, optional
             Seconds for which a file is not looked at again; `pause` of this object is what suits so many files.
@@ -64,7 +64,7 @@ class FileWatch:
         """
         begun = time.monotonic()
         if pause:
-            numbers = np.asarray(files, np.int64)
+            numbers = files if isinstance(files, np.ndarray) else np.array(list(files), np.int64)
             files = sorted(set(numbers[begun - self._looked[numbers] >= pause].tolist()))
         for f in files:
             if self._readers[f].source is not None:

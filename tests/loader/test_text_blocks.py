@@ -20,6 +20,7 @@ from ffprep.fields import IntField, NDArrayField
 from ffprep.loader import Loader, OrderOption
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.loader.block_reader import BlockReader
+from ffprep.loader.engine import pool
 from ffprep.presets import text_blocks
 from ffprep.text.blocks.block_source import BlockSource
 from ffprep.text.blocks.part_files import Part, Statistics
@@ -265,7 +266,9 @@ def test_stock_ffcv_reads_the_file(make: Make, tmp_path: Path, padded: bool) -> 
 
 
 @pytest.mark.parametrize("order", [OrderOption.SEQUENTIAL, OrderOption.RANDOM, OrderOption.QUASI_RANDOM])
-def test_several_files_of_blocks(make: Make, order: OrderOption) -> None:
+@pytest.mark.parametrize("few", [0, pool.FEW])
+def test_several_files_of_blocks(make: Make, order: OrderOption, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "FEW", few)
     (a, tokens, _), (b, _, _) = make(7), make(64)
     with text_blocks([a, b], 100, 2, 0, order=order, drop_last=False) as loader:
         rows = torch.cat([x for (x,) in loader]).numpy()

@@ -24,8 +24,8 @@ from ffprep.kernels import layout
 from ffprep.kernels.jit import entry_address, inline, kernel
 from ffprep.kernels.memory import call_entry
 from ffprep.kernels.resample.exact import exact_work_size, render_exact
-from ffprep.kernels.resample.fixed import fixed_work_size
-from ffprep.kernels.resample.fixed_generic import generic_work_size, render_generic
+from ffprep.kernels.resample.fixed.common import fixed_work_size
+from ffprep.kernels.resample.fixed.generic import generic_work_size, render_generic
 from ffprep.kernels.resample.records import render_at
 from ffprep.kernels.resample.unscaled import render_unscaled, unscaled_work_size
 from ffprep.kernels.resample.weights import FILTERS
@@ -66,9 +66,9 @@ def renderer(level: str) -> Any:
     """
     function: Any
     if level == simd.AVX512:
-        from ffprep.kernels.resample.fixed_avx512 import render_avx512 as function
+        from ffprep.kernels.resample.fixed.avx512 import render_avx512 as function
     elif level == simd.AVX2:
-        from ffprep.kernels.resample.fixed_avx2 import render_avx2 as function
+        from ffprep.kernels.resample.fixed.avx2 import render_avx2 as function
     elif level == simd.SCALAR:
         function = render_generic
     elif level == "unscaled":

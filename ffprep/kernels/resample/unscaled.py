@@ -24,7 +24,7 @@ from ffprep.kernels.resample.emit import (
     may_stream,
     output_steps,
 )
-from ffprep.kernels.resample.fixed import split_pixels
+from ffprep.kernels.resample.fixed.common import split_pixels
 from ffprep.kernels.resample.plan import fits
 from ffprep.kernels.resample.records import check_request, image_at, render_at
 from ffprep.kernels.resample.upsample import check_planes

@@ -6,12 +6,10 @@
 #include "lanes/lanes.h"
 
 #if FFP_X86
-#include <immintrin.h>
-
 #define TARGET __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
-#define INLINE static inline TARGET __attribute__((always_inline))
+#include "vectors/avx2.h"
 
-enum { LANES = 8, MOST_BLOCKS = 8 }; /* blocks in an MCU: what a permutation of 8 elements can number */
+enum { MOST_BLOCKS = 8 }; /* blocks in an MCU: what a permutation of 8 elements can number */
 
 TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_t *taken) {
     const __m256i ff = _mm256_set1_epi8(-1);
@@ -45,21 +43,11 @@ TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_
 
 /* ---- operations --------------------------------------------------------------------------------------------------- */
 
-typedef __m256i vec;
-typedef __m256i mask; /* all ones or zero */
-
-INLINE vec v_set(uint32_t x) { return _mm256_set1_epi32((int)x); }
 INLINE vec v_set_four(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
     return _mm256_broadcastsi128_si256(_mm_setr_epi32((int)a, (int)b, (int)c, (int)d));
 }
 INLINE vec v_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
-INLINE vec v_load_any(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-INLINE void v_store(void *p, vec a) { _mm256_store_si256((__m256i *)p, a); }
-INLINE vec v_and(vec a, vec b) { return _mm256_and_si256(a, b); }
-INLINE vec v_add(vec a, vec b) { return _mm256_add_epi32(a, b); }
 INLINE vec v_min(vec a, vec b) { return _mm256_min_epu32(a, b); }
-INLINE vec v_right(vec a, int n) { return _mm256_srli_epi32(a, n); }
-INLINE vec v_left_each(vec a, vec n) { return _mm256_sllv_epi32(a, n); }
 INLINE vec v_bytes(vec a, vec order) { return _mm256_shuffle_epi8(a, order); }
 INLINE vec v_low_words(vec a, vec b) { return _mm256_unpacklo_epi32(a, b); }
 INLINE vec v_high_words(vec a, vec b) { return _mm256_unpackhi_epi32(a, b); }
@@ -68,8 +56,6 @@ INLINE vec v_high_pairs(vec a, vec b) { return _mm256_unpackhi_epi64(a, b); }
 INLINE vec v_permute(vec a, vec order) { return _mm256_permutevar8x32_epi32(a, order); }
 INLINE vec v_permute_where(mask m, vec a, vec b, vec order) { return _mm256_blendv_epi8(a, v_permute(b, order), m); }
 INLINE vec v_right_where(mask m, vec a, int n) { return _mm256_srlv_epi32(a, v_and(m, v_set((uint32_t)n))); }
-INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_epi8(b, a, m); }
-INLINE vec v_add_where(mask m, vec a, vec b) { return _mm256_add_epi32(a, _mm256_and_si256(b, m)); }
 INLINE vec v_or_where(mask m, vec a, vec b) { return _mm256_or_si256(a, _mm256_and_si256(b, m)); }
 INLINE vec v_ones_where(mask m, vec a) { return _mm256_or_si256(a, m); }
 
@@ -89,7 +75,6 @@ INLINE vec v_gather(const uint32_t *table, vec i) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), load_four(table, _mm256_extracti128_si256(i, 1)), 1);
 }
 
-INLINE uint32_t m_bits(mask m) { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(m)); }
 INLINE mask m_of(uint32_t bits) {
     const vec bit = _mm256_sllv_epi32(v_set(1), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     return _mm256_cmpeq_epi32(_mm256_and_si256(v_set(bits), bit), bit);

@@ -5,13 +5,11 @@
 #include "lanes/lanes.h"
 
 #if FFP_X86
-#include <immintrin.h>
-
 #define TARGET                                                                                                         \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,bmi,bmi2,lzcnt,popcnt")))
-#define INLINE static inline TARGET __attribute__((always_inline))
+#include "vectors/avx512.h"
 
-enum { LANES = 16, MOST_BLOCKS = 16 };
+enum { MOST_BLOCKS = 16 };
 
 TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_t *taken) {
     const __m512i ff = _mm512_set1_epi8(-1);
@@ -46,21 +44,11 @@ TARGET static int64_t unstuff(const uint8_t *in, int64_t n, uint8_t *out, int64_
 
 /* ---- operations --------------------------------------------------------------------------------------------------- */
 
-typedef __m512i vec;
-typedef __mmask16 mask;
-
-INLINE vec v_set(uint32_t x) { return _mm512_set1_epi32((int)x); }
 INLINE vec v_set_four(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
     return _mm512_set4_epi32((int)d, (int)c, (int)b, (int)a);
 }
 INLINE vec v_load(const void *p) { return _mm512_load_si512(p); }
-INLINE vec v_load_any(const void *p) { return _mm512_loadu_si512(p); }
-INLINE void v_store(void *p, vec a) { _mm512_store_si512(p, a); }
-INLINE vec v_and(vec a, vec b) { return _mm512_and_si512(a, b); }
-INLINE vec v_add(vec a, vec b) { return _mm512_add_epi32(a, b); }
 INLINE vec v_min(vec a, vec b) { return _mm512_min_epu32(a, b); }
-INLINE vec v_right(vec a, unsigned n) { return _mm512_srli_epi32(a, n); }
-INLINE vec v_left_each(vec a, vec n) { return _mm512_sllv_epi32(a, n); }
 INLINE vec v_bytes(vec a, vec order) { return _mm512_shuffle_epi8(a, order); }
 INLINE vec v_low_words(vec a, vec b) { return _mm512_unpacklo_epi32(a, b); }
 INLINE vec v_high_words(vec a, vec b) { return _mm512_unpackhi_epi32(a, b); }
@@ -68,15 +56,12 @@ INLINE vec v_low_pairs(vec a, vec b) { return _mm512_unpacklo_epi64(a, b); }
 INLINE vec v_high_pairs(vec a, vec b) { return _mm512_unpackhi_epi64(a, b); }
 INLINE vec v_permute_where(mask m, vec a, vec b, vec order) { return _mm512_mask_permutexvar_epi32(a, m, order, b); }
 INLINE vec v_right_where(mask m, vec a, unsigned n) { return _mm512_mask_srli_epi32(a, m, a, n); }
-INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_epi32(m, b, a); }
-INLINE vec v_add_where(mask m, vec a, vec b) { return _mm512_mask_add_epi32(a, m, a, b); }
 INLINE vec v_or_where(mask m, vec a, vec b) { return _mm512_mask_or_epi32(a, m, a, b); }
 INLINE vec v_ones_where(mask m, vec a) { return _mm512_mask_set1_epi32(a, m, -1); }
 INLINE vec v_gather(const uint32_t *table, vec i) {
     return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), 0xFFFF, i, table, 4);
 }
 
-INLINE uint32_t m_bits(mask m) { return m; }
 INLINE mask m_of(uint32_t bits) { return (mask)bits; }
 INLINE mask m_and(mask a, mask b) { return a & b; }
 INLINE mask m_or(mask a, mask b) { return a | b; }

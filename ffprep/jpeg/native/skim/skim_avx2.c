@@ -5,28 +5,14 @@
 #include "skim/marks.h"
 
 #if FFP_X86
-#include <immintrin.h>
-
 #define TARGET __attribute__((target("avx2,bmi,bmi2,popcnt")))
-#define INLINE static inline TARGET __attribute__((always_inline))
+#include "vectors/avx2.h"
 
-enum { LANES = 8, LANE_SHIFT = 29 };
+enum { LANE_SHIFT = 29 };
 
-typedef __m256i vec;
-typedef __m256i mask; /* all ones or zero */
-
-INLINE vec v_set(uint32_t x) { return _mm256_set1_epi32((int)x); }
-INLINE vec v_load_any(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-INLINE void v_store(void *p, vec a) { _mm256_store_si256((__m256i *)p, a); }
 INLINE void v_store_any(void *p, vec a) { _mm256_storeu_si256((__m256i *)p, a); }
-INLINE vec v_and(vec a, vec b) { return _mm256_and_si256(a, b); }
-INLINE vec v_add(vec a, vec b) { return _mm256_add_epi32(a, b); }
 INLINE vec v_sub(vec a, vec b) { return _mm256_sub_epi32(a, b); }
-INLINE vec v_right(vec a, int n) { return _mm256_srli_epi32(a, n); }
 INLINE vec v_right_each(vec a, vec n) { return _mm256_srlv_epi32(a, n); }
-INLINE vec v_left(vec a, vec n) { return _mm256_sllv_epi32(a, n); }
-INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_epi8(b, a, m); }
-INLINE vec v_add_where(mask m, vec a, vec b) { return v_add(a, v_and(b, m)); }
 INLINE vec v_zero_where(mask m, vec a) { return _mm256_andnot_si256(m, a); }
 INLINE vec v_count(mask m, vec a, vec one) {
     (void)one;
@@ -38,7 +24,6 @@ INLINE vec v_put(vec a, int lane, uint32_t x) {
 }
 
 INLINE mask m_all(void) { return v_set(0xFFFFFFFF); }
-INLINE uint32_t m_bits(mask m) { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(m)); }
 INLINE mask m_less(vec a, vec b) { return _mm256_cmpgt_epi32(b, a); }
 INLINE mask m_equal(vec a, vec b) { return _mm256_cmpeq_epi32(a, b); }
 INLINE mask m_odd_where(mask m, vec a, vec one) { return v_and(m, _mm256_cmpeq_epi32(v_and(a, one), one)); }
@@ -58,7 +43,7 @@ INLINE uint32_t m_closer(const target *t, vec k) {
 
 /* The first 32 bits of high:low after the first n < 32. */
 INLINE vec v_shift(const target *t, vec high, vec low, vec n) {
-    return _mm256_or_si256(v_left(high, n), v_right_each(low, v_sub(t->bits, n)));
+    return _mm256_or_si256(v_left_each(high, n), v_right_each(low, v_sub(t->bits, n)));
 }
 
 /* The upper 16 bits of each element are those of the entry after it. */

@@ -5,34 +5,19 @@
 #include "skim/marks.h"
 
 #if FFP_X86
-#include <immintrin.h>
-
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,bmi,bmi2,popcnt")))
-#define INLINE static inline TARGET __attribute__((always_inline))
+#include "vectors/avx512.h"
 
-enum { LANES = 16, LANE_SHIFT = 28 };
+enum { LANE_SHIFT = 28 };
 
-typedef __m512i vec;
-typedef __mmask16 mask;
-
-INLINE vec v_set(uint32_t x) { return _mm512_set1_epi32((int)x); }
-INLINE vec v_load_any(const void *p) { return _mm512_loadu_si512(p); }
-INLINE void v_store(void *p, vec a) { _mm512_store_si512(p, a); }
 INLINE void v_store_any(void *p, vec a) { _mm512_storeu_si512(p, a); }
-INLINE vec v_and(vec a, vec b) { return _mm512_and_si512(a, b); }
-INLINE vec v_add(vec a, vec b) { return _mm512_add_epi32(a, b); }
 INLINE vec v_sub(vec a, vec b) { return _mm512_sub_epi32(a, b); }
-INLINE vec v_right(vec a, unsigned n) { return _mm512_srli_epi32(a, n); }
 INLINE vec v_right_each(vec a, vec n) { return _mm512_srlv_epi32(a, n); }
-INLINE vec v_left(vec a, vec n) { return _mm512_sllv_epi32(a, n); }
-INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_epi32(m, b, a); }
-INLINE vec v_add_where(mask m, vec a, vec b) { return _mm512_mask_add_epi32(a, m, a, b); }
 INLINE vec v_zero_where(mask m, vec a) { return _mm512_maskz_mov_epi32((mask)~m, a); }
 INLINE vec v_count(mask m, vec a, vec one) { return v_add_where(m, a, one); }
 INLINE vec v_put(vec a, int lane, uint32_t x) { return _mm512_mask_set1_epi32(a, (mask)(1u << lane), (int)x); }
 
 INLINE mask m_all(void) { return 0xFFFF; }
-INLINE uint32_t m_bits(mask m) { return m; }
 INLINE mask m_less(vec a, vec b) { return _mm512_cmplt_epi32_mask(a, b); }
 INLINE mask m_equal(vec a, vec b) { return _mm512_cmpeq_epi32_mask(a, b); }
 INLINE mask m_odd_where(mask m, vec a, vec one) { return _mm512_mask_test_epi32_mask(m, a, one); }

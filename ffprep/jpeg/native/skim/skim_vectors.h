@@ -64,7 +64,7 @@ INLINE void load_bits(const constants *c, const uint8_t *base, vec bit, mask whe
     vec first, second;
     v_words(&c->own, base, v_right(bit, 3), where, &first, &second);
     *high = v_shift(&c->own, first, second, within);
-    *low = v_left(second, within);
+    *low = v_left_each(second, within);
 }
 
 INLINE void refill(const constants *c, const plan *p, state *s) {
@@ -127,7 +127,7 @@ INLINE void look_up(const constants *c, plan *p, state *s) {
     const vec at = v_add(v_right(s->high, 32 - SKIM_BITS), v_right(s->phase, 8));
     const vec e = v_entries(p->entry, at, s->active), skip = v_and(e, c->skip);
     s->high = v_shift(&c->own, s->high, s->low, skip);
-    s->low = v_left(s->low, skip);
+    s->low = v_left_each(s->low, skip);
     s->bit = v_add(s->bit, skip);
     s->k = v_add(s->k, v_and(e, c->advance));
     const uint32_t look = m_closer(&c->own, s->k);
@@ -287,8 +287,8 @@ TARGET static int64_t differences(const ffp_header *header, ffp_skim *skim, cons
         load_bits(&c, skim->bytes, bit, m_all(), &high, &low);
         const vec e = v_entries(first->entry, v_add(v_right(high, 32 - SKIM_BITS), v_load_any(table + b)), m_all());
         const vec skip = v_and(e, c.skip), size = v_sub(v_and(v_right(e, 8), c.skip), c.one);
-        const vec value = v_left(high, v_sub(skip, size)); /* left-aligned: EXTEND of T.81 F.2.2.1 */
-        const vec least = v_sub(v_set(1), v_left(v_set(1), size));
+        const vec value = v_left_each(high, v_sub(skip, size)); /* left-aligned: EXTEND of T.81 F.2.2.1 */
+        const vec least = v_sub(v_set(1), v_left_each(v_set(1), size));
         const vec magnitude = v_right_each(value, v_sub(v_set(32), size));
         v_store_any(skim->dc + i,
                     v_add_where(m_less(value, v_set(0)), v_add(magnitude, least), v_sub(v_set(0), least)));

@@ -6,7 +6,7 @@ from typing import Any
 
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.memory import get_i32
-from ffprep.kernels.resample.fixed import narrow_columns, render_fixed
+from ffprep.kernels.resample.fixed.common import narrow_columns, render_fixed
 from ffprep.kernels.simd import operations as v
 
 WINDOW = 4
@@ -46,7 +46,7 @@ def _two_pairs(p0: int, p1: int, p2: int, p3: int, size: int, weights: int, pitc
 
 @inline
 def vertical(source: int, stride: int, last: int, size: int, pairs: int, weights: int, pitch: int, out: int) -> None:
-    """Weight rows of bytes; parameters and result as of :func:`ffprep.kernels.resample.fixed_avx512.vertical`."""
+    """Weight rows of bytes; parameters and result as of :func:`ffprep.kernels.resample.fixed.avx512.vertical`."""
     v.compact()
     if size < 32:
         narrow_columns(source, stride, last, size, pairs, weights, pitch, out)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ffprep.kernels.jit import inline, kernel
 from ffprep.kernels.memory import get_i32
-from ffprep.kernels.resample.fixed import narrow_columns, render_fixed
+from ffprep.kernels.resample.fixed.common import narrow_columns, render_fixed
 from ffprep.kernels.simd import operations as v
 
 WINDOW = 16
