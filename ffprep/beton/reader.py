@@ -119,7 +119,7 @@ class Reader(BetonTables):
         """
         for entry in self.superblock.sections if self.superblock else ():
             if entry.name == name:
-                content = self.stored(entry.offset, entry.offset + entry.size)
+                content = self.beside(entry.offset, entry.offset + entry.size)
                 if xxhash.xxh3_64_intdigest(content.data) != entry.checksum:
                     raise CorruptError(f"{self.path}: byte {entry.offset}: section {name!r} does not fit its checksum")
                 return content

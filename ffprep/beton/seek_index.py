@@ -346,7 +346,7 @@ def _remote_index(
             index = SeekIndex(source.path, beton)
         except IndexMismatchError:
             source.forget_unchecked()
-            source.keep(0, source.size)
+            source.keep((0, source.size))
             index = SeekIndex(source.path, beton)
     except IndexMismatchError as error:
         message = str(error).replace(str(source.path), source.url)

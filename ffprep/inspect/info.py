@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ffprep.beton.opening.head import head_of
+from ffprep.beton.opening.head import Head, head_of
 from ffprep.beton.parts import whole_manifest
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import SeekIndex, beside
-from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, source_of
+from ffprep.beton.sets import SetFile, check_same_fields, check_same_tokens, each_opened, source_of
 from ffprep.common.class_words import class_words
 from ffprep.common.formatting import one_line, size_text
 from ffprep.errors import IndexMismatchError
@@ -37,13 +37,15 @@ def describe_set(files: Sequence[SetFile]) -> dict[str, Any]:
     """
     if len(files) == 1 and files[0].index is None:
         return describe(files[0].path)
-    each = []
-    for file in files:
-        each.append(describe(file.path))
-        head = head_of(file.path)
+    each, model = [], None
+
+    def described(file: SetFile) -> tuple[dict[str, Any], Head]:
+        return describe(file.path), head_of(file.path)
+
+    for file, (facts, head) in zip(files, each_opened(described, files), strict=True):
+        each.append(facts)
         file.check(head)
-        if len(each) == 1:
-            model = head
+        model = model or head
         check_same_fields(files[0].path, model, file.path, head)
     check_same_tokens((file.path, source_of(one["manifest"])) for file, one in zip(files, each, strict=True))
     return {

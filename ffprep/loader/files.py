@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ffprep.beton.checksums import check_tables
 from ffprep.beton.reader import Reader
 from ffprep.beton.seek_index import find_index
-from ffprep.beton.sets import Place, files_of
+from ffprep.beton.sets import Place, SetFile, each_opened, files_of
 from ffprep.errors import OptionError
 from ffprep.fields import ArrayImageField, Field, MaskField, NDArrayField, VariableArrayField
 from ffprep.fields.decoders import CaptionDecoder, Decoder
@@ -249,16 +249,20 @@ def open_files(
         raise OptionError("no file is given")
     if len(files) > 1 and not isinstance(index, (bool, type(None))):
         raise OptionError("index is one path, and there are several files; their own are found by index=None")
-    readers: list[Reader] = []
+    readers: list[Reader] = []  # in no order, where several are opened at a time
+
+    def opened(file: SetFile) -> Reader:
+        one = reader(file, custom_fields)
+        readers.append(one)
+        one.seek_index = find_index(one, index)
+        if check != "off":
+            check_tables(one)
+            file.check_tables(one.head)
+        return one
+
     try:
-        for file in files:
-            readers.append(reader(file, custom_fields))
-            readers[-1].seek_index = find_index(readers[-1], index)
-            if check != "off":
-                check_tables(readers[-1])
-                file.check_tables(readers[-1].head)
-        return Files(readers, Checks(check))
+        return Files(list(each_opened(opened, files)), Checks(check))
     except BaseException:
-        for opened in readers:
-            opened.close()
+        for one in readers:
+            one.close()
         raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import each_opened
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import (
     CaptionLengthDecoder,
@@ -22,7 +23,7 @@ from ffprep.fields.decoders import (
 from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.pipeline.form import dtype_name
 from ffprep.pipeline.pipeline_spec import PipelineSpec
-from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, Paths, image_pipeline, listed
+from ffprep.presets.images import IMAGENET_MEAN, IMAGENET_STD, PathLike, Paths, asked_once, image_pipeline, listed
 from ffprep.presets.kinds import check_fields
 from ffprep.presets.options import Captions, EvaluationOptions, Interpolation, LoaderOptions, further_options
 from ffprep.presets.text import number_pipelines
@@ -65,7 +66,7 @@ def caption_pipelines(
         The tokens have another vocabulary, or a file has no captions or no text.
     """
     paths = listed(path)
-    names = [_field_names(each, vocabulary) for each in paths]
+    names = list(each_opened(lambda each: _field_names(each, vocabulary), paths))
     moved = [] if device is None else [ToDevice(device)]
     native = dtype_name(token_dtype)
     convert = [] if native in ("int64", "int32", "uint16") else [Convert(token_dtype)]
@@ -187,6 +188,7 @@ def image_text_train(
     image = image_pipeline(
         decoder, flip=flip, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device
     )
+    path = asked_once(path, options)
     words = caption_pipelines(
         listed(path, options),
         captions,
@@ -236,6 +238,7 @@ def image_text_val(
     further = further_options(image_text_val, options, drop_last=False, seed=0)
     decoder = ResizeRGBImageDecoder(size, interpolation, exact)
     image = image_pipeline(decoder, mean=mean, std=std, dtype=dtype, channels_last=channels_last, device=device)
+    path = asked_once(path, options)
     words = caption_pipelines(
         listed(path, options),
         captions,

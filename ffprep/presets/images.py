@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ffprep.beton.reader import Reader
-from ffprep.beton.sets import files_of
+from ffprep.beton.sets import SetFile, files_of
 from ffprep.errors import OptionError
 from ffprep.fields.decoders import (
     Decoder,
@@ -26,6 +26,7 @@ from ffprep.loader.plan.options import one_of, paths_of
 from ffprep.pipeline.form import dtype_name
 from ffprep.presets.kinds import check_fields
 from ffprep.presets.options import EvaluationOptions, Interpolation, LoaderOptions, further_options
+from ffprep.remote import is_url
 from ffprep.transforms import (
     Convert,
     Grayscale,
@@ -51,13 +52,19 @@ Paths = PathLike | Sequence[PathLike]
 """One file, or several that are loaded together: each an index, a folder or a pattern, too."""
 
 
-def listed(path: Paths, options: Mapping[str, Any] | None = None) -> Sequence[PathLike]:
+def listed(path: Paths, options: Mapping[str, Any] | None = None) -> list[SetFile]:
     """Return the files that one path or several stand for; opening them compares them with their index.
 
     Pages of remote files are kept where a loader with these options keeps them.
     """
     given = options or {}
     return files_of(paths_of(path), given.get("cache"), given.get("cache_limit"))
+
+
+def asked_once(path: Paths, options: Mapping[str, Any]) -> Paths:
+    """Return the files instead of their URLs, so that the store is asked about them once; local paths as they are."""
+    given = paths_of(path)
+    return listed(path, options) if any(map(is_url, [given] if isinstance(given, str) else given)) else path
 
 
 def image_pipeline(
@@ -185,6 +192,7 @@ def imagenet_train(
         Images (batch, 3, height, width), grey ones (batch, 1, height, width), labels int64 (batch,).
     """
     further = further_options(imagenet_train, options)
+    path = asked_once(path, options)
     _check_labelled(path, options)
     decoder = RandomResizedCropRGBImageDecoder(size, scale, ratio, interpolation, exact)
     image = image_pipeline(
@@ -232,6 +240,7 @@ def imagenet_val(
         As for `imagenet_train`.
     """
     further = further_options(imagenet_val, options, drop_last=False, seed=0)
+    path = asked_once(path, options)
     _check_labelled(path, options)
     decoder: Decoder
     if one_of(crop, ("whole", "center"), "crop") == "center" and resize is None:

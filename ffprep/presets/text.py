@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import each_opened
 from ffprep.errors import OptionError
 from ffprep.fields import BytesField, NDArrayField, RGBImageField
 from ffprep.fields.decoders import STORED_TOKENS, BytesDecoder, NDArrayDecoder, TokensDecoder
 from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.loader.block_loader import BlockLoader
 from ffprep.loader.plan.options import whole_number
-from ffprep.presets.images import PathLike, Paths, listed, scalar_pipeline
+from ffprep.presets.images import PathLike, Paths, asked_once, listed, scalar_pipeline
 from ffprep.presets.kinds import preset_for
 from ffprep.presets.options import LoaderOptions, further_options
 from ffprep.text.blocks.blocks import open_blocks, source_facts
@@ -108,8 +109,9 @@ def text_blocks(
     """
     further = further_options(text_blocks, options)
     block = None if block is None else whole_number(block, "block")
+    path = asked_once(path, options)
     files = listed(path, options)
-    forms = {_block_form(each, block, vocabulary) for each in files}
+    forms = set(each_opened(lambda each: _block_form(each, block, vocabulary), files))
     if forms == {None}:
         pipelines = number_pipelines(files, device, dtype)
         return Loader(path, batch_size, num_workers, order=order, seed=seed, pipelines=pipelines, **further)

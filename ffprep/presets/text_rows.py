@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffprep.beton.reader import Reader
+from ffprep.beton.sets import each_opened
 from ffprep.errors import OptionError
 from ffprep.fields import FloatField, IntField
 from ffprep.fields.decoders import (
@@ -21,7 +22,7 @@ from ffprep.fields.decoders import (
 from ffprep.loader import Loader, NodeOrder, OrderOption, RepeatedOrder, WeightedOrder
 from ffprep.pipeline.form import dtype_name
 from ffprep.pipeline.pipeline_spec import PipelineSpec
-from ffprep.presets.images import PathLike, Paths, listed
+from ffprep.presets.images import PathLike, Paths, asked_once, listed
 from ffprep.presets.kinds import check_fields, preset_for
 from ffprep.presets.options import LoaderOptions, further_options
 from ffprep.text.blocks.blocks import source_facts
@@ -92,8 +93,9 @@ def text_rows(
         The files have no such rows, no text, or another vocabulary.
     """
     further = further_options(text_rows, options)
+    path = asked_once(path, options)
     files = listed(path, options)
-    forms = [_row_form(each, vocabulary, text) for each in files]
+    forms = list(each_opened(lambda each: _row_form(each, vocabulary, text), files))
     if any(form != forms[0] for form in forms):
         raise OptionError(
             f"of {', '.join(map(str, files))} not all have the same labels and texts; load them separately"

@@ -9,10 +9,9 @@ from __future__ import annotations
 from ffprep.remote.facts import ChangedError, DamagedError, Facts, RefusedError, RemoteError, shown
 from ffprep.remote.files import SourceFile, is_cached, pread
 from ffprep.remote.folder import Folder, folder_at
-from ffprep.remote.places import is_url, local_file, local_files, with_suffix
+from ffprep.remote.places import at_once, is_url, local_file, local_files, with_suffix
 from ffprep.remote.source import PageSource
 from ffprep.remote.states import PAGE
-from ffprep.remote.store import Patience, Store
 
 __all__ = [
     "PAGE",
@@ -21,11 +20,10 @@ __all__ = [
     "Facts",
     "Folder",
     "PageSource",
-    "Patience",
     "RefusedError",
     "RemoteError",
     "SourceFile",
-    "Store",
+    "at_once",
     "folder_at",
     "is_cached",
     "is_url",

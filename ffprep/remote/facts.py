@@ -26,6 +26,9 @@ IDENTITIES = (
 """Names under which stores say what changes with an object."""
 
 
+MOST_WRONG = 3
+"""So often bytes may come wrong before they count as damaged in the store."""
+
 LARGEST = 1 << 46
 """Bytes of an object: what a server says is not to make tables of its pages that no disk or memory has room for."""
 

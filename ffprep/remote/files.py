@@ -12,7 +12,7 @@ from ffprep.remote.source import PageSource
 
 
 class SourceFile(io.FileIO):
-    """The sparse file, whose bytes are fetched before they are read.
+    """The sparse file, to read head and tables of: their bytes are fetched before they are read, and stay.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class SourceFile(io.FileIO):
         """Read from where the file is."""
         place = self.tell()
         size = self.source.size - place if size is None or size < 0 else min(size, self.source.size - place)
-        self.source.need(place, size)
+        self.source.keep((place, size))
         return super().read(size) or b""
 
 
@@ -37,8 +37,8 @@ def is_cached(path: Path) -> bool:
 
 
 def pread(file: Any, size: int, offset: int) -> bytes:
-    """Read bytes of a file at an offset; those of a remote one are fetched before."""
+    """Read bytes of a head or a table at an offset; those of a remote file are fetched before."""
     source = getattr(file, "source", None)
     if source is not None:
-        source.need(offset, size)
+        source.keep((offset, size))
     return os.pread(file.fileno(), size, offset)

@@ -4,14 +4,16 @@
 
     CACHE/lock                     held while states change, by one process for a moment
     CACHE/limit                    bytes that the pages may take, as text; without it nine tenths of the disk
-    CACHE/used                     u8 bytes that they take, or more; mapped by all, counted anew where that is too many
-    CACHE/s3+bucket+train.beton@0123456789abcdef.remote/
+    CACHE/used2                    u8 bytes that they take, or more; mapped by all, counted anew where that is too many
+    CACHE/s3+bucket+train.beton@0123456789abcdef.remote2/
         train.beton                the file, sparse: pages that are not here are holes
         source.json                its URL, size and identity, such as the ETag
         states                     what is here, see `states.py`
         users/*.plan               what each process needs, see `plans.py`
 
-The digits are made of identity and size, so another version of the object has another folder.
+The digits are made of identity and size, so another version of the object has another folder. The number after
+``remote`` is that of these formats. Versions of ffprep with other ones share lock and limit, and use none of each
+other's folders; those of before (``.remote``) count here, and go as files do that no process reads.
 """
 
 from __future__ import annotations
@@ -29,16 +31,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.files.holes import punch, take_room
 from ffprep.common.files.mapping import map_file
 from ffprep.common.files.replacing import naming, write_file
 from ffprep.common.files.source_files import read_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.remote.facts import RemoteError
-from ffprep.remote.holes import ENVIRONMENT, punch, take_room
 from ffprep.remote.plans import Plans
-from ffprep.remote.states import ABSENT, PAGE, States, check_own, page_bytes
+from ffprep.remote.states import ABSENT, PAGE, PART, Flags, States, check_own, page_bytes, runs
 
-SUFFIX = ".remote"
+ENVIRONMENT = "FFPREP_CACHE"
+"""Environment variable: where the cache is; by default ``~/.cache/ffprep``."""
+
+SUFFIX = ".remote2"
+BEFORE = ".remote"
+"""What the folders of an earlier version end with."""
 DISK_SHARE = 0.9
 _LONGEST_LIMIT = 100
 SHARE_AT_ONCE = 200
@@ -139,26 +146,26 @@ class Folder:
         return int(DISK_SHARE * (free + self.used()))
 
     def check_possible(self, url: str, needed: dict[tuple[Path, int], int]) -> None:
-        """Refuse at once what will never have room beside the tables that this process keeps.
+        """Refuse at once what will never have room beside what this process keeps.
 
         Parameters
         ----------
         url : str
             For the message.
         needed : dict of (Path, int) to int
-            Bytes of pages, by their file's folder and their number.
+            Bytes of pages or of their parts, by their file's folder and their number.
 
         Raises
         ------
         RemoteError
         """
         for source in list(self.sources):
-            needed = {**needed, **source.kept()}
+            needed = {**source.staying(), **needed}
         limit, total = self.limit(), sum(needed.values())
         if total > limit:
             raise RemoteError(
-                f"{url}: the tables of the files that are open and what is read now take {len(needed)} pages, and "
-                f"{self.path} may take {limit:,} bytes; give cache_limit={total} or more, or make room on its disk"
+                f"{url}: the tables of the files that are open and the pages that are read take {total:,} bytes, and "
+                f"{self.path} may take {limit:,}; give cache_limit={total} or more, or make room on its disk"
             )
 
     def used(self, exactly: bool = False) -> int:
@@ -171,11 +178,11 @@ class Folder:
             if self._total is None:
                 self._total, exactly = self._map_total(), True
             if exactly:
-                self._total[0] = sum(self._states_of(place).bytes_used() for place in self.objects())
+                self._total[0] = sum(map(self._bytes_of, self.objects()))
             return int(self._total[0])
 
     def _map_total(self) -> npt.NDArray[np.uint64]:
-        check_own(path := self.path / "used")
+        check_own(path := self.path / "used2")
         with naming(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "r+b") as file:
@@ -188,17 +195,27 @@ class Folder:
         return True
 
     def objects(self) -> list[Path]:
-        """Return the folders of the files."""
+        """Return the folders of the files, also those of an earlier version."""
         try:
             with os.scandir(self.path) as entries:
-                return sorted(self.path / entry.name for entry in entries if entry.name.endswith(SUFFIX))
+                return sorted(self.path / entry.name for entry in entries if entry.name.endswith((SUFFIX, BEFORE)))
         except FileNotFoundError:
             raise OptionError(
                 f"{self.path}: the folder of the cache was removed while it was in use; open the files again"
             ) from None
 
+    def _bytes_of(self, place: Path) -> int:
+        if place.name.endswith(SUFFIX):
+            return self._states_of(place).bytes_used()
+        try:
+            return data_file(place).stat().st_blocks * 512
+        except OSError:
+            return 0
+
     def _states_of(self, place: Path) -> States:
         """Return the states of a file's pages, which stay mapped as long as it is the same file."""
+        if not place.name.endswith(SUFFIX):
+            return States.none()
         try:
             number = (place / "states").stat().st_ino
         except OSError:
@@ -248,7 +265,7 @@ class Folder:
         for place in sorted(unused, key=_last_use):
             if freed >= missing:
                 break
-            freed += self._states_of(place).bytes_used()
+            freed += self._bytes_of(place)
             self._states.pop(place.name, None)
             # The description stays: somebody may be about to open the file. States say what is here, so they go first.
             with contextlib.suppress(OSError):
@@ -257,55 +274,74 @@ class Folder:
         return freed
 
     def _remove_furthest(self, missing: int, distance: int | None) -> None:
-        every: list[tuple[Path, States, Pages, Pages]] = []
+        every: list[tuple[Path, States, Pages, Flags]] = []
+        distances, sizes = [], []
         for place in self.objects():
             states = self._states_of(place)
             pages = states.removable()
             if not len(pages):
                 continue
-            held, away = Plans(place).needs(states.count, waiting=distance is None)
+            held, kept, away = Plans(place).needs(states.count, waiting=distance is None)
             pages = pages[~held[pages]]
             if distance is not None:
                 pages = pages[away[pages] > distance]
+            freed = states.freed(pages, kept)
+            pages, freed = pages[freed > 0], freed[freed > 0]
             if len(pages):
-                every.append((place, states, pages, away[pages]))
+                every.append((place, states, pages, kept))
+                distances.append(away[pages])
+                sizes.append(freed)
         if not every:
             return
-        away = np.concatenate([one[3] for one in every])
-        number = max(self.limit() // PAGE // SHARE_AT_ONCE, -(-missing // PAGE))
-        chosen = np.zeros(len(away), np.bool_)
-        chosen[np.argsort(-away, kind="stable")[:number]] = True
+        order = np.argsort(-np.concatenate(distances), kind="stable")
+        least = max(missing, self.limit() // SHARE_AT_ONCE)
+        chosen = np.zeros(len(order), np.bool_)
+        chosen[order[: np.searchsorted(np.cumsum(np.concatenate(sizes)[order]), least) + 1]] = True
         begin = 0
-        for place, states, pages, _ in every:
+        for place, states, pages, kept in every:
             mine = pages[chosen[begin : begin + len(pages)]]
             begin += len(pages)
             if len(mine):
-                remove_pages(place, states, mine)
+                remove_pages(place, states, mine, kept)
 
 
-def remove_pages(place: Path, states: States, pages: Pages) -> None:
-    """Remove pages of a file: they are marked as absent, then their room is given back; the lock is held."""
+def remove_pages(place: Path, states: States, pages: Pages, kept: Flags | None = None) -> None:
+    """Remove pages of a file: they are marked as absent, then their room is given back; the lock is held.
+
+    Parameters
+    ----------
+    place : Path
+        The file's folder.
+    states : States
+    pages : ndarray of int64
+    kept : ndarray of bool, shape (all pages,), optional
+        Of which pages the parts stay; by default of none.
+    """
     states.set(pages, ABSENT)
+    gone = pages if kept is None else pages[~kept[pages]]
+    states.records["parts"][gone] = 0
     path = data_file(place)
     with naming(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             for page in pages.tolist():
-                punch(descriptor, page * PAGE, page_bytes(page, states.size), path)
+                start, end = page * PAGE, page * PAGE + page_bytes(page, states.size)
+                for first, last in runs(~states.parts_of(page)):
+                    begin = start + first * PART
+                    if begin < end:
+                        _punch(descriptor, begin, min(start + last * PART, end) - begin, path)
         finally:
             os.close(descriptor)
 
 
-def write_page(path: Path, start: int, data: bytes) -> None:
-    """Write a page to a sparse file; raise ``OSError`` if the disk is full or fails."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+def _punch(descriptor: int, offset: int, size: int, path: Path) -> None:
     try:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(descriptor, view, start)
-            view, start = view[written:], start + written
-    finally:
-        os.close(descriptor)
+        punch(descriptor, offset, size)
+    except OSError as error:
+        raise OptionError(
+            f"{path}: this file system cannot free parts of a file ({error.strerror}), so the cache's limit cannot be "
+            f"kept; name a folder of another one with cache= or {ENVIRONMENT}"
+        ) from None
 
 
 def write_own(path: Path, text: str) -> None:
@@ -316,7 +352,7 @@ def write_own(path: Path, text: str) -> None:
 
 def data_file(place: Path) -> Path:
     """Return the sparse file in the folder of a remote file."""
-    return place / place.name[: -len(SUFFIX)].rpartition("@")[0].rpartition("+")[2]
+    return place / place.name.rpartition("@")[0].rpartition("+")[2]
 
 
 def _last_use(place: Path) -> float:

@@ -7,21 +7,23 @@ import glob
 import json
 import os
 import urllib.parse
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import xxhash
 
 from ffprep.common.files.source_files import read_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.remote.facts import DESCRIPTION, LONGEST_DESCRIPTION, Facts, RemoteError, shown, split
-from ffprep.remote.folder import SUFFIX, Folder, write_own
-from ffprep.remote.store import Store
+from ffprep.remote.folder import SUFFIX, Folder, data_file, write_own
 
 _LONGEST = 180
 _SCHEMES_OF_FILES = ("file", "local")
-_AT_ONCE = 16
+_AT_ONCE = 32
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 def is_url(place: str | os.PathLike[str]) -> bool:
@@ -50,6 +52,8 @@ def local_file(url: str, folder: Folder, facts: Facts | None = None) -> Path:
         A package is missing.
     """
     if facts is None:
+        from ffprep.remote.store import Store
+
         facts = Store(url).facts()
     parts = split(url)
     # A store that names no version is told apart by the whole URL, as one whose query is what differs.
@@ -68,21 +72,30 @@ def local_file(url: str, folder: Folder, facts: Facts | None = None) -> Path:
     known = place / DESCRIPTION
     with contextlib.suppress(OSError, SourceError):
         if read_file(known, LONGEST_DESCRIPTION) == description.encode():
-            return place / _file_name(place)
+            return data_file(place)
     with folder.locked():
         write_own(known, description)
         known.chmod(0o600)
-    return place / _file_name(place)
-
-
-def _file_name(place: Path) -> str:
-    return place.name[: -len(SUFFIX)].rpartition("@")[0].rpartition("+")[2]
+    return data_file(place)
 
 
 def local_files(urls: Sequence[str], folder: Folder, facts: Iterable[Facts | None]) -> list[Path]:
     """Return `local_file` of many URLs; the store is asked about several at a time."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ffprep-remote") as pool:
-        return list(pool.map(local_file, urls, [folder] * len(urls), facts))
+    return list(at_once(lambda one: local_file(one[0], folder, one[1]), list(zip(urls, facts, strict=True))))
+
+
+def at_once(function: Callable[[A], T], values: Sequence[A]) -> Iterator[T]:
+    """Yield what a function returns for each of some values, in their order; it is called for several at a time.
+
+    An exception of it comes in the order of the values, too; it is then called for no further ones.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(min(_AT_ONCE, max(1, len(values))), thread_name_prefix="ffprep-remote")
+    try:
+        yield from pool.map(function, values)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def listed(url: str, suffixes: Sequence[str]) -> list[str]:
@@ -93,6 +106,8 @@ def listed(url: str, suffixes: Sequence[str]) -> list[str]:
     RemoteError
         The store cannot list them.
     """
+    from ffprep.remote.store import Store
+
     store = Store(url)
     if not store.path.strip("/") or not split(url).netloc.rpartition("@")[2] + split(url).path.strip("/"):
         raise OptionError(f"{shown(url)}: names no bucket or host; give a URL such as s3://bucket/train.beton")

@@ -2,11 +2,12 @@
 
 A user is a reader of a process. It keeps a file that all processes map::
 
-    0    magic "FFPPLAN2"   u8 the batch it is at   u8 pages of the file
+    0    magic "FFPPLAN3"   u8 the batch it is at   u8 pages of the file
     24   who it is (`ffprep.common.files.locking.Holder`), ended by a zero
     512  for each page: u4 the batch that needs it next, `NEVER` where that is not known
-    ...  for each page: u2 how often it is held: by batches under way, or as a table
-    ...  for each page: u2 how often it is kept ahead: by batches to come, until somebody waits for another page
+    ...  for each page: u2 how often it is held, by batches under way
+    ...  for each page: u2 how often it is held ahead: by batches to come, until somebody waits for another page
+    ...  for each page: u2 whether its parts are kept, which are of a table
 
 The file of a user that has ended is removed by whoever meets it.
 """
@@ -21,23 +22,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.files.holes import take_room
 from ffprep.common.files.locking import Holder
 from ffprep.common.files.mapping import map_file
 from ffprep.common.files.replacing import naming
 from ffprep.common.files.source_files import open_binary, read_file
 from ffprep.errors import SourceError
-from ffprep.remote.holes import take_room
 
 NEVER = 0xFFFFFFFF
 FURTHEST = 1 << 40
 """Distance of a page whose next use nobody knows."""
 
-_MAGIC = b"FFPPLAN2"
+_MAGIC = b"FFPPLAN3"
 _HEAD = struct.Struct("<8sQQ")
 _START = 512
+_EACH = 10
 _SUFFIX = ".plan"
 
 Counts = npt.NDArray[np.uint16]
+Flags = npt.NDArray[np.bool_]
 
 
 class Plan:
@@ -55,7 +58,7 @@ class Plan:
     number : int
         Names the user.
     next : ndarray of uint32, shape (pages,)
-    held, ahead : ndarray of uint16, shape (pages,)
+    held, ahead, kept : ndarray of uint16, shape (pages,)
     """
 
     def __init__(self, place: Path, count: int) -> None:
@@ -67,13 +70,13 @@ class Plan:
             file.write(head.ljust(_START, b"\0") + b"\xff" * (4 * count))
             file.flush()
             try:
-                take_room(file.fileno(), _START + 8 * count)
+                take_room(file.fileno(), _START + _EACH * count)
             except OSError:
                 self.end()
                 raise
             self._data = map_file(file, writable=True)
         self._now = self._data[8:16].view("<u8")
-        self.next, self.held, self.ahead = _parts(self._data, count)
+        self.next, self.held, self.ahead, self.kept = _columns(self._data, count)
 
     def go_to(self, batch: int) -> None:
         """Say which batch the user is at."""
@@ -89,9 +92,9 @@ def path_of(place: Path, number: int) -> Path:
     return place / "users" / f"{number:016x}{_SUFFIX}"
 
 
-def _parts(data: npt.NDArray[np.uint8], count: int) -> tuple[npt.NDArray[np.uint32], Counts, Counts]:
-    counts = data[_START + 4 * count :].view("<u2")
-    return data[_START : _START + 4 * count].view("<u4"), counts[:count], counts[count:]
+def _columns(data: npt.NDArray[np.uint8], count: int) -> tuple[npt.NDArray[np.uint32], Counts, Counts, Counts]:
+    held, ahead, kept = data[_START + 4 * count :].view("<u2").reshape(3, count)
+    return data[_START : _START + 4 * count].view("<u4"), held, ahead, kept
 
 
 class Plans:
@@ -120,32 +123,33 @@ class Plans:
                             path.unlink(missing_ok=True)
         return found
 
-    def needs(self, count: int, *, waiting: bool = False) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-        """Return which pages somebody holds, and in how many batches each is needed next by anybody.
+    def needs(self, count: int, *, waiting: bool = False) -> tuple[Flags, Flags, npt.NDArray[np.int64]]:
+        """Return which pages somebody holds, of which the parts are kept, and in how many batches each is needed next.
 
         Parameters
         ----------
         count : int
             Pages of the file.
         waiting : bool
-            Whether somebody waits for the room: then pages that are only kept ahead are not held.
+            Whether somebody waits for the room: then pages that are only held ahead are not held.
         """
-        held, away = np.zeros(count, np.bool_), np.full(count, FURTHEST, np.int64)
+        held, kept, away = np.zeros(count, np.bool_), np.zeros(count, np.bool_), np.full(count, FURTHEST, np.int64)
         for path in self.live():
             try:
-                data = np.frombuffer(read_file(path, _START + 8 * count), np.uint8)
+                data = np.frombuffer(read_file(path, _START + _EACH * count), np.uint8)
             except (OSError, SourceError):
                 continue
-            if len(data) != _START + 8 * count or data[:8].tobytes() != _MAGIC:
+            if len(data) != _START + _EACH * count or data[:8].tobytes() != _MAGIC:
                 continue
-            batches, counts, ahead = _parts(data, count)
+            batches, counts, ahead, tables = _columns(data, count)
             held |= counts > 0
+            kept |= tables > 0
             if not waiting:
                 held |= ahead > 0
             known = batches != NEVER
             distance = batches[known].astype(np.int64) - min(int(data[8:16].view("<u8")[0]), FURTHEST)
             away[known] = np.minimum(away[known], np.maximum(distance, 0))
-        return held, away
+        return held, kept, away
 
 
 def is_live(path: Path) -> bool:

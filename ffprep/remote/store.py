@@ -7,7 +7,7 @@ import collections
 import os
 import random
 import statistics
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from ffprep.remote.facts import (
     IDENTITIES,
     LARGEST,
     LISTED,
+    MOST_WRONG,
     ChangedError,
     DamagedError,
     Facts,
@@ -34,16 +35,14 @@ T = TypeVar("T")
 AT_ONCE = 16
 """Ranges that a process asks for at the same time."""
 
+SMALL, SMALL_AT_ONCE = 1 << 20, 64
+"""Ranges of at most so many bytes, and how many of them, beside the others: their answers take little memory."""
+
 DEADLINE = "FFPREP_REMOTE_DEADLINE"
 """Environment variable: the most seconds that a range may take, with all its repetitions."""
 
-_FINAL: dict[type, str] = {
-    FileNotFoundError: "there is no such object; check the URL",
-    PermissionError: "access is refused",
-}
-
-MOST_WRONG = 3
-"""So often a page may come with wrong bytes before it counts as damaged in the store."""
+_ABSENT = "there is no such object; check the URL"
+_FINAL: dict[type, str] = {FileNotFoundError: _ABSENT, PermissionError: "access is refused"}
 
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "abfs": "adlfs"}
 
@@ -162,6 +161,17 @@ class Store:
         """
         return self.start(self.ask_facts()).result()
 
+    def unchanged(self, facts: Facts) -> None:
+        """Ask whether the object is still what it was, unless the store does not send ranges of another one anyway.
+
+        Raises
+        ------
+        ChangedError
+        RemoteError
+        """
+        if not self._guarded(facts):
+            self.start(self._repeated(lambda: self._compare(facts), "cannot be found")).result()
+
     def content(self, most: int) -> bytes:
         """Read a whole small object.
 
@@ -224,14 +234,9 @@ class Store:
             data = await self._hedged(start, end, facts)
             if len(data) != end - start:
                 raise RemoteError(f"{len(data):,} of {end - start:,} bytes came")
-            good = await self._loop.run_in_executor(None, check, data)
+            good = await self.in_thread(check, data)
             if good is False or (good is None and not self._guarded(facts)):
-                now = await self._facts_once()
-                if now.size != facts.size or (now.identity != facts.identity and not facts.identity.startswith(LISTED)):
-                    raise ChangedError(
-                        f"{shown(self.url)}: changed while it was in use: it is now {now.identity} of {now.size:,} "
-                        f"bytes and was {facts.identity} of {facts.size:,}; open it again"
-                    )
+                await self._compare(facts)
             if good is False:
                 wrong += 1
                 text = "the bytes that came do not fit their checksum"
@@ -243,8 +248,40 @@ class Store:
             self._took.append(self._loop.time() - began)
             return data
 
-        async with _places(self._loop):
+        async with _places(self._loop, end - start <= SMALL):
             return await self._repeated(once, f"{what} cannot be read")
+
+    async def _compare(self, facts: Facts) -> None:
+        now = await self._facts_once()
+        if now.size != facts.size or (now.identity != facts.identity and not facts.identity.startswith(LISTED)):
+            raise ChangedError(
+                f"{shown(self.url)}: changed while it was in use: it is now {now.identity} of {now.size:,} "
+                f"bytes and was {facts.identity} of {facts.size:,}; open it again"
+            )
+
+    async def ranges(
+        self, pieces: Sequence[tuple[int, int]], facts: Facts, name: Callable[[int, int], str]
+    ) -> list[bytes]:
+        """Read several ranges at the same time, which the caller compares: see `unchanged`.
+
+        Parameters
+        ----------
+        pieces : sequence of (int, int)
+            First byte and end of each.
+        facts : Facts
+        name : callable
+            Says what a range is, for messages.
+        """
+        tasks = [asyncio.ensure_future(self.range(*piece, facts, name(*piece), _right)) for piece in pieces]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call what may take a while beside the loop."""
+        return await self._loop.run_in_executor(None, function, *arguments)
 
     async def _repeated(self, once: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
         patience, began, why = self.patience, self._loop.time(), "no answer"
@@ -306,7 +343,7 @@ class Store:
             return await http.part(self._fs, self.url, start, end, facts)
         if self._fs.async_impl:
             return bytes(await self._fs._cat_file(self.path, start=start, end=end))
-        return await self._loop.run_in_executor(None, lambda: bytes(self._fs.cat_file(self.path, start, end)))
+        return await self.in_thread(lambda: bytes(self._fs.cat_file(self.path, start, end)))
 
     async def _facts_once(self) -> Facts:
         found = await self._stated_facts()
@@ -321,7 +358,7 @@ class Store:
         if self._fs.async_impl:
             found = await self._fs._info(self.path)
         else:
-            found = await self._loop.run_in_executor(None, self._fs.info, self.path)
+            found = await self.in_thread(self._fs.info, self.path)
         if found.get("type") == "directory":
             raise FinalError("it is a folder")
         if not isinstance(found.get("size"), int):
@@ -339,19 +376,24 @@ class Store:
             if fs.async_impl:
                 found = await (fs._glob(path) if pattern else fs._ls(path, detail=True))
             else:
-                found = await self._loop.run_in_executor(None, lambda: fs.glob(path) if pattern else fs.ls(path, True))
+                found = await self.in_thread(lambda: fs.glob(path) if pattern else fs.ls(path, True))
         except FileNotFoundError:
             return []
         names = found if pattern else [one["name"] for one in found if one["type"] != "directory"]
         return [str(fs.unstrip_protocol(str(name))) for name in names]
 
 
-_semaphores: dict[int, asyncio.Semaphore] = {}
+def _right(data: bytes) -> bool:
+    return True
 
 
-def _places(loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-    """Return what holds a loop to `AT_ONCE` ranges; called on the loop."""
-    if id(loop) not in _semaphores:
-        _semaphores.clear()
-        _semaphores[id(loop)] = asyncio.Semaphore(AT_ONCE)
-    return _semaphores[id(loop)]
+_semaphores: dict[tuple[int, bool], asyncio.Semaphore] = {}
+
+
+def _places(loop: asyncio.AbstractEventLoop, small: bool) -> asyncio.Semaphore:
+    """Return what holds a loop to `AT_ONCE` ranges, or `SMALL_AT_ONCE` small ones; called on the loop."""
+    if (id(loop), small) not in _semaphores:
+        for known in [known for known in _semaphores if known[0] != id(loop)]:
+            del _semaphores[known]
+        _semaphores[id(loop), small] = asyncio.Semaphore(SMALL_AT_ONCE if small else AT_ONCE)
+    return _semaphores[id(loop), small]

@@ -59,14 +59,15 @@ def test_a_limit_that_is_a_pipe_is_not_written_to(cache: Path, url: str) -> None
 def test_garbage_among_plans_hides_no_other_plan(tmp_path: Path) -> None:
     """Else pages that somebody uses would be removed."""
     plan = Plan(tmp_path, 4)
-    plan.held[2] = 1
+    plan.held[2] = plan.kept[3] = 1
     plan.next[:] = 7
     plan.go_to(2**64 - 1)
     users = tmp_path / "users"
     for number, kind in enumerate(GARBAGE):
         replace(users / f"{number:016x}.plan", kind)
-    held, away = Plans(tmp_path).needs(4)
-    assert held.tolist() == [False, False, True, False] and away.tolist() == [0] * 4
+    held, kept, away = Plans(tmp_path).needs(4)
+    assert held.tolist() == [False, False, True, False] and kept.tolist() == [False] * 3 + [True]
+    assert away.tolist() == [0] * 4
     assert [entry.name for entry in users.iterdir() if entry.is_file()] == [plan.path.name]
     plan.end()
 
@@ -78,7 +79,7 @@ def test_a_size_that_no_object_has(
     monkeypatch.setattr("ffprep.remote.http._range_of", lambda answer: (0, size))
     with pytest.raises(RemoteError, match="says that it has .* bytes"):
         Reader(url)
-    assert not list(cache.glob("*.remote"))
+    assert not list(cache.glob("*.remote2"))
 
 
 def test_a_limit_that_is_no_short_number(cache: Path, url: str) -> None:

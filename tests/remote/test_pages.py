@@ -23,7 +23,7 @@ from ffprep.beton.verify import verify
 from ffprep.common.files import locking
 from ffprep.errors import OptionError
 from ffprep.inspect.info import describe
-from ffprep.remote import ChangedError, DamagedError, RemoteError, Store, folder_at
+from ffprep.remote import ChangedError, DamagedError, RemoteError, folder_at
 from ffprep.remote import store as stores
 from ffprep.remote.places import beside, is_url
 from ffprep.remote.states import CLAIMED, PRESENT, States
@@ -298,7 +298,7 @@ def test_the_folder_says_what_it_keeps_and_no_secret(server: Served, local: Path
     url = server.put("/a+b/train.beton", local.read_bytes(), "one") + "?signature=secret"
     with Reader(url) as reader:
         place = reader.path.parent
-        assert place.name.endswith(".remote") and "train.beton@" in place.name and "secret" not in place.name
+        assert place.name.endswith(".remote2") and "train.beton@" in place.name and "secret" not in place.name
         assert json.loads((place / "source.json").read_text())["url"] == url
         assert (place / "source.json").stat().st_mode & 0o077 == 0
         server.fault = lambda request: "503"
@@ -342,12 +342,12 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cache: Path
     monkeypatch.delitem(_registry, "gs", raising=False)
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(OptionError, match=r"pip install 'ffprep\[remote\]'"):
-        Store("s3://bucket/train.beton")
+        stores.Store("s3://bucket/train.beton")
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(OptionError, match="pip install gcsfs"):
-        Store("gs://bucket/train.beton")
+        stores.Store("gs://bucket/train.beton")
     with pytest.raises(OptionError, match="knows no nonsense://"):
-        Store("nonsense://bucket/train.beton")
+        stores.Store("nonsense://bucket/train.beton")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(OptionError, match=r"pip install 'ffprep\[remote\]'"):
         files_of("s3://bucket/train.beton")

@@ -14,7 +14,14 @@ from ffprep.beton import layout, sections
 from ffprep.beton.opening.head import Head, read_head
 from ffprep.errors import BetonError, CorruptError, CustomFieldError
 from ffprep.remote import Folder, PageSource, RemoteError, folder_at, is_url, local_file, pread
+from ffprep.remote.facts import MOST_WRONG
 from ffprep.remote.places import checked
+
+FIRST = LAST = 1 << 16
+"""Bytes of the beginning and of the end that are fetched before it is known what they hold: mostly all that is read."""
+
+_WITH_TABLES = {sections.MANIFEST: 1 << 20, sections.CHECKSUMS: 1 << 24, sections.PAYLOAD_SUMS: 1 << 20}
+"""Sections that are fetched with the tables, and how many bytes of them at most; others are when they are read."""
 
 
 def local_place(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -38,22 +45,19 @@ def read_remote_head(file: BinaryIO, source: PageSource, path: Path, custom_fiel
     Raises
     ------
     BetonError
-        The file cannot be used, also after what was wrong has been fetched once more.
+        The file cannot be used, also after what was wrong has been fetched anew.
     """
-    try:
-        return _read(file, source, path, custom_fields)
-    except (RemoteError, CustomFieldError):
-        raise
-    except BetonError:
-        source.forget_unchecked()
-    file.seek(0)
-    try:
-        return _read(file, source, path, custom_fields)
-    except RemoteError:
-        raise
-    except BetonError as error:
-        source.forget_unchecked()
-        raise type(error)(f"{source.url}: {error}") from None
+    for attempt in range(MOST_WRONG):
+        try:
+            return _read(file, source, path, custom_fields)
+        except (RemoteError, CustomFieldError):
+            raise
+        except BetonError as error:
+            source.forget_unchecked()
+            file.seek(0)
+            if attempt + 1 == MOST_WRONG:
+                raise type(error)(f"{source.url}: {error}") from None
+    raise AssertionError("unreachable")
 
 
 def whole_file(url: str, folder: Folder) -> PageSource:
@@ -73,7 +77,8 @@ def whole_file(url: str, folder: Folder) -> PageSource:
     """
     source = PageSource(local_file(url, folder))
     try:
-        source.keep(0, source.size)
+        source.keep((0, source.size))
+        source.unchanged()
     except BaseException:
         source.close()
         raise
@@ -81,11 +86,20 @@ def whole_file(url: str, folder: Folder) -> PageSource:
 
 
 def _read(file: BinaryIO, source: PageSource, path: Path, custom_fields: Mapping[str, type[Any]]) -> Head:
+    source.keep((0, FIRST), (max(0, source.size - LAST), LAST))
     head = read_head(file, path, custom_fields)
     bounds, block = head.bounds, head.superblock
-    source.keep(0, min(head.size, bounds.start + layout.LARGEST_SUPERBLOCK))
-    source.keep(bounds.end, head.size - bounds.end)
+    source.keep(
+        (0, min(head.size, bounds.start + layout.LARGEST_SUPERBLOCK)),
+        (bounds.end, head.size - bounds.end),
+        *(
+            (one.offset, one.size)
+            for one in (block.sections if block else ())
+            if one.size <= _WITH_TABLES.get(one.name, 0)
+        ),
+    )
     if block is None:
+        source.unchanged()
         return head
     parts = (
         ("header, fields or sample records", 0, layout.superblock_offset(bounds.start), block.head_checksum),

@@ -28,7 +28,7 @@ from ffprep.errors import BetonError, CorruptError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
 from ffprep.jpeg.watching import watch_memory
-from ffprep.remote import PageSource
+from ffprep.remote import PAGE, PageSource
 
 Self = TypeVar("Self", bound="BetonTables")
 
@@ -55,7 +55,11 @@ class BetonTables:
             if self.source is None:
                 self.head = read_head(file, self.path, self._custom_fields)
             else:
-                self.head = read_remote_head(file, self.source, self.path, self._custom_fields)
+                try:
+                    self.head = read_remote_head(file, self.source, self.path, self._custom_fields)
+                except BaseException:
+                    self.source.close()
+                    raise
             self.data = map_file(file)
         self._watch = watch_memory(self, self.data, self.path)
         self.page_size = self.head.header.page_size
@@ -243,8 +247,15 @@ class BetonTables:
             self.guard(name, sample)
         return self.data[start : start + length]
 
+    def beside(self, start: int, end: int) -> npt.NDArray[np.uint8]:
+        """Return some bytes that are not of payloads as a read-only view; a remote file's stay as its tables do."""
+        if self.source is not None and end - start <= PAGE:
+            self.source.keep((start, end - start))
+            return self.data[start:end]
+        return self.stored(start, end)
+
     def stored(self, start: int, end: int) -> npt.NDArray[np.uint8]:
-        """Return some bytes of the file as a read-only view; those of a remote file are fetched."""
+        """Return some bytes of the file as a read-only view; those of a remote file are fetched in whole pages."""
         if self.source is not None:
             self.source.need(start, end - start)
         return self.data[start:end]

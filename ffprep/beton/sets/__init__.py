@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ffprep.beton.sets.index import SUFFIX, read_index
 from ffprep.beton.sets.making import make_set
-from ffprep.beton.sets.members import Member, SetFile, SetIndex, check_same_fields, name_problem
+from ffprep.beton.sets.members import Member, SetFile, SetIndex, check_same_fields, each_opened, name_problem
 from ffprep.beton.sets.places import Place, files_of, numbered
 from ffprep.beton.sets.tokens import check_same_tokens, source_of
 
@@ -27,6 +27,7 @@ __all__ = [
     "SetIndex",
     "check_same_fields",
     "check_same_tokens",
+    "each_opened",
     "files_of",
     "make_set",
     "name_problem",

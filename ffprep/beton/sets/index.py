@@ -47,7 +47,8 @@ def read_index(path: Path) -> SetIndex:
         raise NotABetonError(f"{path}: is neither a .beton file nor an index of a set")
     if type(found.get("version")) is not int or found["version"] != VERSION:
         raise NotABetonError(
-            f"{path}: an index of version {_shown(found.get('version'))}; this ffprep reads version {VERSION}; install a newer one"
+            f"{path}: an index of version {_shown(found.get('version'))}; this ffprep reads version {VERSION}; install "
+            "a newer one"
         )
     try:
         _keys(found, ("format", "version", "samples", "bytes", "files"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import xxhash
 
@@ -14,9 +14,11 @@ from ffprep.beton import layout
 from ffprep.beton.opening.head import AGAIN, Head, open_beton, read_head
 from ffprep.beton.sets.tokens import recorded_source
 from ffprep.errors import CorruptError, OptionError
-from ffprep.remote import pread
+from ffprep.remote import at_once, is_cached, pread
 
 _PIECE = 1 << 22
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,12 @@ class SetIndex:
     def files(self) -> list[SetFile]:
         """Return the files that it lists."""
         return [SetFile(self.path.parent / member.name, self.path, member) for member in self.members]
+
+
+def each_opened(function: Callable[[SetFile], T], files: Sequence[SetFile]) -> Iterator[T]:
+    """Yield what a function returns for each file, in order; several at a time, if files in a store are among them."""
+    some = len(files) > 1 and any(is_cached(file.path) for file in files)
+    return at_once(function, files) if some else map(function, files)
 
 
 def name_problem(name: Any) -> str | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ffprep.beton.opening.remote_head import whole_file
 from ffprep.beton.sets.index import SUFFIX, read_index
 from ffprep.beton.sets.members import SetFile
 from ffprep.errors import OptionError
-from ffprep.remote import Facts, Folder, PageSource, local_file, local_files, shown
+from ffprep.remote import Facts, Folder, local_file, local_files, shown
 from ffprep.remote.facts import LISTED
 from ffprep.remote.places import beside, checked, is_pattern, listed
 
@@ -54,10 +55,9 @@ def remote_files(url: str, folder: Folder, check: Callable[[Sequence[Path]], obj
 
 
 def _of_index(url: str, folder: Folder) -> list[SetFile]:
-    kept = local_file(url, folder)
-    source = PageSource(kept)
+    source = whole_file(url, folder)
+    kept = source.path
     try:
-        source.keep(0, source.size)
         index = read_index(kept)
     finally:
         source.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ffprep.beton.opening.head import Head
 from ffprep.errors import OptionError
+from ffprep.remote import pread
 
 _ORIGIN = ("dict_sha256", "earlier", "name", "model")
 """What a record says of where a vocabulary came from, or says twice: its checksum stands for its model."""
@@ -26,7 +26,7 @@ def recorded_source(file: BinaryIO, head: Head) -> Mapping[str, Any]:
     for entry in head.superblock.sections if head.superblock else ():
         if entry.name == "manifest":
             try:
-                found = json.loads(os.pread(file.fileno(), entry.size, entry.offset))
+                found = json.loads(pread(file, entry.size, entry.offset))
             except (ValueError, RecursionError):
                 return {}
             return source_of(found) if isinstance(found, dict) else {}

@@ -232,12 +232,12 @@ class _Check:
         self._compare(data[:head_end], block.head_checksum, "header, fields or sample records")
         self._compare(data[self.reader.head.bounds.end :], block.table_checksum, "allocation table")
         for entry in block.sections:
-            content = self.reader.stored(entry.offset, entry.offset + entry.size)
+            content = self.reader.beside(entry.offset, entry.offset + entry.size)
             self._compare(content, entry.checksum, f"section {entry.name!r}")
         if any(entry.name == sections.TABLES for entry in block.sections):
             own = block.pack()
             table = self.reader.head.bounds.end
-            if self.reader.stored(table - len(own), table).tobytes() != own:
+            if self.reader.beside(table - len(own), table).tobytes() != own:
                 self.problem("the copy of the superblock before the allocation table is damaged")
         self._blocks(block)
 

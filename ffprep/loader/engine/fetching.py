@@ -79,13 +79,13 @@ class Fetching:
         for source in self._sources:
             if source is not None:
                 source.settle()
-        self._table = np.zeros(self._spans.total, np.bool_)
+        self._sizes = np.zeros(self._spans.total, np.int64)
         for f, source in enumerate(self._sources):
             if source is not None:
-                self._table[self._spans.starts[f] : self._spans.starts[f + 1]] = source.held()
+                self._sizes[self._spans.starts[f] : self._spans.starts[f + 1]] = source.sizes()
         indexes = [one.seek_index.source for one in files.readers if one.seek_index is not None]
-        self._tables = int(np.count_nonzero(self._table)) + sum(one.count for one in indexes if one is not None)
-        self._limit = next(source.folder.limit() for source in self._sources if source is not None) // PAGE
+        self._tables = sum(sum(one.kept().values()) for one in (*self._sources, *indexes) if one is not None)
+        self._limit = next(source.folder.limit() for source in self._sources if source is not None)
         self._thread = threading.Thread(target=_run, args=(weakref.ref(self),), name="ffprep-fetching", daemon=True)
         if following is not None:
             self._walk()
@@ -122,7 +122,7 @@ class Fetching:
                 self._hold(self._requested)
             self._make_firm(batch)
             pages = self._held[batch]
-            self._check_room(len(self._beside_tables(pages)))
+            self._check_room(int(self._sizes[pages].sum()))
         self._check()
         parts = list(self._split(pages))
         for source, some in parts:
@@ -142,16 +142,13 @@ class Fetching:
         if self._error is not None:
             raise self._error
 
-    def _beside_tables(self, pages: Ids) -> Ids:
-        return pages[~self._table[pages]]
-
     def _check_room(self, need: int) -> None:
         self._need = max(self._need, need)
         if self._need + self._tables > self._limit and self._error is None:
             self._error = OptionError(
-                f"{self._files}: {self._under_way} batches under way need {self._need} pages and the tables "
-                f"{self._tables}, and the cache's limit is {self._limit} pages of {PAGE:,} bytes; give "
-                f"cache_limit={(self._need + self._tables) * PAGE} or more, or read fewer pages at once, as "
+                f"{self._files}: {self._under_way} batches under way need pages of {self._need:,} bytes and the tables "
+                f"{self._tables:,}, and the cache's limit is {self._limit:,} bytes; give "
+                f"cache_limit={self._need + self._tables} or more, or read fewer pages at once, as "
                 "OrderOption.QUASI_RANDOM with a smaller window_pages does"
             )
 
@@ -247,11 +244,12 @@ class Fetching:
 
     def _ask(self) -> None:
         """Ask for the pages of further batches, as far as they are known and there is room."""
-        most = max(self._need, min(self._need + AHEAD, self._limit - self._tables))
+        most = max(self._need, min(self._need + AHEAD * PAGE, self._limit - self._tables))
+        held = int(self._sizes[self._counts > 0].sum())
         while not self._ended and self._requested < min(len(self._walked), self._batches):
             pages = self._walked[self._requested]
-            new = int(np.count_nonzero(self._counts[pages] == 0))
-            if int(np.count_nonzero(self._counts)) + new > most and self._requested > self._done:
+            held += int(self._sizes[pages[self._counts[pages] == 0]].sum())
+            if held > most and self._requested > self._done:
                 return
             batch = self._requested
             self._hold(batch)
@@ -266,8 +264,8 @@ class Fetching:
         found = [self._spans.pages(self._ids(batch)) for batch in range(first, min(first + _CHUNK, self._batches))]
         with self._lock:
             self._walked += found
-            latest = [self._beside_tables(pages) for pages in self._walked[-_CHUNK - self._under_way :]]
-            self._check_room(most_at_once(latest, self._under_way, self._spans.total))
+            latest = self._walked[-_CHUNK - self._under_way :]
+            self._check_room(most_at_once(latest, self._under_way, self._sizes))
         return len(self._walked) < self._batches
 
     def _look_further(self) -> None:

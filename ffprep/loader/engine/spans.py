@@ -110,24 +110,24 @@ def next_uses(
     return np.split(flat, np.cumsum([len(pages) for pages in walked])[:-1]) if len(walked) else [], first
 
 
-def most_at_once(walked: Sequence[Ids], under_way: int, total: int) -> int:
-    """Return the largest number of different pages that so many batches in a row need.
+def most_at_once(walked: Sequence[Ids], under_way: int, sizes: Ids) -> int:
+    """Return the most bytes of different pages that so many batches in a row need.
 
     Parameters
     ----------
     walked : sequence of ndarray of int64
         The pages of each batch, each once.
     under_way : int
-    total : int
-        Pages there are.
+    sizes : ndarray of int64, shape (pages,)
+        Bytes of each page there is.
     """
-    counts, held, most = np.zeros(total, np.int32), 0, 0
+    counts, held, most = np.zeros(len(sizes), np.int32), 0, 0
     for number, pages in enumerate(walked):
-        held += int(np.count_nonzero(counts[pages] == 0))
+        held += int(sizes[pages[counts[pages] == 0]].sum())
         counts[pages] += 1
         if number >= under_way:
             old = walked[number - under_way]
             counts[old] -= 1
-            held -= int(np.count_nonzero(counts[old] == 0))
+            held -= int(sizes[old[counts[old] == 0]].sum())
         most = max(most, held)
     return most

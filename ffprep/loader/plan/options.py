@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ffprep.beton.sets import SetFile
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.errors import OptionError
 
@@ -68,8 +69,8 @@ def yes_or_no(value: bool, name: str) -> bool:
     return bool(value)
 
 
-def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> str | list[str]:
-    """Return one path or several as text.
+def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> str | list[str | SetFile]:
+    """Return one path or several as text; files that were looked up stay what they are.
 
     Raises
     ------
@@ -81,8 +82,8 @@ def paths_of(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -
             return os.fspath(given)
         if hasattr(given, "read"):  # an open file, whose lines would be taken for paths
             raise TypeError
-        found = [os.fspath(path) for path in given]
-        if not all(isinstance(path, str) for path in found):
+        found = [path if isinstance(path, SetFile) else os.fspath(path) for path in given]
+        if not all(isinstance(path, (str, SetFile)) for path in found):
             raise TypeError
     except TypeError:
         raise OptionError(f"{given!r} is no path; give that of a .beton file, or a list of them") from None

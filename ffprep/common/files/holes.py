@@ -6,13 +6,7 @@ import ctypes
 import errno
 import functools
 import os
-from pathlib import Path
 from typing import Any
-
-from ffprep.errors import OptionError
-
-ENVIRONMENT = "FFPREP_CACHE"
-"""Environment variable: where the cache is; by default ``~/.cache/ffprep``."""
 
 _KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
 
@@ -26,12 +20,12 @@ def _fallocate() -> Any:
     return function
 
 
-def punch(descriptor: int, offset: int, size: int, path: Path) -> None:
+def punch(descriptor: int, offset: int, size: int) -> None:
     """Give the room of some bytes of a file back; they read as zeros then.
 
     Raises
     ------
-    OptionError
+    OSError
         The file system cannot.
     """
     function = _fallocate()
@@ -40,10 +34,7 @@ def punch(descriptor: int, offset: int, size: int, path: Path) -> None:
         if function(descriptor, _KEEP_SIZE | _PUNCH_HOLE, offset, size) == 0:
             return
         number = ctypes.get_errno()
-    raise OptionError(
-        f"{path}: this file system cannot free parts of a file ({os.strerror(number)}), so the cache's limit cannot be "
-        f"kept; name a folder of another one with cache= or {ENVIRONMENT}"
-    )
+    raise OSError(number, os.strerror(number))
 
 
 def take_room(descriptor: int, size: int) -> None:
