@@ -37,10 +37,8 @@ AT_ONCE = 16
 SMALL, SMALL_AT_ONCE = 1 << 20, 64
 """Ranges of at most so many bytes, and how many of them, beside the others: their answers take little memory."""
 
-_FINAL: dict[type, str] = {
-    FileNotFoundError: "there is no such object; check the URL",
-    PermissionError: "access is refused",
-}
+_ABSENT = "there is no such object; check the URL"
+_FINAL: dict[type, str] = {FileNotFoundError: _ABSENT, PermissionError: "access is refused"}
 
 _CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "DefaultCredentialsError")
 """What botocore and Google's library raise where no credentials are; they are imported by fsspec alone."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from ffprep.beton import Reader
-from ffprep.beton.sets import files_of, make_set, read_index
+from ffprep.beton.sets import files_of, make_set, making, read_index
 from ffprep.beton.split import split
 from ffprep.cli import main
 from ffprep.errors import OptionError
@@ -114,3 +115,24 @@ def test_one_file_is_one_file(tmp_path: Path) -> None:
     said = run("set", *paths, "--out", tmp_path / "t.set.json").output
     assert ": 2 files, 6 samples" in said
     assert read_index(tmp_path / "t.set.json").samples == 6
+
+
+def test_two_processes_that_add_files_lose_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one to write is told so, since it made its list of what the index was before."""
+    paths = [write(tmp_path / f"{name}.beton", [name.encode()]) for name in ("a", "b", "c")]
+    index = tmp_path / "x.set.json"
+    make_set(index, paths[0])
+    describe = making.describe_member
+
+    def while_another_adds(path: Path, *rest: Any) -> Any:
+        if path == paths[1]:
+            make_set(index, paths[2], append=True)
+        return describe(path, *rest)
+
+    monkeypatch.setattr(making, "describe_member", while_another_adds)
+    with pytest.raises(OptionError, match="another process changed it meanwhile; give the same command again"):
+        make_set(index, paths[1], append=True)
+    monkeypatch.undo()
+    assert [member.name for member in read_index(index).members] == ["a.beton", "c.beton"]
+    assert len(make_set(index, paths[1], append=True).members) == 3
+    assert len(list(tmp_path.iterdir())) == 4

@@ -11,7 +11,7 @@ from typing import Any
 from ffprep.beton.opening.head import open_beton
 from ffprep.beton.sets.members import Member, SetIndex, name_problem
 from ffprep.common.files.outputs import check_output
-from ffprep.common.files.replacing import write_file
+from ffprep.common.files.replacing import replacing
 from ffprep.errors import CorruptError, NotABetonError, OptionError
 
 SUFFIX = ".set.json"
@@ -21,6 +21,8 @@ MOST_FILES = 1_000_000
 _LARGEST_INDEX = 1 << 28
 _LARGEST_NUMBER = (1 << 63) - 1
 _CHECKSUM = re.compile(r"[0-9a-f]{16}")
+
+AGAIN = "make it again with `ffprep set --overwrite`"
 
 
 def read_index(path: Path) -> SetIndex:
@@ -40,12 +42,13 @@ def read_index(path: Path) -> SetIndex:
     try:
         found = json.loads(content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise CorruptError(f"{path}: is no index of a set: {error or type(error).__name__}") from error
+        raise CorruptError(f"{path}: is no index of a set: {error or type(error).__name__}; {AGAIN}") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise NotABetonError(f"{path}: is neither a .beton file nor an index of a set")
     if type(found.get("version")) is not int or found["version"] != VERSION:
         raise NotABetonError(
-            f"{path}: an index of version {_shown(found.get('version'))}; this ffprep reads version {VERSION}"
+            f"{path}: an index of version {_shown(found.get('version'))}; this ffprep reads version {VERSION}; install "
+            "a newer one"
         )
     try:
         _keys(found, ("format", "version", "samples", "bytes", "files"))
@@ -54,7 +57,7 @@ def read_index(path: Path) -> SetIndex:
             if _number(found, what) != total:
                 raise ValueError(f"{what!r} is {_shown(found[what])}, and the files have {total}")
     except ValueError as error:
-        raise CorruptError(f"{path}: {error}; make it again with `ffprep set --overwrite`") from error
+        raise CorruptError(f"{path}: {error}; {AGAIN}") from error
     return index
 
 
@@ -114,13 +117,24 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-def write_index(path: Path, members: Sequence[Member], *, overwrite: bool = False) -> SetIndex:
+def write_index(
+    path: Path, members: Sequence[Member], *, overwrite: bool = False, before: bytes | None = None
+) -> SetIndex:
     """Write an index, which has its name only when it is complete. The same index is left as it is.
+
+    Parameters
+    ----------
+    path : Path
+    members : sequence of Member
+    overwrite : bool
+        Replace another file.
+    before : bytes, optional
+        What the index has to hold until then, since these members were made of that.
 
     Raises
     ------
     OptionError
-        Another file is there, a name is listed twice, or there is no file.
+        Another file is there, a name is listed twice, there is no file, or another process changed the index.
     """
     if not path.name.endswith(SUFFIX):
         raise OptionError(f"{path}: the name of an index ends with {SUFFIX}")
@@ -137,5 +151,8 @@ def write_index(path: Path, members: Sequence[Member], *, overwrite: bool = Fals
         _members(facts["files"])
     except ValueError as error:
         raise OptionError(f"{path}: {error}") from error
-    write_file(path, json.dumps(facts, indent=1) + "\n", overwrite=overwrite)
+    with replacing(path, overwrite=overwrite) as file:
+        if before is not None and (not path.exists() or path.read_bytes() != before):
+            raise OptionError(f"{path}: another process changed it meanwhile; give the same command again")
+        file.write(json.dumps(facts, indent=1).encode() + b"\n")
     return index

@@ -45,6 +45,7 @@ def make_set(
     BetonError
         A file cannot be used.
     """
+    before = path.read_bytes() if append and path.is_file() else None
     files = read_index(path).files() if append else []
     known = {file.path.name for file in files}
     added = files_of(places)
@@ -78,4 +79,4 @@ def make_set(
         members.append(member)
     if not members:
         raise OptionError("no file is given")
-    return write_index(path, members, overwrite=overwrite or append)
+    return write_index(path, members, overwrite=overwrite or append, before=before)

@@ -174,7 +174,7 @@ def describe_member(
         Its name cannot stand in an index.
     """
     if problem := name_problem(path.name):
-        raise OptionError(f"{path}: its name {problem}, so it cannot be listed in an index")
+        raise OptionError(f"{path}: its name {problem}, so it cannot be listed in an index; rename it")
     with open_beton(path) as file:
         head = read_head(file, path, dict(custom_fields or {}))
         checksum = _checksum(file, head) if head.superblock is None else seal_of(head.superblock)
