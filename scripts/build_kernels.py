@@ -287,13 +287,17 @@ def sources() -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in sorted(ROOT.joinpath("ffprep").rglob("*.py"))}
 
 
+def module_file(name: str) -> Path:
+    """Return where a module's source is; there is none if it was moved."""
+    return ROOT.joinpath(*name.split(".")).with_suffix(".py")
+
+
 def stamps_text(modules: set[str]) -> str:
     """C source of the stamps: for each module the digest of what its functions depend on."""
     sys.path.insert(0, str(ROOT))
     from ffprep.kernels.sources import digest
 
-    files = {name: ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in sorted(modules)}
-    lines = [f'    "{name} {digest(str(file))}\\n"' for name, file in files.items()]
+    lines = [f'    "{name} {digest(str(module_file(name)))}\\n"' for name in sorted(modules)]
     return "\n".join(
         [
             "/* Made by scripts/build_kernels.py: modules with functions here, and the digests of their sources. */",
@@ -313,7 +317,8 @@ def up_to_date() -> bool:
     if not all(path.is_file() for path in (stamps, *texts)):
         return False
     text = stamps.read_text()
-    return stamps_text(set(re.findall(r'"(ffprep[\w.]+) ', text))) == text
+    modules = set(re.findall(r'"(ffprep[\w.]+) ', text))
+    return all(map(Path.is_file, map(module_file, modules))) and stamps_text(modules) == text
 
 
 def main() -> None:

@@ -235,3 +235,16 @@ def test_a_kernel_that_raises_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
     if call is not None:
         with pytest.raises(FfprepError, match="_draw failed"):
             call(0, 0, np.arange(1), 0, 0, np.zeros(1))
+
+
+def test_texts_of_a_module_that_was_moved_are_stale(tmp_path: Path) -> None:
+    script = runpy.run_path(str(SCRIPT))
+    script["up_to_date"].__globals__["MACHINE"] = tmp_path
+    known = "ffprep.kernels.memory"
+    for level in script["LEVELS"]:
+        (tmp_path / f"{level or 'any'}.s").touch()
+    (tmp_path / "stamps.c").write_text(script["stamps_text"]({known}))
+    assert script["up_to_date"]()
+    text = (tmp_path / "stamps.c").read_text()
+    (tmp_path / "stamps.c").write_text(text.replace(known, "ffprep.kernels.moved"))
+    assert not script["up_to_date"]()
