@@ -71,8 +71,11 @@ def on_disk(cache: Path) -> int:
 
 
 @pytest.mark.parametrize("order", [OrderOption.RANDOM, OrderOption.SEQUENTIAL], ids=str)
-def test_a_limit_of_any_size_ends_the_epoch_or_refuses_it(order: Any, url: str, cache: Path, local: Path) -> None:
-    """From below a page on; what is refused names a limit that is enough."""
+def test_a_limit_of_any_size_ends_the_epoch_or_refuses_it(
+    order: Any, url: str, cache: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From below a page on; what is refused is so at once, and names a limit that is enough."""
+    monkeypatch.setattr(stores.Patience, "of_environment", classmethod(lambda cls: stores.Patience(deadline=1e6)))
     with Loader(local, 8, order=order, **OPTIONS) as loader:
         wanted = numbers(loader)
     outcomes = []
