@@ -1,11 +1,12 @@
 """Loading from a store with everything in the cache beside loading the local file: paired epochs, one process.
 
-    python benchmarks/loading/remote.py train.beton [--rounds 4] [--batch-size 256] [--profile]
+    python benchmarks/loading/remote.py train.beton [--rounds 8] [--batch-size 256] [--profile] [--json FILE]
     python benchmarks/loading/remote.py train.set.json       # its folder's files
 
 Plays S3 with moto on the loopback device (``pip install 'ffprep[remote]' moto[server]``), in a process of its own that
 reads the file from memory; stages the file; and goes through epochs of the local and the remote file in turn, as
-RandomResizedCrop(224) in uint8. Prints images/s and processor time of each epoch, and the medians of paired ratios.
+RandomResizedCrop(224) in uint8. Prints images/s and processor time of each epoch, and the medians of paired ratios; one
+epoch of each warms up. ``--json`` keeps them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import contextlib
 import cProfile
 import os
 import pstats
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +23,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ffprep.inspect.timing.results import Result, Table
 
 SERVER = """
 import sys, time
@@ -72,12 +74,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--cache", help="folder for pages, which stay there; a temporary one by default")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--order", default="QUASI_RANDOM")
     parser.add_argument("--profile", action="store_true", help="profile the remote epochs' consumer instead")
+    parser.add_argument("--json", type=Path, help="keep the results in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     options = parser.parse_args()
     from ffprep import Loader, OrderOption
     from ffprep.fields.decoders import RandomResizedCropRGBImageDecoder
@@ -115,22 +119,28 @@ def main() -> None:
             profile.runcall(epoch, sides["remote"])
             pstats.Stats(profile).sort_stats("tottime").print_stats(25)
             return
-        ratios: list[tuple[float, float]] = []
+        rates: dict[str, list[float]] = {"local": [], "remote": []}
+        used: dict[str, list[float]] = {"local": [], "remote": []}
         for number in range(options.rounds + 1):
-            order = ("local", "remote") if number % 2 else ("remote", "local")
-            found = {name: epoch(sides[name]) for name in order}
-            if not number:
-                continue  # warms up
-            (local, local_cpu), (remote, remote_cpu) = found["local"], found["remote"]
-            ratios.append((local / remote, local_cpu / remote_cpu))
-            print(
-                f"local {images / local:.0f} images/s, {local_cpu:.2f} s of CPU; "
-                f"remote {images / remote:.0f} images/s, {remote_cpu:.2f} s of CPU; "
-                f"ratios {ratios[-1][0]:.3f} and {ratios[-1][1]:.3f}",
-                flush=True,
-            )
-        speed, cpu = (statistics.median(ratio[part] for ratio in ratios) for part in (0, 1))
-        print(f"median of {len(ratios)} rounds: remote at {speed:.3f} of the local speed, by processor time {cpu:.3f}")
+            for name in ("local", "remote") if number % 2 else ("remote", "local"):
+                seconds, cpu = epoch(sides[name])
+                if number:  # the first warms up
+                    rates[name].append(images / seconds)
+                    used[name].append(1e6 * cpu / images)
+        facts = f"{images:,} images in {len(places)} file{'s' * (len(places) > 1)} of {size / 1e6:,.0f} MB"
+        work = f"batches of {options.batch_size}, {options.workers} workers, {options.order}, {options.rounds} rounds"
+        result = Result("remote", f"{facts}, {work}", note=options.note)
+        columns = ["loader", "images/s", "CPU us an image", "speed beside local", "CPU time beside local"]
+        table = result.tables["main"] = Table(columns, [])
+        for name, said in (("local", "local files"), ("remote", "S3, all pages in the cache")):
+            result.measured(f"{name}: rate", rates[name], "images/s")
+            result.measured(f"{name}: CPU", used[name], "us")
+            row: list[Any] = [said, {"range": f"{name}: rate"}, {"range": f"{name}: CPU"}]
+            ratios = [{"ratio": [f"remote: {what}", f"local: {what}"], "form": ".2f"} for what in ("rate", "CPU")]
+            table.rows.append([*row, *(ratios if name == "remote" else ["", ""])])
+        print(f"{result.caption()}\n\n{result.text()}")
+        if options.json:
+            result.save(options.json)
         for loader in sides.values():
             loader.close()
 

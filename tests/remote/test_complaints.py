@@ -11,10 +11,12 @@ state is stale after a crash                     test_pages: the_claim_of_a_proc
                                                  pages_from_before_the_machine_started_are_compared_once_more
 several nodes cannot resume                      nodes_with_caches_of_their_own_resume_as_others
 files of before hang the loader                  test_hostile_caches; test_pages: damaged_states_count_as_none
-one worker removes what another needs            several_limits_and_readers_at_once; test_loading:
+one worker removes what another needs            nobody_removes_what_another_one_reads;
+                                                 several_limits_and_readers_at_once; test_loading:
                                                  two_loaders_in_step_share_a_small_cache
 one of two processes is killed                   test_loading: a_rank_killed_in_an_epoch_leaves_nothing_behind
-the server is killed                             a_server_that_is_killed_is_one_error_and_one_that_is_back_goes_on
+the server is killed, stopped or restarted       a_server_that_is_killed_is_one_error_and_one_that_is_back_goes_on;
+                                                 test_s3_server
 slow, 503, Retry-After, wrong or cut bytes,      test_pages: a_passing_fault_does_no_harm,
 wrong Content-Length or -Range, redirects,       a_lasting_fault_is_one_error_that_names_url_and_page,
 no ranges, expired credentials (403)             an_expired_token_is_said_at_once; test_refusals: Retry-After
@@ -26,6 +28,9 @@ the clock jumps                                  the_clock_may_jump
 the limit is lowered                             a_limit_below_what_is_there_removes_pages
 several limits                                   several_limits_and_readers_at_once
 memory of requests                               no_more_requests_at_once_than_are_meant
+all processes ask again at the same moment       test_refusals: pauses_are_drawn_and_grow
+small reads cost whole pages; opening a set      test_tables
+is one request after the other
 ===============================================  ======================================================================
 """
 
@@ -41,6 +46,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from range_server import Served
 from small_pages import SIZE as PAGE
@@ -71,8 +77,11 @@ def on_disk(cache: Path) -> int:
 
 
 @pytest.mark.parametrize("order", [OrderOption.RANDOM, OrderOption.SEQUENTIAL], ids=str)
-def test_a_limit_of_any_size_ends_the_epoch_or_refuses_it(order: Any, url: str, cache: Path, local: Path) -> None:
-    """From below a page on; what is refused names a limit that is enough."""
+def test_a_limit_of_any_size_ends_the_epoch_or_refuses_it(
+    order: Any, url: str, cache: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From below a page on; what is refused is so at once, and names a limit that is enough."""
+    monkeypatch.setattr(stores.Patience, "of_environment", classmethod(lambda cls: stores.Patience(deadline=1e6)))
     with Loader(local, 8, order=order, **OPTIONS) as loader:
         wanted = numbers(loader)
     outcomes = []
@@ -307,6 +316,23 @@ def test_several_limits_and_readers_at_once(url: str, server: Served, cache: Pat
     for loader in loaders:
         loader.close()
     assert on_disk(cache) <= 7 * PAGE
+
+
+def test_nobody_removes_what_another_one_reads(url: str, cache: Path, local: Path) -> None:
+    """What was read last, and what a loader's batches under way need, as those who read it see it."""
+    folder = folder_at(None)
+    folder.set_limit(4 * PAGE)
+    with Reader(local) as other, Reader(url) as first, Reader(url) as second:
+        seen = first.payload("b", 5)
+        held = np.array([3], np.int64)
+        first.source.hold(held)
+        first.source.wait(held)
+        for _ in range(2):
+            assert same(second, local, [0, 40, 70, 140, 180, 225])
+            assert seen.tobytes() == other.payload("b", 5).tobytes()
+            assert first.data[3 * PAGE : 4 * PAGE].tobytes() == other.data[3 * PAGE : 4 * PAGE].tobytes()
+            assert folder.used(exactly=True) <= 4 * PAGE
+        first.source.release(held)
 
 
 def test_no_more_requests_at_once_than_are_meant(

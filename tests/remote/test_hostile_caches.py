@@ -65,10 +65,14 @@ def test_garbage_among_plans_hides_no_other_plan(tmp_path: Path) -> None:
     users = tmp_path / "users"
     for number, kind in enumerate(GARBAGE):
         replace(users / f"{number:016x}.plan", kind)
+    other = plan.path.read_bytes()
+    other = b"FFPPLAN9" + other[8:512] + bytes(16) + b"\1" * (len(other) - 528)
+    (users / f"{99:016x}.plan").write_bytes(other)  # of a process that is there, in another form
     held, kept, away = Plans(tmp_path).needs(4)
     assert held.tolist() == [False, False, True, False] and kept.tolist() == [False] * 3 + [True]
     assert away.tolist() == [0] * 4
-    assert [entry.name for entry in users.iterdir() if entry.is_file()] == [plan.path.name]
+    left = {entry.name for entry in users.iterdir() if entry.is_file()}
+    assert left == {plan.path.name, f"{99:016x}.plan"}
     plan.end()
 
 

@@ -48,6 +48,26 @@ def test_a_server_that_says_when_to_ask_again_is_left_alone_until_then(
     assert len([pause for pause in paused if 30 <= pause < 31]) == 1
 
 
+def test_pauses_are_drawn_and_grow(url: str, server: Served, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all processes that a store has refused ask again at the same moment."""
+    patience = stores.Patience(deadline=1e6, attempt=60.0, attempts=9, pause=0.25, longest_pause=8.0)
+    monkeypatch.setattr(stores.Patience, "of_environment", classmethod(lambda cls: patience))
+    paused: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float, *more: Any) -> Any:
+        paused.append(seconds)
+        return await sleep(0, *more)
+
+    with Reader(url) as reader:
+        server.fault = lambda request: "503"
+        monkeypatch.setattr(stores.asyncio, "sleep", noted)
+        with pytest.raises(RemoteError, match="9 attempts"):
+            reader.value("b", MIDDLE)
+    shares = [pause / most for pause, most in zip(paused, (0.25, 0.5, 1, 2, 4, 8, 8, 8), strict=False)]
+    assert len(shares) == 8 and 0 <= min(shares) < max(shares) <= 1 and len(set(shares)) > 2
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder_at(None)
     made = Path.mkdir
