@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from ffprep.beton.verify import verify
-from ffprep.beton.writing.journal import write_fully
+from ffprep.beton.writing.unfinished import write_parts
 from ffprep.common.workers.cluster import Places
-from ffprep.convert.clusters import placed, placing
+from ffprep.convert.clusters import placed, placing, streaming
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob
 from ffprep.convert.clusters.placed import PartsInOrder, number_of, write_placed
@@ -236,16 +236,17 @@ def test_a_process_that_dies_while_it_writes(tmp_path: Path, monkeypatch: pytest
     write_placed(job, 0)
     calls = 0
 
-    def full(descriptor: int, data: memoryview, offset: int) -> None:
+    def full(descriptor: int, parts: list[memoryview], offset: int) -> None:
         nonlocal calls
         calls += 1
         if calls > written:
-            os.pwrite(descriptor, b"\xff" * (len(data) // 2), offset)
+            os.pwrite(descriptor, b"\xff" * (sum(map(len, parts)) // 2), offset)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write_fully(descriptor, data, offset)
+        write_parts(descriptor, parts, offset)
 
+    monkeypatch.setattr(placing, "LOT", 100_000)
     with monkeypatch.context() as patch:
-        patch.setattr(placing, "write_fully", full)
+        patch.setattr(streaming, "write_parts", full)
         with pytest.raises(ConversionError, match="whole: cannot write: No space left on device; make room"):
             write_placed(job, 1)
     assert read_record(job.record_path(1)) is None
@@ -292,7 +293,7 @@ def test_edges_are_left_to_the_command(tmp_path: Path) -> None:
         record = read_record(job.record_path(number))
         assert record is not None and record.begin is not None and record.end is not None
         first, last = record.begin.cursor + len(record.head), record.end.cursor - len(record.tail)
-        assert first % placing.EDGE == last % placing.EDGE == 0 and first < last
+        assert first % streaming.EDGE == last % streaming.EDGE == 0 and first < last
         assert whole[first:last].all() and not whole[record.begin.cursor : first].any()
 
 

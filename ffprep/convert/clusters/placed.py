@@ -14,8 +14,9 @@ import numpy as np
 from ffprep.beton.parts import Part
 from ffprep.common.workers.notices import find, leave
 from ffprep.convert.clusters.jobs import PartJob, task_report
-from ffprep.convert.clusters.placing import HeldPart, PlacedPayloads, SharedValueError, mapped, own_name, place_part
+from ffprep.convert.clusters.placing import HeldPart, SharedValueError, mapped, own_name
 from ffprep.convert.clusters.records import PartRecord, Place, read_record
+from ffprep.convert.clusters.streaming import PlacedPayloads, place_part
 from ffprep.convert.progress import SilentProgress
 from ffprep.convert.report import ConversionReport
 from ffprep.convert.resuming import check_unchanged, file_stamps
@@ -97,7 +98,7 @@ def _made(job: PartJob, number: int, begin: Place | None) -> dict[str, Any]:
         record = held.record({"report": report.part_facts(), "inputs": stamps})
         if held.placed is not None:
             _announce(job, number, held.end())
-            return {**_report(number, _kept(job, number, held.finish(record))), "converted": report.converted}
+            return {**_report(number, _kept(job, number, held.placed.finish(record))), "converted": report.converted}
         if begin is None:
             begin = _begin(job, number, PATIENCE * (time.monotonic() - begun))
         if begin is None or not held.in_memory:
