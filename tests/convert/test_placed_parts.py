@@ -22,6 +22,7 @@ from ffprep.convert.clusters.jobs import PartJob
 from ffprep.convert.clusters.placed import PartsInOrder, number_of, write_placed
 from ffprep.convert.clusters.placing import HeldPart, SharedValueError
 from ffprep.convert.clusters.records import PartRecord, Place, read_record
+from ffprep.convert.clusters.streaming import PlacedPayloads
 from ffprep.convert.conversion import convert, write_results
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.fields import BytesField, Encoded, Field, IntField, NDArrayField
@@ -295,6 +296,30 @@ def test_edges_are_left_to_the_command(tmp_path: Path) -> None:
         first, last = record.begin.cursor + len(record.head), record.end.cursor - len(record.tail)
         assert first % streaming.EDGE == last % streaming.EDGE == 0 and first < last
         assert whole[first:last].all() and not whole[record.begin.cursor : first].any()
+
+
+@pytest.mark.parametrize("size", [100, 70_000])
+def test_payloads_that_change_after_they_were_taken(tmp_path: Path, size: int) -> None:
+    """A source may fill the same memory over and over; what cannot change is not copied."""
+    job = job_of(Made(40, [size]), tmp_path / "parts", 1)
+    memory = bytearray(size)
+    held = HeldPart({"data": BytesField()}, None, tmp_path / "x", lambda: placed_at_once(job))
+    for number in range(1, 41):
+        memory[:] = bytes([number]) * size
+        held.write([Encoded((0, size), memory)])
+    assert held.placed is not None
+    record = held.placed.finish(held.record({}))
+    held.close()
+    whole = np.zeros(40 * size, np.uint8)
+    written = np.fromfile(job.whole, np.uint8)[job.first_place.cursor + len(record.head) :]
+    whole[len(record.head) : len(record.head) + len(written)] = written
+    whole[: len(record.head)] = np.frombuffer(record.head, np.uint8)
+    whole[len(whole) - len(record.tail) :] = np.frombuffer(record.tail, np.uint8)
+    assert (whole.reshape(40, size) == np.arange(1, 41)[:, None]).all()
+
+
+def placed_at_once(job: PartJob) -> PlacedPayloads:
+    return PlacedPayloads(job.whole, job.alignments, job.first_place, None)
 
 
 def test_shared_values_have_no_place_of_their_own(tmp_path: Path) -> None:

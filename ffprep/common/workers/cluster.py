@@ -37,6 +37,9 @@ _CHECK_SECONDS = 60.0
 
 _STEP_SECONDS = 0.25
 
+getting_ready: list[Any] = []
+"""References of tasks by which nodes start the processes that others will use (`ffprep.common.workers.early`)."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -174,6 +177,24 @@ def await_processors(ray: Any) -> None:
         time.sleep(_STEP_SECONDS)
 
 
+def by_value(ray: Any, function: Callable[..., Any]) -> Any:
+    """A function of `node_task` as a task that runs also on a node that lacks ffprep."""
+    cloudpickle = getattr(ray, "cloudpickle", None)
+    if cloudpickle is not None:
+        cloudpickle.register_pickle_by_value(node_task)
+    return ray.remote(function)
+
+
+def on_nodes(ray: Any, task: Any, *arguments: Any) -> list[Any]:
+    """Start a task on each node, beside what runs there; return references to the results."""
+    pinned = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+    nodes = [node["NodeID"] for node in ray.nodes() if node.get("Alive")]
+    return [
+        task.options(num_cpus=0, max_retries=0, scheduling_strategy=pinned(node, soft=False)).remote(*arguments)
+        for node in nodes
+    ]
+
+
 class Tasks:
     """Tasks of one job: the same function, with the same first argument, for many second ones.
 
@@ -210,11 +231,8 @@ class Tasks:
         large: bool = False,
     ) -> None:
         self._ray = ray
-        by_value = getattr(ray, "cloudpickle", None)
-        if by_value is not None:
-            by_value.register_pickle_by_value(node_task)
         self._shared = [ray.put((job, shared, places)), __version__]
-        self._task = ray.remote(node_task.run_on_node)
+        self._task = by_value(ray, node_task.run_on_node)
         self._options = {"num_cpus": processors, "max_retries": _RETRIES}
         self._processors = processors
         self._large = large
@@ -232,16 +250,12 @@ class Tasks:
         ConversionError
             One does not. Nodes that die or give no answer meanwhile are passed over; what they do later is checked.
         """
-        nodes = [node["NodeID"] for node in self._ray.nodes() if node.get("Alive")]
-        if not nodes:
+        if getting_ready:  # else Ray would start further processes for these questions
+            self._ray.wait(getting_ready, num_returns=len(getting_ready), timeout=_CHECK_SECONDS)
+            getting_ready.clear()
+        asked = on_nodes(self._ray, self._task, self._shared, None)
+        if not asked:
             return
-        pinned = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-        asked = [
-            self._task.options(num_cpus=0, max_retries=0, scheduling_strategy=pinned(node, soft=False)).remote(
-                self._shared, None
-            )
-            for node in nodes
-        ]
         answers, silent = self._ray.wait(asked, num_returns=len(asked), timeout=_CHECK_SECONDS)
         for reference in answers:
             with contextlib.suppress(self._ray.exceptions.RayError):

@@ -24,8 +24,11 @@ from ffprep.convert.units import by_threads, units_of
 from ffprep.errors import ConversionError
 from ffprep.sources.base import Selection
 
-PATIENCE = 0.25
-"""How long a task waits to be told where its part begins, as a share of the time that encoding it took."""
+PATIENCE = 0.5
+"""How long a task waits to be told where its part begins, as a share of the time that encoding it took.
+
+That is about what it costs to write the part to a file of its own, to read it and to write it again.
+"""
 _STEP_SECONDS = 0.01
 
 Task = int | tuple[int, Place]
