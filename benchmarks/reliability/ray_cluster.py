@@ -8,11 +8,10 @@ joins. Each file has to be that of a local conversion, byte for byte, with nothi
 
     python benchmarks/reliability/ray_cluster.py --speed /data/imagenet [--runs 1] [--json FILE]
 
-measures instead: a local conversion on one processor while one node converts on another, with the processor time of
-everything that took part, Ray's own processes too, also for the first images alone and for a cluster that has nothing
-to do; and a conversion by one node and by two, on a processor each. With ``--measure alone two-local``, how much faster
-two processors are at all: by two local conversions at once. No node is killed. Files are made in the folder for
-temporary files (``TMPDIR``).
+measures instead: a local conversion on one processor while one node converts on another, with the processor time of all
+processes, Ray's own too, also for the first images alone and for an idle cluster; and conversions by one node and by
+two, on a processor each. With ``--measure alone two-local``, how much faster two processors are at all: by two local
+conversions at once. No node is killed. Files are made in the folder for temporary files (``TMPDIR``).
 """
 
 from __future__ import annotations
@@ -197,8 +196,7 @@ class ProcessorTime:
 
 
 def _runs_tasks(command: Sequence[str]) -> bool:
-    """Whether a process of Ray runs tasks: it is called by what it does, as Ray's agents are."""
-    name = " ".join(command)
+    name = " ".join(command)  # Ray's processes are called by what they do, its agents as well
     return (name.startswith("ray::") and "Agent" not in name) or "default_worker.py" in name
 
 
@@ -306,8 +304,8 @@ class Speed:
             idle = spent.seconds / IDLE_SECONDS * (found.wall or 0.0)
             self._found["beside"].setdefault("busy", []).append(found.spent - found.commands[0] - idle)
         for name, first in (("beside", "few"), ("local", "few-local")):
-            times, before = self._found[name]["all"], self._found[first]["all"]
-            self._found[name]["further"] = [whole - part for whole, part in zip(times, before, strict=True)]
+            both = zip(self._found[name]["all"], self._found[first]["all"], strict=True)
+            self._found[name]["further"] = [whole - part for whole, part in both]
 
     @contextlib.contextmanager
     def _cluster(self, nodes: int, processors: Sequence[int]) -> Iterator[list[str]]:
@@ -349,8 +347,7 @@ class Speed:
                 continue
             cells: list[Any] = [RUNS[name].format(FEW=FEW)]
             for what in ("wall", "all", "command", "nodes", "rays"):
-                known = what in self._found[name]
-                cells.append({"median": f"{name}: {what}", "form": ".1f"} if known else "")
+                cells.append({"median": f"{name}: {what}", "form": ".1f"} if what in self._found[name] else "")
             for kinds in (("beside",), ("beside, busy",), ("beside, further",), ("two", "two-local")):
                 kind = next((kind for kind in kinds if kind.split(",")[0] == name), "")
                 known = bool(kind) and all(series in self._result.series for series in ratios[kind])

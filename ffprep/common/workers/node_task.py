@@ -20,7 +20,7 @@ def get_ready() -> None:
 
 
 def run_on_node(shared: list[Any], task: Any) -> tuple[str, Any]:
-    """Do a task by `ffprep.common.workers.cluster.do_task`, if this node has the ffprep of the command.
+    """Do a task by `ffprep.common.workers.node_work.do_task`, if this node has the ffprep of the command.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def run_on_node(shared: list[Any], task: Any) -> tuple[str, Any]:
     remedy = f"for {sys.executable} there: pip install 'ffprep[all]=={wanted}'"
     try:
         found = import_module("ffprep._version").__version__
-        do_task = import_module("ffprep.common.workers.cluster").do_task
+        do_task = import_module("ffprep.common.workers.node_work").do_task
     except ImportError as error:
         return f"node {socket.gethostname()} cannot import ffprep ({error}); install it {remedy}", None
     if found != wanted:
