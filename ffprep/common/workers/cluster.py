@@ -35,6 +35,12 @@ _CHECK_SECONDS = 60.0
 
 _STEP_SECONDS = 0.25
 
+_LEASE_SECONDS = 5.0
+"""How long a process does tasks of one command before Ray may give its processor to another one.
+
+It is 0.5 s by default. Then a process on another node than the command's has nothing to do for up to 0.1 s each time.
+"""
+
 getting_ready: list[Any] = []
 """References of tasks by which nodes start the processes that others will use (`ffprep.common.workers.early`)."""
 
@@ -58,6 +64,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     ConversionError
         No cluster answers.
     """
+    os.environ.setdefault("RAY_worker_lease_timeout_milliseconds", f"{_LEASE_SECONDS * 1000:.0f}")
     try:
         ray: Any = import_module("ray")
     except ImportError:
