@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,7 @@ from ffprep.common.workers import cluster, node_task
 from ffprep.errors import SourceError
 
 ADDRESS = "head:6379"
+LEASE = "RAY_worker_lease_timeout_milliseconds"
 
 
 @pytest.fixture
@@ -105,3 +107,14 @@ def test_an_error_of_the_cluster_comes_first(
     monkeypatch.setattr(sys.modules["ray"], "init", refuse)
     convert(tmp_path / "x.beton", *RAY, "--address", ADDRESS)
     assert events == []
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "5000"), ("7", "7")])
+def test_processes_stay_with_a_command_for_a_while(
+    tmp_path: Path, events: list[str], monkeypatch: pytest.MonkeyPatch, given: str | None, wanted: str
+) -> None:
+    monkeypatch.setenv(LEASE, given or "")  # so that it is restored
+    if given is None:
+        monkeypatch.delenv(LEASE)
+    convert(tmp_path / "x.beton", *RAY, "--address", ADDRESS)
+    assert os.environ[LEASE] == wanted and events

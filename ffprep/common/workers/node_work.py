@@ -88,7 +88,6 @@ def do_task(shared: list[Any], task: Any) -> Any:
             ) from None
         _opened.clear()
         _opened[name] = found
-        gc.collect()
         gc.freeze()  # what the job knows stays until its end, so that the collector need not look through it again
     job, value, places = _opened[name]
     if places is not None:
