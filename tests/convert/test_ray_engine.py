@@ -15,8 +15,7 @@ import pytest
 from small_cluster import small_cluster
 
 from ffprep.common.workers import early
-from ffprep.common.workers.cluster import Tasks, getting_ready
-from ffprep.common.workers.node_work import Places
+from ffprep.common.workers.cluster import Places, Tasks, getting_ready
 from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.conversion import convert
 from ffprep.convert.corpus import convert_corpus
