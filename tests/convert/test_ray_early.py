@@ -54,7 +54,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     strategies.__dict__.update(NodeAffinitySchedulingStrategy=strategy)
     for module in (ray, strategies):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    for name in [name for name in vars(cluster) if name in ("_await_answer", "_ask_in")]:
+    for name in [name for name in vars(cluster) if name.lstrip("_") in ("await_answer", "ask_in")]:
         monkeypatch.setattr(cluster, name, lambda *_: None)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
