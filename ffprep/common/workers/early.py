@@ -39,6 +39,6 @@ def begin(address: str | None) -> None:
 
 
 def end() -> None:
-    """End the connection that `begin` made, if it made one, as the error does that is being handled, if there is one."""
+    """End the connection that `begin` made, if it made one; by the error that is being handled, if there is one."""
     cluster.getting_ready.clear()
     _open.__exit__(*sys.exc_info())
