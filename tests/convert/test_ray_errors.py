@@ -343,7 +343,7 @@ def test_a_cluster_without_processors_is_waited_for_and_then_given_up(
     ("missing", "wanted"),
     [
         (
-            "ffprep.common.workers.cluster",
+            "ffprep.common.workers.node_work",
             rf"node {socket.gethostname()} cannot import ffprep \(.*pip install 'ffprep\[all\]==",
         ),
         ("ffprep._version", rf"node {socket.gethostname()} has ffprep 0\.0\.1, and the command .*; install that for "),
