@@ -25,7 +25,6 @@ from ffprep.errors import OptionError
 from ffprep.inspect.info import describe
 from ffprep.remote import ChangedError, DamagedError, RemoteError, folder_at
 from ffprep.remote import store as stores
-from ffprep.remote.places import beside, is_url
 from ffprep.remote.states import ABSENT, CLAIMED, PRESENT, States
 
 MIDDLE = 140
@@ -366,30 +365,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cache: Path
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(OptionError, match=r"pip install 'ffprep\[remote\]'"):
         files_of("s3://bucket/train.beton")
-
-
-def test_deadline_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("FFPREP_REMOTE_DEADLINE", "3")
-    assert stores.Patience.of_environment().deadline == 3
-    for wrong in ("soon", "-1", "nan"):
-        monkeypatch.setenv("FFPREP_REMOTE_DEADLINE", wrong)
-        with pytest.raises(OptionError, match="a number of seconds"):
-            stores.Patience.of_environment()
-
-
-@pytest.mark.parametrize(
-    ("place", "expected"),
-    [("s3://b/a.beton", True), ("/data/a.beton", False), ("C:/a", False), ("://", False), ("a b://c", False)],
-)
-def test_urls(place: str, expected: bool) -> None:
-    assert is_url(place) == expected
-    assert not is_url(Path("s3://b"))
-
-
-def test_urls_beside() -> None:
-    assert beside("s3://b/x/all.set.json", "a b.beton") == "s3://b/x/a b.beton"
-    assert beside("https://h/x/all.set.json?token=1", "a b.beton") == "https://h/x/a%20b.beton?token=1"
 
 
 def test_a_user_of_another_start_of_the_machine_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,16 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ffprep.errors import ConversionError
 
-if TYPE_CHECKING:
-    from ffprep.common.workers.cluster import Places
+
+class Check(Protocol):
+    """What a node looks for before each task."""
+
+    def check(self) -> None:
+        """Raise an error that names what is missing."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Large:
     reference: list[Any]
 
 
-_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Places | None]] = {}
+_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Check | None]] = {}
 """The job in which this process of a worker takes part."""
 
 
