@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import call_when_gone, tell_of_forks
 from ffprep.common.files.replacing import naming
 from ffprep.remote.arriving import PageSums, spans, write_pieces
 from ffprep.remote.facts import DamagedError, RemoteError, described, shown
@@ -98,12 +99,30 @@ class PageFetcher:
             self._states = States.open(place, self.size)
             self.count = self._states.count
             Plans(place).live()  # removes what killed processes have left
-            self._plan = Plan(place, self.count)
+            self._own_plan = Plan(place, self.count)
         self._sums = PageSums(self.count)
         self._came = threading.Condition()
         self._under_way: dict[int, Future[None] | None] = {}
         self._failed: dict[int, Exception] = {}
-        self._unsure = False
+        self._unsure = self._forked = False
+        tell_of_forks(self)
+
+    @property
+    def _plan(self) -> Plan:
+        """What this process needs; one that was forked begins with what stays as long as this object is in use."""
+        if self._forked:
+            before = self._own_plan
+            with self.folder.locked():
+                self._own_plan = Plan(self.place, self.count)
+                self._own_plan.kept[:] = before.kept
+            self._forked = False
+            call_when_gone(self, Plan.end, self._own_plan)
+        return self._own_plan
+
+    def after_fork(self) -> None:
+        """Forget, in a forked process, the threads that fetch, and what they were at."""
+        self._opened, self._forked = None, True
+        self._came, self._under_way, self._failed = threading.Condition(), {}, {}
 
     @property
     def _store(self) -> Store:
@@ -368,7 +387,7 @@ class PageFetcher:
         for future in list(self._under_way.values()):
             if future is not None:
                 future.cancel()
-        self._plan.end()
+        self._own_plan.end()
 
 
 def _named(page: int, start: int, end: int) -> str:

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ffprep.common.closing import tell_of_forks
 from ffprep.common.files.holes import punch, take_room
 from ffprep.common.files.mapping import map_file
 from ffprep.common.files.replacing import naming, write_file
@@ -81,6 +82,7 @@ class Folder:
         self._states: dict[str, tuple[int, States]] = {}
         self._total: npt.NDArray[np.uint64] | None = None
         self.sources: weakref.WeakSet[Any] = weakref.WeakSet()
+        tell_of_forks(self)
 
     def unusable(self, error: OSError) -> OptionError:
         """Return what to raise where nothing can be written to the folder."""
@@ -88,6 +90,10 @@ class Folder:
             f"{self.path}: cannot keep pages of remote files there: {error.strerror}; name another folder with cache= "
             f"or {ENVIRONMENT}"
         )
+
+    def after_fork(self) -> None:
+        """Forget, in a forked process, which threads of the other one had the lock."""
+        self._threads, self._depth = threading.RLock(), 0
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -63,6 +63,7 @@ class Plan:
 
     def __init__(self, place: Path, count: int) -> None:
         self.number = int.from_bytes(os.urandom(8), "little") | 1
+        self._pid = os.getpid()
         self.path = path_of(place, self.number)
         self.path.parent.mkdir(exist_ok=True, mode=0o700)
         head = _HEAD.pack(_MAGIC, 0, count) + Holder.this_process().text().encode()[: _START - _HEAD.size - 1]
@@ -83,8 +84,9 @@ class Plan:
         self._now[0] = batch
 
     def end(self) -> None:
-        """Need nothing any more."""
-        self.path.unlink(missing_ok=True)
+        """Need nothing any more. A process that was forked from the user's leaves it alone."""
+        if self._pid == os.getpid():
+            self.path.unlink(missing_ok=True)
 
 
 def path_of(place: Path, number: int) -> Path:

@@ -14,7 +14,7 @@ from ffprep.remote.arriving import spans
 from ffprep.remote.fetcher import PageFetcher, Pages
 from ffprep.remote.folder import remove_pages
 from ffprep.remote.plans import Plan, Plans
-from ffprep.remote.states import PAGE, PART, UNCHECKED, Flags, page_bytes
+from ffprep.remote.states import PAGE, PART, PRESENT, SUSPECT, UNCHECKED, Flags, page_bytes
 
 RECENT = 64
 """Of the pages that `need` was asked for last, so many stay, since they may still be read; fewer in a small cache."""
@@ -32,7 +32,13 @@ class PageSource(PageFetcher):
         self._kept: dict[int, Flags] = {}
         self._lock = threading.Lock()
         self.folder.sources.add(self)
-        call_when_gone(self, Plan.end, self._plan)
+        call_when_gone(self, Plan.end, self._own_plan)
+
+    def after_fork(self) -> None:
+        """Forget, in a forked process, the threads that fetch, and what they were at."""
+        super().after_fork()
+        self._lock = threading.Lock()
+        self._recent.clear()
 
     def forget_unchecked(self) -> None:
         """Let go of everything, and of tables and unchecked pages that no other reader has: they may be wrong."""
@@ -46,6 +52,23 @@ class PageSource(PageFetcher):
             doubtful = (self._states.of(pages) == UNCHECKED) | mine[pages]
             remove_pages(self.place, self._states, pages[doubtful & ~held[pages] & ~kept[pages]])
             self.folder.used(exactly=True)
+
+    def doubt(self, pages: Pages) -> bool:
+        """Compare pages on the disk with their checksums once more, when they are next needed.
+
+        Parameters
+        ----------
+        pages : ndarray of int64
+
+        Returns
+        -------
+        bool
+            Whether any of them are here and have one.
+        """
+        with self.folder.locked():
+            doubtful = pages[(self._states.of(pages) == PRESENT) & self._sums.covered[pages]]
+            self._states.set(doubtful, SUSPECT)
+        return len(doubtful) > 0
 
     # -- what readers need -----------------------------------------------------------------------------
 

@@ -342,6 +342,7 @@ def _right(data: bytes) -> bool:
 
 
 _semaphores: dict[tuple[int, bool], asyncio.Semaphore] = {}
+os.register_at_fork(after_in_child=_semaphores.clear)
 
 
 def _places(loop: asyncio.AbstractEventLoop, small: bool) -> asyncio.Semaphore:

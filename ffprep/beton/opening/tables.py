@@ -24,7 +24,7 @@ from ffprep.beton.opening.check import (
 from ffprep.beton.opening.head import AGAIN, open_beton, read_head
 from ffprep.beton.opening.remote_head import local_place, read_remote_head
 from ffprep.common.files.mapping import map_file
-from ffprep.errors import BetonError, CorruptError, OptionError, TruncatedError
+from ffprep.errors import BetonError, CorruptError, DecodeError, OptionError, TruncatedError
 from ffprep.fields.base import UNKNOWN_SIZE
 from ffprep.fields.ffcv_style import offset_members
 from ffprep.jpeg.watching import watch_memory
@@ -244,7 +244,13 @@ class BetonTables:
         if self.source is not None:
             self.source.need(start, length)
         if self.guard is not None:
-            self.guard(name, sample)
+            try:
+                self.guard(name, sample)
+            except DecodeError:
+                if self.source is None or not self.source.doubt(np.array(self.source.pages_of(start, length))):
+                    raise
+                self.source.need(start, length)  # where the page was right when it came, and has changed on the disk
+                self.guard(name, sample)
         return self.data[start : start + length]
 
     def beside(self, start: int, end: int) -> npt.NDArray[np.uint8]:

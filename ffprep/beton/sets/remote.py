@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ffprep.beton.opening.remote_head import whole_file
 from ffprep.beton.sets.index import SUFFIX, read_index
-from ffprep.beton.sets.members import SetFile
-from ffprep.errors import OptionError
+from ffprep.beton.sets.members import SetFile, SetIndex
+from ffprep.errors import BetonError, OptionError
 from ffprep.remote import Facts, Folder, local_file, local_files, shown
 from ffprep.remote.facts import LISTED
 from ffprep.remote.places import beside, checked, is_pattern, listed
@@ -55,13 +56,23 @@ def remote_files(url: str, folder: Folder, check: Callable[[Sequence[Path]], obj
 
 
 def _of_index(url: str, folder: Folder) -> list[SetFile]:
-    source = whole_file(url, folder)
-    kept = source.path
-    try:
-        index = read_index(kept)
-    finally:
-        source.close()
+    index, kept = _read_index(url, folder)
     urls = [beside(url, member.name) for member in index.members]
     facts = [Facts(member.bytes, LISTED + member.checksum) for member in index.members]
     paths = local_files(urls, folder, facts)
     return [SetFile(path, kept, member) for path, member in zip(paths, index.members, strict=True)]
+
+
+def _read_index(url: str, folder: Folder) -> tuple[SetIndex, Path]:
+    """Read an index, and once more with its pages fetched anew if it is none: it may have changed on the disk."""
+    source = whole_file(url, folder)
+    try:
+        with contextlib.suppress(BetonError):
+            return read_index(source.path), source.path
+        source.forget_unchecked()
+        whole_file(url, folder).close()
+        return read_index(source.path), source.path
+    except BetonError as error:
+        raise type(error)(str(error).replace(str(source.path), source.url)) from None
+    finally:
+        source.close()

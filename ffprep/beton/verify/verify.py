@@ -135,6 +135,8 @@ def verify(
         report.problems.append(Problem(str(error)))
         return report
     report.samples = reader.num_samples
+    if reader.source is not None:  # what it has on the disk may have changed there
+        reader.source.doubt(np.arange(reader.source.count, dtype=np.int64))
     with ThreadPoolExecutor(workers or usable_cpus(), thread_name_prefix="ffprep-verify") as pool:
         check = _Check(reader, report, pool)
         try:

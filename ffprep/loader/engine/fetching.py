@@ -185,6 +185,15 @@ class Fetching:
             for source, some in parts:
                 source.release(some)
 
+    def doubted(self, ids: Ids) -> bool:
+        """Have the pages of samples compared with checksums once more; say whether there are any to compare."""
+        found = False
+        for source, some in self._split(self._spans.pages(ids)):
+            if source.doubt(some):
+                found = True
+                self._files.checks.forget(self._files.readers[self._sources.index(source)])
+        return found
+
     def close(self) -> None:
         """Release all pages and end the thread. Plans then count from the next epoch's beginning."""
         self._ended = True

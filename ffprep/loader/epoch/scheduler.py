@@ -148,7 +148,7 @@ class Scheduler:
             count = len(info.ids)
             arrays = [[array if len(array) == count else array[:count] for array, _ in group] for group in lent]
             before = errors.in_a_row
-            if status is None:
+            if status is None or (status := self._once_more(info, arrays, status)) is None:
                 errors.in_a_row = 0
             else:
                 info, arrays = self._without_failures(number, info, arrays, status)
@@ -222,23 +222,48 @@ class Scheduler:
         if over := errors.over(self._setup.budget, len(self._setup.order), longest):
             raise DecodeError(f"{over}; the last of them: {failures[-1].message}")
 
+    def _once_more(
+        self, info: BatchInfo, arrays: list[list[npt.NDArray[Any]]], status: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64] | None:
+        """Fill rows that failed again if pages in the cache may be at fault; return the status of all rows after that.
+
+        A page of a remote file was right when it came, and may since have changed on the disk; then it is fetched anew.
+        """
+        fetching, bad = self._setup.fetching, self._bad(status)
+        if fetching is None or not fetching.doubted(info.ids[bad]):
+            return status
+        found = self._fill(info.ids, info.keys, arrays, bad)
+        if found is None:
+            return None
+        status = np.zeros_like(status)
+        status[:, bad] = found
+        return status
+
+    def _fill(
+        self, ids: Ids, keys: Any, arrays: list[list[npt.NDArray[Any]]], rows: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.int64] | None:
+        """Fill some rows of a batch, which no worker is at, and return their status, None where all is well."""
+        setup = self._setup
+        if self._spare is None:
+            self._spare = WorkerPool(1, 1, *self._shape)
+        filled = setup.program.lend(setup.buffers, setup.share.batch_size)
+        with contextlib.nullcontext() if setup.fetching is None else setup.fetching.held(ids[rows]):
+            self._spare.publish(ids[rows], keys[rows], setup.program, filled)
+            status = self._spare.collect()
+        for group, others in zip(arrays, filled, strict=True):
+            for array, (other, _) in zip(group, others, strict=True):
+                array[rows] = other[: len(rows)]
+        return status
+
     def _replace(
         self, number: int, info: BatchInfo, arrays: list[list[npt.NDArray[Any]]], bad: npt.NDArray[np.intp]
     ) -> tuple[BatchInfo, list[list[npt.NDArray[Any]]]]:
         """Fill rows that failed with other samples of the epoch."""
         setup, ids, keys = self._setup, info.ids.copy(), info.keys.copy()
-        if self._spare is None:
-            self._spare = WorkerPool(1, 1, *self._shape)
         positions = setup.positions(number)
         for attempt in range(ATTEMPTS):
             ids[bad], keys[bad] = setup.replacements(positions[bad], attempt)
-            filled = setup.program.lend(setup.buffers, setup.share.batch_size)
-            with contextlib.nullcontext() if setup.fetching is None else setup.fetching.held(ids[bad]):
-                self._spare.publish(ids[bad], keys[bad], setup.program, filled)
-                status = self._spare.collect()
-            for group, others in zip(arrays, filled, strict=True):
-                for array, (other, _) in zip(group, others, strict=True):
-                    array[bad] = other[: len(bad)]
+            status = self._fill(ids, keys, arrays, bad)
             if status is None:
                 return replace(info, ids=ids, draws=keys), arrays
             failures = self._failures(ids[bad], status)
