@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import os
 import random
 import statistics
 from collections.abc import Callable, Coroutine, Sequence
