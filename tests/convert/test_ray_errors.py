@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -172,6 +173,47 @@ def test_no_cluster(
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
 
 
+class AuthenticationError(RayError):
+    """As Ray's."""
+
+
+@pytest.mark.parametrize("when", ["asked", "connecting"])
+def test_a_cluster_that_asks_for_a_token(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    tried = []
+
+    def refuse(**options: Any) -> None:
+        tried.append(options["address"])
+        raise AuthenticationError("InvalidAuthToken: Authentication token is missing or incorrect. More of this.")
+
+    ray.exceptions.AuthenticationError = AuthenticationError
+    ray.is_initialized, ray.init = (lambda: False), refuse
+    inner = ModuleType("ray._raylet")
+    inner.GcsClient = refuse if when == "asked" else lambda **_: None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray._raylet", inner)
+    monkeypatch.setattr("ffprep.common.workers.cluster._await_answer", lambda address: None)
+    wanted = "^--engine ray: the cluster at head:1 asks for a token, .*; set RAY_AUTH_MODE=token, and .*$"
+    with pytest.raises(ConversionError, match=wanted):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", address="head:1")
+    assert tried == ["head:1"]
+
+
+def test_a_signal_ends_the_command_as_without_ray(ray: Any, tmp_path: Path) -> None:
+    def init(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Ray does, whose own handler aborts
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    ray.is_initialized, ray.init = (lambda: False), init
+    ray.fails = lambda part: os.kill(os.getpid(), signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="interrupted after 0 of"):
+            convert(Numbers(), tmp_path / "x.beton", engine="ray")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_killed_command_goes_on_with_its_parts(ray: Any, tmp_path: Path) -> None:
     out = tmp_path / "x.beton"
 
@@ -224,6 +266,26 @@ def test_parts_that_another_command_writes_stay(ray: Any, tmp_path: Path) -> Non
     held.release()
     os.close(descriptor)
     assert convert(Numbers(), out).found and not (tmp_path / "x.beton.ray").exists()
+
+
+@pytest.mark.parametrize("left", [("conversion.json", "lock", "0123456789abcdef"), ("conversion.json",), ("lock",), ()])
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_what_a_command_left_that_was_killed_while_it_dropped_parts(
+    ray: Any, tmp_path: Path, engine: str, left: tuple[str, ...]
+) -> None:
+    out, folder = tmp_path / "x.beton", tmp_path / "x.beton.ray"
+    convert(Numbers(), out, workers=1)
+    folder.mkdir()
+    for name in left:
+        (folder / name).mkdir() if name[0].isdigit() else (folder / name).write_text("{}")
+    assert convert(Numbers(), out, engine=engine).found and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_of_the_users_stays(ray: Any, tmp_path: Path) -> None:
+    convert(Numbers(), tmp_path / "x.beton", workers=1)
+    (tmp_path / "x.beton.ray").mkdir()
+    (tmp_path / "x.beton.ray" / "mine").touch()
+    assert convert(Numbers(), tmp_path / "x.beton").found and (tmp_path / "x.beton.ray" / "mine").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
+import signal
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -25,6 +28,11 @@ ANSWER_SECONDS = 5.0
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How a client of HTTP/2 begins: the preface and empty settings, which the server answers with its own (RFC 9113)."""
 _FRAME, _SETTINGS = 9, b"\x04"  # bytes of a frame's head, and the type in its fourth
+
+_REFUSAL = (
+    "asks for a token, which is missing here or another one; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or "
+    "~/.ray/auth_token) to what ray get-auth-token says on its head; --engine local needs none"
+)
 
 WAIT_SECONDS = 60.0
 """How long a cluster without a processor is given until it has one."""
@@ -112,14 +120,19 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     try:
         if asked not in (None, "auto"):
             _await_answer(str(asked))
-        try:
-            ray.init(address=asked or "auto", log_to_driver=False)
-        except ConnectionError:
-            if asked or address:
-                raise
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+            _ask_in(ray, str(asked))
+        quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
+        with _own_handler(signal.SIGTERM):
+            try:
+                ray.init(address=asked or "auto", **quiet)
+            except ConnectionError:
+                if asked or address:
+                    raise
+                ray.init(num_cpus=workers, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises plain ones
         who = f"that RAY_ADDRESS names ({asked})" if asked == named else f"at {asked}"
+        if asked and _is_refusal(ray, error):
+            raise ConversionError(f"--engine ray: the cluster {who} {_REFUSAL}") from error
         what = f"the cluster {who} does not answer" if asked else "no cluster can be started"
         if address == "auto" and not asked:
             what = "no cluster runs on this machine"
@@ -130,6 +143,17 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_handler(number: signal.Signals) -> Iterator[None]:
+    """Keep what this process does on a signal: Ray would show a stack and abort."""
+    before = signal.getsignal(number) if threading.current_thread() is threading.main_thread() else None
+    try:
+        yield
+    finally:
+        if callable(before):
+            signal.signal(number, before)
 
 
 def _await_answer(address: str) -> None:
@@ -147,6 +171,20 @@ def _await_answer(address: str) -> None:
                 answer += data
         if answer[3:4] != _SETTINGS:
             raise ConnectionError("what listens there is no head of a Ray cluster")
+
+
+def _ask_in(ray: Any, address: str) -> None:
+    """Raise Ray's error if the cluster asks for a token which this command lacks: `ray.init` would try for 20 s."""
+    try:
+        import_module("ray._raylet").GcsClient(address=address)
+    except Exception as error:  # where that is no part of Ray, or fails otherwise, `ray.init` says why
+        if _is_refusal(ray, error):
+            raise
+
+
+def _is_refusal(ray: Any, error: BaseException) -> bool:
+    kind = getattr(ray.exceptions, "AuthenticationError", None)
+    return kind is not None and isinstance(error, kind)
 
 
 def await_processors(ray: Any) -> None:

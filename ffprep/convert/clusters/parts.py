@@ -35,7 +35,7 @@ from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob, task_report
 from ffprep.convert.clusters.placed import PartsInOrder, Task, lost, number_of, write_placed
 from ffprep.convert.clusters.plans import PLAN, Plan, plan_in
-from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
+from ffprep.convert.parts_folder import drop_left, folder_of, is_left, parts_folder
 from ffprep.convert.progress import ProgressDisplay
 from ffprep.convert.report import FAILURES_IN_A_ROW, ConversionReport
 from ffprep.errors import ConversionError, OptionError
@@ -212,9 +212,9 @@ def refuse_parts(out: Path, *, restart: bool) -> None:
     OptionError
     """
     folder = folder_of(out, SUFFIX)
-    if not (folder / PLAN).exists():
+    if not _is_left(folder):
         return
-    if not restart:
+    if not restart and (folder / PLAN).exists():
         raise OptionError(
             f"{folder}: parts of an unfinished conversion by --engine ray; go on with that, or --restart drops them "
             "and begins anew"
@@ -225,9 +225,13 @@ def refuse_parts(out: Path, *, restart: bool) -> None:
 def drop_parts(out: Path) -> None:
     """Remove the parts that a command which was killed at its very end left beside the finished file."""
     folder = folder_of(out, SUFFIX)
-    if (folder / PLAN).exists() and not out.with_name(out.name + ".partial").exists():
+    if _is_left(folder) and not out.with_name(out.name + ".partial").exists():
         with contextlib.suppress(LockedError, OSError):  # another command makes the file anew
             drop_left(folder)
+
+
+def _is_left(folder: Path) -> bool:
+    return (folder / PLAN).exists() or is_left(folder)
 
 
 def _tasks(ray: Any, job: PartJob) -> Tasks:
