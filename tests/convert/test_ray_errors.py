@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray_stand_in import Numbers, RayTaskError, WorkerCrashedError, stand_in
 
 from ffprep.beton.merge import merge
 from ffprep.common.files.locking import open_locked
@@ -26,96 +24,14 @@ from ffprep.fields import BytesField, IntField
 from ffprep.fields.base import Shared
 
 
-class RayError(Exception):
-    """As Ray's."""
-
-
-class WorkerCrashedError(RayError):
-    """As Ray's."""
-
-
-class RayTaskError(RayError):
-    """As Ray's: the text is a traceback with colours, the error itself is its cause."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(f"\x1b[36mray::_encode()\x1b[39m (pid=1)\n  File x\n{cause}")
-        self.cause = cause
-
-
-class Numbers:
-    """A source of numbers."""
-
-    name = "numbers"
-
-    def __init__(self) -> None:
-        self.fields = {"number": IntField()}
-
-    def __len__(self) -> int:
-        return 64
-
-    def sample(self, index: int) -> tuple[int]:
-        return (index,)
-
-    def sample_name(self, index: int) -> str:
-        return f"{index}"
-
-    def manifest(self) -> dict[str, Any]:
-        return {"dataset": "numbers"}
-
-
-class Reference:
-    """A result that is not there yet, or an object."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self._name = secrets.token_hex(8)
-
-    def hex(self) -> str:
-        return self._name
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    return stand_in(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ffprep.convert.clusters.plans.FEWEST_SAMPLES", 16)
-
-
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A cluster of this process, in which ``fails`` may be replaced."""
-
-    def get(reference: Reference) -> Any:
-        return reference.value() if callable(reference.value) else reference.value
-
-    def remote(task: Callable[..., Any]) -> Any:
-        def submitted(shared: list[Any], work: Any) -> Reference:
-            def run() -> Any:
-                made.fails(work)
-                return task(shared, work)
-
-            return Reference(run)
-
-        found = SimpleNamespace(remote=submitted)
-        found.options = lambda **_: found
-        return found
-
-    made = SimpleNamespace(
-        is_initialized=lambda: True,
-        cluster_resources=lambda: {"CPU": 1.0},
-        put=Reference,
-        get=get,
-        remote=remote,
-        nodes=list,
-        wait=lambda references, **_: (references[:1], references[1:]),
-        cancel=lambda reference: None,
-        shutdown=lambda: None,
-        fails=lambda part: None,
-        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
-    )
-    module = ModuleType("ray")
-    module.__dict__.update(vars(made))
-    made = module  # type: ignore[assignment]
-    monkeypatch.setitem(sys.modules, "ray", module)
-    return made
 
 
 def failing(error: Exception) -> Callable[[Any], None]:
@@ -144,74 +60,6 @@ def test_an_error_of_ours_in_a_task_is_raised_as_it_is(ray: Any, tmp_path: Path)
     ray.fails = failing(RayTaskError(SourceError("x.tar: is gone")))
     with pytest.raises(SourceError, match=r"^x\.tar: is gone$"):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-
-
-@pytest.mark.parametrize(
-    ("address", "wanted"),
-    [
-        (
-            "127.0.0.1:1",
-            r"the cluster that RAY_ADDRESS names \(127\.0\.0\.1:1\) does not answer: .*Connection refused; --engine",
-        ),
-        (None, "no cluster can be started: The current node timed out; --engine local needs none"),
-    ],
-)
-def test_no_cluster(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, wanted: str
-) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if address is not None:
-        monkeypatch.setenv("RAY_ADDRESS", address)
-
-    def init(**options: Any) -> None:
-        if "address" in options:
-            raise ConnectionError("no answer.")
-        raise Exception("The current node timed out.\nMore.")
-
-    ray.is_initialized, ray.init = (lambda: False), init
-    with pytest.raises(ConversionError, match=f"--engine ray: {wanted}"):
-        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-
-
-class AuthenticationError(RayError):
-    """As Ray's."""
-
-
-@pytest.mark.parametrize("when", ["asked", "connecting"])
-def test_a_cluster_that_asks_for_a_token(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
-    tried = []
-
-    def refuse(**options: Any) -> None:
-        tried.append(options["address"])
-        raise AuthenticationError("InvalidAuthToken: Authentication token is missing or incorrect. More of this.")
-
-    ray.exceptions.AuthenticationError = AuthenticationError
-    ray.is_initialized, ray.init = (lambda: False), refuse
-    inner = ModuleType("ray._raylet")
-    inner.GcsClient = refuse if when == "asked" else lambda **_: None  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ray._raylet", inner)
-    monkeypatch.setattr("ffprep.common.workers.cluster._await_answer", lambda address: None)
-    wanted = "^--engine ray: the cluster at head:1 asks for a token, .*; set RAY_AUTH_MODE=token, and .*$"
-    with pytest.raises(ConversionError, match=wanted):
-        convert(Numbers(), tmp_path / "x.beton", engine="ray", address="head:1")
-    assert tried == ["head:1"]
-
-
-def test_a_signal_ends_the_command_as_without_ray(ray: Any, tmp_path: Path) -> None:
-    def init(**_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Ray does, whose own handler aborts
-
-    def ended(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    ray.is_initialized, ray.init = (lambda: False), init
-    ray.fails = lambda part: os.kill(os.getpid(), signal.SIGTERM)
-    before = signal.signal(signal.SIGTERM, ended)
-    try:
-        with pytest.raises(KeyboardInterrupt, match="interrupted after 0 of"):
-            convert(Numbers(), tmp_path / "x.beton", engine="ray")
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_killed_command_goes_on_with_its_parts(ray: Any, tmp_path: Path) -> None:
@@ -300,31 +148,6 @@ def test_a_damaged_plan(ray: Any, tmp_path: Path, content: str) -> None:
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
 
 
-def test_another_server_at_the_address(ray: Any, tmp_path: Path) -> None:
-    ray.is_initialized = lambda: False
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            connection.recv(100)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            connection.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(answer)
-            with pytest.raises(
-                ConversionError, match=rf"at 127.0.0.1:{port} does not answer: what listens there is no"
-            ):
-                convert(Numbers(), tmp_path / "x.beton", engine="ray", address=f"127.0.0.1:{port}")
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_address_without_a_cluster(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="add --engine ray"):
-        convert(Numbers(), tmp_path / "x.beton", address="auto")
-
-
 def test_an_unfinished_local_conversion_is_not_begun_anew(ray: Any, tmp_path: Path) -> None:
     (tmp_path / "x.beton.partial").write_bytes(b"x")
     with pytest.raises(OptionError, match="an unfinished conversion by --engine local"):
@@ -378,27 +201,6 @@ def test_refused_samples_in_a_row_count_over_interruptions(tmp_path: Path, monke
     broken = True
     with pytest.raises(ConversionError, match=r"\(sample 29\): the 20th sample in a row"):
         convert(source, tmp_path / "x.beton", workers=1, on_error="skip")
-
-
-def test_a_cluster_without_processors_is_waited_for_and_then_given_up(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As Ray would for ever."""
-    clock = iter(range(1000))
-    monkeypatch.setattr("ffprep.common.workers.cluster.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=int))
-    ray.cluster_resources = dict
-    ray.nodes = lambda: [{"Alive": True, "NodeID": "a"}, {"Alive": False, "NodeID": "b"}]
-    monkeypatch.setattr("ffprep.common.workers.cluster.Tasks.check_nodes", lambda self: None)
-    wanted = r"none of the cluster's nodes \(1\) has a processor for tasks, and none with one came in 60 s; start one"
-    with (
-        pytest.warns(RuntimeWarning, match=r"waiting \d+ s more for one that has") as said,
-        pytest.raises(ConversionError, match=wanted),
-    ):
-        convert(Numbers(), tmp_path / "x.beton", engine="ray")
-    assert len(said) >= 8
-    ray.cluster_resources = lambda: {"CPU": 1.0} if next(clock) % 30 == 0 else {}
-    with pytest.warns(RuntimeWarning, match="waiting"):
-        convert(Numbers(), tmp_path / "x.beton", engine="ray")
 
 
 @pytest.mark.parametrize(

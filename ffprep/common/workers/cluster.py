@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
-import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from ffprep._version import __version__
 from ffprep.common.workers import node_task
-from ffprep.errors import ConversionError, FfprepError, OptionError, first_line
-
-ANSWER_SECONDS = 5.0
-"""A cluster that does not answer for so long is not there. Ray itself would go on asking for minutes."""
-
-_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""How a client of HTTP/2 begins: the preface and empty settings, which the server answers with its own (RFC 9113)."""
-_FRAME, _SETTINGS = 9, b"\x04"  # bytes of a frame's head, and the type in its fourth
-
-_REFUSAL = (
-    "asks for a token, which is missing here or another one; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or "
-    "~/.ray/auth_token) to what ray get-auth-token says on its head; --engine local needs none"
+from ffprep.common.workers.head import (
+    REFUSAL,
+    Head,
+    HeadLostError,
+    ask_in,
+    await_answer,
+    end_at_once,
+    is_refusal,
+    own_handler,
 )
+from ffprep.common.workers.places import Places
+from ffprep.errors import ConversionError, FfprepError, OptionError, first_line
 
 WAIT_SECONDS = 60.0
 """How long a cluster without a processor is given until it has one."""
@@ -44,49 +42,6 @@ _CHECK_SECONDS = 60.0
 
 
 _STEP_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class Places:
-    """What every node has to see at the same path.
-
-    Attributes
-    ----------
-    here : str
-        The working folder of the command, from which relative paths lead.
-    token : Path
-        A file that the command wrote.
-    content : str
-        What is in it.
-    read : tuple of Path
-        Files and folders that the tasks read.
-    """
-
-    here: str
-    token: Path
-    content: str
-    read: tuple[Path, ...] = ()
-
-    def check(self) -> None:
-        """Raise a `ConversionError` that names this machine and the path, if it does not see one of them."""
-        with contextlib.suppress(OSError):  # where there is no such folder, relative paths are missed below
-            os.chdir(self.here)
-        try:
-            found = self.token.read_text("utf-8")
-        except (OSError, ValueError):
-            found = ""
-        # Also one that may not be looked at, of which `Path.exists` would raise an error.
-        missing = [path for path in self.read if not os.path.exists(path)]  # noqa: PTH110
-        if found != self.content:
-            raise ConversionError(
-                f"node {socket.gethostname()} does not see {self.token.parent} as the command does; all nodes have to "
-                "write to the folder of --out, on a file system that they share, at the same path"
-            )
-        if missing:
-            raise ConversionError(
-                f"node {socket.gethostname()} does not see {missing[0]}; all nodes have to read the source at the same "
-                "path"
-            )
 
 
 @contextlib.contextmanager
@@ -118,11 +73,12 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     named = os.environ.get("RAY_ADDRESS") or None
     asked = named if address in (None, "auto") else address
     try:
+        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks whose results nobody wants any more
         if asked not in (None, "auto"):
-            _await_answer(str(asked))
-            _ask_in(ray, str(asked))
+            await_answer(str(asked))
+            ask_in(ray, str(asked))
         quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
-        with _own_handler(signal.SIGTERM):
+        with own_handler(signal.SIGTERM):
             try:
                 ray.init(address=asked or "auto", **quiet)
             except ConnectionError:
@@ -131,8 +87,8 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
                 ray.init(num_cpus=workers, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises plain ones
         who = f"that RAY_ADDRESS names ({asked})" if asked == named else f"at {asked}"
-        if asked and _is_refusal(ray, error):
-            raise ConversionError(f"--engine ray: the cluster {who} {_REFUSAL}") from error
+        if asked and is_refusal(ray, error):
+            raise ConversionError(f"--engine ray: the cluster {who} {REFUSAL}") from error
         what = f"the cluster {who} does not answer" if asked else "no cluster can be started"
         if address == "auto" and not asked:
             what = "no cluster runs on this machine"
@@ -141,50 +97,13 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
         ) from error
     try:
         yield ray
-    finally:
+    except HeadLostError:
+        atexit.register(end_at_once)
+        raise
+    except BaseException:
         ray.shutdown()
-
-
-@contextlib.contextmanager
-def _own_handler(number: signal.Signals) -> Iterator[None]:
-    """Keep what this process does on a signal: Ray would show a stack and abort."""
-    before = signal.getsignal(number) if threading.current_thread() is threading.main_thread() else None
-    try:
-        yield
-    finally:
-        if callable(before):
-            signal.signal(number, before)
-
-
-def _await_answer(address: str) -> None:
-    """Raise an error if nothing answers there, or something that does not speak HTTP/2, as the heads of clusters do."""
-    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
-    if not host or not port.isdigit():
-        raise ConnectionError("an address is HOST:PORT or auto")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS) as connection:
-        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-            return
-        connection.sendall(_HTTP2)
-        answer = b""
-        with contextlib.suppress(TimeoutError):
-            while len(answer) < _FRAME and (data := connection.recv(_FRAME - len(answer))):
-                answer += data
-        if answer[3:4] != _SETTINGS:
-            raise ConnectionError("what listens there is no head of a Ray cluster")
-
-
-def _ask_in(ray: Any, address: str) -> None:
-    """Raise Ray's error if the cluster asks for a token which this command lacks: `ray.init` would try for 20 s."""
-    try:
-        import_module("ray._raylet").GcsClient(address=address)
-    except Exception as error:  # where that is no part of Ray, or fails otherwise, `ray.init` says why
-        if _is_refusal(ray, error):
-            raise
-
-
-def _is_refusal(ray: Any, error: BaseException) -> bool:
-    kind = getattr(ray.exceptions, "AuthenticationError", None)
-    return kind is not None and isinstance(error, kind)
+        raise
+    ray.shutdown()
 
 
 def await_processors(ray: Any) -> None:
@@ -256,6 +175,7 @@ class Tasks:
         self._options = {"num_cpus": processors, "max_retries": _RETRIES}
         self._processors = processors
         self._large = large
+        self._head = Head(ray)
         self.processors = 0
 
     def arguments(self, task: Any) -> tuple[Any, ...]:
@@ -313,7 +233,8 @@ class Tasks:
             ffprep, or if there are no processors for it.
         """
         while not self._ray.wait([reference], num_returns=1, timeout=1.0)[0]:
-            await_processors(self._ray)
+            if self._head.is_there():
+                await_processors(self._ray)
         try:
             return self._get(reference)
         except self._ray.exceptions.RayTaskError:
@@ -356,7 +277,7 @@ class Tasks:
         room, asked, more = 0, -1e9, True
         try:
             while more or running:
-                if time.monotonic() - asked > 1:
+                if time.monotonic() - asked > 1 and self._head.is_there():
                     await_processors(self._ray)
                     found = self._ray.cluster_resources().get("CPU", 1.0)
                     self.processors = max(self.processors, int(found))

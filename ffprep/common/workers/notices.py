@@ -17,6 +17,12 @@ def _store() -> Any:
     return import_module("ray.experimental.internal_kv")
 
 
+def forget() -> None:
+    """Ask no more for notices: asking a head that has ended would take until Ray ends the process."""
+    with contextlib.suppress(Exception):
+        _store()._internal_kv_reset()
+
+
 def leave(key: str, text: str) -> None:
     """Leave a notice, in place of one with the same key."""
     with contextlib.suppress(Exception):

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ffprep.common.workers.cluster import Places, Tasks, connected
+from ffprep.common.workers.cluster import Tasks, connected
 from ffprep.common.workers.cpus import usable_cpus
+from ffprep.common.workers.places import Places, and_within
 from ffprep.convert.parts_folder import IDENTITY
 from ffprep.text.blocks.part_files import Part, part_paths
 from ffprep.text.blocks.parts import Settings, find_part, make_part
@@ -58,7 +59,7 @@ def make_parts_on_cluster(
         Files and folders that the units read.
     """
     token = folder.absolute() / IDENTITY
-    places = Places(str(Path.cwd()), token, token.read_text("utf-8"), tuple(inputs))
+    places = Places(str(Path.cwd()), token, token.read_text("utf-8"), and_within(inputs))
     job = TokensJob(units, settings, folder.absolute())
     results: dict[int, Part] = {}
     size = 0
