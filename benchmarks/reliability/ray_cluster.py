@@ -8,10 +8,10 @@ joins. Each file has to be that of a local conversion, byte for byte, with nothi
 
     python benchmarks/reliability/ray_cluster.py --speed /data/imagenet [--runs 1] [--json FILE]
 
-measures instead: a local conversion on one processor while one node converts on another, with the processor time of
-everything that took part, Ray's own processes too; and a conversion by one node and by two, on a processor each. With
-``--measure alone two-local``, how much faster two processors are at all: by two local conversions at once. No node is
-killed. Files are made in the folder for temporary files (``TMPDIR``).
+measures instead: a local conversion on one processor while one node converts on another, with the processor time of all
+processes, Ray's own too, also for the first images alone and for an idle cluster; and conversions by one node and by
+two, on a processor each. With ``--measure alone two-local``, how much faster two processors are at all: by two local
+conversions at once. No node is killed. Files are made in the folder for temporary files (``TMPDIR``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -152,10 +152,20 @@ def kills(root: Path, chosen: list[str], count: int) -> list[str]:
 
 
 class ProcessorTime:
-    """The processor time of all processes below this one while the body runs, also of those that end meanwhile."""
+    """The processor time of all processes below this one while the body runs, also of those that end meanwhile.
+
+    Attributes
+    ----------
+    seconds : float
+    of_processes : dict of int to float
+        By their numbers.
+    encoding : float
+        Of the processes in which Ray runs tasks.
+    """
 
     def __enter__(self) -> ProcessorTime:
         self._seen: dict[tuple[int, float], float] = {}
+        self._encoding: set[tuple[int, float]] = set()
         self._look()
         self._before = dict(self._seen)
         self._ended = threading.Event()
@@ -169,6 +179,7 @@ class ProcessorTime:
         spent = {key: seconds - self._before.get(key, 0.0) for key, seconds in self._seen.items()}
         self.seconds = sum(spent.values())
         self.of_processes = {key[0]: seconds for key, seconds in spent.items()}
+        self.encoding = sum(seconds for key, seconds in spent.items() if key in self._encoding)
 
     def _watch(self) -> None:
         while not self._ended.wait(0.1):
@@ -178,32 +189,56 @@ class ProcessorTime:
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
-                self._seen[process.pid, process.create_time()] = times.user + times.system
+                key = process.pid, process.create_time()
+                self._seen[key] = times.user + times.system
+                if _runs_tasks(process.cmdline()):
+                    self._encoding.add(key)
+
+
+def _runs_tasks(command: Sequence[str]) -> bool:
+    name = " ".join(command)  # Ray's processes are called by what they do, its agents as well
+    return (name.startswith("ray::") and "Agent" not in name) or "default_worker.py" in name
 
 
 RUNS = {
     "local": "locally, on one processor, while",
     "beside": "one node converts on another",
+    "few-local": "the first {FEW} images locally, while",
+    "few": "one node converts them as well",
     "one": "by one node, on one processor",
     "two": "by two nodes, on one each",
     "alone": "locally, on one processor",
     "two-local": "two local ones at once, on one each",
 }
+CHOICES = [name for name in RUNS if "local" not in name and name != "few"] + ["two-local"]
 LOCAL = ["--workers", "1"]
+FEW = 64
+IDLE_SECONDS = 10.0
 
 
-def timed(
-    root: Path, command: list[str], at: Sequence[tuple[Sequence[int], list[str]]]
-) -> tuple[float, float, list[float]]:
-    """Convert as often at a time as processors and options are given, each on those.
+class Timed(NamedTuple):
+    """What conversions took that ran at a time.
 
-    Returns
-    -------
-    wall, spent : float
-        Seconds, and processor time of everything.
+    Attributes
+    ----------
+    wall : float, optional
+        Seconds.
+    spent : float
+        Processor time of everything.
     commands : list of float
         Processor time of the commands.
+    encoding : float
+        Processor time of the processes in which Ray runs tasks.
     """
+
+    wall: float | None
+    spent: float
+    commands: list[float]
+    encoding: float
+
+
+def timed(root: Path, command: list[str], at: Sequence[tuple[Sequence[int], list[str]]]) -> Timed:
+    """Convert as often at a time as processors and options are given, each on those."""
     problems: list[str] = []
     with tempfile.TemporaryDirectory(dir=root) as folder, ProcessorTime() as spent:
         begun = time.monotonic()
@@ -217,7 +252,8 @@ def timed(
         seconds = time.monotonic() - begun
     if problems:
         raise SystemExit(problems[0])
-    return seconds, spent.seconds, [spent.of_processes.get(process.pid, 0.0) for process in started]
+    commands = [spent.of_processes.get(process.pid, 0.0) for process in started]
+    return Timed(seconds, spent.seconds, commands, spent.encoding)
 
 
 class Speed:
@@ -243,19 +279,33 @@ class Speed:
         kinds = {"alone": [(one, LOCAL)], "two-local": [(one, LOCAL), (other, LOCAL)]}
         for name, at in kinds.items():
             for _ in range(runs if name in chosen else 0):
-                self._add(name, *timed(self._root, self._command, at))
+                self._add(name, timed(self._root, self._command, at))
         if "beside" in chosen or "one" in chosen:
             with self._cluster(1, other) as ray:
-                for _ in range(runs if "beside" in chosen else 0):
-                    wall, spent, (local, command) = timed(self._root, self._command, [(one, LOCAL), (other, ray)])
-                    self._add("local", None, local, [local])
-                    self._add("beside", wall, spent - local, [command])
+                if "beside" in chosen:
+                    self._beside([(one, LOCAL), (other, ray)], runs)
                 for _ in range(runs if "one" in chosen else 0):
-                    self._add("one", *timed(self._root, self._command, [(other, ray)]))
+                    self._add("one", timed(self._root, self._command, [(other, ray)]))
         if "two" in chosen:
             with self._cluster(2, self._every[:2]) as ray:
                 for _ in range(runs):
-                    self._add("two", *timed(self._root, self._command, [(self._every[:2], ray)]))
+                    self._add("two", timed(self._root, self._command, [(self._every[:2], ray)]))
+
+    def _beside(self, at: Sequence[tuple[Sequence[int], list[str]]], runs: int) -> None:
+        """Measure a local conversion, and one by a cluster at the same time."""
+        with ProcessorTime() as spent:
+            time.sleep(IDLE_SECONDS)
+        few = [(processors, [*options, "--limit", str(FEW)]) for processors, options in at]
+        for _ in range(runs):
+            for local, ray, what in (("few-local", "few", few), ("local", "beside", at)):
+                found = timed(self._root, self._command, what)
+                self._add(local, found._replace(wall=None, spent=found.commands[0], commands=found.commands[:1]))
+                self._add(ray, found._replace(spent=found.spent - found.commands[0], commands=found.commands[1:]))
+            idle = spent.seconds / IDLE_SECONDS * (found.wall or 0.0)
+            self._found["beside"].setdefault("busy", []).append(found.spent - found.commands[0] - idle)
+        for name, first in (("beside", "few"), ("local", "few-local")):
+            both = zip(self._found[name]["all"], self._found[first]["all"], strict=True)
+            self._found[name]["further"] = [whole - part for whole, part in both]
 
     @contextlib.contextmanager
     def _cluster(self, nodes: int, processors: Sequence[int]) -> Iterator[list[str]]:
@@ -266,8 +316,11 @@ class Speed:
             os.sched_setaffinity(0, self._every)
             cluster.nodes.shutdown()
 
-    def _add(self, name: str, wall: float | None, spent: float, commands: list[float]) -> None:
-        figures = {"wall": wall, "all": spent, "command": sum(commands), "others": spent - sum(commands)}
+    def _add(self, name: str, found: Timed) -> None:
+        command = sum(found.commands)
+        figures = {"wall": found.wall, "all": found.spent, "command": command}
+        if found.spent > command:
+            figures |= {"nodes": found.encoding, "rays": found.spent - command - found.encoding}
         given = {what: value for what, value in figures.items() if value is not None}
         for what, value in given.items():
             self._found.setdefault(name, {}).setdefault(what, []).append(value)
@@ -284,22 +337,25 @@ class Speed:
                 self._result.measured(f"{name}: {what}", values)
         ratios = {
             "beside": ("beside: all", "local: all"),
+            "beside, busy": ("beside: busy", "local: all"),
+            "beside, further": ("beside: further", "local: further"),
             "two": ("one: wall", "two: wall"),
             "two-local": ("two-alone: wall", "two-local: wall"),
         }
         for name in RUNS:
             if name not in self._found:
                 continue
-            cells: list[Any] = [RUNS[name]]
-            for what in ("wall", "all", "command", "others"):
-                known = what in self._found[name]
-                cells.append({"median": f"{name}: {what}", "form": ".1f"} if known else "")
-            for kinds in (("beside",), ("two", "two-local")):
-                known = name in kinds and all(series in self._result.series for series in ratios[name])
-                cells.append({"ratio": list(ratios[name])} if known else "")
+            cells: list[Any] = [RUNS[name].format(FEW=FEW)]
+            for what in ("wall", "all", "command", "nodes", "rays"):
+                cells.append({"median": f"{name}: {what}", "form": ".1f"} if what in self._found[name] else "")
+            for kinds in (("beside",), ("beside, busy",), ("beside, further",), ("two", "two-local")):
+                kind = next((kind for kind in kinds if kind.split(",")[0] == name), "")
+                known = bool(kind) and all(series in self._result.series for series in ratios[kind])
+                cells.append({"ratio": list(ratios[kind])} if known else "")
             rows.append(cells)
-        columns = ["conversion", "seconds", "processor time, s", "of the command", "of others"]
-        self._result.tables["main"] = Table([*columns, "to local", "faster than one"], rows)
+        columns = ["conversion", "seconds", "processor time, s", "of the command", "of nodes' tasks", "of Ray itself"]
+        columns += ["to local", "less Ray idle", f"after {FEW} images", "faster than one"]
+        self._result.tables["main"] = Table(columns, rows)
 
 
 def speed(root: Path, source: Path, chosen: Sequence[str], runs: int, json: Path | None, note: str) -> None:
@@ -322,7 +378,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1280, help="photographs")
     parser.add_argument("--speed", type=Path, metavar="FOLDER", help="measure with the images of this folder")
     parser.add_argument(
-        "--measure", nargs="+", choices=RUNS, default=["beside", "one", "two"], help="what --speed measures"
+        "--measure", nargs="+", choices=CHOICES, default=["beside", "one", "two"], help="what --speed measures"
     )
     parser.add_argument("--json", type=Path, help="keep what --speed measures in this file")
     parser.add_argument("--note", default="", help="what readers of the figures have to know, kept with them")

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 
 from ffprep.beton.verify import verify
-from ffprep.beton.writing.journal import write_fully
-from ffprep.common.workers.places import Places, and_within
-from ffprep.convert.clusters import placed, placing
+from ffprep.beton.writing.unfinished import write_parts
+from ffprep.common.workers.node_work import Places, and_within
+from ffprep.convert.clusters import placed, placing, streaming
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob
 from ffprep.convert.clusters.placed import PartsInOrder, number_of, write_placed
 from ffprep.convert.clusters.placing import HeldPart, SharedValueError
 from ffprep.convert.clusters.records import PartRecord, Place, read_record
+from ffprep.convert.clusters.streaming import PlacedPayloads
 from ffprep.convert.conversion import convert, write_results
 from ffprep.errors import ConversionError, OptionError, SourceError
 from ffprep.fields import BytesField, Encoded, Field, IntField, NDArrayField
@@ -236,16 +237,17 @@ def test_a_process_that_dies_while_it_writes(tmp_path: Path, monkeypatch: pytest
     write_placed(job, 0)
     calls = 0
 
-    def full(descriptor: int, data: memoryview, offset: int) -> None:
+    def full(descriptor: int, parts: list[memoryview], offset: int) -> None:
         nonlocal calls
         calls += 1
         if calls > written:
-            os.pwrite(descriptor, b"\xff" * (len(data) // 2), offset)
+            os.pwrite(descriptor, b"\xff" * (sum(map(len, parts)) // 2), offset)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write_fully(descriptor, data, offset)
+        write_parts(descriptor, parts, offset)
 
+    monkeypatch.setattr(placing, "LOT", 100_000)
     with monkeypatch.context() as patch:
-        patch.setattr(placing, "write_fully", full)
+        patch.setattr(streaming, "write_parts", full)
         with pytest.raises(ConversionError, match="whole: cannot write: No space left on device; make room"):
             write_placed(job, 1)
     assert read_record(job.record_path(1)) is None
@@ -292,8 +294,32 @@ def test_edges_are_left_to_the_command(tmp_path: Path) -> None:
         record = read_record(job.record_path(number))
         assert record is not None and record.begin is not None and record.end is not None
         first, last = record.begin.cursor + len(record.head), record.end.cursor - len(record.tail)
-        assert first % placing.EDGE == last % placing.EDGE == 0 and first < last
+        assert first % streaming.EDGE == last % streaming.EDGE == 0 and first < last
         assert whole[first:last].all() and not whole[record.begin.cursor : first].any()
+
+
+@pytest.mark.parametrize("size", [100, 70_000])
+def test_payloads_that_change_after_they_were_taken(tmp_path: Path, size: int) -> None:
+    """A source may fill the same memory over and over; what cannot change is not copied."""
+    job = job_of(Made(40, [size]), tmp_path / "parts", 1)
+    memory = bytearray(size)
+    held = HeldPart({"data": BytesField()}, None, tmp_path / "x", lambda: placed_at_once(job))
+    for number in range(1, 41):
+        memory[:] = bytes([number]) * size
+        held.write([Encoded((0, size), memory)])
+    assert held.placed is not None
+    record = held.placed.finish(held.record({}))
+    held.close()
+    whole = np.zeros(40 * size, np.uint8)
+    written = np.fromfile(job.whole, np.uint8)[job.first_place.cursor + len(record.head) :]
+    whole[len(record.head) : len(record.head) + len(written)] = written
+    whole[: len(record.head)] = np.frombuffer(record.head, np.uint8)
+    whole[len(whole) - len(record.tail) :] = np.frombuffer(record.tail, np.uint8)
+    assert (whole.reshape(40, size) == np.arange(1, 41)[:, None]).all()
+
+
+def placed_at_once(job: PartJob) -> PlacedPayloads:
+    return PlacedPayloads(job.whole, job.alignments, job.first_place, None)
 
 
 def test_shared_values_have_no_place_of_their_own(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import pytest
 from small_cluster import small_cluster
 
 from ffprep.beton import Reader
-from ffprep.common.workers.cluster import Tasks
-from ffprep.common.workers.places import Places
+from ffprep.common.workers import early
+from ffprep.common.workers.cluster import Tasks, getting_ready
+from ffprep.common.workers.node_work import Places
 from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.conversion import convert
 from ffprep.convert.corpus import convert_corpus
@@ -79,6 +80,18 @@ def test_same_bytes_as_threads(folder: Path, tmp_path: Path) -> None:
     convert(folder_source(folder), tmp_path / "a.beton", workers=2)
     report = convert(folder_source(folder), tmp_path / "b.beton", workers=2, engine="ray")
     assert report.written == 48
+    assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+
+
+def test_nodes_that_get_ready_early(folder: Path, tmp_path: Path) -> None:
+    address = ray.get_runtime_context().gcs_address
+    early.begin(address)
+    assert len(getting_ready) == 1 and ray.get(list(getting_ready)) == [None]
+    convert(folder_source(folder), tmp_path / "b.beton", engine="ray", address=address)
+    assert not getting_ready, "the nodes were waited for"
+    early.end()
+    assert ray.is_initialized(), "that connection was there before"
+    convert(folder_source(folder), tmp_path / "a.beton", workers=2)
     assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
 
 

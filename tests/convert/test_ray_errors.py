@@ -207,7 +207,7 @@ def test_refused_samples_in_a_row_count_over_interruptions(tmp_path: Path, monke
     ("missing", "wanted"),
     [
         (
-            "ffprep.common.workers.cluster",
+            "ffprep.common.workers.node_work",
             rf"node {socket.gethostname()} cannot import ffprep \(.*pip install 'ffprep\[all\]==",
         ),
         ("ffprep._version", rf"node {socket.gethostname()} has ffprep 0\.0\.1, and the command .*; install that for "),

@@ -359,6 +359,13 @@ def take_image(values: dict[str, Any]) -> tuple[ImageChoices, dict[str, Any]]:
 
 
 def take_writing(values: dict[str, Any]) -> tuple[WritingChoices, dict[str, Any]]:
-    """Separate the writing options from a command's other values."""
+    """Separate the writing options from a command's other values; a cluster begins to get ready."""
     rest = dict(values)
-    return WritingChoices(**{name: rest.pop(name) for name in WritingChoices.__dataclass_fields__}), rest
+    choices = WritingChoices(**{name: rest.pop(name) for name in WritingChoices.__dataclass_fields__})
+    if choices.engine == "ray" and not choices.out.exists():
+        from ffprep.common.workers import early
+
+        with terminable():
+            early.begin(choices.address)
+        click.get_current_context().call_on_close(early.end)
+    return choices, rest

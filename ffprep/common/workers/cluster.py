@@ -1,18 +1,14 @@
-"""A Ray cluster: the connection, tasks whose results may come in any order, and what all nodes have to see."""
+"""A Ray cluster: the connection, and tasks whose results may come in any order."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import logging
 import os
 import signal
-import socket
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -22,14 +18,13 @@ from ffprep.common.workers import node_task
 from ffprep.common.workers.head import (
     REFUSAL,
     Head,
-    HeadLostError,
     ask_in,
     await_answer,
-    end_at_once,
     is_refusal,
+    leave_lost,
     own_handler,
 )
-from ffprep.common.workers.places import Places
+from ffprep.common.workers.node_work import Large, Places
 from ffprep.errors import ConversionError, FfprepError, OptionError, first_line
 
 WAIT_SECONDS = 60.0
@@ -42,6 +37,15 @@ _CHECK_SECONDS = 60.0
 
 
 _STEP_SECONDS = 0.25
+
+_LEASE_SECONDS = 5.0
+"""How long a process does tasks of one command before Ray may give its processor to another one.
+
+It is 0.5 s by default. Then a process on another node than the command's has nothing to do for up to 0.1 s each time.
+"""
+
+getting_ready: list[Any] = []
+"""References of tasks by which nodes start the processes that others will use (`ffprep.common.workers.early`)."""
 
 
 @contextlib.contextmanager
@@ -63,6 +67,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     ConversionError
         No cluster answers.
     """
+    os.environ.setdefault("RAY_worker_lease_timeout_milliseconds", f"{_LEASE_SECONDS * 1000:.0f}")
     try:
         ray: Any = import_module("ray")
     except ImportError:
@@ -97,13 +102,9 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
         ) from error
     try:
         yield ray
-    except HeadLostError:
-        atexit.register(end_at_once)
-        raise
-    except BaseException:
-        ray.shutdown()
-        raise
-    ray.shutdown()
+    finally:
+        if not leave_lost():
+            ray.shutdown()
 
 
 def await_processors(ray: Any) -> None:
@@ -129,6 +130,26 @@ def await_processors(ray: Any) -> None:
             left = begun + WAIT_SECONDS - now
             warnings.warn(f"{what}; waiting {left:.0f} s more for one that has", RuntimeWarning, stacklevel=2)
         time.sleep(_STEP_SECONDS)
+
+
+def by_value(ray: Any, function: Callable[..., Any]) -> Any:
+    """A function of `node_task` as a task that runs also on a node that lacks ffprep."""
+    cloudpickle = getattr(ray, "cloudpickle", None)
+    if cloudpickle is not None:
+        cloudpickle.register_pickle_by_value(node_task)
+    return ray.remote(function)
+
+
+def on_nodes(ray: Any, task: Any, *arguments: Any) -> list[Any]:
+    """Start a task on each node, beside what runs there; return references to the results."""
+    nodes = [node["NodeID"] for node in ray.nodes() if node.get("Alive")]
+    if not nodes:
+        return []
+    pinned = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+    return [
+        task.options(num_cpus=0, max_retries=0, scheduling_strategy=pinned(node, soft=False)).remote(*arguments)
+        for node in nodes
+    ]
 
 
 class Tasks:
@@ -167,11 +188,8 @@ class Tasks:
         large: bool = False,
     ) -> None:
         self._ray = ray
-        by_value = getattr(ray, "cloudpickle", None)
-        if by_value is not None:
-            by_value.register_pickle_by_value(node_task)
         self._shared = [ray.put((job, shared, places)), __version__]
-        self._task = ray.remote(node_task.run_on_node)
+        self._task = by_value(ray, node_task.run_on_node)
         self._options = {"num_cpus": processors, "max_retries": _RETRIES}
         self._processors = processors
         self._large = large
@@ -190,16 +208,12 @@ class Tasks:
         ConversionError
             One does not. Nodes that die or give no answer meanwhile are passed over; what they do later is checked.
         """
-        nodes = [node["NodeID"] for node in self._ray.nodes() if node.get("Alive")]
-        if not nodes:
+        if getting_ready:  # else Ray would start further processes for these questions
+            self._ray.wait(getting_ready, num_returns=len(getting_ready), timeout=_CHECK_SECONDS)
+            getting_ready.clear()
+        asked = on_nodes(self._ray, self._task, self._shared, None)
+        if not asked:
             return
-        pinned = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-        asked = [
-            self._task.options(num_cpus=0, max_retries=0, scheduling_strategy=pinned(node, soft=False)).remote(
-                self._shared, None
-            )
-            for node in nodes
-        ]
         answers, silent = self._ray.wait(asked, num_returns=len(asked), timeout=_CHECK_SECONDS)
         for reference in answers:
             with contextlib.suppress(self._ray.exceptions.RayError):
@@ -313,45 +327,3 @@ class Tasks:
         for reference in [reference for reference, (number, _) in running.items() if number > after]:
             del running[reference]
             self._ray.cancel(reference)
-
-
-@dataclass(frozen=True)
-class Large:
-    """A task that is an object of its own.
-
-    Attributes
-    ----------
-    reference : list
-        Of one reference, which a list keeps one.
-    """
-
-    reference: list[Any]
-
-
-_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Places | None]] = {}
-"""The job in which this process of a worker takes part."""
-
-
-def do_task(shared: list[Any], task: Any) -> Any:
-    """Do one task, in a process of a worker; without one, only look whether this node has what it needs."""
-    name = shared[0].hex()
-    if name not in _opened:
-        ray: Any = import_module("ray")
-        try:
-            found = ray.get(shared[0])
-        except ImportError as error:
-            raise ConversionError(
-                f"node {socket.gethostname()} lacks what the command has ({error}); install it there as well"
-            ) from None
-        _opened.clear()
-        _opened[name] = found
-        gc.collect()
-        gc.freeze()  # what the job knows stays until its end, so that the collector need not look through it again
-    job, value, places = _opened[name]
-    if places is not None:
-        places.check()
-    if task is None:
-        return None
-    if isinstance(task, Large):
-        task = import_module("ray").get(task.reference[0])
-    return job(value, task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -30,10 +31,6 @@ REFUSAL = (
 
 HEAD_SECONDS = 15.0
 """How long the head of a cluster may be away. Ray itself would end the process after a minute, in words of its own."""
-
-
-class HeadLostError(ConversionError):
-    """The head of the cluster has ended."""
 
 
 @contextlib.contextmanager
@@ -96,7 +93,7 @@ class Head:
 
         Raises
         ------
-        HeadLostError
+        ConversionError
             It has taken none for `HEAD_SECONDS`.
         """
         host, _, port = self._address.rpartition(":")
@@ -107,12 +104,26 @@ class Head:
                 if time.monotonic() - self._seen < HEAD_SECONDS:
                     return False
                 forget()
-                raise HeadLostError(
+                _lost.append(self._address)
+                raise ConversionError(
                     f"--engine ray: the head of the cluster, {self._address}, has ended or cannot be reached any more "
                     f"({error.strerror or error}); start it again, and the same command goes on"
                 ) from error
         self._seen = time.monotonic()
         return True
+
+
+_lost: list[str] = []
+"""The head that has ended."""
+
+
+def leave_lost() -> bool:
+    """Whether the head of the cluster has ended, so that this process has to end without a word to it."""
+    if not _lost:
+        return False
+    _lost.clear()
+    atexit.register(end_at_once)
+    return True
 
 
 def end_at_once() -> None:

@@ -1,19 +1,26 @@
-"""The task that nodes of a Ray cluster run.
+"""What nodes of a Ray cluster run.
 
-Ray gets the function itself rather than its name (see `ffprep.common.workers.cluster.Tasks`). So it runs also on a node
-that lacks ffprep, and says so; by its name, such a node would answer with a traceback of Ray's.
+Ray gets the functions themselves rather than their names (see `ffprep.common.workers.cluster.Tasks`). So they run also
+on a node that lacks ffprep, and say so; by their names, such a node would answer with a traceback of Ray's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from importlib import import_module
 from typing import Any
 
 
+def get_ready() -> None:
+    """Import what most tasks need, so that the process in which the first one runs has it."""
+    with contextlib.suppress(ImportError):  # tasks say what this node lacks
+        import_module("ffprep.convert.clusters.placed")
+
+
 def run_on_node(shared: list[Any], task: Any) -> tuple[str, Any]:
-    """Do a task by `ffprep.common.workers.cluster.do_task`, if this node has the ffprep of the command.
+    """Do a task by `ffprep.common.workers.node_work.do_task`, if this node has the ffprep of the command.
 
     Parameters
     ----------
@@ -31,7 +38,7 @@ def run_on_node(shared: list[Any], task: Any) -> tuple[str, Any]:
     remedy = f"for {sys.executable} there: pip install 'ffprep[all]=={wanted}'"
     try:
         found = import_module("ffprep._version").__version__
-        do_task = import_module("ffprep.common.workers.cluster").do_task
+        do_task = import_module("ffprep.common.workers.node_work").do_task
     except ImportError as error:
         return f"node {socket.gethostname()} cannot import ffprep ({error}); install it {remedy}", None
     if found != wanted:

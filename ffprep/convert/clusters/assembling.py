@@ -19,8 +19,8 @@ from ffprep.beton.writing.finalise import finalise, sync_named
 from ffprep.beton.writing.unfinished import UnfinishedFile
 from ffprep.convert.clusters.jobs import PartJob
 from ffprep.convert.clusters.placed import Task, changed, lost
-from ffprep.convert.clusters.placing import place_part
 from ffprep.convert.clusters.records import PartRecord, read_record
+from ffprep.convert.clusters.streaming import place_part
 
 Numbers = npt.NDArray[np.int64]
 

@@ -30,8 +30,8 @@ from ffprep.common.files.locking import LockedError, open_locked
 from ffprep.common.files.outputs import check_output
 from ffprep.common.workers.cluster import Tasks, connected
 from ffprep.common.workers.cpus import usable_cpus
+from ffprep.common.workers.node_work import Places, and_within
 from ffprep.common.workers.notices import drop as drop_notices
-from ffprep.common.workers.places import Places, and_within
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob, task_report
 from ffprep.convert.clusters.placed import PartsInOrder, Task, lost, number_of, write_placed
@@ -182,7 +182,7 @@ class Whole:
                 gathered = Gathered(job)
                 if not gathered.missing:
                     break
-                _write_again(self._ray, job, self._most, gathered.missing)
+                _write_again(_tasks(self._ray, job), job, self._most, gathered.missing)
         finally:
             drop_notices(job.folder.name)
         if gathered.missing:
@@ -246,9 +246,9 @@ def _name(job: PartJob, task: Task) -> str:
     return f"{job.source.name}: samples {samples.start:,} to {samples.stop - 1:,}"
 
 
-def _write_again(ray: Any, job: PartJob, most: int | None, tasks: Iterable[Task]) -> None:
+def _write_again(tasks: Tasks, job: PartJob, most: int | None, parts: Iterable[Task]) -> None:
     """Let the cluster write some parts again, to their places."""
-    with contextlib.closing(_tasks(ray, job).results(tasks, partial(_name, job), most)) as results:
+    with contextlib.closing(tasks.results(parts, partial(_name, job), most)) as results:
         for _ in results:
             pass
 
@@ -284,7 +284,7 @@ def _written(
                 shown.update(done["read"], done["bytes_in"], done["refused"])
                 refused.add(report)
             if order is not None:
-                _write_again(ray, job, most, order.again())
+                _write_again(tasks, job, most, order.again())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted after {done['read']:,} of {total:,} samples; the same command goes on from there"

@@ -14,8 +14,9 @@ import numpy as np
 from ffprep.beton.parts import Part
 from ffprep.common.workers.notices import find, leave
 from ffprep.convert.clusters.jobs import PartJob, task_report
-from ffprep.convert.clusters.placing import HeldPart, PlacedPayloads, SharedValueError, mapped, own_name, place_part
+from ffprep.convert.clusters.placing import HeldPart, SharedValueError, mapped, own_name
 from ffprep.convert.clusters.records import PartRecord, Place, read_record
+from ffprep.convert.clusters.streaming import PlacedPayloads, place_part
 from ffprep.convert.progress import SilentProgress
 from ffprep.convert.report import ConversionReport
 from ffprep.convert.resuming import check_unchanged, file_stamps
@@ -23,8 +24,11 @@ from ffprep.convert.units import by_threads, units_of
 from ffprep.errors import ConversionError
 from ffprep.sources.base import Selection
 
-PATIENCE = 0.25
-"""How long a task waits to be told where its part begins, as a share of the time that encoding it took."""
+PATIENCE = 0.5
+"""How long a task waits to be told where its part begins, as a share of the time that encoding it took.
+
+That is about what it costs to write the part to a file of its own, to read it and to write it again.
+"""
 _STEP_SECONDS = 0.01
 
 Task = int | tuple[int, Place]
@@ -97,7 +101,7 @@ def _made(job: PartJob, number: int, begin: Place | None) -> dict[str, Any]:
         record = held.record({"report": report.part_facts(), "inputs": stamps})
         if held.placed is not None:
             _announce(job, number, held.end())
-            return {**_report(number, _kept(job, number, held.finish(record))), "converted": report.converted}
+            return {**_report(number, _kept(job, number, held.placed.finish(record))), "converted": report.converted}
         if begin is None:
             begin = _begin(job, number, PATIENCE * (time.monotonic() - begun))
         if begin is None or not held.in_memory:

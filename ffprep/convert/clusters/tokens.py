@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ffprep.common.workers.cluster import Tasks, connected
 from ffprep.common.workers.cpus import usable_cpus
-from ffprep.common.workers.places import Places, and_within
+from ffprep.common.workers.node_work import Places, and_within
 from ffprep.convert.parts_folder import IDENTITY
 from ffprep.text.blocks.part_files import Part, part_paths
 from ffprep.text.blocks.parts import Settings, find_part, make_part

@@ -90,8 +90,8 @@ def _open(
 @writing_options
 def command(**values: Any) -> None:
     """ImageNet-1K, or any data set laid out like it: fields "image" and "label"."""
-    image, rest = take_image(values)
-    writing, rest = take_writing(rest)
+    writing, rest = take_writing(values)
+    image, rest = take_image(rest)
     writing.run(_open(image, **rest), image.index)
 
 

@@ -138,8 +138,8 @@ def command(
 
     In a configuration, which holds these options without their dashes, `field` and `filter` are lists.
     """
-    image, rest = take_image(values)
-    writing, rest = take_writing(rest)
+    writing, rest = take_writing(values)
+    image, rest = take_image(rest)
     if val_out is not None and val_share is None:
         raise OptionError("--val-out: say how many samples it gets, with --val-share")
     if val_share is not None and rest["streaming"]:

@@ -1,13 +1,16 @@
-"""What all nodes of a cluster have to see at the same paths."""
+"""What a process of a node does for a task: it looks whether it sees what the command sees, and does the job."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ffprep.errors import ConversionError
 
@@ -63,3 +66,44 @@ class Places:
                 f"node {socket.gethostname()} does not see {missing[0]}; all nodes have to read the source at the same "
                 "path"
             )
+
+
+@dataclass(frozen=True)
+class Large:
+    """A task that is an object of its own.
+
+    Attributes
+    ----------
+    reference : list
+        Of one reference, which a list keeps one.
+    """
+
+    reference: list[Any]
+
+
+_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Places | None]] = {}
+"""The job in which this process of a worker takes part."""
+
+
+def do_task(shared: list[Any], task: Any) -> Any:
+    """Do one task, in a process of a worker; without one, only look whether this node has what it needs."""
+    name = shared[0].hex()
+    if name not in _opened:
+        ray: Any = import_module("ray")
+        try:
+            found = ray.get(shared[0])
+        except ImportError as error:
+            raise ConversionError(
+                f"node {socket.gethostname()} lacks what the command has ({error}); install it there as well"
+            ) from None
+        _opened.clear()
+        _opened[name] = found
+        gc.freeze()  # what the job knows stays until its end, so that the collector need not look through it again
+    job, value, places = _opened[name]
+    if places is not None:
+        places.check()
+    if task is None:
+        return None
+    if isinstance(task, Large):
+        task = import_module("ray").get(task.reference[0])
+    return job(value, task)
