@@ -15,7 +15,7 @@ import pytest
 
 from ffprep.beton.verify import verify
 from ffprep.beton.writing.unfinished import write_parts
-from ffprep.common.workers.node_work import Places, and_within
+from ffprep.common.workers.cluster import Places, and_within
 from ffprep.convert.clusters import placed, placing, streaming
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -54,7 +56,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     strategies.__dict__.update(NodeAffinitySchedulingStrategy=strategy)
     for module in (ray, strategies):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    for name in [name for name in vars(cluster) if name in ("await_answer", "ask_in")]:
+    for name in [name for name in vars(cluster) if name.lstrip("_") in ("await_answer", "ask_in")]:
         monkeypatch.setattr(cluster, name, lambda *_: None)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
@@ -96,6 +98,25 @@ def test_none_is_asked_for_a_file_that_is_there(tmp_path: Path, events: list[str
     (tmp_path / "x.beton").touch()
     convert(tmp_path / "x.beton", *RAY, "--address", ADDRESS)
     assert events == ["open the source"]
+
+
+def test_the_connection_ends_by_the_error_of_the_command(
+    tmp_path: Path, events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected = cluster.connected
+
+    @contextlib.contextmanager
+    def watched(*arguments: Any) -> Iterator[Any]:
+        with connected(*arguments) as ray:
+            try:
+                yield ray
+            except SourceError as error:
+                events.append(str(error))
+                raise
+
+    monkeypatch.setattr(cluster, "connected", watched)
+    convert(tmp_path / "x.beton", *RAY, "--address", ADDRESS)
+    assert events[-2:] == ["gone", "end"]
 
 
 def test_an_error_of_the_cluster_comes_first(

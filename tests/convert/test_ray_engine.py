@@ -16,8 +16,7 @@ from small_cluster import small_cluster
 
 from ffprep.beton import Reader
 from ffprep.common.workers import early
-from ffprep.common.workers.cluster import Tasks, getting_ready
-from ffprep.common.workers.node_work import Places
+from ffprep.common.workers.cluster import Places, Tasks, getting_ready
 from ffprep.convert.clusters.parts import PartJob, write_part
 from ffprep.convert.conversion import convert
 from ffprep.convert.corpus import convert_corpus

@@ -1,4 +1,4 @@
-"""A Ray cluster: the connection, and tasks whose results may come in any order."""
+"""A Ray cluster: the connection, tasks whose results may come in any order, and what all nodes have to see."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ffprep._version import __version__
@@ -24,7 +27,7 @@ from ffprep.common.workers.head import (
     leave_lost,
     own_handler,
 )
-from ffprep.common.workers.node_work import Large, Places
+from ffprep.common.workers.node_work import Large
 from ffprep.errors import ConversionError, FfprepError, OptionError, first_line
 
 WAIT_SECONDS = 60.0
@@ -46,6 +49,59 @@ It is 0.5 s by default. Then a process on another node than the command's has no
 
 getting_ready: list[Any] = []
 """References of tasks by which nodes start the processes that others will use (`ffprep.common.workers.early`)."""
+
+
+def and_within(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Paths, each folder followed by something in it: where a file system is not mounted, there is an empty folder."""
+    found: list[Path] = []
+    for path in paths:
+        found.append(path)
+        with contextlib.suppress(OSError, StopIteration), os.scandir(path) as entries:
+            found.append(path / next(entry.name for entry in entries if not entry.name.startswith(".")))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Places:
+    """What every node has to see at the same path.
+
+    Attributes
+    ----------
+    here : str
+        The working folder of the command, from which relative paths lead.
+    token : Path
+        A file that the command wrote.
+    content : str
+        What is in it.
+    read : tuple of Path
+        Files and folders that the tasks read, and something in each folder (`and_within`).
+    """
+
+    here: str
+    token: Path
+    content: str
+    read: tuple[Path, ...] = ()
+
+    def check(self) -> None:
+        """Raise a `ConversionError` that names this machine and the path, if it does not see one of them."""
+        with contextlib.suppress(OSError):  # where there is no such folder, relative paths are missed below
+            os.chdir(self.here)
+        try:
+            found = self.token.read_text("utf-8")
+        except (OSError, ValueError):
+            found = ""
+        # Also one that may not be looked at, of which `Path.exists` would raise an error.
+        missing = [path for path in self.read if not os.path.exists(path)]  # noqa: PTH110
+        if found != self.content:
+            raise ConversionError(
+                f"node {socket.gethostname()} does not see {self.token.parent} as the command does; all nodes have to "
+                "write to the folder of --out, on a file system that they share, at the same path"
+            )
+        if missing:
+            raise ConversionError(
+                f"node {socket.gethostname()} does not see {missing[0]}; all nodes have to read the source at the same "
+                "path"
+            )
 
 
 @contextlib.contextmanager

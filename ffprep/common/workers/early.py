@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 
 from ffprep.common.workers import cluster, node_task
 
@@ -38,6 +39,6 @@ def begin(address: str | None) -> None:
 
 
 def end() -> None:
-    """End the connection that `begin` made, if it made one."""
+    """End the connection that `begin` made, if it made one; by the error that is being handled, if there is one."""
     cluster.getting_ready.clear()
-    _open.close()
+    _open.__exit__(*sys.exc_info())

@@ -28,9 +28,8 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sections import field_summary
 from ffprep.common.files.locking import LockedError, open_locked
 from ffprep.common.files.outputs import check_output
-from ffprep.common.workers.cluster import Tasks, connected
+from ffprep.common.workers.cluster import Places, Tasks, and_within, connected
 from ffprep.common.workers.cpus import usable_cpus
-from ffprep.common.workers.node_work import Places, and_within
 from ffprep.common.workers.notices import drop as drop_notices
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob, task_report

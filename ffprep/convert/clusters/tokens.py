@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ffprep.common.workers.cluster import Tasks, connected
+from ffprep.common.workers.cluster import Places, Tasks, and_within, connected
 from ffprep.common.workers.cpus import usable_cpus
-from ffprep.common.workers.node_work import Places, and_within
 from ffprep.convert.parts_folder import IDENTITY
 from ffprep.text.blocks.part_files import Part, part_paths
 from ffprep.text.blocks.parts import Settings, find_part, make_part

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ffprep.common.files.replacing import TEMPORARY, sync_folder
-from ffprep.common.workers.cluster import Tasks, await_processors, connected
+from ffprep.common.workers.cluster import Places, Tasks, await_processors, connected
 from ffprep.common.workers.cpus import usable_cpus
-from ffprep.common.workers.node_work import Places
 from ffprep.download import shards
 from ffprep.download.downloader import (
     DownloadProgress,
