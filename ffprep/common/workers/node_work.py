@@ -7,12 +7,9 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ffprep.errors import ConversionError
-
-if TYPE_CHECKING:
-    from ffprep.common.workers.cluster import Places
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,8 @@ class Large:
     reference: list[Any]
 
 
-_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Places | None]] = {}
-"""The job in which this process of a worker takes part."""
+_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Any]] = {}
+"""The job in which this process of a worker takes part, what its tasks have in common, and their places if any."""
 
 
 def do_task(shared: list[Any], task: Any) -> Any:
