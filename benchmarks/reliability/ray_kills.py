@@ -7,6 +7,7 @@ Starts a cluster of two nodes with one processor each on this machine and conver
 - ``driver``: the command is killed, and given once more until it ends;
 - ``worker``: processes that encode are killed, and the command has to end well nevertheless;
 - ``node``: the second node is killed with all that runs there, and joins again;
+- ``placing``: it is killed while a task on it writes payloads to their places in the file, where some of them are then;
 - ``own``: the command finds no cluster, starts one itself, and is killed, alone, without what it started.
 
 The file has to be that of a conversion by threads each time, byte for byte, and nothing may lie beside it. In the end
@@ -27,6 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +38,15 @@ from faults import MARK, left_processes, tree
 from ffprep.demo.photographs import make_photographs
 
 COUNT = 240
+MANY = 640
+"""So many photographs, as pixels, make parts of which tasks write some before they have encoded all."""
+RAW = ("--jpeg", "raw")
 MEMORY = 80_000_000
 START_SECONDS = 300
 """Ray's own limit for the start of a node is too short on a busy machine."""
 PATIENCE = 600.0
+MOST_TRIES = 5
+"""Conversions for each kill in the middle of writing, which is short."""
 SHARED = Path("/dev/shm")
 
 
@@ -78,6 +85,16 @@ class Cluster:
     def _node() -> dict[str, int]:
         return {"num_cpus": 1, "object_store_memory": MEMORY}
 
+    def places(self, folder: Path) -> bool:
+        """Whether a task on the second node has the file open to which it writes payloads."""
+        raylet = self.second.all_processes["raylet"][0].process.pid
+        for worker in (found for found in encoders() if found.ppid() == raylet):
+            with contextlib.suppress(psutil.Error, OSError):
+                opened = [link.readlink() for link in Path(f"/proc/{worker.pid}/fd").iterdir()]
+                if any(path.name == "whole" and folder in path.parents for path in opened):
+                    return True
+        return False
+
     def kill_second(self) -> None:
         """Kill the second node with its workers, and let another one join."""
         self.nodes.remove_node(self.second, allow_graceful=False)
@@ -101,13 +118,18 @@ class Kills:
         self.chance = random.Random(0)
         self.tried: Counter[str] = Counter()
         self.problems: list[str] = []
-        (root / "threads").mkdir()
-        subprocess.run(self.command(root / "threads", "local"), check=True, stdout=subprocess.DEVNULL)
-        self.wanted = tree(root / "threads")
+        self.options: tuple[str, ...] = ()
+        self.convert_locally("threads")
+
+    def convert_locally(self, name: str) -> None:
+        """Make the file that all others have to equal."""
+        (self.root / name).mkdir()
+        subprocess.run(self.command(self.root / name, "local"), check=True, stdout=subprocess.DEVNULL)
+        self.wanted = tree(self.root / name)
 
     def command(self, folder: Path, engine: str) -> list[str]:
         """The conversion."""
-        chosen = ["--engine", engine, "--quiet", "--out", str(folder / "x.beton")]
+        chosen = ["--engine", engine, "--quiet", "--out", str(folder / "x.beton"), *self.options]
         return [sys.executable, "-m", "ffprep", "convert", "imagenet", "--source", str(self.source), *chosen]
 
     def start(self, folder: Path, address: str | None) -> subprocess.Popen[bytes]:
@@ -199,11 +221,31 @@ class Kills:
                     print(f"node: {self.tried['node']}", flush=True)
                 self.ended("node", process)
 
+    def placing(self, cluster: Cluster) -> None:
+        """Kill the second node while it writes to places in the file."""
+        before = self.source, self.options, self.wanted
+        self.source, self.options = make_photographs(self.root / "many", MANY), RAW
+        self.convert_locally("pixels")
+        for _ in range(MOST_TRIES * self.kills):
+            with self.folder("placing") as folder:
+                process = self.start(folder, cluster.nodes.address)
+                at_it = partial(cluster.places, folder.resolve())
+                if self.until(process, at_it, 0.1) and at_it():
+                    cluster.kill_second()
+                    self.tried["placing"] += 1
+                    print(f"placing: {self.tried['placing']}", flush=True)
+                self.ended("placing", process)
+            if self.tried["placing"] >= self.kills:
+                break
+        else:
+            self.problems.append(f"placing: seen {self.tried['placing']} times only")
+        self.source, self.options, self.wanted = before
+
 
 def main() -> int:
     """Do everything that was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    kinds = ("driver", "worker", "node", "own")
+    kinds = ("driver", "worker", "node", "placing", "own")
     parser.add_argument("--kills", type=int, default=5, help="of each kind")
     parser.add_argument("--only", nargs="+", choices=kinds, default=kinds)
     options = parser.parse_args()
@@ -220,6 +262,8 @@ def main() -> int:
                 kills.worker(cluster.nodes.address)
             if "node" in options.only:
                 kills.node(cluster)
+            if "placing" in options.only:
+                kills.placing(cluster)
             cluster.nodes.shutdown()
         if "own" in options.only:
             kills.driver(None, "own")

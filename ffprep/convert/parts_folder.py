@@ -17,6 +17,7 @@ from ffprep.common.files.replacing import naming, write_file
 from ffprep.errors import OptionError
 
 IDENTITY = "conversion.json"
+_LOCK = "lock"
 UNFINISHED = ".tmp"
 """What ends the name of a part's file until it is finished."""
 TOKENS = ".parts"
@@ -47,7 +48,7 @@ def parts_folder(out: Path, identity: Mapping[str, Any], *, restart: bool, suffi
     """
     folder = folder_of(out, suffix)
     folder.mkdir(exist_ok=True)
-    descriptor, held = open_locked(folder / "lock", folder)
+    descriptor, held = open_locked(folder / _LOCK, folder)
     try:
         if restart:
             _empty(folder)
@@ -107,7 +108,7 @@ def drop_left(folder: Path) -> None:
     LockedError
         Another process is at it.
     """
-    descriptor, held = open_locked(folder / "lock", folder)
+    descriptor, held = open_locked(folder / _LOCK, folder)
     try:
         drop(folder)
     finally:
@@ -115,8 +116,17 @@ def drop_left(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_left(folder: Path) -> bool:
+    """Whether a process left a folder of parts there, also one that was killed while it dropped them."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:
+        return False
+    return IDENTITY in names or names <= {_LOCK}
+
+
 def _holds_work(folder: Path) -> bool:
-    own = (IDENTITY, "lock")
+    own = (IDENTITY, _LOCK)
     return folder.is_dir() and any(path.name not in own and path.suffix != UNFINISHED for path in folder.iterdir())
 
 
@@ -124,5 +134,5 @@ def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in (IDENTITY, "lock"):
+        elif path.name not in (IDENTITY, _LOCK):
             path.unlink()

@@ -27,6 +27,7 @@ from ffprep.convert.report import ConversionReport
 from ffprep.convert.units import UNIT, SampleResult, WorkUnit, by_threads, stamp_of, units_of
 from ffprep.errors import BetonError, OptionError
 from ffprep.fields import Encoded, Field
+from ffprep.fields.base import custom_fields_of
 from ffprep.sources.base import Source
 
 NOTE = np.dtype([("stamp", "<u8"), ("digest", "<u8")])
@@ -218,7 +219,7 @@ def finished_report(
     found = differs_from_finished(path, source.fields, manifest, page_size)
     state: dict[str, Any] = {}
     if not found:
-        with Reader(path) as reader:
+        with Reader(path, custom_fields_of(source.fields)) as reader:
             state = dict((reader.manifest or {}).get("report") or {})
             found = _content_differences(source, reader, state, total, workers)
     accept_finished(path, found)

@@ -26,6 +26,7 @@ __all__ = [
     "Field",
     "Operation",  # ffcv's fields import it, and custom ones import it from them
     "Shared",
+    "custom_fields_of",
     "refuse",
 ]
 
@@ -92,6 +93,11 @@ class Field(ABC):
 
     type_id: ClassVar[int] = CUSTOM_TYPE_ID
     pointer: ClassVar[str | None] = None
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether files say 255: this class may store something else than the one whose ``type_id`` it inherits."""
+        return self.type_id == CUSTOM_TYPE_ID or "type_id" not in vars(type(self))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -199,3 +205,8 @@ def describe_value(value: Any) -> str:
         return f"{name} of dtype {dtype} and shape {tuple(shape)}"
     text = repr(value)
     return f"{name} {text}" if len(text) <= 40 else f"{name} {text[:37]}..."
+
+
+def custom_fields_of(fields: Mapping[str, Field]) -> dict[str, type[Field]]:
+    """The classes that have to be named to whoever reads a file with these fields, by the fields' names."""
+    return {name: type(field) for name, field in fields.items() if field.is_custom}

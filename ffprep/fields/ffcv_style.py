@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -44,9 +45,25 @@ def adapt(kind: type[Any]) -> None:
     Its ``encode`` can then be called in ffprep's style as well, and those of its parents in ffcv's.
     """
     own = kind.__dict__.get("encode")
-    if own is None or not inspect.isfunction(own) or len(inspect.signature(own).parameters) != 4:
+    if own is None or not inspect.isfunction(own) or hasattr(own, "takes_both") or not _is_theirs(own):
         return
     kind.encode = _callable_as_ours(own)
+    _adapt_parents(kind)
+
+
+def _is_theirs(encode: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(encode).parameters.values()
+    return sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters) == 4
+
+
+_adapted: WeakSet[type[Any]] = WeakSet()
+"""Classes in ffcv's style whose parents take it, in this process."""
+
+
+def _adapt_parents(kind: type[Any]) -> None:
+    if kind in _adapted:
+        return
+    _adapted.add(kind)
     for parent in kind.__mro__[1:]:
         plain = parent.__dict__.get("encode")
         if plain is not None and not hasattr(plain, "takes_both") and not getattr(plain, "__isabstractmethod__", False):
@@ -75,6 +92,7 @@ def _callable_as_theirs(plain: Callable[..., Encoded]) -> Callable[..., Any]:
 def _callable_as_ours(own: Callable[..., None]) -> Callable[..., Any]:
     @functools.wraps(own)
     def encode(self: HasRecord, *arguments: Any) -> Any:
+        _adapt_parents(type(self))  # which was only done where the class was made, if it came from there by value
         if len(arguments) == 3:
             return own(self, *arguments)
         [value] = arguments

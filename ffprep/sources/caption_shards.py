@@ -76,9 +76,17 @@ class ShardSource(CaptionSource):
 
     captions: ShardCaptions
 
-    def record(self) -> Iterator[dict[str, Any]]:
-        """For each image its number and, if known, URL and digest, from which the subset can be reproduced."""
-        for image, name in enumerate(self._files.names):
+    def record(self, ids: npt.NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
+        """For each image its number and, if known, URL and digest, from which the subset can be reproduced.
+
+        Parameters
+        ----------
+        ids : ndarray of int64, optional
+            The numbers of those to list; by default all.
+        """
+        names = self._files.names
+        for image in range(len(names)) if ids is None else map(int, np.flatnonzero(np.isin(self._ids, ids))):
+            name = names[image]
             facts = self.captions.facts(image)
             line: dict[str, Any] = {"id": int(self._ids[image]), "url": str(facts.get("url") or ""), "name": name}
             for key in ("sha256", "width", "height"):

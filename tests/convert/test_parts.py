@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tar_files import write_tar
 
 from ffprep.beton import Reader, layout
 from ffprep.beton.merge import merge
@@ -189,6 +191,29 @@ def test_the_command(tmp_path: Path, demo_data: Path) -> None:
         assert f"x-0000{number}-of-00002.beton" in shown
     run("merge", tmp_path / "x-*.beton", "--out", tmp_path / "x.beton")
     assert (tmp_path / "x.beton").read_bytes() == (tmp_path / "whole.beton").read_bytes()
+
+
+def test_parts_of_shards_list_what_they_hold(tmp_path: Path, demo_data: Path) -> None:
+    """Each part lists its own images, in any order of the parts; together they list what one conversion does."""
+    images = [path.read_bytes() for path in sorted((demo_data / "imagenet").rglob("*.JPEG"))]
+    members = {}
+    for number, data in enumerate([*images[:2], b"no image", *images[2:]]):
+        members[f"{number:09}.jpg"] = data
+        members[f"{number:09}.json"] = json.dumps({"caption": "a photograph", "url": f"http://x/{number}"}).encode()
+    write_tar(tmp_path / "0.tar", members)
+    base = ["convert", "cc3m", "--shards", str(tmp_path / "0.tar"), "--on-error", "skip", "--quiet"]
+
+    def listed(name: str, *options: str) -> list[str]:
+        result = CliRunner().invoke(main, [*base, "--out", str(tmp_path / "x.beton"), *options])
+        assert result.exit_code == 0, result.output
+        return [json.loads(line)["url"] for line in (tmp_path / f"{name}.sources.jsonl").read_text().splitlines()]
+
+    parts = [listed(f"x-0000{number}-of-00002.beton", "--part", f"{number}/2") for number in (1, 0, 1, 0)]
+    assert parts[:2] == parts[2:]
+    assert parts[1] + parts[0] == listed("x.beton") == [f"http://x/{number}" for number in (0, 1, 3, 4, 5, 6)]
+    shuffled = listed("x.beton", "--shuffle", "1", "--limit", "3", "--overwrite")
+    with Reader(tmp_path / "x.beton") as reader:
+        assert shuffled == [f"http://x/{number}" for number in sorted(reader.column("image_id"))] != parts[1]
 
 
 def test_blocks_have_no_parts(tmp_path: Path) -> None:

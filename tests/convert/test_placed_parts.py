@@ -15,7 +15,7 @@ import pytest
 
 from ffprep.beton.verify import verify
 from ffprep.beton.writing.unfinished import write_parts
-from ffprep.common.workers.cluster import Places
+from ffprep.common.workers.cluster import Places, and_within
 from ffprep.convert.clusters import placed, placing, streaming
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob
@@ -349,6 +349,21 @@ def test_a_record_is_read_as_it_was_written() -> None:
         assert found.pack() == one.pack() and (found.begin, found.end) == (one.begin, one.end)
         assert found.sizes.tolist() == [[3], [4]] and found.sums.tolist() == [5, 1 << 63]
         assert dict(found.blocks) == dict(one.blocks) and (found.head, found.tail) == (one.head, one.tail)
+
+
+def test_a_machine_where_a_folder_is_empty_is_named(tmp_path: Path) -> None:
+    """As where the file system of the source is not mounted."""
+    (tmp_path / "token").write_text("mine")
+    (tmp_path / "in" / "n01440764").mkdir(parents=True)
+    (tmp_path / "in" / ".hidden").touch()
+    (tmp_path / "none").mkdir()
+    places = Places(
+        str(tmp_path), tmp_path / "token", "mine", and_within([tmp_path / "in", tmp_path / "none", tmp_path / "token"])
+    )
+    places.check()
+    (tmp_path / "in" / "n01440764").rmdir()
+    with pytest.raises(ConversionError, match=f"does not see {tmp_path / 'in' / 'n01440764'}; all nodes have to read"):
+        places.check()
 
 
 def test_a_machine_without_the_folder_or_the_source_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from small_cluster import small_cluster
 
+from ffprep.beton import Reader
 from ffprep.common.workers import early
 from ffprep.common.workers.cluster import Places, Tasks, getting_ready
 from ffprep.convert.clusters.parts import PartJob, write_part
@@ -142,6 +143,28 @@ def test_parts_survive_a_process_that_dies(folder: Path, tmp_path: Path, monkeyp
     assert died.exists() and report.written == 48
     assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
     assert not (tmp_path / "b.beton.ray").exists()
+
+
+@pytest.mark.parametrize("style", ["ffcv", "any arguments"])
+def test_a_field_of_the_users_own_script(folder: Path, tmp_path: Path, style: str) -> None:
+    """Its class is sent by value, so that nothing that happened when it was made has happened there."""
+
+    class Theirs(BytesField):
+        def encode(self, destination: Any, value: Any, malloc: Any) -> None:  # type: ignore[override]
+            super().encode(destination, value[::-1], malloc)  # type: ignore[call-arg]
+
+    class Free(BytesField):
+        def encode(self, value: Any, *arguments: Any, **options: Any) -> Any:
+            return super().encode(value[::-1], *arguments, **options)
+
+    source = folder_source(folder)
+    source.fields = {**source.fields, "data": Theirs() if style == "ffcv" else Free()}
+    for engine in ("local", "ray"):
+        found = [convert(source, tmp_path / engine, workers=2, engine=engine).found for _ in range(2)]
+        assert found == [False, True]
+    assert (tmp_path / "local").read_bytes() == (tmp_path / "ray").read_bytes()
+    with Reader(tmp_path / "ray", {"data": type(source.fields["data"])}) as reader:
+        assert bytes(reader.value("data", 0))[::-1] == source.sample(0)[0]
 
 
 def test_a_task_is_small_whatever_the_source_lists(tmp_path: Path) -> None:

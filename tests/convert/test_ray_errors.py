@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import socket
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray_stand_in import Numbers, RayTaskError, WorkerCrashedError, stand_in
 
 from ffprep.beton.merge import merge
 from ffprep.common.files.locking import open_locked
@@ -25,96 +24,14 @@ from ffprep.fields import BytesField, IntField
 from ffprep.fields.base import Shared
 
 
-class RayError(Exception):
-    """As Ray's."""
-
-
-class WorkerCrashedError(RayError):
-    """As Ray's."""
-
-
-class RayTaskError(RayError):
-    """As Ray's: the text is a traceback with colours, the error itself is its cause."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(f"\x1b[36mray::_encode()\x1b[39m (pid=1)\n  File x\n{cause}")
-        self.cause = cause
-
-
-class Numbers:
-    """A source of numbers."""
-
-    name = "numbers"
-
-    def __init__(self) -> None:
-        self.fields = {"number": IntField()}
-
-    def __len__(self) -> int:
-        return 64
-
-    def sample(self, index: int) -> tuple[int]:
-        return (index,)
-
-    def sample_name(self, index: int) -> str:
-        return f"{index}"
-
-    def manifest(self) -> dict[str, Any]:
-        return {"dataset": "numbers"}
-
-
-class Reference:
-    """A result that is not there yet, or an object."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self._name = secrets.token_hex(8)
-
-    def hex(self) -> str:
-        return self._name
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    return stand_in(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ffprep.convert.clusters.plans.FEWEST_SAMPLES", 16)
-
-
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A cluster of this process, in which ``fails`` may be replaced."""
-
-    def get(reference: Reference) -> Any:
-        return reference.value() if callable(reference.value) else reference.value
-
-    def remote(task: Callable[..., Any]) -> Any:
-        def submitted(shared: list[Any], work: Any) -> Reference:
-            def run() -> Any:
-                made.fails(work)
-                return task(shared, work)
-
-            return Reference(run)
-
-        found = SimpleNamespace(remote=submitted)
-        found.options = lambda **_: found
-        return found
-
-    made = SimpleNamespace(
-        is_initialized=lambda: True,
-        cluster_resources=lambda: {"CPU": 1.0},
-        put=Reference,
-        get=get,
-        remote=remote,
-        nodes=list,
-        wait=lambda references, **_: (references[:1], references[1:]),
-        cancel=lambda reference: None,
-        shutdown=lambda: None,
-        fails=lambda part: None,
-        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
-    )
-    module = ModuleType("ray")
-    module.__dict__.update(vars(made))
-    made = module  # type: ignore[assignment]
-    monkeypatch.setitem(sys.modules, "ray", module)
-    return made
 
 
 def failing(error: Exception) -> Callable[[Any], None]:
@@ -142,33 +59,6 @@ def test_a_task_that_kills_its_worker_each_time(ray: Any, tmp_path: Path) -> Non
 def test_an_error_of_ours_in_a_task_is_raised_as_it_is(ray: Any, tmp_path: Path) -> None:
     ray.fails = failing(RayTaskError(SourceError("x.tar: is gone")))
     with pytest.raises(SourceError, match=r"^x\.tar: is gone$"):
-        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-
-
-@pytest.mark.parametrize(
-    ("address", "wanted"),
-    [
-        (
-            "127.0.0.1:1",
-            r"the cluster that RAY_ADDRESS names \(127\.0\.0\.1:1\) does not answer: .*Connection refused; --engine",
-        ),
-        (None, "no cluster can be started: The current node timed out; --engine local needs none"),
-    ],
-)
-def test_no_cluster(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, wanted: str
-) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if address is not None:
-        monkeypatch.setenv("RAY_ADDRESS", address)
-
-    def init(**options: Any) -> None:
-        if "address" in options:
-            raise ConnectionError("no answer.")
-        raise Exception("The current node timed out.\nMore.")
-
-    ray.is_initialized, ray.init = (lambda: False), init
-    with pytest.raises(ConversionError, match=f"--engine ray: {wanted}"):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
 
 
@@ -226,6 +116,26 @@ def test_parts_that_another_command_writes_stay(ray: Any, tmp_path: Path) -> Non
     assert convert(Numbers(), out).found and not (tmp_path / "x.beton.ray").exists()
 
 
+@pytest.mark.parametrize("left", [("conversion.json", "lock", "0123456789abcdef"), ("conversion.json",), ("lock",), ()])
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_what_a_command_left_that_was_killed_while_it_dropped_parts(
+    ray: Any, tmp_path: Path, engine: str, left: tuple[str, ...]
+) -> None:
+    out, folder = tmp_path / "x.beton", tmp_path / "x.beton.ray"
+    convert(Numbers(), out, workers=1)
+    folder.mkdir()
+    for name in left:
+        (folder / name).mkdir() if name[0].isdigit() else (folder / name).write_text("{}")
+    assert convert(Numbers(), out, engine=engine).found and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_of_the_users_stays(ray: Any, tmp_path: Path) -> None:
+    convert(Numbers(), tmp_path / "x.beton", workers=1)
+    (tmp_path / "x.beton.ray").mkdir()
+    (tmp_path / "x.beton.ray" / "mine").touch()
+    assert convert(Numbers(), tmp_path / "x.beton").found and (tmp_path / "x.beton.ray" / "mine").exists()
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"parts": 0, "folder": "0123456789abcdef"}', '{"parts": 4, "folder": "../.."}']
 )
@@ -236,31 +146,6 @@ def test_a_damaged_plan(ray: Any, tmp_path: Path, content: str) -> None:
     (tmp_path / "x.beton.ray" / "parts.json").write_text(content)
     with pytest.raises(OptionError, match=r"parts\.json: is damaged; --restart drops what is done and begins anew"):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-
-
-def test_another_server_at_the_address(ray: Any, tmp_path: Path) -> None:
-    ray.is_initialized = lambda: False
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            connection.recv(100)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            connection.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(answer)
-            with pytest.raises(
-                ConversionError, match=rf"at 127.0.0.1:{port} does not answer: what listens there is no"
-            ):
-                convert(Numbers(), tmp_path / "x.beton", engine="ray", address=f"127.0.0.1:{port}")
-    assert not list(tmp_path.iterdir())
-
-
-def test_an_address_without_a_cluster(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="add --engine ray"):
-        convert(Numbers(), tmp_path / "x.beton", address="auto")
 
 
 def test_an_unfinished_local_conversion_is_not_begun_anew(ray: Any, tmp_path: Path) -> None:
@@ -316,27 +201,6 @@ def test_refused_samples_in_a_row_count_over_interruptions(tmp_path: Path, monke
     broken = True
     with pytest.raises(ConversionError, match=r"\(sample 29\): the 20th sample in a row"):
         convert(source, tmp_path / "x.beton", workers=1, on_error="skip")
-
-
-def test_a_cluster_without_processors_is_waited_for_and_then_given_up(
-    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As Ray would for ever."""
-    clock = iter(range(1000))
-    monkeypatch.setattr("ffprep.common.workers.cluster.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=int))
-    ray.cluster_resources = dict
-    ray.nodes = lambda: [{"Alive": True, "NodeID": "a"}, {"Alive": False, "NodeID": "b"}]
-    monkeypatch.setattr("ffprep.common.workers.cluster.Tasks.check_nodes", lambda self: None)
-    wanted = r"none of the cluster's nodes \(1\) has a processor for tasks, and none with one came in 60 s; start one"
-    with (
-        pytest.warns(RuntimeWarning, match=r"waiting \d+ s more for one that has") as said,
-        pytest.raises(ConversionError, match=wanted),
-    ):
-        convert(Numbers(), tmp_path / "x.beton", engine="ray")
-    assert len(said) >= 8
-    ray.cluster_resources = lambda: {"CPU": 1.0} if next(clock) % 30 == 0 else {}
-    with pytest.warns(RuntimeWarning, match="waiting"):
-        convert(Numbers(), tmp_path / "x.beton", engine="ray")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from simd_levels import forced_level
 
 from ffprep.errors import ConversionError, JpegError
 from ffprep.fields import RGBImageField
@@ -114,6 +115,16 @@ def test_damaged_ycck(jpegmaker: ModuleType) -> None:
     data = jpegmaker.write(frame)
     assert read_header(data).color == "ycck" and "YCCK" in store(data, "seekable")[2]
     check_refused(half(data), "ends early")
+
+
+@pytest.mark.parametrize("level", ["scalar", "avx2", "avx512"])
+@pytest.mark.parametrize(
+    "sampling", [[(4, 2), (1, 1), (1, 1)], [(2, 2), (1, 1), (1, 1), (2, 2)], [(2, 2), (2, 2), (1, 1)]]
+)
+def test_mcus_of_many_blocks(sampling: list[tuple[int, int]], level: str, jpegmaker: ModuleType) -> None:
+    data = jpegmaker.write(jpegmaker.random_frame(np.random.default_rng(0), 160, 120, sampling))
+    with forced_level(level):
+        assert check_scan(data).end == len(data) - len(EOI)
 
 
 @pytest.mark.parametrize("sof", [0xC9, 0xCA])

@@ -110,6 +110,5 @@ def _descriptor(name: str, field: Field) -> bytes:
     arguments = bytes(field.to_binary())
     if len(arguments) > ARGUMENTS_SIZE:
         raise OptionError(f"field {name!r}: its arguments take {len(arguments)} bytes of {ARGUMENTS_SIZE}")
-    # A subclass may store something else, so that only its own class can read it; ffcv takes it for custom as well.
-    own = "type_id" in vars(type(field))
-    return layout.DESCRIPTOR.pack(field.type_id if own else CUSTOM_TYPE_ID, name.encode("ascii"), arguments)
+    # Where only its own class can read it, ffcv takes it for custom as well.
+    return layout.DESCRIPTOR.pack(CUSTOM_TYPE_ID if field.is_custom else field.type_id, name.encode("ascii"), arguments)

@@ -14,7 +14,7 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.writing.finalise import sync_named
 from ffprep.beton.writing.journal import Journal
 from ffprep.errors import BetonError, OptionError
-from ffprep.fields.base import Field
+from ffprep.fields.base import Field, custom_fields_of
 
 SHOWN = 4
 """Differences that a message lists."""
@@ -177,7 +177,7 @@ def differs_from_finished(
         Empty if the file is this conversion's, so far as its manifest tells.
     """
     try:
-        with Reader(path) as reader:
+        with Reader(path, custom_fields_of(fields)) as reader:
             found = reader.manifest
             size = reader.page_size
     except (BetonError, OSError) as error:

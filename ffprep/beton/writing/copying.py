@@ -18,7 +18,6 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.writing.placement import Placement
 from ffprep.beton.writing.writer import Writer
 from ffprep.errors import ConversionError, DecodeError
-from ffprep.fields.base import CUSTOM_TYPE_ID
 
 PIECE_SAMPLES = 4096
 PIECE_BYTES = 1 << 23
@@ -30,7 +29,7 @@ Numbers = npt.NDArray[np.int64]
 def can_copy(reader: Reader) -> bool:
     """Whether a file's samples can be copied in runs: no field is a user's own, and no payload is shared."""
     for name, field in reader.fields.items():
-        if field.type_id == CUSTOM_TYPE_ID:
+        if field.is_custom:
             return False
         if field.pointer is not None:
             offsets = np.sort(reader.extents(name)[0])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import signal
 import socket
 import time
 import warnings
@@ -16,15 +18,17 @@ from typing import Any
 
 from ffprep._version import __version__
 from ffprep.common.workers import node_task
+from ffprep.common.workers.head import (
+    REFUSAL,
+    Head,
+    ask_in,
+    await_answer,
+    is_refusal,
+    leave_lost,
+    own_handler,
+)
 from ffprep.common.workers.node_work import Large
 from ffprep.errors import ConversionError, FfprepError, OptionError, first_line
-
-ANSWER_SECONDS = 5.0
-"""A cluster that does not answer for so long is not there. Ray itself would go on asking for minutes."""
-
-_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""How a client of HTTP/2 begins: the preface and empty settings, which the server answers with its own (RFC 9113)."""
-_FRAME, _SETTINGS = 9, b"\x04"  # bytes of a frame's head, and the type in its fourth
 
 WAIT_SECONDS = 60.0
 """How long a cluster without a processor is given until it has one."""
@@ -47,6 +51,16 @@ getting_ready: list[Any] = []
 """References of tasks by which nodes start the processes that others will use (`ffprep.common.workers.early`)."""
 
 
+def and_within(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Paths, each folder followed by something in it: where a file system is not mounted, there is an empty folder."""
+    found: list[Path] = []
+    for path in paths:
+        found.append(path)
+        with contextlib.suppress(OSError, StopIteration), os.scandir(path) as entries:
+            found.append(path / next(entry.name for entry in entries if not entry.name.startswith(".")))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Places:
     """What every node has to see at the same path.
@@ -60,7 +74,7 @@ class Places:
     content : str
         What is in it.
     read : tuple of Path
-        Files and folders that the tasks read.
+        Files and folders that the tasks read, and something in each folder (`and_within`).
     """
 
     here: str
@@ -120,16 +134,22 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     named = os.environ.get("RAY_ADDRESS") or None
     asked = named if address in (None, "auto") else address
     try:
+        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks whose results nobody wants any more
         if asked not in (None, "auto"):
-            _await_answer(str(asked))
-        try:
-            ray.init(address=asked or "auto", log_to_driver=False)
-        except ConnectionError:
-            if asked or address:
-                raise
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+            await_answer(str(asked))
+            ask_in(ray, str(asked))
+        quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
+        with own_handler(signal.SIGTERM):
+            try:
+                ray.init(address=asked or "auto", **quiet)
+            except ConnectionError:
+                if asked or address:
+                    raise
+                ray.init(num_cpus=workers, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises plain ones
         who = f"that RAY_ADDRESS names ({asked})" if asked == named else f"at {asked}"
+        if asked and is_refusal(ray, error):
+            raise ConversionError(f"--engine ray: the cluster {who} {REFUSAL}") from error
         what = f"the cluster {who} does not answer" if asked else "no cluster can be started"
         if address == "auto" and not asked:
             what = "no cluster runs on this machine"
@@ -139,24 +159,8 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     try:
         yield ray
     finally:
-        ray.shutdown()
-
-
-def _await_answer(address: str) -> None:
-    """Raise an error if nothing answers there, or something that does not speak HTTP/2, as the heads of clusters do."""
-    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
-    if not host or not port.isdigit():
-        raise ConnectionError("an address is HOST:PORT or auto")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS) as connection:
-        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-            return
-        connection.sendall(_HTTP2)
-        answer = b""
-        with contextlib.suppress(TimeoutError):
-            while len(answer) < _FRAME and (data := connection.recv(_FRAME - len(answer))):
-                answer += data
-        if answer[3:4] != _SETTINGS:
-            raise ConnectionError("what listens there is no head of a Ray cluster")
+        if not leave_lost():
+            ray.shutdown()
 
 
 def await_processors(ray: Any) -> None:
@@ -194,8 +198,10 @@ def by_value(ray: Any, function: Callable[..., Any]) -> Any:
 
 def on_nodes(ray: Any, task: Any, *arguments: Any) -> list[Any]:
     """Start a task on each node, beside what runs there; return references to the results."""
-    pinned = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     nodes = [node["NodeID"] for node in ray.nodes() if node.get("Alive")]
+    if not nodes:
+        return []
+    pinned = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     return [
         task.options(num_cpus=0, max_retries=0, scheduling_strategy=pinned(node, soft=False)).remote(*arguments)
         for node in nodes
@@ -243,6 +249,7 @@ class Tasks:
         self._options = {"num_cpus": processors, "max_retries": _RETRIES}
         self._processors = processors
         self._large = large
+        self._head = Head(ray)
         self.processors = 0
 
     def arguments(self, task: Any) -> tuple[Any, ...]:
@@ -296,7 +303,8 @@ class Tasks:
             ffprep, or if there are no processors for it.
         """
         while not self._ray.wait([reference], num_returns=1, timeout=1.0)[0]:
-            await_processors(self._ray)
+            if self._head.is_there():
+                await_processors(self._ray)
         try:
             return self._get(reference)
         except self._ray.exceptions.RayTaskError:
@@ -339,7 +347,7 @@ class Tasks:
         room, asked, more = 0, -1e9, True
         try:
             while more or running:
-                if time.monotonic() - asked > 1:
+                if time.monotonic() - asked > 1 and self._head.is_there():
                     await_processors(self._ray)
                     found = self._ray.cluster_resources().get("CPU", 1.0)
                     self.processors = max(self.processors, int(found))

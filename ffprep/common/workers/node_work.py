@@ -7,9 +7,16 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from ffprep.errors import ConversionError
+
+
+class Check(Protocol):
+    """What a node looks for before each task."""
+
+    def check(self) -> None:
+        """Raise an error that names what is missing."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,8 @@ class Large:
     reference: list[Any]
 
 
-_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Any]] = {}
-"""The job in which this process of a worker takes part, what its tasks have in common, and their places if any."""
+_opened: dict[str, tuple[Callable[[Any, Any], Any], Any, Check | None]] = {}
+"""The job in which this process of a worker takes part."""
 
 
 def do_task(shared: list[Any], task: Any) -> Any:

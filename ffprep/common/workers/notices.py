@@ -13,20 +13,30 @@ from typing import Any
 _NAMESPACE = b"ffprep"
 
 
+ANSWER_SECONDS = 5.0
+"""How long a head that has gone is waited for. By default, Ray ends the process in the end."""
+
+
 def _store() -> Any:
-    return import_module("ray.experimental.internal_kv")
+    return import_module("ray.experimental.internal_kv").internal_kv_get_gcs_client()
+
+
+def forget() -> None:
+    """Ask no more for notices: asking a head that has ended would take until Ray ends the process."""
+    with contextlib.suppress(Exception):
+        import_module("ray.experimental.internal_kv")._internal_kv_reset()
 
 
 def leave(key: str, text: str) -> None:
     """Leave a notice, in place of one with the same key."""
     with contextlib.suppress(Exception):
-        _store()._internal_kv_put(key.encode(), text.encode(), overwrite=True, namespace=_NAMESPACE)
+        _store().internal_kv_put(key.encode(), text.encode(), True, _NAMESPACE, ANSWER_SECONDS)
 
 
 def find(key: str) -> str | None:
     """The notice with a key, if there is one."""
     with contextlib.suppress(Exception):
-        found = _store()._internal_kv_get(key.encode(), namespace=_NAMESPACE)
+        found = _store().internal_kv_get(key.encode(), _NAMESPACE, ANSWER_SECONDS)
         return None if found is None else bytes(found).decode()
     return None
 
@@ -34,4 +44,4 @@ def find(key: str) -> str | None:
 def drop(prefix: str) -> None:
     """Drop all notices whose keys begin so."""
     with contextlib.suppress(Exception):
-        _store()._internal_kv_del(prefix.encode(), del_by_prefix=True, namespace=_NAMESPACE)
+        _store().internal_kv_del(prefix.encode(), True, _NAMESPACE, ANSWER_SECONDS)

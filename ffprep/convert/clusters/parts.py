@@ -28,18 +28,18 @@ from ffprep.beton.reader import Reader
 from ffprep.beton.sections import field_summary
 from ffprep.common.files.locking import LockedError, open_locked
 from ffprep.common.files.outputs import check_output
-from ffprep.common.workers.cluster import Places, Tasks, connected
+from ffprep.common.workers.cluster import Places, Tasks, and_within, connected
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.common.workers.notices import drop as drop_notices
 from ffprep.convert.clusters.assembling import Gathered, assemble, make_room
 from ffprep.convert.clusters.jobs import PartJob, task_report
 from ffprep.convert.clusters.placed import PartsInOrder, Task, lost, number_of, write_placed
 from ffprep.convert.clusters.plans import PLAN, Plan, plan_in
-from ffprep.convert.parts_folder import drop_left, folder_of, parts_folder
+from ffprep.convert.parts_folder import drop_left, folder_of, is_left, parts_folder
 from ffprep.convert.progress import ProgressDisplay
 from ffprep.convert.report import FAILURES_IN_A_ROW, ConversionReport
 from ffprep.errors import ConversionError, OptionError
-from ffprep.fields.base import CUSTOM_TYPE_ID
+from ffprep.fields.base import custom_fields_of
 from ffprep.sources.base import Source
 
 SUFFIX = ".ray"
@@ -190,17 +190,16 @@ class Whole:
 
     def _merged(self, job: PartJob) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         reports = _written(self._ray, job, self._most, self._progress, self._out.name, None)
+        custom = custom_fields_of(job.source.fields)
         merge(
             [job.path(number) for number in range(job.count)],
             self._out,
-            custom_fields={
-                name: type(field) for name, field in job.source.fields.items() if field.type_id == CUSTOM_TYPE_ID
-            },
+            custom_fields=custom,
             page_size=job.page_size,
             restart=self._restart,
             overwrite=self._overwrite,
         )
-        with Reader(self._out) as reader:
+        with Reader(self._out, custom) as reader:
             return dict((reader.manifest or {}).get("report") or {}), reports
 
 
@@ -212,9 +211,9 @@ def refuse_parts(out: Path, *, restart: bool) -> None:
     OptionError
     """
     folder = folder_of(out, SUFFIX)
-    if not (folder / PLAN).exists():
+    if not _is_left(folder):
         return
-    if not restart:
+    if not restart and (folder / PLAN).exists():
         raise OptionError(
             f"{folder}: parts of an unfinished conversion by --engine ray; go on with that, or --restart drops them "
             "and begins anew"
@@ -225,14 +224,18 @@ def refuse_parts(out: Path, *, restart: bool) -> None:
 def drop_parts(out: Path) -> None:
     """Remove the parts that a command which was killed at its very end left beside the finished file."""
     folder = folder_of(out, SUFFIX)
-    if (folder / PLAN).exists() and not out.with_name(out.name + ".partial").exists():
+    if _is_left(folder) and not out.with_name(out.name + ".partial").exists():
         with contextlib.suppress(LockedError, OSError):  # another command makes the file anew
             drop_left(folder)
 
 
+def _is_left(folder: Path) -> bool:
+    return (folder / PLAN).exists() or is_left(folder)
+
+
 def _tasks(ray: Any, job: PartJob) -> Tasks:
     plan = job.folder.parent / PLAN
-    read = tuple(Path(path) for path in job.options["inputs"])
+    read = and_within(Path(path) for path in job.options["inputs"])
     places = Places(os.getcwd(), plan, plan.read_text("utf-8"), read)  # noqa: PTH109
     return Tasks(ray, write_part if job.write is None else write_placed, job, places)
 

@@ -12,7 +12,6 @@ from ffprep.beton.sections import canonical_json
 from ffprep.common.files.replacing import naming, write_file
 from ffprep.convert.units import WorkUnit, encode_unit
 from ffprep.errors import OptionError
-from ffprep.fields.base import CUSTOM_TYPE_ID
 from ffprep.sources.base import Source
 
 PLAN = "parts.json"
@@ -77,5 +76,5 @@ def _planned(source: Source, total: int) -> tuple[int, str, bool]:
     size = sum(memoryview(value.payload).nbytes for value in tried if value.payload is not None)
     by_size = total * size // len(chosen) // PART_BYTES
     count = int(max(1, min(max(by_size, min(FEWEST_PARTS, total // FEWEST_SAMPLES)), MOST_PARTS, total)))
-    ours = all("type_id" in vars(type(field)) and field.type_id != CUSTOM_TYPE_ID for field in source.fields.values())
+    ours = not any(field.is_custom for field in source.fields.values())
     return count, secrets.token_hex(8), ours and all(value.key is None for value in tried)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ffprep.common.workers.cluster import Places, Tasks, connected
+from ffprep.common.workers.cluster import Places, Tasks, and_within, connected
 from ffprep.common.workers.cpus import usable_cpus
 from ffprep.convert.parts_folder import IDENTITY
 from ffprep.text.blocks.part_files import Part, part_paths
@@ -58,7 +58,7 @@ def make_parts_on_cluster(
         Files and folders that the units read.
     """
     token = folder.absolute() / IDENTITY
-    places = Places(str(Path.cwd()), token, token.read_text("utf-8"), tuple(inputs))
+    places = Places(str(Path.cwd()), token, token.read_text("utf-8"), and_within(inputs))
     job = TokensJob(units, settings, folder.absolute())
     results: dict[int, Part] = {}
     size = 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.help import apply_options
@@ -139,13 +139,19 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
     @data_set.options
     @writing_options
     def command(**values: Any) -> None:
-        listing = values["out"].with_name(values["out"].name + ".sources.jsonl")
-        if not values["out"].exists():
+        from ffprep.beton.parts import Part
+        from ffprep.beton.reader import Reader
+
+        out = values["out"] if values["part"] is None else Part.parse(values["part"]).path(values["out"])
+        listing = out.with_name(out.name + ".sources.jsonl")
+        if not out.exists():
             check_output(listing, overwrite=values["overwrite"])
         record = getattr(data_set.convert(values), "record", None)
         if record is not None:
+            with Reader(out, check=False) as made:
+                taken = np.unique(made.column("image_id"))
             with replacing(listing, overwrite=values["overwrite"]) as file:
-                file.writelines(f"{json.dumps(line)}\n".encode() for line in islice(record(), values["limit"]))
+                file.writelines(f"{json.dumps(line)}\n".encode() for line in record(taken))
 
     _, plan_command = data_set.commands([])
     return command, plan_command

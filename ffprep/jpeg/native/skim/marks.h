@@ -66,6 +66,7 @@ typedef struct {
 #define LOGS 4
 #define LOG_SLACK 64
 #define FFP_VECTOR_BYTES ((int64_t)1 << 27) /* data that vectors skim: its bits are signed numbers */
+#define FFP_VECTOR_PHASES 16                /* of an MCU, at most: a lane finds the next one by four bits */
 
 /* ---- the end: skim.c, left_over.c --------------------------------------------------------------------------------- */
 

@@ -100,7 +100,7 @@ INLINE int64_t v_append(uint32_t *to, mask m, vec a) {
     return __builtin_popcount(bits);
 }
 
-INLINE vec v_next(const uint32_t next[16], int32_t many, mask m, vec a) {
+INLINE vec v_next(const uint32_t next[FFP_VECTOR_PHASES], int32_t many, mask m, vec a) {
     vec to = _mm256_permutevar8x32_epi32(v_load_any(next), a); /* by the lowest three bits of a */
     if (many) {
         const vec more = _mm256_permutevar8x32_epi32(v_load_any(next + LANES), a);

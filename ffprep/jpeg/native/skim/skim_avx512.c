@@ -75,7 +75,7 @@ INLINE int64_t v_append(uint32_t *to, mask m, vec a) {
     return __builtin_popcount(m);
 }
 
-INLINE vec v_next(const uint32_t next[16], int32_t many, mask m, vec a) {
+INLINE vec v_next(const uint32_t next[FFP_VECTOR_PHASES], int32_t many, mask m, vec a) {
     (void)many;
     return _mm512_mask_permutexvar_epi32(a, m, a, v_load_any(next)); /* the lowest four bits of a count */
 }

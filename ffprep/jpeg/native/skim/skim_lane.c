@@ -355,7 +355,8 @@ int32_t ffp_skim_segments(const ffp_header *header, ffp_skim *skim, const phase 
             run_pair(&w.x, &y);
             run_lane(&y);
             status = check_segment(&y, far, more + 1, skim, i + 1);
-        } else if (begin[1] - begin[0] >= WORTH_VECTORS && begin[1] < FFP_VECTOR_BYTES && log->skimmer) {
+        } else if (begin[1] - begin[0] >= WORTH_VECTORS && begin[1] < FFP_VECTOR_BYTES &&
+                   ring_size <= FFP_VECTOR_PHASES && log->skimmer) {
             run_vectors(&w, log, first);
         } else if (begin[1] - begin[0] >= WORTH_THIRDS) {
             run_thirds(&w, far);

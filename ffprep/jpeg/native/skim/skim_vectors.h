@@ -35,8 +35,8 @@ typedef struct {
     const uint8_t *base;
     const uint16_t *entry; /* of the table with the lowest address */
     const phase *ring;
-    uint32_t next[16]; /* of each phase, the one that follows */
-    int32_t many;      /* 1: there are more phases than LANES */
+    uint32_t next[FFP_VECTOR_PHASES]; /* of each phase, the one that follows */
+    int32_t many;                     /* 1: there are more phases than LANES */
     uint32_t *log_start, *log_end;
     int64_t began[LANES]; /* place in the log */
     uint32_t start[LANES];
