@@ -24,7 +24,7 @@ the object changes (ETag)                        test_pages: an_object_that_chan
 no such host                                     a_host_that_has_no_address
 the disk is full                                 a_full_disk_is_an_error_and_ends_no_process; test_pages
 the folder is read-only, or removed              test_refusals
-the clock jumps                                  the_clock_may_jump
+the clock jumps                                  the_clock_may_jump; test_claims: waiting_for_another_process
 the limit is lowered                             a_limit_below_what_is_there_removes_pages
 several limits                                   several_limits_and_readers_at_once
 memory of requests                               no_more_requests_at_once_than_are_meant

@@ -26,7 +26,7 @@ from ffprep.inspect.info import describe
 from ffprep.remote import ChangedError, DamagedError, RemoteError, folder_at
 from ffprep.remote import store as stores
 from ffprep.remote.places import beside, is_url
-from ffprep.remote.states import ABSENT, CLAIMED, PRESENT, States
+from ffprep.remote.states import CLAIMED, PRESENT, States
 
 MIDDLE = 140
 """A sample in the middle of the file, in a page that opening does not fetch."""
@@ -209,21 +209,6 @@ Reader({url!r}).value("b", {MIDDLE})
         assert len(list((reader.path.parent / "users").iterdir())) == 2
     with Reader(url) as reader:  # what the killed one left goes when the file is opened again
         assert len(list((reader.path.parent / "users").iterdir())) == 1
-
-
-def test_who_lost_a_claim_changes_nothing_when_it_is_done(url: str, cache: Path, server: Served, local: Path) -> None:
-    """A process that was taken for ended, as after it was stopped for long, must not say that a page is absent."""
-    with Reader(url) as reader, Reader(url) as other:
-        lost, states = other.source, states_of(reader)
-        assert lost is not None
-        with lost.folder.locked():
-            lost._claim(4, 0)
-        lost._plan.end()
-        assert same(reader, local, [MIDDLE]) and states.of(4) == PRESENT
-        lost._finish(4, ABSENT, None)
-        assert states.of(4) == PRESENT and same(reader, local, [MIDDLE])
-    asked = [start for _, start, _ in server.ranges].count(4 * PAGE)
-    assert asked == 1
 
 
 def test_a_process_that_gives_no_sign_is_waited_for_in_vain(
