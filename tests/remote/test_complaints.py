@@ -54,6 +54,7 @@ from small_pages import environment
 
 from ffprep import Loader, OrderOption
 from ffprep.beton import Reader
+from ffprep.common.files.holes import take_room
 from ffprep.errors import FfprepError, OptionError
 from ffprep.remote import RemoteError, folder_at
 from ffprep.remote import store as stores
@@ -202,13 +203,16 @@ def test_a_host_that_has_no_address(cache: Path) -> None:
     assert not list(cache.glob("*.remote2"))
 
 
-def test_the_room_of_what_is_mapped_for_writing_is_taken(url: str, cache: Path) -> None:
+def test_the_room_of_what_is_mapped_for_writing_is_taken(url: str, cache: Path, tmp_path: Path) -> None:
     """Where the disk is full, writing to a hole of a mapped file would end the process (SIGBUS)."""
     with Reader(url) as reader:
         folder_at(None).used()
         users = list((reader.path.parent / "users").iterdir())
         for path in (reader.path.parent / "states", cache / "used2", *users):
             assert path.stat().st_blocks * 512 >= path.stat().st_size > 0
+    with (tmp_path / "large").open("w+b") as file:
+        take_room(file.fileno(), 1 << 20)
+    assert (tmp_path / "large").stat().st_blocks * 512 >= 1 << 20
 
 
 FULL = """
