@@ -41,10 +41,10 @@ SMALL, SMALL_AT_ONCE = 1 << 20, 64
 _ABSENT = "there is no such object; check the URL"
 _FINAL: dict[type, str] = {FileNotFoundError: _ABSENT, PermissionError: "access is refused"}
 
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "abfs": "adlfs"}
+
 _CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "DefaultCredentialsError")
 """What botocore and Google's library raise where no credentials are; they are imported by fsspec alone."""
-
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "abfs": "adlfs"}
 
 
 def filesystem_of(url: str) -> tuple[Any, str]:
@@ -256,9 +256,9 @@ class Store:
                 why = f"no answer in {min(left, patience.attempt):.3g} s"
             except Exception as error:
                 why = reason(error)
+                least = error.seconds if isinstance(error, LaterError) else 0.0
                 if type(error).__name__ in _CREDENTIALS:
                     raise RefusedError(f"{shown(self.url)}: {what}: {why}") from None
-                least = error.seconds if isinstance(error, LaterError) else 0.0
             left = patience.deadline - (self._loop.time() - began)
             if least > left:
                 break  # it would answer the same until then

@@ -24,7 +24,7 @@ the object changes (ETag)                        test_pages: an_object_that_chan
 no such host                                     a_host_that_has_no_address
 the disk is full                                 a_full_disk_is_an_error_and_ends_no_process; test_pages
 the folder is read-only, or removed              test_refusals
-the clock jumps                                  the_clock_may_jump
+the clock jumps                                  the_clock_may_jump; test_claims: waiting_for_another_process
 the limit is lowered                             a_limit_below_what_is_there_removes_pages
 several limits                                   several_limits_and_readers_at_once
 memory of requests                               no_more_requests_at_once_than_are_meant
@@ -54,6 +54,7 @@ from small_pages import environment
 
 from ffprep import Loader, OrderOption
 from ffprep.beton import Reader
+from ffprep.common.files.holes import take_room
 from ffprep.errors import FfprepError, OptionError
 from ffprep.remote import RemoteError, folder_at
 from ffprep.remote import store as stores
@@ -202,13 +203,16 @@ def test_a_host_that_has_no_address(cache: Path) -> None:
     assert not list(cache.glob("*.remote2"))
 
 
-def test_the_room_of_what_is_mapped_for_writing_is_taken(url: str, cache: Path) -> None:
+def test_the_room_of_what_is_mapped_for_writing_is_taken(url: str, cache: Path, tmp_path: Path) -> None:
     """Where the disk is full, writing to a hole of a mapped file would end the process (SIGBUS)."""
     with Reader(url) as reader:
         folder_at(None).used()
         users = list((reader.path.parent / "users").iterdir())
         for path in (reader.path.parent / "states", cache / "used2", *users):
             assert path.stat().st_blocks * 512 >= path.stat().st_size > 0
+    with (tmp_path / "large").open("w+b") as file:
+        take_room(file.fileno(), 1 << 20)
+    assert (tmp_path / "large").stat().st_blocks * 512 >= 1 << 20
 
 
 FULL = """
