@@ -9,7 +9,7 @@ import os
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import xxhash
 
@@ -17,6 +17,9 @@ from ffprep.common.files.source_files import read_file
 from ffprep.errors import OptionError, SourceError
 from ffprep.remote.facts import DESCRIPTION, LONGEST_DESCRIPTION, Facts, RemoteError, shown, split
 from ffprep.remote.folder import SUFFIX, Folder, data_file, write_own
+
+if TYPE_CHECKING:
+    from ffprep.remote.store import Store
 
 _LONGEST = 180
 _SCHEMES_OF_FILES = ("file", "local")
@@ -112,10 +115,24 @@ def listed(url: str, suffixes: Sequence[str]) -> list[str]:
     if not store.path.strip("/") or not split(url).netloc.rpartition("@")[2] + split(url).path.strip("/"):
         raise OptionError(f"{shown(url)}: names no bucket or host; give a URL such as s3://bucket/train.beton")
     try:
-        found = store.listed(pattern=is_pattern(url))
+        found = store.answer(lambda: _listed_once(store, is_pattern(url)), "cannot be listed")
     except RemoteError as error:
         raise type(error)(f"{error}; name the files or an index") from None
     return sorted(name for name in found if name.endswith(tuple(suffixes)))
+
+
+async def _listed_once(store: Store, pattern: bool) -> list[str]:
+    fs, path = store.fs, store.path if pattern else store.path.rstrip("/")
+    fs.invalidate_cache()
+    try:
+        if fs.async_impl:
+            found = await (fs._glob(path) if pattern else fs._ls(path, detail=True))
+        else:
+            found = await store.in_thread(lambda: fs.glob(path) if pattern else fs.ls(path, True))
+    except FileNotFoundError:
+        return []
+    names = found if pattern else [one["name"] for one in found if one["type"] != "directory"]
+    return [str(fs.unstrip_protocol(str(name))) for name in names]
 
 
 def is_pattern(url: str) -> bool:

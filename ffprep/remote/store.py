@@ -94,7 +94,7 @@ class Store:
 
         self.url = url
         self.patience = Patience.of_environment() if patience is None else patience
-        self._fs, self.path = filesystem_of(url)
+        self.fs, self.path = filesystem_of(url)
         self._http = url.startswith(("http://", "https://"))
         self._loop: asyncio.AbstractEventLoop = get_loop()
         self._took: collections.deque[float] = collections.deque(maxlen=32)
@@ -138,14 +138,15 @@ class Store:
             raise RemoteError(f"{shown(self.url)}: has {found.size:,} bytes, more than {most:,}")
         return self.start(self.range(0, found.size, found, "the object")).result()
 
-    def listed(self, pattern: bool) -> list[str]:
-        """Return the URLs of the files in a folder, or of those that fit a pattern; none if there is no such folder.
+    def answer(self, once: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
+        """Return what a coroutine does; it is run again where it fails, as requests of ranges are.
 
         Raises
         ------
         RemoteError
+            It begins with the URL and `what`.
         """
-        return self.start(self._repeated(lambda: self._listed_once(pattern), "cannot be listed")).result()
+        return self.start(self._repeated(once, what)).result()
 
     # -- on the loop -----------------------------------------------------------------------------------
 
@@ -234,7 +235,11 @@ class Store:
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call what may take a while beside the loop."""
-        return await self._loop.run_in_executor(None, function, *arguments)
+        try:
+            called = self._loop.run_in_executor(None, function, *arguments)
+        except RuntimeError:  # the interpreter ends, so nobody waits for it any more
+            raise asyncio.CancelledError from None
+        return await called
 
     async def _repeated(self, once: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
         patience, began, why = self.patience, self._loop.time(), "no answer"
@@ -295,10 +300,10 @@ class Store:
 
     async def _range_once(self, start: int, end: int, facts: Facts) -> bytes:
         if self._http:
-            return await http.part(self._fs, self.url, start, end, facts)
-        if self._fs.async_impl:
-            return bytes(await self._fs._cat_file(self.path, start=start, end=end))
-        return await self.in_thread(lambda: bytes(self._fs.cat_file(self.path, start, end)))
+            return await http.part(self.fs, self.url, start, end, facts)
+        if self.fs.async_impl:
+            return bytes(await self.fs._cat_file(self.path, start=start, end=end))
+        return await self.in_thread(lambda: bytes(self.fs.cat_file(self.path, start, end)))
 
     async def _facts_once(self) -> Facts:
         found = await self._stated_facts()
@@ -308,12 +313,12 @@ class Store:
 
     async def _stated_facts(self) -> Facts:
         if self._http:
-            return await http.facts(self._fs, self.url)
-        self._fs.invalidate_cache(self._fs._parent(self.path))
-        if self._fs.async_impl:
-            found = await self._fs._info(self.path)
+            return await http.facts(self.fs, self.url)
+        self.fs.invalidate_cache(self.fs._parent(self.path))
+        if self.fs.async_impl:
+            found = await self.fs._info(self.path)
         else:
-            found = await self.in_thread(self._fs.info, self.path)
+            found = await self.in_thread(self.fs.info, self.path)
         if found.get("type") == "directory":
             raise FinalError("it is a folder")
         if not isinstance(found.get("size"), int):
@@ -323,19 +328,6 @@ class Store:
             return Facts(found["size"], str(large["sha256"]))
         named = next((str(found[key]) for key in IDENTITIES if found.get(key)), "")
         return Facts(found["size"], named)
-
-    async def _listed_once(self, pattern: bool) -> list[str]:
-        fs, path = self._fs, self.path if pattern else self.path.rstrip("/")
-        fs.invalidate_cache()
-        try:
-            if fs.async_impl:
-                found = await (fs._glob(path) if pattern else fs._ls(path, detail=True))
-            else:
-                found = await self.in_thread(lambda: fs.glob(path) if pattern else fs.ls(path, True))
-        except FileNotFoundError:
-            return []
-        names = found if pattern else [one["name"] for one in found if one["type"] != "directory"]
-        return [str(fs.unstrip_protocol(str(name))) for name in names]
 
 
 def _right(data: bytes) -> bool:

@@ -1,14 +1,16 @@
-"""Pages that were right when they came and changed on the disk; and processes that are forked with a file open."""
+"""Pages that changed on the disk after they came; processes that are forked with a file open, or interrupted."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from range_server import Served
+from range_server import Request, Served
 from small_pages import SIZE as PAGE
 from small_pages import environment
 
@@ -136,3 +138,27 @@ def test_a_forked_process_fetches_by_itself_and_takes_nothing_from_the_other(url
     program = [sys.executable, "-c", FORKED.format(url=url)]
     found = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=60)
     assert found.stdout.split() == ["0", "True", "100"], found.stderr
+
+
+def test_ctrl_c_while_pages_come_is_one_line(url: str, server: Served, cache: Path) -> None:
+    """What was under way when the interpreter ends has nothing to say any more."""
+    asked = threading.Event()
+
+    def fault(request: Request) -> str | None:
+        if request.start == 4 * PAGE:
+            asked.set()
+            return "hang"
+        return None
+
+    server.fault = fault
+    start = "from small_pages import use_small_pages; use_small_pages(); from ffprep.cli import main; main()"
+    program = [sys.executable, "-c", start, "stage", url]
+    with subprocess.Popen(program, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert asked.wait(60)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert process.returncode == 130 and said.splitlines()[-1:] == ["ffprep: interrupted"]
+    assert "Traceback" not in said and "Task" not in said

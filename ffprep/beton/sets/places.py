@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import operator
 import os
 import re
 from collections.abc import Sequence
@@ -46,9 +47,11 @@ def files_of(
     if isinstance(places, SetFile):
         return [places]
     if cache_limit is not None:
-        if not isinstance(cache_limit, int):
-            raise OptionError(f"cache_limit is {cache_limit!r}; give a whole number of bytes")
-        folder_at(cache).set_limit(cache_limit)
+        try:
+            limit = operator.index(cache_limit)
+        except TypeError:
+            raise OptionError(f"cache_limit is {cache_limit!r}; give a whole number of bytes") from None
+        folder_at(cache).set_limit(limit)
     if isinstance(places, (str, os.PathLike)):
         return _files_of(os.fspath(places), cache)
     found: list[SetFile] = []
