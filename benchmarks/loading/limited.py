@@ -1,18 +1,21 @@
 """Epochs over a file that is larger than the memory there is: in a group of processes that has only so much.
 
-    python benchmarks/loading/limited.py --mib 1060 --limit 600        # as root, on a disk; control groups, 1 or 2
+    python benchmarks/loading/limited.py --mib 1060 --limit 600 --json FILE    # as root, on a disk; control groups 1, 2
 
-Makes a file of that many MiB, and a control group whose processes may take that many MiB together, pages of files
-included. Each case begins with none of the file in memory and runs its ranks in the group, each a process of its own.
-What they read from the disk is taken from the system's account of them, and compared with the bytes of the samples that
-they ask for. Ranks begin together and keep in step to LAG batches, as training does; in the last case one of them waits
-in each step, so that the other is always as far ahead as it may be. Linux only.
+Makes a file of that many MiB, a set of eight files with as much, and a control group whose processes may take that many
+MiB together, pages of files included. The remote case reads the set from a cache that has it: moto plays the store, as
+in remote.py, and what it takes is not counted. Each case begins with none of the file in memory and runs its ranks in
+the group, each a process of its own. What they read from the disk is taken from the system's account of them, and
+compared with the bytes of the samples that they ask for. Ranks begin together and keep in step to LAG batches, as
+training does; in the last case one of them waits in each step, so that the other is always as far ahead as it may be.
+Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -24,23 +27,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memory import MIB, SAMPLE, forget, make_file
+from memory import MIB, PAGE, SAMPLE, forget, make_file
+from remote import bucket
+
+from ffprep.inspect.timing.results import Result, Table
 
 GROUPS = Path("/sys/fs/cgroup")
 LAG = 3
 """Batches that a rank may be ahead of the others."""
 
-CASES: list[tuple[str, bool, int, int, float]] = [
-    ("RANDOM", True, 1, 1, 0.0),
-    ("RANDOM", True, 3, 1, 0.0),
-    ("QUASI_RANDOM", True, 1, 1, 0.0),
-    ("QUASI_RANDOM", False, 1, 1, 0.0),
-    ("NODES", False, 1, 1, 0.0),
-    ("NODES", False, 1, 2, 0.0),
-    ("QUASI_RANDOM", False, 1, 2, 0.0),
-    ("QUASI_RANDOM", False, 1, 2, 0.02),
+COLUMNS = [
+    "what is read", "order", "os_cache", "samples", "ranks", "needed, MiB", "read, MiB", "times", "seconds",
+    "group's peak, MiB",
+]  # fmt: skip
+
+CASES: list[tuple[str, str, bool, int, int, float]] = [
+    ("file", "RANDOM", True, 1, 1, 0.0),
+    ("file", "RANDOM", True, 3, 1, 0.0),
+    ("set", "RANDOM", True, 1, 1, 0.0),
+    ("cached", "RANDOM", True, 1, 1, 0.0),
+    ("file", "QUASI_RANDOM", True, 1, 1, 0.0),
+    ("file", "QUASI_RANDOM", False, 1, 1, 0.0),
+    ("set", "QUASI_RANDOM", False, 1, 1, 0.0),
+    ("file", "NODES", False, 1, 1, 0.0),
+    ("file", "NODES", False, 1, 2, 0.0),
+    ("file", "QUASI_RANDOM", False, 1, 2, 0.0),
+    ("file", "QUASI_RANDOM", False, 1, 2, 0.02),
 ]
-"""Order, os_cache, one sample of how many is asked for, ranks, seconds that the last rank waits after a batch."""
+"""What is read, order, os_cache, one sample of how many is asked for, ranks, seconds that the last rank waits after a
+batch."""
+
+MEMBERS = 8
+"""Files of the set."""
+
+WHAT = {"file": "a file", "set": f"a set of {MEMBERS}", "cached": f"a remote set of {MEMBERS}, cached"}
 
 
 class Group:
@@ -74,17 +94,18 @@ def group(limit: int) -> Iterator[Group]:
         made.end()
 
 
-def epoch(path: Path, order: str, os_cache: bool, every: int, rank: int, ranks: int, wait: float) -> dict[str, Any]:
+def epoch(
+    path: Path, place: str | list[str], order: str, os_cache: bool, every: int, rank: int, ranks: int, wait: float
+) -> dict[str, Any]:
     """Go through an epoch of one rank; return the bytes that it read and asked for, and the seconds."""
     from ffprep import Loader, NodeOrder, OrderOption
-    from ffprep.beton import Reader
 
-    with Reader(path) as reader:
-        count = len(reader)
+    with Loader(place, 1, 1) as loader:
+        count = len(loader.indices)
     options: dict[str, Any] = {"rank": rank, "world_size": ranks, "drop_last": False, "seed": 1, "os_cache": os_cache}
     options["order"] = NodeOrder(8, 4) if order == "NODES" else OrderOption[order]
     options |= {"window_pages": 16, "batches_ahead": 2, "indices": range(0, count, every) if every > 1 else None}
-    with Loader(path, 32, 1, **options) as loader:
+    with Loader(place, 32, 1, **options) as loader:
         next(iter(loader))  # libraries and compiled code are there now
         loader.next_epoch = 0
         steps = np.memmap(path.with_suffix(".steps"), np.int64, "r+", shape=(ranks,))
@@ -108,9 +129,10 @@ def _read() -> int:
     return int(lines["read_bytes"])
 
 
-def run(path: Path, case: dict[str, Any], ranks: int, limit: int) -> tuple[list[dict[str, Any]], float]:
+def run(
+    path: Path, files: list[Path], case: dict[str, Any], ranks: int, limit: int
+) -> tuple[list[dict[str, Any]], float]:
     """Run the ranks of a case in a group; return what each found, and the group's peak in MiB."""
-    forget(path)
     np.zeros(ranks, np.int64).tofile(path.with_suffix(".steps"))
     with group(limit) as made:
         tasks = f"echo $$ > {made.place}/cgroup.procs && exec "
@@ -123,7 +145,8 @@ def run(path: Path, case: dict[str, Any], ranks: int, limit: int) -> tuple[list[
             jobs.append(subprocess.Popen(shell, text=True, **pipes))
         for job in jobs:
             job.stdout.readline()  # it is ready, or has ended
-        forget(path)
+        for file in files:
+            forget(file)
         for job in jobs:
             with contextlib.suppress(OSError):
                 job.stdin.write("go\n")
@@ -137,6 +160,35 @@ def run(path: Path, case: dict[str, Any], ranks: int, limit: int) -> tuple[list[
         return found, made.peak()
 
 
+def make(folder: Path, mib: int, stack: contextlib.ExitStack, what: str) -> tuple[str | list[str], list[Path]]:
+    """Make what is read; return what a loader is given, and the files of this machine that hold it.
+
+    Files lie in the store until `stack` is closed; the cache is in `folder`.
+    """
+    if what == "file":
+        make_file(path := folder / "large.beton", mib)
+        return str(path), [path]
+    paths = [folder / "set" / f"x-{n:05}-of-{MEMBERS:05}.beton" for n in range(MEMBERS)]
+    if not paths[0].exists():
+        paths[0].parent.mkdir()
+        for path in paths:
+            make_file(path, mib // MEMBERS)
+    if what == "set":
+        return str(folder / "set"), paths
+    os.environ |= {"FFPREP_CACHE": str(folder / "cache"), "FFPREP_REMOTE_DEADLINE": "1800"}
+    store = stack.enter_context(bucket())
+    from ffprep.beton.sets import files_of
+    from ffprep.remote.staging import stage
+
+    urls = [f"s3://bucket/{path.name}" for path in paths]
+    for path, url in zip(paths, urls, strict=True):
+        store.put(str(path), url.removeprefix("s3://"))
+    cached = [file.path for file in files_of(urls)]
+    for path in cached:
+        stage(path)
+    return urls, cached
+
+
 def main() -> None:
     """Measure all cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,30 +196,50 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=600, help="MiB that the group may take")
     parser.add_argument("--bound", type=float, default=1.2, help="times what is needed that may be read")
     parser.add_argument("--folder", type=Path, help="where to make the file, on a disk; a temporary folder by default")
+    parser.add_argument("--only", choices=WHAT, action="append", help="what is read; everything by default")
+    parser.add_argument("--json", type=Path, help="keep the results in this file")
+    parser.add_argument("--note", default="", help="what a reader of the results must know, for the caption")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
         print(json.dumps(epoch(path=options.folder, **json.loads(options.case))))
         return
+    result = Result(
+        "limited",
+        f"{options.mib:,} MiB of samples of {SAMPLE >> 10} KiB, batches of 32, windows of 16 pages of {PAGE // MIB} "
+        f"MiB, NodeOrder(8, 4), {options.limit} MiB of memory for all ranks",
+        note=options.note,
+    )
+    table = result.tables["main"] = Table(COLUMNS, [])
     too_much = []
-    print("| order | os_cache | samples | ranks | needed, MiB | read, MiB | times | seconds | group's peak, MiB |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="ffprep-limited-", dir=options.folder) as folder:
-        path = Path(folder) / "large.beton"
-        make_file(path, options.mib)
-        for order, os_cache, every, ranks, wait in CASES:
-            case = {"order": order, "os_cache": os_cache, "every": every, "wait": wait}
-            found, peak = run(path, case, ranks, options.limit * MIB)
-            needed, read = (sum(one[what] for one in found) / MIB for what in ("needed", "read"))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ffprep-limited-", dir=options.folder)))
+        places = functools.cache(functools.partial(make, folder, options.mib, stack))
+        for what, order, os_cache, every, ranks, wait in CASES:
+            if options.only and what not in options.only:
+                continue
+            place, files = places(what)
+            case = {"place": place, "order": order, "os_cache": os_cache, "every": every, "wait": wait}
+            found, peak = run(folder / "epoch", files, case, ranks, options.limit * MIB)
+            needed, read = (sum(one[name] for one in found) / MIB for name in ("needed", "read"))
             which = "all" if every == 1 else f"one of {every}"
             who = f"{ranks}, one behind" if wait else str(ranks)
-            print(
-                f"| {order} | {os_cache} | {which} | {who} | {needed:,.0f} | {read:,.0f} | {read / needed:.2f} | "
-                f"{max(one['seconds'] for one in found):.1f} | {peak:,.0f} |",
-                flush=True,
-            )
+            name = f"{WHAT[what]}, {order}, os_cache={os_cache}, {which}, {who}"
+            result.measured(f"{name}: needed", [needed], "MiB")
+            result.measured(f"{name}: read", [read], "MiB")
+            result.measured(f"{name}: times", [read / needed], "times")
+            result.measured(f"{name}: seconds", [max(one["seconds"] for one in found)])
+            result.measured(f"{name}: peak", [peak], "MiB")
+            forms = {"needed": ",.0f", "read": ",.0f", "times": ".2f", "seconds": ".1f", "peak": ",.0f"}
+            cells: list[Any] = [{"median": f"{name}: {kind}", "form": form} for kind, form in forms.items()]
+            shown = "NodeOrder" if order == "NODES" else order
+            table.rows.append([WHAT[what], shown, str(os_cache), which, who, *cells])
+            print(f"{name}: {read / needed:.2f}", file=sys.stderr, flush=True)
             if read > options.bound * needed:
-                too_much.append(f"{order}, {who}: {read / needed:.2f}")
+                too_much.append(f"{name}: {read / needed:.2f}")
+    if options.json:
+        result.save(options.json)
+    print(f"{result.caption()}\n\n{result.text()}")
     if too_much:
         raise SystemExit(f"more than {options.bound} times what was needed was read: {'; '.join(too_much)}")
 
