@@ -62,6 +62,13 @@ def test_an_error_of_ours_in_a_task_is_raised_as_it_is(ray: Any, tmp_path: Path)
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
 
 
+def test_another_error_in_a_task_is_one_line_that_names_its_samples(ray: Any, tmp_path: Path) -> None:
+    ray.fails = failing(RayTaskError(MemoryError("no room\nfor more")))
+    wanted = "^numbers: samples 32 to 47: MemoryError on a node: no room; the same command goes on from there$"
+    with pytest.raises(ConversionError, match=wanted):
+        convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+
+
 def test_a_killed_command_goes_on_with_its_parts(ray: Any, tmp_path: Path) -> None:
     out = tmp_path / "x.beton"
 

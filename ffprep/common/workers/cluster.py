@@ -307,8 +307,10 @@ class Tasks:
                 await_processors(self._ray)
         try:
             return self._get(reference)
-        except self._ray.exceptions.RayTaskError:
-            raise
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause or error
+            what = f"{type(cause).__name__} on a node: {first_line(cause).rstrip('.')}"
+            raise ConversionError(f"{name()}: {what}; the same command goes on from there") from error
         except self._ray.exceptions.RayError as error:
             raise ConversionError(
                 f"{name()}: Ray gave up their task ({type(error).__name__}: {first_line(error).rstrip('.')}); the same "
