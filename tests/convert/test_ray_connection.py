@@ -157,16 +157,62 @@ def test_a_head_that_has_ended(ray: Any, tmp_path: Path, monkeypatch: pytest.Mon
     ray.is_initialized, ray.init, ray.shutdown = (lambda: False), lambda **_: None, asked
     monkeypatch.setattr("ffprep.common.workers.head.HEAD_SECONDS", 0.0)
     monkeypatch.setattr("ffprep.common.workers.head.forget", lambda: told.append("forgets"))
-    monkeypatch.setattr("atexit.register", told.append)
+    monkeypatch.setattr("atexit.register", lambda *given: told.extend(given))
     with pytest.raises(ConversionError, match=f"the head of the cluster, {address}, has ended .*; start it again, and"):
         convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
-    assert told == ["forgets", end_at_once]
+    assert told == ["forgets", end_at_once, 1]
 
 
-def test_a_head_that_is_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        head = Head(SimpleNamespace(get_runtime_context=lambda: SimpleNamespace(gcs_address=address)))
+def head_at(server: socket.socket) -> Head:
+    address = f"127.0.0.1:{server.getsockname()[1]}"
+    return Head(SimpleNamespace(get_runtime_context=lambda: SimpleNamespace(gcs_address=address)))
+
+
+def answer_once(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(100)
+        connection.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+
+
+def test_a_head_that_is_away_for_a_while() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        head = head_at(server)
+        pool.submit(answer_once, server)
         assert head.is_there()
     assert not head.is_there()
     assert Head(SimpleNamespace()).is_there()  # a Ray that does not say where it is
+
+
+def test_a_head_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system takes connections for a process that was stopped."""
+    monkeypatch.setattr("ffprep.common.workers.head.ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("ffprep.common.workers.head.HEAD_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        head = head_at(server)
+        assert not head.is_there()
+        monkeypatch.setattr("ffprep.common.workers.head.STILL_SECONDS", 0.0)
+        with pytest.raises(ConversionError, match="has ended or cannot be reached any more .timed out"):
+            head.is_there()
+
+
+def test_an_interruption_while_the_head_stands_still(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait for it at the end for ever."""
+    left: list[Any] = []
+
+    def interrupted(*_: object, **__: object) -> None:
+        monkeypatch.setattr("ffprep.common.workers.head.ANSWER_SECONDS", 0.01)
+        raise KeyboardInterrupt
+
+    def ended() -> None:
+        raise AssertionError("Ray was ended")
+
+    monkeypatch.setattr("atexit.register", lambda *given: left.extend(given))
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(answer_once, server)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        ray.get_runtime_context = lambda: SimpleNamespace(gcs_address=address)
+        ray.is_initialized, ray.init, ray.shutdown, ray.wait = (lambda: False), lambda **_: None, ended, interrupted
+        with pytest.raises(KeyboardInterrupt):
+            convert(Numbers(), tmp_path / "x.beton", engine="ray", workers=1)
+    assert left == [end_at_once, 130]

@@ -159,7 +159,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     try:
         yield ray
     finally:
-        if not leave_lost():
+        if not leave_lost(ray):
             ray.shutdown()
 
 
@@ -362,6 +362,8 @@ class Tasks:
                     else:
                         running[self.start(task)] = number, partial(describe, task)
                 if not running:
+                    if more:  # the head did not say what there is
+                        time.sleep(_STEP_SECONDS)
                     continue
                 done, _ = self._ray.wait(list(running), num_returns=1, timeout=1.0)
                 for reference in done:

@@ -32,6 +32,9 @@ REFUSAL = (
 HEAD_SECONDS = 15.0
 """How long the head of a cluster may be away. Ray itself would end the process after a minute, in words of its own."""
 
+STILL_SECONDS = 45.0
+"""How long it may take connections and not answer, as on a machine that stands still for a while."""
+
 
 @contextlib.contextmanager
 def own_handler(number: signal.Signals) -> Iterator[None]:
@@ -49,16 +52,22 @@ def await_answer(address: str) -> None:
     host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
     if not host or not port.isdigit():
         raise ConnectionError("an address is HOST:PORT or auto")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS) as connection:
-        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+    with contextlib.suppress(TimeoutError):
+        if _answer(host, int(port))[3:4] == _SETTINGS:
             return
+    raise ConnectionError("what listens there is no head of a Ray cluster")
+
+
+def _answer(host: str, port: int) -> bytes:
+    """Return the head of the first frame that comes from there; with TLS, only whether it takes a connection counts."""
+    with socket.create_connection((host.strip("[]"), port), timeout=ANSWER_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+            return bytes(3) + _SETTINGS
         connection.sendall(_HTTP2)
         answer = b""
-        with contextlib.suppress(TimeoutError):
-            while len(answer) < _FRAME and (data := connection.recv(_FRAME - len(answer))):
-                answer += data
-        if answer[3:4] != _SETTINGS:
-            raise ConnectionError("what listens there is no head of a Ray cluster")
+        while len(answer) < _FRAME and (data := connection.recv(_FRAME - len(answer))):
+            answer += data
+        return answer
 
 
 def ask_in(ray: Any, address: str) -> None:
@@ -89,46 +98,68 @@ class Head:
             self._address = str(ray.get_runtime_context().gcs_address)
 
     def is_there(self) -> bool:
-        """Whether it takes connections.
+        """Whether it answers.
 
         Raises
         ------
         ConversionError
-            It has taken none for `HEAD_SECONDS`.
+            It has taken no connection for `HEAD_SECONDS`, or not answered for `STILL_SECONDS`.
         """
+        error = self._look()
+        if error is None:
+            self._seen = time.monotonic()
+            return True
+        longest = STILL_SECONDS if isinstance(error, TimeoutError) else HEAD_SECONDS
+        if time.monotonic() - self._seen < longest:
+            return False
+        self.lose()
+        raise ConversionError(
+            f"--engine ray: the head of the cluster, {self._address}, has ended or cannot be reached any more "
+            f"({error.strerror or error}); start it again, and the same command goes on"
+        ) from error
+
+    def _look(self) -> OSError | None:
         host, _, port = self._address.rpartition(":")
         if host and port.isdigit():
             try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+                _answer(host, int(port))
             except OSError as error:
-                if time.monotonic() - self._seen < HEAD_SECONDS:
-                    return False
-                forget()
-                _lost.append(self._address)
-                raise ConversionError(
-                    f"--engine ray: the head of the cluster, {self._address}, has ended or cannot be reached any more "
-                    f"({error.strerror or error}); start it again, and the same command goes on"
-                ) from error
-        self._seen = time.monotonic()
-        return True
+                return error
+        return None
+
+    def lose(self) -> None:
+        """Ask it nothing any more."""
+        forget()
+        _lost.append(self._address)
+
+    def answers(self) -> bool:
+        """Whether it answers now."""
+        return self._look() is None
 
 
 _lost: list[str] = []
 """The head that has ended."""
 
 
-def leave_lost() -> bool:
-    """Whether the head of the cluster has ended, so that this process has to end without a word to it."""
+def leave_lost(ray: Any) -> bool:
+    """Whether the head of the cluster does not answer, so that this process has to end without a word to it.
+
+    Parameters
+    ----------
+    ray : module
+    """
+    if not _lost and not (head := Head(ray)).answers():
+        head.lose()
     if not _lost:
         return False
     _lost.clear()
-    atexit.register(end_at_once)
+    atexit.register(end_at_once, 130 if isinstance(sys.exc_info()[1], KeyboardInterrupt) else 1)
     return True
 
 
-def end_at_once() -> None:
+def end_at_once(status: int) -> None:
     """End this process before what Ray does at its end, which waits for a head that has gone."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    os._exit(1)
+    os._exit(status)
