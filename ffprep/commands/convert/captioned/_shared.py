@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from ffprep.commands._shared.files import FileCommand
 from ffprep.commands._shared.help import apply_options
@@ -139,6 +138,8 @@ def shard_commands(dataset: str, title: str) -> tuple[click.Command, click.Comma
     @data_set.options
     @writing_options
     def command(**values: Any) -> None:
+        import numpy as np
+
         from ffprep.beton.parts import Part
         from ffprep.beton.reader import Reader
 
