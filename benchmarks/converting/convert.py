@@ -134,7 +134,8 @@ def main() -> None:
                 rows.append((stock, "", named("stock ffcv 1.0.2", options.workers[0], options.workers)))
         timings = compare(contestants, options.rounds)
     counts = " and ".join(map(str, options.workers))
-    result = Result("convert", f"{counts} workers, {options.rounds} rounds, wall time", note=options.note)
+    plural = "" if options.workers == [1] else "s"
+    result = Result("convert", f"{counts} worker{plural}, {options.rounds} rounds, wall time", note=options.note)
     for timing in timings:
         result.add(timing)
     beside = [] if options.alone else ["times stock ffcv"]

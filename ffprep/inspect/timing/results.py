@@ -201,7 +201,7 @@ class Result:
         where.append(str(Processor(kind["processor"], kind["family"], kind["model"], kind["architecture"])))
         where.append(LEVELS.get(kind["level"], kind["level"]))
         threads = {None: "", 1: " without SMT"}.get(kind["threads_a_core"], " with SMT")
-        where.append(f"{kind['cores']} cores{threads}")
+        where.append(f"{kind['cores']} core{'' if kind['cores'] == 1 else 's'}{threads}")
         packages = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         note = f" {self.note}" if self.note else ""
         return f"{', '.join(where)}. {self.setting}; {packages}; {self.date}, `{self.command}`.{note}"
