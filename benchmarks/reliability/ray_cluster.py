@@ -9,9 +9,10 @@ joins. Each file has to be that of a local conversion, byte for byte, with nothi
     python benchmarks/reliability/ray_cluster.py --speed /data/imagenet [--runs 1] [--json FILE]
 
 measures instead: a local conversion on one processor while one node converts on another, with the processor time of all
-processes, Ray's own too, also for the first images alone and for an idle cluster; and conversions by one node and by
-two, on a processor each. With ``--measure alone two-local``, how much faster two processors are at all: by two local
-conversions at once. No node is killed. Files are made in the folder for temporary files (``TMPDIR``).
+processes, Ray's own too, also for the first images alone and for an idle cluster; and in turns, as the machine's speed
+drifts, conversions by one node and by two, on a processor each. With ``--measure alone two-local``, these take turns
+with a local conversion and with two at once, which show how much faster two processors are at all. No node is killed.
+Files are made in the folder for temporary files (``TMPDIR``).
 """
 
 from __future__ import annotations
@@ -276,20 +277,18 @@ class Speed:
     def measure(self, chosen: Sequence[str], runs: int) -> None:
         """Measure what was chosen of `RUNS`."""
         one, other = self._every[:1], self._every[1:2]
-        kinds = {"alone": [(one, LOCAL)], "two-local": [(one, LOCAL), (other, LOCAL)]}
-        for name, at in kinds.items():
-            for _ in range(runs if name in chosen else 0):
-                self._add(name, timed(self._root, self._command, at))
-        if "beside" in chosen or "one" in chosen:
+        if "beside" in chosen:
             with self._cluster(1, other) as ray:
-                if "beside" in chosen:
-                    self._beside([(one, LOCAL), (other, ray)], runs)
-                for _ in range(runs if "one" in chosen else 0):
-                    self._add("one", timed(self._root, self._command, [(other, ray)]))
-        if "two" in chosen:
-            with self._cluster(2, self._every[:2]) as ray:
-                for _ in range(runs):
-                    self._add("two", timed(self._root, self._command, [(self._every[:2], ray)]))
+                self._beside([(one, LOCAL), (other, ray)], runs)
+        with contextlib.ExitStack() as clusters:
+            kinds = {"alone": [(one, LOCAL)], "two-local": [(one, LOCAL), (other, LOCAL)]}
+            for name, processors in (("one", one), ("two", self._every[:2])):
+                if name in chosen:
+                    kinds[name] = [(processors, clusters.enter_context(self._cluster(len(processors), processors)))]
+            for _ in range(runs):
+                for name, at in kinds.items():
+                    if name in chosen:
+                        self._add(name, timed(self._root, self._command, at))
 
     def _beside(self, at: Sequence[tuple[Sequence[int], list[str]]], runs: int) -> None:
         """Measure a local conversion, and one by a cluster at the same time."""
@@ -337,6 +336,7 @@ class Speed:
                 self._result.measured(f"{name}: {what}", values)
         ratios = {
             "beside": ("beside: all", "local: all"),
+            "one": ("one: all", "alone: command"),
             "beside, busy": ("beside: busy", "local: all"),
             "beside, further": ("beside: further", "local: further"),
             "two": ("one: wall", "two: wall"),
@@ -348,7 +348,7 @@ class Speed:
             cells: list[Any] = [RUNS[name].format(FEW=FEW)]
             for what in ("wall", "all", "command", "nodes", "rays"):
                 cells.append({"median": f"{name}: {what}", "form": ".1f"} if what in self._found[name] else "")
-            for kinds in (("beside",), ("beside, busy",), ("beside, further",), ("two", "two-local")):
+            for kinds in (("beside", "one"), ("beside, busy",), ("beside, further",), ("two", "two-local")):
                 kind = next((kind for kind in kinds if kind.split(",")[0] == name), "")
                 known = bool(kind) and all(series in self._result.series for series in ratios[kind])
                 cells.append({"ratio": list(ratios[kind])} if known else "")
