@@ -53,21 +53,21 @@ def await_answer(address: str) -> None:
     if not host or not port.isdigit():
         raise ConnectionError("an address is HOST:PORT or auto")
     with contextlib.suppress(TimeoutError):
-        if _answer(host, int(port))[3:4] == _SETTINGS:
+        if _speaks_http2(host, int(port)):
             return
     raise ConnectionError("what listens there is no head of a Ray cluster")
 
 
-def _answer(host: str, port: int) -> bytes:
-    """Return the head of the first frame that comes from there; with TLS, only whether it takes a connection counts."""
+def _speaks_http2(host: str, port: int) -> bool:
+    """Whether what answers there begins as a server of HTTP/2 does; with TLS, whether it takes a connection."""
     with socket.create_connection((host.strip("[]"), port), timeout=ANSWER_SECONDS) as connection:
         if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-            return bytes(3) + _SETTINGS
+            return True
         connection.sendall(_HTTP2)
         answer = b""
         while len(answer) < _FRAME and (data := connection.recv(_FRAME - len(answer))):
             answer += data
-        return answer
+        return answer[3:4] == _SETTINGS
 
 
 def ask_in(ray: Any, address: str) -> None:
@@ -122,7 +122,7 @@ class Head:
         host, _, port = self._address.rpartition(":")
         if host and port.isdigit():
             try:
-                _answer(host, int(port))
+                _speaks_http2(host, int(port))
             except OSError as error:
                 return error
         return None
