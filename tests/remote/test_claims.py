@@ -8,24 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from range_server import Served
+from remote_readers import same, states_of
 from small_pages import SIZE as PAGE
 
 from ffprep.beton import Reader
 from ffprep.errors import OptionError
 from ffprep.remote import Facts, folder_at, local_file
-from ffprep.remote.states import ABSENT, PRESENT, States
+from ffprep.remote.states import ABSENT, PRESENT
 
 MIDDLE = 140
-
-
-def states_of(reader: Reader) -> States:
-    assert reader.source is not None
-    return States.open(reader.path.parent, reader.source.size)
-
-
-def same(reader: Reader, local: Path, samples: list[int]) -> bool:
-    with Reader(local) as other:
-        return all(reader.sample(i) == other.sample(i) for i in samples)
 
 
 def test_who_lost_a_claim_changes_nothing_when_it_is_done(url: str, cache: Path, server: Served, local: Path) -> None:

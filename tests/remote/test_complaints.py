@@ -49,6 +49,7 @@ from typing import Any
 import numpy as np
 import pytest
 from range_server import Served
+from remote_readers import same
 from small_pages import SIZE as PAGE
 from small_pages import environment
 
@@ -66,11 +67,6 @@ EVERYWHERE = list(range(0, 240, 30))
 
 def numbers(batches: Any) -> list[int]:
     return [int(number) for _, some in batches for number in some.flatten().tolist()]
-
-
-def same(reader: Reader, local: Path, samples: list[int]) -> bool:
-    with Reader(local) as other:
-        return all(reader.sample(i) == other.sample(i) for i in samples)
 
 
 def on_disk(cache: Path) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from range_server import Request, Served
+from remote_readers import same, states_of
 from small_pages import SIZE as PAGE
 from small_pages import environment
 
@@ -25,20 +26,10 @@ from ffprep.errors import OptionError
 from ffprep.inspect.info import describe
 from ffprep.remote import ChangedError, DamagedError, RemoteError, folder_at
 from ffprep.remote import store as stores
-from ffprep.remote.states import CLAIMED, PRESENT, States
+from ffprep.remote.states import CLAIMED, PRESENT
 
 MIDDLE = 140
 """A sample in the middle of the file, in a page that opening does not fetch."""
-
-
-def states_of(reader: Reader) -> States:
-    assert reader.source is not None
-    return States.open(reader.path.parent, reader.source.size)
-
-
-def same(reader: Reader, local: Path, samples: list[int]) -> bool:
-    with Reader(local) as other:
-        return all(reader.sample(i) == other.sample(i) for i in samples)
 
 
 def test_only_what_is_read_is_fetched_and_only_once(url: str, server: Served, cache: Path, local: Path) -> None:

@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from range_server import Served
+from remote_readers import same
 from small_pages import SIZE as PAGE
 
 from ffprep.beton import Reader
@@ -22,11 +23,6 @@ from ffprep.remote import store as stores
 
 MIDDLE = 140
 """A sample in the middle of the file, in a page that opening does not fetch."""
-
-
-def same(reader: Reader, local: Path, samples: list[int]) -> bool:
-    with Reader(local) as other:
-        return all(reader.sample(i) == other.sample(i) for i in samples)
 
 
 def test_a_server_that_says_when_to_ask_again_is_left_alone_until_then(

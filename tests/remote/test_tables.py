@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from range_server import Served
+from remote_readers import same
 from small_pages import PART
 from small_pages import SIZE as PAGE
 
@@ -23,11 +24,6 @@ from ffprep.remote.plans import Plan
 from ffprep.remote.states import ABSENT, CLAIMED, PRESENT, UNCHECKED, States, runs
 
 EVERYWHERE = list(range(0, 240, 30))
-
-
-def same(reader: Reader, local: Path, samples: list[int]) -> bool:
-    with Reader(local) as other:
-        return all(reader.sample(i) == other.sample(i) for i in samples)
 
 
 def test_opening_fetches_the_beginning_and_the_end_alone(url: str, server: Served, cache: Path, local: Path) -> None:
