@@ -26,6 +26,7 @@ from typing import IO, Any
 from ffprep.common.files.locking import open_locked
 from ffprep.common.files.replacing import TEMPORARY, naming, replacing
 from ffprep.common.files.source_files import open_text
+from ffprep.common.files.writing_back import write_fully
 from ffprep.download.settings import DownloadOptions
 from ffprep.errors import OptionError, SourceError
 
@@ -102,10 +103,8 @@ class ImageAppender:
         with self._lock:
             offset = self._end
             self._end += len(data)
-        written = 0
         with naming(self._path):
-            while written < len(data):
-                written += os.pwrite(self._descriptor, data[written:] if written else data, offset + written)
+            write_fully(self._descriptor, memoryview(data), offset)
         return offset
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ffprep.common.files.writing_back import write_fully
 from ffprep.remote.states import PAGE, PART, Flags, page_bytes, runs
 
 Piece = tuple[int, int]
@@ -101,9 +102,6 @@ def write_pieces(path: Path, start: int, data: bytes, pieces: Iterable[Piece]) -
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         for first, end in pieces:
-            view, place = memoryview(data)[first:end], start + first
-            while view:
-                written = os.pwrite(descriptor, view, place)
-                view, place = view[written:], place + written
+            write_fully(descriptor, memoryview(data)[first:end], start + first)
     finally:
         os.close(descriptor)

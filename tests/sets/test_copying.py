@@ -21,8 +21,8 @@ from ffprep.beton.split import Spread, split
 from ffprep.beton.verify import verify
 from ffprep.beton.writing import copying, unfinished
 from ffprep.beton.writing.copying import place_all, runs
-from ffprep.beton.writing.journal import write_fully
 from ffprep.beton.writing.placement import Placement
+from ffprep.common.files.writing_back import write_fully
 from ffprep.errors import ConversionError, DecodeError, OptionError
 from ffprep.fields import BytesField, Encoded, Field, IntField, NDArrayField
 

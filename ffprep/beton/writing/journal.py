@@ -20,6 +20,7 @@ import xxhash
 
 from ffprep.beton.sections import canonical_json
 from ffprep.common.files.replacing import naming
+from ffprep.common.files.writing_back import write_fully
 
 _HEAD = struct.Struct("<8s16s")
 _COMMIT = struct.Struct("<4sIQQ")
@@ -211,17 +212,3 @@ class Committer:
         """Wait for the thread to end."""
         if self._pool is not None:
             self._pool.shutdown()
-
-
-def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
-    """Write all of the data, since a single call of ``pwrite`` may write less.
-
-    Raises
-    ------
-    OSError
-        The disk is full, for instance.
-    """
-    while len(data):
-        written = os.pwrite(descriptor, data, offset)
-        data = data[written:]
-        offset += written

@@ -15,9 +15,8 @@ import xxhash
 
 from ffprep.beton.layout import BLOCK_SIZE
 from ffprep.beton.sections import BlockHasher
-from ffprep.beton.writing.journal import write_fully
 from ffprep.common.files.locking import open_locked
-from ffprep.common.files.writing_back import begin_writing
+from ffprep.common.files.writing_back import begin_writing, write_fully
 from ffprep.errors import ConversionError
 
 BUFFER_SIZE = 1 << 23

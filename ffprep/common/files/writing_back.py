@@ -1,8 +1,9 @@
-"""Asking the system to begin writing a file to the disk, without waiting for it."""
+"""Writing to places of a file, and asking the system to begin with the disk, without waiting for it."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from functools import cache
 from typing import Any
@@ -34,3 +35,17 @@ def begin_writing(descriptor: int, offset: int, size: int) -> None:
     function = _function()
     if function is not None:
         function(descriptor, offset, size, SYNC_FILE_RANGE_WRITE)
+
+
+def write_fully(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of the data, since a single call of ``pwrite`` may write less.
+
+    Raises
+    ------
+    OSError
+        The disk is full, for instance.
+    """
+    while len(data):
+        written = os.pwrite(descriptor, data, offset)
+        data = data[written:]
+        offset += written

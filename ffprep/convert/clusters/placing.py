@@ -22,8 +22,8 @@ import xxhash
 
 from ffprep.beton import layout, sections
 from ffprep.beton.writing.columns import RecordPacker
-from ffprep.beton.writing.journal import write_fully
 from ffprep.beton.writing.placement import Placement, payloads_of
+from ffprep.common.files.writing_back import write_fully
 from ffprep.convert.clusters.records import PartRecord, Place
 from ffprep.convert.clusters.streaming import LOT, Numbers, PlacedPayloads, writing_to
 from ffprep.errors import ConversionError
