@@ -313,8 +313,7 @@ class Loader(Conveniences[Batch]):
         from ffprep.loader.epoch.scheduler import Scheduler
         from ffprep.loader.epoch.setup import EpochSetup
 
-        # Planning reads tables where they lie.
-        self.files.watch.look(range(len(self.files)) if read is None else list(read))
+        self.files.watch.look(range(len(self.files)) if read is None else read)  # planning reads tables where they lie
         if self.recompile:
             for pipeline in self._checked_pipelines:
                 pipeline.stages.clear()
